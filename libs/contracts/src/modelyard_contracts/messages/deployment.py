@@ -1,0 +1,135 @@
+"""Rollouts, the routes they publish, and the routers that applied them."""
+
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from modelyard_contracts.messages.base import ControlMessage, Field, Message, Part
+
+
+class RolloutAction(StrEnum):
+    """What is asked of the deployer."""
+
+    START = "start"
+    ROLL_BACK = "roll_back"
+    ABORT = "abort"
+
+
+class RolloutStrategy(StrEnum):
+    """How traffic moves to the new version."""
+
+    FULL = "full"
+    CANARY = "canary"
+
+
+class RolloutRequested(ControlMessage):
+    """Somebody wants traffic to move."""
+
+    TOPIC: ClassVar[str] = "deployment.rollout.requested.v1"
+
+    action: RolloutAction
+    version: int | None = None
+    """The version to start; for a roll-back None takes the one that served before."""
+    strategy: RolloutStrategy | None = None
+    """None takes the model's rollout policy."""
+    requested_by: str
+    reason: str = ""
+
+
+class RolloutState(StrEnum):
+    """Where a rollout is; the last four are final."""
+
+    PENDING = "pending"
+    PREPARING = "preparing"
+    SHIFTING = "shifting"
+    HOLDING = "holding"
+    PROMOTED = "promoted"
+    ABORTED = "aborted"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL_ROLLOUT_STATES
+
+
+FINAL_ROLLOUT_STATES = frozenset(
+    {RolloutState.PROMOTED, RolloutState.ABORTED, RolloutState.ROLLED_BACK, RolloutState.FAILED}
+)
+
+
+class RolloutChanged(ControlMessage):
+    """A rollout moved; `revision` is gapless per rollout."""
+
+    TOPIC: ClassVar[str] = "deployment.rollout.changed.v1"
+
+    rollout_id: UUID
+    revision: int
+    route: str
+    strategy: RolloutStrategy
+    state: RolloutState
+    from_version: int | None = None
+    to_version: int
+    step: int = 0
+    """Which step of the plan, from 1; 0 before the first."""
+    weight_percent: float = 0.0
+    """Share of traffic that the new version has now."""
+    reason: str = ""
+    evidence: dict[str, float] = Field(default_factory=dict)
+
+
+class RouteTarget(Part):
+    """One version behind a route, and where its replicas listen."""
+
+    variant: str
+    version: int
+    digest: str
+    weight: float
+    """Share of the units, 0 to 1; the weights of a route add up to 1."""
+    urls: tuple[str, ...]
+    feature_schema_id: str
+    cost_usd: float = 0.0
+    """Per request."""
+
+
+class RoutePublished(Message):
+    """The whole truth about one route; a higher `sequence` replaces a lower one, never the other way round."""
+
+    TOPIC: ClassVar[str] = "deployment.route.published.v1"
+
+    correlation_id: UUID
+    cause_id: UUID | None = None
+    route: str
+    model: str
+    sequence: int
+    salt: str
+    """Fixed for the life of a route, so that a unit keeps its bucket while weights move."""
+    targets: tuple[RouteTarget, ...]
+    feature_schemas: dict[str, str] = Field(default_factory=dict)
+    """Feature schema id to its JSON document (modelyard_contracts.manifest.FeatureSchema)."""
+    timeout_ms: int = 2_000
+    rollout_id: UUID | None = None
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.route
+
+
+class RouteApplied(Message):
+    """A router instance answers by this table from now on."""
+
+    TOPIC: ClassVar[str] = "deployment.route.applied.v1"
+
+    correlation_id: UUID
+    cause_id: UUID | None = None
+    route: str
+    model: str
+    sequence: int
+    router_id: str
+    accepted: bool = True
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.route

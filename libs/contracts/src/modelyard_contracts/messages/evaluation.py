@@ -1,0 +1,58 @@
+"""What is asked of the evaluator and what it found."""
+
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from modelyard_contracts.messages.base import ControlMessage
+
+
+class EvaluationRequested(ControlMessage):
+    """Compare a version with the champion, or with another version."""
+
+    TOPIC: ClassVar[str] = "evaluation.run.requested.v1"
+
+    challenger_version: int
+    champion_version: int | None = None
+    """None takes the version that holds the alias `champion`."""
+    requested_by: str
+    reason: str = ""
+
+
+class Verdict(StrEnum):
+    """What the evidence allows; no evidence is never a pass."""
+
+    DEPLOY = "deploy"
+    REJECT = "reject"
+    CONTINUE_TUNING = "continue_tuning"
+    INCONCLUSIVE = "inconclusive"
+
+
+class EvaluationFinished(ControlMessage):
+    """Champion and challenger on the same pinned rows: the verdict, with its numbers."""
+
+    TOPIC: ClassVar[str] = "evaluation.run.finished.v1"
+
+    evaluation_id: UUID
+    challenger_version: int
+    challenger_digest: str
+    champion_version: int | None = None
+    champion_digest: str | None = None
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    metric: str = "accuracy"
+    rows: int = 0
+    dataset_digest: str | None = None
+    champion_value: float | None = None
+    challenger_value: float | None = None
+    difference: float | None = None
+    """Challenger minus champion."""
+    difference_low: float | None = None
+    difference_high: float | None = None
+    """Ends of the confidence interval of the difference."""
+    p_value: float | None = None
+    test: str = ""
+    champion_latency_ms_p95: float | None = None
+    challenger_latency_ms_p95: float | None = None
+    champion_memory_mib: float | None = None
+    challenger_memory_mib: float | None = None

@@ -1,0 +1,130 @@
+"""What the monitor says: summaries of what it stored, and what it found in them."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from modelyard_contracts.messages.base import ControlMessage, Field, Message, Part, Severity, UtcDatetime
+
+
+class OffsetRange(Part):
+    """Records of one partition, both ends included."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+
+
+class FeatureSlice(Part):
+    """One feature within a slice: integer counts over frozen bins, and moments of its finite values."""
+
+    name: str
+    counts: tuple[int, ...]
+    """Per bin, in the order of the reference profile (missing, non-finite, other, then the bins)."""
+    finite: int = 0
+    total: float = 0.0
+    """Sum of the finite values."""
+    total_squares: float = 0.0
+
+
+class SliceSource(StrEnum):
+    """Which stored batch a slice sums up."""
+
+    PREDICTIONS = "predictions"
+    LABELS = "labels"
+
+
+class SliceSummarised(Message):
+    """One stored batch of one (model, version, variant): small enough for a keyed, stateful reader.
+
+    Its id is derived from the offsets it covers, so a replayed batch says the same thing again.
+    """
+
+    TOPIC: ClassVar[str] = "monitoring.slice.summarised.v1"
+
+    model: str
+    model_version: int
+    model_digest: str
+    variant: str
+    source: SliceSource
+    covers: OffsetRange
+    window_start: UtcDatetime
+    window_end: UtcDatetime
+    rows: int
+    """Predictions stored, or labels that met their prediction."""
+    errors: int = 0
+    """Predictions whose status is not ok."""
+    latency_ms_total: float = 0.0
+    latency_ms_max: float = 0.0
+    feature_schema_id: str | None = None
+    features: tuple[FeatureSlice, ...] = ()
+    score: FeatureSlice | None = None
+    class_counts: dict[str, int] = Field(default_factory=dict)
+    outcomes: tuple[int, ...] = ()
+    """Labels only: 1 where the prediction was wrong, 0 where right, in the order the labels arrived."""
+    label_lag_s_total: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return self.model
+
+
+class DriftKind(StrEnum):
+    """What moved: an input, the output, or the agreement with the truth."""
+
+    FEATURE = "feature"
+    SCORE = "score"
+    PERFORMANCE = "performance"
+
+
+class DriftDetected(ControlMessage):
+    """Something moved, beyond chance and beyond a size that matters, with the evidence to check it."""
+
+    TOPIC: ClassVar[str] = "monitoring.drift.detected.v1"
+
+    model_version: int
+    model_digest: str
+    variant: str = "stable"
+    kind: DriftKind
+    subject: str
+    """A feature's name, `score` or `error_rate`."""
+    detector: str
+    severity: Severity
+    reason: str
+    """One sentence a person can act on."""
+    statistic: float
+    threshold: float
+    p_value: float | None = None
+    q_value: float | None = None
+    """p-value after Benjamini-Hochberg over the features of the window."""
+    reference_rows: int
+    current_rows: int
+    window_start: UtcDatetime
+    window_end: UtcDatetime
+    bin_edges: tuple[float, ...] = ()
+    reference_counts: tuple[int, ...] = ()
+    current_counts: tuple[int, ...] = ()
+    covers: tuple[OffsetRange, ...] = ()
+    sql: str = ""
+    """A query that recomputes the statistic from stored rows."""
+
+
+class AlertRaised(ControlMessage):
+    """An objective is broken, or evidence is missing: not a drift, but someone should look."""
+
+    TOPIC: ClassVar[str] = "monitoring.alert.raised.v1"
+
+    model_version: int
+    model_digest: str
+    variant: str = "stable"
+    alert: str
+    """What kind, in snake case: `error_rate_high`, `missing_values_high`, `latency_high`, `labels_missing`."""
+    subject: str
+    severity: Severity
+    reason: str
+    value: float
+    threshold: float
+    rows: int
+    window_start: UtcDatetime
+    window_end: UtcDatetime
+    sql: str = ""

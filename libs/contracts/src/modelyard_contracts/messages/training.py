@@ -1,0 +1,62 @@
+"""What is asked of the trainer and what becomes of it."""
+
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from modelyard_contracts.messages.base import ControlMessage, Field
+
+
+class TrainingRunRequested(ControlMessage):
+    """Somebody wants a run; the trainer decides whether there will be one."""
+
+    TOPIC: ClassVar[str] = "training.run.requested.v1"
+
+    recipe: str | None = None
+    """None takes the recipe of the model's retraining policy."""
+    requested_by: str
+    reason: str
+    dataset_digest: str | None = None
+    """None lets the trainer take a snapshot of recent labelled predictions."""
+    parameters: dict[str, str] = Field(default_factory=dict)
+
+
+class RunState(StrEnum):
+    """Where a training run is; the last four are final."""
+
+    REQUESTED = "requested"
+    SNAPSHOTTING = "snapshotting"
+    TRAINING = "training"
+    REGISTERING = "registering"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL_RUN_STATES
+
+
+FINAL_RUN_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.REFUSED})
+
+
+class TrainingRunChanged(ControlMessage):
+    """A run moved, or told how far it is; `revision` is gapless per run."""
+
+    TOPIC: ClassVar[str] = "training.run.changed.v1"
+
+    run_id: UUID
+    revision: int
+    state: RunState
+    recipe: str
+    trigger: str
+    """What began it: `request`, or the kind of drift."""
+    progress: float = 0.0
+    """Share of the work done, 0 to 1."""
+    reason: str = ""
+    dataset_digest: str | None = None
+    version: int | None = None
+    """The registered version, once there is one."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    cost_usd: float = 0.0

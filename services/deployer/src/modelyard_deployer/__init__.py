@@ -1,0 +1,1 @@
+"""Rollouts, routes and replicas."""

@@ -1,0 +1,1 @@
+"""Predictions into ClickHouse, exactly once; drift out of them."""

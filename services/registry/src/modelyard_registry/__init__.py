@@ -1,0 +1,1 @@
+"""Models, versions, artifacts, datasets, aliases, approvals, policies, API keys."""

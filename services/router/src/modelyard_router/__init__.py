@@ -1,0 +1,1 @@
+"""The data path: one request, one version, one answer."""
