@@ -1,0 +1,321 @@
+"""The registry's API: models, versions and their bytes, aliases, policies, datasets, history, keys."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal, overload
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+
+from modelyard.blobs import CHUNK_BYTES, BlobCache, file_digest, place, write_verified
+from modelyard.errors import ApiError, DigestMismatch
+from modelyard.records import AliasInfo, ApiKeyInfo, DatasetInfo, HistoryEntry, ModelInfo, PolicyInfo, VersionInfo
+from modelyard.transport import ApiClient, given
+from modelyard_contracts.manifest import ModelManifest, digest_of
+from modelyard_contracts.policies import POLICIES, GatePolicy, RetrainPolicy, RolloutPolicy
+
+MANIFEST_FILE: Final = "manifest.json"
+"""Beside the files of a downloaded version; its SHA-256 is the version's digest."""
+PAGE_ITEMS: Final = 500
+
+Policy = GatePolicy | RetrainPolicy | RolloutPolicy
+
+
+class RegistryClient(ApiClient):
+    """Everything the registry knows. `cache_dir` keeps downloaded blobs between downloads; None keeps none."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        timeout_s: float = 10.0,
+        *,
+        cache_dir: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(base_url, token, timeout_s, transport=transport)
+        self._cache = BlobCache(cache_dir) if cache_dir else None
+
+    # models
+    def create_model(
+        self, name: str, *, description: str = "", owner: str = "", labels: Mapping[str, str] | None = None
+    ) -> ModelInfo:
+        """Create it, or return it when it is there already; conflict (409) when it is there with other content."""
+        body = {"name": name, "description": description, "owner": owner, "labels": dict(labels or {})}
+        return ModelInfo.model_validate(self.post("/v1/models", body))
+
+    def model(self, name: str) -> ModelInfo:
+        return ModelInfo.model_validate(self.get(_model(name)))
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        return tuple(ModelInfo.model_validate(item) for item in self._pages("/v1/models"))
+
+    # blobs
+    def put_blob(self, source: Path | bytes) -> str:
+        """Upload unless it is there; returns its digest. The server verifies what arrives."""
+        digest = digest_of(source) if isinstance(source, bytes) else file_digest(source)
+        if not self.has_blob(digest):
+            self._upload(digest, source)
+        return digest
+
+    def has_blob(self, digest: str) -> bool:
+        try:
+            self.request("HEAD", f"/v1/blobs/{digest}")
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    @overload
+    def get_blob(self, digest: str, to: None = None) -> bytes: ...
+    @overload
+    def get_blob(self, digest: str, to: Path) -> Path: ...
+    def get_blob(self, digest: str, to: Path | None = None) -> bytes | Path:
+        """The bytes, or the file `to` with them in it; DigestMismatch when they are not what they should be."""
+        if to is not None:
+            return write_verified(self._stream(digest), to, digest)
+        data = b"".join(self._stream(digest))
+        if digest_of(data) != digest:
+            raise DigestMismatch("blob", digest, digest_of(data))
+        return data
+
+    # versions
+    def create_version(
+        self,
+        manifest: ModelManifest,
+        *,
+        idempotency_key: str,
+        correlation_id: UUID | str | None = None,
+        cause_id: UUID | str | None = None,
+        actor: str | None = None,
+    ) -> VersionInfo:
+        """First phase: a pending version and the blobs that are still missing. The same key gives the same version."""
+        body = {
+            "manifest": manifest.model_dump(mode="json"),
+            "idempotency_key": idempotency_key,
+            "correlation_id": _text(correlation_id),
+            "cause_id": _text(cause_id),
+            "actor": actor,
+        }
+        return VersionInfo.model_validate(self.post(f"{_model(manifest.model)}/versions", body))
+
+    def finalize_version(self, model: str, version: int) -> VersionInfo:
+        """Second phase: every blob is verified and the version becomes `registered`. Repeats change nothing."""
+        return VersionInfo.model_validate(self.post(f"{_version(model, version)}/finalize"))
+
+    def register(
+        self,
+        manifest: ModelManifest,
+        files: Mapping[str, Path],
+        *,
+        idempotency_key: str,
+        correlation_id: UUID | str | None = None,
+        cause_id: UUID | str | None = None,
+        actor: str | None = None,
+    ) -> VersionInfo:
+        """Both phases; files: path in the manifest to a local file. Safe to repeat after a crash with the same key."""
+        if absent := sorted({entry.path for entry in manifest.files} - set(files)):
+            raise ValueError(f"files: the manifest names {', '.join(absent)}; give a local file for each")
+        pending = self.create_version(
+            manifest, idempotency_key=idempotency_key, correlation_id=correlation_id, cause_id=cause_id, actor=actor
+        )
+        missing = set(pending.missing_blobs)
+        for entry in manifest.files:
+            if entry.digest in missing:
+                self._upload(entry.digest, files[entry.path])
+                missing.discard(entry.digest)
+        return self.finalize_version(manifest.model, pending.version)
+
+    def version(self, model: str, version: int) -> VersionInfo:
+        return VersionInfo.model_validate(self.get(_version(model, version)))
+
+    def versions(self, model: str) -> tuple[VersionInfo, ...]:
+        """All of them, oldest first."""
+        return tuple(VersionInfo.model_validate(item) for item in self._pages(f"{_model(model)}/versions"))
+
+    def manifest(self, model: str, version: int) -> ModelManifest:
+        """The manifest, verified against the version's digest."""
+        return ModelManifest.model_validate_json(self._manifest_bytes(model, version)[0])
+
+    def download(self, manifest: ModelManifest, folder: Path) -> Path:
+        """All files of a version and its manifest.json in `folder`, all verified; files that are right stay."""
+        for entry in manifest.files:
+            self._place(entry.digest, folder / entry.path)
+        data = manifest.canonical()
+        write_verified((data,), folder / MANIFEST_FILE, digest_of(data))
+        return folder
+
+    def approve(self, model: str, version: int, reason: str, *, actor: str | None = None) -> VersionInfo:
+        return self._decide("approve", model, version, reason, actor)
+
+    def reject(self, model: str, version: int, reason: str, *, actor: str | None = None) -> VersionInfo:
+        return self._decide("reject", model, version, reason, actor)
+
+    def retire(self, model: str, version: int, reason: str, *, actor: str | None = None) -> VersionInfo:
+        return self._decide("retire", model, version, reason, actor)
+
+    # aliases
+    def alias(self, model: str, alias: str) -> AliasInfo | None:
+        """Where the alias points, or None when it points nowhere; not_found (404) when there is no such model."""
+        try:
+            return AliasInfo.model_validate(self.get(f"{_model(model)}/aliases/{_part(alias)}"))
+        except ApiError as error:
+            if error.code == "alias_not_found":
+                return None
+            raise
+
+    def aliases(self, model: str) -> dict[str, AliasInfo]:
+        items = self.get(f"{_model(model)}/aliases")["items"]
+        return {item["alias"]: AliasInfo.model_validate(item) for item in items}
+
+    def move_alias(
+        self, model: str, alias: str, version: int, *, expected_generation: int, reason: str, actor: str | None = None
+    ) -> AliasInfo:
+        """Compare and swap: conflict (409) naming the current generation if another came first; 0 for a new one."""
+        body = {"version": version, "expected_generation": expected_generation, "reason": reason, "actor": actor}
+        path = f"{_model(model)}/aliases/{_part(alias)}"
+        return AliasInfo.model_validate(self.request("PUT", path, json=given(body)).json())
+
+    def drop_alias(self, model: str, alias: str, *, expected_generation: int, reason: str) -> None:
+        """Let the alias point nowhere; its generation goes on."""
+        parameters = {"expected_generation": expected_generation, "reason": reason}
+        self.request("DELETE", f"{_model(model)}/aliases/{_part(alias)}", params=parameters)
+
+    # policies
+    @overload
+    def policy(self, model: str, kind: Literal["gate"]) -> GatePolicy: ...
+    @overload
+    def policy(self, model: str, kind: Literal["retrain"]) -> RetrainPolicy: ...
+    @overload
+    def policy(self, model: str, kind: Literal["rollout"]) -> RolloutPolicy: ...
+    def policy(self, model: str, kind: str) -> Any:
+        """The policy in force, the default when nobody has set one."""
+        return POLICIES[kind].model_validate(self.policy_info(model, kind).document)
+
+    def policy_info(self, model: str, kind: str) -> PolicyInfo:
+        return PolicyInfo.model_validate(self.get(f"{_model(model)}/policies/{_part(kind)}"))
+
+    def set_policy(
+        self, model: str, policy: Policy, *, expected_revision: int | None = None, reason: str = ""
+    ) -> PolicyInfo:
+        """A new revision of the policy of that type; conflict (409) when `expected_revision` is given and passed."""
+        kind = next(kind for kind, type_ in POLICIES.items() if isinstance(policy, type_))
+        body = {"document": policy.model_dump(mode="json"), "expected_revision": expected_revision, "reason": reason}
+        path = f"{_model(model)}/policies/{kind}"
+        return PolicyInfo.model_validate(self.request("PUT", path, json=given(body)).json())
+
+    # datasets
+    def create_dataset(
+        self,
+        digest: str,
+        name: str,
+        *,
+        rows: int,
+        size_bytes: int,
+        columns: Mapping[str, str],
+        source: Mapping[str, Any] | None = None,
+        model: str | None = None,
+        format: str = "parquet",
+    ) -> DatasetInfo:
+        """Make a blob known as a dataset; upload the blob first. The same digest again changes nothing."""
+        body = {
+            "digest": digest,
+            "name": name,
+            "model": model,
+            "format": format,
+            "rows": rows,
+            "size_bytes": size_bytes,
+            "columns": dict(columns),
+            "source": dict(source or {}),
+        }
+        return DatasetInfo.model_validate(self.post("/v1/datasets", body))
+
+    def dataset(self, digest: str) -> DatasetInfo:
+        return DatasetInfo.model_validate(self.get(f"/v1/datasets/{digest}"))
+
+    # history and keys
+    def history(self, model: str, *, after: int = 0) -> tuple[HistoryEntry, ...]:
+        """What happened to the model, oldest first, behind the position `after`."""
+        pages = self._pages(f"{_model(model)}/history", after=after)
+        return tuple(HistoryEntry.model_validate(item) for item in pages)
+
+    def create_api_key(self, name: str, scopes: list[str], *, expires_at: datetime | None = None) -> ApiKeyInfo:
+        """A new key; its secret is in the answer and nowhere else."""
+        body = {"name": name, "scopes": scopes, "expires_at": expires_at.isoformat() if expires_at else None}
+        return ApiKeyInfo.model_validate(self.post("/v1/api-keys", body))
+
+    def api_keys(self) -> tuple[ApiKeyInfo, ...]:
+        return tuple(ApiKeyInfo.model_validate(item) for item in self.get("/v1/api-keys")["items"])
+
+    def revoke_api_key(self, key_id: str) -> None:
+        self.request("DELETE", f"/v1/api-keys/{_part(key_id)}")
+
+    def introspect(self, key: str) -> dict[str, Any]:
+        """`{"active": bool, "name", "scopes", "expires_at"}`; for services."""
+        answer: dict[str, Any] = self.post("/v1/api-keys/introspect", {"key": key})
+        return answer
+
+    # inside
+    def _pages(self, path: str, **parameters: Any) -> Iterator[Any]:
+        while True:
+            page = self.get(path, limit=PAGE_ITEMS, **parameters)
+            yield from page["items"]
+            if page["next_after"] is None:
+                return
+            parameters["after"] = page["next_after"]
+
+    def _upload(self, digest: str, source: Path | bytes) -> None:
+        if isinstance(source, bytes):
+            self.request("PUT", f"/v1/blobs/{digest}", content=source)
+            return
+        with source.open("rb") as file:
+            self.request("PUT", f"/v1/blobs/{digest}", content=file)
+
+    def _stream(self, digest: str) -> Iterator[bytes]:
+        try:
+            with self._http.stream("GET", f"/v1/blobs/{digest}") as response:
+                if not response.is_success:
+                    response.read()
+                    raise ApiError.of(response)
+                yield from response.iter_bytes(CHUNK_BYTES)
+        except httpx.HTTPError as error:
+            raise ApiError.unreachable(self.base_url, error) from error
+
+    def _place(self, digest: str, target: Path) -> None:
+        if target.is_file() and file_digest(target) == digest:
+            return
+        if self._cache is None:
+            self.get_blob(digest, target)
+            return
+        cached = self._cache.find(digest) or self.get_blob(digest, self._cache.path_of(digest))
+        place(cached, target, digest)
+
+    def _manifest_bytes(self, model: str, version: int) -> tuple[bytes, str]:
+        response = self.request("GET", f"{_version(model, version)}/manifest")
+        digest = response.headers.get("x-modelyard-digest", "")
+        if digest_of(response.content) != digest:
+            raise DigestMismatch(f"manifest of {model} version {version}", digest, digest_of(response.content))
+        return response.content, digest
+
+    def _decide(self, decision: str, model: str, version: int, reason: str, actor: str | None) -> VersionInfo:
+        body = {"reason": reason, "actor": actor}
+        return VersionInfo.model_validate(self.post(f"{_version(model, version)}/{decision}", body))
+
+
+def _part(value: str) -> str:
+    return quote(value, safe="")
+
+
+def _model(name: str) -> str:
+    return f"/v1/models/{_part(name)}"
+
+
+def _version(model: str, version: int) -> str:
+    return f"{_model(model)}/versions/{version}"
+
+
+def _text(value: UUID | str | None) -> str | None:
+    return None if value is None else str(value)

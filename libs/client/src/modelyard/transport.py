@@ -1,0 +1,80 @@
+"""One HTTP connection pool per API: token, timeouts, errors as ApiError."""
+
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from modelyard.errors import ApiError
+
+CONNECT_RETRIES: Final = 2
+"""Only where the connection could not be made, so nothing is ever sent twice."""
+
+
+class ApiClient:
+    """Base of the clients. Safe to share between threads; close it, or use it in a `with`.
+
+    token: a bearer key. timeout_s: for connecting and for each read, not for a whole download.
+    transport: an httpx transport, for tests.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        timeout_s: float = 10.0,
+        *,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.base_url,
+            timeout=timeout_s,
+            headers={"authorization": f"Bearer {token}"},
+            transport=transport or httpx.HTTPTransport(retries=CONNECT_RETRIES),
+            trust_env=False,  # a proxy meant for the outside must not see calls between our own services
+        )
+
+    def close(self) -> None:
+        """Close the connections; the client is of no use afterwards."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """One call; ApiError for every answer outside 2xx and for no answer."""
+        try:
+            response = self._http.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise ApiError.unreachable(self.base_url, error) from error
+        if not response.is_success:
+            raise ApiError.of(response)
+        return response
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON at `path`; parameters that are None are left out."""
+        return self.request("GET", path, params=given(parameters)).json()
+
+    def post(self, path: str, body: dict[str, Any] | None = None, *, timeout_s: float | None = None) -> Any:
+        """The JSON answer of a POST; fields of `body` that are None are left out."""
+        timeout = {} if timeout_s is None else {"timeout": timeout_s}
+        return self.request("POST", path, json=given(body or {}), **timeout).json()
+
+    def ready(self) -> bool:
+        """Whether the service says that it is ready; False when it does not answer."""
+        try:
+            self.request("GET", "/health/ready")
+        except ApiError:
+            return False
+        return True
+
+
+def given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without the fields that are None."""
+    return {name: value for name, value in fields.items() if value is not None}
