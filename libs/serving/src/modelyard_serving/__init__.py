@@ -1,0 +1,1 @@
+"""The model server: one ASGI program that speaks the Open Inference Protocol v2."""

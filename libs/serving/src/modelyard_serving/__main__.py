@@ -1,0 +1,48 @@
+"""`python -m modelyard_serving --model-dir DIR [--model-version N] [--port P]`: serve one model version."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+TOKEN_VARIABLE = "MODELYARD_SERVING_TOKEN"  # noqa: S105  a name, not a token
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="modelyard_serving", description=__doc__)
+    parser.add_argument("--model-dir", type=Path, required=True, help="folder with manifest.json and the files")
+    parser.add_argument("--model-version", default="0", help="the version's number, as answers name it")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
+    parser.add_argument("--drain-s", type=float, default=1.0, help="seconds not ready but answering after SIGTERM")
+    given = parser.parse_args()
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if not token:
+        print(f"{TOKEN_VARIABLE} is not set; give the token that callers must show", file=sys.stderr)
+        return 2
+    # One predictor thread per process is the unit of scaling; more threads below it only fight for the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    return _serve(given, token)
+
+
+def _serve(given: argparse.Namespace, token: str) -> int:
+    import uvloop
+
+    from modelyard_serving.server import Options, bind, serve
+
+    try:
+        sock = bind(given.host, given.port)
+    except OSError as error:
+        print(f"port {given.port} on {given.host}: {error.strerror}; give another --port, or 0", file=sys.stderr)
+        return 2
+    options = Options(given.model_dir, token, given.model_version, given.host, given.port, given.drain_s)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(options, sock))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
