@@ -1,0 +1,25 @@
+"""The only place that opens model artifacts: verify the digest, check what is inside, then load."""
+
+from modelyard_flavours.encoding import Encoding
+from modelyard_flavours.errors import FlavourError, Inadmissible, MissingExtra, UnknownFlavour, Unloadable
+from modelyard_flavours.flavours import FLAVOURS, check_admissible, environment, load_model, save_model
+from modelyard_flavours.mlp_flavour import FittedMlp
+from modelyard_flavours.predictor import Predictor
+from modelyard_flavours.sklearn_flavour import FittedSklearn
+
+__all__ = [
+    "FLAVOURS",
+    "Encoding",
+    "FittedMlp",
+    "FittedSklearn",
+    "FlavourError",
+    "Inadmissible",
+    "MissingExtra",
+    "Predictor",
+    "UnknownFlavour",
+    "Unloadable",
+    "check_admissible",
+    "environment",
+    "load_model",
+    "save_model",
+]

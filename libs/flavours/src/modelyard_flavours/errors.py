@@ -1,0 +1,45 @@
+"""Why an artifact is not opened."""
+
+from modelyard_contracts.manifest import ModelManifest
+
+
+class FlavourError(Exception):
+    """Base; none of these goes away by trying again."""
+
+    retryable = False
+
+
+class Inadmissible(FlavourError):
+    """The artifact holds what is not allowed; the text names the file and, for a type, its full name."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file, self.reason = file, reason
+
+
+class UnknownFlavour(FlavourError):
+    """No such flavour; the text lists those there are."""
+
+    def __init__(self, flavour: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"flavour {flavour!r} is unknown; known are {', '.join(known)}")
+        self.flavour = flavour
+
+
+class MissingExtra(FlavourError):
+    """A package that the flavour needs is not installed; the text says how to install it."""
+
+    def __init__(self, flavour: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"flavour {flavour!r} needs the package {package}, which is not installed; "
+            f"pip install 'modelyard-flavours[{extra}]'"
+        )
+
+
+class Unloadable(FlavourError):
+    """Allowed, yet it does not load; often another version of the library than it was saved with."""
+
+    def __init__(self, manifest: ModelManifest, here: dict[str, str], error: Exception) -> None:
+        pairs = (f"{name} {manifest.environment.get(name, '?')} (here {version})" for name, version in here.items())
+        super().__init__(
+            f"{manifest.model} ({manifest.flavour}): {type(error).__name__}: {error}; saved with {', '.join(pairs)}"
+        )

@@ -1,0 +1,72 @@
+"""Save, check and load by the flavour's name."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from modelyard_contracts.manifest import FileEntry, ModelManifest
+from modelyard_flavours import mlp_flavour, sklearn_flavour
+from modelyard_flavours.errors import Inadmissible, MissingExtra, UnknownFlavour, Unloadable
+from modelyard_flavours.files import entry_of, read_verified
+from modelyard_flavours.predictor import Predictor
+
+_FLAVOURS: Final[dict[str, ModuleType]] = {module.NAME: module for module in (sklearn_flavour, mlp_flavour)}
+FLAVOURS: Final = tuple(_FLAVOURS)
+
+
+def save_model(flavour: str, fitted: object, folder: Path) -> tuple[FileEntry, ...]:
+    """Write a fitted model's files into `folder` (made if need be) and return the manifest's lines for them.
+
+    fitted: FittedSklearn or FittedMlp. Inadmissible when it holds what loading would refuse.
+    """
+    module = _module(flavour)
+    folder.mkdir(parents=True, exist_ok=True)
+    module.save(fitted, folder)
+    return tuple(entry_of(folder, path) for path in module.FILES)
+
+
+def check_admissible(manifest: ModelManifest, folder: Path) -> None:
+    """Inadmissible, naming file and type, unless the flavour's files are there, unaltered, and harmless.
+
+    Builds no object from the artifact.
+    """
+    module = _module(manifest.flavour)
+    module.check(read_verified(manifest, folder, module.FILES))
+
+
+def load_model(manifest: ModelManifest, folder: Path) -> Predictor:
+    """Verify digests, check, load. Reads each file once: the bytes that were checked are the bytes that are built."""
+    module = _module(manifest.flavour)
+    files = read_verified(manifest, folder, module.FILES)
+    predictor = _load(module, manifest, files)
+    expected = manifest.feature_schema
+    if expected.classes and predictor.classes != expected.classes:
+        raise Inadmissible(
+            "encoding.json", f"has the classes {predictor.classes}; the manifest says {expected.classes}"
+        )
+    shape = (len(expected.numeric), len(expected.categorical))
+    if predictor.shape != shape:
+        raise Inadmissible("encoding.json", f"takes {predictor.shape} (numeric, categorical) features, not {shape}")
+    return predictor
+
+
+def environment(flavour: str) -> dict[str, str]:
+    """Package to version, of what loading needs; for ModelManifest.environment."""
+    versions: dict[str, str] = _module(flavour).environment()
+    return versions
+
+
+def _load(module: ModuleType, manifest: ModelManifest, files: Any) -> Predictor:
+    try:
+        predictor: Predictor = module.load(files)
+    except (Inadmissible, MissingExtra):
+        raise
+    except Exception as error:
+        raise Unloadable(manifest, environment(manifest.flavour), error) from error
+    return predictor
+
+
+def _module(flavour: str) -> ModuleType:
+    if flavour not in _FLAVOURS:
+        raise UnknownFlavour(flavour, FLAVOURS)
+    return _FLAVOURS[flavour]

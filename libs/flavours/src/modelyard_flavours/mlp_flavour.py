@@ -1,0 +1,137 @@
+"""Flavour `torch-mlp`: a multi-layer perceptron trained with torch, its weights in safetensors.
+
+The file is the network's state dict, so torch reads it as it is; serving needs no torch: the forward pass of a
+perceptron is a few lines of numpy, and a replica without torch starts in a fraction of the time and of the memory.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelyard_flavours.encoding import Encoding
+from modelyard_flavours.errors import Inadmissible, MissingExtra
+from modelyard_flavours.predictor import FloatArray, ObjectArray
+
+NAME: Final = "torch-mlp"
+MODEL: Final = "model.safetensors"
+ENCODING: Final = "encoding.json"
+FILES: Final = (MODEL, ENCODING)
+
+Tensors = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class FittedMlp:
+    """What a recipe hands to save_model.
+
+    tensors: `input.mean` and `input.scale` of shape (width,), and per layer n = 0, 1, ... `layers.n.weight` of shape
+    (out, in) and `layers.n.bias` of shape (out,); ReLU between the layers, softmax behind the last one.
+    """
+
+    tensors: Tensors
+    encoding: Encoding
+
+
+class MlpPredictor:
+    """A loaded perceptron."""
+
+    def __init__(self, tensors: Tensors, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self._mean, self._scale, self._layers = _parts(tensors, encoding)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._encoding.classes
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._encoding.shape
+
+    def predict(self, numeric: FloatArray, categorical: ObjectArray) -> FloatArray:
+        scaled = (self._encoding.matrix(numeric, categorical) - self._mean) / self._scale
+        hidden = np.where(np.isnan(scaled), 0.0, scaled).astype(np.float32)  # a missing value is the mean
+        for place, (weight, bias) in enumerate(self._layers):
+            hidden = (np.maximum(hidden, 0) if place else hidden) @ weight.T + bias
+        raw = hidden.astype(np.float64)
+        powers = np.exp(raw - raw.max(axis=1, keepdims=True))
+        scores: FloatArray = powers / powers.sum(axis=1, keepdims=True)
+        return scores
+
+
+def save(fitted: object, folder: Path) -> None:
+    """Write the flavour's files; what could not be loaded again is refused here."""
+    if not isinstance(fitted, FittedMlp):
+        raise TypeError(f"flavour {NAME!r} saves FittedMlp, not {type(fitted).__name__}")
+    _parts(fitted.tensors, fitted.encoding)
+    tensors = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in fitted.tensors.items()}
+    (folder / MODEL).write_bytes(_safetensors().save(tensors))
+    (folder / ENCODING).write_text(fitted.encoding.model_dump_json(indent=1) + "\n")
+
+
+def check(files: Mapping[str, bytes]) -> None:
+    """Inadmissible when the tensors do not make a perceptron; safetensors hold numbers only, so this is all of it."""
+    load(files)
+
+
+def load(files: Mapping[str, bytes]) -> MlpPredictor:
+    """Build it, from bytes that were verified."""
+    try:
+        encoding = Encoding.model_validate_json(files[ENCODING])
+    except ValueError as error:
+        raise Inadmissible(ENCODING, f"is no encoding of this version ({error})") from error
+    return MlpPredictor(_tensors(files[MODEL]), encoding)
+
+
+def environment() -> dict[str, str]:
+    """Package to version, of what loading needs."""
+    return {name: version(name) for name in ("numpy", "safetensors")}
+
+
+def _tensors(data: bytes) -> Tensors:
+    try:
+        tensors: Tensors = _safetensors().load(data)
+    except MissingExtra:
+        raise
+    except Exception as error:  # its error type is the Rust library's own
+        raise Inadmissible(MODEL, f"is no readable safetensors file ({error})") from error
+    return tensors
+
+
+def _parts(
+    tensors: Tensors, encoding: Encoding
+) -> tuple[FloatArray, FloatArray, list[tuple[NDArray[np.float32], NDArray[np.float32]]]]:
+    """Mean, scale and layers; Inadmissible unless the shapes lead from the encoding's width to its classes."""
+    count = (len(tensors) - 2) // 2
+    names = {"input.mean", "input.scale"} | {f"layers.{n}.{part}" for n in range(count) for part in ("weight", "bias")}
+    if set(tensors) != names or count < 1:
+        raise Inadmissible(MODEL, f"has the tensors {sorted(tensors)}; a perceptron has {sorted(names)}")
+    if not all(np.isfinite(value).all() and value.dtype == np.float32 for value in tensors.values()):
+        raise Inadmissible(MODEL, "has a tensor that is not finite or not float32")
+    width = encoding.width
+    if tensors["input.mean"].shape != (width,) or tensors["input.scale"].shape != (width,):
+        raise Inadmissible(MODEL, f"input.mean or input.scale does not have the shape ({width},)")
+    if not (tensors["input.scale"] > 0).all():
+        raise Inadmissible(MODEL, "input.scale is not above zero")
+    layers = []
+    for n in range(count):
+        weight, bias = tensors[f"layers.{n}.weight"], tensors[f"layers.{n}.bias"]
+        if weight.ndim != 2 or weight.shape[1] != width or bias.shape != (weight.shape[0],):
+            raise Inadmissible(MODEL, f"layers.{n} has the shape {weight.shape} behind {width} values")
+        width = weight.shape[0]
+        layers.append((weight, bias))
+    if width != len(encoding.classes):
+        raise Inadmissible(MODEL, f"ends in {width} values for {len(encoding.classes)} classes")
+    return tensors["input.mean"].astype(np.float64), tensors["input.scale"].astype(np.float64), layers
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise MissingExtra(NAME, error.name or "safetensors", "torch") from error
+    return safetensors.numpy

@@ -1,0 +1,118 @@
+"""Flavour `sklearn`: a fitted scikit-learn classifier in a skops file. Never a pickle.
+
+scikit-learn and skops are imported inside the functions: who only names the flavour needs neither.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from modelyard_flavours.compiled import Function, NotServed, compile_estimator
+from modelyard_flavours.encoding import Encoding
+from modelyard_flavours.errors import Inadmissible, MissingExtra
+from modelyard_flavours.predictor import FloatArray, ObjectArray
+from modelyard_flavours.skops_check import check_skops
+from modelyard_flavours.trees import MalformedTree
+from modelyard_flavours.trust import TRUSTED_TYPES
+
+NAME: Final = "sklearn"
+MODEL: Final = "model.skops"
+ENCODING: Final = "encoding.json"
+FILES: Final = (MODEL, ENCODING)
+
+
+@dataclass(frozen=True)
+class FittedSklearn:
+    """What a recipe hands to save_model.
+
+    estimator: fitted on Encoding.matrix and class numbers 0, 1, ... in the order of encoding.classes.
+    """
+
+    estimator: Any
+    encoding: Encoding
+
+
+class SklearnPredictor:
+    """A loaded classifier; numpy only once it is loaded."""
+
+    def __init__(self, function: Function, known: tuple[int, ...], encoding: Encoding) -> None:
+        self._function, self._known, self._encoding = function, known, encoding
+        self._complete = known == tuple(range(len(encoding.classes)))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._encoding.classes
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._encoding.shape
+
+    def predict(self, numeric: FloatArray, categorical: ObjectArray) -> FloatArray:
+        scores = self._function(self._encoding.matrix(numeric, categorical))
+        if self._complete:
+            return scores
+        every = np.zeros((len(scores), len(self.classes)))  # a class that training never saw has the score 0
+        every[:, self._known] = scores
+        return every
+
+
+def save(fitted: object, folder: Path) -> None:
+    """Write the flavour's files; what could not be loaded again is refused here, by the same code."""
+    sio = _skops()
+    if not isinstance(fitted, FittedSklearn):
+        raise TypeError(f"flavour {NAME!r} saves FittedSklearn, not {type(fitted).__name__}")
+    data = sio.dumps(fitted.estimator)
+    load({MODEL: data, ENCODING: fitted.encoding.model_dump_json().encode()})
+    (folder / MODEL).write_bytes(data)
+    (folder / ENCODING).write_text(fitted.encoding.model_dump_json(indent=1) + "\n")
+
+
+def check(files: Mapping[str, bytes]) -> None:
+    """Inadmissible when a type is not on the trust list; builds nothing, needs neither scikit-learn nor skops."""
+    check_skops(MODEL, files[MODEL])
+    _encoding(files)
+
+
+def load(files: Mapping[str, bytes]) -> SklearnPredictor:
+    """Build it, from bytes that were checked."""
+    sio = _skops()
+    check(files)
+    encoding = _encoding(files)
+    estimator = sio.loads(files[MODEL], trusted=sorted(TRUSTED_TYPES))
+    try:
+        known = _known(estimator, encoding)
+        return SklearnPredictor(compile_estimator(estimator, encoding.width), known, encoding)
+    except (NotServed, MalformedTree) as error:
+        raise Inadmissible(MODEL, str(error)) from error
+
+
+def _known(estimator: Any, encoding: Encoding) -> tuple[int, ...]:
+    """Which of the classes the estimator's columns are."""
+    known = tuple(int(number) for number in np.asarray(estimator.classes_))
+    if not set(known) <= set(range(len(encoding.classes))):
+        raise NotServed(f"class numbers {known} for {len(encoding.classes)} classes")
+    return known
+
+
+def environment() -> dict[str, str]:
+    """Package to version, of what loading needs."""
+    return {name: version(name) for name in ("numpy", "scikit-learn", "skops")}
+
+
+def _encoding(files: Mapping[str, bytes]) -> Encoding:
+    try:
+        return Encoding.model_validate_json(files[ENCODING])
+    except ValueError as error:
+        raise Inadmissible(ENCODING, f"is no encoding of this version ({error})") from error
+
+
+def _skops() -> Any:
+    try:
+        import skops.io
+    except ImportError as error:
+        raise MissingExtra(NAME, error.name or "skops", "sklearn") from error
+    return skops.io

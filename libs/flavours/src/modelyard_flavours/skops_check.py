@@ -1,0 +1,57 @@
+"""Read a skops file's own description and refuse what the trust list does not hold, before anything is built."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from typing import Any, Final
+
+from modelyard_flavours.errors import Inadmissible
+from modelyard_flavours.trust import TRUSTED_NODES
+
+MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
+"""Of all members together: a small file may not unpack into all of the memory."""
+MAX_MEMBERS: Final = 20_000
+MAX_DEPTH: Final = 100
+_SCHEMA: Final = "schema.json"
+
+
+def check_skops(path: str, data: bytes) -> None:
+    """Inadmissible when the file is no skops file, too large when unpacked, or holds a type that is not trusted."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            _check_members(path, archive)
+            schema = json.loads(archive.read(_SCHEMA))
+    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError, EOFError) as error:
+        raise Inadmissible(path, f"is no readable skops file ({type(error).__name__}: {error})") from error
+    for loader, name in _nodes(path, schema):
+        if (loader, name) not in TRUSTED_NODES:
+            raise Inadmissible(path, f"holds the type {name} (loaded as {loader}), which is not on the trust list")
+
+
+def _check_members(path: str, archive: zipfile.ZipFile) -> None:
+    members = archive.infolist()
+    if len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
+        raise Inadmissible(path, f"has {len(members)} members, or more than {MAX_UNPACKED_BYTES} bytes when unpacked")
+    if len({member.filename for member in members}) != len(members):
+        raise Inadmissible(path, "has two members of one name")
+    for member in members:
+        if member.filename != _SCHEMA and not member.filename.endswith(".npy"):
+            raise Inadmissible(path, f"holds {member.filename!r}, which is neither {_SCHEMA} nor an array")
+
+
+def _nodes(path: str, schema: Any) -> Iterator[tuple[str, str]]:
+    """(loader, type) of every node; iterative, so that a deep file cannot exhaust the stack."""
+    waiting: list[tuple[Any, int]] = [(schema, 0)]
+    if not isinstance(schema, dict) or "__loader__" not in schema:
+        raise Inadmissible(path, f"{_SCHEMA} describes no object")
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise Inadmissible(path, f"is nested deeper than {MAX_DEPTH}")
+        if isinstance(value, list):
+            waiting.extend((item, depth + 1) for item in value)
+        elif isinstance(value, dict):
+            if any(mark in value for mark in ("__loader__", "__class__", "__module__")):
+                yield str(value.get("__loader__")), f"{value.get('__module__')}.{value.get('__class__')}"
+            waiting.extend((item, depth + 1) for item in value.values())
