@@ -1,0 +1,1 @@
+"""How a Modelyard service lives. Imports nothing: take the module you need."""

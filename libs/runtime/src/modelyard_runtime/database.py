@@ -1,0 +1,137 @@
+"""SQL: one engine per service, transactions that carry inbox and outbox, migrations at the start."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from modelyard_contracts.codec import Codec
+from modelyard_runtime.clock import Clock
+from modelyard_runtime.errors import Retryable, StartupError
+from modelyard_runtime.inbox import Inbox
+from modelyard_runtime.migrations import migrate
+from modelyard_runtime.outbox import Outbox
+from modelyard_runtime.tables import UtcDateTime, create_runtime_tables, metadata_tables, runtime_metadata
+
+BUSY_TIMEOUT_MS: Final = 10_000
+"""How long a SQLite writer waits for the other one; far above any transaction of ours."""
+CONNECT_TIMEOUT_S: Final = 10
+_READ_ONLY: Final = "modelyard_read_only"
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for sqlite:///file or postgresql://...; connects lazily. StartupError says what is wrong with it."""
+    try:
+        parsed = make_url(url)
+    except Exception as error:
+        raise StartupError("database_url is no URL such as sqlite:///file.db or postgresql://...") from error
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed.set(drivername="sqlite"))
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+        )
+    raise StartupError(f"database_url: {parsed.get_backend_name()} is not supported; use sqlite or postgresql")
+
+
+def _open_sqlite(url: Any) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise StartupError("database_url: SQLite in memory cannot be shared between threads; give a file")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _settings(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # we begin ourselves: the driver would begin late and deferred
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A deferred transaction that turns into a writer fails at once when another wrote meanwhile, without waiting.
+        read_only = connection.get_execution_options().get(_READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+class DatabaseAway(Retryable):
+    """The database cannot be reached, is locked, or asks for the transaction to be tried again."""
+
+    code = "database_away"
+
+
+@contextmanager
+def _meaning() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        if _is_a_mistake(error):
+            raise
+        raise DatabaseAway(str(error.orig or error).strip()) from error
+
+
+def _is_a_mistake(error: Exception) -> bool:
+    """SQLite calls a wrong statement an operational error too; that one will not heal."""
+    text = str(error)
+    return any(sign in text for sign in ("no such table", "no such column", "syntax error", "has no column"))
+
+
+class Transaction:
+    """What commits together: the service's own statements, the claims of events, and the events to send."""
+
+    def __init__(self, connection: Connection, clock: Clock, codec: Codec) -> None:
+        self.connection = connection
+        self.inbox = Inbox(connection, clock)
+        self.outbox = Outbox(connection, clock, codec)
+
+
+class Database:
+    """Transactions of one service; safe to share between threads. Blocks: call it off the event loop."""
+
+    def __init__(self, engine: Engine, clock: Clock, codec: Codec | None = None) -> None:
+        self.engine = engine
+        self.clock = clock
+        self._codec = codec or Codec()
+        self._on_queued: list[Callable[[], None]] = []
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Commit on success, roll back on any error; retries are the caller's, with a new transaction."""
+        with _meaning(), self.engine.begin() as connection:
+            transaction = Transaction(connection, self.clock, self._codec)
+            yield transaction
+        if transaction.outbox.added:
+            for notify in self._on_queued:
+                notify()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for reading; on SQLite it does not wait for writers."""
+        with _meaning(), self.engine.connect().execution_options(**{_READ_ONLY: True}) as connection:
+            yield connection
+
+    def on_queued(self, notify: Callable[[], None]) -> None:
+        """Call `notify` after each commit that queued events."""
+        self._on_queued.append(notify)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+__all__ = [
+    "Database",
+    "DatabaseAway",
+    "Transaction",
+    "UtcDateTime",
+    "create_runtime_tables",
+    "metadata_tables",
+    "migrate",
+    "open_engine",
+    "runtime_metadata",
+]

@@ -1,0 +1,87 @@
+"""Errors raised on purpose; each says what the caller may do.
+
+The consumer loop retries what is `retryable`, dead-letters our other errors, and stops the partition on an exception it
+does not know. HTTP numbers live in http.py.
+"""
+
+from typing import ClassVar
+
+
+class ModelyardError(Exception):
+    """Base of all errors raised on purpose."""
+
+    retryable: ClassVar[bool] = False
+    """True: the same attempt may succeed later, nothing was done."""
+    code: ClassVar[str] = "error"
+    """Stable word for programs, such as `stale_revision`."""
+
+    def __init__(self, message: str = "", *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+        """Name of the input field that is at fault, if one is."""
+
+
+class Retryable(ModelyardError):
+    """Something outside is away for now; back off and try again."""
+
+    retryable = True
+    code = "retryable"
+
+
+class NotFound(ModelyardError):
+    """What was asked for does not exist (HTTP 404)."""
+
+    code = "not_found"
+
+
+class Conflict(ModelyardError):
+    """The state of things forbids it; read again, decide again (HTTP 409)."""
+
+    code = "conflict"
+
+
+class Invalid(ModelyardError):
+    """The input is wrong; its text names the field and the remedy (HTTP 422)."""
+
+    code = "invalid"
+
+
+class MessageTooLarge(Invalid):
+    """The broker would refuse it for ever, and everything behind it would wait."""
+
+    code = "message_too_large"
+
+
+class BrokerAway(Retryable):
+    """Kafka cannot be reached, or did not answer in time."""
+
+    code = "broker_away"
+
+
+class Forbidden(ModelyardError):
+    """Known, but not allowed (HTTP 403)."""
+
+    code = "forbidden"
+
+
+class Unavailable(ModelyardError):
+    """We cannot answer now; try again later (HTTP 503)."""
+
+    retryable = True
+    code = "unavailable"
+
+
+class StartupError(ModelyardError):
+    """The service cannot start; one line names what is wrong and the remedy (exit code 2)."""
+
+    code = "startup"
+
+
+def named(error: BaseException) -> bool:
+    """Whether we raise this type on purpose: it says, true or false, if it is `retryable`."""
+    return isinstance(getattr(type(error), "retryable", None), bool)
+
+
+def retryable(error: BaseException) -> bool:
+    """Whether the same attempt may succeed later."""
+    return getattr(type(error), "retryable", None) is True

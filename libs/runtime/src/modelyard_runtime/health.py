@@ -1,0 +1,41 @@
+"""Readiness: named checks, each good or bad, with a sentence."""
+
+from dataclasses import dataclass, field
+from threading import Lock
+
+
+@dataclass(frozen=True)
+class Check:
+    ok: bool
+    detail: str = ""
+
+
+@dataclass
+class Readiness:
+    """Ready when every named check is good; set from any thread."""
+
+    _checks: dict[str, Check] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def set(self, name: str, ok: bool, detail: str = "") -> None:
+        with self._lock:
+            self._checks[name] = Check(ok, detail)
+
+    def forget(self, name: str) -> None:
+        """Drop a check that no longer applies."""
+        with self._lock:
+            self._checks.pop(name, None)
+
+    @property
+    def ready(self) -> bool:
+        with self._lock:
+            return all(check.ok for check in self._checks.values())
+
+    def as_dict(self) -> dict[str, object]:
+        """`{"ready": bool, "checks": {name: {"ok": bool, "detail": str}}}`."""
+        with self._lock:
+            checks = dict(self._checks)
+        return {
+            "ready": all(check.ok for check in checks.values()),
+            "checks": {name: {"ok": check.ok, "detail": check.detail} for name, check in sorted(checks.items())},
+        }

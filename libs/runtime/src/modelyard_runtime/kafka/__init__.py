@@ -1,0 +1,36 @@
+"""Kafka: topics, producers, consumer loops, dead letters, transactions. Needs no SQL and no web framework."""
+
+from modelyard_runtime.kafka.consumer import BatchConsumer, BatchFailed, BatchHandler
+from modelyard_runtime.kafka.dead_letters import (
+    DeadLetter,
+    DeadLetterLimit,
+    DeadLetters,
+    dead_letter_topic,
+    list_dead_letters,
+    resend_dead_letters,
+)
+from modelyard_runtime.kafka.events import EventConsumer, EventContext, Handler
+from modelyard_runtime.kafka.producer import Producer
+from modelyard_runtime.kafka.records import Received
+from modelyard_runtime.kafka.topics import ensure_topics
+from modelyard_runtime.kafka.transactions import PartitionTransactions, partition_transactional_id
+
+__all__ = [
+    "BatchConsumer",
+    "BatchFailed",
+    "BatchHandler",
+    "DeadLetter",
+    "DeadLetterLimit",
+    "DeadLetters",
+    "EventConsumer",
+    "EventContext",
+    "Handler",
+    "PartitionTransactions",
+    "Producer",
+    "Received",
+    "dead_letter_topic",
+    "ensure_topics",
+    "list_dead_letters",
+    "partition_transactional_id",
+    "resend_dead_letters",
+]

@@ -1,0 +1,229 @@
+"""Dead letters: what one reader could not cope with, bounded, with its reason, to be sent again by a command."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from modelyard_runtime.clock import Clock, system_clock
+from modelyard_runtime.errors import BrokerAway, ModelyardError
+from modelyard_runtime.kafka.producer import Producer
+from modelyard_runtime.kafka.records import RawHeaders, Received
+from modelyard_runtime.kafka.topics import DEAD_LETTER_CONFIG, create_topics
+from modelyard_runtime.metrics import Metrics
+
+WINDOW_RECORDS: Final = 1_000
+MAX_LETTER_BYTES: Final = 15 * 1_048_576
+REASON_CHARS: Final = 1_000
+PREFIX: Final = "dlq_"
+
+
+class DeadLetterLimit(Exception):
+    """Too many in a row, or it could not be written: the partition must stop, nothing may be dropped.
+
+    No ModelyardError on purpose: to the loop it is an exception it does not know.
+    """
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A record as it was, and why it is here."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    schema_id: int | None
+    at: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: RawHeaders
+    position: int
+    """Its own offset in the topic of dead letters."""
+
+
+def dead_letter_topic(topic: str, service: str) -> str:
+    return f"{topic}.{service}.dlq"
+
+
+class DeadLetters:
+    """Writes a service's dead letters, and counts them per partition against the limits.
+
+    max_consecutive: so many in a row, without a good record between, stop the partition.
+    max_ratio: more than this share of the last 1,000 records stops it too (once 2 x max_consecutive were seen).
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        service: str,
+        max_consecutive: int = 100,
+        max_ratio: float = 0.5,
+        *,
+        clock: Clock = system_clock,
+        write_timeout_s: float = 30.0,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self.service = service
+        self._max_consecutive = max_consecutive
+        self._max_ratio = max_ratio
+        self._clock = clock
+        self._write_timeout_s = write_timeout_s
+        self._producer: Producer | None = None
+        self._created: set[str] = set()
+        self._tallies: dict[tuple[str, int], _Tally] = {}
+        self._written = Metrics(service).counter("dead_letters_total", "Records dead-lettered", ("topic",))
+
+    async def add(self, received: Received, reason: str) -> None:
+        """Write one; returns when it is acknowledged. DeadLetterLimit past a limit or when it cannot be written."""
+        tally = self._tally(received.topic, received.partition)
+        if why := tally.refuses(self._max_consecutive, self._max_ratio):
+            raise DeadLetterLimit(f"{received!r} not dead-lettered, {why}; its reason: {reason}")
+        try:
+            await asyncio.wait_for(self._write(received, reason), self._write_timeout_s)
+        except (ModelyardError, TimeoutError) as error:
+            raise DeadLetterLimit(f"dead letter of {received!r} could not be written: {error!r}") from error
+        tally.count(good=False)
+        self._written.labels(received.topic).inc()
+
+    def good(self, topic: str, partition: int, records: int = 1) -> None:
+        """Tell of records that were handled: they end a run of dead letters."""
+        self._tally(topic, partition).count(good=True, records=records)
+
+    def forget(self, topic: str, partition: int) -> None:
+        """Start counting anew: somebody looked and said resume."""
+        self._tallies.pop((topic, partition), None)
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def _write(self, received: Received, reason: str) -> None:
+        name = dead_letter_topic(received.topic, self.service)
+        if name not in self._created:
+            await create_topics(self._bootstrap, {name: (1, DEAD_LETTER_CONFIG)})
+            self._created.add(name)
+        if self._producer is None:
+            self._producer = Producer(self._bootstrap, self.service, max_request_bytes=MAX_LETTER_BYTES)
+        headers = [*received.raw_headers, *_told(received, reason, self.service, self._clock())]
+        await self._producer.send_bytes(name, received.key_bytes, received.value or b"", headers)
+
+    def _tally(self, topic: str, partition: int) -> "_Tally":
+        return self._tallies.setdefault((topic, partition), _Tally())
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self._bad = 0
+        self._window: deque[bool] = deque()
+
+    def refuses(self, max_consecutive: int, max_ratio: float) -> str:
+        if self._in_a_row >= max_consecutive:
+            return f"{self._in_a_row} in a row already"
+        if len(self._window) >= 2 * max_consecutive and self._bad / len(self._window) > max_ratio:
+            return f"{self._bad} of the last {len(self._window)} already"
+        return ""
+
+    def count(self, *, good: bool, records: int = 1) -> None:
+        self._in_a_row = 0 if good else self._in_a_row + records
+        for _ in range(min(records, WINDOW_RECORDS)):
+            self._window.append(good)
+            self._bad += not good
+            if len(self._window) > WINDOW_RECORDS:
+                self._bad -= not self._window.popleft()
+
+
+def _told(received: Received, reason: str, service: str, at: datetime) -> RawHeaders:
+    value = received.value or b""
+    schema = str(int.from_bytes(value[1:5], "big")) if value[:1] == b"\x00" and len(value) >= 5 else ""
+    told = {
+        "topic": received.topic,
+        "partition": str(received.partition),
+        "offset": str(received.offset),
+        "reason": reason[:REASON_CHARS],
+        "schema_id": schema,
+        "service": service,
+        "at": at.isoformat(),
+        "tombstone": "1" if received.value is None else "",
+    }
+    return [(PREFIX + name, text.encode()) for name, text in told.items()]
+
+
+async def list_dead_letters(bootstrap: str, topic: str, service: str, limit: int = 100) -> list[DeadLetter]:
+    """The oldest dead letters that were not sent again yet; [] when there is no such topic."""
+    async with _reader(bootstrap, topic, service) as (consumer, partition):
+        return await _read(consumer, partition, limit) if partition else []
+
+
+async def resend_dead_letters(bootstrap: str, topic: str, service: str, limit: int = 100) -> int:
+    """Send the oldest dead letters back to their topic and mark them as sent; returns how many.
+
+    All readers of the topic see them again, and drop by event_id what they know. A crash midway repeats some.
+    """
+    async with _reader(bootstrap, topic, service) as (consumer, partition):
+        letters = await _read(consumer, partition, limit) if partition else []
+        producer = Producer(bootstrap, service, max_request_bytes=MAX_LETTER_BYTES)
+        try:
+            for letter in letters:
+                again = [*letter.headers, ("dlq_resent_by", service.encode())]
+                await producer.send_bytes(letter.topic, letter.key, letter.value, again)
+                await consumer.commit({partition: OffsetAndMetadata(letter.position + 1, "")})
+        finally:
+            await producer.stop()
+        return len(letters)
+
+
+@asynccontextmanager
+async def _reader(bootstrap: str, topic: str, service: str) -> AsyncIterator[tuple[Any, TopicPartition | None]]:
+    name = dead_letter_topic(topic, service)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, group_id=f"{name}.resend", enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    try:
+        await consumer.start()
+        partition = TopicPartition(name, 0) if name in await consumer.topics() else None
+        if partition:
+            consumer.assign([partition])
+        yield consumer, partition
+    except (KafkaError, OSError) as error:
+        raise BrokerAway(f"Kafka at {bootstrap}: {error}") from error
+    finally:
+        await consumer.stop()
+
+
+async def _read(consumer: Any, partition: TopicPartition, limit: int) -> list[DeadLetter]:
+    end = (await consumer.end_offsets([partition]))[partition]
+    seen: set[tuple[str, int, int]] = set()
+    letters: list[DeadLetter] = []
+    while len(letters) < limit and await consumer.position(partition) < end:
+        for records in (await consumer.getmany(partition, timeout_ms=1_000, max_records=limit)).values():
+            for letter in map(_letter, records):
+                where = (letter.topic, letter.partition, letter.offset)
+                if where not in seen and len(letters) < limit:  # a crash between letter and commit wrote it twice
+                    seen.add(where)
+                    letters.append(letter)
+    return letters
+
+
+def _letter(record: Any) -> DeadLetter:
+    told = {name[len(PREFIX) :]: value.decode() for name, value in record.headers if name.startswith(PREFIX)}
+    return DeadLetter(
+        topic=told["topic"],
+        partition=int(told["partition"]),
+        offset=int(told["offset"]),
+        reason=told["reason"],
+        schema_id=int(told["schema_id"]) if told["schema_id"] else None,
+        at=datetime.fromisoformat(told["at"]).astimezone(UTC),
+        key=record.key,
+        value=None if told["tombstone"] else record.value,
+        headers=[(name, value) for name, value in record.headers if not name.startswith(PREFIX)],
+        position=record.offset,
+    )

@@ -1,0 +1,142 @@
+"""Events, one at a time: decode, hand to the handler of their type, dead-letter what cannot be."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from modelyard_contracts import Message
+from modelyard_contracts.codec import Codec
+from modelyard_runtime.errors import named, retryable
+from modelyard_runtime.headers import correlation_of
+from modelyard_runtime.kafka.consumer import BatchConsumer, BatchFailed
+from modelyard_runtime.kafka.dead_letters import DeadLetters
+from modelyard_runtime.kafka.records import Received
+from modelyard_runtime.tracing import CORRELATION_ID, correlated, span
+
+MAX_RECORD_BYTES: Final = 1_048_576
+
+
+@dataclass(frozen=True)
+class EventContext:
+    """Where an event came from."""
+
+    received: Received
+    correlation_id: UUID
+
+
+Handler = Callable[[Any, EventContext], Awaitable[None] | None]
+"""(message, context). It may be called with the same message again: claim its event_id with the effect."""
+
+
+class EventConsumer:
+    """A consumer of events. Synchronous handlers run in a thread, one at a time per partition.
+
+    Undecodable bytes, and errors that we named and that are not `retryable`: dead letter, go on. Retryable: again after
+    a pause. An exception that nobody named: the partition stops. Tombstones are passed over. options: BatchConsumer's.
+    """
+
+    def __init__(
+        self,
+        *,
+        bootstrap: str,
+        group: str,
+        service: str,
+        handlers: Mapping[type[Message], Handler],
+        codec: Codec | None = None,
+        dead_letters: DeadLetters | None = None,
+        max_record_bytes: int = MAX_RECORD_BYTES,
+        **options: Any,
+    ) -> None:
+        self._handlers = {message.TOPIC: (message, handler) for message, handler in handlers.items()}
+        self._codec = codec or Codec()
+        self._dead_letters = dead_letters or DeadLetters(bootstrap, service)
+        self._max_record_bytes = max_record_bytes
+        self._running: dict[tuple[str, int], asyncio.Future[None]] = {}
+        self.batches = BatchConsumer(
+            bootstrap=bootstrap,
+            group=group,
+            topics=self._handlers,
+            on_batch=self._on_batch,
+            dead_letters=self._dead_letters,
+            **{"max_wait_ms": 0, "max_batch_records": 100, **options},
+        )
+        self.group = group
+        self.resume = self.batches.resume
+        self.stopped_partitions = self.batches.stopped_partitions
+        self.assignment = self.batches.assignment
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop`."""
+        try:
+            await self.batches.run(stop)
+        finally:
+            await self._dead_letters.close()
+
+    async def _on_batch(self, topic: str, partition: int, records: Sequence[Received]) -> None:
+        await self._previous(topic, partition)
+        for done, record in enumerate(records):
+            if done and self.batches.leaving(topic, partition):
+                raise BatchFailed(done)
+            try:
+                await self._one(record)
+            except Exception as error:
+                raise BatchFailed(done) from error
+
+    async def _previous(self, topic: str, partition: int) -> None:
+        """A thread cannot be cancelled: wait for the one a cancelled batch left behind, so that order holds."""
+        if (running := self._running.pop((topic, partition), None)) is not None:
+            await asyncio.wait({running})
+
+    async def _one(self, record: Received) -> None:
+        if record.value is None:
+            return
+        try:
+            await self._deliver(record)
+        except Exception as error:
+            if not named(error) or retryable(error):
+                raise
+            await self._dead_letters.add(record, f"{type(error).__name__}: {error}")
+        else:
+            self._dead_letters.good(record.topic, record.partition)
+
+    async def _deliver(self, record: Received) -> None:
+        expected, handler = self._handlers[record.topic]
+        headers = record.headers
+        with span(f"consume {record.topic}", headers):
+            message = await asyncio.to_thread(self._decode, record, expected)  # a schema may have to be fetched
+            context = EventContext(record, _story(headers, message))
+            with correlated(context.correlation_id):
+                if inspect.iscoroutinefunction(handler):
+                    await handler(message, context)
+                else:
+                    await self._in_thread(record, handler, message, context)
+
+    def _decode(self, record: Received, expected: type[Message]) -> Message:
+        size = len(record.value or b"")
+        if size > self._max_record_bytes:
+            raise Oversized(f"{size} bytes; at most {self._max_record_bytes} are read")
+        return self._codec.decode(record.value, expected)
+
+    async def _in_thread(self, record: Received, handler: Handler, message: Message, context: EventContext) -> None:
+        running = asyncio.ensure_future(asyncio.to_thread(handler, message, context))
+        self._running[record.topic, record.partition] = running  # type: ignore[assignment]
+        again = await asyncio.shield(running)
+        if inspect.isawaitable(again):
+            await again
+
+
+class Oversized(ValueError):
+    """A record larger than any message of ours."""
+
+    retryable = False
+    code = "oversized"
+
+
+def _story(headers: Mapping[str, str], message: Message) -> UUID:
+    try:
+        return UUID(headers[CORRELATION_ID])
+    except (KeyError, ValueError):
+        return correlation_of(message)

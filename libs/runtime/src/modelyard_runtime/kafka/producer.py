@@ -1,0 +1,131 @@
+"""An idempotent producer that says what a failure means, and starts anew when its client is beyond repair."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, RecordListTooLargeError
+
+from modelyard_contracts import Message
+from modelyard_contracts.codec import Codec
+from modelyard_runtime.errors import BrokerAway, MessageTooLarge
+from modelyard_runtime.headers import message_headers, to_wire
+
+REQUEST_TIMEOUT_MS: Final = 30_000
+STOP_TIMEOUT_S: Final = 10
+
+
+class Producer:
+    """Sends and waits for the acknowledgement of all in-sync replicas. For one event loop."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        service: str,
+        *,
+        codec: Codec | None = None,
+        compression: str | None = None,
+        linger_ms: int = 0,
+        max_request_bytes: int = 4 * 1_048_576,
+        request_timeout_ms: int = REQUEST_TIMEOUT_MS,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._service = service
+        self._codec = codec or Codec()
+        self._settings: dict[str, Any] = {
+            "compression_type": compression,
+            "linger_ms": linger_ms,
+            "max_request_size": max_request_bytes,
+            "request_timeout_ms": request_timeout_ms,
+        }
+        self._client: Any = None
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect; BrokerAway when Kafka cannot be reached. Sending connects too, if this was not called."""
+        await self._connected()
+
+    async def stop(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await _stop(client)
+
+    async def send(self, message: Message, key: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        """Encode and send; returns when it is acknowledged. key: None takes the message's own."""
+        await self.send_bytes(
+            message.TOPIC,
+            message.key if key is None else key,
+            self._codec.encode(message),
+            {**message_headers(message, source=self._service), **(headers or {})},
+        )
+
+    async def send_bytes(
+        self,
+        topic: str,
+        key: str | bytes | None,
+        value: bytes | None,
+        headers: Mapping[str, str] | Sequence[tuple[str, bytes | None]] = (),
+        *,
+        partition: int | None = None,
+    ) -> None:
+        """Send bytes as they are. MessageTooLarge, or BrokerAway (it may have arrived: send the same again)."""
+        await (await self.post_bytes(topic, key, value, headers, partition=partition))
+
+    async def post_bytes(
+        self,
+        topic: str,
+        key: str | bytes | None,
+        value: bytes | None,
+        headers: Mapping[str, str] | Sequence[tuple[str, bytes | None]] = (),
+        *,
+        partition: int | None = None,
+    ) -> Awaitable[None]:
+        """Queue without waiting for the acknowledgement: await the answer for that. Order of calls is kept."""
+        client = await self._connected()
+        wire = to_wire(headers) if isinstance(headers, Mapping) else [(n, v or b"") for n, v in headers]
+        raw_key = key.encode() if isinstance(key, str) else key
+        try:
+            sent = await client.send(topic, value, key=raw_key, partition=partition, headers=wire)
+        except Exception as error:
+            raise await self._meaning(client, topic, error) from error
+        return self._acknowledged(client, topic, sent)
+
+    async def _acknowledged(self, client: Any, topic: str, sent: Awaitable[Any]) -> None:
+        try:
+            await sent
+        except Exception as error:
+            raise await self._meaning(client, topic, error) from error
+
+    async def _connected(self) -> Any:
+        async with self._starting:
+            if self._client is None:
+                client = AIOKafkaProducer(bootstrap_servers=self._bootstrap, enable_idempotence=True, **self._settings)
+                try:
+                    await client.start()
+                except (KafkaError, OSError) as error:
+                    await _stop(client)
+                    raise BrokerAway(f"Kafka at {self._bootstrap}: {error}") from error
+                self._client = client
+            return self._client
+
+    async def _meaning(self, client: Any, topic: str, error: Exception) -> Exception:
+        """Our error for theirs; after one that a client does not recover from, the next call starts anew."""
+        if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+            return MessageTooLarge(f"{topic}: {error}")
+        if not isinstance(error, KafkaError | OSError | asyncio.TimeoutError):
+            return error
+        if not getattr(error, "retriable", False) and self._client is client:
+            self._client = None
+            await _stop(client)
+        return BrokerAway(f"{topic}: {type(error).__name__}: {error}")
+
+
+async def _stop(client: Any) -> None:
+    try:
+        await asyncio.wait_for(client.stop(), STOP_TIMEOUT_S)
+    except (TimeoutError, KafkaError):
+        client._closed = True  # it gave up flushing; without this it complains when it is collected
+
+
+__all__ = ["Producer", "ProducerFenced"]

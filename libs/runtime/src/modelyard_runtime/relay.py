@@ -1,0 +1,257 @@
+"""The outbox relay: sends what transactions queued, in order per key, losing nothing however it dies.
+
+One relay per database at a time: it holds a lock (a file's beside SQLite, an advisory one in PostgreSQL) and sends in
+Kafka transactions under an id derived from the database. A relay that lost the lock without noticing is fenced by its
+successor, so an old value can never land behind a newer one, which a compacted topic would keep. Readers with
+read_committed see each round whole; a crash between Kafka's commit and ours repeats the round, with the same event ids.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from sqlalchemy import delete, func, select, text, update
+
+from modelyard_contracts.topics import all_topics
+from modelyard_runtime.errors import BrokerAway, ModelyardError
+from modelyard_runtime.headers import CE_SOURCE, to_wire
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka.topics import ensure_topics
+from modelyard_runtime.metrics import Metrics
+from modelyard_runtime.tables import OUTBOX
+
+if TYPE_CHECKING:
+    from modelyard_runtime.database import Database
+
+POLL_S: Final = 0.2
+ROUND_ROWS: Final = 500
+KEEP_SENT: Final = timedelta(days=1)
+PRUNE_EVERY_S: Final = 300.0
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+RETRY_MAX_S: Final = 5.0
+RELAY_LOCK: Final = 0x6F_75_74_62_6F_78  # "outbox"
+log = logging.getLogger(__name__)
+
+
+class OutboxRelay:
+    """Run `run` as a background task of the service; woken by commits on `database`, and polling every 200 ms."""
+
+    def __init__(
+        self, database: "Database", bootstrap: str, service: str, *, readiness: Readiness | None = None
+    ) -> None:
+        self._database = database
+        self._bootstrap = bootstrap
+        self._service = service
+        self._readiness = readiness or Readiness()
+        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._producer: Any = None
+        self._known: set[str] = set()
+        self._lock = _RelayLock(database)
+        self._pruned_at = 0.0
+        metrics = Metrics(service)
+        self._unsent = metrics.gauge("outbox_unsent", "Events queued and not yet acknowledged")
+        self._age = metrics.gauge("outbox_age_seconds", "Age of the oldest event not yet acknowledged")
+        self._sent = metrics.counter("outbox_sent_total", "Events acknowledged by the broker")
+        database.on_queued(self.notify)
+
+    def notify(self) -> None:
+        """Wake up now; from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relay until `stop`; what can be sent at once is sent before it returns. Reconnects for ever."""
+        self._loop = asyncio.get_running_loop()
+        pause_s = POLL_S
+        try:
+            while not stop.is_set():
+                try:
+                    more = await self._lead() and await self._round()
+                    self._readiness.set("outbox", True)
+                    pause_s = POLL_S
+                except Exception as error:  # the relay is the only way out: it never gives up, and says so
+                    log.warning("outbox of %s waits %.1f s: %r", self._service, pause_s, error)
+                    self._readiness.set("outbox", False, f"{type(error).__name__}: {error}")
+                    await self._drop_producer()
+                    await _wait(stop, pause_s)
+                    pause_s = min(pause_s * 2, RETRY_MAX_S)
+                    continue
+                if not more:
+                    await self._sleep(stop)
+            await self._last_round()
+        finally:
+            await self._drop_producer()
+            await asyncio.to_thread(self._lock.release)
+            self._loop = None
+
+    async def _last_round(self) -> None:
+        """What was committed just before the stop leaves now; if it cannot, it leaves after the next start."""
+        try:
+            async with asyncio.timeout(5):
+                while self._lock.held and await self._round():
+                    pass
+        except (TimeoutError, ModelyardError, KafkaError) as error:
+            log.warning("outbox of %s: left for the next start: %r", self._service, error)
+
+    async def _sleep(self, stop: asyncio.Event) -> None:
+        self._wake.clear()
+        waits = {asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(stop.wait())}
+        await asyncio.wait(waits, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+
+    async def _lead(self) -> bool:
+        """Whether we are the one relay of this database; another process may be, then we wait for its death."""
+        leads = await asyncio.to_thread(self._lock.acquire)
+        if not leads:
+            await self._drop_producer()
+        return leads
+
+    async def _round(self) -> bool:
+        """Send the oldest unsent events and mark them; whether there may be more."""
+        rows = await asyncio.to_thread(self._read)
+        if rows:
+            await self._ensure({row.topic for row in rows})
+            await self._send(rows)
+            await asyncio.to_thread(self._mark, [row.position for row in rows])
+            self._sent.inc(len(rows))
+        await self._prune()
+        return len(rows) == ROUND_ROWS
+
+    def _read(self) -> list[Any]:
+        unsent = OUTBOX.c.sent_at.is_(None)
+        with self._database.read() as connection:
+            rows = list(connection.execute(select(OUTBOX).where(unsent).order_by(OUTBOX.c.position).limit(ROUND_ROWS)))
+            count = len(rows)
+            if count == ROUND_ROWS:
+                count = connection.execute(select(func.count()).select_from(OUTBOX).where(unsent)).scalar_one()
+        self._unsent.set(count)
+        self._age.set((self._database.clock() - rows[0].queued_at).total_seconds() if rows else 0.0)
+        return rows
+
+    async def _send(self, rows: list[Any]) -> None:
+        producer = await self._connected()
+        try:
+            async with producer.transaction():
+                answers = [await self._post(producer, row) for row in rows]
+                await asyncio.gather(*answers)
+        except (ProducerFenced, IllegalOperation) as error:
+            await asyncio.to_thread(self._lock.release)
+            raise BrokerAway("another relay of this database took over") from error
+
+    async def _post(self, producer: Any, row: Any) -> Any:
+        headers = {**json.loads(row.headers), CE_SOURCE: self._service}
+        return await producer.send(row.topic, row.body, key=row.key.encode(), headers=to_wire(headers))
+
+    def _mark(self, positions: list[int]) -> None:
+        with self._database.transaction() as tx:
+            tx.connection.execute(
+                update(OUTBOX).where(OUTBOX.c.position.in_(positions)).values(sent_at=self._database.clock())
+            )
+
+    async def _connected(self) -> Any:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                transactional_id=self._lock.transactional_id(self._service),
+                transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+                max_request_size=16 * 1_048_576,
+                request_timeout_ms=10_000,
+            )
+            self._producer = producer  # before the start, so that a failed one is stopped too
+            await producer.start()
+        return self._producer
+
+    async def _ensure(self, topics: set[str]) -> None:
+        if new := topics - self._known:
+            await ensure_topics(self._bootstrap, [spec for spec in all_topics() if spec.name in new])
+            self._known |= new
+
+    async def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        self._known = set()
+        if producer is not None:
+            try:
+                await asyncio.wait_for(producer.stop(), 5)
+            except Exception:  # it failed before; stopping is a courtesy
+                producer._closed = True
+
+    async def _prune(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._pruned_at > PRUNE_EVERY_S:
+            self._pruned_at = now
+            await asyncio.to_thread(self._delete_old)
+
+    def _delete_old(self) -> None:
+        with self._database.transaction() as tx:
+            tx.connection.execute(delete(OUTBOX).where(OUTBOX.c.sent_at < self._database.clock() - KEEP_SENT))
+
+
+class _RelayLock:
+    """Held by one process per database; given up by the operating system or the server when it dies."""
+
+    def __init__(self, database: "Database") -> None:
+        self._engine = database.engine
+        self._sqlite = self._engine.dialect.name == "sqlite"
+        self._holder: Any = None
+
+    @property
+    def held(self) -> bool:
+        return self._holder is not None
+
+    def transactional_id(self, service: str) -> str:
+        """The same for every process on this database, another for another database of the same service."""
+        url = self._engine.url
+        name = f"{url.host}:{url.port}/{url.database}"
+        return f"modelyard.{service}.outbox.{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+    def acquire(self) -> bool:
+        """Take it, or see that we still have it; False when another holds it."""
+        return self._acquire_file() if self._sqlite else self._acquire_advisory()
+
+    def _acquire_file(self) -> bool:
+        if self._holder is None:
+            file = open(f"{self._engine.url.database}.relay.lock", "w")  # noqa: SIM115, PTH123  held until release
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+                return False
+            self._holder = file
+        return True
+
+    def _acquire_advisory(self) -> bool:
+        if self._holder is not None:
+            try:
+                self._holder.execute(text("SELECT 1"))
+                return True
+            except Exception:  # the connection died and the lock with it
+                self.release()
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        if connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": RELAY_LOCK}).scalar_one():
+            self._holder = connection
+            return True
+        connection.close()
+        return False
+
+    def release(self) -> None:
+        holder, self._holder = self._holder, None
+        if holder is not None and not self._sqlite:
+            holder.invalidate()  # closes the session, and with it the lock
+        if holder is not None:
+            holder.close()
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        pass

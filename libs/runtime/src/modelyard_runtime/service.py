@@ -1,0 +1,209 @@
+"""The life of a service process: bind, start, work, say ready, stop in order. Takes any ASGI app."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+from modelyard_runtime.errors import StartupError
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.log import configure_logging
+from modelyard_runtime.tracing import configure_tracing
+
+Background = Callable[[asyncio.Event], Awaitable[None]]
+"""Works until the event is set; a return or an error before is a crash, and it is started again."""
+Hook = Callable[[], Awaitable[None]]
+
+EXIT_CANNOT_START: Final = 2
+BACKLOG: Final = 2_048
+RESTART_MIN_S: Final = 0.5
+RESTART_MAX_S: Final = 30.0
+log = logging.getLogger(__name__)
+
+
+class ListensSomewhere(Protocol):
+    """What of the settings is needed here."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def log_level(self) -> str: ...
+
+
+class Service:
+    """One process of one service.
+
+    Start: bind the port, `on_start`, background tasks, serve; `ready http://HOST:PORT` on stdout once ready.
+    Stop (SIGTERM, SIGINT): readiness false, accept nothing new, finish requests, end background tasks, `on_stop`. A
+    second signal ends at once. `on_stop` runs also when the start failed half way, so it must bear that.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: ListensSomewhere,
+        app: Any,
+        background: Sequence[Background] = (),
+        on_start: Hook | None = None,
+        on_stop: Hook | None = None,
+        readiness: Readiness | None = None,
+        *,
+        request_grace_s: float = 10.0,
+        background_grace_s: float = 20.0,
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._app = app
+        self._background = tuple(background)
+        self._on_start, self._on_stop = on_start, on_stop
+        self._readiness = readiness or Readiness()
+        self._request_grace_s, self._background_grace_s = request_grace_s, background_grace_s
+        self._stop: asyncio.Event
+        self._signals = 0
+
+    def run(self) -> int:
+        """Live until a signal; returns 0 after an orderly stop, 2 when it could not start (one line says why)."""
+        configure_logging(self.name, self._settings.log_level)
+        try:
+            configure_tracing(self.name)
+            with self._listening() as listener:
+                return self._run(listener)
+        except StartupError as error:
+            print(f"{self.name}: {error}", file=sys.stderr)
+            return EXIT_CANNOT_START
+
+    def _run(self, listener: socket.socket) -> int:
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(self._live(listener))
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[socket.socket]:
+        """Bind first: a port in use must not be found after migrations ran and consumers joined."""
+        host, port = self._settings.host, self._settings.port
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            variable = f"{self.name.upper().replace('-', '_')}_PORT"
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise StartupError(
+                f"cannot listen on {host}:{port}: {reason}; "
+                f"stop what holds it or set {variable} (0 takes any free port)"
+            ) from error
+        with listener:
+            yield listener
+
+    async def _live(self, listener: socket.socket) -> int:
+        self._stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        try:
+            if self._on_start is not None:
+                await self._on_start()
+            await self._work(listener)
+        finally:
+            if self._on_stop is not None:
+                await self._on_stop()
+        log.info("%s stopped", self.name)
+        return 0
+
+    def _signalled(self) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(130)
+        self._readiness.set("service", False, "stopping")
+        self._stop.set()
+
+    async def _work(self, listener: socket.socket) -> None:
+        ending = asyncio.Event()
+        server = _server(self._app, self._request_grace_s)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        tasks = [asyncio.create_task(self._keep_alive(work, ending)) for work in self._background]
+        announcing = asyncio.create_task(self._announce(server, listener))
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        self._readiness.set("service", False, "stopping")
+        server.should_exit = True
+        await asyncio.wait({serving}, timeout=self._request_grace_s + 5)
+        ending.set()
+        await self._ended(tasks)
+        for task in (announcing, stopping, serving):
+            task.cancel()
+        await asyncio.gather(announcing, stopping, serving, return_exceptions=True)
+
+    async def _ended(self, tasks: "Sequence[asyncio.Task[None]]") -> None:
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=self._background_grace_s)
+        for task in late:
+            log.warning("%s: background task cancelled after %.0f s", self.name, self._background_grace_s)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep_alive(self, work: Background, ending: asyncio.Event) -> None:
+        """Run a background task; start it again when it ends before its time, with a growing pause."""
+        check = f"task {getattr(work, '__qualname__', repr(work))}"
+        pause_s = RESTART_MIN_S
+        while not ending.is_set():
+            began = asyncio.get_running_loop().time()
+            try:
+                await work(ending)
+                error: Exception | None = None
+            except Exception as crash:
+                error = crash
+            if ending.is_set():
+                if error:
+                    log.error("%s: %s failed while stopping", self.name, check, exc_info=error)
+                return
+            if asyncio.get_running_loop().time() - began > RESTART_MAX_S:
+                pause_s = RESTART_MIN_S
+            log.error("%s: %s crashed, starting it again in %.1f s", self.name, check, pause_s, exc_info=error)
+            self._readiness.set(check, False, f"crashed: {error!r}")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ending.wait(), pause_s)
+            pause_s = min(pause_s * 2, RESTART_MAX_S)
+            self._readiness.forget(check)
+
+    async def _announce(self, server: Any, listener: socket.socket) -> None:
+        while not (server.started and self._readiness.ready):  # noqa: ASYNC110  two plain flags, one of them uvicorn's
+            await asyncio.sleep(0.02)
+        host, port = listener.getsockname()[:2]
+        print(f"ready http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+
+
+def _server(app: Any, grace_s: float) -> Any:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Signals are the service's: the server stops when it is told."""
+            yield
+
+    return Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            loop="none",
+            lifespan="auto",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(grace_s),
+        )
+    )

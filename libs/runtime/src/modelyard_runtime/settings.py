@@ -1,0 +1,125 @@
+"""Settings: one frozen class per service, read once at the start, failing with the field's name."""
+
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from modelyard_runtime.errors import StartupError
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+EXIT_BAD_SETTINGS = 2
+MIN_ADMIN_KEY_CHARS = 16
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs. A subclass sets `env_prefix` and the default of `port`.
+
+    Fields with an alias are shared by all services and have no prefix; the others are `<PREFIX><FIELD>`.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", alias="KAFKA_BOOTSTRAP_SERVERS", min_length=1)
+    """host:port of the brokers, separated by commas."""
+    registry_url: str = Field("http://127.0.0.1:8101", alias="REGISTRY_URL", pattern=r"^https?://")
+    admin_key_file: Path = Field(alias="MODELYARD_ADMIN_KEY_FILE")
+    """File with the bootstrap admin key; no key, no start."""
+    log_level: str = Field("INFO", alias="MODELYARD_LOG_LEVEL", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+    host: str = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535)
+    """0 takes any free port; `ready http://HOST:PORT` on stdout tells which."""
+    data_dir: Path = Path(".modelyard/data")
+    """The service's own folder."""
+
+    @property
+    def admin_key(self) -> str:
+        """The bootstrap admin key; StartupError when the file is missing or the key too short."""
+        return read_admin_key(self.admin_key_file)
+
+
+class DatabaseSettings(BaseSettings):
+    """Mixin of a service that owns tables."""
+
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    database_url: SecretStr | None = None
+    """SQLAlchemy URL, sqlite:///... or postgresql://...; None is a SQLite file in data_dir."""
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The URL to open; makes the folder of the default file."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        folder = Path(getattr(self, "data_dir", ".modelyard/data"))
+        folder.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{folder.resolve() / 'service.db'}"
+
+
+class ClickHouseSettings(BaseSettings):
+    """Mixin of a service that reads or writes ClickHouse."""
+
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    clickhouse_url: str = Field("http://127.0.0.1:8123", alias="CLICKHOUSE_URL", pattern=r"^https?://")
+    clickhouse_user: str = Field("default", alias="CLICKHOUSE_USER")
+    clickhouse_password: SecretStr = Field(SecretStr(""), alias="CLICKHOUSE_PASSWORD")
+    clickhouse_database: str = Field("ml", alias="CLICKHOUSE_DATABASE")
+
+
+def read_admin_key(path: Path) -> str:
+    """The key in `path`, stripped; StartupError names the variable and the remedy."""
+    remedy = f"write a key of at least {MIN_ADMIN_KEY_CHARS} characters into it, such as `openssl rand -hex 32` gives"
+    try:
+        key = path.read_text().strip()
+    except OSError as error:
+        raise StartupError(f"MODELYARD_ADMIN_KEY_FILE: cannot read {path} ({error.strerror}); {remedy}") from error
+    if len(key) < MIN_ADMIN_KEY_CHARS:
+        raise StartupError(f"MODELYARD_ADMIN_KEY_FILE: the key in {path} is shorter than 16 characters; {remedy}")
+    return key
+
+
+def load_settings(cls: type[SettingsT]) -> SettingsT:
+    """Read the environment; on bad settings print one line per field to stderr and exit with code 2."""
+    try:
+        settings = cls()
+        if isinstance(settings, ServiceSettings):
+            _ = settings.admin_key
+    except ValidationError as error:
+        _fail(*(_line(cls, dict(item)) for item in error.errors()))
+    except StartupError as error:
+        _fail(str(error))
+    return settings
+
+
+def variable_of(cls: type[BaseSettings], name: str) -> str:
+    """The environment variable that sets the field `name`."""
+    field: FieldInfo | None = cls.model_fields.get(name)
+    if field is not None and isinstance(field.validation_alias, str):
+        return field.validation_alias
+    if field is not None and isinstance(field.validation_alias, AliasChoices):
+        return str(field.validation_alias.choices[0])
+    return f"{cls.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def _line(cls: type[BaseSettings], item: dict[str, object]) -> str:
+    where = item["loc"]
+    first = str(where[0]) if isinstance(where, tuple) and where else "settings"
+    by_variable = {variable_of(cls, name).upper(): name for name in cls.model_fields}
+    name = by_variable.get(first.upper(), first)
+    variable = variable_of(cls, name)
+    if item["type"] == "missing":
+        return f"{name}: required; set the environment variable {variable}"
+    given = item.get("input")
+    shown = "" if given is None or "password" in name or "url" in name else f" (it is {given!r})"
+    return f"{name}: {item['msg']}{shown}; correct the environment variable {variable}"
+
+
+def _fail(*lines: str) -> None:
+    for line in lines:
+        print(f"bad settings: {line}", file=sys.stderr)
+    raise SystemExit(EXIT_BAD_SETTINGS)

@@ -1,0 +1,86 @@
+"""The tables that every service with a database has, and the type of a moment in them."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    Uuid,
+    text,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, aware and in UTC, on every database (SQLite alone would forget the zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"a moment needs its zone: {value!r}")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def metadata_tables(metadata: MetaData) -> None:
+    """Add the `outbox` and `inbox` tables to a service's MetaData; the same shape everywhere. Repeats do nothing."""
+    if "outbox" in metadata.tables:
+        return
+    position = BigInteger().with_variant(Integer, "sqlite")
+    Table(
+        "outbox",
+        metadata,
+        Column("position", position, primary_key=True, autoincrement=True),
+        Column("event_id", Uuid, nullable=False, unique=True),
+        Column("topic", Text, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("headers", Text, nullable=False, comment="JSON object of Kafka headers"),
+        Column("body", LargeBinary, nullable=False, comment="Avro, as it will be sent"),
+        Column("queued_at", UtcDateTime, nullable=False),
+        Column("sent_at", UtcDateTime, comment="NULL until the broker has acknowledged"),
+        Index(
+            "outbox_unsent", "position", postgresql_where=text("sent_at IS NULL"), sqlite_where=text("sent_at IS NULL")
+        ),
+        Index("outbox_sent", "sent_at"),
+        sqlite_autoincrement=True,
+    )
+    Table(
+        "inbox",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        Column("event_id", Uuid, primary_key=True),
+        Column("claimed_at", UtcDateTime, nullable=False),
+    )
+
+
+def runtime_metadata() -> MetaData:
+    """A MetaData of the two tables alone."""
+    metadata = MetaData()
+    metadata_tables(metadata)
+    return metadata
+
+
+def create_runtime_tables(connection: Connection) -> None:
+    """For a migration: create `outbox` and `inbox` (`create_runtime_tables(op.get_bind())`)."""
+    runtime_metadata().create_all(connection)
+
+
+RUNTIME_METADATA: Final = runtime_metadata()
+OUTBOX: Final = RUNTIME_METADATA.tables["outbox"]
+INBOX: Final = RUNTIME_METADATA.tables["inbox"]

@@ -1,0 +1,130 @@
+"""The pytest plugin of every package: `pytest_plugins = ["modelyard_runtime.testing.plugin"]` in the root conftest.py.
+
+Without the `server` or `bench` mark, or the `loopback` fixture, a test that opens a network connection fails, also when
+the code under test swallowed the error. Fixtures of servers skip when theirs is missing; REQUIRE_SERVERS=1 fails.
+"""
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from modelyard_runtime.clock import FakeClock
+from modelyard_runtime.testing.network import network_blocked
+from modelyard_runtime.testing.postgres import Postgres, postgres_binaries
+from modelyard_runtime.testing.processes import DevServer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "server: needs a real server; REQUIRE_SERVERS=1 makes a missing one a failure")
+
+
+@pytest.fixture
+def loopback() -> None:
+    """Ask for it in a test that starts a subprocess of its own and speaks to it over loopback."""
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest) -> Iterator[None]:
+    asked = any(request.node.get_closest_marker(mark) for mark in ("server", "bench"))
+    if asked or "loopback" in request.fixturenames:
+        yield
+        return
+    with network_blocked() as refused:
+        yield
+    if refused:
+        pytest.fail(f"touched the network without the `server` mark: {', '.join(sorted(set(refused)))}", pytrace=False)
+
+
+def missing_server(what: str) -> None:
+    """Skip, or fail where servers were promised."""
+    if os.environ.get("REQUIRE_SERVERS") == "1":
+        pytest.fail(f"REQUIRE_SERVERS=1, but {what}", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture
+def fake_clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def unique() -> str:
+    """A suffix for topics, groups and transactional ids, as servers are shared by tests."""
+    return uuid4().hex[:8]
+
+
+class GivenBroker:
+    """A broker somebody else runs."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+
+@pytest.fixture(scope="session")
+def devkafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GivenBroker | DevServer]:
+    """`.bootstrap` of the broker of all tests: TEST_KAFKA_BOOTSTRAP_SERVERS if set, else the development broker."""
+    if given := os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS"):
+        yield GivenBroker(given)
+        return
+    server = _dev_server("modelyard_devkafka", tmp_path_factory.mktemp("devkafka"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_devkafka(tmp_path: Path) -> Iterator[DevServer]:
+    """A development broker for this test alone: `.kill()` it, `.start()` it again on the same port and folder."""
+    server = _dev_server("modelyard_devkafka", tmp_path / "devkafka")
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def devclickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    """`.url` of the local ClickHouse, shared by all tests."""
+    server = _dev_server("modelyard_devclickhouse", tmp_path_factory.mktemp("devclickhouse"))
+    yield server
+    server.stop()
+
+
+def _dev_server(module: str, data: Path) -> DevServer:
+    if importlib.util.find_spec(f"{module}.__main__") is None:
+        missing_server(f"{module} is not there")
+    data.mkdir(parents=True, exist_ok=True)
+    return DevServer(module, data).start()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL server of the tests' own."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        missing_server("no PostgreSQL: neither initdb nor pg_config is on PATH")
+    assert binaries is not None  # noqa: S101
+    server = Postgres(binaries, tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres, unique: str) -> str:
+    """The URL of a fresh, empty PostgreSQL database."""
+    postgres.execute(f"CREATE DATABASE test_{unique}")
+    return postgres.url_of(f"test_{unique}")
+
+
+@pytest.fixture
+def new_postgres_database(postgres: Postgres) -> Callable[[], str]:
+    """Makes fresh databases; returns the URL of each."""
+
+    def make() -> str:
+        name = f"test_{uuid4().hex[:8]}"
+        postgres.execute(f"CREATE DATABASE {name}")
+        return postgres.url_of(name)
+
+    return make
