@@ -1,0 +1,165 @@
+"""What the server is told at its start, and the engine's own configuration made from it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from modelyard_devclickhouse.sql import words
+
+MIB: Final = 1 << 20
+TABLE_ENGINES: Final = words(
+    """MergeTree SummingMergeTree ReplacingMergeTree AggregatingMergeTree CollapsingMergeTree CoalescingMergeTree
+    VersionedCollapsingMergeTree GraphiteMergeTree Memory Log TinyLog StripeLog Set Join Buffer Null View
+    MaterializedView Distributed Merge Dictionary GenerateRandom Alias Loop FuzzJSON FuzzQuery TimeSeries"""
+)
+"""Engines that keep data inside the data folder; the grants name these and no other."""
+
+
+class CannotStart(RuntimeError):
+    """The start fails with this sentence and exit code 2; starting again without a change fails again."""
+
+    retryable = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Read once, in __main__."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    database: str = "ml"
+    fsync: bool = False
+    query_log: bool = False
+    max_memory_bytes: int = 4096 * MIB
+    threads_per_query: int = 2
+    connections: int = 24
+    """Statements that run at the same time; more wait."""
+
+
+@dataclass(frozen=True)
+class Passwords:
+    writer: str
+    reader: str
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], file: Path | None) -> Passwords:
+        """From a JSON file {"writer": ..., "reader": ...} or the environment. Raises CannotStart if one is missing."""
+        if file is not None:
+            try:
+                given = json.loads(file.read_text())
+            except (OSError, ValueError) as error:
+                raise CannotStart(f"--passwords-file {file} cannot be read: {error}") from error
+            found = {role: str(given.get(role) or "") for role in ("writer", "reader")}
+        else:
+            found = {r: environ.get(f"DEVCLICKHOUSE_{r.upper()}_PASSWORD", "") for r in ("writer", "reader")}
+        for role, password in found.items():
+            if not password:
+                raise CannotStart(
+                    f"no password for the {role}: set DEVCLICKHOUSE_{role.upper()}_PASSWORD or give --passwords-file"
+                )
+        return cls(**found)
+
+
+def lock_folder(data: Path) -> IO[str]:
+    """Own the data folder until the process ends. Raises CannotStart when another process does."""
+    try:
+        for name in ("engine", "work", "spool"):
+            (data / name).mkdir(parents=True, exist_ok=True)
+        lock = (data / "lock").open("a+")
+    except OSError as error:
+        raise CannotStart(f"the data folder {data} cannot be written: {error.strerror or error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        raise CannotStart(f"the data folder {data} is in use by process {lock.read().strip() or 'unknown'}") from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The socket to listen on. Raises CannotStart when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def write_engine_config(settings: Settings) -> Path:
+    """The engine's configuration files, written anew at each start; returns the main one."""
+    folder = settings.data / "engine.config"
+    folder.mkdir(exist_ok=True)
+    users, main = folder / "users.xml", folder / "config.xml"
+    users.write_text(_users_xml(settings))
+    main.write_text(_config_xml(settings, users))
+    return main
+
+
+def _users_xml(settings: Settings) -> str:
+    grants = ["GRANT ALL ON *.*", "REVOKE SOURCES ON *.*", "REVOKE TABLE ENGINE ON *"]
+    grants += [f"GRANT TABLE ENGINE ON {engine}" for engine in sorted(TABLE_ENGINES)]
+    return f"""<clickhouse>
+  <profiles><default>
+    <implicit_select>0</implicit_select>
+    <max_threads>{settings.threads_per_query}</max_threads>
+    <max_insert_threads>1</max_insert_threads>
+    <log_queries>{int(settings.query_log)}</log_queries>
+  </default></profiles>
+  <quotas><default/></quotas>
+  <users><default>
+    <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
+    <grants>{"".join(f"<query>{grant}</query>" for grant in grants)}</grants>
+  </default></users>
+</clickhouse>
+"""
+
+
+def _config_xml(settings: Settings, users: Path) -> str:
+    sync = "<fsync_after_insert>1</fsync_after_insert><fsync_part_directory>1</fsync_part_directory>"
+    log = (
+        "<query_log><database>system</database><table>query_log</table><ttl>event_date + INTERVAL 3 DAY</ttl>"
+        "<flush_interval_milliseconds>7500</flush_interval_milliseconds></query_log>"
+    )
+    return f"""<clickhouse>
+  <logger><level>none</level></logger>
+  <timezone>UTC</timezone>
+  <max_server_memory_usage>{settings.max_memory_bytes}</max_server_memory_usage>
+  <mark_cache_size>{64 * MIB}</mark_cache_size>
+  <uncompressed_cache_size>0</uncompressed_cache_size>
+  <index_mark_cache_size>{16 * MIB}</index_mark_cache_size>
+  <mmap_cache_size>64</mmap_cache_size>
+  <compiled_expression_cache_size>{8 * MIB}</compiled_expression_cache_size>
+  <max_thread_pool_size>256</max_thread_pool_size>
+  <max_thread_pool_free_size>8</max_thread_pool_free_size>
+  <background_pool_size>2</background_pool_size>
+  <background_schedule_pool_size>4</background_schedule_pool_size>
+  <background_common_pool_size>2</background_common_pool_size>
+  <background_fetches_pool_size>1</background_fetches_pool_size>
+  <background_move_pool_size>1</background_move_pool_size>
+  <user_directories><users_xml><path>{users}</path></users_xml></user_directories>
+  <merge_tree>
+    <old_parts_lifetime>30</old_parts_lifetime>
+    <number_of_free_entries_in_pool_to_execute_mutation>1</number_of_free_entries_in_pool_to_execute_mutation>
+    <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>1</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
+    <number_of_free_entries_in_pool_to_lower_max_size_of_merge>1</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
+    {sync if settings.fsync else ""}
+  </merge_tree>
+  {log if settings.query_log else ""}
+</clickhouse>
+"""

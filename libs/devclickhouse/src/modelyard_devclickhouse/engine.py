@@ -1,0 +1,138 @@
+"""The embedded engine: one per process, many handles. Every call here blocks; run it in a thread.
+
+A handle is a ClickHouse session. A request without a session gets a fresh one (half a millisecond) and drops it
+afterwards, so no setting, database or half-sent output can reach the next request.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from modelyard_devclickhouse.errors import from_engine
+
+_NEEDLESS: Final = ("pyarrow", "pandas", "numpy")
+
+
+@dataclass(frozen=True)
+class Answer:
+    data: bytes
+    read_rows: int
+    read_bytes: int
+    result_rows: int
+    written_rows: int
+    written_bytes: int
+    elapsed_s: float
+
+
+class Inserter(Protocol):
+    def append(self, data: bytes) -> None: ...
+    def finish(self) -> Any: ...
+    def cancel(self) -> None: ...
+
+
+def quote(value: str) -> str:
+    """A ClickHouse string literal."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def name(value: str) -> str:
+    """A ClickHouse identifier in backquotes."""
+    return "`" + value.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+class Handle:
+    """One engine connection. Not for two threads at the same time. Raises ClickHouseError."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def run(self, sql: str, format: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Answer:
+        """params: values as the HTTP interface carries them, escaped as in TabSeparated."""
+        try:
+            got = self._connection.query(sql, format, params=dict(params or {}))
+        except Exception as error:
+            raise from_engine(error) from None
+        return Answer(
+            bytes(got.bytes() or b""),
+            got.storage_rows_read(),
+            got.storage_bytes_read(),
+            got.rows_read(),
+            got.rows_written(),
+            got.bytes_written(),
+            got.elapsed(),
+        )
+
+    def prepare(self, *, database: str = "", settings: Mapping[str, str] | None = None, readonly: int = 0) -> None:
+        """Choose the database and set settings (values are SQL literals or DEFAULT), then lock the handle."""
+        if database:
+            self.run(f"USE {name(database)}")
+        if settings:
+            self.run("SET " + ", ".join(f"{key}={value}" for key, value in settings.items()))
+        if readonly:
+            self.run(f"SET readonly={readonly}")
+
+    def insert(self, head: str, format: str) -> Inserter:
+        """Begin an insert of encoded data; nothing is visible before finish()."""
+        try:
+            return self._connection.send_insert(head, format)  # type: ignore[no-any-return]
+        except Exception as error:
+            raise from_engine(error) from None
+
+    def is_read_only(self, sql: str) -> bool:
+        """The engine's own reading of the statement: exactly one, and it only reads."""
+        found = self._connection._conn.classify_query(sql)
+        return str(found["query_class"]).endswith("READ_ONLY") and found["statement_count"] == 1
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Engine:
+    """Opens the data folder; owned by the one process that holds the folder's lock."""
+
+    def __init__(self, folder: Path, config: Path, database: str) -> None:
+        self._address = f"{folder}?config-file={config}"
+        self._chdb = _import_chdb()
+        self._admin = self.connect()
+        self._admin_lock = threading.Lock()
+        self._admin.run(f"CREATE DATABASE IF NOT EXISTS {name(database)} ENGINE = Atomic")
+        text = self._admin.run("SELECT version(), timezone()").data.decode()
+        self.version, self.timezone = text.rstrip("\n").split("\t")
+        self.database = database
+
+    def connect(self) -> Handle:
+        try:
+            return Handle(self._chdb.connect(self._address))
+        except Exception as error:
+            raise from_engine(error) from None
+
+    def kill(self, query_id: str) -> None:
+        """End a running statement by the id its client knows; unknown ids are no error."""
+        with self._admin_lock:
+            self._admin.run(f"KILL QUERY WHERE {QUERY_ID} = {quote(query_id)} ASYNC")
+
+    def close(self) -> None:
+        self._admin.close()
+
+
+QUERY_ID: Final = "splitByChar(' ', Settings['log_comment'])[1]"
+"""The engine makes its own query ids; the client's travels as the first word of log_comment."""
+
+
+def _import_chdb() -> Any:
+    """chDB without the packages it would load for Python data, which this server never takes: -40 MB, -2 s."""
+    hidden = {module: sys.modules.get(module) for module in _NEEDLESS}
+    for module in _NEEDLESS:
+        sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+    try:
+        import chdb
+    finally:
+        for module, before in hidden.items():
+            if before is None:
+                sys.modules.pop(module, None)
+    return chdb

@@ -1,0 +1,183 @@
+"""Answers: from the engine's pipe to the client, with errors that cannot be overlooked.
+
+The first MiB is held back, so an early error still has its own status; a later one ends the body with the tagged
+exception block and closes the connection without the last chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import IO, Any, Final
+
+from modelyard_devclickhouse.bodies import Encoder, encoder
+from modelyard_devclickhouse.engine import Answer
+from modelyard_devclickhouse.errors import ClickHouseError, exception_block
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+HOLD_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 1 << 20
+_LAST_WORDS_S: Final = 0.1
+_F_SETPIPE_SZ: Final = 1031
+_FD_FOLDER: Final = "/proc/self/fd" if Path("/proc/self/fd").exists() else "/dev/fd"
+_TYPES: Final = {
+    "JSON": "application/json; charset=UTF-8",
+    "JSONEachRow": "application/x-ndjson; charset=UTF-8",
+    "CSV": "text/csv; charset=UTF-8; header=absent",
+    "CSVWithNames": "text/csv; charset=UTF-8; header=present",
+    "TabSeparated": "text/tab-separated-values; charset=UTF-8",
+    "TabSeparatedWithNames": "text/tab-separated-values; charset=UTF-8",
+    "Native": "application/octet-stream",
+    "Arrow": "application/octet-stream",
+    "ArrowStream": "application/octet-stream",
+    "Parquet": "application/octet-stream",
+    "RowBinary": "application/octet-stream",
+}
+
+
+class Pipe:
+    """The engine writes at `path`, the event loop reads. A closed reading end ends the query."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        with contextlib.suppress(OSError):  # a smaller pipe is only slower
+            fcntl.fcntl(self._write, _F_SETPIPE_SZ, _READ_BYTES)
+        self.path = f"{_FD_FOLDER}/{self._write}"
+
+    async def read(self) -> bytes:
+        """The next bytes; b"" once the writer is done."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return os.read(self._read, _READ_BYTES)
+            except BlockingIOError:
+                ready: asyncio.Future[None] = loop.create_future()
+                loop.add_reader(self._read, lambda f=ready: f.done() or f.set_result(None))  # type: ignore[misc]
+                try:
+                    await ready
+                finally:
+                    loop.remove_reader(self._read)
+
+    def close_write(self) -> None:
+        os.close(self._write)
+
+    def close_read(self) -> None:
+        os.close(self._read)
+
+
+class Response:
+    """One answer to one client."""
+
+    def __init__(self, send: Send, *, version: str, headers: dict[str, str], encoding: str) -> None:
+        self._send, self._version, self._headers, self._encoding = send, version, headers, encoding
+        self._tag = secrets.token_hex(8)
+        self._encoder: Encoder | None = None
+
+    @property
+    def started(self) -> bool:
+        return self._encoder is not None
+
+    def describe(self, format: str | None) -> None:
+        """Name the result's format; only statements with a result have one."""
+        if format:
+            self._headers["X-ClickHouse-Format"] = format
+        self._headers["Content-Type"] = _TYPES.get(format or "", "text/plain; charset=UTF-8")
+
+    def summarise(self, answer: Answer) -> None:
+        numbers = {
+            "read_rows": answer.read_rows,
+            "read_bytes": answer.read_bytes,
+            "written_rows": answer.written_rows,
+            "written_bytes": answer.written_bytes,
+            "total_rows_to_read": answer.read_rows,
+            "result_rows": answer.result_rows,
+            "result_bytes": len(answer.data),
+            "elapsed_ns": int(answer.elapsed_s * 1e9),
+        }
+        self._headers["X-ClickHouse-Summary"] = json.dumps({k: str(v) for k, v in numbers.items()})
+
+    async def start(self, status: int = 200, length: int | None = None) -> None:
+        headers = {**self._headers, "X-ClickHouse-Exception-Tag": self._tag}
+        if self._encoding:
+            headers["Content-Encoding"] = self._encoding
+        elif length is not None:
+            headers["Content-Length"] = str(length)
+        self._encoder = encoder(self._encoding)
+        raw = [(key.encode(), value.encode()) for key, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def write(self, data: bytes) -> None:
+        assert self._encoder is not None  # noqa: S101 - start() comes first
+        encode = self._encoder.feed
+        small = len(data) < 1 << 16 or not self._encoding
+        body = encode(data) if small else await asyncio.to_thread(encode, data)
+        if body:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def finish(self) -> None:
+        assert self._encoder is not None  # noqa: S101 - start() comes first
+        await self._send({"type": "http.response.body", "body": self._encoder.end(), "more_body": False})
+
+    async def whole(self, data: bytes, status: int = 200) -> None:
+        if not data:
+            self._encoding = ""
+        await self.start(status, len(data))
+        if data:
+            await self.write(data)
+        await self.finish()
+
+    async def fail(self, error: ClickHouseError) -> None:
+        """Tell the error with its status, or, after the start, break the body off so that nobody trusts it."""
+        if not self.started:
+            self._headers.pop("X-ClickHouse-Format", None)
+            self._headers["X-ClickHouse-Exception-Code"] = str(error.code)
+            self._headers["Content-Type"] = "text/plain; charset=UTF-8"
+            await self.whole(error.message(self._version).encode() + b"\n", error.status)
+            return
+        assert self._encoder is not None  # noqa: S101 - started
+        block = self._encoder.feed(exception_block(error, self._tag, self._version)) + self._encoder.end()
+        await self._send({"type": "http.response.body", "body": block, "more_body": True})
+        # The caller returns and the connection closes. Some clients (aiohttp) drop what they have not read by then.
+        await asyncio.sleep(_LAST_WORDS_S)
+
+
+class Held:
+    """What is not sent yet: the first MiB, or, for wait_end_of_query, everything (on disk beyond 8 MiB)."""
+
+    def __init__(self, response: Response, *, until_end: bool, folder: Path) -> None:
+        self._response, self._until_end = response, until_end
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(8 << 20, dir=str(folder))  # noqa: SIM115 - closed in close()
+        self._size = 0
+
+    async def add(self, data: bytes) -> None:
+        if self._response.started:
+            await self._response.write(data)
+            return
+        self._file.write(data)
+        self._size += len(data)
+        if self._size >= HOLD_BYTES and not self._until_end:
+            await self._response.start()
+            await self._release()
+
+    async def end(self) -> None:
+        if not self._response.started:
+            await self._response.start(length=self._size)
+            await self._release()
+        await self._response.finish()
+
+    async def _release(self) -> None:
+        self._file.seek(0)
+        while data := self._file.read(_READ_BYTES):
+            await self._response.write(data)
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()

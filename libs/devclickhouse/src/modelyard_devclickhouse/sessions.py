@@ -1,0 +1,104 @@
+"""Sessions: a handle kept between requests, with what its client did to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from modelyard_devclickhouse.engine import Handle
+from modelyard_devclickhouse.errors import BadRequest, ClickHouseError
+from modelyard_devclickhouse.sql import Statement, Token
+
+MAX_TIMEOUT_S: Final = 3600.0
+MAX_SESSIONS: Final = 256
+
+
+@dataclass
+class Session:
+    """URL settings last one request, SET lasts: so both are remembered apart."""
+
+    database: str
+    timeout_s: float
+    handle: Handle | None = None
+    busy: bool = False
+    expires_at: float = 0.0
+    current_database: str = ""
+    set_by_user: dict[str, str] = field(default_factory=dict)
+    applied: dict[str, str] = field(default_factory=dict)
+
+    def changes(self, wanted: dict[str, str]) -> dict[str, str]:
+        """The SET that turns what the last request left into what this one wants."""
+        gone = self.applied.keys() - wanted.keys()
+        restored = {key: self.set_by_user.get(key, "DEFAULT") for key in gone}
+        fresh = {key: value for key, value in wanted.items() if self.applied.get(key) != value}
+        self.applied = dict(wanted)
+        return {**restored, **fresh}
+
+    def learn(self, statement: Statement, text: str) -> None:
+        """Remember a successful SET or USE."""
+        if statement.keyword == "USE":
+            self.database = self.current_database = statement.tokens[-1].name
+        elif statement.keyword == "SET":
+            for key, value in _assignments(statement.tokens[1:], text):
+                self.set_by_user[key] = value
+                self.applied.pop(key, None)
+
+
+def _assignments(tokens: tuple[Token, ...], text: str) -> Iterator[tuple[str, str]]:
+    raw = text.encode()
+    group: list[Token] = []
+    for token in (*tokens, None):
+        if token is None or (token.kind == "op" and token.text == ","):
+            if len(group) >= 3 and group[1].text == "=":
+                yield group[0].name, raw[group[2].start : group[-1].end].decode()
+            elif len(group) == 1:
+                yield group[0].name, "1"
+            group = []
+        else:
+            group.append(token)
+
+
+class Sessions:
+    """All sessions of the server; only the event loop touches them. `clock` gives seconds."""
+
+    def __init__(self, database: str, clock: Callable[[], float]) -> None:
+        self._database, self._clock = database, clock
+        self._sessions: dict[tuple[str, str], Session] = {}
+
+    def borrow(self, user: str, session_id: str, *, timeout: str, must_exist: bool) -> Session:
+        """The named session for one request. Raises 372 or 373 as the server does."""
+        self.expire()
+        session = self._sessions.get((user, session_id))
+        if session is None:
+            if must_exist:
+                raise ClickHouseError(372, "SESSION_NOT_FOUND", f"Session {session_id} not found")
+            if len(self._sessions) >= MAX_SESSIONS:
+                raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"more than {MAX_SESSIONS} sessions")
+            session = self._sessions[user, session_id] = Session(self._database, _timeout(timeout))
+        if session.busy:
+            raise ClickHouseError(373, "SESSION_IS_LOCKED", f"Session {session_id} is locked by a concurrent client")
+        session.busy = True
+        return session
+
+    def give_back(self, session: Session) -> None:
+        session.busy = False
+        session.expires_at = self._clock() + session.timeout_s
+
+    def expire(self) -> None:
+        now = self._clock()
+        for key, session in list(self._sessions.items()):
+            if not session.busy and session.expires_at < now:
+                del self._sessions[key]
+                if session.handle:
+                    session.handle.close()
+
+
+def _timeout(text: str) -> float:
+    try:
+        seconds = float(text or 60)
+    except ValueError as error:
+        raise BadRequest(f"session_timeout must be a number of seconds, not {text!r}") from error
+    if not 0 < seconds <= MAX_TIMEOUT_S:
+        raise BadRequest(f"session_timeout must be between 0 and {MAX_TIMEOUT_S:.0f} seconds, not {text}")
+    return seconds
