@@ -1,0 +1,51 @@
+"""What a handler is given besides the request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from ..broker import Broker
+from ..errors import Code, Refused
+from ..groups.offsets import Where
+from ..wire.schema import Message
+
+
+@dataclass(frozen=True)
+class Call:
+    """Who asks, in which version."""
+
+    broker: Broker
+    version: int
+    client_id: str
+    host: str
+
+
+Handler = Callable[[Call, Message], Message | Awaitable[Message]]
+
+
+def each_partition(request: Message, handle: Callable[[str, Message], Message]) -> list[Message]:
+    """The reply's topics: what `handle` answers for each partition, or the code with which it refused."""
+    return [
+        {"name": topic["name"], "partitions": [_answer(topic["name"], item, handle) for item in topic["partitions"]]}
+        for topic in request["topics"] or ()
+    ]
+
+
+def _answer(topic: str, item: Message, handle: Callable[[str, Message], Message]) -> Message:
+    try:
+        return {"index": item["index"], "error_code": Code.NONE, **handle(topic, item)}
+    except Refused as refused:
+        return {"index": item["index"], "error_code": refused.code, "error_message": refused.message}
+
+
+def same_code(request: Message, code: Code) -> list[Message]:
+    """The reply's topics with one code for every partition."""
+    return each_partition(request, lambda topic, item: {"error_code": code})
+
+
+def wheres(request: Message) -> Iterator[Where]:
+    """Topic and partition of every item; partitions may be records or bare numbers."""
+    for topic in request["topics"] or ():
+        for item in topic["partitions"]:
+            yield topic["name"], item["index"] if isinstance(item, dict) else item

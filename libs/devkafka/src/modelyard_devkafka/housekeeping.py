@@ -1,0 +1,76 @@
+"""What keeps memory and disk bounded: retention, compaction, and forgetting what nobody uses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from .errors import StorageFailed
+from .groups.coordinator import Coordinator
+from .storage.compaction import compact
+from .storage.partition import Partition, now_ms
+from .topics import Topic, Topics
+from .transactions import Transactions
+
+log = logging.getLogger(__name__)
+_PRODUCER_EXPIRATION_MS: Final = 24 * 3600 * 1000  # Kafka's producer.id.expiration.ms
+
+
+class Housekeeping:
+    """Goes through all partitions every few seconds; the costly part, compaction, runs in a thread."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        groups: Coordinator,
+        transactions: Transactions,
+        *,
+        every_seconds: float,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._topics, self._groups, self._transactions = topics, groups, transactions
+        self._every, self._clock = every_seconds, clock
+
+    async def run(self) -> None:
+        """Until cancelled. A full disk is said once a round and does not end it."""
+        while True:
+            await asyncio.sleep(self._every)
+            try:
+                await self.round()
+            except (StorageFailed, OSError) as problem:
+                log.warning("housekeeping not done: %s", problem)
+
+    async def round(self) -> None:
+        """Once over everything."""
+        for topic in self._topics:
+            for index, partition in enumerate(topic.partitions):
+                partition.producers.forget_before(self._clock() - _PRODUCER_EXPIRATION_MS)
+                if topic.config.deletes:
+                    self._topics.advance_start(topic, index, expired_below(partition, self._clock()))
+                if topic.config.compacted:
+                    await compact(partition, self._clock(), lambda t=topic: self._alive(t))  # type: ignore[misc]
+        self._groups.expire()
+        self._transactions.expire()
+
+    def _alive(self, topic: Topic) -> bool:
+        return any(known is topic for known in self._topics)
+
+
+def expired_below(partition: Partition, now: int) -> int:
+    """The offset below which whole segments are too old (retention.ms) or too many (retention.bytes).
+
+    The segment that is written goes too when all of it is too old; nothing of an open transaction goes.
+    """
+    config, below, size = partition.config, partition.log_start, partition.size
+    for segment in partition.segments:
+        too_old = 0 <= config.retention_ms < now - segment.max_timestamp_ms
+        too_many = 0 <= config.retention_bytes <= size - segment.size
+        last = segment is partition.segments[-1]
+        if not segment.size or not (too_old or (too_many and not last)):
+            break
+        if segment.next_offset > partition.last_stable_offset:
+            break
+        below, size = segment.next_offset, size - segment.size
+    return max(below, partition.log_start)

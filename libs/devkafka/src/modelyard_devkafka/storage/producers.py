@@ -1,0 +1,52 @@
+"""What a partition knows about each idempotent producer: its epoch and its last five batches."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from ..errors import Code, Refused
+from .batch import Header
+
+REMEMBERED_BATCHES: Final = 5  # as many as a producer may have in flight
+_NO_SEQUENCE: Final = -1
+
+
+class Producers:
+    """Sequence numbers per producer id; rebuilt from the log at a start."""
+
+    def __init__(self) -> None:
+        self._epoch: dict[int, int] = {}
+        self._batches: dict[int, deque[tuple[int, int, int]]] = {}
+        self._seen_ms: dict[int, int] = {}
+
+    def check(self, batch: Header) -> int | None:
+        """The base offset under which this batch is already stored, or None when it is the next one. Raises Refused."""
+        epoch = self._epoch.get(batch.producer_id)
+        if epoch is not None and batch.producer_epoch < epoch:
+            raise Refused(Code.INVALID_PRODUCER_EPOCH, f"epoch {batch.producer_epoch} is older than {epoch}")
+        if batch.base_sequence == _NO_SEQUENCE or epoch is None:
+            return None
+        known = self._batches.get(batch.producer_id) if epoch == batch.producer_epoch else None
+        for first, last, offset in known or ():
+            if (first, last) == (batch.base_sequence, batch.last_sequence):
+                return offset
+        expected = (known[-1][1] + 1) & 0x7FFFFFFF if known else 0
+        if batch.base_sequence != expected:
+            raise Refused(Code.OUT_OF_ORDER_SEQUENCE_NUMBER, f"sequence {batch.base_sequence}, expected {expected}")
+        return None
+
+    def note(self, batch: Header, now_ms: int) -> None:
+        """A batch (or the marker that ends a transaction) is in the log."""
+        producer = batch.producer_id
+        if self._epoch.get(producer) != batch.producer_epoch:
+            self._epoch[producer] = batch.producer_epoch
+            self._batches[producer] = deque(maxlen=REMEMBERED_BATCHES)
+        self._seen_ms[producer] = now_ms
+        if not batch.control and batch.base_sequence != _NO_SEQUENCE:
+            self._batches[producer].append((batch.base_sequence, batch.last_sequence, batch.base_offset))
+
+    def forget_before(self, oldest_ms: int) -> None:
+        """Drop producers that wrote nothing since; a later batch of theirs is taken as a first one."""
+        for producer in [p for p, seen in self._seen_ms.items() if seen < oldest_ms]:
+            del self._epoch[producer], self._batches[producer], self._seen_ms[producer]
