@@ -1,7 +1,7 @@
 """Bytes to messages and back, in the two framings that are accepted on every topic.
 
-Confluent framing (`00`, 4-byte schema id) is what we write; single-object encoding (`C3 01`, 8-byte fingerprint) lets an
-upstream produce with nothing but our `.avsc` files. Anything else is `Undecodable`, with its reason.
+Confluent framing (`00`, 4-byte schema id) is what we write; single-object encoding (`C3 01`, 8-byte fingerprint) lets
+an upstream produce with nothing but our `.avsc` files. Anything else is `Undecodable`, with its reason.
 """
 
 from collections.abc import Callable

@@ -32,6 +32,8 @@ class TopicSpec(Part):
     max_message_bytes: int = 1_048_576
     schema_ids: tuple[int, ...]
     """Registry ids of the schema's versions, oldest first; the registry seeds itself with them."""
+    fingerprints: tuple[str, ...]
+    """SHA-256 of each version's file: a merged version is never edited, a new one is added."""
 
     @property
     def subject(self) -> str:

@@ -1,6 +1,6 @@
 """Which bin a value falls into, in columns.
 
-Counts have the shape (3 + bins,): missing, non-finite, other, then the bins (modelyard_contracts.manifest.RESERVED_BINS).
+Counts have the shape (3 + bins,): missing, non-finite, other, then the bins (see RESERVED_BINS in the manifest).
 Integer counts over frozen bins add up: any window is a sum of smaller ones, in any order.
 """
 

@@ -24,7 +24,7 @@ UtcDatetime = Annotated[datetime, AfterValidator(_to_utc)]
 class Part(BaseModel):
     """A record inside a message."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_alias=True, validate_by_name=True)
 
 
 class Message(Part):

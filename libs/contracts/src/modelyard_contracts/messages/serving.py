@@ -57,8 +57,6 @@ class PredictionLogged(Message):
     sampled: bool = True
     """False when the features were left out by sampling."""
 
-    model_config = {**Message.model_config, "populate_by_name": True}
-
     @property
     def key(self) -> str:
         return self.prediction_id

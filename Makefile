@@ -1,0 +1,75 @@
+# Every target begins with `setup`, which does nothing when nothing has changed.
+SHELL := bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+PACKAGES := $(wildcard libs/*) $(wildcard services/*)
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+# Threads of numeric libraries do not help on two cores shared by ten processes; spinning ones hurt.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+export RAY_USAGE_STATS_ENABLED ?= 0
+DATA ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev check test test-servers e2e bench up down demo lock clean
+
+help:  ## Show this help.
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed  ## Install what runs (done by every other target).
+setup-dev: $(VENV)/.installed-dev  ## Install what tests, too.
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit("Modelyard needs Python 3.11 or newer; name one by PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+$(VENV)/.installed: $(BIN)/uv requirements.lock $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml)
+	@echo "installing packages"
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+# torch comes by pip and by its exact pin, before anything that would choose another build.
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock requirements-torch.txt
+	@echo "installing test packages"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.txt
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+check: setup-dev  ## Lint, types, import rules, schemas, lock.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/pytest -q libs/contracts tests/schemas -p no:cacheprovider
+
+test: setup-dev  ## All tests that need no server of yours; the local broker and ClickHouse are started by them.
+	@$(BIN)/pytest -q -m "not bench"
+
+test-servers: setup-dev  ## Tests on real servers: Kafka (KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS), PostgreSQL, CLICKHOUSE_URL.
+	@REQUIRE_SERVERS=1 $(BIN)/pytest -q -m "server and not bench"
+
+e2e: setup-dev  ## The closed loop and its faults, on real processes.
+	@$(BIN)/pytest -q tests/e2e tests/crash
+
+bench: setup-dev  ## Benchmarks of the hot paths, each beside a peer or a floor.
+	@$(BIN)/pytest -q -s -m bench
+
+up: setup  ## Start the local stack.
+	@$(BIN)/modelyard up
+
+down: setup  ## Stop the local stack.
+	@$(BIN)/modelyard down
+
+demo: setup  ## The whole closed loop on a real drifting stream; DATA=path.csv streams your own.
+	@$(BIN)/modelyard demo $(if $(DATA),--data "$(DATA)")
+
+lock: $(BIN)/uv  ## Resolve the locks anew.
+	@$(BIN)/python .ci/lock
+
+clean:  ## Remove the environment and the local stack's data.
+	@rm -rf $(VENV) .modelyard

@@ -1,0 +1,1 @@
+"""The modelyard command: the local stack, the demo, and every operator verb."""

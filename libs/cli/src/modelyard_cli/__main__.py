@@ -1,0 +1,28 @@
+"""The `modelyard` command."""
+
+import typer
+
+from modelyard_cli import dead_letters, verbs
+from modelyard_cli.demo.command import demo
+from modelyard_cli.stack.commands import down, status, up
+
+app = typer.Typer(
+    name="modelyard",
+    help="Event-driven model management: the local stack, the demo and every operator verb.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for command in (up, down, status, demo):
+    app.command()(command)
+verbs.add_to(app)
+app.add_typer(dead_letters.app, name="dead-letters")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Which platform a command talks to: the one the environment names, or the local stack of a folder."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from modelyard import DeployerClient, EvaluatorClient, MonitorClient, RegistryClient, RouterClient, TrainerClient
+from modelyard_cli.stack.layout import SERVICES, StackError
+from modelyard_cli.stack.state import running_state
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Addresses and the key of one running platform."""
+
+    urls: Mapping[str, str]
+    token: str
+    kafka_bootstrap: str
+    clickhouse_url: str
+    clickhouse_database: str
+    clickhouse_user: str
+    clickhouse_password: str
+    data_dir: Path | None
+    """Of the local stack; None when the environment names the platform."""
+
+    @classmethod
+    def find(cls, data_dir: Path, environ: Mapping[str, str] = os.environ) -> Self:
+        """The platform that REGISTRY_URL and its like name, else the stack that runs in `data_dir`."""
+        return cls._from_environment(environ) if environ.get("REGISTRY_URL") else cls._from_stack(data_dir)
+
+    @classmethod
+    def _from_environment(cls, environ: Mapping[str, str]) -> Self:
+        names = [f"{spec.name.upper()}_URL" for spec in SERVICES]
+        names += ["MODELYARD_ADMIN_KEY_FILE", "KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL"]
+        missing = [name for name in names if not environ.get(name)]
+        if missing:
+            raise StackError(f"REGISTRY_URL is set but {', '.join(missing)} is not; set all of them, or none")
+        return cls(
+            urls={spec.name: environ[f"{spec.name.upper()}_URL"] for spec in SERVICES},
+            token=_read_key(Path(environ["MODELYARD_ADMIN_KEY_FILE"])),
+            kafka_bootstrap=environ["KAFKA_BOOTSTRAP_SERVERS"],
+            clickhouse_url=environ["CLICKHOUSE_URL"],
+            clickhouse_database=environ.get("CLICKHOUSE_DATABASE", "ml"),
+            clickhouse_user=environ.get("CLICKHOUSE_USER", "default"),
+            clickhouse_password=environ.get("CLICKHOUSE_PASSWORD", ""),
+            data_dir=None,
+        )
+
+    @classmethod
+    def _from_stack(cls, data_dir: Path) -> Self:
+        state = running_state(data_dir)
+        clickhouse = state["clickhouse"]
+        return cls(
+            urls={name: service["url"] for name, service in state["services"].items()},
+            token=_read_key(Path(state["admin_key_file"])),
+            kafka_bootstrap=state["kafka"]["bootstrap"],
+            clickhouse_url=clickhouse["url"],
+            clickhouse_database=clickhouse["database"],
+            clickhouse_user=clickhouse["reader"]["user"],
+            clickhouse_password=clickhouse["reader"]["password"],
+            data_dir=data_dir,
+        )
+
+    @property
+    def registry(self) -> RegistryClient:
+        return RegistryClient(self.urls["registry"], self.token)
+
+    @property
+    def trainer(self) -> TrainerClient:
+        return TrainerClient(self.urls["trainer"], self.token)
+
+    @property
+    def evaluator(self) -> EvaluatorClient:
+        return EvaluatorClient(self.urls["evaluator"], self.token)
+
+    @property
+    def deployer(self) -> DeployerClient:
+        return DeployerClient(self.urls["deployer"], self.token)
+
+    @property
+    def router(self) -> RouterClient:
+        return RouterClient(self.urls["router"], self.token)
+
+    @property
+    def monitor(self) -> MonitorClient:
+        return MonitorClient(self.urls["monitor"], self.token)
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows of a read-only query, as any analyst may ask it."""
+        import clickhouse_connect
+
+        with clickhouse_connect.get_client(
+            dsn=self.clickhouse_url,
+            username=self.clickhouse_user,
+            password=self.clickhouse_password,
+            database=self.clickhouse_database,
+        ) as client:
+            return list(client.query(sql, parameters=dict(parameters or {})).named_results())
+
+
+def _read_key(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise StackError(
+            f"cannot read the admin key in {path}: {error.strerror}; see MODELYARD_ADMIN_KEY_FILE"
+        ) from error

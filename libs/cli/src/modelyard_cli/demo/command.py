@@ -1,0 +1,224 @@
+"""modelyard demo."""
+
+import asyncio
+import json
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from modelyard_cli.context import Platform
+from modelyard_cli.demo import first as first_version
+from modelyard_cli.demo.data import Stream, load
+from modelyard_cli.demo.loops import Event, closed, loops, read_events
+from modelyard_cli.demo.measure import counts, frozen_classes
+from modelyard_cli.demo.page import page
+from modelyard_cli.demo.report import Report, as_tables, faults, make_report
+from modelyard_cli.demo.traffic import Traffic
+from modelyard_cli.output import Form, FormOption, complaints, console, told
+from modelyard_cli.stack.commands import start_stack, stop_stack
+from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
+from modelyard_cli.verbs import summary
+
+RATE_PER_S: Final = 260.0
+"""About 160 s for Elec2: slow enough that a loop closes within a part of the stream, fast enough to watch."""
+LAST_LOOP_S: Final = 45.0
+"""How long to wait, after the last row, for a loop that is under way."""
+TOLD_TYPES: Final = frozenset(
+    {"DriftDetected", "TrainingRunChanged", "EvaluationFinished", "ModelChanged", "RolloutChanged"}
+)
+
+
+@told
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="A CSV file with a time-ordered binary target; Elec2 without.")
+    ] = None,
+    data_dir: Annotated[Path, typer.Option(help="The folder of the demo.")] = DEFAULT_DATA_DIR / "demo",
+    rate: Annotated[float, typer.Option(min=1, help="Requests per second.")] = RATE_PER_S,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards, to look around.")] = False,
+    output: FormOption = Form.TABLE,
+) -> None:
+    """Show the whole closed loop: train, serve, drift, retrain, evaluate, roll out, roll back."""
+    began = time.monotonic()
+    stream = load(data, data_dir.parent / "cache")
+    _say(began, f"data: {stream.name}, {stream.rows:,} rows, {len(stream.numeric) + len(stream.categorical)} features")
+    with _platform(data_dir, keep, began) as platform:
+        report = Demo(platform, stream, rate, began).run()
+    report["wall_seconds"] = round(time.monotonic() - began, 1)
+    _write(report, data_dir)
+    if output is Form.JSON:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        console.print(as_tables(report))
+        console.print(f"page: {data_dir / 'report.html'}   data: {data_dir / 'report.json'}")
+    wrong = faults(report)
+    for fault in wrong:
+        complaints.print(f"[red]wrong: {fault}[/red]")
+    raise typer.Exit(1 if wrong else 0)
+
+
+@contextmanager
+def _platform(data_dir: Path, keep: bool, began: float) -> Iterator[Platform]:
+    """The platform of the environment, or a fresh local stack that is stopped at the end."""
+    if os.environ.get("REGISTRY_URL"):
+        yield Platform.find(data_dir)
+        return
+    stack = data_dir / "stack"
+    stop_stack(stack)
+    shutil.rmtree(stack, ignore_errors=True)
+    try:
+        state = start_stack(stack, any_ports=True)
+        _say(began, f"stack ready after {state['ready_after_s']} s (broker: {state['kafka']['provider']})")
+        yield Platform.find(stack)
+    finally:
+        if keep:
+            _say(began, f"left running: modelyard status --data-dir {stack}")
+        else:
+            stop_stack(stack)
+
+
+class Demo:
+    """One run against one platform."""
+
+    def __init__(self, platform: Platform, stream: Stream, rate_per_s: float, began: float) -> None:
+        self._platform = platform
+        self._stream = stream
+        self._rate_per_s = rate_per_s
+        self._began = began
+        self._seen: set[str] = set()
+        self._first = int(stream.rows * first_version.TRAIN_SHARE)
+        self._prefix = f"demo-{uuid.uuid4().hex[:8]}"
+
+    def run(self) -> Report:
+        """Everything, in order; the report lacks only the wall time."""
+        self._train()
+        traffic = self._stream_rows()
+        self._say("all rows answered; counting")
+        answers = traffic.answers
+        stored = counts(self._platform, self._stream.name, self._prefix, answers.sent, answers.labels_sent)
+        frozen = frozen_classes(self._platform, self._stream, self._first)
+        report = make_report(
+            self._stream, self._first, answers, list(frozen), stored, loops(self._events()), self._versions()
+        )
+        report["rollback"] = self._roll_back()
+        report["rollback_seconds"] = report["rollback"] and report["rollback"]["seconds"]
+        return report
+
+    def _train(self) -> None:
+        first_version.create_model(self._platform, self._stream)
+        digest = first_version.upload_first_tenth(self._platform, self._stream)
+        self._say(f"first tenth ({self._first:,} rows) is dataset {digest[:19]}")
+        with complaints.status("training version 1") as status:
+            first_version.train_first(self._platform, self._stream, digest, status.update)
+        self._say("version 1 serves all traffic")
+
+    def _stream_rows(self) -> Traffic:
+        """Send everything from a thread of its own, and tell meanwhile what the platform does."""
+        traffic = Traffic(self._platform.urls["router"], self._platform.token, self._stream, self._prefix)
+        failure: list[BaseException] = []
+        stop = threading.Event()
+
+        def send() -> None:
+            try:
+                asyncio.run(traffic.send(self._first, self._rate_per_s, stop.is_set))
+            except BaseException as error:
+                failure.append(error)
+
+        sender = threading.Thread(target=send, name="traffic")
+        sender.start()
+        try:
+            with complaints.status("sending") as status:
+                while sender.is_alive():
+                    sender.join(1.0)
+                    self._tell_news()
+                    status.update(f"{traffic.answers.sent:,} of {self._stream.rows - self._first:,} rows answered")
+        finally:
+            stop.set()
+            sender.join()
+        if failure:
+            raise StackError(f"the stream broke off: {_innermost(failure[0])}") from failure[0]
+        self._await_last_loop()
+        return traffic
+
+    def _await_last_loop(self) -> None:
+        """A run that began before the last row may still end; without traffic a canary will not, so not for long."""
+        deadline = time.monotonic() + LAST_LOOP_S
+        while time.monotonic() < deadline:
+            found = loops(self._events())
+            if any(closed(loop) for loop in found) or not found:
+                return
+            self._tell_news()
+            time.sleep(1.0)
+
+    def _events(self) -> list[Event]:
+        return read_events(self._platform, self._stream.name)
+
+    def _tell_news(self) -> None:
+        for event in self._events():
+            key = str(event["event_id"])
+            if key not in self._seen and event["type"] in TOLD_TYPES and _worth_telling(event):
+                self._say(f"{event['type']}: {summary(event)}")
+            self._seen.add(key)
+
+    def _roll_back(self) -> dict[str, Any] | None:
+        """Put the version before back, by the same call as `modelyard rollback`, and check who answers then."""
+        model = self._stream.name
+        if (
+            len(
+                {
+                    rollout["to_version"]
+                    for rollout in self._platform.deployer.rollouts(model)
+                    if rollout["state"] == "promoted"
+                }
+            )
+            < 2
+        ):
+            return None
+        done = self._platform.deployer.roll_back(model, reason="shown by the demo", wait_s=30)
+        answer = self._platform.router.predict(model, self._stream.features(self._stream.rows - 1))
+        if answer["version"] != done["to_version"]:
+            raise StackError(f"rolled back to v{done['to_version']}, but v{answer['version']} answers")
+        self._say(f"rolled back to v{done['to_version']} in {done['seconds']:.2f} s")
+        return dict(done)
+
+    def _versions(self) -> list[dict[str, Any]]:
+        found = self._platform.registry.versions(self._stream.name)
+        return [
+            {"version": it.version, "stage": str(it.stage), "digest": it.digest}
+            for it in sorted(found, key=lambda it: it.version)
+        ]
+
+    def _say(self, text: str) -> None:
+        _say(self._began, text)
+
+
+def _worth_telling(event: Event) -> bool:
+    """Steps, not every percent; warnings, not every note."""
+    payload = event["payload"]
+    if event["type"] == "DriftDetected":
+        return bool(payload["severity"] != "info")
+    if event["type"] == "TrainingRunChanged":
+        return payload["state"] in ("requested", "succeeded", "failed", "refused")
+    return True
+
+
+def _innermost(error: BaseException) -> BaseException:
+    return _innermost(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _say(began: float, text: str) -> None:
+    complaints.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {text}", highlight=False, soft_wrap=True)
+
+
+def _write(report: Report, data_dir: Path) -> None:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    (data_dir / "report.json").write_text(json.dumps(report, indent=2, default=str))
+    (data_dir / "report.html").write_text(page(report))

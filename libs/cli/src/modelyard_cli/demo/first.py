@@ -1,0 +1,121 @@
+"""Version 1: the first tenth of the stream becomes a dataset, a run, a version, a route."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from modelyard import ApiError
+from modelyard_cli.context import Platform
+from modelyard_cli.demo.data import Stream
+from modelyard_cli.stack.layout import StackError
+from modelyard_contracts.policies import GatePolicy, RetrainPolicy, RolloutPolicy
+
+TRAIN_SHARE: Final = 0.1
+TIMEOUT_S: Final = 180.0
+POLL_S: Final = 0.3
+
+Tell = Callable[[str], None]
+
+RETRAIN: Final = RetrainPolicy(cool_down_s=15, max_runs_per_day=50, window_rows=4_000, holdout_rows=500)
+GATE: Final = GatePolicy(min_rows=400, recent_rows=2_000)
+ROLLOUT: Final = RolloutPolicy(min_samples=60, min_step_s=1, max_hold_s=60)
+"""Policies of the demo: the defaults, with waits cut to the pace of a stream that takes minutes instead of years."""
+
+
+def create_model(platform: Platform, stream: Stream) -> None:
+    """The model and its policies."""
+    platform.registry.create_model(stream.name, description=f"demo: {stream.rows} rows, {len(stream.numeric)} numbers")
+    for kind, policy in (("retrain", RETRAIN), ("gate", GATE), ("rollout", ROLLOUT)):
+        platform.registry.set_policy(stream.name, kind, policy)
+
+
+def upload_first_tenth(platform: Platform, stream: Stream) -> str:
+    """Register the first rows as a dataset; its digest."""
+    rows = int(stream.rows * TRAIN_SHARE)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.parquet"
+        pq.write_table(_table(stream, rows), path)
+        digest = platform.registry.put_blob(path)
+        columns = [*stream.numeric, *stream.categorical, "label", "occurred_at"]
+        platform.registry.create_dataset(
+            digest=digest,
+            name=f"{stream.name}-first-tenth",
+            model=stream.name,
+            rows=rows,
+            size_bytes=path.stat().st_size,
+            columns=columns,
+            source={"rows": f"0 to {rows - 1} of the stream"},
+        )
+    return digest
+
+
+def _table(stream: Stream, rows: int) -> pa.Table:
+    """The training columns that the trainer reads; moments one second apart, all in the past."""
+    start = datetime.now(UTC) - timedelta(seconds=rows)
+    columns: dict[str, Any] = {name: stream.numbers[:rows, at] for at, name in enumerate(stream.numeric)}
+    columns |= {
+        name: pa.array(stream.words[:rows, at].tolist(), pa.string()) for at, name in enumerate(stream.categorical)
+    }
+    columns["label"] = pa.array(stream.labels[:rows].tolist(), pa.string())
+    moments = [start + timedelta(seconds=row) for row in range(rows)]
+    columns["occurred_at"] = pa.array(moments, pa.timestamp("us", tz="UTC"))
+    return pa.table(columns)
+
+
+def train_first(platform: Platform, stream: Stream, digest: str, tell: Tell) -> None:
+    """Train version 1 and wait until it answers all traffic; StackError when it does not come to that."""
+    run = platform.trainer.start_run(stream.name, dataset_digest=digest, reason="first version, from the first tenth")
+    _wait(lambda: _run_ended(platform, run["run_id"], tell), "the first training run")
+    _wait(lambda: _first_is_live(platform, stream.name, tell), "the first roll-out")
+    _wait(lambda: _answers(platform, stream), "the router to answer")
+
+
+def _run_ended(platform: Platform, run_id: str, tell: Tell) -> bool:
+    run = platform.trainer.run(run_id)
+    tell(f"training version 1: {run['state']} {run['progress']:.0%}")
+    if run["state"] in ("failed", "cancelled", "refused"):
+        raise StackError(f"the first training run {run['state']}: {run['reason']}; see the trainer's log")
+    return bool(run["state"] == "succeeded")
+
+
+def _first_is_live(platform: Platform, model: str, tell: Tell) -> bool:
+    rollouts = platform.deployer.rollouts(model)
+    if not rollouts:
+        _refused_by_evaluator(platform, model)
+        tell("version 1 is registered; evaluating it")
+        return False
+    tell(f"rolling out version 1: {rollouts[0]['state']}")
+    if rollouts[0]["state"] in ("failed", "aborted"):
+        raise StackError(f"the first roll-out {rollouts[0]['state']}: {rollouts[0]['reason']}")
+    return bool(rollouts[0]["state"] == "promoted")
+
+
+def _refused_by_evaluator(platform: Platform, model: str) -> None:
+    for evaluation in platform.evaluator.evaluations(model):
+        if evaluation.get("verdict") in ("reject", "continue_tuning", "inconclusive"):
+            reasons = "; ".join(evaluation["reasons"])
+            raise StackError(f"the evaluator did not let version 1 pass ({evaluation['verdict']}): {reasons}")
+
+
+def _answers(platform: Platform, stream: Stream) -> bool:
+    try:
+        platform.router.describe(stream.name)
+    except ApiError as error:
+        if error.status not in (404, 503):
+            raise
+        return False
+    return True
+
+
+def _wait(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not done():
+        if time.monotonic() > deadline:
+            raise StackError(f"waited {TIMEOUT_S:.0f} s for {what}; see the logs of the stack")
+        time.sleep(POLL_S)

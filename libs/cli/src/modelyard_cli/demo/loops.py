@@ -1,0 +1,89 @@
+"""The stories of the loops, read from the events that every service published."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from modelyard_cli.context import Platform
+from modelyard_cli.verbs import summary
+
+EVENTS_SQL: Final = """
+SELECT topic, type, event_id, occurred_at, correlation_id, cause_id, payload
+FROM events WHERE model = {model:String} ORDER BY occurred_at, recorded_at
+"""
+
+Event = dict[str, Any]
+
+
+def read_events(platform: Platform, model: str) -> list[Event]:
+    """Every event of a model, as analysts see them, in order."""
+    import json
+
+    events = platform.query(EVENTS_SQL, {"model": model})
+    return [{**event, "payload": json.loads(event["payload"])} for event in events]
+
+
+def by_story(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """Events by the story they belong to, stories in the order they began."""
+    stories: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        stories[str(event["correlation_id"])].append(event)
+    return dict(stories)
+
+
+def loops(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """One entry per story that an alarm began and that led to a training run."""
+    found = (_loop(correlation_id, story) for correlation_id, story in by_story(events).items())
+    return [loop for loop in found if loop is not None]
+
+
+def closed(loop: Mapping[str, Any]) -> bool:
+    """Whether a loop came to its end: promoted, or refused with a reason."""
+    refused = loop["verdict"] in ("reject", "continue_tuning", "inconclusive")
+    return refused or loop["rollout"] in ("promoted", "aborted", "rolled_back", "failed")
+
+
+def _loop(correlation_id: str, story: list[Event]) -> dict[str, Any] | None:
+    alarm = _first(story, "monitoring.drift.detected.v1")
+    runs = [event for event in story if event["topic"] == "training.run.changed.v1"]
+    if alarm is None or not runs or runs[-1]["payload"]["state"] == "refused":
+        return None
+    verdict = _first(story, "evaluation.run.finished.v1")
+    rollout = _last(story, "deployment.rollout.changed.v1")
+    promoted = rollout is not None and rollout["payload"]["state"] == "promoted"
+    end = rollout or verdict or runs[-1]
+    return {
+        "correlation_id": correlation_id,
+        "cause": f"{alarm['payload']['kind']}: {alarm['payload']['reason']}",
+        "alarm_at": _iso(alarm["occurred_at"]),
+        "run_id": str(runs[-1]["payload"]["run_id"]),
+        "run_state": runs[-1]["payload"]["state"],
+        "run_seconds": _between(runs[0], runs[-1]),
+        "training_cost_usd": runs[-1]["payload"].get("cost_usd", 0.0),
+        "challenger": runs[-1]["payload"]["version"],
+        "verdict": verdict and verdict["payload"]["verdict"],
+        "reasons": list(verdict["payload"]["reasons"]) if verdict else [],
+        "rollout": rollout and rollout["payload"]["state"],
+        "promoted_at": _iso(rollout["occurred_at"]) if promoted and rollout else None,
+        "seconds": _between(alarm, end),
+        "events": [
+            {"at": _iso(event["occurred_at"]), "type": event["type"], "what": summary(event)} for event in story
+        ],
+    }
+
+
+def _first(story: list[Event], topic: str) -> Event | None:
+    return next((event for event in story if event["topic"] == topic), None)
+
+
+def _last(story: list[Event], topic: str) -> Event | None:
+    return _first(story[::-1], topic)
+
+
+def _between(begin: Event, end: Event) -> float:
+    return round(float((end["occurred_at"] - begin["occurred_at"]).total_seconds()), 2)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat()

@@ -1,0 +1,142 @@
+"""The report as one static HTML page: no script, no network, readable on its own."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any, Final
+
+WIDTH: Final = 960
+HEIGHT: Final = 320
+MARGIN: Final = 44
+
+STYLE: Final = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #667; --line: #d8dce2; --paper: #fff;
+  --a: #1f6feb; --b: #b0572a }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8eaed; --soft: #9aa3ad; --line: #363c44; --paper: #15181c; --a: #6ea8fe; --b: #e39a6b } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2rem }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
+td { overflow-wrap: anywhere }
+svg { width: 100%; height: auto } svg text { fill: var(--soft); font-size: 11px } .axis { stroke: var(--line) }
+.frozen { stroke: var(--b); fill: none; stroke-width: 1.6 }
+.platform { stroke: var(--a); fill: none; stroke-width: 2 }
+.mark { stroke: var(--soft); stroke-dasharray: 2 3 }
+.key-frozen { color: var(--b) } .key-platform { color: var(--a) }
+.facts { display: flex; flex-wrap: wrap; gap: 1rem }
+.facts div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem }
+.facts b { display: block; font-size: 1.3rem } details { margin: .4rem 0 }
+"""
+
+
+def page(report: dict[str, Any]) -> str:
+    """The whole document."""
+    title = f"{report['model']}: one stream, {len(report['loops'])} loops"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{_facts(report)}"
+        f"<h2>Accuracy over the stream</h2>{_legend()}{_chart(report)}{_accuracy(report)}"
+        f"<h2>What happened, when and why</h2>{''.join(_stories(report))}"
+        f"<h2>Versions</h2>{_versions(report)}</body></html>"
+    )
+
+
+def _facts(report: dict[str, Any]) -> str:
+    accuracy = report["accuracy"]
+    gain = accuracy["platform_overall"] - accuracy["frozen_overall"]
+    rollback = f"{report['rollback_seconds']:.2f} s" if report["rollback_seconds"] is not None else "none"
+    facts = [
+        (
+            f"{accuracy['platform_overall']:.3f}",
+            f"accuracy; version 1 alone {accuracy['frozen_overall']:.3f} ({gain:+.3f})",
+        ),
+        (f"{report['predictions_distinct']:,}", f"predictions stored of {report['rows_sent']:,} answered"),
+        (f"{report['labels_joined']:,}", f"labels joined of {report['labels_sent']:,} sent"),
+        (f"{report['latency_ms']['p50']} ms", f"answer time, median; p99 {report['latency_ms']['p99']} ms"),
+        (rollback, "roll-back, from the command to the last router"),
+        (f"{report['wall_seconds']} s", "for everything on this page"),
+    ]
+    cards = "".join(f"<div><b>{escape(value)}</b>{escape(text)}</div>" for value, text in facts)
+    return f'<div class="facts">{cards}</div>'
+
+
+def _legend() -> str:
+    return (
+        '<p><span class="key-platform">&#9632; the platform</span> &#160; '
+        '<span class="key-frozen">&#9632; version 1, never retrained</span> &#160; '
+        "share of right answers over the 500 rows before</p>"
+    )
+
+
+def _chart(report: dict[str, Any]) -> str:
+    curves = report["curve"]
+    values = [value for curve in curves.values() for _, value in curve]
+    low, high = max(0.0, min(values) - 0.02), min(1.0, max(values) + 0.06)
+
+    def x(row: float) -> float:
+        return MARGIN + (WIDTH - 2 * MARGIN) * row / report["rows_sent"]
+
+    def y(value: float) -> float:
+        return HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (value - low) / (high - low)
+
+    grid = "".join(
+        f'<line class="axis" x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
+        f'<text x="{MARGIN - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{v:.2f}</text>'
+        for v in _ticks(low, high)
+    )
+    lines = "".join(f'<polyline class="{name}" points="{_points(curve, x, y)}"/>' for name, curve in curves.items())
+    flags = "".join(
+        f'<line class="mark" x1="{x(mark["row"]):.1f}" x2="{x(mark["row"]):.1f}" y1="{MARGIN}" y2="{HEIGHT - MARGIN}"/>'
+        f'<text x="{x(mark["row"]) + 3:.1f}" y="{MARGIN + 12 * (number % 3):.1f}">{escape(mark["what"])}</text>'
+        for number, mark in enumerate(report["marks"])
+    )
+    title = f"{report['rows_sent']:,} rows, in time order"
+    axis = f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 12}" text-anchor="end">{title}</text>'
+    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="accuracy over the stream">'
+    return f"{head}{grid}{flags}{lines}{axis}</svg>"
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    step = 0.05 if high - low > 0.1 else 0.02
+    first = int(low / step) + 1
+    return [step * number for number in range(first, int(high / step) + 1)]
+
+
+def _points(curve: Sequence[tuple[int, float]], x: Any, y: Any) -> str:
+    return " ".join(f"{x(row):.1f},{y(value):.1f}" for row, value in curve)
+
+
+def _accuracy(report: dict[str, Any]) -> str:
+    accuracy = report["accuracy"]
+    parts = zip(accuracy["frozen"], accuracy["platform"], strict=True)
+    body = [
+        (f"{number} of {len(accuracy['frozen'])}", f"{frozen:.3f}", f"{platform:.3f}", f"{platform - frozen:+.3f}")
+        for number, (frozen, platform) in enumerate(parts, start=1)
+    ]
+    return _table(("part of the stream", "version 1", "platform", "gain"), body)
+
+
+def _stories(report: dict[str, Any]) -> Iterable[str]:
+    for number, loop in enumerate(report["loops"], start=1):
+        outcome = loop["rollout"] or loop["verdict"] or loop["run_state"]
+        head = f"Loop {number}: {loop['cause']}: version {loop['challenger']}, {outcome}, {loop['seconds']} s"
+        body = [(event["at"][11:23], event["type"], event["what"]) for event in loop["events"]]
+        opened = " open" if number == 1 else ""
+        yield (
+            f"<details{opened}><summary>{escape(head)}</summary>"
+            f"{_table(('time (UTC)', 'event', 'what'), body)}"
+            f"<p>story <code>{escape(loop['correlation_id'])}</code></p></details>"
+        )
+
+
+def _versions(report: dict[str, Any]) -> str:
+    body = [(f"v{version['version']}", version["stage"], version["digest"]) for version in report["versions"]]
+    return _table(("version", "stage", "digest"), body)
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    cells = "".join(f"<th>{escape(title)}</th>" for title in head)
+    lines = "".join("<tr>" + "".join(f"<td>{escape(str(value))}</td>" for value in row) + "</tr>" for row in body)
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"

@@ -1,0 +1,163 @@
+"""The report: what was measured, as data; the terminal and the page only show it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from modelyard_cli.demo.data import Stream
+from modelyard_cli.demo.loops import closed
+from modelyard_cli.demo.measure import accuracy_by_part, rolling
+from modelyard_cli.demo.traffic import Answers
+from modelyard_cli.output import rows
+
+Report = dict[str, Any]
+
+
+def make_report(
+    stream: Stream,
+    first: int,
+    answers: Answers,
+    frozen: Sequence[str],
+    stored: Mapping[str, Any],
+    found_loops: list[dict[str, Any]],
+    versions: list[dict[str, Any]],
+) -> Report:
+    """All but the roll-back and the wall time, which are measured later."""
+    sent = sorted(answers.classes)
+    truth = stream.labels[sent]
+    platform_right = np.array([answers.classes[row] for row in sent]) == truth
+    frozen_right = np.asarray(frozen, dtype=object)[np.array(sent) - first] == truth
+    latencies = np.array(answers.latencies_ms)
+    return {
+        "model": stream.name,
+        "rows_trained": first,
+        "rows_sent": len(sent),
+        "predictions_stored": int(stored["stored"]),
+        "predictions_distinct": int(stored["distinct"]),
+        "labels_sent": answers.labels_sent,
+        "labels_joined": int(stored["joined"]),
+        "versions": versions,
+        "loops": found_loops,
+        "accuracy": {
+            "frozen": accuracy_by_part(frozen_right),
+            "platform": accuracy_by_part(platform_right),
+            "frozen_overall": round(float(frozen_right.mean()), 4),
+            "platform_overall": round(float(platform_right.mean()), 4),
+        },
+        "curve": {"frozen": rolling(frozen_right), "platform": rolling(platform_right)},
+        "marks": marks(answers, found_loops),
+        "latency_ms": {
+            "p50": round(float(np.percentile(latencies, 50)), 2),
+            "p99": round(float(np.percentile(latencies, 99)), 2),
+        },
+        "cost": {
+            "predictions_usd": float(stored["cost_usd"] or 0.0),
+            "training_usd": round(sum(loop["training_cost_usd"] for loop in found_loops), 6),
+            "training_seconds": round(sum(loop["run_seconds"] for loop in found_loops), 2),
+        },
+        "rollback_seconds": None,
+        "rollback": None,
+        "wall_seconds": None,
+    }
+
+
+def marks(answers: Answers, found_loops: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where in the stream the events of the loops fell: the number of rows answered by then."""
+    from datetime import datetime
+
+    moments = np.sort(np.array(list(answers.at.values())))
+
+    def row_at(moment: str) -> int:
+        return int(np.searchsorted(moments, datetime.fromisoformat(moment).timestamp()))
+
+    found = []
+    for number, loop in enumerate(found_loops, start=1):
+        found.append({"row": row_at(loop["alarm_at"]), "what": "alarm", "loop": number})
+        if loop["promoted_at"]:
+            found.append({"row": row_at(loop["promoted_at"]), "what": f"v{loop['challenger']} live", "loop": number})
+    return found
+
+
+def faults(report: Report) -> list[str]:
+    """What does not add up; an empty list is a pass. Whether the platform won is no fault."""
+    found = []
+    if not report["rows_sent"] == report["predictions_stored"] == report["predictions_distinct"]:
+        found.append(
+            f"predictions: {report['rows_sent']} answered, {report['predictions_stored']} stored, "
+            f"{report['predictions_distinct']} distinct"
+        )
+    if not report["rows_sent"] == report["labels_sent"] == report["labels_joined"]:
+        found.append(f"labels: {report['labels_sent']} sent, {report['labels_joined']} joined")
+    if not any(closed(loop) for loop in report["loops"]):
+        found.append("no loop closed: no alarm led to a version that was promoted or refused")
+    return found
+
+
+def as_tables(report: Report) -> Group:
+    """For the terminal."""
+    return Group(_accuracy_table(report), _loops_table(report), _counts(report))
+
+
+def _accuracy_table(report: Report) -> Table:
+    accuracy = report["accuracy"]
+    parts = list(zip(accuracy["frozen"], accuracy["platform"], strict=True))
+    items = [
+        {
+            "eighth": str(number),
+            "frozen version 1": f"{frozen:.3f}",
+            "platform": f"{platform:.3f}",
+            "gain": f"{platform - frozen:+.3f}",
+        }
+        for number, (frozen, platform) in enumerate(parts, start=1)
+    ]
+    frozen, platform = accuracy["frozen_overall"], accuracy["platform_overall"]
+    items.append(
+        {
+            "eighth": "all",
+            "frozen version 1": f"{frozen:.3f}",
+            "platform": f"{platform:.3f}",
+            "gain": f"{platform - frozen:+.3f}",
+        }
+    )
+    return rows("accuracy over the stream", ("eighth", "frozen version 1", "platform", "gain"), items)
+
+
+def _loops_table(report: Report) -> Table:
+    items = [
+        {
+            "loop": str(number),
+            "alarm_at": loop["alarm_at"][11:19],
+            "cause": loop["cause"],
+            "trained_s": loop["run_seconds"],
+            "challenger": f"v{loop['challenger']}",
+            "verdict": loop["verdict"],
+            "rollout": loop["rollout"],
+            "seconds": loop["seconds"],
+            "story": loop["correlation_id"],
+        }
+        for number, loop in enumerate(report["loops"], start=1)
+    ]
+    columns = ("loop", "alarm_at", "cause", "trained_s", "challenger", "verdict", "rollout", "seconds", "story")
+    return rows("loops that closed by themselves", columns, items)
+
+
+def _counts(report: Report) -> Text:
+    rollback = report["rollback"]
+    back = (
+        f"rollback v{rollback['from_version']} -> v{rollback['to_version']} in {rollback['seconds']:.2f} s"
+        if rollback
+        else "no rollback: only one version ever served"
+    )
+    cost = report["cost"]
+    return Text(
+        f"predictions: {report['rows_sent']} sent = {report['predictions_stored']} stored = "
+        f"{report['predictions_distinct']} distinct; labels: {report['labels_sent']} sent = "
+        f"{report['labels_joined']} joined\n"
+        f"answers: p50 {report['latency_ms']['p50']} ms, p99 {report['latency_ms']['p99']} ms; {back}\n"
+        f"cost: {cost['training_seconds']} s of training, {cost['training_usd'] + cost['predictions_usd']:.4f} USD; "
+        f"wall time {report['wall_seconds']} s"
+    )

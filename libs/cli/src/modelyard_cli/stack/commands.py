@@ -1,0 +1,133 @@
+"""up, down, status."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import psutil
+import typer
+from rich.table import Table
+
+from modelyard_cli.output import Form, FormOption, complaints, console, rows, show, told
+from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, Layout, StackError, choose_ports
+from modelyard_cli.stack.state import State, end_processes, find, is_alive, read_state, running_state
+from modelyard_cli.stack.supervisor import end_orphans
+
+START_TIMEOUT_S: Final = 120.0
+
+DataDir = Annotated[Path, typer.Option("--data-dir", envvar="MODELYARD_DATA_DIR", help="The folder of the stack.")]
+
+
+@told
+def up(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    any_ports: Annotated[bool, typer.Option("--any-ports", help="Take free ports instead of the usual ones.")] = False,
+    timeout_s: Annotated[float, typer.Option(min=1, help="Give up when it is not ready by then.")] = START_TIMEOUT_S,
+) -> None:
+    """Start the local stack and return when it is ready."""
+    state = start_stack(data_dir, any_ports=any_ports, timeout_s=timeout_s)
+    console.print(_status_table(data_dir, state))
+    console.print(f"ready after {state['ready_after_s']} s; stop it by [bold]modelyard down[/bold]")
+
+
+def start_stack(data_dir: Path, *, any_ports: bool, timeout_s: float = START_TIMEOUT_S) -> State:
+    """Start a supervisor in the background and wait until all is ready; StackError with its last words otherwise."""
+    layout = Layout(data_dir)
+    state = read_state(layout)
+    if state and is_alive(state["supervisor"]):
+        raise StackError(f"a stack already runs in {data_dir}; see `modelyard status`, end it by `modelyard down`")
+    layout.prepare()
+    end_orphans(layout)
+    log = layout.logs / "supervisor.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            [
+                *(sys.executable, "-m", "modelyard_cli.stack.supervisor"),
+                *("--data-dir", str(data_dir), "--ports", json.dumps(choose_ports(any_ports))),
+            ],
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return _wait_ready(layout, process, log, timeout_s)
+
+
+def _wait_ready(layout: Layout, process: subprocess.Popen[bytes], log: Path, timeout_s: float) -> State:
+    deadline = time.monotonic() + timeout_s
+    with complaints.status("starting") as status:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise StackError(f"the stack did not start: {log.read_text().strip()[-2000:]}")
+            state = read_state(layout)
+            if state and state["phase"] == "ready":
+                return state
+            status.update(_progress(state))
+            time.sleep(0.1)
+    waiting = [name for name, service in ((state or {}).get("services") or {}).items() if not service["ready"]]
+    process.terminate()
+    process.wait(30)
+    raise StackError(f"not ready after {timeout_s:.0f} s: {', '.join(waiting)}; see the logs in {layout.logs}")
+
+
+def _progress(state: State | None) -> str:
+    services = (state or {}).get("services") or {}
+    ready = [name for name, service in services.items() if service["ready"]]
+    phase = (state or {}).get("phase", "starting")
+    return f"{phase} ({len(ready)} of {len(services)} ready: {', '.join(ready)})" if services else phase
+
+
+@told
+def down(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Stop the local stack; its data stays."""
+    ended = stop_stack(data_dir)
+    console.print("stopped" if ended else f"nothing runs in {data_dir}")
+
+
+def stop_stack(data_dir: Path) -> bool:
+    """Stop the supervisor and all it started, or what a killed one left; whether there was anything."""
+    layout = Layout(data_dir)
+    state = read_state(layout)
+    supervisor = find(state["supervisor"]) if state else None
+    if supervisor:
+        supervisor.terminate()
+        try:
+            supervisor.wait(60)
+        except psutil.TimeoutExpired:
+            end_processes([supervisor])
+    return end_orphans(layout) > 0 or supervisor is not None
+
+
+@told
+def status(data_dir: DataDir = DEFAULT_DATA_DIR, output: FormOption = Form.TABLE) -> None:
+    """Show what runs, where, and whether it is ready."""
+    state = running_state(data_dir)
+    state["memory_mib"] = round(sum(_memory_mib(identity["pid"]) for identity in state["processes"]), 1)
+    show(output, state, lambda: _status_table(data_dir, state))
+
+
+def _memory_mib(pid: int) -> float:
+    """Resident memory of a process and all below it."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return float(sum(member.memory_info().rss for member in family)) / 2**20
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def _status_table(data_dir: Path, state: dict[str, Any]) -> Table:
+    servers = [
+        {"process": "kafka", "address": state["kafka"]["bootstrap"], **state["kafka"], "ready": True},
+        {"process": "clickhouse", "address": state["clickhouse"]["url"], **state["clickhouse"], "ready": True},
+    ]
+    services = [{"process": name, "address": it["url"], **it} for name, it in state["services"].items()]
+    items = [
+        {**item, "memory_mib": round(_memory_mib(item["pid"]), 0) if item.get("pid") else None}
+        for item in servers + services
+    ]
+    columns = ("process", "address", "provider", "pid", "ready", "restarts", "memory_mib")
+    return rows(f"stack in {data_dir}", columns, items)

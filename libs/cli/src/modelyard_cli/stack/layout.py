@@ -1,0 +1,152 @@
+"""Where the local stack keeps its things, and which process gets which settings."""
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+DEFAULT_DATA_DIR: Final = Path(".modelyard")
+KAFKA_PORT: Final = 9092
+CLICKHOUSE_PORT: Final = 8123
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """One process of the stack: a Python module that serves HTTP."""
+
+    name: str
+    port: int
+
+    @property
+    def module(self) -> str:
+        return f"modelyard_{self.name}"
+
+
+SERVICES: Final = (
+    ServiceSpec("registry", 8101),
+    ServiceSpec("monitor", 8106),
+    ServiceSpec("router", 8105),
+    ServiceSpec("deployer", 8104),
+    ServiceSpec("evaluator", 8103),
+    ServiceSpec("trainer", 8102),
+)
+"""In the order they start; they may start in any, this one is ready soonest."""
+
+
+class StackError(RuntimeError):
+    """The stack cannot be started, stopped or found; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folder of one stack. Nothing is written outside it."""
+
+    root: Path
+
+    @property
+    def state_file(self) -> Path:
+        return self.root / "state.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def admin_key_file(self) -> Path:
+        return self.root / "admin.key"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def data(self, name: str) -> Path:
+        """The folder that one process owns."""
+        return self.root / "data" / name
+
+    def prepare(self) -> None:
+        """Make the folders and the bootstrap key; StackError when the disk refuses."""
+        try:
+            for folder in (self.root, self.logs, self.root / "data"):
+                folder.mkdir(parents=True, exist_ok=True)
+            if not self.admin_key_file.exists():
+                descriptor = os.open(self.admin_key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(f"my_admin_{secrets.token_urlsafe(32)}\n")
+        except OSError as error:
+            raise StackError(
+                f"cannot write to {self.root}: {error.strerror}; free some space or name another folder by --data-dir"
+            ) from error
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server may listen on loopback here, now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def choose_ports(automatic: bool) -> dict[str, int]:
+    """Port by process name: the well-known ones, each checked, or free ones."""
+    wanted = {spec.name: spec.port for spec in SERVICES} | {"kafka": KAFKA_PORT, "clickhouse": CLICKHOUSE_PORT}
+    if automatic:
+        return {name: free_port() for name in wanted}
+    taken = [f"{port} ({name})" for name, port in wanted.items() if not port_is_free(port)]
+    if taken:
+        raise StackError(
+            f"port in use: {', '.join(taken)}; stop what listens there, or start with --any-ports to take free ones"
+        )
+    return wanted
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """What a service must know of the others."""
+
+    kafka_bootstrap: str
+    clickhouse_url: str
+    clickhouse_database: str
+    clickhouse_writer: tuple[str, str]
+    clickhouse_reader: tuple[str, str]
+    ports: Mapping[str, int]
+
+    def url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.ports[service]}"
+
+
+def service_environment(layout: Layout, addresses: Addresses, name: str) -> dict[str, str]:
+    """The variables of one service process; nothing but these and the caller's own environment."""
+    user, password = addresses.clickhouse_writer if name == "monitor" else addresses.clickhouse_reader
+    urls = {f"{spec.name.upper()}_URL": addresses.url(spec.name) for spec in SERVICES}
+    return {
+        **urls,
+        "KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap,
+        "MODELYARD_ADMIN_KEY_FILE": str(layout.admin_key_file.resolve()),
+        "CLICKHOUSE_URL": addresses.clickhouse_url,
+        "CLICKHOUSE_DATABASE": addresses.clickhouse_database,
+        "CLICKHOUSE_USER": user,
+        "CLICKHOUSE_PASSWORD": password,
+        f"{name.upper()}_PORT": str(addresses.ports[name]),
+        f"{name.upper()}_DATA_DIR": str(layout.data(name).resolve()),
+        "DEPLOYER_STOP_REPLICAS_ON_EXIT": "true",
+        # Two cores are shared by ten processes: no library may spin on both of them.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "MALLOC_ARENA_MAX": "2",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }

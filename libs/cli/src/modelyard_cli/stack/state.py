@@ -1,0 +1,82 @@
+"""What is known of a running stack: one small JSON file, replaced whole, readable by any client."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from modelyard_cli.stack.layout import Layout, StackError
+
+State = dict[str, Any]
+
+
+def write_state(layout: Layout, state: State) -> None:
+    """Replace the file in one step: a reader sees the old state or the new one."""
+    draft = layout.state_file.with_suffix(".tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it holds the reader's password
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(state, file, indent=2)
+    draft.replace(layout.state_file)
+
+
+def read_state(layout: Layout) -> State | None:
+    """The last written state, or None when there was never a stack here."""
+    try:
+        state: State = json.loads(layout.state_file.read_text())
+    except FileNotFoundError:
+        return None
+    return state
+
+
+def running_state(data_dir: Path) -> State:
+    """The state of a stack that runs; StackError when none does."""
+    state = read_state(Layout(data_dir))
+    if state is None or not is_alive(state["supervisor"]):
+        raise StackError(f"no stack runs in {data_dir}; start one by `modelyard up --data-dir {data_dir}`")
+    return state
+
+
+def identify(pid: int) -> dict[str, float]:
+    """A process beyond doubt: pids come round again, start times do not."""
+    return {"pid": pid, "started": psutil.Process(pid).create_time()}
+
+
+def find(identity: dict[str, float]) -> psutil.Process | None:
+    """The very process, if it still runs."""
+    try:
+        process = psutil.Process(int(identity["pid"]))
+        same = abs(process.create_time() - identity["started"]) < 1.0
+    except psutil.NoSuchProcess:
+        return None
+    return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def is_alive(identity: dict[str, float]) -> bool:
+    return find(identity) is not None
+
+
+def end_processes(processes: list[psutil.Process], grace_s: float = 10.0) -> None:
+    """Ask them to stop, with all their children; after the grace, make them."""
+    family = {child.pid: child for process in processes for child in [process, *_children(process)]}
+    for process in processes:
+        _quietly(process.terminate)
+    _, alive = psutil.wait_procs(list(family.values()), timeout=grace_s)
+    for process in alive:
+        _quietly(process.kill)
+    psutil.wait_procs(alive, timeout=5)
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _quietly(action: Any) -> None:
+    try:
+        action()
+    except psutil.NoSuchProcess:
+        return

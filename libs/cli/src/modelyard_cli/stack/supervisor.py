@@ -1,0 +1,276 @@
+"""The supervisor: starts every process of a local stack, restarts what dies, stops all in reverse.
+
+It is the only parent of them. It owns no data: killed -9, it leaves its children running, and the next `up` or `down`
+in the same folder finds them in the state file and ends them first.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, ServiceSpec, StackError, service_environment
+from modelyard_cli.stack.state import State, end_processes, find, identify, read_state, write_state
+from modelyard_runtime.providers import ProviderError
+from modelyard_runtime.providers.clickhouse import RunningClickHouse, start_clickhouse
+from modelyard_runtime.providers.kafka import RunningKafka, start_kafka
+
+LOOK_EVERY_S: Final = 0.25
+LOG_MAX_BYTES: Final = 32 * 1024 * 1024
+BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Pauses before the next start of a process that keeps dying."""
+STEADY_S: Final = 30.0
+"""A process that ran this long starts over with the shortest pause."""
+STOP_GRACE_S: Final = 15.0
+
+
+class Server(Protocol):
+    """A broker or a ClickHouse: given, in Docker, or a child of ours."""
+
+    provider: Any
+    pid: int | None
+
+    def stop(self) -> None: ...
+
+
+class Child:
+    """One service process and its restarts."""
+
+    def __init__(self, spec: ServiceSpec, layout: Layout, addresses: Addresses) -> None:
+        self.spec = spec
+        self.url = addresses.url(spec.name)
+        self.ready = False
+        self.restarts = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self._environment = {**os.environ, **service_environment(layout, addresses, spec.name)}
+        self._log = layout.logs / f"{spec.name}.log"
+        self._started_at = 0.0
+        self._start_after = 0.0
+        self._failures = 0
+
+    def start(self) -> None:
+        if self._log.exists() and self._log.stat().st_size > LOG_MAX_BYTES:
+            self._log.replace(self._log.with_suffix(".log.1"))
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", self.spec.module],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._started_at = time.monotonic()
+
+    def look(self) -> None:
+        """Restart it if it is dead, ask it whether it is ready otherwise."""
+        if self.process is not None and self.process.poll() is None:
+            self.ready = is_ready(self.url)
+            return
+        self.ready = False
+        now = time.monotonic()
+        if self.process is not None:
+            self._mourn(now)
+        elif now >= self._start_after:
+            self.start()
+
+    def _mourn(self, now: float) -> None:
+        self.process = None
+        self.restarts += 1
+        self._failures = 1 if now - self._started_at > STEADY_S else self._failures + 1
+        self._start_after = now + BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
+
+    def describe(self) -> State:
+        return {
+            "url": self.url,
+            "pid": self.process.pid if self.process else None,
+            "ready": self.ready,
+            "restarts": self.restarts,
+            "log": str(self._log),
+        }
+
+
+def is_ready(url: str) -> bool:
+    """Whether the service says that it can do its work."""
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=2) as answer:  # noqa: S310 - http on loopback
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+class Supervisor:
+    """Holds the processes of one stack; `run` returns when it was told to stop."""
+
+    def __init__(self, layout: Layout, ports: dict[str, int]) -> None:
+        self._layout = layout
+        self._ports = ports
+        self._stop = threading.Event()
+        self._kafka: RunningKafka | None = None
+        self._clickhouse: RunningClickHouse | None = None
+        self._children: list[Child] = []
+        self._began = time.monotonic()
+        self._ready_after_s: float | None = None
+
+    def stop(self, *_: object) -> None:
+        self._stop.set()
+
+    def run(self) -> None:
+        try:
+            addresses = self._start_servers()
+            self._children = [Child(spec, self._layout, addresses) for spec in SERVICES]
+            for child in self._children:
+                child.start()
+            while not self._stop.wait(LOOK_EVERY_S):
+                self._look()
+        finally:
+            self._stop_all()
+
+    def _start_servers(self) -> Addresses:
+        self._report(phase="starting the broker")
+        self._kafka = start_kafka(self._layout.data("kafka"), self._ports["kafka"])
+        self._report(phase="starting ClickHouse")
+        self._clickhouse = start_clickhouse(self._layout.data("clickhouse"), self._ports["clickhouse"])
+        self._report(phase="starting services")
+        return Addresses(
+            kafka_bootstrap=self._kafka.bootstrap,
+            clickhouse_url=self._clickhouse.url,
+            clickhouse_database=self._clickhouse.database,
+            clickhouse_writer=self._clickhouse.writer,
+            clickhouse_reader=self._clickhouse.reader,
+            ports=self._ports,
+        )
+
+    def _look(self) -> None:
+        self._revive_servers()
+        for child in self._children:
+            child.look()
+        ready = all(child.ready for child in self._children)
+        if ready and self._ready_after_s is None:
+            self._ready_after_s = round(time.monotonic() - self._began, 2)
+        self._report(phase="ready" if ready else "starting services" if self._ready_after_s is None else "degraded")
+
+    def _revive_servers(self) -> None:
+        """A development server that was killed comes back on its port, with its data."""
+        if self._kafka and _is_dead(self._kafka.pid):
+            self._kafka = start_kafka(self._layout.data("kafka"), self._ports["kafka"])
+        if self._clickhouse and _is_dead(self._clickhouse.pid):
+            self._clickhouse = start_clickhouse(self._layout.data("clickhouse"), self._ports["clickhouse"])
+
+    def _report(self, phase: str) -> None:
+        kafka, clickhouse = self._kafka, self._clickhouse
+        state = {
+            "phase": phase,
+            "supervisor": identify(os.getpid()),
+            "ready_after_s": self._ready_after_s,
+            "services": {child.spec.name: child.describe() for child in self._children},
+            "kafka": kafka and {"bootstrap": kafka.bootstrap, "provider": kafka.provider, "pid": kafka.pid},
+            "clickhouse": clickhouse and _describe_clickhouse(clickhouse),
+            "schema_registry": {"url": f"http://127.0.0.1:{self._ports['registry']}"},
+            "admin_key_file": str(self._layout.admin_key_file.resolve()),
+            "processes": [identify(pid) for pid in self._pids() if not _is_dead(pid)],
+        }
+        write_state(self._layout, state)
+
+    def _pids(self) -> Iterator[int]:
+        for server in (self._kafka, self._clickhouse):
+            if server and server.pid:
+                yield server.pid
+        for child in self._children:
+            if child.process:
+                yield child.process.pid
+
+    def _stop_all(self) -> None:
+        """Services first, all at once: each has its own grace; then what they spoke to."""
+        running = [child.process for child in self._children if child.process and child.process.poll() is None]
+        families = [found for process in running if (found := find(identify(process.pid)))]
+        end_processes(families, STOP_GRACE_S)
+        for server in (self._clickhouse, self._kafka):
+            if server:
+                server.stop()
+        self._layout.state_file.unlink(missing_ok=True)
+
+
+def _is_dead(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    return not Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else not _signalable(pid)
+
+
+def _signalable(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _describe_clickhouse(server: RunningClickHouse) -> State:
+    user, password = server.reader
+    return {
+        "url": server.url,
+        "database": server.database,
+        "reader": {"user": user, "password": password},
+        "provider": server.provider,
+        "pid": server.pid,
+    }
+
+
+@contextlib.contextmanager
+def sole_owner(layout: Layout) -> Iterator[None]:
+    """Hold the folder's lock; StackError when another supervisor has it."""
+    with layout.lock_file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StackError(
+                f"a stack already runs in {layout.root}; see `modelyard status`, end it by `modelyard down`"
+            ) from error
+        yield
+
+
+def end_orphans(layout: Layout) -> int:
+    """End what a killed supervisor left behind; how many there were."""
+    state = read_state(layout)
+    orphans = [found for identity in (state or {}).get("processes", []) if (found := find(identity))]
+    end_processes(orphans)
+    layout.state_file.unlink(missing_ok=True)
+    return len(orphans)
+
+
+def main() -> int:
+    """Run until told to stop. Arguments: the folder, and the ports as JSON."""
+    parser = argparse.ArgumentParser(prog="modelyard_cli.stack.supervisor")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--ports", type=json.loads, required=True)
+    arguments = parser.parse_args()
+    layout = Layout(arguments.data_dir)
+    try:
+        layout.prepare()
+        with sole_owner(layout):
+            end_orphans(layout)
+            supervisor = Supervisor(layout, arguments.ports)
+            signal.signal(signal.SIGTERM, supervisor.stop)
+            signal.signal(signal.SIGINT, supervisor.stop)
+            supervisor.run()
+    except (StackError, ProviderError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

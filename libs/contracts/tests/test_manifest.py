@@ -1,0 +1,56 @@
+"""What a manifest pins and what it refuses."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from modelyard_contracts.manifest import Feature, FeatureReference, FeatureSchema, FileEntry, ModelManifest, digest_of
+
+
+def manifest(**fields: Any) -> ModelManifest:
+    given = {
+        "model": "churn",
+        "flavour": "sklearn",
+        "files": [{"path": "model.skops", "digest": digest_of(b"bytes"), "size_bytes": 5}],
+        "feature_schema": {"features": [{"name": "age"}, {"name": "plan", "kind": "categorical"}]},
+        "training": {"recipe": "by-hand"},
+    }
+    return ModelManifest.model_validate({**given, **fields})
+
+
+def test_equal_manifests_have_equal_digests_whatever_the_order_of_their_keys() -> None:
+    again = ModelManifest.model_validate_json(manifest(environment={"b": "1", "a": "2"}).canonical())
+    assert again.digest == manifest(environment={"a": "2", "b": "1"}).digest
+
+
+def test_one_changed_byte_of_a_file_changes_the_digest() -> None:
+    other = manifest(files=[{"path": "model.skops", "digest": digest_of(b"bytez"), "size_bytes": 5}])
+    assert other.digest != manifest().digest
+
+
+def test_features_are_positional_by_kind() -> None:
+    schema = manifest().feature_schema
+    assert (schema.numeric, schema.categorical) == (("age",), ("plan",))
+
+
+def test_the_order_of_features_is_part_of_the_contract() -> None:
+    one = FeatureSchema(features=(Feature(name="a"), Feature(name="b")))
+    two = FeatureSchema(features=(Feature(name="b"), Feature(name="a")))
+    assert one.id != two.id
+
+
+@pytest.mark.parametrize("path", ["../etc/passwd", "a/../../b", "/etc/passwd", ""])
+def test_a_file_that_leaves_its_folder_is_refused(path: str) -> None:
+    with pytest.raises(ValidationError):
+        FileEntry(path=path, digest=digest_of(b""), size_bytes=0)
+
+
+def test_a_feature_named_twice_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must be unique"):
+        FeatureSchema(features=(Feature(name="a"), Feature(name="a")))
+
+
+def test_counts_that_do_not_fit_the_bins_are_refused() -> None:
+    with pytest.raises(ValidationError, match="age: 4 counts"):
+        FeatureReference(name="age", edges=(1.0, 2.0), counts=(0, 0, 0, 1))
