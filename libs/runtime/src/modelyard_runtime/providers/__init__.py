@@ -1,0 +1,1 @@
+"""Where the servers come from: a given address, Docker, or the local development server."""
