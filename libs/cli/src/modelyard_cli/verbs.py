@@ -21,7 +21,7 @@ def models(model: OptionalModel = None, data_dir: DataDir = DEFAULT_DATA_DIR, ou
     """List the models, or the versions of one."""
     registry = Platform.find(data_dir).registry
     if model is None:
-        found = registry.models()
+        found = [it.model_dump(mode="json") for it in registry.models()]
         show(output, found, lambda: rows("models", ("name", "owner", "description", "aliases", "created_at"), found))
         return
     versions = [version.model_dump(mode="json") for version in registry.versions(model)]
@@ -83,8 +83,7 @@ def drift(
 ) -> None:
     """List what drifted, with the size and the certainty of it."""
     found = Platform.find(data_dir).monitor.drift(model, limit=limit)
-    columns = ("occurred_at", "severity", "kind", "subject", "model_version", "detector", "statistic", "threshold")
-    columns += ("q_value", "reason")
+    columns = ("occurred_at", "severity", "kind", "subject", "model_version", "detector", "statistic", "reason")
     show(output, found, lambda: rows(f"drift of {model}", columns, found))
 
 

@@ -184,8 +184,8 @@ class Demo:
             return None
         done = self._platform.deployer.roll_back(model, reason="shown by the demo", wait_s=30)
         answer = self._platform.router.predict(model, self._stream.features(self._stream.rows - 1))
-        if answer["version"] != done["to_version"]:
-            raise StackError(f"rolled back to v{done['to_version']}, but v{answer['version']} answers")
+        if answer.version != done["to_version"]:
+            raise StackError(f"rolled back to v{done['to_version']}, but v{answer.version} answers")
         self._say(f"rolled back to v{done['to_version']} in {done['seconds']:.2f} s")
         return dict(done)
 

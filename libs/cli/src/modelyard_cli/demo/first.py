@@ -31,8 +31,9 @@ ROLLOUT: Final = RolloutPolicy(min_samples=60, min_step_s=1, max_hold_s=60)
 def create_model(platform: Platform, stream: Stream) -> None:
     """The model and its policies."""
     platform.registry.create_model(stream.name, description=f"demo: {stream.rows} rows, {len(stream.numeric)} numbers")
-    for kind, policy in (("retrain", RETRAIN), ("gate", GATE), ("rollout", ROLLOUT)):
-        platform.registry.set_policy(stream.name, kind, policy)
+    platform.registry.set_policy(stream.name, RETRAIN)
+    platform.registry.set_policy(stream.name, GATE)
+    platform.registry.set_policy(stream.name, ROLLOUT)
 
 
 def upload_first_tenth(platform: Platform, stream: Stream) -> str:
@@ -42,14 +43,14 @@ def upload_first_tenth(platform: Platform, stream: Stream) -> str:
         path = Path(folder) / "train.parquet"
         pq.write_table(_table(stream, rows), path)
         digest = platform.registry.put_blob(path)
-        columns = [*stream.numeric, *stream.categorical, "label", "occurred_at"]
+        columns = dict.fromkeys(stream.numeric, "double") | dict.fromkeys(stream.categorical, "string")
         platform.registry.create_dataset(
             digest=digest,
             name=f"{stream.name}-first-tenth",
             model=stream.name,
             rows=rows,
             size_bytes=path.stat().st_size,
-            columns=columns,
+            columns={**columns, "label": "string", "occurred_at": "timestamp[us, tz=UTC]"},
             source={"rows": f"0 to {rows - 1} of the stream"},
         )
     return digest
@@ -105,12 +106,11 @@ def _refused_by_evaluator(platform: Platform, model: str) -> None:
 
 def _answers(platform: Platform, stream: Stream) -> bool:
     try:
-        platform.router.describe(stream.name)
+        return any(route.get("route") == stream.name for route in platform.router.routes())
     except ApiError as error:
-        if error.status not in (404, 503):
+        if error.status != 503:
             raise
         return False
-    return True
 
 
 def _wait(done: Callable[[], bool], what: str) -> None:

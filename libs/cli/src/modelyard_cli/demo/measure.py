@@ -46,7 +46,8 @@ def frozen_classes(platform: Platform, stream: Stream, first: int) -> NDArray[np
             _ordered(stream.numbers[first:], stream.numeric, manifest.feature_schema.numeric),
             _ordered(stream.words[first:], stream.categorical, manifest.feature_schema.categorical),
         )
-    return np.array(predictor.classes, dtype=object)[np.argmax(scores, axis=1)]
+    names = np.array(predictor.classes, dtype=object)
+    return np.asarray(names[np.argmax(scores, axis=1)], dtype=object)
 
 
 def _ordered(table: NDArray[Any], have: tuple[str, ...], want: tuple[str, ...]) -> NDArray[Any]:

@@ -72,11 +72,13 @@ def _legend() -> str:
 
 def _chart(report: dict[str, Any]) -> str:
     curves = report["curve"]
-    values = [value for curve in curves.values() for _, value in curve]
+    values = [float(value) for curve in curves.values() for _, value in curve]
     low, high = max(0.0, min(values) - 0.02), min(1.0, max(values) + 0.06)
 
+    rows_sent = float(report["rows_sent"])
+
     def x(row: float) -> float:
-        return MARGIN + (WIDTH - 2 * MARGIN) * row / report["rows_sent"]
+        return MARGIN + (WIDTH - 2 * MARGIN) * row / rows_sent
 
     def y(value: float) -> float:
         return HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (value - low) / (high - low)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from modelyard_runtime.providers.clickhouse import Credentials
+
 DEFAULT_DATA_DIR: Final = Path(".modelyard")
 KAFKA_PORT: Final = 9092
 CLICKHOUSE_PORT: Final = 8123
@@ -119,8 +121,8 @@ class Addresses:
     kafka_bootstrap: str
     clickhouse_url: str
     clickhouse_database: str
-    clickhouse_writer: tuple[str, str]
-    clickhouse_reader: tuple[str, str]
+    clickhouse_writer: Credentials
+    clickhouse_reader: Credentials
     ports: Mapping[str, int]
 
     def url(self, service: str) -> str:
@@ -129,7 +131,7 @@ class Addresses:
 
 def service_environment(layout: Layout, addresses: Addresses, name: str) -> dict[str, str]:
     """The variables of one service process; nothing but these and the caller's own environment."""
-    user, password = addresses.clickhouse_writer if name == "monitor" else addresses.clickhouse_reader
+    credentials = addresses.clickhouse_writer if name == "monitor" else addresses.clickhouse_reader
     urls = {f"{spec.name.upper()}_URL": addresses.url(spec.name) for spec in SERVICES}
     return {
         **urls,
@@ -137,8 +139,8 @@ def service_environment(layout: Layout, addresses: Addresses, name: str) -> dict
         "MODELYARD_ADMIN_KEY_FILE": str(layout.admin_key_file.resolve()),
         "CLICKHOUSE_URL": addresses.clickhouse_url,
         "CLICKHOUSE_DATABASE": addresses.clickhouse_database,
-        "CLICKHOUSE_USER": user,
-        "CLICKHOUSE_PASSWORD": password,
+        "CLICKHOUSE_USER": credentials.user,
+        "CLICKHOUSE_PASSWORD": credentials.password,
         f"{name.upper()}_PORT": str(addresses.ports[name]),
         f"{name.upper()}_DATA_DIR": str(layout.data(name).resolve()),
         "DEPLOYER_STOP_REPLICAS_ON_EXIT": "true",
