@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from .errors import StorageFailed
@@ -50,7 +51,7 @@ class Housekeeping:
                 if topic.config.deletes:
                     self._topics.advance_start(topic, index, expired_below(partition, self._clock()))
                 if topic.config.compacted:
-                    await compact(partition, self._clock(), lambda t=topic: self._alive(t))  # type: ignore[misc]
+                    await compact(partition, self._clock(), partial(self._alive, topic))
         self._groups.expire()
         self._transactions.expire()
 
@@ -65,7 +66,8 @@ def expired_below(partition: Partition, now: int) -> int:
     """
     config, below, size = partition.config, partition.log_start, partition.size
     for segment in partition.segments:
-        too_old = 0 <= config.retention_ms < now - segment.max_timestamp_ms
+        written_ms = segment.max_timestamp_ms if segment.max_timestamp_ms >= 0 else segment.first_append_ms
+        too_old = 0 <= config.retention_ms < now - written_ms
         too_many = 0 <= config.retention_bytes <= size - segment.size
         last = segment is partition.segments[-1]
         if not segment.size or not (too_old or (too_many and not last)):

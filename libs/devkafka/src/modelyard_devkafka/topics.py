@@ -12,6 +12,7 @@ from typing import Final
 from . import configs
 from .configs import TopicConfig
 from .errors import Code, Refused
+from .storage.compaction import recover
 from .storage.journal import Journal
 from .storage.partition import Partition
 
@@ -52,6 +53,7 @@ class Topics:
         for (_, name), fact in self._journal.items("topic"):
             topic = self._opened(str(name), fact["folder"], fact["configs"], fact["partitions"])
             for partition in topic.partitions:
+                recover(partition.folder)
                 partition.load()
         known = {topic.folder for topic in self._topics.values()}
         for folder in self._root.iterdir() if self._root.exists() else ():

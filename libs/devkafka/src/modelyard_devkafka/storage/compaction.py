@@ -24,18 +24,17 @@ class Plan:
     segments: tuple[Segment, ...]
     aborted: tuple[Aborted, ...]
     drop_tombstones_before_ms: int
-    segment_bytes: int
 
 
 def plan(partition: Partition, now_ms: int) -> Plan | None:
     """The closed segments below the last stable offset, if enough of them is new."""
     stable = partition.last_stable_offset
-    closed = [s for s in partition.segments[:-1] if s.size and s.next_offset <= stable]
+    closed = [s for s in partition.segments[:-1] if s.next_offset <= stable]
     dirty = sum(segment.size for segment in closed if not segment.cleaned)
     if not dirty or dirty < partition.config.dirty_ratio * sum(segment.size for segment in closed):
         return None
     before = now_ms - partition.config.delete_retention_ms
-    return Plan(tuple(closed), tuple(partition.aborted), before, partition.config.segment_bytes)
+    return Plan(tuple(closed), tuple(partition.aborted), before)
 
 
 async def compact(partition: Partition, now_ms: int, alive: Callable[[], bool]) -> bool:

@@ -174,6 +174,8 @@ class Partition:
     def advance_start(self, offset: int) -> None:
         """Records below are gone; segments that hold nothing else are deleted."""
         self.log_start = max(self.log_start, offset)
+        if self.segments and self.segments[-1].size and self.next_offset <= self.log_start:
+            self.roll()
         while len(self.segments) > 1 and self.segments[1].base_offset <= self.log_start:
             self.segments.pop(0).delete()
         self.aborted = [aborted for aborted in self.aborted if aborted.last_offset >= self.log_start]
