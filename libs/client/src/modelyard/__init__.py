@@ -1,7 +1,7 @@
 """Python client of the Modelyard APIs: `from modelyard import RegistryClient`."""
 
 from modelyard.blobs import file_digest
-from modelyard.errors import ApiError, DigestMismatch
+from modelyard.errors import ApiError, ApiUnavailable, DigestMismatch
 from modelyard.loop import DeployerClient, EvaluatorClient, MonitorClient, TrainerClient
 from modelyard.records import (
     AliasInfo,
@@ -22,6 +22,7 @@ __all__ = [
     "ApiClient",
     "ApiError",
     "ApiKeyInfo",
+    "ApiUnavailable",
     "DatasetInfo",
     "DeployerClient",
     "DigestMismatch",
