@@ -1,0 +1,138 @@
+"""A toy topic of its own per test, with a JSON codec, so that tests sharing a broker never see one another."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import ValidationError
+
+from modelyard_contracts import Message
+from modelyard_contracts.codec import Undecodable
+from modelyard_runtime.clock import system_clock
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka import DeadLetters, EventConsumer, Producer, list_dead_letters
+from modelyard_runtime.kafka.topics import create_topics
+
+
+class Toy(Message):
+    """A message that is JSON on the wire."""
+
+    TOPIC: ClassVar[str] = "toy"
+    entity: str
+    number: int
+
+    @property
+    def key(self) -> str:
+        return self.entity
+
+
+class ToyCodec:
+    """As strict as the real one, as far as the loop can tell."""
+
+    def encode(self, message: Message) -> bytes:
+        return b"{}" + message.model_dump_json().encode()
+
+    def decode(self, data: bytes | None, expected: type[Message]) -> Message:
+        if not data or data[:2] != b"{}":
+            raise Undecodable("no toy framing")
+        try:
+            return expected.model_validate(json.loads(data[2:]))
+        except (ValueError, ValidationError) as error:
+            raise Undecodable(str(error)) from error
+
+
+class ToyTopic:
+    """One topic of one test."""
+
+    def __init__(self, bootstrap: str, name: str) -> None:
+        self.bootstrap, self.name = bootstrap, name
+        self.group = f"toyreader.{name}"
+        self.message: Any = type("ToyOfTest", (Toy,), {"TOPIC": name, "__module__": __name__})
+        self.codec: Any = ToyCodec()
+        self.producer = Producer(bootstrap, "toywriter", codec=self.codec)
+
+    def make(self, entity: str, number: int, event_id: UUID | None = None) -> Any:
+        return self.message(event_id=event_id or uuid4(), occurred_at=system_clock(), entity=entity, number=number)
+
+    async def send(self, entity: str, numbers: Iterable[int], **headers: str) -> None:
+        for number in numbers:
+            await self.producer.send(self.make(entity, number), headers=headers)
+
+    async def send_raw(self, value: bytes | None, key: str = "a", partition: int | None = None) -> None:
+        await self.producer.send_bytes(self.name, key, value, partition=partition)
+
+    def consumer(self, handler: Callable[..., Any], **options: Any) -> EventConsumer:
+        usual: dict[str, Any] = {
+            "dead_letters": DeadLetters(self.bootstrap, "toyreader"),
+            "retry_min_s": 0.05,
+            "retry_max_s": 0.2,
+            "session_timeout_ms": 6_000,
+        }
+        return EventConsumer(
+            bootstrap=self.bootstrap,
+            group=self.group,
+            service="toyreader",
+            handlers={self.message: handler},
+            codec=self.codec,
+            **{**usual, **options},
+        )
+
+    @asynccontextmanager
+    async def consuming(self, handler: Callable[..., Any], **options: Any) -> AsyncIterator[EventConsumer]:
+        consumer = self.consumer(handler, **options)
+        async with running(consumer):
+            yield consumer
+
+    async def dead_letters(self, limit: int = 1_000) -> Any:
+        return await list_dead_letters(self.bootstrap, self.name, "toyreader", limit)
+
+    async def committed(self) -> int:
+        """Offsets committed over all partitions."""
+        from aiokafka.admin import AIOKafkaAdminClient
+
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            found = await admin.list_consumer_group_offsets(self.group)
+            return sum(one.offset for one in found.values())
+        finally:
+            await admin.close()
+
+
+@asynccontextmanager
+async def running(*consumers: Any) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(consumer.run(stop)) for consumer in consumers]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), 40)
+
+
+@pytest.fixture
+def run_consumers() -> Any:
+    return running
+
+
+@pytest.fixture
+async def toys(devkafka: Any, unique: str) -> AsyncIterator[ToyTopic]:
+    """A topic of three partitions."""
+    topic = ToyTopic(devkafka.bootstrap, f"toy.{unique}")
+    await create_topics(topic.bootstrap, {topic.name: (3, {})})
+    yield topic
+    await topic.producer.stop()
+
+
+@pytest.fixture
+def toy_topic() -> type[ToyTopic]:
+    return ToyTopic
+
+
+@pytest.fixture
+def readiness() -> Readiness:
+    return Readiness()
