@@ -13,7 +13,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev check test test-servers e2e bench up down demo lock clean
+.PHONY: help setup setup-dev check test test-servers e2e bench up down demo compose-env lock clean
 
 help:  ## Show this help.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ down: setup  ## Stop the local stack.
 
 demo: setup  ## The whole closed loop on a real drifting stream; DATA=path.csv streams your own.
 	@$(BIN)/modelyard demo $(if $(DATA),--data "$(DATA)")
+
+compose-env:  ## Write .env with fresh secrets for docker compose.
+	@deploy/compose-env
 
 lock: $(BIN)/uv  ## Resolve the locks anew.
 	@$(BIN)/python .ci/lock

@@ -1,0 +1,5 @@
+-- One database per service: none reads another's tables.
+CREATE DATABASE registry;
+CREATE DATABASE trainer;
+CREATE DATABASE evaluator;
+CREATE DATABASE deployer;
