@@ -1,0 +1,148 @@
+"""ClickHouse as the monitor uses it: migrations, inserts under a token, queries; errors sorted into retry or not."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any, Final, Protocol
+
+import pyarrow as pa
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+
+from modelyard_runtime.errors import Retryable
+from modelyard_runtime.log import get_logger
+
+log = get_logger(__name__)
+
+RETRY_CODES: Final = frozenset({159, 164, 202, 203, 209, 210, 241, 242, 243, 252, 319, 425, 439, 999})
+"""Time-outs, too many queries or parts, memory, network, read-only, no space, Keeper: the same may pass later."""
+
+INSERT_SETTINGS: Final[Mapping[str, Any]] = {
+    "async_insert": 0,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "max_partitions_per_insert_block": 0,
+}
+INSERT_TIMEOUT_S: Final = 60
+
+
+class ClickHouseAway(Retryable):
+    """ClickHouse did not do it for now; the same batch under the same token may be tried again."""
+
+    code = "clickhouse_away"
+
+
+class Client(Protocol):
+    """What we use of clickhouse-connect's client; blocking, safe to share between threads without a session."""
+
+    database: str
+
+    def command(self, cmd: str, **more: Any) -> Any: ...
+
+    def query(self, query: str, **more: Any) -> Any: ...
+
+    def query_arrow(self, query: str, **more: Any) -> pa.Table: ...
+
+    def raw_insert(self, table: str, **more: Any) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+def connect(url: str, user: str, password: str, database: str | None = None) -> Client:
+    """A client over HTTP without a session, so that threads may share it; ClickHouseAway when nobody answers."""
+    import clickhouse_connect
+
+    with _sorted_errors():
+        client: Client = clickhouse_connect.get_client(
+            dsn=url,
+            username=user,
+            password=password,
+            database=database,
+            autogenerate_session_id=False,
+            connect_timeout=5,
+            send_receive_timeout=INSERT_TIMEOUT_S,
+        )
+    return client
+
+
+class ClickHouse:
+    """One database of ours; every call blocks and belongs off the event loop."""
+
+    def __init__(self, client: Client, database: str) -> None:
+        self._client = client
+        self.database = database
+
+    def migrate(self) -> None:
+        """Bring the tables up to date; repeatable, and safe when two processes start together."""
+        with _sorted_errors():
+            self._client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+            self._client.database = self.database
+            for name, statement in statements():
+                log.debug("migration", name=name)
+                self._client.command(statement)
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        """Insert `rows` as one block; a repeat under the same token changes nothing."""
+        if not rows.num_rows:
+            return
+        with _sorted_errors():
+            self._client.raw_insert(
+                f"{self.database}.{table}",
+                column_names=rows.column_names,
+                insert_block=arrow_stream(rows),
+                fmt="ArrowStream",
+                settings={**INSERT_SETTINGS, "insert_deduplication_token": f"{token}:{table}"},
+            )
+
+    def table(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """The result as Arrow; `{db}` in `sql` is our database."""
+        with _sorted_errors():
+            found = sql.replace("{db}", self.database)
+            return self._client.query_arrow(found, parameters=dict(parameters or {}), use_strings=True)
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The result as dictionaries."""
+        with _sorted_errors():
+            result = self._client.query(sql.replace("{db}", self.database), parameters=dict(parameters or {}))
+        return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def statements() -> Iterator[tuple[str, str]]:
+    """(file, statement) of every migration, in order."""
+    folder = files("modelyard_monitor.migrations")
+    for file in sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda e: e.name):
+        lines = [line for line in file.read_text().splitlines() if not line.startswith("--")]
+        for statement in "\n".join(lines).split(";\n"):
+            if statement.strip():
+                yield file.name, statement.strip().rstrip(";")
+
+
+def arrow_stream(rows: pa.Table) -> bytes:
+    """Arrow IPC stream of one record batch."""
+    sink = pa.BufferOutputStream()
+    table = rows.combine_chunks()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        for batch in table.to_batches():
+            writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+@contextmanager
+def _sorted_errors() -> Iterator[None]:
+    """Time-outs, overload and absence become ClickHouseAway; what is our fault goes through as it is."""
+    try:
+        yield
+    except OperationalError as error:
+        raise ClickHouseAway(f"ClickHouse is away: {_short(error)}") from error
+    except DatabaseError as error:
+        if getattr(error, "code", None) in RETRY_CODES:
+            raise ClickHouseAway(f"ClickHouse cannot do it now: {_short(error)}") from error
+        raise
+    except (ConnectionError, TimeoutError) as error:
+        raise ClickHouseAway(f"ClickHouse is away: {_short(error)}") from error
+
+
+def _short(error: BaseException) -> str:
+    text = str(error).splitlines()
+    return text[0][:300] if text else type(error).__name__

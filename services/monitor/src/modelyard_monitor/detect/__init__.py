@@ -1,0 +1,1 @@
+"""Slices to drift: keyed, small, stateful."""

@@ -1,0 +1,1 @@
+"""Kafka to ClickHouse, columnar and exactly once."""

@@ -1,0 +1,108 @@
+"""The plan protocol: a batch's range of offsets is remembered before its insert, so that a crash repeats exactly it.
+
+Choose [a, b] -> commit offset a with the plan {"b": b} -> effects under tokens named after [a, b] -> commit b + 1.
+Whoever owns the partition next finds the plan and cuts its first batch at b, whatever its own limits say.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from modelyard_monitor.settings import Settings
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka import BatchConsumer, DeadLetters, Received
+from modelyard_runtime.log import get_logger
+from modelyard_runtime.metrics import Metrics
+
+log = get_logger(__name__)
+
+Store = Callable[[Sequence[Received]], Awaitable[int]]
+"""Makes one batch's effects durable, repeatable under the same records; returns the rows stored."""
+
+
+class PlannedIngest:
+    """A BatchConsumer whose every batch is planned first; `run` it beside the service."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        group: str,
+        stores: dict[str, Store],
+        dead_letters: DeadLetters,
+        readiness: Readiness,
+        on_assigned: Callable[[set[tuple[str, int]]], Awaitable[None]] | None = None,
+    ) -> None:
+        self._stores = stores
+        self._plans: dict[tuple[str, int], tuple[int, int]] = {}
+        self._user_assigned = on_assigned
+        self.stored: dict[tuple[str, int], int] = {}
+        """Rows stored by this process, per partition."""
+        self.reached: dict[tuple[str, int], int] = {}
+        """Last offset that is stored and committed, per partition."""
+        metrics = Metrics("monitor")
+        self._rows = metrics.counter("ingested_rows_total", "Rows stored in ClickHouse", ("topic",))
+        self._replays = metrics.counter("replayed_batches_total", "Remembered batches that were repeated", ("topic",))
+        self._age = metrics.histogram("ingest_age_seconds", "Age of a batch's oldest record once stored", ("topic",))
+        self.consumer = BatchConsumer(
+            bootstrap=settings.kafka_bootstrap_servers,
+            group=group,
+            topics=stores,
+            on_batch=self._on_batch,
+            dead_letters=dead_letters,
+            max_batch_records=settings.batch_rows,
+            max_batch_bytes=settings.batch_bytes,
+            max_wait_ms=int(settings.flush_s * 1000),
+            max_partition_fetch_bytes=4 * 1_048_576,
+            retry_max_s=2.0,
+            readiness=readiness,
+            on_assigned=self._on_assigned,
+        )
+
+    async def run(self, stop: Any) -> None:
+        """Until `stop` (an asyncio.Event) is set."""
+        await self.consumer.run(stop)
+
+    async def _on_assigned(self, partitions: set[tuple[str, int]]) -> None:
+        for topic, partition in partitions:
+            self._plans.pop((topic, partition), None)
+            found = await self.consumer.committed(topic, partition)
+            last = planned_end(found[1]) if found else None
+            if found and last is not None and last >= found[0]:
+                log.info("a remembered batch", topic=topic, partition=partition, first=found[0], last=last)
+                self._replays.labels(topic).inc()
+                self.consumer.replay_until(topic, partition, last)
+        if self._user_assigned:
+            await self._user_assigned(partitions)
+
+    async def _on_batch(self, topic: str, partition: int, records: Sequence[Received]) -> None:
+        plan = (records[0].offset, records[-1].offset)
+        if self._plans.get((topic, partition)) != plan:
+            await self.consumer.commit(topic, partition, plan[0], plan_text(plan[1]))
+            self._plans[topic, partition] = plan
+        rows = await self._stores[topic](records)
+        # The consumer commits b + 1 when this returns.
+        self.stored[topic, partition] = self.stored.get((topic, partition), 0) + rows
+        self.reached[topic, partition] = plan[1]
+        self._rows.labels(topic).inc(rows)
+        self._observe_age(topic, records)
+
+    def _observe_age(self, topic: str, records: Sequence[Received]) -> None:
+        import time
+
+        self._age.labels(topic).observe(max(0.0, time.time() - records[0].timestamp_ms / 1000))
+
+
+def plan_text(last_offset: int) -> str:
+    return json.dumps({"v": 1, "b": last_offset}, separators=(",", ":"))
+
+
+def planned_end(metadata: str) -> int | None:
+    """The last offset of the remembered batch, or None: no plan, or metadata that somebody else wrote."""
+    try:
+        plan = json.loads(metadata) if metadata else {}
+    except ValueError:
+        return None
+    if isinstance(plan, dict) and plan.get("v") == 1 and isinstance(plan.get("b"), int):
+        return int(plan["b"])
+    return None

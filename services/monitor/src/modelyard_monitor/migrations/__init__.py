@@ -1,0 +1,1 @@
+"""Numbered SQL; 0001 is never edited once merged."""

@@ -1,0 +1,52 @@
+"""The world of the monitor's tests: a ClickHouse in this process, everything else in memory."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modelyard_contracts.codec import Codec
+from modelyard_monitor.clickhouse import ClickHouse
+from modelyard_monitor.ingest.labels import LabelIngest
+from modelyard_monitor.ingest.late import LateJoiner
+from modelyard_monitor.ingest.predictions import PredictionIngest
+from modelyard_monitor.testing import START, Letters, Manifests, Sent, World, make_manifest
+from modelyard_runtime.clock import FakeClock
+
+_database = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Any]:
+    pytest.importorskip("chdb", reason="the engine in the process needs the package chdb")
+    import clickhouse_connect
+
+    client = clickhouse_connect.get_client(interface="chdb")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def clickhouse(engine: Any) -> Iterator[ClickHouse]:
+    store = ClickHouse(engine, f"ml{next(_database)}")
+    store.migrate()
+    yield store
+    engine.command(f"DROP DATABASE {store.database}")
+
+
+@pytest.fixture
+def world(clickhouse: ClickHouse) -> World:
+    manifests, sent, letters, clock = Manifests(), Sent(), Letters(), FakeClock(START)
+    manifests.known[("m", 1)] = make_manifest()
+    codec = Codec()
+    return World(
+        clickhouse,
+        manifests,
+        sent,
+        letters,
+        clock,
+        PredictionIngest(clickhouse, manifests, codec, sent, letters),
+        LabelIngest(clickhouse, codec, sent, letters, clock, grace_s=10),
+        LateJoiner(clickhouse, sent, clock, days=10_000),
+    )

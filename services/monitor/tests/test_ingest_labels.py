@@ -1,0 +1,137 @@
+"""Labels meet their predictions: at once, after a wait, or late; each exactly once."""
+
+from datetime import timedelta
+
+import pytest
+
+from modelyard_contracts import SliceSource, SliceSummarised
+from modelyard_monitor.ingest.labels import PredictionsOnTheirWay
+from modelyard_monitor.ingest.predictions import token_of
+from modelyard_monitor.testing import START, World, label, prediction, records
+
+
+def outcomes(world: World) -> list[tuple[int, ...]]:
+    return [
+        m.outcomes for m in world.sent.messages if isinstance(m, SliceSummarised) and m.source is SliceSource.LABELS
+    ]
+
+
+async def test_labels_are_joined_with_what_was_predicted(world: World) -> None:
+    await world.predictions.store(records([prediction(i) for i in range(4)]))
+    await world.labels.store(records([label(0, "1"), label(1, "0"), label(2, None, value=3.5), label(3, "1")]))
+
+    rows = world.clickhouse.rows("SELECT matched, wrong, model, model_version FROM {db}.labels ORDER BY _offset")
+    assert [row["wrong"] for row in rows] == [0, 1, None, 0]
+    assert {(row["matched"], row["model"], row["model_version"]) for row in rows} == {(1, "m", 1)}
+    assert outcomes(world) == [(0, 1, 0)]
+
+
+async def test_a_young_label_waits_for_its_prediction(world: World) -> None:
+    batch = records([label(0)])
+    with pytest.raises(PredictionsOnTheirWay, match="1 of 1"):
+        await world.labels.store(batch)
+    await world.predictions.store(records([prediction(0)]))
+    await world.labels.store(batch)
+
+    assert outcomes(world) == [(0,)]
+
+
+async def test_an_old_label_without_prediction_is_stored_and_joined_when_it_comes(world: World) -> None:
+    world.clock.advance(11)
+    await world.labels.store(records([label(0, "0"), label(1)]))
+    assert outcomes(world) == []
+    assert await world.late.join(0) == 0
+
+    await world.predictions.store(records([prediction(0)]))
+    assert await world.late.join(0) == 1
+    assert await world.late.join(0) == 0
+
+    assert outcomes(world) == [(1,)]
+    assert world.count("v_matched") == 1
+    assert world.count("labels") == 2
+    assert world.is_exact("labels")
+
+
+async def test_the_last_late_round_is_told_again_after_a_start_with_the_same_id(world: World) -> None:
+    world.clock.advance(11)
+    await world.labels.store(records([label(0)]))
+    await world.predictions.store(records([prediction(0)]))
+    await world.late.join(0)
+    world.late.forget({0})
+    await world.late.join(0)
+
+    told = [m for m in world.sent.messages if isinstance(m, SliceSummarised) and m.source is SliceSource.LABELS]
+    assert len(told) == 2
+    assert told[0] == told[1]
+    assert told[0].covers.last_offset == 1
+
+
+async def test_a_replayed_batch_tells_what_was_stored_first_not_what_it_would_find_now(world: World) -> None:
+    """The first attempt stored the label unmatched and died; by the second the prediction is there."""
+    world.clock.advance(11)
+    batch = records([label(0)])
+    rows, _ = world.labels.join(batch)
+    world.clickhouse.insert("labels", rows, token_of(batch))
+    await world.predictions.store(records([prediction(0)]))
+
+    await world.labels.store(batch)
+    assert outcomes(world) == []
+    assert await world.late.join(0) == 1
+    assert outcomes(world) == [(0,)]
+
+
+async def test_a_repeated_label_does_not_count_twice(world: World) -> None:
+    await world.predictions.store(records([prediction(0)]))
+    await world.labels.store(records([label(0, "0"), label(0, "0")]))
+    await world.labels.store(records([label(0, "0")], first=2))
+
+    assert outcomes(world) == [(1,)]
+    rows = world.clickhouse.rows("SELECT repeat FROM {db}.labels ORDER BY _offset")
+    assert [row["repeat"] for row in rows] == [0, 1, 1]
+
+
+async def test_a_correction_wins_in_v_labelled(world: World) -> None:
+    await world.predictions.store(records([prediction(0), prediction(1)]))
+    late = START + timedelta(hours=1)
+    await world.labels.store(records([label(0, "0"), label(1, "1"), label(0, "1", occurred_at=late)]))
+
+    rows = world.clickhouse.rows("SELECT prediction_id, label, class FROM {db}.v_labelled ORDER BY prediction_id")
+    assert [(row["prediction_id"], row["label"]) for row in rows] == [("p0", "1"), ("p1", "1")]
+
+
+async def test_a_repeated_prediction_is_one_row_in_the_views(world: World) -> None:
+    await world.predictions.store(records([prediction(0), prediction(0)]))
+    await world.labels.store(records([label(0)]))
+
+    assert world.count("predictions") == 2
+    assert world.count("v_predictions") == 1
+    assert world.count("v_labelled") == 1
+
+
+async def test_a_tenant_cannot_label_the_predictions_of_another(world: World) -> None:
+    world.clock.advance(11)
+    await world.predictions.store(records([prediction(0)]))
+    await world.labels.store(records([label(0, tenant="other")]))
+
+    [row] = world.clickhouse.rows("SELECT matched FROM {db}.labels")
+    assert row["matched"] == 0
+    assert world.count("v_labelled") == 0
+
+
+async def test_the_same_labels_again_change_nothing(world: World) -> None:
+    await world.predictions.store(records([prediction(i) for i in range(5)]))
+    batch = records([label(i) for i in range(5)])
+    await world.labels.store(batch)
+    await world.labels.store(batch)
+
+    assert world.count("labels") == 5
+    first, second = [m for m in world.sent.messages if isinstance(m, SliceSummarised) and m.source == "labels"]
+    assert first == second
+
+
+async def test_a_label_of_nothing_but_garbage_is_a_dead_letter(world: World) -> None:
+    await world.predictions.store(records([prediction(0)]))
+    await world.labels.store(records([label(0), b"\x00\x00\x00\x00\x02zz"]))
+
+    assert [offset for offset, _ in world.letters.letters] == [1]
+    assert world.count("labels") == 1

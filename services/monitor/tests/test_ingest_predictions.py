@@ -1,0 +1,198 @@
+"""Predictions are stored exactly once, counted over the reference's bins, and bad ones are told apart."""
+
+import dataclasses
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from modelyard_contracts import SliceSummarised
+from modelyard_contracts.codec import DEFAULT_CODEC, encode
+from modelyard_monitor.registry import RegistryAway
+from modelyard_monitor.testing import START, World, make_manifest, prediction, records
+from modelyard_profiles import count_numbers
+
+
+async def test_a_batch_is_stored_with_its_offsets_and_counts(world: World) -> None:
+    assert await world.predictions.store(records([prediction(i) for i in range(50)])) == 50
+
+    assert world.count("predictions") == 50
+    [row] = world.clickhouse.rows("SELECT min(_offset) AS a, max(_offset) AS b, any(class) AS c FROM {db}.predictions")
+    assert (row["a"], row["b"], row["c"]) == (0, 49, "1")
+    [counted] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a'")
+    assert counted["n"] == 50
+
+
+async def test_the_same_batch_again_changes_nothing_and_says_the_same(world: World) -> None:
+    batch = records([prediction(i) for i in range(50)])
+    await world.predictions.store(batch)
+    await world.predictions.store(batch)
+
+    assert world.count("predictions") == 50
+    assert world.is_exact("predictions")
+    [counted] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'b'")
+    assert counted["n"] == 50
+    first, second = world.sent.messages
+    assert first == second
+
+
+async def test_a_crash_between_the_two_inserts_is_healed_by_the_repeat(world: World) -> None:
+    batch = records([prediction(i) for i in range(10)])
+    counted = world.predictions.count(batch)
+    from modelyard_monitor.ingest.predictions import token_of
+
+    world.clickhouse.insert("predictions", counted.table, token_of(batch))
+    await world.predictions.store(batch)
+
+    assert world.count("predictions") == 10
+    [row] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a'")
+    assert row["n"] == 10
+
+
+async def test_bad_messages_are_dead_letters_with_a_reason_and_the_good_ones_are_stored(world: World) -> None:
+    good = [prediction(i) for i in range(20)]
+    raw = encode(good[0])
+    bad = {
+        b"": "neither Confluent framing",
+        raw + b"x": "1 bytes too many",
+        raw[:-3]: "not an Avro body",
+        b"\x00\x00\x00\x00\x02" + raw[5:]: "holds a modelyard.serving.v1.FeedbackReceived",
+        b"\x00\x00\x0f\xff\xff" + raw[5:]: "not known to the schema registry",
+        raw.replace(b"default", b"d\xfffault"): "not an Avro body",
+        encode(prediction(prediction_id="")): "field prediction_id",
+        encode(prediction(occurred_at=datetime(1970, 1, 1, tzinfo=UTC))): "field occurred_at",
+        encode(prediction(model_version=-1)): "field model_version",
+        b"\x00\x00\x00\x00\x01" + b"\xff" * 300: "not an Avro body",
+    }
+    batch = records([*good[:10], *bad, *good[10:], None])
+    await world.predictions.store(batch)
+
+    assert world.count("predictions") == 20
+    offsets = [offset for offset, _ in world.letters.letters]
+    assert offsets == [*range(10, 20), 30]
+    for (_, reason), expected in zip(world.letters.letters, [*bad.values(), "tombstone"], strict=True):
+        assert expected in reason
+
+
+async def test_both_framings_are_read(world: World) -> None:
+    alone = DEFAULT_CODEC.encode_single_object(prediction(1))
+    await world.predictions.store(records([prediction(0), alone, prediction(2)]))
+
+    rows = world.clickhouse.rows("SELECT prediction_id, _offset FROM {db}.predictions ORDER BY _offset")
+    assert [row["prediction_id"] for row in rows] == ["p0", "p1", "p2"]
+
+
+async def test_missing_non_finite_and_unseen_values_have_bins_of_their_own(world: World) -> None:
+    odd = [
+        prediction(0, num_features=(None, 0.5)),
+        prediction(1, num_features=(float("nan"), 0.5)),
+        prediction(2, num_features=(float("inf"), 0.5), cat_features=("never seen",)),
+        prediction(3, cat_features=(None,)),
+    ]
+    await world.predictions.store(records(odd))
+
+    rows = world.clickhouse.rows(
+        "SELECT feature, bin, sum(n) AS n FROM {db}.feature_bins WHERE bin < 0 GROUP BY ALL ORDER BY feature, bin"
+    )
+    assert [(r["feature"], r["bin"], r["n"]) for r in rows] == [("a", -2, 2), ("a", -1, 1), ("c", -3, 1), ("c", -1, 1)]
+    [message] = world.sent.messages
+    assert isinstance(message, SliceSummarised)
+    feature = message.features[0]
+    assert (feature.name, feature.finite, feature.counts[:3]) == ("a", 1, (1, 2, 0))
+    assert feature.total == pytest.approx(0.1)
+
+
+async def test_counts_agree_with_the_profile_that_the_trainer_makes(world: World) -> None:
+    values = np.random.default_rng(3).normal(size=300)
+    await world.predictions.store(records([prediction(i, num_features=(v, 0.5)) for i, v in enumerate(values)]))
+
+    manifest = make_manifest()
+    assert manifest.reference is not None
+    expected = count_numbers(values, manifest.reference.features[0].edges, np.zeros(300, dtype=bool))
+    [message] = world.sent.messages
+    assert isinstance(message, SliceSummarised)
+    assert message.features[0].counts == tuple(expected)
+    rows = world.clickhouse.rows(
+        "SELECT bin, sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a' GROUP BY bin ORDER BY bin"
+    )
+    assert [row["n"] for row in rows] == [int(n) for n in expected[3:] if n]
+
+
+async def test_a_version_the_registry_does_not_know_is_stored_without_counts(world: World) -> None:
+    await world.predictions.store(records([prediction(0, model_version=7), prediction(1)]))
+
+    assert world.count("predictions") == 2
+    [row] = world.clickhouse.rows("SELECT uniqExact(model_version) AS n FROM {db}.feature_bins")
+    assert row["n"] == 1
+    assert sorted(m.model_version for m in world.sent.messages if isinstance(m, SliceSummarised)) == [1, 7]
+
+
+async def test_features_that_break_the_contract_are_stored_but_not_counted(world: World) -> None:
+    await world.predictions.store(records([prediction(0, num_features=(1.0, 2.0, 3.0)), prediction(1)]))
+
+    assert world.count("predictions") == 2
+    [row] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a'")
+    assert row["n"] == 1
+
+
+async def test_features_by_name_serve_where_there_is_no_contract(world: World) -> None:
+    await world.predictions.store(
+        records([prediction(0, num_features=(), cat_features=(), features_by_name={"a": 0.3})])
+    )
+
+    rows = world.clickhouse.rows(
+        "SELECT feature, bin FROM {db}.feature_bins WHERE feature IN ('a','b') ORDER BY feature"
+    )
+    assert [(row["feature"], row["bin"] >= 0) for row in rows] == [("a", True), ("b", False)]
+
+
+async def test_while_the_registry_is_away_nothing_is_stored(world: World) -> None:
+    world.manifests.error = RegistryAway("away")
+    with pytest.raises(RegistryAway):
+        await world.predictions.store(records([prediction(0)]))
+    assert world.count("predictions") == 0
+
+    world.manifests.error = None
+    await world.predictions.store(records([prediction(0)]))
+    assert world.count("predictions") == 1
+
+
+async def test_slices_are_split_by_version_and_variant(world: World) -> None:
+    world.manifests.known[("m", 2)] = make_manifest(seed=1)
+    other = make_manifest(seed=1).digest
+    batch = [prediction(i, model_version=1 + i % 2, model_digest=other) if i % 2 else prediction(i) for i in range(10)]
+    batch.append(prediction(10, variant="canary", status="timeout", **{"class": None, "score": None, "scores": ()}))
+    await world.predictions.store(records(batch))
+
+    found = [m for m in world.sent.messages if isinstance(m, SliceSummarised)]
+    assert [(m.model_version, m.variant, m.rows, m.errors) for m in found] == [
+        (1, "stable", 5, 0),
+        (2, "stable", 5, 0),
+        (1, "canary", 1, 1),
+    ]
+    assert found[0].class_counts == {"1": 5}
+    assert found[0].occurred_at == START
+
+
+async def test_psi_in_sql_agrees_with_a_hand_count(world: World) -> None:
+    await world.predictions.store(records([prediction(i, num_features=(9.0, 0.5)) for i in range(100)]))
+
+    [row] = world.clickhouse.rows("SELECT rows, psi, reference_rows FROM {db}.v_drift_psi WHERE feature = 'a'")
+    manifest = make_manifest()
+    assert manifest.reference is not None
+    reference = np.array(manifest.reference.features[0].counts[3:])
+    current = np.zeros_like(reference)
+    current[-1] = 100
+    p = (reference + 0.5) / (reference.sum() + 0.5 * reference.size)
+    q = (current + 0.5) / (100 + 0.5 * reference.size)
+    assert (row["rows"], row["reference_rows"]) == (100, 4_000)
+    assert row["psi"] == pytest.approx(float(((q - p) * np.log(q / p)).sum()))
+
+
+def test_a_batch_is_named_by_its_place() -> None:
+    from modelyard_monitor.ingest.predictions import covers_of, token_of
+
+    batch = records([prediction(i) for i in range(3)], first=7, partition=2)
+    assert token_of(batch) == "v1:serving.prediction.logged.v1:2:7:9"
+    assert dataclasses.astuple is not None
+    assert covers_of(batch).last_offset == 9
