@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from socket import socket
 
@@ -64,6 +66,14 @@ def _open(settings: Settings) -> Engine:
 
 class _Server(uvicorn.Server):
     """Says on standard output when and where it answers; the engine has answered its first query by then."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A signal ends the serving; uvicorn would raise it again afterwards and end the process with it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, setattr, self, "should_exit", True)
+        yield
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
