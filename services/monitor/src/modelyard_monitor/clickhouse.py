@@ -1,17 +1,15 @@
 """ClickHouse as the monitor uses it: migrations, inserts under a token, queries; errors sorted into retry or not."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import pyarrow as pa
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from modelyard_runtime.errors import Retryable
-from modelyard_runtime.log import get_logger
-
-log = get_logger(__name__)
 
 RETRY_CODES: Final = frozenset({159, 164, 202, 203, 209, 210, 241, 242, 243, 252, 319, 425, 439, 999})
 """Time-outs, too many queries or parts, memory, network, read-only, no space, Keeper: the same may pass later."""
@@ -33,7 +31,7 @@ class ClickHouseAway(Retryable):
 class Client(Protocol):
     """What we use of clickhouse-connect's client; blocking, safe to share between threads without a session."""
 
-    database: str
+    database: str | None
 
     def command(self, cmd: str, **more: Any) -> Any: ...
 
@@ -46,21 +44,53 @@ class Client(Protocol):
     def close(self) -> None: ...
 
 
-def connect(url: str, user: str, password: str, database: str | None = None) -> Client:
+def connect(url: str, user: str, password: str) -> Client:
     """A client over HTTP without a session, so that threads may share it; ClickHouseAway when nobody answers."""
     import clickhouse_connect
 
     with _sorted_errors():
-        client: Client = clickhouse_connect.get_client(
+        client: Any = clickhouse_connect.get_client(
             dsn=url,
             username=user,
             password=password,
-            database=database,
             autogenerate_session_id=False,
             connect_timeout=5,
             send_receive_timeout=INSERT_TIMEOUT_S,
         )
-    return client
+    return cast(Client, client)
+
+
+class LazyClient:
+    """A Client that connects when it is first used, as clickhouse-connect asks the server when it is made."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self._address = (url, user, password)
+        self._client: Client | None = None
+        self._lock = threading.Lock()
+        self.database: str | None = None
+
+    def _connected(self) -> Client:
+        with self._lock:
+            if self._client is None:
+                self._client = connect(*self._address)
+            self._client.database = self.database
+            return self._client
+
+    def command(self, cmd: str, **more: Any) -> Any:
+        return self._connected().command(cmd, **more)
+
+    def query(self, query: str, **more: Any) -> Any:
+        return self._connected().query(query, **more)
+
+    def query_arrow(self, query: str, **more: Any) -> pa.Table:
+        return self._connected().query_arrow(query, **more)
+
+    def raw_insert(self, table: str, **more: Any) -> Any:
+        return self._connected().raw_insert(table, **more)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
 
 
 class ClickHouse:
@@ -73,10 +103,10 @@ class ClickHouse:
     def migrate(self) -> None:
         """Bring the tables up to date; repeatable, and safe when two processes start together."""
         with _sorted_errors():
+            self._client.database = None
             self._client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
             self._client.database = self.database
-            for name, statement in statements():
-                log.debug("migration", name=name)
+            for statement in statements():
                 self._client.command(statement)
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
@@ -108,14 +138,14 @@ class ClickHouse:
         self._client.close()
 
 
-def statements() -> Iterator[tuple[str, str]]:
-    """(file, statement) of every migration, in order."""
+def statements() -> Iterator[str]:
+    """Every statement of every migration, in order."""
     folder = files("modelyard_monitor.migrations")
     for file in sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda e: e.name):
         lines = [line for line in file.read_text().splitlines() if not line.startswith("--")]
         for statement in "\n".join(lines).split(";\n"):
             if statement.strip():
-                yield file.name, statement.strip().rstrip(";")
+                yield statement.strip().rstrip(";")
 
 
 def arrow_stream(rows: pa.Table) -> bytes:
@@ -125,7 +155,7 @@ def arrow_stream(rows: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         for batch in table.to_batches():
             writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return cast(bytes, sink.getvalue().to_pybytes())
 
 
 @contextmanager

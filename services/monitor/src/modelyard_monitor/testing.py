@@ -139,12 +139,12 @@ def prediction(index: int = 0, **fields: Any) -> PredictionLogged:
     return PredictionLogged(**{**given, **fields})
 
 
-def label(index: int = 0, value: str | None = "1", **fields: Any) -> FeedbackReceived:
+def label(index: int = 0, truth: str | None = "1", **fields: Any) -> FeedbackReceived:
     given = {
         "event_id": uuid4(),
         "occurred_at": START + timedelta(seconds=index + 60),
         "prediction_id": f"p{index}",
-        "label": value,
+        "label": truth,
     }
     return FeedbackReceived(**{**given, **fields})
 

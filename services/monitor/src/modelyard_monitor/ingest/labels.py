@@ -1,6 +1,6 @@
 """A batch of one partition of labels: wait for predictions that are on their way, join, insert, say what was stored.
 
-What is stored decides: when the first attempt at a batch was inserted and forgotten in a crash, the second attempt's rows
+What is stored decides: when the first attempt at a batch was inserted and forgotten in a crash, the rows of the second
 are dropped under the same token, and the slices are made from the rows that are in the table.
 """
 
@@ -101,7 +101,7 @@ class LabelIngest:
         for message in label_slices(stored, covers):
             await self._sender.send(message)
         self._dead_letters.good(self.topic, records[0].partition, rows.num_rows)
-        return rows.num_rows
+        return int(rows.num_rows)
 
     def join(self, records: Sequence[Received]) -> tuple[pa.Table, list[BadRecord]]:
         """The rows to store. PredictionsOnTheirWay while a young label's prediction is missing."""

@@ -8,7 +8,10 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from modelyard_monitor.settings import Settings
+from modelyard_runtime.errors import BrokerAway
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import BatchConsumer, DeadLetters, Received
 from modelyard_runtime.log import get_logger
@@ -63,6 +66,22 @@ class PlannedIngest:
         """Until `stop` (an asyncio.Event) is set."""
         await self.consumer.run(stop)
 
+    def state(self) -> dict[str, Any]:
+        """For people: rows stored by this process, the last offset stored, and what is stopped."""
+        return {
+            "group": self.consumer.group,
+            "partitions": [
+                {
+                    "topic": t,
+                    "partition": p,
+                    "rows": self.stored.get((t, p), 0),
+                    "last_offset": self.reached.get((t, p)),
+                }
+                for t, p in sorted(self.consumer.assignment())
+            ],
+            "stopped": {f"{t}[{p}]": why for (t, p), why in self.consumer.stopped_partitions().items()},
+        }
+
     async def _on_assigned(self, partitions: set[tuple[str, int]]) -> None:
         for topic, partition in partitions:
             self._plans.pop((topic, partition), None)
@@ -78,7 +97,10 @@ class PlannedIngest:
     async def _on_batch(self, topic: str, partition: int, records: Sequence[Received]) -> None:
         plan = (records[0].offset, records[-1].offset)
         if self._plans.get((topic, partition)) != plan:
-            await self.consumer.commit(topic, partition, plan[0], plan_text(plan[1]))
+            try:
+                await self.consumer.commit(topic, partition, plan[0], plan_text(plan[1]))
+            except KafkaError as error:
+                raise BrokerAway(f"plan of {topic}[{partition}] not committed: {error}") from error
             self._plans[topic, partition] = plan
         rows = await self._stores[topic](records)
         # The consumer commits b + 1 when this returns.

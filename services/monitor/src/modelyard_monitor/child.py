@@ -1,0 +1,71 @@
+"""The detect worker as a supervised child: started again when it ends, ended when we end."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from typing import Final
+
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.log import get_logger
+
+log = get_logger(__name__)
+
+RESTART_MIN_S: Final = 1.0
+RESTART_MAX_S: Final = 30.0
+STOP_WITHIN_S: Final = 10.0
+HEALTHY_AFTER_S: Final = 60.0
+PARENT_VARIABLE: Final = "MONITOR_DETECT_PARENT_PID"
+"""The child leaves when this process is not its parent any more: kill -9 of us leaves no orphan."""
+
+
+class DetectChild:
+    """Runs `python -m modelyard_monitor detect`."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+        self.pid: int | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`."""
+        pause_s = RESTART_MIN_S
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            began = loop.time()
+            await self._once(stop)
+            pause_s = RESTART_MIN_S if loop.time() - began > HEALTHY_AFTER_S else min(pause_s * 2, RESTART_MAX_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause_s)
+
+    async def _once(self, stop: asyncio.Event) -> None:
+        self._readiness.set("detect", False, "starting")
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "modelyard_monitor", "detect"),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
+        )
+        self.pid = child.pid
+        reading = asyncio.create_task(self._read(child))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if child.returncode is None and stop.is_set():
+            child.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(child.wait(), STOP_WITHIN_S)
+        except TimeoutError:
+            log.warning("detect does not end, killed", pid=child.pid)
+            child.kill()
+            await child.wait()
+        reading.cancel()
+        self.pid = None
+        self._readiness.set("detect", False, f"ended with code {child.returncode}")
+        if not stop.is_set():
+            log.error("detect ended, starting again", code=child.returncode)
+
+    async def _read(self, child: asyncio.subprocess.Process) -> None:
+        assert child.stdout is not None  # noqa: S101  asked for a pipe above
+        async for line in child.stdout:
+            if line.startswith(b"ready"):
+                self._readiness.set("detect", True)
