@@ -1,0 +1,44 @@
+"""Who has to confirm a table, and who has."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from modelyard_deployer.domain.model import RouterAck
+
+ROUTER_MEMORY_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How far a published table has come."""
+
+    applied: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    """Live routers that have not answered yet."""
+    refused: tuple[str, ...] = ()
+    """`router: reason` of those that keep their old table."""
+    last_at: datetime | None = None
+
+    @property
+    def complete(self) -> bool:
+        return not self.silent
+
+
+def applied(acks: Iterable[RouterAck], sequence: int, settled_sequence: int, now: datetime) -> Applied:
+    """Where the table `sequence` is.
+
+    settled_sequence: the newest table that was published more than a minute ago (0: none). A router that has not
+    confirmed even that one, nor anything within the last minute, is gone, and is not waited for.
+    """
+    recent = now - timedelta(seconds=ROUTER_MEMORY_S)
+    live = [ack for ack in acks if ack.sequence >= settled_sequence or ack.seen_at >= recent]
+    done = [ack for ack in live if ack.sequence >= sequence]
+    accepted = [ack for ack in done if ack.accepted]
+    return Applied(
+        applied=tuple(sorted(ack.router_id for ack in accepted)),
+        silent=tuple(sorted(ack.router_id for ack in live if ack.sequence < sequence)),
+        refused=tuple(sorted(f"{ack.router_id}: {ack.reason}" for ack in done if not ack.accepted)),
+        last_at=max((ack.seen_at for ack in accepted), default=None),
+    )

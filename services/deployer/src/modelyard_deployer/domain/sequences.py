@@ -1,0 +1,74 @@
+"""A confidence sequence: a bound that holds at every look at once, so one may look as often as one likes.
+
+Asymptotic confidence sequence with one side (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas: "Time-uniform central limit
+theory and asymptotic confidence sequences", 2023, with the one-sided mixture), for a difference of two rates.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log, sqrt
+from typing import Final
+
+TIGHTEST_AT: Final = 2_000
+"""Observations (both arms, of equal size) at which the bound is tightest; tuning, not validity."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two arms that ran at the same time under the same conditions."""
+
+    new_rows: int
+    new_events: int
+    old_rows: int
+    old_events: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """New rate minus old rate, over all pairs."""
+
+    value: float
+    standard_error: float
+    rows: float
+    """Effective: what two equal arms would need together to know as much."""
+
+
+def rate_difference(pairs: Sequence[Pair]) -> Difference | None:
+    """Mantel-Haenszel difference of rates over strata; None when no stratum has rows in both arms.
+
+    Comparing within a stratum only keeps a change of the world between two steps from looking like a fault of the arm
+    whose share rose. The variance uses Agresti and Caffo's rates (one event and one non-event more), so that zero
+    events are not taken for certainty.
+    """
+    both = [pair for pair in pairs if pair.new_rows > 0 and pair.old_rows > 0]
+    weights = [pair.new_rows * pair.old_rows / (pair.new_rows + pair.old_rows) for pair in both]
+    total = sum(weights)
+    if total == 0:
+        return None
+    value = sum(
+        weight * (pair.new_events / pair.new_rows - pair.old_events / pair.old_rows)
+        for weight, pair in zip(weights, both, strict=True)
+    )
+    variance = sum(
+        weight**2 * (_variance(pair.new_events, pair.new_rows) + _variance(pair.old_events, pair.old_rows))
+        for weight, pair in zip(weights, both, strict=True)
+    )
+    return Difference(value / total, sqrt(variance) / total, 4 * total)
+
+
+def lower_bound(difference: Difference, alpha: float) -> float:
+    """A value that, with probability 1 - alpha, stays below the true difference at all looks together."""
+    rho_squared = _rho_squared(alpha)
+    scaled = difference.rows * rho_squared + 1
+    radius = sqrt(2 * scaled / (difference.rows * rho_squared) * log(1 + sqrt(scaled) / (2 * alpha)))
+    return difference.value - difference.standard_error * radius
+
+
+def _rho_squared(alpha: float) -> float:
+    both_sides = -2 * log(2 * alpha)
+    return (both_sides + log(both_sides + 1)) / TIGHTEST_AT
+
+
+def _variance(events: int, rows: int) -> float:
+    rate = (events + 1) / (rows + 2)
+    return rate * (1 - rate) / rows

@@ -1,0 +1,70 @@
+"""When the reconciler runs: when something has happened, and every now and then."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from modelyard_deployer.reconciler import Reconciler
+
+WAITING_S: Final = 0.1
+"""While something is under way: a starting replica, a step's time."""
+IDLE_S: Final = 1.0
+"""Otherwise: dead replicas and the end of keeping warm are found so fast."""
+TIDY_EVERY_S: Final = 30.0
+log = logging.getLogger(__name__)
+
+
+class ReconcileLoop:
+    """Every model in a thread of its own, so that none waits for another's slow replica."""
+
+    def __init__(self, reconciler: Reconciler, tidy: Callable[[], None]) -> None:
+        self._reconciler, self._tidy = reconciler, tidy
+        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def notify(self) -> None:
+        """Something has happened; from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        running: dict[str, asyncio.Task[bool]] = {}
+        tidied, waiting = 0.0, True
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                for model in await asyncio.to_thread(self._reconciler.models):
+                    if model not in running:
+                        running[model] = asyncio.create_task(self._settle(model))
+                if running:
+                    await asyncio.wait(running.values(), timeout=WAITING_S, return_when=asyncio.FIRST_COMPLETED)
+                done = [model for model, task in running.items() if task.done()]
+                ended = [running.pop(model).result() for model in done]
+                waiting = any(ended) or bool(running)
+                if time.monotonic() - tidied > TIDY_EVERY_S:
+                    await asyncio.to_thread(self._tidy)
+                    tidied = time.monotonic()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken(stop), WAITING_S if waiting else IDLE_S)
+        finally:
+            await asyncio.gather(*running.values(), return_exceptions=True)
+
+    async def _settle(self, model: str) -> bool:
+        """True when something is being waited for; an error of one model is no other's trouble."""
+        try:
+            return await asyncio.to_thread(self._reconciler.settle, model)
+        except Exception:
+            log.exception("reconciling %s failed; it is tried again", model)
+            return False
+
+    async def _woken(self, stop: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()

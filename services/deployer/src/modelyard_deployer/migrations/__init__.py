@@ -1,0 +1,1 @@
+"""Steps of the deployer's tables, oldest first in `versions/`."""

@@ -1,0 +1,182 @@
+"""Replicas as processes of this machine: `python -m modelyard_serving`, found again after a crash of ours."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+import psutil
+
+from modelyard_contracts.manifest import FeatureSchema, ModelManifest
+from modelyard_deployer.domain.model import Version
+from modelyard_deployer.domain.ports import Process
+
+HOME_VARIABLE: Final = "MODELYARD_REPLICA_HOME"
+ID_VARIABLE: Final = "MODELYARD_REPLICA_ID"
+"""Both in the environment of a replica: by them it is known, whatever became of its record."""
+MAX_LOG_BYTES: Final = 4 * 1_048_576
+KEPT_LOG_BYTES: Final = 262_144
+STARTED_TOLERANCE_S: Final = 0.05
+PROBE_TIMEOUT_S: Final = 2.0
+WARM_UP_TIMEOUT_S: Final = 10.0
+
+
+class LocalProcesses:
+    """A runtime of processes. `home` holds `<replica>.out` (its address) and `<replica>.log`, bounded by `tidy`."""
+
+    def __init__(
+        self, home: Path, token: str, *, python: Sequence[str] = (sys.executable,), grace_s: float = 10.0
+    ) -> None:
+        self._home, self._token, self._python, self._grace_s = home, token, tuple(python), grace_s
+        self._home.mkdir(parents=True, exist_ok=True)
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._asked: dict[Process, float] = {}
+        self._http = httpx.Client(
+            timeout=PROBE_TIMEOUT_S, headers={"Authorization": f"Bearer {token}"}, trust_env=False
+        )
+
+    def start(self, replica_id: UUID, folder: Path, version: Version) -> Process:
+        command = [*self._python, "-m", "modelyard_serving", "--model-dir", str(folder), "--port", "0"]
+        command += ["--model-version", str(version.version)]
+        environment = {
+            **os.environ,
+            "MODELYARD_SERVING_TOKEN": self._token,
+            HOME_VARIABLE: str(self._home.resolve()),
+            ID_VARIABLE: str(replica_id),
+        }
+        self._out(replica_id).unlink(missing_ok=True)
+        with self._out(replica_id).open("ab") as out, self._log(replica_id).open("ab") as log:
+            # Its own session: a signal to our terminal's group is ours to pass on, or not.
+            child = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment, start_new_session=True
+            )
+        self._children[child.pid] = child
+        return Process(child.pid, _started(child.pid) or 0.0)
+
+    def alive(self, process: Process) -> bool:
+        child = self._children.get(process.pid)
+        if child is not None and child.poll() is not None:
+            self._children.pop(process.pid)
+        return _lives(process)
+
+    def address(self, replica_id: UUID) -> str | None:
+        try:
+            said = self._out(replica_id).read_text().split()
+        except OSError:
+            return None
+        return f"http://{said[1]}" if len(said) >= 2 and said[0] == "ready" else None
+
+    def answers(self, url: str) -> bool:
+        try:
+            return self._http.get(f"{url}/v2/health/ready").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
+        try:
+            answer = self._http.post(
+                f"{url}/v2/models/{manifest.model}/infer", json=example(manifest), timeout=WARM_UP_TIMEOUT_S
+            )
+        except httpx.HTTPError as error:
+            return f"{type(error).__name__}: {error}"
+        return None if answer.status_code == 200 else f"status {answer.status_code}: {answer.text[:300]}"
+
+    def last_words(self, replica_id: UUID) -> str:
+        with contextlib.suppress(OSError):
+            lines = self._log(replica_id).read_bytes()[-2_000:].decode(errors="replace").strip().splitlines()
+            if lines:
+                return lines[-1][:500]
+        return "it left no word in its log"
+
+    def find(self) -> dict[UUID, Process]:
+        home, found = str(self._home.resolve()), {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError, ValueError):
+                environment = process.environ()
+                if environment.get(HOME_VARIABLE) == home and process.status() != psutil.STATUS_ZOMBIE:
+                    found[UUID(environment[ID_VARIABLE])] = Process(process.pid, process.create_time())
+        return found
+
+    def stop(self, process: Process) -> bool:
+        if not self.alive(process):
+            self._asked.pop(process, None)
+            return True
+        first = process not in self._asked
+        asked_at = self._asked.setdefault(process, monotonic())
+        late = monotonic() - asked_at > self._grace_s
+        if first or late:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL if late else signal.SIGTERM)
+        return False
+
+    def tidy(self, replica_ids: set[UUID]) -> None:
+        known = {str(replica_id) for replica_id in replica_ids}
+        for file in self._home.glob("*.*"):
+            if file.suffix not in {".out", ".log", ".old"}:
+                continue
+            if file.stem not in known:
+                file.unlink(missing_ok=True)
+            elif file.suffix == ".log" and file.stat().st_size > MAX_LOG_BYTES:
+                _shorten(file)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _out(self, replica_id: UUID) -> Path:
+        return self._home / f"{replica_id}.out"
+
+    def _log(self, replica_id: UUID) -> Path:
+        return self._home / f"{replica_id}.log"
+
+
+def example(manifest: ModelManifest) -> dict[str, Any]:
+    """One row that the contract allows: middles of the reference's bins and first categories, or zeros and blanks."""
+    schema, known = manifest.feature_schema, manifest.reference.features if manifest.reference else ()
+    reference = {feature.name: feature for feature in known}
+    numbers = [_middle(reference[n].edges) if n in reference else 0.0 for n in schema.numeric]
+    texts = [next(iter(reference[n].categories), "") if n in reference else "" for n in schema.categorical]
+    return {"id": "warm-up", "inputs": _tensors(schema, numbers, texts)}
+
+
+def _tensors(schema: FeatureSchema, numbers: list[float], texts: list[str]) -> list[dict[str, Any]]:
+    tensors: list[dict[str, Any]] = []
+    if schema.numeric:
+        tensors.append({"name": "num", "shape": [1, len(numbers)], "datatype": "FP64", "data": numbers})
+    if schema.categorical:
+        tensors.append({"name": "cat", "shape": [1, len(texts)], "datatype": "BYTES", "data": texts})
+    return tensors
+
+
+def _middle(edges: Sequence[float]) -> float:
+    return edges[len(edges) // 2] if edges else 0.0
+
+
+def _started(pid: int) -> float | None:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
+
+
+def _lives(process: Process) -> bool:
+    try:
+        found = psutil.Process(process.pid)
+        same = abs(found.create_time() - process.started) < STARTED_TOLERANCE_S
+        return same and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _shorten(file: Path) -> None:
+    """Keep the end beside it and begin anew; the process goes on writing, as it appends."""
+    with file.open("rb+") as log:
+        log.seek(-KEPT_LOG_BYTES, os.SEEK_END)
+        file.with_suffix(".old").write_bytes(log.read())
+        log.truncate(0)

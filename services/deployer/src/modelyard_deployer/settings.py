@@ -1,0 +1,28 @@
+"""Settings, read once in app.py."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from modelyard_runtime.settings import DatabaseSettings, ServiceSettings
+
+
+class Settings(ServiceSettings, DatabaseSettings):
+    """Variables are DEPLOYER_<FIELD>, but for those shared by all services."""
+
+    model_config = SettingsConfigDict(env_prefix="DEPLOYER_", frozen=True, populate_by_name=True, extra="ignore")
+
+    port: int = Field(8104, ge=0, le=65535)
+    monitor_url: str = Field("http://127.0.0.1:8106", alias="MONITOR_URL", pattern=r"^https?://")
+    replicas_per_version: int = Field(1, ge=1, le=64)
+    stop_replicas_on_exit: bool = False
+    """False: replicas go on serving while the deployer is away, and the next one takes them up."""
+    drain_s: float = Field(5.0, ge=0)
+    """Between a version's last share of traffic and the end of its replicas; above the route's time-out."""
+    start_timeout_s: float = Field(60.0, gt=0)
+    """From a replica's start to its first answer."""
+    prepare_timeout_s: float = Field(300.0, gt=0)
+    """From the beginning of a rollout to a ready replica, download included."""
+    apply_wait_s: float = Field(10.0, gt=0)
+    """How long a rollout's end waits for silent routers."""
+    look_every_s: float = Field(1.0, gt=0)
+    """Between two looks at a canary; the analysis allows any number of them."""

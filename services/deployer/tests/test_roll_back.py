@@ -1,0 +1,121 @@
+"""Back to what served before: fast, without the registry, and not twice to the same mistake."""
+
+import pytest
+
+from modelyard_contracts import RolloutAction, RolloutChanged, RolloutStrategy
+from modelyard_contracts import RolloutState as State
+from modelyard_runtime.errors import Conflict
+
+from .conftest import World
+
+
+def test_a_roll_back_takes_the_version_before_which_is_still_warm(world: World) -> None:
+    world.given_serving(1)
+    world.given_serving(2)
+    started = len(world.runtime.started)
+    world.registry.away = True
+
+    rollout = world.wish(RolloutAction.ROLL_BACK, reason="it hurts")
+    world.settle()
+    assert world.weights() == {1: 1.0}
+    world.clock.advance(0.4)
+    world.routers_apply()
+    world.settle()
+
+    done = world.rollout(rollout.id)
+    assert (done.state, done.from_version, done.to_version) == (State.ROLLED_BACK, 2, 1)
+    assert done.evidence["seconds"] == pytest.approx(0.4)
+    assert len(world.runtime.started) == started
+    assert (world.route().champion, world.route().previous) == (1, None)
+    assert world.told(RolloutChanged)[-1].state is State.ROLLED_BACK
+
+
+def test_a_cold_version_is_started_before_it_gets_traffic(world: World) -> None:
+    world.given_serving(1)
+    world.given_serving(2)
+    world.settle(4000.0)
+    world.settle(6.0)
+    assert world.runtime.serving() == {2}
+    world.runtime.mute = {1}
+    world.wish(RolloutAction.ROLL_BACK)
+    world.settle()
+    assert world.weights() == {2: 1.0}
+    world.runtime.mute = set()
+    world.settle(0.1)
+    assert world.weights() == {1: 1.0}
+
+
+def test_silent_routers_are_reported_and_not_waited_for_for_ever(world: World) -> None:
+    world.given_serving(1)
+    world.given_serving(2)
+    world.routers_apply("router-1", "router-2")
+    rollout = world.wish(RolloutAction.ROLL_BACK)
+    world.settle()
+    world.routers_apply("router-1")
+    world.settle(1.0)
+    assert world.rollout(rollout.id).state is State.SHIFTING
+    world.settle(10.0)
+    done = world.rollout(rollout.id)
+    assert done.state is State.ROLLED_BACK
+    assert "router-2" in done.reason
+    assert done.evidence["routers_silent"] == 1
+
+
+def test_a_router_that_missed_the_tables_of_the_last_minute_is_forgotten(world: World) -> None:
+    world.given_serving(1)
+    world.routers_apply("router-1", "gone")
+    world.wish(RolloutAction.START, 2, strategy=RolloutStrategy.FULL)
+    world.settle()
+    world.routers_apply("router-1")
+    world.settle(11.0)
+    assert world.route().champion == 2
+    world.settle(120.0)
+    rollout = world.wish(RolloutAction.ROLL_BACK)
+    world.settle()
+    world.routers_apply("router-1")
+    world.settle()
+    assert world.rollout(rollout.id).state is State.ROLLED_BACK
+    assert world.rollout(rollout.id).evidence["routers_silent"] == 0
+
+
+def test_a_quiet_router_that_has_the_newest_table_is_waited_for(world: World) -> None:
+    world.given_serving(1)
+    world.given_serving(2)
+    world.settle(1_000.0)
+    rollout = world.wish(RolloutAction.ROLL_BACK)
+    world.settle()
+    assert world.rollout(rollout.id).state is State.SHIFTING
+
+
+def test_a_roll_back_during_a_canary_ends_the_canary(world: World) -> None:
+    canary = world.given_canary()
+    answer = world.wish(RolloutAction.ROLL_BACK, reason="looks bad")
+    world.settle()
+    assert answer.id == canary.id
+    assert world.rollout(canary.id).state is State.ABORTED
+    assert world.weights() == {1: 1.0}
+
+
+def test_after_a_roll_back_the_bad_version_does_not_come_back_by_itself(world: World) -> None:
+    world.given_serving(1)
+    world.given_serving(2)
+    world.wish(RolloutAction.ROLL_BACK)
+    world.settle()
+    world.routers_apply()
+    world.settle()
+    world.approve(2)
+    world.settle()
+    assert world.route().champion == 1
+    with pytest.raises(Conflict, match="served before"):
+        world.wish(RolloutAction.ROLL_BACK)
+
+
+def test_two_roll_backs_go_two_versions_back(world: World) -> None:
+    for version in (1, 2, 3):
+        world.given_serving(version)
+    for expected in (2, 1):
+        world.wish(RolloutAction.ROLL_BACK)
+        world.settle()
+        world.routers_apply()
+        world.settle()
+        assert world.route().champion == expected

@@ -1,0 +1,288 @@
+"""Rollouts from the outside: events and time in, weights and events out."""
+
+from uuid import uuid4
+
+import pytest
+
+from modelyard_contracts import AlertRaised, RolloutAction, RolloutChanged, RoutePublished, Severity, VersionStage
+from modelyard_contracts import RolloutState as State
+from modelyard_contracts.policies import RolloutPolicy
+from modelyard_deployer.domain.analysis import Arm, Stratum
+from modelyard_runtime.errors import Conflict, Invalid
+
+from .conftest import MODEL, World, a_version, approved
+
+
+def states(world: World) -> list[tuple[State, float]]:
+    return [(event.state, event.weight_percent) for event in world.told(RolloutChanged)]
+
+
+def test_the_first_version_of_a_route_gets_all_traffic_at_once(world: World) -> None:
+    event = world.approve(1)
+    world.settle()
+    assert world.weights() == {1: 1.0}
+    world.settle()
+
+    assert states(world) == [(State.PREPARING, 0), (State.SHIFTING, 100), (State.PROMOTED, 100)]
+    told = world.told(RolloutChanged)
+    assert {one.correlation_id for one in told} == {event.correlation_id}
+    assert [one.revision for one in told] == [1, 2, 3]
+    [table] = world.told(RoutePublished)
+    assert (table.route, table.sequence, table.targets[0].variant) == (MODEL, 1, "stable")
+    assert table.targets[0].feature_schema_id in table.feature_schemas
+
+
+def test_a_healthy_canary_goes_through_its_steps_and_is_promoted(world: World) -> None:
+    rollout = world.given_canary()
+    world.healthy()
+    seen = [world.weights()]
+    for _ in range(12):
+        world.settle(1.0)
+        world.routers_apply()
+        if world.weights() != seen[-1]:
+            seen.append(world.weights())
+
+    assert [weights.get(2) for weights in seen] == [0.05, 0.2, 0.5, 1.0]
+    assert world.rollout(rollout.id).state is State.PROMOTED
+    assert (world.route().champion, world.route().previous) == (2, 1)
+    assert [target.variant for target in world.route().targets] == ["stable"]
+
+
+def test_salt_stays_and_sequence_rises_by_one_with_every_table(world: World) -> None:
+    world.given_canary()
+    world.healthy()
+    for _ in range(12):
+        world.settle(1.0)
+        world.routers_apply()
+
+    tables = world.told(RoutePublished)
+    assert [table.sequence for table in tables] == list(range(1, len(tables) + 1))
+    assert len({table.salt for table in tables}) == 1
+    assert all(sum(target.weight for target in table.targets) == pytest.approx(1.0) for table in tables)
+
+
+def test_a_redelivered_approval_starts_one_rollout(world: World) -> None:
+    event = world.approve(1)
+    world.deliver(event)
+    world.settle()
+    world.deliver(event)
+    world.settle()
+    assert len(world.rollouts()) == 1
+
+
+def test_an_approval_that_comes_late_does_not_bring_an_older_version_back(world: World) -> None:
+    world.given_serving(3)
+    world.approve(2)
+    world.settle()
+    assert [rollout.to_version for rollout in world.rollouts()] == [3]
+
+
+def test_a_replaced_version_that_is_approved_again_stays_where_it_is(world: World) -> None:
+    world.given_serving(1)
+    world.approve(2, previous_stage=VersionStage.LIVE)
+    assert [rollout.to_version for rollout in world.rollouts()] == [1]
+
+
+def test_of_several_versions_that_wait_the_newest_has_its_turn(world: World) -> None:
+    world.given_canary(2)
+    world.approve(3)
+    world.approve(4)
+    world.settle()
+    assert [(r.to_version, r.state) for r in world.rollouts()][2:] == [(3, State.ABORTED), (4, State.PENDING)]
+    told_before = len(world.told(RolloutChanged))
+
+    world.wish(RolloutAction.ABORT, reason="enough")
+    world.settle()
+
+    assert world.rollouts()[-1].state is State.SHIFTING
+    assert 3 not in [event.to_version for event in world.told(RolloutChanged)[told_before:]]
+
+
+def test_too_many_errors_abort_at_once_and_the_replica_drains_before_it_ends(world: World) -> None:
+    rollout = world.given_canary()
+    world.monitor.stratum = Stratum(new=Arm(answers=60, errors=20), old=Arm(answers=1000, errors=5))
+    world.settle(1.0)
+
+    assert world.rollout(rollout.id).state is State.ABORTED
+    assert "20 errors in 60 answers" in world.rollout(rollout.id).reason
+    assert world.weights() == {1: 1.0}
+    assert world.runtime.serving() == {1, 2}
+    world.settle(4.0)
+    assert world.runtime.serving() == {1, 2}
+    world.settle(2.0)
+    assert world.runtime.serving() == {1}
+
+
+def test_without_the_monitor_a_canary_holds_and_in_the_end_gives_up(world: World) -> None:
+    rollout = world.given_canary()
+    for _ in range(5):
+        world.settle(1.0)
+    held = world.rollout(rollout.id)
+    assert (held.state, held.weight_percent) == (State.HOLDING, 5)
+    assert "monitor" in held.reason
+
+    for _ in range(2):
+        world.settle(600.0)
+    assert world.rollout(rollout.id).state is State.ABORTED
+    assert world.weights() == {1: 1.0}
+
+
+def test_a_hold_may_end_in_promotion_if_the_policy_says_so(world: World) -> None:
+    world.registry.rollout_policy = RolloutPolicy(max_hold_s=10, on_hold_expired="promote")
+    rollout = world.given_canary()
+    for _ in range(15):
+        world.settle(1.0)
+        world.routers_apply()
+    assert world.rollout(rollout.id).state is State.PROMOTED
+
+
+def test_too_few_answers_hold_until_more_have_come(world: World) -> None:
+    rollout = world.given_canary()
+    world.healthy(answers=30)
+    for _ in range(4):
+        world.settle(1.0)
+    assert world.rollout(rollout.id).state is State.HOLDING
+    assert "30 of 100 answers" in world.rollout(rollout.id).reason
+    world.healthy(answers=120)
+    for _ in range(2):
+        world.settle(1.0)
+    assert world.rollout(rollout.id).weight_percent == 20
+
+
+def test_a_version_that_does_not_start_fails_without_ever_having_had_traffic(world: World) -> None:
+    world.given_serving(1)
+    world.runtime.unstartable = {2}
+    rollout = world.wish(RolloutAction.START, 2)
+    for _ in range(10):
+        world.settle(1.0)
+    failed = world.rollout(rollout.id)
+    assert failed.state is State.FAILED
+    assert "cannot load model.bin" in failed.reason
+    assert all(target.version == 1 for table in world.told(RoutePublished) for target in table.targets)
+
+
+def test_wrong_bytes_fail_the_rollout(world: World) -> None:
+    world.given_serving(1)
+    world.registry.broken_downloads = True
+    rollout = world.wish(RolloutAction.START, 2)
+    for _ in range(10):
+        world.settle(2.0)
+    assert world.rollout(rollout.id).state is State.FAILED
+    assert "wrong bytes" in world.rollout(rollout.id).reason
+
+
+def test_a_registry_that_is_away_delays_a_rollout_and_does_not_end_it(world: World) -> None:
+    world.registry.away = True
+    world.approve(1)
+    for _ in range(5):
+        world.settle(10.0)
+    assert world.rollouts()[0].state is State.PENDING
+    world.registry.away = False
+    world.settle(1.0)
+    assert world.weights() == {1: 1.0}
+
+
+def test_a_version_that_nobody_approved_gets_nothing_and_nobody_is_told(world: World) -> None:
+    world.registry.versions[2] = a_version(2, stage="registered")
+    rollout = world.wish(RolloutAction.START, 2)
+    world.settle()
+    assert world.rollout(rollout.id).state is State.FAILED
+    assert "approved" in world.rollout(rollout.id).reason
+    assert world.told() == []
+    world.registry.versions[2] = a_version(2)
+    world.approve(2)
+    world.settle()
+    assert world.weights() == {2: 1.0}
+
+
+def test_a_canary_whose_replica_dies_loses_its_share_until_it_is_back(world: World) -> None:
+    world.given_canary()
+    before = {target.version: target.urls for target in world.route().targets}
+    world.runtime.kill(2)
+    world.settle(0.1)
+    assert world.weights() == {1: 1.0}
+    world.settle(1.0)
+    world.settle(0.1)
+    assert world.weights() == pytest.approx({1: 0.95, 2: 0.05})
+    assert {t.version: t.urls for t in world.route().targets}[2] != before[2]
+
+
+def test_a_dead_stable_replica_comes_back_under_a_new_address(world: World) -> None:
+    world.given_serving(1)
+    before = world.route()
+    world.runtime.kill(1)
+    world.settle(0.1)
+    assert world.route().targets == before.targets
+    world.settle(1.0)
+    world.settle(0.1)
+    after = world.route()
+    assert after.targets[0].urls != before.targets[0].urls
+    assert after.sequence == before.sequence + 1
+
+
+def test_a_critical_alert_on_the_canary_aborts_it_and_one_on_the_stable_version_does_not(world: World) -> None:
+    rollout = world.given_canary()
+    world.deliver(alert(world, version=1))
+    world.deliver(alert(world, version=2, severity=Severity.WARNING))
+    world.settle(0.1)
+    assert world.rollout(rollout.id).state is State.SHIFTING
+    world.deliver(alert(world, version=2))
+    world.settle(0.1)
+    assert world.rollout(rollout.id).state is State.ABORTED
+    assert "latency_high" in world.rollout(rollout.id).reason
+
+
+def test_a_version_rejected_in_the_registry_loses_its_canary(world: World) -> None:
+    rollout = world.given_canary()
+    world.approve(2, stage=VersionStage.REJECTED, previous_stage=VersionStage.APPROVED, actor="ben")
+    world.settle(0.1)
+    assert world.rollout(rollout.id).state is State.ABORTED
+    assert "ben" in world.rollout(rollout.id).reason
+
+
+def test_a_router_that_refuses_a_table_stops_the_canary(world: World) -> None:
+    rollout = world.given_canary()
+    world.routers_apply("router-2", accepted=False, reason="unknown feature kind")
+    world.settle(0.1)
+    assert world.rollout(rollout.id).state is State.ABORTED
+    assert "router-2: unknown feature kind" in world.rollout(rollout.id).reason
+
+
+def test_an_abort_without_a_rollout_is_an_error_that_says_so(world: World) -> None:
+    with pytest.raises(Conflict, match="no rollout"):
+        world.wish(RolloutAction.ABORT)
+    with pytest.raises(Invalid, match="version"):
+        world.wish(RolloutAction.START)
+
+
+def test_the_same_wish_twice_is_one_rollout(world: World) -> None:
+    wish_id = uuid4()
+    first = world.wish(RolloutAction.START, 1, id=wish_id)
+    assert world.wish(RolloutAction.START, 1, id=wish_id).id == first.id
+    assert len(world.rollouts()) == 1
+
+
+def alert(world: World, version: int, severity: Severity = Severity.CRITICAL) -> AlertRaised:
+    return AlertRaised(
+        event_id=uuid4(),
+        occurred_at=world.clock(),
+        correlation_id=uuid4(),
+        model=MODEL,
+        model_version=version,
+        model_digest=a_version(version).digest,
+        variant="canary",
+        alert="latency_high",
+        subject="latency_ms",
+        severity=severity,
+        reason="p95 is 900 ms",
+        value=900,
+        threshold=200,
+        rows=500,
+        window_start=world.clock(),
+        window_end=world.clock(),
+    )
+
+
+def test_an_approval_event_of_another_kind_does_nothing(world: World) -> None:
+    world.deliver(approved(1, world.clock(), stage=VersionStage.EVALUATED))
+    assert world.rollouts() == []
