@@ -1,0 +1,144 @@
+"""Start, refusal to start, stop, and what a kill -9 leaves behind."""
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.usefixtures("loopback")
+ENVIRON = {"DEVCLICKHOUSE_WRITER_PASSWORD": "w-secret", "DEVCLICKHOUSE_READER_PASSWORD": "r-secret"}
+
+
+def start(data: Path, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """For servers that do not start."""
+    command = [sys.executable, "-m", "modelyard_devclickhouse", "--data", str(data), *options]
+    env = {**{k: v for k, v in os.environ.items() if not k.startswith("DEVCLICKHOUSE")}, **environ}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_without_both_passwords_it_does_not_start(tmp_path: Path) -> None:
+    refused = start(tmp_path, "--port", "0", DEVCLICKHOUSE_WRITER_PASSWORD="x")
+    assert refused.returncode == 2 and "DEVCLICKHOUSE_READER_PASSWORD" in refused.stderr
+    missing = start(tmp_path, "--port", "0", "--passwords-file", str(tmp_path / "none.json"))
+    assert missing.returncode == 2 and "none.json" in missing.stderr
+
+
+def test_a_second_process_on_the_same_folder_is_told_who_owns_it(server: Any) -> None:
+    folder = Path(server.value("SELECT path FROM system.disks WHERE name = 'default'")).parent
+    refused = start(folder, "--port", "0", **ENVIRON)
+    assert refused.returncode == 2
+    assert f"in use by process {server.pid}" in refused.stderr and "Traceback" not in refused.stderr
+    assert server.value("SELECT 1") == "1"
+
+
+def test_a_port_in_use_and_a_folder_that_cannot_be_made_are_named(server: Any, tmp_path: Path) -> None:
+    taken = start(tmp_path, "--port", str(server.port), **ENVIRON)
+    assert taken.returncode == 2 and f"127.0.0.1:{server.port}" in taken.stderr
+    file = tmp_path / "file"
+    file.write_text("")
+    folder = start(file / "data", "--port", "0", **ENVIRON)
+    assert folder.returncode == 2 and str(file / "data") in folder.stderr
+
+
+def test_it_listens_on_loopback_only_and_says_so(server: Any) -> None:
+    assert server.lines[0] == f"ready 127.0.0.1:{server.port}"
+
+
+def test_a_config_file_in_the_working_directory_is_not_loaded(tmp_path: Path) -> None:
+    (tmp_path / "config.xml").write_text("<clickhouse><path>/nonexistent</path></clickhouse>")
+    command = [sys.executable, "-m", "modelyard_devclickhouse", "--port", "0", "--data", "data"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, **ENVIRON}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().startswith("ready ")
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+    assert (tmp_path / "data" / "engine").is_dir()
+
+
+def test_sigterm_stops_it_quickly_and_the_data_stays(own_server: Any) -> None:
+    own_server.value("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+    own_server.value("INSERT INTO t SELECT number FROM numbers(10)")
+    assert own_server.stop() == 0
+    own_server.start()
+    assert own_server.value("SELECT count() FROM t") == "10"
+
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS raw (batch UInt32, n UInt32) ENGINE = MergeTree ORDER BY (batch, n) "
+    "SETTINGS non_replicated_deduplication_window = 10000",
+    "CREATE TABLE IF NOT EXISTS sums (batch UInt32, rows UInt64, total UInt64) ENGINE = SummingMergeTree "
+    "ORDER BY batch SETTINGS non_replicated_deduplication_window = 10000",
+    "CREATE MATERIALIZED VIEW IF NOT EXISTS to_sums TO sums AS "
+    "SELECT batch, count() AS rows, sum(n) AS total FROM raw GROUP BY batch",
+)
+ROWS = 1000
+KILLS = 4
+
+
+async def insert_until_acknowledged(client: httpx.AsyncClient, server: Any, batch: int) -> None:
+    """The logger's rule: the same rows under the same token until the server has said yes."""
+    body = "INSERT INTO raw FORMAT TSV\n" + "".join(f"{batch}\t{n}\n" for n in range(ROWS))
+    parameters = {
+        "insert_deduplication_token": f"batch-{batch}",
+        "deduplicate_blocks_in_dependent_materialized_views": "1",
+    }
+    while True:
+        try:
+            answer = await client.post(server.url, params=parameters, content=body)
+        except httpx.HTTPError:
+            await asyncio.sleep(0.1)
+            continue
+        assert answer.status_code == 200, answer.text
+        return
+
+
+async def inserter(server: Any, batches: Any, acknowledged: set[int], done: asyncio.Event) -> None:
+    async with httpx.AsyncClient(auth=("writer", "w-secret"), timeout=60) as client:
+        while not done.is_set():
+            batch = next(batches)
+            await insert_until_acknowledged(client, server, batch)
+            acknowledged.add(batch)
+
+
+@pytest.mark.slow
+async def test_acknowledged_batches_survive_kill_9_exactly_once_in_table_and_view(
+    tmp_path: Path, own_server: Any
+) -> None:
+    server, acknowledged, done = own_server, set[int](), asyncio.Event()
+    for ddl in TABLES:
+        server.value(ddl)
+    again = type(server)(tmp_path / "data", port=server.port)  # the same port after each kill
+    batches = itertools.count()
+    inserters = [asyncio.create_task(inserter(server, batches, acknowledged, done)) for _ in range(4)]
+    current = server
+    for _ in range(KILLS):
+        await asyncio.sleep(1.5)
+        os.kill(current.pid, signal.SIGKILL)
+        await asyncio.to_thread(current.wait)
+        current = await asyncio.to_thread(again.start)
+    await asyncio.sleep(1)
+    done.set()
+    await asyncio.gather(*inserters)
+
+    count = len(acknowledged)
+    assert count > 20
+    rows = again.value("SELECT count(), uniqExact(batch), uniqExact(batch, n) FROM raw")
+    assert rows == f"{count * ROWS}\t{count}\t{count * ROWS}"
+    wrong = again.value(
+        f"SELECT count() FROM (SELECT batch, sum(rows) AS r, sum(total) AS t FROM sums GROUP BY batch "
+        f"HAVING r != {ROWS} OR t != {ROWS * (ROWS - 1) // 2})"
+    )
+    assert wrong == "0"
+    assert again.value("SELECT uniqExact(batch) FROM sums") == str(count)
+    again.kill()
