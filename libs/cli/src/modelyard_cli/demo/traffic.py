@@ -18,7 +18,8 @@ LABEL_DELAY_ROWS: Final = 240
 """The truth about a row is sent this many rows later: five days of half-hours in Elec2."""
 FEEDBACK_BATCH: Final = 40
 REQUEST_TIMEOUT_S: Final = 10.0
-ATTEMPTS: Final = 5
+ATTEMPTS: Final = 8
+"""With growing pauses, some ten seconds: a killed router is back by then."""
 
 
 @dataclass
@@ -30,6 +31,10 @@ class Answers:
     latencies_ms: list[float] = field(default_factory=list)
     at: dict[int, float] = field(default_factory=dict)
     """Unix time of the answer, seconds."""
+    ids: dict[int, str] = field(default_factory=dict)
+    """The prediction id under which a row was answered."""
+    tried: set[str] = field(default_factory=set)
+    """Every prediction id ever sent: an answer that was lost on the way may have been logged all the same."""
     labels_sent: int = 0
 
     @property
@@ -77,39 +82,52 @@ class Traffic:
 
     async def _one(self, session: aiohttp.ClientSession, row: int, free: asyncio.Semaphore) -> None:
         try:
-            body = {"prediction_id": self.prediction_id(row), "features": self._stream.features(row)}
+            features = self._stream.features(row)
             began = time.perf_counter()
-            answer = await self._post(session, self._predict, body)
+            answer = await self._post(session, self._predict, lambda lost: self._request(row, features, lost))
             self.answers.latencies_ms.append((time.perf_counter() - began) * 1e3)
+            self.answers.ids[row] = answer["prediction_id"]
             self.answers.classes[row] = answer["class"]
             self.answers.versions[row] = answer["version"]
             self.answers.at[row] = time.time()
         finally:
             free.release()
 
-    async def _label(self, session: aiohttp.ClientSession, rows: list[int]) -> None:
-        items = [{"prediction_id": self.prediction_id(row), "label": str(self._stream.labels[row])} for row in rows]
-        await self._post(session, self._feedback, {"items": items})
-        self.answers.labels_sent += len(rows)
+    def _request(self, row: int, features: dict[str, Any], lost: int) -> dict[str, Any]:
+        """After a lost connection the id is a new one: the lost answer may stand in the log, and stays single there."""
+        prediction_id = f"{self._prefix}-{row:07d}" + (f"-{lost}" if lost else "")
+        self.answers.tried.add(prediction_id)
+        return {"prediction_id": prediction_id, "features": features}
 
-    async def _post(self, session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer's JSON. Overload (503) and a lost connection are tried again, anything else is an error."""
+    async def _label(self, session: aiohttp.ClientSession, rows: list[int]) -> None:
+        """The truth about rows that were answered; rows are far enough behind that they all are."""
+        known = [row for row in rows if row in self.answers.ids]
+        items = [{"prediction_id": self.answers.ids[row], "label": str(self._stream.labels[row])} for row in known]
+        await self._post(session, self._feedback, lambda _: {"items": items})
+        self.answers.labels_sent += len(known)
+
+    async def _post(
+        self, session: aiohttp.ClientSession, url: str, body: Callable[[int], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The answer's JSON. Overload (503) and a lost connection are tried again, anything else is an error.
+
+        body: makes the request, given how many connections were lost so far.
+        """
+        lost = 0
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with session.post(url, data=json.dumps(body)) as response:
+                async with session.post(url, data=json.dumps(body(lost))) as response:
                     if response.status < 300:
                         answer: dict[str, Any] = await response.json()
                         return answer
                     problem = f"HTTP {response.status}: {(await response.text())[:500]}"
                     if response.status != 503:
                         break
-            except (aiohttp.ClientConnectionError, TimeoutError) as error:
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
                 problem = f"{type(error).__name__}: {error}"
-            await asyncio.sleep(0.2 * attempt)
+                lost += 1
+            await asyncio.sleep(0.3 * attempt)
         raise StackError(f"{url} did not answer: {problem}")
-
-    def prediction_id(self, row: int) -> str:
-        return f"{self._prefix}-{row:07d}"
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:

@@ -1,0 +1,92 @@
+"""kill -9 of every process while the stream runs: every answered row is stored once, every label meets its row."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.conftest import turning_stream
+
+from modelyard_cli.context import Platform
+from modelyard_cli.demo import first as first_version
+from modelyard_cli.demo.measure import counts
+from modelyard_cli.demo.traffic import Traffic
+from modelyard_cli.stack.commands import start_stack, stop_stack
+from modelyard_cli.stack.state import running_state
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+ROWS, FIRST = 9_000, 900
+RATE_PER_S = 120.0
+VICTIMS = ("monitor", "registry", "router", "kafka", "evaluator", "clickhouse", "trainer", "deployer")
+PAUSE_S = 6.0
+
+
+@pytest.fixture(scope="module")
+def stack_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("crash-stack")
+    start_stack(folder, any_ports=True)
+    yield folder
+    stop_stack(folder)
+
+
+def kill(stack_dir: Path, victim: str) -> int:
+    """kill -9; returns the pid that died."""
+    state = running_state(stack_dir)
+    pid = int((state.get(victim) or state["services"][victim])["pid"])
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def back(stack_dir: Path, victim: str, dead: int) -> bool:
+    state = running_state(stack_dir)
+    found = state.get(victim) or state["services"].get(victim) or {}
+    return found.get("pid") not in (None, dead) and found.get("ready", True)
+
+
+def test_no_kill_loses_or_doubles_anything(stack_dir: Path) -> None:
+    platform = Platform.find(stack_dir)
+    stream = turning_stream("survivor", ROWS, turn_at=ROWS)
+    first_version.create_model(platform, stream)
+    digest = first_version.upload_first_tenth(platform, stream)
+    first_version.train_first(platform, stream, digest, lambda _: None)
+    traffic = Traffic(platform.urls["router"], platform.token, stream, "kill")
+    failures: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            asyncio.run(traffic.send(FIRST, RATE_PER_S, lambda: False))
+        except BaseException as error:
+            failures.append(error)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    for victim in VICTIMS:
+        time.sleep(PAUSE_S)
+        dead = kill(stack_dir, victim)
+        deadline = time.monotonic() + 60
+        while not back(stack_dir, victim, dead):
+            assert time.monotonic() < deadline, f"{victim} did not come back"
+            time.sleep(0.2)
+    sender.join()
+
+    assert failures == []
+    answers = traffic.answers
+    assert answers.sent == ROWS - FIRST
+    counts(platform, stream.name, "kill", answers.sent, answers.labels_sent)
+    stored = platform.query(
+        "SELECT prediction_id, count() AS times FROM predictions WHERE model = {m:String} GROUP BY prediction_id",
+        {"m": stream.name},
+    )
+    times = {row["prediction_id"]: row["times"] for row in stored}
+    assert set(answers.ids.values()) - set(times) == set(), "answered but not stored"
+    assert {id_: n for id_, n in times.items() if n != 1} == {}, "stored more than once"
+    assert set(times) <= answers.tried
+    [exact] = platform.query("SELECT count() AS rows, uniqExact(_partition, _offset) AS places FROM predictions")
+    assert exact["rows"] == exact["places"]
+    [joined] = platform.query("SELECT uniqExact(prediction_id) AS n FROM labels WHERE matched")
+    assert joined["n"] == answers.labels_sent

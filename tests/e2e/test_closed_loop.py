@@ -1,0 +1,107 @@
+"""The whole loop on real processes: the world turns, the platform notices, learns, judges, rolls out, rolls back."""
+
+import time
+
+import httpx
+import pytest
+from tests.e2e.conftest import turning_stream
+
+from modelyard import ApiError
+from modelyard_cli.context import Platform
+from modelyard_cli.demo.command import Demo
+from modelyard_cli.demo.report import Report, faults
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+ROWS = 12_000
+
+
+@pytest.fixture(scope="module")
+def report(stack_dir: object, request: pytest.FixtureRequest) -> Report:
+    from pathlib import Path
+
+    platform = Platform.find(Path(str(stack_dir)))
+    return Demo(platform, turning_stream("turning", ROWS, turn_at=4_000), rate_per_s=220, began=time.monotonic()).run()
+
+
+def test_every_answer_and_label_is_stored_once(report: Report) -> None:
+    assert report["rows_sent"] == ROWS - ROWS // 10
+    assert faults(report) == []
+
+
+def test_a_loop_closed_by_itself_and_promoted_a_better_version(report: Report) -> None:
+    promoted = [loop for loop in report["loops"] if loop["promoted_at"]]
+    assert promoted
+    assert promoted[0]["verdict"] == "deploy"
+    assert report["accuracy"]["platform_overall"] > report["accuracy"]["frozen_overall"] + 0.05
+
+
+def test_the_story_of_a_loop_is_one_query_in_order(report: Report, platform: Platform) -> None:
+    loop = next(loop for loop in report["loops"] if loop["promoted_at"])
+    types = [event["type"] for event in platform.monitor.story(loop["correlation_id"])]
+    milestones = ["DriftDetected", "TrainingRunChanged", "ModelChanged", "EvaluationFinished", "RolloutChanged"]
+    firsts = [types.index(milestone) for milestone in milestones]
+    assert firsts == sorted(firsts)
+
+
+def test_the_rollback_was_seen_by_the_router(report: Report, platform: Platform) -> None:
+    assert report["rollback"] is not None
+    assert report["rollback_seconds"] < 5
+    answer = platform.router.predict("turning", {"a": 0.1, "b": 0.2, "noise": 0.0, "colour": "red"})
+    assert answer.version == report["rollback"]["to_version"]
+
+
+def test_every_answer_names_model_version_and_digest(report: Report, platform: Platform) -> None:
+    url = f"{platform.urls['router']}/v1/predict/turning"
+    features = {"a": 0.1, "b": 0.2, "noise": 0.0, "colour": "red"}
+    answer = httpx.post(url, json={"features": features}, headers={"authorization": f"Bearer {platform.token}"})
+    version = platform.registry.version("turning", answer.json()["version"])
+    assert answer.headers["x-modelyard-model"] == "turning"
+    assert answer.headers["x-modelyard-version"] == str(version.version)
+    assert answer.headers["x-modelyard-digest"] == answer.json()["digest"] == version.digest
+
+
+@pytest.mark.parametrize(
+    ("features", "named"),
+    [
+        ({"a": 1.0, "b": 1.0, "noise": 1.0}, "colour"),
+        ({"a": "much", "b": 1.0, "noise": 1.0, "colour": "red"}, "a"),
+        ({"a": 1.0, "b": 1.0, "noise": 1.0, "colour": "red", "extra": 1.0}, "extra"),
+    ],
+)
+def test_features_that_break_the_contract_are_refused_by_name(
+    report: Report, platform: Platform, features: dict[str, float | str | None], named: str
+) -> None:
+    with pytest.raises(ApiError) as refused:
+        platform.router.predict("turning", features)
+    assert refused.value.status == 422
+    assert f"'{named}'" in str(refused.value) or f" {named}" in str(refused.value)
+
+
+def test_missing_values_are_answered(report: Report, platform: Platform) -> None:
+    features = {"a": None, "b": None, "noise": None, "colour": None}
+    assert platform.router.predict("turning", features).class_ in ("up", "down")
+
+
+def test_an_unknown_model_is_refused(report: Report, platform: Platform) -> None:
+    with pytest.raises(ApiError) as refused:
+        platform.router.predict("nobody", {"a": 1.0})
+    assert refused.value.status == 404
+
+
+@pytest.mark.parametrize("service", ["registry", "trainer", "evaluator", "deployer", "router", "monitor"])
+def test_no_service_answers_without_a_token(platform: Platform, service: str) -> None:
+    assert httpx.get(f"{platform.urls[service]}/v1/models").status_code in (401, 403)
+    assert httpx.get(f"{platform.urls[service]}/health/ready").status_code == 200
+
+
+def test_labels_for_unknown_and_repeated_predictions_do_no_harm(report: Report, platform: Platform) -> None:
+    answer = platform.router.predict("turning", {"a": 0.1, "b": 0.2, "noise": 0.0, "colour": "red"})
+    for label in ("up", "down", "down"):
+        platform.router.feedback(answer.prediction_id, label=label)
+    platform.router.feedback("never-predicted", label="up")
+    sql = "SELECT label FROM v_labelled WHERE prediction_id = {id:String}"
+    deadline = time.monotonic() + 30
+    while [row["label"] for row in platform.query(sql, {"id": answer.prediction_id})] != ["down"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
