@@ -1,0 +1,24 @@
+"""`python -m modelyard_registry`: settings from the environment, `ready http://HOST:PORT` on stdout, until a signal."""
+
+import sys
+
+from modelyard_runtime.errors import StartupError
+from modelyard_runtime.settings import load_settings
+
+
+def main() -> int:
+    """0 after an orderly stop, 2 when it cannot start."""
+    from modelyard_registry.app import NAME, Registry
+    from modelyard_registry.settings import RegistrySettings
+
+    settings = load_settings(RegistrySettings)
+    try:
+        registry = Registry(settings)
+    except StartupError as error:
+        print(f"{NAME}: {error}", file=sys.stderr)
+        return 2
+    return registry.service().run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""HTTP: one call, one use case."""

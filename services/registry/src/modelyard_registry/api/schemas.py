@@ -1,0 +1,222 @@
+"""The Confluent Schema Registry REST subset, at the root; unknown query flags are tolerated."""
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from modelyard_registry.api.models import Reader, Writer
+from modelyard_registry.domain.avro import InvalidSchema
+from modelyard_registry.domain.ports import Deps, Schemas
+from modelyard_registry.domain.schema_errors import MalformedSchema, SchemaApiError, SchemaNotFound, SubjectNotFound
+from modelyard_registry.domain.values import SubjectVersion
+from modelyard_registry.usecases import schemas as use
+from modelyard_runtime.auth import Principal
+from modelyard_runtime.http import require
+
+MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
+MAX_ID: Final = 2**31 - 1
+Admin = Annotated[Principal, Depends(require("admin"))]
+Flag = Annotated[bool, Query()]
+Json = dict[str, Any]
+
+
+class SchemaAnswer(JSONResponse):
+    media_type = MEDIA_TYPE
+
+
+async def body_of(request: Request) -> Json:
+    """The body as JSON whatever its content type says; clients of a dozen languages say different ones."""
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise MalformedSchema("the body is not JSON") from error
+    if not isinstance(body, dict):
+        raise MalformedSchema("the body is not a JSON object")
+    return body
+
+
+Body = Annotated[Json, Depends(body_of)]
+
+
+def text_in(body: Json) -> str:
+    """The Avro schema in a body."""
+    if body.get("schemaType") not in (None, "", "AVRO"):
+        raise MalformedSchema(f"schemaType {body['schemaType']!r}: only AVRO is supported")
+    if body.get("references"):
+        raise MalformedSchema("references are not supported; write the whole schema")
+    text = body.get("schema")
+    if not isinstance(text, str) or not text.strip():
+        raise MalformedSchema("schema: missing or empty; send it as a string of JSON")
+    return text
+
+
+def install(app: FastAPI, deps: Deps) -> None:
+    """Routes and Confluent's form of errors."""
+
+    @app.exception_handler(SchemaApiError)
+    async def _refused(_: Request, error: SchemaApiError) -> JSONResponse:
+        return SchemaAnswer({"error_code": error.error_code, "message": str(error)}, error.error_code // 100)
+
+    @app.exception_handler(InvalidSchema)
+    async def _invalid(_: Request, error: InvalidSchema) -> JSONResponse:
+        return SchemaAnswer({"error_code": MalformedSchema.error_code, "message": str(error)}, 422)
+
+    router = APIRouter(default_response_class=SchemaAnswer, include_in_schema=False)
+    for add in (_subject_versions, _subjects, _schemas, _compatibility, _levels):
+        add(router, deps)
+    app.include_router(router)
+
+
+def _subject_versions(router: APIRouter, deps: Deps) -> None:
+    @router.post("/subjects/{subject:path}/versions")
+    def register(subject: str, body: Body, _: Writer) -> Json:
+        return {"id": use.register(deps, subject, text_in(body))}
+
+    @router.get("/subjects/{subject:path}/versions")
+    def list_versions(subject: str, _: Reader, deleted: Flag = False) -> list[int]:
+        with deps.storage.read_schemas() as schemas:
+            found = schemas.versions(subject, deleted=deleted)
+        if not found:
+            raise SubjectNotFound(subject)
+        return [version.version for version in found]
+
+    @router.get("/subjects/{subject:path}/versions/{version}/schema")
+    def show_text(subject: str, version: str, _: Reader, deleted: Flag = False) -> Response:
+        with deps.storage.read_schemas() as schemas:
+            found = use.find(schemas, subject, version, deleted=deleted)
+            return Response(use.text_of(schemas, found.schema_id), media_type=MEDIA_TYPE)
+
+    @router.get("/subjects/{subject:path}/versions/{version}")
+    def show_version(subject: str, version: str, _: Reader, deleted: Flag = False) -> Json:
+        with deps.storage.read_schemas() as schemas:
+            return _told(schemas, use.find(schemas, subject, version, deleted=deleted))
+
+    @router.delete("/subjects/{subject:path}/versions/{version}")
+    def delete_version(subject: str, version: str, _: Admin, permanent: Flag = False) -> int:
+        return use.delete_version(deps, subject, version, permanent=permanent)
+
+
+def _subjects(router: APIRouter, deps: Deps) -> None:
+    @router.get("/subjects")
+    def list_subjects(
+        _: Reader, deleted: Flag = False, subject_prefix: Annotated[str, Query(alias="subjectPrefix")] = ""
+    ) -> list[str]:
+        with deps.storage.read_schemas() as schemas:
+            return [name for name in schemas.subjects(deleted=deleted) if name.startswith(subject_prefix)]
+
+    @router.post("/subjects/{subject:path}")
+    def lookup(subject: str, body: Body, _: Reader, deleted: Flag = False) -> Json:
+        with deps.storage.read_schemas() as schemas:
+            return _told(schemas, use.lookup(schemas, subject, text_in(body), deleted=deleted))
+
+    @router.delete("/subjects/{subject:path}")
+    def delete_subject(subject: str, _: Admin, permanent: Flag = False) -> list[int]:
+        return use.delete_subject(deps, subject, permanent=permanent)
+
+
+def _schemas(router: APIRouter, deps: Deps) -> None:
+    @router.get("/schemas/types")
+    def types(_: Reader) -> list[str]:
+        return ["AVRO"]
+
+    @router.get("/schemas/fingerprints/{hexadecimal}")
+    def by_fingerprint(hexadecimal: str, _: Reader) -> Json:
+        """Ours: the writer's schema of single-object encoding."""
+        with deps.storage.read_schemas() as schemas:
+            found = schemas.by_fingerprint(hexadecimal.lower())
+        if found is None:
+            raise SchemaNotFound(hexadecimal)
+        return {"id": found[0], "schema": found[1]}
+
+    @router.get("/schemas/ids/{schema_id}")
+    def by_id(schema_id: str, _: Reader) -> Json:
+        with deps.storage.read_schemas() as schemas:
+            return {"schema": use.text_of(schemas, _id(schema_id))}
+
+    @router.get("/schemas/ids/{schema_id}/schema")
+    def text_by_id(schema_id: str, _: Reader) -> Response:
+        with deps.storage.read_schemas() as schemas:
+            return Response(use.text_of(schemas, _id(schema_id)), media_type=MEDIA_TYPE)
+
+    @router.get("/schemas/ids/{schema_id}/subjects")
+    def subjects_by_id(schema_id: str, _: Reader, deleted: Flag = False) -> list[str]:
+        return sorted({use_.subject for use_ in _uses(deps, schema_id, deleted)})
+
+    @router.get("/schemas/ids/{schema_id}/versions")
+    def versions_by_id(schema_id: str, _: Reader, deleted: Flag = False) -> list[Json]:
+        return [{"subject": use_.subject, "version": use_.version} for use_ in _uses(deps, schema_id, deleted)]
+
+
+def _compatibility(router: APIRouter, deps: Deps) -> None:
+    def answer(subject: str, version: str | None, body: Json, verbose: bool) -> Json:
+        with deps.storage.read_schemas() as schemas:
+            reasons = use.check(schemas, subject, version, text_in(body))
+        return {"is_compatible": not reasons, **({"messages": reasons} if verbose else {})}
+
+    @router.post("/compatibility/subjects/{subject:path}/versions/{version}")
+    def check_version(subject: str, version: str, body: Body, _: Reader, verbose: Flag = False) -> Json:
+        return answer(subject, version, body, verbose)
+
+    @router.post("/compatibility/subjects/{subject:path}/versions")
+    def check_all(subject: str, body: Body, _: Reader, verbose: Flag = False) -> Json:
+        return answer(subject, None, body, verbose)
+
+
+def _levels(router: APIRouter, deps: Deps) -> None:
+    def setter(fixed: str | None) -> Callable[..., Json]:
+        def everybody(body: Body, _: Admin) -> Json:
+            use.set_level(deps, use.GLOBAL, _level(body))
+            return {"compatibility": _level(body)}
+
+        def one(subject: str, body: Body, _: Admin) -> Json:
+            use.set_level(deps, subject, _level(body))
+            return {"compatibility": _level(body)}
+
+        return one if fixed is None else everybody
+
+    router.put("/config")(setter(use.GLOBAL))
+    router.put("/config/{subject:path}")(setter(None))
+
+    @router.get("/config")
+    def show_global(_: Reader) -> Json:
+        with deps.storage.read_schemas() as schemas:
+            return {"compatibilityLevel": use.level_of(schemas, use.GLOBAL)}
+
+    @router.get("/config/{subject:path}")
+    def show_level(
+        subject: str, _: Reader, default_to_global: Annotated[bool, Query(alias="defaultToGlobal")] = False
+    ) -> Json:
+        with deps.storage.read_schemas() as schemas:
+            level = use.level_of if default_to_global else use.own_level
+            return {"compatibilityLevel": level(schemas, subject)}
+
+    @router.delete("/config/{subject:path}")
+    def drop_level(subject: str, _: Admin) -> Json:
+        with deps.storage.read_schemas() as schemas:
+            before = use.own_level(schemas, subject)
+        use.set_level(deps, subject, None)
+        return {"compatibilityLevel": before}
+
+
+def _told(schemas: Schemas, version: SubjectVersion) -> Json:
+    text = use.text_of(schemas, version.schema_id)
+    return {"subject": version.subject, "version": version.version, "id": version.schema_id, "schema": text}
+
+
+def _uses(deps: Deps, schema_id: str, deleted: bool) -> list[SubjectVersion]:
+    with deps.storage.read_schemas() as schemas:
+        use.text_of(schemas, _id(schema_id))
+        return list(schemas.uses(_id(schema_id), deleted=deleted))
+
+
+def _id(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text[:11]) > MAX_ID:
+        raise SchemaNotFound(text)
+    return int(text)
+
+
+def _level(body: Json) -> str:
+    return str(body.get("compatibility") or body.get("compatibilityLevel"))

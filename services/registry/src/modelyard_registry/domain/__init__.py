@@ -1,0 +1,1 @@
+"""Rules of the registry: values in, values out."""

@@ -1,0 +1,51 @@
+"""The life of a version, as a table."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from modelyard_contracts import VersionStage as Stage
+from modelyard_registry.domain.errors import IllegalMove
+
+
+class Signal(StrEnum):
+    """What happens to a version; the word fits into "a version that is live cannot be ..."."""
+
+    FINALIZED = "finalized"
+    PASSED = "passed"
+    FAILED = "failed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    PROMOTED = "promoted"
+    REPLACED = "replaced"
+    ROLLED_BACK = "rolled_back"
+    RETIRED = "retired"
+
+
+MOVES: Final[Mapping[tuple[Stage, Signal], Stage]] = {
+    (Stage.PENDING, Signal.FINALIZED): Stage.REGISTERED,
+    (Stage.REGISTERED, Signal.PASSED): Stage.EVALUATED,
+    (Stage.REGISTERED, Signal.FAILED): Stage.REJECTED,
+    (Stage.EVALUATED, Signal.FAILED): Stage.REJECTED,
+    (Stage.EVALUATED, Signal.APPROVED): Stage.APPROVED,
+    (Stage.APPROVED, Signal.PROMOTED): Stage.LIVE,
+    (Stage.LIVE, Signal.REPLACED): Stage.APPROVED,
+    # A version that hurt may not come back by itself, so a roll-back rejects it.
+    (Stage.LIVE, Signal.ROLLED_BACK): Stage.REJECTED,
+    (Stage.APPROVED, Signal.ROLLED_BACK): Stage.REJECTED,
+    **{(stage, Signal.REJECTED): Stage.REJECTED for stage in (Stage.REGISTERED, Stage.EVALUATED, Stage.APPROVED)},
+    (Stage.LIVE, Signal.REJECTED): Stage.REJECTED,
+    **{(stage, Signal.RETIRED): Stage.RETIRED for stage in Stage if stage not in (Stage.PENDING, Stage.RETIRED)},
+}
+
+
+def can_move(stage: Stage, signal: Signal) -> bool:
+    """Whether the table holds the move."""
+    return (stage, signal) in MOVES
+
+
+def next_stage(stage: Stage, signal: Signal) -> Stage:
+    """Follow the table; a pair it does not hold is an error, never a silent stay."""
+    if (stage, signal) not in MOVES:
+        raise IllegalMove(stage, signal)
+    return MOVES[stage, signal]

@@ -1,0 +1,1 @@
+"""Alembic revisions; `migrate(engine, "modelyard_registry:migrations")` runs them at the start."""
