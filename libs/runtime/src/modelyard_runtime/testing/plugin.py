@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from modelyard_runtime.clock import FakeClock
+from modelyard_runtime.providers.clickhouse import RunningClickHouse, start_clickhouse
 from modelyard_runtime.testing.network import network_blocked
 from modelyard_runtime.testing.postgres import Postgres, postgres_binaries
 from modelyard_runtime.testing.processes import DevServer
@@ -84,9 +85,9 @@ def own_devkafka(tmp_path: Path) -> Iterator[DevServer]:
 
 
 @pytest.fixture(scope="session")
-def devclickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
-    """`.url` of the local ClickHouse, shared by all tests."""
-    server = _dev_server("modelyard_devclickhouse", tmp_path_factory.mktemp("devclickhouse"))
+def devclickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningClickHouse]:
+    """The ClickHouse of all tests (`.url`, `.database`, `.writer`, `.reader`): CLICKHOUSE_URL if set, else local."""
+    server = start_clickhouse(tmp_path_factory.mktemp("devclickhouse"))
     yield server
     server.stop()
 
