@@ -33,7 +33,7 @@ def test_the_target_is_found_by_its_name_else_it_is_the_last_column(tmp_path: Pa
 @pytest.mark.parametrize(
     ("header", "row", "rows", "complaint"),
     [
-        ("a,target", "1", 10, f"10 rows; the demo needs at least {MIN_ROWS}"),
+        ("a,target", "1", 10, f"10 rows; at least {MIN_ROWS} are needed"),
         ("target", "", MIN_ROWS, "must name at least one feature"),
         ("a,a,target", "1,2", MIN_ROWS, "each name once"),
         ("a,b,target", "1", MIN_ROWS, "line 2: 2 fields, the first line names 3"),

@@ -5,6 +5,7 @@ import typer
 from modelyard_cli import dead_letters, verbs
 from modelyard_cli.demo.command import demo
 from modelyard_cli.stack.commands import down, status, up
+from modelyard_cli.train import train
 
 app = typer.Typer(
     name="modelyard",
@@ -13,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (up, down, status, demo):
+for command in (up, down, status, demo, train):
     app.command()(command)
 verbs.add_to(app)
 app.add_typer(dead_letters.app, name="dead-letters")

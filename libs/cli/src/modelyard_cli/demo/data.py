@@ -99,14 +99,18 @@ def _unpack(wheel: Path) -> bytes:
 
 
 def read_csv(
-    path: Path, name: str | None = None, columns: tuple[str, ...] | None = None, classes: tuple[str, str] | None = None
+    path: Path,
+    name: str | None = None,
+    columns: tuple[str, ...] | None = None,
+    classes: tuple[str, str] | None = None,
+    min_rows: int = MIN_ROWS,
 ) -> Stream:
     """Read a table; UnfitFile says what is wrong with it and where.
 
     columns: names in place of the file's own for the features; classes: names for the two values of the target, in
     their sorted order.
     """
-    header, table = _read_table(path)
+    header, table = _read_table(path, min_rows)
     target = next((header.index(known) for known in TARGET_NAMES if known in header), len(header) - 1)
     raw = [row[target] for row in table]
     values = sorted(set(raw))
@@ -135,7 +139,7 @@ def read_csv(
     )
 
 
-def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+def _read_table(path: Path, min_rows: int) -> tuple[list[str], list[list[str]]]:
     try:
         with path.open(newline="") as file:
             header, *table = list(csv.reader(file)) or [[]]
@@ -143,8 +147,8 @@ def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
         raise UnfitFile(f"cannot read {path}: {error}; give a CSV file in UTF-8 by DATA=path.csv") from error
     if len(header) < 2 or len(set(header)) != len(header):
         raise UnfitFile(f"{path}: the first line must name at least one feature and the target, each name once")
-    if len(table) < MIN_ROWS:
-        raise UnfitFile(f"{path}: {len(table)} rows; the demo needs at least {MIN_ROWS}, in the order of time")
+    if len(table) < min_rows:
+        raise UnfitFile(f"{path}: {len(table)} rows; at least {min_rows} are needed, in the order of time")
     for number, row in enumerate(table, start=2):
         if len(row) != len(header):
             raise UnfitFile(f"{path}, line {number}: {len(row)} fields, the first line names {len(header)}")

@@ -1,17 +1,12 @@
 """Version 1: the first tenth of the stream becomes a dataset, a run, a version, a route."""
 
-import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Final
 
 from modelyard import ApiError
 from modelyard_cli.context import Platform
+from modelyard_cli.datasets import upload
 from modelyard_cli.demo.data import Stream
 from modelyard_cli.stack.layout import StackError
 from modelyard_contracts.policies import GatePolicy, RetrainPolicy, RolloutPolicy
@@ -38,35 +33,7 @@ def create_model(platform: Platform, stream: Stream) -> None:
 
 def upload_first_tenth(platform: Platform, stream: Stream) -> str:
     """Register the first rows as a dataset; its digest."""
-    rows = int(stream.rows * TRAIN_SHARE)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "train.parquet"
-        pq.write_table(_table(stream, rows), path)
-        digest = platform.registry.put_blob(path)
-        columns = dict.fromkeys(stream.numeric, "double") | dict.fromkeys(stream.categorical, "string")
-        platform.registry.create_dataset(
-            digest=digest,
-            name=f"{stream.name}-first-tenth",
-            model=stream.name,
-            rows=rows,
-            size_bytes=path.stat().st_size,
-            columns={**columns, "label": "string", "occurred_at": "timestamp[us, tz=UTC]"},
-            source={"rows": f"0 to {rows - 1} of the stream"},
-        )
-    return digest
-
-
-def _table(stream: Stream, rows: int) -> pa.Table:
-    """The training columns that the trainer reads; moments one second apart, all in the past."""
-    start = datetime.now(UTC) - timedelta(seconds=rows)
-    columns: dict[str, Any] = {name: stream.numbers[:rows, at] for at, name in enumerate(stream.numeric)}
-    columns |= {
-        name: pa.array(stream.words[:rows, at].tolist(), pa.string()) for at, name in enumerate(stream.categorical)
-    }
-    columns["label"] = pa.array(stream.labels[:rows].tolist(), pa.string())
-    moments = [start + timedelta(seconds=row) for row in range(rows)]
-    columns["occurred_at"] = pa.array(moments, pa.timestamp("us", tz="UTC"))
-    return pa.table(columns)
+    return upload(platform.registry, stream, int(stream.rows * TRAIN_SHARE), name=f"{stream.name}-first-tenth")
 
 
 def train_first(platform: Platform, stream: Stream, digest: str, tell: Tell) -> None:
