@@ -1,0 +1,99 @@
+"""Composition root: alone reads settings and opens connections; closes them in reverse."""
+
+import asyncio
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+
+from modelyard import RegistryClient
+from modelyard_runtime.auth import Authenticator, registry_introspection
+from modelyard_runtime.clock import system_clock
+from modelyard_runtime.database import Database, migrate, open_engine
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.http import create_app
+from modelyard_runtime.kafka import EventConsumer, ensure_topics
+from modelyard_runtime.outbox import OutboxRelay
+from modelyard_runtime.service import Service
+from modelyard_trainer.api import add_routes
+from modelyard_trainer.catalogue import known_recipes
+from modelyard_trainer.domain.recipes import Recipe
+from modelyard_trainer.events import handlers
+from modelyard_trainer.processes import Workers
+from modelyard_trainer.registry import RegistryGateway
+from modelyard_trainer.settings import Settings
+from modelyard_trainer.store import RunStore
+from modelyard_trainer.supervisor import Limits, Supervisor
+from modelyard_trainer.usecases import Deps
+
+NAME = "trainer"
+
+
+def build(settings: Settings) -> Service:
+    """The whole service, not yet started."""
+    database = Database(open_engine(settings.resolved_database_url), system_clock)
+    client = RegistryClient(settings.registry_url, settings.admin_key)
+    gateway, runs, recipes = RegistryGateway(client), RunStore(database), known_recipes(settings.recipes)
+    deps = Deps(runs=runs, registry=gateway, recipes=recipes, clock=system_clock)
+    supervisor = _supervisor(settings, runs, gateway, recipes)
+    readiness = Readiness()
+    readiness.set("database", False, "not opened yet")
+    relay = OutboxRelay(database, settings.kafka_bootstrap_servers, NAME, readiness=readiness)
+    database.on_queued(supervisor.notify)
+    consumer = EventConsumer(
+        bootstrap=settings.kafka_bootstrap_servers, group=NAME, service=NAME, handlers=handlers(deps)
+    )
+
+    async def on_start() -> None:
+        await asyncio.to_thread(migrate, database.engine, "modelyard_trainer:migrations")
+        readiness.set("database", True)
+        await ensure_topics(settings.kafka_bootstrap_servers)
+
+    async def on_stop() -> None:
+        client.close()
+        database.close()
+
+    return Service(
+        NAME,
+        settings,
+        _app(settings, deps, readiness, consumer),
+        background=[relay.run, consumer.run, supervisor.run],
+        on_start=on_start,
+        on_stop=on_stop,
+        readiness=readiness,
+    )
+
+
+def _app(settings: Settings, deps: Deps, readiness: Readiness, consumer: EventConsumer) -> FastAPI:
+    introspect = registry_introspection(settings.registry_url, settings.admin_key)
+    authenticator = Authenticator(settings.admin_key, introspect, system_clock)
+    app = create_app(service=NAME, authenticator=authenticator, readiness=readiness, consumers=[consumer])
+    add_routes(app, deps)
+    return app
+
+
+def _supervisor(
+    settings: Settings, runs: RunStore, gateway: RegistryGateway, recipes: Mapping[str, Recipe]
+) -> Supervisor:
+    secrets = {"CLICKHOUSE_PASSWORD": settings.clickhouse_password.get_secret_value()}
+    return Supervisor(
+        runs=runs,
+        registry=gateway,
+        workers=Workers(settings.data_dir.resolve() / "runs", secrets),
+        recipes=recipes,
+        clickhouse={
+            "url": settings.clickhouse_url,
+            "user": settings.clickhouse_user,
+            "database": settings.clickhouse_database,
+        },
+        limits=Limits(
+            max_running=settings.max_running,
+            max_attempts=settings.max_attempts,
+            max_run_s=settings.max_run_s,
+            tick_s=settings.tick_s,
+            keep_run_dirs=settings.keep_run_dirs,
+            ray_cpus=settings.ray_cpus,
+            cpu_hour_usd=settings.cpu_hour_usd,
+        ),
+        clock=system_clock,
+        own_recipes=settings.recipes,
+    )

@@ -1,0 +1,41 @@
+"""Errors of the trainer; what may be retried says so."""
+
+from modelyard_contracts import RunState
+from modelyard_runtime.errors import Conflict, Invalid, NotFound, Retryable
+
+
+class UnknownRun(NotFound):
+    code = "run_not_found"
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(f"there is no run {run_id}", field="run_id")
+
+
+class IllegalMove(Conflict):
+    """The state table does not hold this move."""
+
+    code = "illegal_move"
+
+    def __init__(self, state: RunState, signal: str) -> None:
+        super().__init__(f"a run that is {state.value} cannot be {signal}")
+
+
+class OpenRun(Conflict):
+    """One model, one run at a time."""
+
+    code = "run_open"
+
+    def __init__(self, model: str, run_id: object) -> None:
+        super().__init__(f"model {model} has the open run {run_id}; wait for it or cancel it", field="model")
+
+
+class BadRequest(Invalid):
+    """What was asked for cannot be trained; the text names the field and the remedy."""
+
+    code = "bad_run_request"
+
+
+class RegistryAway(Retryable):
+    """The registry did not answer; nothing was decided."""
+
+    code = "registry_away"

@@ -1,0 +1,27 @@
+"""Time-ordered split of labelled rows: what is learned from lies before what is judged by."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from modelyard_trainer.domain.errors import BadRequest
+
+MAX_HOLDOUT_SHARE: Final = 0.2
+VALIDATION_SHARE: Final = 0.2
+MIN_ROWS: Final = 100
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows [0, train) are fitted on, [train, used) choose, [used, rows) are kept for the evaluator."""
+
+    train: int
+    used: int
+    rows: int
+
+
+def split_rows(rows: int, holdout_rows: int) -> Split:
+    """Of rows in the order of time; the holdout is at most a fifth of them. BadRequest when there are too few."""
+    if rows < MIN_ROWS:
+        raise BadRequest(f"dataset: {rows} labelled rows; at least {MIN_ROWS} are needed to train", field="dataset")
+    used = rows - min(holdout_rows, int(rows * MAX_HOLDOUT_SHARE))
+    return Split(train=used - int(used * VALIDATION_SHARE), used=used, rows=rows)

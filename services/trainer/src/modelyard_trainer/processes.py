@@ -1,0 +1,87 @@
+"""Workers as processes: each in a session of its own, found again after we died, killed with all they started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import psutil
+
+from modelyard_trainer.rundir import RunDir
+
+MARK: Final = "MODELYARD_RUN_DIR"
+"""In the environment of a worker and of everything it starts: how Ray's processes are found wherever they moved."""
+
+
+class Workers:
+    """Starts, finds and ends the workers below one folder."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._env = dict(env)
+        self._children: dict[UUID, subprocess.Popen[bytes]] = {}
+
+    def dir_of(self, run_id: UUID) -> RunDir:
+        return RunDir(self._folder / str(run_id))
+
+    def start(self, run_id: UUID) -> None:
+        """Start a worker; a second one for the same run ends at once by itself."""
+        place = self.dir_of(run_id)
+        with place.log.open("ab") as log:
+            self._children[run_id] = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                [sys.executable, "-m", "modelyard_trainer.worker", str(place.path.resolve())],
+                env={**os.environ, **self._env, MARK: str(place.path.resolve())},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def alive(self, run_id: UUID) -> bool:
+        """Whether a worker of the run lives, ours or one from before we were started."""
+        child = self._children.get(run_id)
+        if child is not None and child.poll() is None:
+            return True
+        self._children.pop(run_id, None)
+        return self.dir_of(run_id).holder is not None
+
+    def kill(self, run_id: UUID) -> None:
+        """End the worker and all it started, Ray too; returns when they are gone."""
+        self.kill_at(self.dir_of(run_id), self._children.pop(run_id, None))
+
+    def kill_at(self, place: RunDir, child: "subprocess.Popen[bytes] | None" = None) -> None:
+        """The same for a folder, whoever started what runs in it."""
+        for pid in {child.pid if child else None, place.holder} - {None, 0}:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(int(pid or 0), signal.SIGKILL)
+        if child is not None:
+            child.wait()
+        left = list(_marked(place.path.resolve()))
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
+        place.forget_ray()
+
+    def folders(self) -> list[RunDir]:
+        """Of all runs there are files of."""
+        if not self._folder.is_dir():
+            return []
+        return [RunDir(path) for path in self._folder.iterdir() if path.is_dir()]
+
+    def kill_all(self) -> None:
+        """At the end of the service: nothing outlives it; an open run begins again with the next start."""
+        for run_id in list(self._children):
+            self.kill(run_id)
+
+
+def _marked(folder: Path) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(MARK) == str(folder):
+                yield process

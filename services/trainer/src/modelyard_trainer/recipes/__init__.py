@@ -1,0 +1,1 @@
+"""How models are made; imported in the worker only."""

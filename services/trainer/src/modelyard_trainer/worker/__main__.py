@@ -1,0 +1,38 @@
+"""python -m modelyard_trainer.worker RUN_DIR, started by the service."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def main(folder: str) -> int:
+    """0: done, or another worker does it; 1: died by an unknown error, the service starts another one."""
+    # Before numpy is imported: parallel tasks that each take all cores slow each other down many times.
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from modelyard_runtime.errors import ModelyardError
+    from modelyard_trainer.catalogue import known_recipes
+    from modelyard_trainer.domain.recipes import recipe_named
+    from modelyard_trainer.rundir import RunDir, WorkerRuns
+    from modelyard_trainer.worker.main import run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    place = RunDir(Path(folder))
+    try:
+        with place.held():
+            run(place, recipe_named(place.request["recipe"], known_recipes(place.request.get("recipes", {}))))
+    except WorkerRuns:
+        logging.info("another worker has %s", folder)
+    except ModelyardError as error:
+        if error.retryable:
+            raise
+        place.fail(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1]))

@@ -1,0 +1,75 @@
+"""One run from its request to its result. Everything it needs is in its folder; everything it leaves is there."""
+
+import importlib
+import logging
+from functools import partial
+
+from modelyard import file_digest
+from modelyard_contracts.manifest import FeatureSchema
+from modelyard_flavours import save_model
+from modelyard_trainer.domain.errors import BadRequest
+from modelyard_trainer.domain.recipes import Recipe, parse_parameters
+from modelyard_trainer.domain.split import split_rows
+from modelyard_trainer.rundir import RunDir
+from modelyard_trainer.worker.dataset import read_table, rows_of, schema_of
+from modelyard_trainer.worker.manifest import manifest_of
+from modelyard_trainer.worker.snapshot import Ask, clickhouse, take_snapshot
+from modelyard_trainer.worker.work import RunRecipe, Trained, Work
+
+DATA_DONE = 0.15
+RECIPE_DONE = 0.9
+log = logging.getLogger(__name__)
+
+
+def run(place: RunDir, recipe: Recipe, ask: Ask | None = None) -> None:
+    """Do the run; does nothing when its result is there already. BadRequest when it cannot be done at all."""
+    if place.result is not None:
+        return
+    request = place.request
+    if request["given_dataset"] is None:
+        place.tell(progress=0.02, note="taking a snapshot of labelled predictions")
+        take_snapshot(place, request, ask or clickhouse(request["clickhouse"]))
+    digest = file_digest(place.data)
+    work = _work(place, recipe, digest)
+    trained = _recipe_of(recipe)(work)
+    place.tell(progress=RECIPE_DONE, note="writing the model", metrics=trained.metrics)
+    files = save_model(trained.flavour, trained.fitted, place.model)
+    manifest = manifest_of(request, digest, work, trained, files)
+    place.finish({"manifest": manifest.model_dump(mode="json"), "metrics": trained.metrics, "summary": trained.summary})
+
+
+def _work(place: RunDir, recipe: Recipe, digest: str) -> Work:
+    request = place.request
+    if request["given_dataset"] not in (None, digest):
+        raise BadRequest(f"dataset: the file is {digest}, asked for was {request['given_dataset']}", field="dataset")
+    table = read_table(place.data)
+    known = request["feature_schema"]
+    schema = schema_of(table, None if known is None else FeatureSchema.model_validate(known))
+    rows = rows_of(table, schema)
+    split = split_rows(len(rows), request["holdout_rows"])
+    told = f"{split.train} rows to learn from, {split.used - split.train} to choose by, {split.rows - split.used} kept"
+    place.tell(progress=DATA_DONE, note=told, dataset_digest=digest)
+    work_folder = place.path / "work"
+    work_folder.mkdir(exist_ok=True)
+    return Work(
+        rows=rows,
+        split=split,
+        schema=schema,
+        parameters=parse_parameters(recipe, request["parameters"]),
+        folder=work_folder,
+        ray_cpus=request["ray_cpus"],
+        tell=partial(_tell, place),
+    )
+
+
+def _tell(place: RunDir, share: float, note: str) -> None:
+    place.tell(progress=round(DATA_DONE + share * (RECIPE_DONE - DATA_DONE), 4), note=note)
+
+
+def _recipe_of(recipe: Recipe) -> RunRecipe:
+    module, _, name = recipe.run.partition(":")
+    function: RunRecipe = getattr(importlib.import_module(module), name)
+    return function
+
+
+__all__ = ["Trained", "run"]

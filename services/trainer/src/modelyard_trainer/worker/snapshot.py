@@ -1,0 +1,93 @@
+"""Labelled predictions of ClickHouse as of one moment, written as a dataset with its digest and its SQL."""
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from modelyard import file_digest
+from modelyard_contracts.manifest import FeatureSchema
+from modelyard_trainer.domain.errors import BadRequest
+from modelyard_trainer.domain.split import MIN_ROWS
+from modelyard_trainer.rundir import RunDir
+from modelyard_trainer.worker.dataset import table_of_predictions, write_table
+
+SQL: Final = """
+SELECT prediction_id, num_features, cat_features, label, predicted_at
+FROM v_labelled
+WHERE model = {model:String} AND feature_schema_id = {feature_schema_id:String}
+  AND labelled_at <= {as_of:DateTime64(6, 'UTC')} AND label IS NOT NULL AND label != ''
+ORDER BY predicted_at DESC, prediction_id DESC
+LIMIT {rows:UInt32}
+""".strip()
+TIMEOUT_S: Final = 120
+
+Ask = Callable[[str, dict[str, Any]], Any]
+"""SQL and its parameters to an Arrow table."""
+
+
+def take_snapshot(place: RunDir, request: dict[str, Any], ask: Ask) -> None:
+    """Write data.parquet and snapshot.json, once: a worker that is started again finds them.
+
+    BadRequest when the model has no version to say which features there are, or when there are too few rows.
+    """
+    if place.data.exists():
+        return
+    if request["feature_schema"] is None:
+        raise BadRequest(
+            f"model {request['model']} has no version yet, so its stored predictions have no contract; "
+            "give dataset_digest for the first version",
+            field="dataset_digest",
+        )
+    schema = FeatureSchema.model_validate(request["feature_schema"])
+    parameters = {
+        "model": request["model"],
+        "feature_schema_id": schema.id,
+        "as_of": datetime.fromisoformat(request["as_of"]).strftime("%Y-%m-%d %H:%M:%S.%f"),
+        "rows": int(request["window_rows"]),
+    }
+    table = table_of_predictions(ask(SQL, parameters), schema)
+    if len(table) < MIN_ROWS:
+        raise BadRequest(
+            f"snapshot: {len(table)} labelled rows of {schema.id} by {request['as_of']}; at least {MIN_ROWS} are needed"
+        )
+    _write(place, table, parameters)
+
+
+def _write(place: RunDir, table: Any, parameters: dict[str, Any]) -> None:
+    part = place.path / "snapshot.parquet"
+    write_table(table.sort_by("occurred_at"), part)
+    place.snapshot(
+        {
+            "digest": file_digest(part),
+            "rows": len(table),
+            "columns": {field.name: str(field.type) for field in table.schema},
+            "source": {"sql": SQL, "parameters": parameters},
+        }
+    )
+    part.replace(place.data)  # last: whoever sees data.parquet may rely on snapshot.json
+
+
+def clickhouse(settings: dict[str, Any]) -> Ask:
+    """Ask the server named in the request; the password comes by the environment, never by a file."""
+
+    def ask(sql: str, parameters: dict[str, Any]) -> Any:
+        import clickhouse_connect
+
+        url = urlsplit(settings["url"])
+        client = clickhouse_connect.get_client(
+            interface=url.scheme,
+            host=url.hostname or "127.0.0.1",
+            port=url.port or (8443 if url.scheme == "https" else 8123),
+            username=settings["user"],
+            password=os.environ.get("CLICKHOUSE_PASSWORD", ""),
+            database=settings["database"],
+            send_receive_timeout=TIMEOUT_S,
+        )
+        try:
+            return client.query_arrow(sql, parameters=parameters, use_strings=True)
+        finally:
+            client.close()
+
+    return ask
