@@ -1,0 +1,99 @@
+"""What a model server says, and what a caller gets."""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from modelyard_router.domain.tables import Target
+
+
+class WrongReplica(Exception):
+    """The answer is another version's: its address was taken over. Raised by the reader of answers."""
+
+
+class BadAnswer(Exception):
+    """The answer is not what the protocol says. Raised by the reader of answers."""
+
+
+class Output(msgspec.Struct):
+    name: str
+    data: list[float | str | None]
+
+
+class Parameters(msgspec.Struct):
+    digest: str = ""
+
+
+class InferAnswer(msgspec.Struct):
+    outputs: list[Output]
+    parameters: Parameters
+
+
+class Row(NamedTuple):
+    """The answer for one row. score: of the positive class of two, of the best of more, or the predicted value."""
+
+    class_: str | None
+    score: float | None
+    scores: tuple[float, ...]
+
+
+class Prediction(msgspec.Struct, rename={"class_": "class"}):
+    """The body of an answer."""
+
+    prediction_id: str
+    model: str
+    version: int
+    digest: str
+    class_: str | None
+    score: float | None
+    scores: dict[str, float]
+    route: str
+    variant: str
+
+
+_DECODE: Final = msgspec.json.Decoder(InferAnswer).decode
+
+
+def read_row(body: bytes, target: Target) -> list[Row]:
+    """The only row of an answer; BadAnswer or WrongReplica when it is not one of this target."""
+    classes, scores = _outputs(body, target)
+    if len(classes) > 1 or (classes and len(scores) < 2) or (not classes and len(scores) != 1):
+        raise BadAnswer(f"{len(classes)} classes and {len(scores)} scores for one row")
+    return [_row(classes[0] if classes else None, scores)]
+
+
+def read_rows(body: bytes, target: Target, count: int) -> list[Row]:
+    """The rows of an answer to `count` rows."""
+    classes, scores = _outputs(body, target)
+    if (classes and len(classes) != count) or not scores or len(scores) % count:
+        raise BadAnswer(f"{len(classes)} classes and {len(scores)} scores for {count} rows")
+    width = len(scores) // count
+    return [_row(classes[i] if classes else None, scores[i * width : (i + 1) * width]) for i in range(count)]
+
+
+def _outputs(body: bytes, target: Target) -> tuple[list[str], tuple[float, ...]]:
+    try:
+        answer = _DECODE(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadAnswer(f"not an Open Inference Protocol v2 answer: {error}") from error
+    if answer.parameters.digest != target.digest:
+        raise WrongReplica(answer.parameters.digest)
+    named = {output.name: output.data for output in answer.outputs}
+    classes, scores = named.get("class", []), named.get("scores", [])
+    if not all(type(value) is float for value in scores) or not all(type(value) is str for value in classes):
+        raise BadAnswer("outputs class and scores must be strings and numbers")
+    return classes, tuple(scores)  # type: ignore[return-value, arg-type]  # checked in the line above
+
+
+def _row(class_: str | None, scores: tuple[float, ...]) -> Row:
+    score = scores[-1] if len(scores) <= 2 else max(scores)
+    return Row(class_, score, scores)
+
+
+def named_scores(classes: tuple[str, ...], row: Row) -> dict[str, float]:
+    """Class to probability; empty for a regression, numbered when the contract names no classes."""
+    if row.class_ is None:
+        return {}
+    if len(classes) == len(row.scores):
+        return dict(zip(classes, row.scores, strict=True))
+    return {str(place): score for place, score in enumerate(row.scores)}

@@ -1,0 +1,85 @@
+"""Avro's binary form, the few types that the hot records have; equal to fastavro byte for byte (tested)."""
+
+import struct
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+from modelyard_contracts.topics import topic
+
+NULL: Final = b"\x00"
+SOME: Final = b"\x02"
+"""Branch of a value in the union [null, T]."""
+EMPTY: Final = b"\x00"
+"""An array or a map without items, or the end of one."""
+
+_DOUBLE: Final = struct.Struct("<d").pack
+_SMALL: Final = tuple(bytes([2 * n]) if n < 64 else bytes([(2 * n) & 0x7F | 0x80, (2 * n) >> 7]) for n in range(8192))
+
+
+def header(topic_name: str) -> bytes:
+    """Confluent framing with the topic's newest schema id."""
+    return b"\x00" + topic(topic_name).schema_ids[-1].to_bytes(4, "big")
+
+
+def long(value: int) -> bytes:
+    """Zigzag variable-length integer."""
+    if 0 <= value < 8192:
+        return _SMALL[value]
+    rest = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while rest > 0x7F:
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
+def text(value: str) -> bytes:
+    raw = value.encode()
+    return long(len(raw)) + raw
+
+
+def optional_text(value: str | None) -> bytes:
+    return NULL if value is None else SOME + text(value)
+
+
+def optional_double(value: float | None) -> bytes:
+    return NULL if value is None else SOME + _DOUBLE(value)
+
+
+double = _DOUBLE
+
+
+@cache
+def _optional_doubles(count: int) -> struct.Struct:
+    return struct.Struct("<" + "Bd" * count)
+
+
+def optional_doubles(values: Sequence[float | None]) -> bytes:
+    """array<[null, double]>"""
+    if not values:
+        return EMPTY
+    if None in values:
+        return long(len(values)) + b"".join([NULL if v is None else SOME + _DOUBLE(v) for v in values]) + EMPTY
+    packed = [item for value in values for item in (2, value)]
+    return long(len(values)) + _optional_doubles(len(values)).pack(*packed) + EMPTY
+
+
+def optional_texts(values: Sequence[str | None]) -> bytes:
+    """array<[null, string]>"""
+    if not values:
+        return EMPTY
+    return long(len(values)) + b"".join([optional_text(value) for value in values]) + EMPTY
+
+
+@cache
+def _doubles(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}d")
+
+
+def doubles(values: Sequence[float]) -> bytes:
+    """array<double>"""
+    if not values:
+        return EMPTY
+    return long(len(values)) + _doubles(len(values)).pack(*values) + EMPTY

@@ -1,0 +1,64 @@
+"""Labels as callers send them."""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+
+from modelyard_router.errors import BrokenContract, TooLarge
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+
+
+class Label(msgspec.Struct, forbid_unknown_fields=True):
+    """The truth about one prediction: a class or a value."""
+
+    prediction_id: Id
+    label: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)] | None = None
+    value: float | None = None
+    occurred_at: Moment | None = None
+    """None: now."""
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "api"
+
+
+class Items(msgspec.Struct, forbid_unknown_fields=True):
+    items: Annotated[list[Label], msgspec.Meta(min_length=1)]
+
+
+class Probe(msgspec.Struct):
+    """Whether a body has `items` at all."""
+
+    items: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_PROBE: Final = msgspec.json.Decoder(Probe).decode
+_ONE: Final = msgspec.json.Decoder(Label).decode
+_MANY: Final = msgspec.json.Decoder(Items).decode
+
+
+def read_labels(body: bytes, max_items: int) -> list[Label]:
+    """One label, or `{"items": [...]}`; BrokenContract names the item and the field."""
+    try:
+        many = _PROBE(body).items is not msgspec.UNSET
+        labels = _MANY(body).items if many else [_ONE(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BrokenContract(
+            f'not feedback: {error}; send {{"prediction_id": "...", "label": "..."}} with the label as a string, '
+            'or "value": a number, and occurred_at with its zone',
+            field=_field(str(error)),
+        ) from error
+    if len(labels) > max_items:
+        raise TooLarge(f"{len(labels)} items; send at most {max_items} in one request", field="items")
+    for place, label in enumerate(labels):
+        if (label.label is None) == (label.value is None):
+            where = f"items[{place}]" if many else "label"
+            raise BrokenContract(f"{where}: send either label or value", field=where)
+    return labels
+
+
+def _field(said: str) -> str | None:
+    """msgspec names a place as `$.items[3].label`, and an absent or unknown field in backquotes."""
+    place = said.rpartition(" - at `$")[2].strip("`.") if " - at `$" in said else ""
+    named = said.split("`")[1] if "field `" in said else ""
+    return ".".join(part for part in (place, named) if part) or None

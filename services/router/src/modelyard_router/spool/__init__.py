@@ -1,0 +1,1 @@
+"""The write-ahead log between an answer and Kafka."""

@@ -1,0 +1,198 @@
+"""From the spool to Kafka, each record exactly once.
+
+Records and the spool's position go in one transaction. The transactional id belongs to the data folder: a new process
+first fences what is left of the old one, then reads how far that came, and goes on from there. The position is
+committed as an offset of partition 0 of the prediction topic for the group `router.spool.<router_id>`; nobody consumes
+with that group, Kafka only keeps the number.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from modelyard_contracts import FeedbackReceived, PredictionLogged
+from modelyard_contracts.topics import topic
+from modelyard_router.errors import SpoolCorrupt
+from modelyard_router.spool.partition import partition_of
+from modelyard_router.spool.segment import FEEDBACK, PREDICTION, SpoolRecord
+from modelyard_router.spool.spool import Spool
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka.topics import ensure_topics
+
+TOPICS: Final[Mapping[int, str]] = {PREDICTION: PredictionLogged.TOPIC, FEEDBACK: FeedbackReceived.TOPIC}
+POSITION: Final = TopicPartition(PredictionLogged.TOPIC, 0)
+TRANSACTION_TIMEOUT_MS: Final = 15_000
+BATCH_BYTES: Final = 900_000
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ShipperOptions:
+    bootstrap: str
+    router_id: str
+    interval_s: float = 0.1
+    max_records: int = 2_000
+    max_bytes: int = 2 << 20
+    """Of one transaction."""
+    give_up_s: float = 12.0
+    """After which a transaction without an outcome is left to the next producer of the same id."""
+    retry_min_s: float = 0.2
+    retry_max_s: float = 3.0
+    final_flush_s: float = 5.0
+
+
+class Shipper:
+    """The only reader of a spool. `shipped` and `broker_away` are for health and metrics."""
+
+    def __init__(self, spool: Spool, options: ShipperOptions, readiness: Readiness) -> None:
+        self._spool, self._options, self._readiness = spool, options, readiness
+        self.group = f"router.spool.{options.router_id}"
+        self.shipped = spool.sent
+        self.transactions = self.failures = 0
+        self.broker_away = True
+        self._counts: dict[str, int] = {}
+
+    @property
+    def unsent(self) -> int:
+        return self._spool.next_position - self.shipped
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Ship until `stop`, then what is left, for a few seconds; what still is left stays for the next process."""
+        pause_s = self._options.retry_min_s
+        until: float | None = None
+        while until is None or asyncio.get_running_loop().time() < until:
+            try:
+                async with contextlib.AsyncExitStack() as stack:
+                    producer = await self._connected(stack)
+                    pause_s = self._options.retry_min_s
+                    await self._ship_until(stop, producer)
+                return
+            except SpoolCorrupt:
+                raise
+            except Exception as error:  # the broker is away in one of a dozen ways; the spool holds everything
+                self._failed(error)
+            if stop.is_set():
+                until = until or asyncio.get_running_loop().time() + self._options.final_flush_s
+                if not self.unsent:
+                    return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait() if until is None else asyncio.sleep(pause_s), pause_s)
+            pause_s = min(pause_s * 2, self._options.retry_max_s)
+
+    async def _ship_until(self, stop: asyncio.Event, producer: Any) -> None:
+        """Returns when `stop` is set and nothing is left."""
+        while True:
+            records = self._spool.read(self._options.max_records, self._options.max_bytes)
+            if records:
+                await asyncio.wait_for(self._ship(producer, records), self._options.give_up_s)
+            elif stop.is_set():
+                return
+            if self.unsent < self._options.max_records:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), self._options.interval_s)
+
+    async def _ship(self, producer: Any, records: list[SpoolRecord]) -> None:
+        """One transaction: the records and the position behind the last of them."""
+        position = records[-1].position + 1
+        await producer.begin_transaction()
+        delivered = [
+            await producer.send_batch(batch, name, partition=part)
+            for name, part, batch in self._batches(producer, records)
+        ]
+        await asyncio.gather(*delivered)
+        await producer.send_offsets_to_transaction({POSITION: OffsetAndMetadata(position, "")}, self.group)
+        await producer.commit_transaction()
+        self.shipped = position
+        self.transactions += 1
+        self._spool.release(position)
+
+    def _batches(self, producer: Any, records: list[SpoolRecord]) -> list[tuple[str, int, Any]]:
+        """(topic, partition, batch), in the records' order within each partition."""
+        open_: dict[tuple[str, int], Any] = {}
+        done: list[tuple[str, int, Any]] = []
+        for record in records:
+            name = TOPICS[record.kind]
+            where = name, partition_of(record.key, self._counts[name])
+            headers = [("traceparent", record.trace)] if record.trace else []
+            while True:
+                batch = open_.get(where)
+                if batch is None:
+                    batch = open_[where] = producer.create_batch()
+                    done.append((*where, batch))
+                if batch.append(key=record.key, value=record.value, timestamp=None, headers=headers) is not None:
+                    break
+                del open_[where]  # it is full
+        for _, _, batch in done:
+            batch.close()
+        return done
+
+    async def _connected(self, stack: contextlib.AsyncExitStack) -> Any:
+        """A producer that has fenced its predecessors, and the spool standing where they stopped."""
+        options = self._options
+        await ensure_topics(options.bootstrap, [topic(name) for name in TOPICS.values()])
+        producer = AIOKafkaProducer(
+            bootstrap_servers=options.bootstrap,
+            transactional_id=self.group,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            request_timeout_ms=int(options.give_up_s * 1000),
+            compression_type="lz4",
+            max_batch_size=BATCH_BYTES,
+            max_request_size=BATCH_BYTES + 100_000,
+        )
+        stack.push_async_callback(_stop, producer)
+        await asyncio.wait_for(producer.start(), options.give_up_s)
+        # Started: it has its producer id, so older producers of this folder are fenced and their transactions ended.
+        for name in TOPICS.values():
+            self._counts[name] = len(await producer.partitions_for(name))
+        self._resume(await self._committed())
+        self.broker_away = False
+        self._readiness.set("log", True, "")
+        return producer
+
+    async def _committed(self) -> int:
+        """The position that the group has, 0 when none."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._options.bootstrap, group_id=self.group, enable_auto_commit=False
+        )
+        try:
+            await asyncio.wait_for(consumer.start(), self._options.give_up_s)
+            consumer.assign([POSITION])
+            return await asyncio.wait_for(consumer.committed(POSITION), self._options.give_up_s) or 0
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(consumer.stop(), 2)
+
+    def _resume(self, committed: int) -> None:
+        spool = self._spool
+        if committed > spool.next_position:
+            raise SpoolCorrupt(
+                f"{spool.folder} ends at {spool.next_position}, but {committed} records were sent from it: it was "
+                "restored from an older copy. Move it away and restart with an empty folder"
+            )
+        # Our own note counts where Kafka has forgotten the group (offsets expire, clusters are replaced).
+        position = max(committed, spool.sent, spool.first_position)
+        spool.seek(position)
+        self.shipped = position
+        spool.release(position)
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        if not self.broker_away:
+            log.warning("predictions cannot be sent, the spool keeps them: %s: %s", type(error).__name__, error)
+        self.broker_away = True
+
+
+async def _stop(producer: Any) -> None:
+    """Let go of the producer without waiting for batches that its successor will send again."""
+    sender = producer._sender
+    with contextlib.suppress(Exception, asyncio.CancelledError):
+        await asyncio.wait_for(sender.close(), 2)
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(producer.client.close(), 2)
+    producer._closed = True

@@ -1,0 +1,249 @@
+"""Records on disk, from the moment a request is answered until Kafka has them."""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from modelyard_router.errors import SpoolFull, SpoolUnwritable, TooLarge
+from modelyard_router.spool.segment import (
+    MAX_RECORD_BYTES,
+    SpoolRecord,
+    corrupt,
+    frame,
+    recover,
+    scan,
+    segment_path,
+    segments_in,
+)
+from modelyard_runtime.errors import StartupError
+
+LOCK_FILE: Final = "lock"
+SENT_FILE: Final = "sent"
+SEGMENT_BYTES: Final = 16 << 20
+
+
+@dataclass
+class Cursor:
+    """Where the reader stands: the next record's position, its segment and byte."""
+
+    position: int
+    segment: int
+    offset: int
+
+
+class Spool:
+    """Append and read from one event loop of one process; the folder's lock holds others off.
+
+    `append` returns when the bytes are the operating system's: they survive a kill of this process. `synced` waits
+    until they survive the machine's too, and returns at once unless `fsync` is on.
+    """
+
+    def __init__(
+        self, folder: Path, *, max_bytes: int, fsync: bool = False, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
+        self.folder, self.max_bytes, self.fsync = folder, max_bytes, fsync
+        self._segment_bytes = min(segment_bytes, max(max_bytes // 4, 4_096))
+        self._lock = _lock(folder)
+        self._segments = segments_in(folder)
+        self._sizes = {first: segment_path(folder, first).stat().st_size for first in self._segments}
+        self._file = -1
+        self.trouble = ""
+        """Why the last append failed; empty when it did not."""
+        self._sync = _GroupSync(lambda: self._file)
+        if self._segments:
+            self._reopen(self._segments[-1])
+        else:
+            self.next_position = self.sent
+            self._begin_segment()
+        self._cursor = Cursor(self._segments[0], self._segments[0], 0)
+
+    @property
+    def sent(self) -> int:
+        """Records below this position are in Kafka, by this folder's own note; Kafka's may be higher."""
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.folder / SENT_FILE).read_text())
+        return 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all segments, those records included that are sent but share a segment with some that are not."""
+        return self._total
+
+    @property
+    def full(self) -> bool:
+        return self._total >= self.max_bytes
+
+    def append(self, kind: int, key: bytes, value: bytes, trace: bytes = b"") -> None:
+        """SpoolFull, or SpoolUnwritable with the disk's words: then nothing was written."""
+        data = frame(kind, key, value, trace)
+        size = len(data)
+        if size > MAX_RECORD_BYTES:
+            raise TooLarge(f"the logged row would have {size} bytes; send features of less than {MAX_RECORD_BYTES}")
+        if self._total + size > self.max_bytes:
+            raise self.too_full()
+        try:
+            _write_all(self._file, data)
+        except OSError as error:
+            raise self._refused(error) from error
+        self.trouble = ""
+        self._written += size
+        self._total += size
+        self.next_position += 1
+        if self._written >= self._segment_bytes:
+            self._roll()
+
+    def too_full(self) -> SpoolFull:
+        return SpoolFull(
+            f"the spool holds {self._total} of ROUTER_SPOOL_MAX_BYTES={self.max_bytes} bytes that Kafka has not taken; "
+            "bring the broker back or raise the limit"
+        )
+
+    async def synced(self) -> None:
+        if self.fsync:
+            await self._sync.wait()
+
+    def read(self, max_records: int, max_bytes: int) -> list[SpoolRecord]:
+        """The next records, none at the end; SpoolCorrupt when bytes are not what was written."""
+        cursor = self._cursor
+        if cursor.position >= self.next_position:
+            return []
+        following = self._segments.index(cursor.segment) + 1
+        if following < len(self._segments) and self._segments[following] == cursor.position:
+            cursor.segment, cursor.offset = cursor.position, 0
+        path = segment_path(self.folder, cursor.segment)
+        with path.open("rb") as file:
+            file.seek(cursor.offset)
+            data = file.read(max(max_bytes, 2 * MAX_RECORD_BYTES))
+        records: list[SpoolRecord] = []
+        used = 0
+        for record, end in scan(data, cursor.position):
+            if len(records) == max_records or (records and end > max_bytes):
+                break
+            records.append(record)
+            used = end
+        if not records:
+            raise corrupt(path, cursor.offset)
+        cursor.position, cursor.offset = cursor.position + len(records), cursor.offset + used
+        return records
+
+    def seek(self, position: int) -> None:
+        """Let `read` go on at `position`, which is in the spool or its end."""
+        segment = max((first for first in self._segments if first <= position), default=self._segments[0])
+        self._cursor = Cursor(segment, segment, 0)
+        while (ahead := position - self._cursor.position) > 0 and self.read(ahead, SEGMENT_BYTES):
+            pass
+
+    @property
+    def first_position(self) -> int:
+        """Of the oldest record that is still here."""
+        return self._segments[0]
+
+    def release(self, position: int) -> None:
+        """Everything below `position` is in Kafka: note it, delete the segments that hold nothing else."""
+        if position == self.next_position and self._written > self._segment_bytes // 4:
+            self._roll()
+        with contextlib.suppress(OSError):  # a full disk; the note is only a lower bound of what Kafka knows
+            _replace(self.folder / SENT_FILE, str(position))
+        while len(self._segments) > 1 and self._segments[1] <= position:
+            first = self._segments.pop(0)
+            self._total -= self._sizes.pop(first)
+            segment_path(self.folder, first).unlink(missing_ok=True)
+        if self._cursor.segment < self._segments[0]:
+            self._cursor = Cursor(self._segments[0], self._segments[0], 0)
+
+    def close(self) -> None:
+        os.close(self._file)
+        os.close(self._lock)
+
+    def _reopen(self, first: int) -> None:
+        path = segment_path(self.folder, first)
+        count, size = recover(path, first)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self._written = self._sizes[first] = size
+        self._total = sum(self._sizes.values())
+        self.next_position = first + count
+
+    def _begin_segment(self) -> None:
+        path = segment_path(self.folder, self.next_position)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._segments.append(self.next_position)
+        self._sizes[self.next_position] = self._written = 0
+        self._total = sum(self._sizes.values())
+
+    def _roll(self) -> None:
+        """Go on in a new segment; a full disk only means that this one grows on."""
+        self._sizes[self._segments[-1]] = self._written
+        old = self._file
+        with contextlib.suppress(OSError):
+            self._begin_segment()
+            if self.fsync:
+                os.fsync(old)
+            os.close(old)
+
+    def _refused(self, error: OSError) -> SpoolUnwritable:
+        """Take back what a failed write may have left, so that the next record does not follow half a one."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, self._written)
+        self.trouble = f"{self.folder}: {error.strerror or error}"
+        return SpoolUnwritable(f"the prediction log cannot be written: {self.trouble}; free disk space in that folder")
+
+
+def _lock(folder: Path) -> int:
+    """Hold the folder; StartupError when another router does, or it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(folder / LOCK_FILE, os.O_WRONLY | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartupError(
+            f"ROUTER_DATA_DIR: cannot use {folder}: {error.strerror}; give a folder to write in"
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(file)
+        raise StartupError(
+            f"ROUTER_DATA_DIR: another router works in {folder}; stop it, or give this one its own folder"
+        ) from error
+    return file
+
+
+def _write_all(file: int, data: bytes) -> None:
+    if os.write(file, data) != len(data):
+        raise OSError(errno.ENOSPC, "only part of a record fitted on the disk")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write whole or not at all."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+class _GroupSync:
+    """fdatasync in a thread, one for all who wait; one that began before a write does not count for it."""
+
+    def __init__(self, file: Callable[[], int]) -> None:
+        self._file = file
+        self._running: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
+
+    async def wait(self) -> None:
+        if self._waiting is None:
+            self._waiting = asyncio.ensure_future(self._after(self._running))
+        await asyncio.shield(self._waiting)
+
+    async def _after(self, previous: "asyncio.Future[None] | None") -> None:
+        if previous is not None:
+            await asyncio.wait({previous})
+        self._running, self._waiting = self._waiting, None
+        file = os.dup(self._file())  # the segment may be rolled meanwhile
+        try:
+            await asyncio.to_thread(os.fdatasync, file)
+        finally:
+            os.close(file)

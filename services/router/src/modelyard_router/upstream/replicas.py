@@ -1,0 +1,118 @@
+"""Which replica answers: the target's own first, then the next one, then another target of the route."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from modelyard_router.domain.answers import BadAnswer, WrongReplica
+from modelyard_router.domain.tables import Route, Target
+from modelyard_router.errors import RouterError, UpstreamFailed, UpstreamGone, UpstreamTimeout
+from modelyard_router.upstream.connection import CallFailed, CallTimedOut, Reply
+from modelyard_router.upstream.pool import Pool, PoolLimits
+
+MAX_ATTEMPTS: Final = 4
+Address = tuple[str, int]
+A = TypeVar("A")
+Reader = Callable[[bytes, Target], A]
+"""(body, target) -> what the body says; raises WrongReplica or BadAnswer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[A]):
+    target: Target
+    """That answered; not always the chosen one."""
+    answer: A
+    body: bytes
+    attempts: int
+    rule: str
+
+
+class UpstreamError(Exception):
+    """Nobody answered well; carries what the log needs."""
+
+    def __init__(self, error: RouterError, target: Target, attempts: int, rule: str) -> None:
+        super().__init__(str(error))
+        self.error, self.target, self.attempts, self.rule = error, target, attempts, rule
+
+
+class Replicas:
+    """All pools of this router. A replica that is gone is replaced; a version that answers wrong is reported."""
+
+    def __init__(self, limits: PoolLimits) -> None:
+        self._limits = limits
+        self._pools: dict[Address, Pool] = {}
+        self._turn = 0
+
+    def keep(self, addresses: Iterable[Address]) -> None:
+        """Forget the pools of all other addresses; what is in flight there is finished."""
+        wanted = set(addresses)
+        for address in self._pools.keys() - wanted:
+            self._pools.pop(address).retire()
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+
+    async def ask(self, route: Route, target: Target, tail: bytes, deadline: float, read: Reader[A]) -> Answered[A]:
+        """Send `tail` (length, headers, body) to the target; UpstreamError when no replica answers well.
+
+        Inference changes nothing, so a request may be sent again after a connection broke in the middle.
+        """
+        attempts, reason = 0, ""
+        for candidate, place in self._order(route, target):
+            attempts += 1
+            rule = target.rule if not reason else f"fallback:{target.variant}:{reason}"
+            pool = self.pool(candidate.addresses[place])
+            try:
+                reply = await pool.call(candidate.infer_head[place] + tail, deadline)
+                if reply.status == 200:
+                    return Answered(candidate, read(reply.body, candidate), reply.body, attempts, rule)
+            except CallTimedOut as error:
+                late = UpstreamTimeout(f"{candidate.variant} at {pool.host}:{pool.port}: {error}")
+                raise UpstreamError(late, candidate, attempts, rule) from error
+            except CallFailed as error:
+                reason = error.reason
+            except WrongReplica:
+                reason = "wrong_version"
+            except BadAnswer as error:
+                bad = UpstreamFailed(f"version {candidate.version} ({candidate.variant}): {error}")
+                raise UpstreamError(bad, candidate, attempts, rule) from error
+            else:
+                if reply.status not in (401, 403, 404, 503):
+                    raise UpstreamError(_failed(candidate, reply), candidate, attempts, rule)
+                reason = f"status_{reply.status}"
+            if attempts == MAX_ATTEMPTS:
+                break
+        rule = f"fallback:{target.variant}:{reason or 'no_replica'}"
+        gone = UpstreamGone(f"route {route.name}: no replica answers (last: {reason or 'none listed'}); try again")
+        raise UpstreamError(gone, target, attempts, rule)
+
+    def pool(self, address: Address) -> Pool:
+        pool = self._pools.get(address)
+        if pool is None:
+            pool = self._pools[address] = Pool(*address, self._limits)
+        return pool
+
+    def _order(self, route: Route, target: Target) -> Iterator[tuple[Target, int]]:
+        """(target, place of its replica): lazily, as the first one nearly always answers."""
+        yield from self._spread(target)
+        for other in route.others[target.variant]:
+            yield from self._spread(other)
+
+    def _spread(self, target: Target) -> Iterator[tuple[Target, int]]:
+        """Healthy before avoided, least busy first, ties in turn."""
+        count = len(target.addresses)
+        if count == 1:
+            yield target, 0
+            return
+        self._turn += 1
+        turn = self._turn
+        pools = [self.pool(address) for address in target.addresses]
+        for place in sorted(range(count), key=lambda i: (pools[i].avoided, pools[i].in_flight, (i + turn) % count)):
+            yield target, place
+
+
+def _failed(target: Target, reply: Reply) -> UpstreamFailed:
+    said = reply.body[:300].decode("utf-8", "replace")
+    return UpstreamFailed(f"version {target.version} ({target.variant}) answered {reply.status}: {said}")

@@ -1,0 +1,186 @@
+"""A router in this process, without a broker: the real ASGI program on a real socket, spool in a folder."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from modelyard_contracts import FeedbackReceived, PredictionLogged, RoutePublished, RouteTarget
+from modelyard_contracts.codec import decode
+from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
+from modelyard_router.app import RouterApp
+from modelyard_router.settings import RouterSettings
+from modelyard_router.spool.segment import PREDICTION
+from modelyard_router.tables import Offered
+
+from .replica import DIGEST_1, Behaviour, Replica, start_replica
+
+KEY = "an-admin-key-of-some-length"
+
+SCHEMA = FeatureSchema(
+    features=(
+        Feature(name="price"),
+        Feature(name="colour", kind=FeatureKind.CATEGORICAL),
+        Feature(name="demand", nullable=False),
+    ),
+    classes=("down", "up"),
+)
+ROW = {"price": 0.75, "colour": "red", "demand": 3}
+
+
+def target(
+    *urls: str,
+    variant: str = "stable",
+    version: int = 1,
+    digest: str = DIGEST_1,
+    weight: float = 1.0,
+    schema: FeatureSchema = SCHEMA,
+) -> RouteTarget:
+    return RouteTarget(
+        variant=variant,
+        version=version,
+        digest=digest,
+        weight=weight,
+        urls=urls,
+        feature_schema_id=schema.id,
+        cost_usd=0.001,
+    )
+
+
+def table(
+    *targets: RouteTarget,
+    sequence: int = 1,
+    route: str = "elec",
+    schemas: Sequence[FeatureSchema] = (SCHEMA,),
+    timeout_ms: int = 5_000,
+) -> RoutePublished:
+    return RoutePublished(
+        event_id=uuid4(),
+        occurred_at=datetime.now(UTC),
+        correlation_id=uuid4(),
+        route=route,
+        model="elec",
+        sequence=sequence,
+        salt="salt",
+        targets=targets,
+        feature_schemas={schema.id: schema.model_dump_json() for schema in schemas},
+        timeout_ms=timeout_ms,
+    )
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class World:
+    app: RouterApp
+    replicas: list[Replica] = field(default_factory=list)
+
+    async def replica(self, behaviour: Behaviour | None = None) -> Replica:
+        self.replicas.append(await start_replica(behaviour))
+        return self.replicas[-1]
+
+    def publish(self, published: RoutePublished) -> Offered:
+        return self.app.tables.offer(published)
+
+    async def serve(self, behaviour: Behaviour | None = None, **more: Any) -> Replica:
+        """One replica behind the route `elec`."""
+        replica = await self.replica(behaviour)
+        self.publish(table(target(replica.url), **more))
+        return replica
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = b"",
+        *,
+        key: str | None = KEY,
+        headers: Mapping[str, str] | None = None,
+        parts: Sequence[bytes] | None = None,
+    ) -> Answer:
+        """Through the ASGI program. parts: a body that comes in pieces and does not say its length."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        given = {"content-length": str(len(raw))} if parts is None else {}
+        given |= {"authorization": f"Bearer {key}"} if key is not None else {}
+        given |= headers or {}
+        pieces = list(parts or [raw])
+        sent: list[Any] = []
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        }
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.app.asgi(scope, receive, send)
+        fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        raw_answer = sent[1]["body"]
+        is_json = "json" in fields["content-type"]
+        return Answer(sent[0]["status"], fields, json.loads(raw_answer) if is_json else raw_answer.decode())
+
+    async def predict(self, features: Any = None, route: str = "elec", **more: Any) -> Answer:
+        return await self.call("POST", f"/v1/predict/{route}", {"features": features or ROW, **more})
+
+    def logged(self) -> list[PredictionLogged]:
+        """Predictions in the spool, oldest first."""
+        return [decode(r.value, PredictionLogged) for r in self._spooled() if r.kind == PREDICTION]
+
+    def labels(self) -> list[FeedbackReceived]:
+        return [decode(r.value, FeedbackReceived) for r in self._spooled() if r.kind != PREDICTION]
+
+    def _spooled(self) -> list[Any]:
+        self.app.spool.seek(self.app.spool.first_position)
+        records: list[Any] = []
+        while more := self.app.spool.read(10_000, 1 << 20):
+            records += more
+        return records
+
+
+Make = Callable[..., Awaitable[World]]
+
+
+@pytest.fixture
+async def make_world(tmp_path: Path) -> AsyncIterator[Make]:
+    made: list[World] = []
+
+    async def make(**settings: Any) -> World:
+        key_file = tmp_path / "admin.key"
+        key_file.write_text(KEY)
+        given: dict[str, Any] = {
+            "admin_key_file": key_file,
+            "data_dir": tmp_path / "router",
+            "kafka_bootstrap_servers": "127.0.0.1:1",
+            "registry_url": "http://127.0.0.1:1",
+            "spool_max_bytes": 10 << 20,
+        }
+        app = RouterApp(RouterSettings(**{**given, **settings}))
+        await app.start()
+        made.append(World(app))
+        return made[-1]
+
+    yield make
+    for world in made:
+        await world.app.stop()
+        for replica in world.replicas:
+            await replica.die()
+
+
+@pytest.fixture
+async def world(make_world: Make) -> World:
+    return await make_world()
