@@ -91,7 +91,7 @@ class Response:
             self._headers["X-ClickHouse-Format"] = format
         self._headers["Content-Type"] = _TYPES.get(format or "", "text/plain; charset=UTF-8")
 
-    def summarise(self, answer: Answer) -> None:
+    def summarise(self, answer: Answer, result_bytes: int) -> None:
         numbers = {
             "read_rows": answer.read_rows,
             "read_bytes": answer.read_bytes,
@@ -99,7 +99,7 @@ class Response:
             "written_bytes": answer.written_bytes,
             "total_rows_to_read": answer.read_rows,
             "result_rows": answer.result_rows,
-            "result_bytes": len(answer.data),
+            "result_bytes": result_bytes,
             "elapsed_ns": int(answer.elapsed_s * 1e9),
         }
         self._headers["X-ClickHouse-Summary"] = json.dumps({k: str(v) for k, v in numbers.items()})
@@ -155,21 +155,21 @@ class Held:
     def __init__(self, response: Response, *, until_end: bool, folder: Path) -> None:
         self._response, self._until_end = response, until_end
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(8 << 20, dir=str(folder))  # noqa: SIM115 - closed in close()
-        self._size = 0
+        self.size = 0
 
     async def add(self, data: bytes) -> None:
         if self._response.started:
             await self._response.write(data)
             return
         self._file.write(data)
-        self._size += len(data)
-        if self._size >= HOLD_BYTES and not self._until_end:
+        self.size += len(data)
+        if self.size >= HOLD_BYTES and not self._until_end:
             await self._response.start()
             await self._release()
 
     async def end(self) -> None:
         if not self._response.started:
-            await self._response.start(length=self._size)
+            await self._response.start(length=self.size)
             await self._release()
         await self._response.finish()
 
