@@ -10,8 +10,6 @@ import importlib.util
 import json
 import os
 import secrets
-import select
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -22,11 +20,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from modelyard_runtime.providers.errors import ProviderError
+from modelyard_runtime.providers import ProviderError
+from modelyard_runtime.providers.process import Child
 
 Provider = Literal["given", "docker", "development"]
 START_TIMEOUT_S: Final = 90.0
-STOP_TIMEOUT_S: Final = 15.0
 REQUEST_TIMEOUT_S: Final = 10.0
 DOCKER_IMAGE: Final = "clickhouse/clickhouse-server:25.8"
 
@@ -145,47 +143,17 @@ def _development(
         raise ProviderError("no CLICKHOUSE_URL is set and the package modelyard-devclickhouse is not installed")
     command = [sys.executable, "-m", "modelyard_devclickhouse", "--port", str(port), "--database", database]
     command += ["--data", str(data_dir), "--passwords-file", str(data_dir / "passwords.json")]
-    log = data_dir / "server.log"
-    with log.open("a") as errors:
-        # Its own process group: Ctrl-C in a terminal must not stop the database before the services that write to it.
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            command, stdout=subprocess.PIPE, stderr=errors, env=dict(environ), start_new_session=True
-        )
-    address = _ready_line(process, log)
+    child = Child(command, data_dir / "server.log", environ)
+    address = child.wait_for(r"^ready (\S+)$", START_TIMEOUT_S, "the local ClickHouse")[1]
     return RunningClickHouse(
         f"http://{address}",
         database,
         Credentials("writer", passwords["writer"]),
         Credentials("reader", passwords["reader"]),
         "development",
-        process.pid,
-        lambda: _stop_process(process),
+        child.pid,
+        child.stop,
     )
-
-
-def _ready_line(process: subprocess.Popen[bytes], log: Path) -> str:
-    """HOST:PORT once the server has said `ready`. Raises ProviderError with its last words if it does not."""
-    assert process.stdout is not None  # noqa: S101 - opened as a pipe
-    readable, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
-    line = process.stdout.readline().decode() if readable else ""
-    if line.startswith("ready "):
-        return line.split()[1]
-    _stop_process(process)
-    words = log.read_text(errors="replace").strip().splitlines()
-    reason = words[-1] if words else f"no answer within {START_TIMEOUT_S:.0f} s"
-    raise ProviderError(f"the local ClickHouse did not start: {reason} (log: {log})")
-
-
-def _stop_process(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    if process.stdout:
-        process.stdout.close()
 
 
 def _docker_has_image() -> bool:
