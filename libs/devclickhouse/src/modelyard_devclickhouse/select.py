@@ -1,0 +1,93 @@
+"""A SELECT: the engine writes into a pipe, the client reads from it, and whoever leaves ends it for both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from modelyard_devclickhouse.bodies import Receive
+from modelyard_devclickhouse.engine import Answer
+from modelyard_devclickhouse.errors import ClickHouseError
+from modelyard_devclickhouse.lease import Lease
+from modelyard_devclickhouse.request import Request
+from modelyard_devclickhouse.results import Held, Pipe, Response
+from modelyard_devclickhouse.sql import Statement
+from modelyard_devclickhouse.statements import utf8
+
+
+class Select:
+    """One running SELECT. `kill` ends it in the engine by its query id."""
+
+    def __init__(self, request: Request, lease: Lease, statement: Statement, text: bytes, format: str) -> None:
+        self._request, self._lease, self._statement = request, lease, statement
+        self._plain = utf8(text)
+        self._pipe = Pipe()
+        # The engine's own syntax for writing a result elsewhere; only SELECTs obey it.
+        self._into = f"\nINTO OUTFILE '{self._pipe.path}' TRUNCATE COMPRESSION 'none' FORMAT {format}"
+        before, after = utf8(text[: statement.cut]), utf8(text[statement.resume :])
+        self._sql = before + self._into + after.rstrip().rstrip(";")
+
+    async def answer(
+        self,
+        response: Response,
+        receive: Receive,
+        threads: Executor,
+        spool: Path,
+        kill: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """Returns when the query has ended, for whatever reason. Raises what it raised, unless the client is gone."""
+        query = asyncio.get_running_loop().run_in_executor(threads, self._run)
+        gone = asyncio.ensure_future(_disconnected(receive))
+        held = Held(response, until_end=self._request.flag("wait_end_of_query"), folder=spool)
+        try:
+            complete = await self._forward(held, gone, response)
+            if complete:
+                response.summarise(await query, held.size)
+                await held.end()
+        finally:
+            if gone.done():
+                await kill(self._request.query_id)
+            gone.cancel()
+            held.close()
+            await asyncio.wait({query})
+            query.exception()  # looked at: it was told to the client, or there is none
+
+    def _run(self) -> Answer:
+        failed = True
+        try:
+            handle = self._lease.open(self._statement, self._plain)
+            answer = handle.run(self._sql, "TabSeparated", self._request.query_parameters)
+            failed = False
+            return answer
+        except ClickHouseError as error:
+            raise ClickHouseError(error.code, error.name, error.text.replace(self._into, "")) from None
+        finally:
+            self._pipe.close_write()
+            self._lease.close(failed=failed)
+
+    async def _forward(self, held: Held, gone: asyncio.Future[None], response: Response) -> bool:
+        """Carry the pipe to the client; False when the client left."""
+        may_end = self._request.flag("cancel_http_readonly_queries_on_client_close")
+        try:
+            while True:
+                reading = asyncio.ensure_future(self._pipe.read())
+                watched: set[asyncio.Future[Any]] = {reading, gone}
+                await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+                if gone.done() and (response.started or may_end):
+                    reading.cancel()
+                    await asyncio.wait({reading})
+                    return False
+                chunk = await reading
+                if not chunk:
+                    return not gone.done()
+                await held.add(chunk)
+        finally:
+            self._pipe.close_read()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
