@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -29,10 +29,12 @@ REQUEST_TIMEOUT_S: Final = 10.0
 DOCKER_IMAGE: Final = "clickhouse/clickhouse-server:25.8"
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(NamedTuple):
     user: str
-    password: str = field(repr=False)
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.user!r}, ...)"  # passwords do not belong into logs
 
 
 @dataclass(frozen=True)
