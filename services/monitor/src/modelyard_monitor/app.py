@@ -11,7 +11,7 @@ from modelyard_monitor.clickhouse import ClickHouse, ClickHouseAway, LazyClient
 from modelyard_monitor.ingest.audit import AuditIngest, control_topics
 from modelyard_monitor.ingest.labels import LabelIngest
 from modelyard_monitor.ingest.late import LateJoiner
-from modelyard_monitor.ingest.planned import PlannedIngest
+from modelyard_monitor.ingest.planned import PlannedIngest, Store
 from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_monitor.queries import Questions
 from modelyard_monitor.registry import Registry
@@ -85,7 +85,7 @@ def _ingests(
     predictions = PredictionIngest(clickhouse, registry, codec, producer, letters)
     labels = LabelIngest(clickhouse, codec, producer, letters, system_clock, settings.label_grace_s)
     audit = AuditIngest(clickhouse, codec, letters)
-    stores = {
+    stores: dict[str, dict[str, Store]] = {
         "monitor.ingest": {PredictionLogged.TOPIC: predictions.store},
         "monitor.labels": {FeedbackReceived.TOPIC: labels.store},
         "monitor.audit": dict.fromkeys(control_topics(), audit.store),

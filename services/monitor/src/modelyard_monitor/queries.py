@@ -13,20 +13,21 @@ SELECT model_version AS version, variant, count() AS predictions, countIf(status
     quantileTDigestIf(0.5)(latency_ms, isFinite(latency_ms)) AS latency_ms_p50,
     quantileTDigestIf(0.95)(latency_ms, isFinite(latency_ms)) AS latency_ms_p95
 FROM {db}.predictions
-WHERE model = {model:String} AND occurred_at >= {since:DateTime64(6)} AND ({route:String} = '' OR route = {route:String})
+WHERE model = {model:String} AND occurred_at >= {since:DateTime64(6)}
+    AND ({route:String} = '' OR route = {route:String})
 GROUP BY version, variant ORDER BY version, variant"""
 
 LABELLED_SQL: Final = """
-SELECT model_version AS version, variant, count() AS labelled, countIf(wrong = 1) AS wrong
+SELECT model_version AS version, variant, count() AS labelled, countIf(is_wrong = 1) AS wrong
 FROM (
     SELECT model_version, variant,
-        tupleElement(argMax(tuple(wrong), (occurred_at, received_at, _offset)), 1) AS wrong
+        tupleElement(argMax(tuple(wrong), (occurred_at, received_at, _offset)), 1) AS is_wrong
     FROM {db}.v_matched
     WHERE model = {model:String} AND predicted_at >= {since:DateTime64(6)}
         AND ({route:String} = '' OR route = {route:String})
     GROUP BY model_version, variant, tenant, prediction_id
 )
-WHERE wrong IS NOT NULL
+WHERE is_wrong IS NOT NULL
 GROUP BY version, variant"""
 
 EVENT_COLUMNS: Final = "event_id, topic, type, occurred_at, recorded_at, correlation_id, cause_id, model, payload"
@@ -54,12 +55,14 @@ GROUP BY variant, version, feature, bin, reference
 ORDER BY version, variant, feature, bin"""
 
 STORED_SQL: Final = """
+SELECT * FROM (
 SELECT _topic AS topic, _partition AS partition, count() AS rows, uniqExact(_offset) AS distinct_offsets,
     max(_offset) AS last_offset, max(received_at) AS newest
 FROM {db}.predictions GROUP BY topic, partition
 UNION ALL
 SELECT _topic, _partition, count(), uniqExact(_offset), max(_offset), max(received_at)
 FROM {db}.labels GROUP BY _topic, _partition
+)
 ORDER BY topic, partition"""
 
 

@@ -1,9 +1,11 @@
 """What tests of the monitor are built from: a registry, senders and dead letters in memory, and messages to store."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
 from uuid import uuid4
 
 import numpy as np
@@ -157,3 +159,35 @@ def records(
     values = [encode(m) if isinstance(m, Message) else m for m in messages]
     stamp = int(at.timestamp() * 1000)
     return [Received(topic, partition, first + i, None, value, (), stamp) for i, value in enumerate(values)]
+
+
+class FakeRegistry:
+    """A registry over HTTP that knows some manifests; a context manager."""
+
+    def __init__(self, manifests: dict[tuple[str, int], ModelManifest]) -> None:
+        known = {f"/v1/models/{m}/versions/{v}/manifest": found.canonical() for (m, v), found in manifests.items()}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = known.get(self.path)
+                self.send_response(404 if body is None else 200)
+                self.send_header("content-length", str(len(body or b"")))
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, *_: Any) -> None:
+                """Quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,83 @@
+"""One slice against the stored state: what Faust's agent does per event, without Faust."""
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+from modelyard_contracts import AlertRaised, DriftDetected, SliceSummarised
+from modelyard_contracts.manifest import ModelManifest
+from modelyard_monitor.detect.snapshot import Refused, Snapshots
+from modelyard_monitor.domain.evidence import event_of
+from modelyard_monitor.domain.findings import apply
+from modelyard_monitor.domain.rules import Rules
+from modelyard_monitor.domain.state import ModelState
+from modelyard_monitor.ingest.predictions import Manifests, Sender
+from modelyard_runtime.errors import Retryable
+from modelyard_runtime.log import get_logger
+
+log = get_logger(__name__)
+
+RETRY_S = 2.0
+
+
+class Detector:
+    """Applies slices to a table {model: state}. At least once is enough: what was applied is known by its offsets."""
+
+    def __init__(
+        self,
+        table: MutableMapping[bytes, bytes],
+        snapshots: Snapshots,
+        manifests: Manifests,
+        sender: Sender,
+        rules: Rules,
+        database: str,
+    ) -> None:
+        self._table = table
+        self._snapshots = snapshots
+        self._manifests = manifests
+        self._sender = sender
+        self._rules = rules
+        self._database = database
+
+    async def handle(self, piece: SliceSummarised) -> list[DriftDetected | AlertRaised]:
+        """Apply, say what it revealed, then remember. A crash between repeats the events under the same ids."""
+        key = piece.model.encode()
+        state = self._load(key)
+        version = state.of(piece)
+        if not version.is_new(piece.covers):
+            return []
+        manifest = await self._manifest(piece)
+        found = apply(version, piece, manifest, self._rules)
+        events = [event_of(one, piece, manifest, self._database) for one in found]
+        for event in events:
+            await self._send(event)
+        self._table[key] = self._snapshots.dump(state)
+        return events
+
+    def _load(self, key: bytes) -> ModelState:
+        data = self._table.get(key)
+        if not data:
+            return ModelState()
+        try:
+            return self._snapshots.load(data)
+        except Refused as error:
+            log.warning("state refused, the model starts cold", model=key.decode(), reason=str(error))
+            return ModelState()
+
+    async def _manifest(self, piece: SliceSummarised) -> ModelManifest | None:
+        asked = (piece.model, piece.model_version, piece.model_digest)
+        return await _patiently(lambda: asyncio.to_thread(self._manifests.manifest, *asked))  # type: ignore[no-any-return]
+
+    async def _send(self, event: DriftDetected | AlertRaised) -> None:
+        log.info("found", event_type=type(event).__name__, model=event.model, reason=event.reason)
+        await _patiently(lambda: self._sender.send(event))
+
+
+async def _patiently(attempt: Any) -> Any:
+    """Try until it works: the stream waits, as skipping would lose what the slice says."""
+    while True:
+        try:
+            return await attempt()
+        except Retryable as error:
+            log.warning("detect waits", reason=str(error))
+            await asyncio.sleep(RETRY_S)

@@ -1,0 +1,109 @@
+"""The error rate as labels come in: ADWIN over single outcomes, and a window against what was promised."""
+
+import math
+from dataclasses import dataclass, field
+
+from river.drift import ADWIN
+
+from modelyard_contracts import OffsetRange
+from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_LOOK_LABELS, MIN_LABELS, REFERENCE_LABELS, Rules
+
+
+@dataclass(frozen=True)
+class Rise:
+    """The error rate went up."""
+
+    detector: str
+    before: float
+    after: float
+    before_labels: int
+    after_labels: int
+    p_value: float | None
+    against: str
+    """Words: what `before` is."""
+
+    @property
+    def by(self) -> float:
+        return self.after - self.before
+
+
+@dataclass
+class _Part:
+    """A slice of the window, so that the window is made of whole slices and can be counted again in SQL."""
+
+    labels: int
+    wrong: int
+    covers: OffsetRange
+
+
+@dataclass
+class ErrorWatch:
+    """The errors of one version under one variant. An improvement is never a finding."""
+
+    adwin: ADWIN = field(default_factory=ADWIN)
+    window: list[_Part] = field(default_factory=list)
+    early: tuple[int, int] = (0, 0)
+    """labels and errors of the first window."""
+    since_look: int = 0
+    suspicious: bool = False
+    """The look before called out."""
+
+    def add(self, outcomes: tuple[int, ...], covers: OffsetRange, promised: float | None, rules: Rules) -> list[Rise]:
+        """Take in a slice's outcomes, in order; what they revealed."""
+        if not outcomes:
+            return []
+        rises = [rise for outcome in outcomes if (rise := self._observe(outcome, rules)) is not None]
+        self._slide(_Part(len(outcomes), sum(outcomes), covers), rules.error_window_labels)
+        if self.early[0] < rules.error_window_labels:
+            self.early = (self.early[0] + len(outcomes), self.early[1] + sum(outcomes))
+        self.since_look += len(outcomes)
+        if self.since_look >= ERROR_LOOK_LABELS:
+            self.since_look = 0
+            rises += self._look(promised, rules)
+        return rises
+
+    @property
+    def labels(self) -> int:
+        return sum(part.labels for part in self.window)
+
+    @property
+    def wrong(self) -> int:
+        return sum(part.wrong for part in self.window)
+
+    def _observe(self, outcome: int, rules: Rules) -> Rise | None:
+        before, width = self.adwin.estimation, int(self.adwin.width)
+        self.adwin.update(outcome)  # type: ignore[no-untyped-call]
+        if not self.adwin.drift_detected or self.adwin.estimation - before < rules.error_rise:
+            return None
+        after = int(self.adwin.width)
+        return Rise("adwin", before, self.adwin.estimation, width, after, None, "its own past")
+
+    def _slide(self, part: _Part, size: int) -> None:
+        self.window.append(part)
+        while self.labels - self.window[0].labels >= size:
+            del self.window[0]
+
+    def _look(self, promised: float | None, rules: Rules) -> list[Rise]:
+        baselines = [(promised, REFERENCE_LABELS, "what it had on held-out rows")] if promised is not None else []
+        if self.early[0] >= rules.error_window_labels and self.early[0] + self.early[1]:
+            baselines.append((self.early[1] / self.early[0], self.early[0], "its first labels"))
+        found = [rise for one in baselines if (rise := self._against(*one, rules)) is not None]
+        confirmed, self.suspicious = self.suspicious and bool(found), bool(found)
+        return [max(found, key=lambda rise: rise.by)] if confirmed else []
+
+    def _against(self, before: float, before_labels: int, against: str, rules: Rules) -> Rise | None:
+        labels = self.labels
+        if labels < MIN_LABELS:
+            return None
+        after = self.wrong / labels
+        p_value = rise_p_value(before, before_labels, after, labels)
+        if after - before < rules.error_rise or p_value > ERROR_ALPHA:
+            return None
+        return Rise("window", before, after, before_labels, labels, p_value, against)
+
+
+def rise_p_value(before: float, before_labels: int, after: float, after_labels: int) -> float:
+    """One-sided two-proportion z-test: chance of a rise so large when both rates are one and the same."""
+    pooled = (before * before_labels + after * after_labels) / (before_labels + after_labels)
+    spread = math.sqrt(max(pooled * (1 - pooled), 1e-12) * (1 / before_labels + 1 / after_labels))
+    return 0.5 * math.erfc((after - before) / spread / math.sqrt(2))

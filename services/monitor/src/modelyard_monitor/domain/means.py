@@ -1,0 +1,65 @@
+"""ADWIN over means of micro-batches: sees a shift of the mean within some hundred rows, costs nothing per row."""
+
+import math
+from dataclasses import dataclass, field
+
+from river.drift import ADWIN
+
+from modelyard_contracts import FeatureSlice
+from modelyard_monitor.domain.rules import BASELINE_ROWS, MEAN_SHIFT_SD
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A mean moved."""
+
+    before: float
+    after: float
+    in_sd: float
+    """(after - before) / standard deviation of the rows."""
+
+
+@dataclass
+class MeanWatch:
+    """One feature's (or the score's) mean. Values are standardised by the first rows, as ADWIN is not free of scale."""
+
+    adwin: ADWIN = field(default_factory=lambda: ADWIN(clock=1))  # type: ignore[no-untyped-call]
+    rows: int = 0
+    total: float = 0.0
+    baseline: tuple[int, float, float] = (0, 0.0, 0.0)
+    """rows, sum and sum of squares of the first rows."""
+
+    def add(self, part: FeatureSlice, batch_rows: int) -> Shift | None:
+        """Take in a slice's moments (of finite values only); the shift it revealed, if any and if it matters."""
+        if not part.finite or not (math.isfinite(part.total) and math.isfinite(part.total_squares)):
+            return None
+        if self.baseline[0] < BASELINE_ROWS:
+            n, total, squares = self.baseline
+            self.baseline = (n + part.finite, total + part.total, squares + part.total_squares)
+            return None
+        self.rows += part.finite
+        self.total += part.total
+        if self.rows < batch_rows:
+            return None
+        mean, self.rows, self.total = self.total / self.rows, 0, 0.0
+        return self._observe(mean, batch_rows)
+
+    def _observe(self, mean: float, batch_rows: int) -> Shift | None:
+        centre, spread = self._scale()
+        if not spread or not math.isfinite(mean):
+            return None
+        before = self.adwin.estimation
+        self.adwin.update((mean - centre) / spread * math.sqrt(batch_rows))  # type: ignore[no-untyped-call]
+        if not self.adwin.drift_detected:
+            return None
+        after = self.adwin.estimation
+        in_sd = (after - before) / math.sqrt(batch_rows)
+        if abs(in_sd) < MEAN_SHIFT_SD:
+            return None
+        unit = spread / math.sqrt(batch_rows)
+        return Shift(centre + before * unit, centre + after * unit, in_sd)
+
+    def _scale(self) -> tuple[float, float]:
+        n, total, squares = self.baseline
+        centre = total / n
+        return centre, math.sqrt(max(0.0, squares / n - centre * centre))

@@ -1,0 +1,117 @@
+"""What is remembered of one model: per version and variant its detectors, and how far its slices were applied."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from modelyard_contracts import OffsetRange, SliceSummarised
+from modelyard_monitor.domain.errors import ErrorWatch
+from modelyard_monitor.domain.means import MeanWatch
+from modelyard_monitor.domain.rules import PERSISTENCE
+
+MAX_VERSIONS: Final = 6
+"""Versions and variants of a model that are watched; the one not heard of for longest makes room."""
+
+Source = tuple[str, int]
+Subject = tuple[str, str]
+"""(kind, subject) of a finding."""
+
+
+@dataclass
+class Window:
+    """Counts of a PSI window as it fills."""
+
+    rows: int = 0
+    start: datetime | None = None
+    end: datetime | None = None
+    counts: dict[str, list[int]] = field(default_factory=dict)
+    covers: dict[Source, tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, piece: SliceSummarised) -> None:
+        self.rows += piece.rows
+        self.start = min(self.start or piece.window_start, piece.window_start)
+        self.end = max(self.end or piece.window_end, piece.window_end)
+        for part in (*piece.features, *((piece.score,) if piece.score else ())):
+            have = self.counts.setdefault(part.name, [0] * len(part.counts))
+            if len(have) == len(part.counts):
+                self.counts[part.name] = [a + b for a, b in zip(have, part.counts, strict=True)]
+        source = (piece.covers.topic, piece.covers.partition)
+        first = self.covers.get(source, (piece.covers.first_offset, 0))[0]
+        self.covers[source] = (first, piece.covers.last_offset)
+
+    def ranges(self) -> tuple[OffsetRange, ...]:
+        return tuple(
+            OffsetRange(topic=topic, partition=partition, first_offset=first, last_offset=last)
+            for (topic, partition), (first, last) in sorted(self.covers.items())
+        )
+
+
+@dataclass
+class VersionState:
+    """One version under one variant."""
+
+    applied: dict[Source, int] = field(default_factory=dict)
+    """Last offset that was applied, per source partition: a repeated slice changes nothing."""
+    heard_at: datetime | None = None
+    rows: int = 0
+    labels: int = 0
+    rows_at_last_label: int = 0
+    window: Window = field(default_factory=Window)
+    verdicts: dict[str, deque[bool]] = field(default_factory=dict)
+    """Per subject: whether each of the last windows was out of line."""
+    means: dict[str, MeanWatch] = field(default_factory=dict)
+    errors: ErrorWatch = field(default_factory=ErrorWatch)
+    requests: tuple[int, int] = (0, 0)
+    """Answers and failed ones since the last look."""
+    said: dict[Subject, tuple[int, float]] = field(default_factory=dict)
+    """Per finding: rows (or labels) seen and its statistic, when it was last said."""
+    consequence_at: int | None = None
+    """Rows seen when the score or the errors last moved."""
+
+    def is_new(self, covers: OffsetRange) -> bool:
+        """Whether these offsets were not applied yet."""
+        return covers.last_offset > self.applied.get((covers.topic, covers.partition), -1)
+
+    def mark(self, piece: SliceSummarised) -> None:
+        self.applied[piece.covers.topic, piece.covers.partition] = piece.covers.last_offset
+        self.heard_at = max(self.heard_at or piece.occurred_at, piece.occurred_at)
+
+    def persists(self, subject: str, out_of_line: bool) -> bool:
+        """Note a window's verdict; whether enough of the last ones agree, this one among them."""
+        needed, of = PERSISTENCE
+        verdicts = self.verdicts.setdefault(subject, deque(maxlen=of))
+        verdicts.append(out_of_line)
+        return out_of_line and sum(verdicts) >= needed
+
+
+Key = tuple[int, str, str]
+"""(version, digest, variant)"""
+
+
+@dataclass
+class ModelState:
+    """The value of the table, per model."""
+
+    versions: dict[Key, VersionState] = field(default_factory=dict)
+
+    def of(self, piece: SliceSummarised) -> VersionState:
+        """The state that this slice belongs to; makes room for a new one."""
+        key = (piece.model_version, piece.model_digest, piece.variant)
+        if key not in self.versions:
+            self._make_room()
+            self.versions[key] = VersionState()
+        return self.versions[key]
+
+    def _make_room(self) -> None:
+        while len(self.versions) >= MAX_VERSIONS:
+            del self.versions[min(self.versions, key=lambda key: _age(self.versions[key]))]
+
+
+def _age(state: VersionState) -> tuple[bool, datetime | None]:
+    return (state.heard_at is not None, state.heard_at)
+
+
+def all_sources(states: Iterable[VersionState]) -> set[Source]:
+    return {source for state in states for source in state.applied}
