@@ -1,0 +1,161 @@
+"""The world of the registry's tests: a real app over a real database, without network and without a broker."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+from modelyard import RegistryClient, VersionInfo
+from sqlalchemy import select
+
+from modelyard_contracts import (
+    EvaluationFinished,
+    Message,
+    ModelChanged,
+    RolloutChanged,
+    RolloutState,
+    RolloutStrategy,
+    Verdict,
+    VersionStage,
+)
+from modelyard_contracts.codec import decode
+from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_registry.app import Registry
+from modelyard_registry.events import handlers
+from modelyard_registry.settings import RegistrySettings
+from modelyard_registry.store.tables import METADATA
+from modelyard_runtime.clock import FakeClock
+
+ADMIN_KEY = "an-admin-key-for-tests"
+OUTBOX = METADATA.tables["outbox"]
+
+
+def manifest_of(model: str = "elec", **files: bytes) -> ModelManifest:
+    entries = [FileEntry(path=path, digest=digest_of(data), size_bytes=len(data)) for path, data in files.items()]
+    return ModelManifest(
+        model=model,
+        flavour="sklearn",
+        files=tuple(entries),
+        feature_schema=FeatureSchema(features=(Feature(name="price"),), classes=("down", "up")),
+        training=TrainingLineage(run_id="run-1", recipe="tabular-classifier", metrics={"accuracy": 0.9}),
+    )
+
+
+@dataclass
+class World:
+    registry: Registry
+    http: TestClient
+    client: RegistryClient
+    clock: FakeClock
+    made: int = 0
+    correlation_id: UUID = field(default_factory=uuid4)
+
+    def client_with(self, token: str) -> RegistryClient:
+        return RegistryClient("http://registry", token, transport=self.http._transport)
+
+    def given_version(self, stage: VersionStage = VersionStage.REGISTERED, model: str = "elec") -> VersionInfo:
+        """A version of its own bytes, led to that stage by the events that lead there."""
+        self.made += 1
+        data = f"bytes {self.made}".encode()
+        self.client.create_model(model)
+        self.client.put_blob(data)
+        made = self.client.create_version(
+            manifest_of(model, m=data), idempotency_key=f"key-{self.made}", correlation_id=self.correlation_id
+        )
+        if stage is VersionStage.PENDING:
+            return made
+        version = self.client.finalize_version(model, made.version)
+        if stage is VersionStage.REGISTERED:
+            return version
+        if stage is VersionStage.EVALUATED:
+            policy = self.client.policy(model, "gate")
+            self.client.set_policy(model, policy.model_copy(update={"approval": "manual"}))
+            self.deliver(evaluation(version, Verdict.DEPLOY))
+            self.client.set_policy(model, policy)
+            return self.again(version)
+        self.deliver(evaluation(version, Verdict.DEPLOY))
+        if stage is VersionStage.LIVE:
+            self.deliver(rollout(version, RolloutState.PROMOTED, at=self.clock.advance(1)))
+        return self.again(version)
+
+    def again(self, version: VersionInfo) -> VersionInfo:
+        return self.client.version(version.model, version.version)
+
+    def stage_of(self, version: VersionInfo) -> VersionStage:
+        return self.again(version).stage
+
+    def deliver(self, event: Message) -> None:
+        known: dict[type[Message], Callable[[Any, Any], Any]] = dict(handlers(self.registry.deps))
+        known[type(event)](event, None)
+
+    def queued(self) -> list[ModelChanged]:
+        with self.registry.database.read() as connection:
+            rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.position))
+            return [decode(row.body, ModelChanged) for row in rows]
+
+
+def evaluation(version: VersionInfo, verdict: Verdict, **more: Any) -> EvaluationFinished:
+    fields: dict[str, Any] = {
+        "event_id": uuid4(),
+        "occurred_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "correlation_id": uuid4(),
+        "model": version.model,
+        "evaluation_id": uuid4(),
+        "challenger_version": version.version,
+        "challenger_digest": version.digest,
+        "verdict": verdict,
+        "reasons": ("0.91 against 0.85 on 1,000 rows",),
+    }
+    return EvaluationFinished(**{**fields, **more})
+
+
+def rollout(
+    version: VersionInfo, state: RolloutState, *, at: datetime, revision: int = 1, **more: Any
+) -> RolloutChanged:
+    fields: dict[str, Any] = {
+        "event_id": uuid4(),
+        "occurred_at": at,
+        "correlation_id": uuid4(),
+        "model": version.model,
+        "rollout_id": uuid4(),
+        "revision": revision,
+        "route": version.model,
+        "strategy": RolloutStrategy.CANARY,
+        "state": state,
+        "to_version": version.version,
+        "reason": "as planned",
+    }
+    return RolloutChanged(**{**fields, **more})
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+    if request.param == "sqlite":
+        return None
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def settings(database_url: str | None, tmp_path: Path) -> RegistrySettings:
+    key = tmp_path / "admin.key"
+    key.write_text(ADMIN_KEY)
+    values: dict[str, Any] = {"admin_key_file": key, "data_dir": tmp_path / "data", "max_blob_bytes": 3_000_000}
+    if database_url:
+        values["database_url"] = database_url
+    return RegistrySettings(**values)
+
+
+@pytest.fixture
+def world(settings: RegistrySettings) -> Iterator[World]:
+    clock = FakeClock()
+    registry = Registry(settings, clock)
+    registry._prepare()
+    with TestClient(registry.app, base_url="http://registry", raise_server_exceptions=True) as http:
+        client = RegistryClient("http://registry", ADMIN_KEY, transport=http._transport)
+        yield World(registry, http, client, clock)
+    registry.database.close()
