@@ -57,8 +57,13 @@ class DevKafka:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(_START_SECONDS)
-        self._end_loop()
+        self.stop()
+
+    def stop(self) -> None:
+        """May be called again; the data stays for the next one."""
+        if not self._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(_START_SECONDS)
+            self._end_loop()
 
     async def _start(self) -> None:
         broker = Broker(self._data_dir, housekeeping_seconds=self._housekeeping_seconds)
