@@ -156,7 +156,7 @@ Make = Callable[..., Awaitable[World]]
 
 
 @pytest.fixture
-async def make_world(tmp_path: Path) -> AsyncIterator[Make]:
+async def make_world(tmp_path: Path, loopback: None) -> AsyncIterator[Make]:
     made: list[World] = []
 
     async def make(**settings: Any) -> World:

@@ -107,10 +107,7 @@ class Replica:
     behaviour: Behaviour
     server: asyncio.Server
     protocols: list[_Protocol]
-
-    @property
-    def url(self) -> str:
-        return "http://{}:{}".format(*self.server.sockets[0].getsockname())
+    url: str
 
     async def die(self) -> None:
         """As by kill -9: the port refuses, open connections break."""
@@ -131,7 +128,7 @@ async def start_replica(behaviour: Behaviour | None = None, port: int = 0) -> Re
 
     factory: Callable[[], asyncio.Protocol] = make
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", port)
-    return Replica(behaviour, server, protocols)
+    return Replica(behaviour, server, protocols, "http://{}:{}".format(*server.sockets[0].getsockname()))
 
 
 async def _main() -> None:

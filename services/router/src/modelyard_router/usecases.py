@@ -119,8 +119,8 @@ class Router:
         """Labels: all of a request or none; 202 once they are on disk."""
         labels = read_labels(body, self._max_rows)
         now_us = self._now_us()
-        for label in labels:
-            self._spool.append(FEEDBACK, label.prediction_id.encode(), _feedback_record(label, now_us), call.trace)
+        records = [(label.prediction_id.encode(), _feedback_record(label, now_us)) for label in labels]
+        self._spool.append_all(FEEDBACK, records, call.trace)
         await self._spool.synced()
         self._metrics.feedback_items += len(labels)
         return 202, [_JSON], _ENCODE({"accepted": len(labels)})
@@ -169,8 +169,8 @@ class Router:
         latency_s = finished - call.started
         overhead_s = latency_s - (finished - asked)
         entity_hash = self.hash_of(entity_key)
-        for row, (class_, score, scores) in zip(rows, said, strict=True):
-            record = by.records.encode(
+        records = [
+            by.records.encode(
                 _event_id(),
                 occurred_us,
                 row.id,
@@ -186,7 +186,11 @@ class Router:
                 rule,
                 entity_hash,
             )
-            self._spool.append(PREDICTION, row.id.encode(), record, call.trace)
+            for row, (class_, score, scores) in zip(rows, said, strict=True)
+        ]
+        self._spool.append_all(
+            PREDICTION, [(row.id.encode(), record) for row, record in zip(rows, records, strict=True)], call.trace
+        )
         if self._spool.fsync:
             await self._spool.synced()
         self._metrics.outcome(route.name, by.variant, status.value).observe(latency_s, overhead_s, attempts)

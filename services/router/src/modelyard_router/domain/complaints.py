@@ -1,5 +1,6 @@
 """The slow path after a failed decode: what exactly is wrong, where, and what to send instead."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn
@@ -12,6 +13,7 @@ from modelyard_router.errors import BrokenContract
 MAX_FAULTS: Final = 20
 _BYTE: Final = re.compile(r"byte (\d+)")
 _NOT_JSON: Final = re.compile(rb"-?(NaN|Infinity|inf|nan)")
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?')
 _LAST_NAME: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*-?\s*[0-9.eE+-]*$')
 _IDS: Final = (
     ("entity_key", re.compile(r".{1,1024}", re.DOTALL), "a string of 1 to 1024 characters"),
@@ -38,7 +40,7 @@ def explain(body: bytes, schema: FeatureSchema, error: Exception) -> NoReturn:
 
 def _explain_syntax(body: bytes, said: str) -> NoReturn:
     found = _BYTE.search(said)
-    place = int(found[1]) if found else 0
+    place = int(found[1]) if found else _first_infinite(body)
     name = _name_before(body, place)
     where = f"feature {name}: " if name else ""
     token = _NOT_JSON.match(body, place) or _NOT_JSON.match(body, max(place - 1, 0))
@@ -50,6 +52,14 @@ def _explain_syntax(body: bytes, said: str) -> NoReturn:
     if "out of range" in said:
         raise BrokenContract(f"{where}the number is out of the range of a double; send a finite number", field=name)
     raise BrokenContract(f'the body is not JSON: {said}; send an object such as {{"features": {{...}}}}')
+
+
+def _first_infinite(body: bytes) -> int:
+    """Where the first number stands that no double can hold; 0 when there is none."""
+    for token in _TOKEN.finditer(body):
+        if token[0][:1] != b'"' and math.isinf(float(token[0])):
+            return token.start()
+    return 0
 
 
 def _name_before(body: bytes, place: int) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from modelyard_router.errors import SpoolCorrupt
+from modelyard_router.errors import SpoolCorrupt, TooLarge
 
 SUFFIX: Final = ".spool"
 MAX_RECORD_BYTES: Final = 1_000_000
@@ -35,7 +35,9 @@ class SpoolRecord:
 
 
 def frame(kind: int, key: bytes, value: bytes, trace: bytes = b"") -> bytes:
-    """A record's bytes."""
+    """A record's bytes; TooLarge when no message may hold them."""
+    if len(value) > MAX_RECORD_BYTES:
+        raise TooLarge(f"the logged row has {len(value)} bytes; send features of less than {MAX_RECORD_BYTES} bytes")
     rest = _REST.pack(kind, len(key), len(trace)) + key + trace + value
     return len(rest).to_bytes(4, "little") + zlib.crc32(rest).to_bytes(4, "little") + rest
 

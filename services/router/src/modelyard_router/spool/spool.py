@@ -5,12 +5,12 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from modelyard_router.errors import SpoolFull, SpoolUnwritable, TooLarge
+from modelyard_router.errors import SpoolFull, SpoolUnwritable
 from modelyard_router.spool.segment import (
     MAX_RECORD_BYTES,
     SpoolRecord,
@@ -81,10 +81,14 @@ class Spool:
 
     def append(self, kind: int, key: bytes, value: bytes, trace: bytes = b"") -> None:
         """SpoolFull, or SpoolUnwritable with the disk's words: then nothing was written."""
-        data = frame(kind, key, value, trace)
+        self._append(frame(kind, key, value, trace), 1)
+
+    def append_all(self, kind: int, records: Sequence[tuple[bytes, bytes]], trace: bytes = b"") -> None:
+        """The same for many (key, value), all or none of them."""
+        self._append(b"".join([frame(kind, key, value, trace) for key, value in records]), len(records))
+
+    def _append(self, data: bytes, count: int) -> None:
         size = len(data)
-        if size > MAX_RECORD_BYTES:
-            raise TooLarge(f"the logged row would have {size} bytes; send features of less than {MAX_RECORD_BYTES}")
         if self._total + size > self.max_bytes:
             raise self.too_full()
         try:
@@ -94,7 +98,7 @@ class Spool:
         self.trouble = ""
         self._written += size
         self._total += size
-        self.next_position += 1
+        self.next_position += count
         if self._written >= self._segment_bytes:
             self._roll()
 

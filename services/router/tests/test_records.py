@@ -1,0 +1,131 @@
+"""The hand-written encoders say exactly what the contract's codec says."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelyard_contracts import FeedbackReceived, PredictionLogged, PredictionStatus
+from modelyard_contracts.codec import encode
+from modelyard_router.domain.avro import long
+from modelyard_router.domain.records import PredictionRecords, encode_feedback
+from modelyard_router.spool.partition import murmur2, partition_of
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TEXT = st.text(max_size=200)
+FLOAT = st.floats(allow_nan=False)
+MICROSECONDS = st.integers(0, 4_000_000_000_000_000)
+
+
+def moment(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)
+
+
+@given(
+    st.uuids(),
+    MICROSECONDS,
+    TEXT,
+    st.lists(st.none() | FLOAT, max_size=80),
+    st.lists(st.none() | TEXT, max_size=70),
+    st.none() | TEXT,
+    st.none() | FLOAT,
+    st.lists(FLOAT, max_size=70),
+    st.sampled_from(PredictionStatus),
+    st.integers(0, 2**40),
+    st.none() | TEXT,
+)
+def test_a_prediction_has_the_codecs_bytes(
+    event_id: UUID,
+    us: int,
+    words: str,
+    numbers: list[Any],
+    texts: list[Any],
+    class_: Any,
+    score: Any,
+    scores: list[float],
+    status: PredictionStatus,
+    version: int,
+    rule: Any,
+) -> None:
+    records = PredictionRecords(
+        model="elec",
+        version=version,
+        digest="sha256:1",
+        route=words,
+        sequence=version,
+        variant="canary",
+        feature_schema_id="fs-1",
+        cost_usd=0.25,
+    )
+    body = records.encode(
+        str(event_id),
+        us,
+        words,
+        tuple(numbers),
+        tuple(texts),
+        class_,
+        score,
+        tuple(scores),
+        1.5,
+        0.5,
+        status,
+        2,
+        rule,
+        rule,
+    )
+    message = PredictionLogged(
+        event_id=event_id,
+        occurred_at=moment(us),
+        prediction_id=words,
+        model="elec",
+        model_version=version,
+        model_digest="sha256:1",
+        route=words,
+        route_sequence=version,
+        variant="canary",
+        rule=rule,
+        entity_key_hash=rule,
+        feature_schema_id="fs-1",
+        num_features=tuple(numbers),
+        cat_features=tuple(texts),
+        class_=class_,
+        score=score,
+        scores=tuple(scores),
+        latency_ms=1.5,
+        overhead_ms=0.5,
+        cost_usd=0.25,
+        status=status,
+        attempts=2,
+    )
+    assert body == encode(message)
+
+
+@given(st.uuids(), MICROSECONDS, TEXT, st.none() | TEXT, st.none() | FLOAT)
+def test_feedback_has_the_codecs_bytes(event_id: UUID, us: int, words: str, label: Any, value: Any) -> None:
+    message = FeedbackReceived(
+        event_id=event_id, occurred_at=moment(us), prediction_id=words, label=label, value=value, source="api"
+    )
+    assert encode_feedback(str(event_id), us, words, label, value, "api") == encode(message)
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_a_long_is_avros(value: int) -> None:
+    from io import BytesIO
+
+    import fastavro
+
+    out = BytesIO()
+    fastavro.schemaless_writer(out, {"type": "long"}, value)
+    assert long(value) == out.getvalue()
+
+
+@given(st.binary(max_size=60), st.integers(1, 64))
+def test_partitions_are_those_of_kafkas_default_partitioner(key: bytes, partitions: int) -> None:
+    from aiokafka.partitioner import DefaultPartitioner
+    from aiokafka.partitioner import murmur2 as theirs
+
+    assert murmur2(key) & 0x7FFFFFFF == theirs(key) & 0x7FFFFFFF
+    places = list(range(partitions))
+    assert partition_of(key, partitions) == DefaultPartitioner()(key, places, places)

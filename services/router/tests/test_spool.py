@@ -1,0 +1,164 @@
+"""The write-ahead log: what was appended is read, once, whatever the process and the disk do."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelyard_router.errors import SpoolCorrupt, SpoolFull, SpoolUnwritable, TooLarge
+from modelyard_router.spool.segment import FEEDBACK, PREDICTION, segment_path, segments_in
+from modelyard_router.spool.spool import Spool
+from modelyard_runtime.errors import StartupError
+
+
+def opened(folder: Path, **more: int) -> Spool:
+    return Spool(folder, **{"max_bytes": 1 << 20, "segment_bytes": 4_096, **more})  # type: ignore[arg-type]
+
+
+def fill(spool: Spool, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        spool.append(PREDICTION if i % 2 else FEEDBACK, b"k%d" % i, b"v%d" % i * 10, b"t" * (i % 3))
+
+
+def drain(spool: Spool, step: int = 7) -> list[int]:
+    seen = []
+    while records := spool.read(step, 1 << 20):
+        for record in records:
+            i = record.position
+            assert (record.key, record.value, record.trace) == (b"k%d" % i, b"v%d" % i * 10, b"t" * (i % 3))
+            assert record.kind == (PREDICTION if i % 2 else FEEDBACK)
+            seen.append(i)
+    return seen
+
+
+def test_records_come_back_in_order_over_many_segments_and_reopenings(tmp_path: Path) -> None:
+    for start in range(0, 600, 200):
+        spool = opened(tmp_path)
+        assert spool.next_position == start
+        fill(spool, start, start + 200)
+        spool.close()
+    spool = opened(tmp_path)
+    assert len(segments_in(tmp_path)) > 3
+    assert drain(spool) == list(range(600))
+    spool.seek(333)
+    assert drain(spool) == list(range(333, 600))
+
+
+def test_released_segments_are_deleted_and_positions_go_on(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    fill(spool, 0, 300)
+    before = spool.size_bytes
+    spool.release(150)
+    assert spool.size_bytes < before
+    assert 0 < spool.first_position <= 150
+    spool.seek(150)
+    assert drain(spool) == list(range(150, 300))
+    spool.release(300)
+    assert (spool.size_bytes, spool.next_position, spool.sent) == (0, 300, 300)
+    spool.close()
+    again = opened(tmp_path)
+    assert again.next_position == 300
+    fill(again, 300, 310)
+    assert drain(again) == list(range(300, 310))
+
+
+def test_positions_go_on_even_when_all_segments_were_lost(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    fill(spool, 0, 10)
+    spool.release(10)
+    spool.close()
+    for first in segments_in(tmp_path):
+        segment_path(tmp_path, first).unlink()
+    assert opened(tmp_path).next_position == 10
+
+
+@settings(max_examples=30, deadline=None)
+@given(cut=st.integers(1, 60))
+def test_a_torn_last_record_is_cut_off_and_nothing_else(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    folder = tmp_path_factory.mktemp("spool")
+    spool = opened(folder)
+    fill(spool, 0, 5)
+    spool.close()
+    path = segment_path(folder, 0)
+    os.truncate(path, path.stat().st_size - cut)
+    again = opened(folder)
+    assert again.next_position == (4 if cut <= 35 else 3)
+    kept = again.next_position
+    fill(again, kept, kept + 2)
+    assert drain(again) == list(range(kept + 2))
+
+
+def test_damage_in_the_middle_stops_the_reader_and_names_the_file(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    fill(spool, 0, 300)
+    path = segment_path(tmp_path, segments_in(tmp_path)[1])
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(SpoolCorrupt, match=path.name):
+        drain(spool)
+
+
+def test_a_full_spool_refuses_and_goes_on_when_it_was_shipped(tmp_path: Path) -> None:
+    spool = opened(tmp_path, max_bytes=8_000, segment_bytes=2_000)
+    with pytest.raises(SpoolFull, match="ROUTER_SPOOL_MAX_BYTES=8000"):
+        fill(spool, 0, 1_000)
+    count = spool.next_position
+    spool.release(count)
+    fill(spool, count, count + 10)
+    spool.seek(count)
+    assert drain(spool) == list(range(count, count + 10))
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = opened(tmp_path)
+    fill(spool, 0, 3)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[: len(data) // 2]))
+    with pytest.raises(SpoolUnwritable, match="free disk space"):
+        fill(spool, 3, 4)
+    assert spool.trouble
+    monkeypatch.undo()
+    fill(spool, 3, 6)
+    assert not spool.trouble
+    assert drain(spool) == list(range(6))
+
+
+def test_a_record_that_no_message_may_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TooLarge):
+        opened(tmp_path, max_bytes=1 << 24).append(PREDICTION, b"k", b"x" * 1_000_000)
+
+
+def test_two_routers_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    with pytest.raises(StartupError, match="another router"):
+        opened(tmp_path)
+    spool.close()
+    opened(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StartupError, match="ROUTER_DATA_DIR"):
+        opened(tmp_path / "file" / "spool")
+
+
+async def test_with_fsync_everybody_waits_for_a_sync_that_began_after_his_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, max_bytes=1 << 20, fsync=True)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.fstat(file).st_size))
+
+    async def one(i: int) -> None:
+        spool.append(PREDICTION, b"k%d" % i, b"v")
+        size = spool.size_bytes
+        await spool.synced()
+        assert synced[-1] >= size
+
+    for _ in range(5):
+        await asyncio.gather(*(one(i) for i in range(20)))
+    assert len(synced) < 20
