@@ -128,7 +128,7 @@ class World:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self.app.asgi(scope, receive, send)
+        await self.app(scope, receive, send)
         fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         raw_answer = sent[1]["body"]
         is_json = "json" in fields["content-type"]

@@ -129,7 +129,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_record(tmp_path: Path, monkeypat
 
 def test_a_record_that_no_message_may_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TooLarge):
-        opened(tmp_path, max_bytes=1 << 24).append(PREDICTION, b"k", b"x" * 1_000_000)
+        opened(tmp_path, max_bytes=1 << 24).append(PREDICTION, b"k", b"x" * 1_000_001)
 
 
 def test_two_routers_in_one_folder_are_one_too_many(tmp_path: Path) -> None:

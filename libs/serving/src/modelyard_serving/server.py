@@ -65,6 +65,7 @@ async def serve(options: Options, sock: socket.socket, flavour_load: Load | None
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(options.graceful_s),
     )

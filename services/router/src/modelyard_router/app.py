@@ -34,7 +34,7 @@ WATCH_S: Final = 0.5
 
 
 class RouterApp:
-    """Everything that a running router holds. `start` needs the event loop; `asgi` may be called only after it."""
+    """Everything that a running router holds, and its ASGI program. `start` comes first and needs the event loop."""
 
     def __init__(self, settings: RouterSettings) -> None:
         self.settings = settings
@@ -49,7 +49,7 @@ class RouterApp:
         self.shipper = Shipper(self.spool, options, self.readiness)
         self._api: Api
 
-    async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._api(scope, receive, send)
 
     async def start(self) -> None:
@@ -137,7 +137,7 @@ def build(settings: RouterSettings) -> Service:
     return Service(
         "router",
         settings,
-        app.asgi,
+        app,
         (app.read_routes, app.announce, app.ship, app.watch),
         app.start,
         app.stop,
