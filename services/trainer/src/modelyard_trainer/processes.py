@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ import psutil
 
 from modelyard_trainer.rundir import RunDir
 
+DEATH_S: Final = 10.0
+"""How long the kernel may take to end what was killed."""
 MARK: Final = "MODELYARD_RUN_DIR"
 """In the environment of a worker and of everything it starts: how Ray's processes are found wherever they moved."""
 
@@ -65,7 +68,10 @@ class Workers:
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(left, timeout=10)
+        psutil.wait_procs(left, timeout=DEATH_S)
+        deadline = time.monotonic() + DEATH_S
+        while place.holder is not None and time.monotonic() < deadline:
+            time.sleep(0.02)
         place.forget_ray()
 
     def folders(self) -> list[RunDir]:

@@ -11,6 +11,7 @@ log.txt        what worker and Ray print
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -158,3 +159,9 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def file_digest(path: Path) -> str:
+    """`sha256:<hex>` of a file, read in chunks."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -23,7 +23,7 @@ MAX_CLASSES: Final = 100
 def read_table(path: Path) -> pa.Table:
     """A training file, in the order of time. BadRequest when a column of ours is missing or of the wrong type."""
     try:
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()  # read_table would import pandas, for a second
     except (pa.ArrowInvalid, OSError) as error:
         raise BadRequest(f"dataset: is no parquet file ({error})", field="dataset") from error
     for name in (LABEL, TIME):

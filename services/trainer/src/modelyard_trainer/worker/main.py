@@ -4,13 +4,12 @@ import importlib
 import logging
 from functools import partial
 
-from modelyard import file_digest
 from modelyard_contracts.manifest import FeatureSchema
 from modelyard_flavours import save_model
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.recipes import Recipe, parse_parameters
 from modelyard_trainer.domain.split import split_rows
-from modelyard_trainer.rundir import RunDir
+from modelyard_trainer.rundir import RunDir, file_digest
 from modelyard_trainer.worker.dataset import read_table, rows_of, schema_of
 from modelyard_trainer.worker.manifest import manifest_of
 from modelyard_trainer.worker.snapshot import Ask, clickhouse, take_snapshot

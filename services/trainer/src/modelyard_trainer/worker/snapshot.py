@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from modelyard import file_digest
 from modelyard_contracts.manifest import FeatureSchema
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.split import MIN_ROWS
-from modelyard_trainer.rundir import RunDir
+from modelyard_trainer.rundir import RunDir, file_digest
 from modelyard_trainer.worker.dataset import table_of_predictions, write_table
 
 SQL: Final = """

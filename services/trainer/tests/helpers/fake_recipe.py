@@ -1,0 +1,49 @@
+"""A recipe for tests: quick, without Ray, and as unlucky as asked."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard_contracts import Part
+from modelyard_flavours import Encoding, FittedMlp
+from modelyard_trainer.domain.recipes import Recipe
+
+
+class Parameters(Part):
+    seconds: float = 0.0
+    """Time it takes."""
+    deaths: int = 0
+    """How many workers kill themselves before one lives."""
+    spawn: bool = False
+    """Leave a child in a session of its own, as Ray does."""
+
+
+RECIPE = Recipe("fake", Parameters, f"{__name__}:run")
+
+
+def run(work: Any) -> Any:
+    from modelyard_trainer.worker.work import Trained
+
+    parameters: Parameters = work.parameters
+    (work.folder / f"started-{os.getpid()}").touch()
+    if parameters.spawn:
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+        (work.folder / "child.pid").write_text(str(child.pid))
+    if len(list(Path(work.folder).glob("started-*"))) <= parameters.deaths:
+        print("I am about to die", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    work.tell(0.5, "half of it")
+    time.sleep(parameters.seconds)
+    encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.schema.classes)
+    width, classes = encoding.width, len(work.schema.classes)
+    tensors = {"input.mean": np.zeros(width), "input.scale": np.ones(width)}
+    tensors |= {"layers.0.weight": np.zeros((classes, width)), "layers.0.bias": np.linspace(0, 1, classes)}
+    fitted = FittedMlp({name: value.astype(np.float32) for name, value in tensors.items()}, encoding)
+    scores = np.full((len(work.validation), classes), 1 / classes)
+    return Trained("torch-mlp", fitted, scores, "a fake one", {"validation_accuracy": 0.5})
