@@ -60,6 +60,7 @@ def test_a_config_file_in_the_working_directory_is_not_loaded(tmp_path: Path) ->
         assert process.stdout is not None
         try:
             assert process.stdout.readline().startswith("ready ")
+            assert Path(f"/proc/{process.pid}/cwd").readlink() == tmp_path / "data" / "work"
         finally:
             process.terminate()
     assert process.returncode == 0

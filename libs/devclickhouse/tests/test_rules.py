@@ -216,6 +216,16 @@ def test_every_table_function_and_engine_has_been_judged(server: Any) -> None:
     assert {name.lower() for name in outside} <= REFUSED_CALLS
 
 
+def test_the_engine_itself_grants_nothing_that_reaches_outside(server: Any) -> None:
+    granted = server.value(
+        "SELECT access_type, ifNull(access_object, '') FROM system.grants WHERE NOT is_partial_revoke"
+    )
+    rows = [line.split("\t") for line in granted.splitlines()]
+    engines = {name for kind, name in rows if kind == "TABLE ENGINE"}
+    assert engines == set(TABLE_ENGINES)
+    assert not {"READ", "WRITE"} & {kind for kind, _ in rows}
+
+
 def test_ordinary_names_are_not_refused(server: Any) -> None:
     server.value("CREATE TABLE IF NOT EXISTS ml.ordinary (url String, remote UInt8, format String) ENGINE = Memory")
     server.value("INSERT INTO ml.ordinary (url, remote, format) VALUES ('file', 1, 'url(')")
