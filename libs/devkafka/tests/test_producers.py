@@ -41,7 +41,7 @@ def end(client: RawClient, transactional_id: str, producer: tuple[int, int], *, 
 
 def write(client: RawClient, producer: tuple[int, int], sequence: int, *values: bytes) -> int:
     batch = record_batch(values or [b"v"], producer=producer, sequence=sequence, transactional=True)
-    return int(client.produce("t", batch)["error_code"])
+    return int(client.produce("t", batch, transactional_id="tx")["error_code"])
 
 
 def commit_offset(client: RawClient, transactional_id: str, producer: tuple[int, int], group: str, offset: int) -> int:
@@ -147,6 +147,13 @@ def test_a_new_session_fences_the_old_one_and_aborts_its_work(client: RawClient)
     assert add(client, "tx", old) == Code.PRODUCER_FENCED
     assert end(client, "tx", old, committed=True) == Code.PRODUCER_FENCED
     assert len(client.fetch("t", 0, committed=True)["aborted_transactions"]) == 1
+
+
+def test_a_transactional_batch_names_its_transaction(client: RawClient) -> None:
+    producer = start(client, "tx")
+    add(client, "tx", producer)
+    batch = record_batch([b"v"], producer=producer, sequence=0, transactional=True)
+    assert client.produce("t", batch)["error_code"] == Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
 
 
 def test_a_batch_outside_of_a_transaction_is_refused(client: RawClient) -> None:

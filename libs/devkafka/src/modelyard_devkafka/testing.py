@@ -88,10 +88,12 @@ class RawClient:
         reply = self.ask(CREATE_TOPICS, 3, topics=[topic], timeout_ms=10_000, validate_only=False)
         return int(reply["topics"][0]["error_code"])
 
-    def produce(self, topic: str, records: bytes | bytearray, *, index: int = 0, version: int = 7) -> Message:
+    def produce(
+        self, topic: str, records: bytes | bytearray, *, index: int = 0, transactional_id: str | None = None
+    ) -> Message:
         """The answer for the one partition."""
         item = {"name": topic, "partitions": [{"index": index, "records": bytes(records)}]}
-        reply = self.ask(PRODUCE, version, acks=-1, timeout_ms=10_000, topics=[item])
+        reply = self.ask(PRODUCE, 8, transactional_id=transactional_id, acks=-1, timeout_ms=10_000, topics=[item])
         return reply["topics"][0]["partitions"][0]  # type: ignore[no-any-return]
 
     def fetch(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from ..broker import NODE_ID
 from ..errors import Code, Refused
+from ..groups.offsets import Where
 from ..storage import batch as batches
 from ..storage.partition import Partition
 from ..topics import check_name
@@ -23,15 +25,15 @@ def produce(call: Call, request: Message) -> Message:
     elif request["acks"] not in (-1, 0, 1):
         code = Code.INVALID_REQUIRED_ACKS
     else:
-        return {"topics": each_partition(request, lambda topic, item: _append(call, topic, item))}
+        return {"topics": each_partition(request, partial(_append, call, request["transactional_id"]))}
     return {"topics": each_partition(request, lambda topic, item: {"error_code": code, "base_offset": -1})}
 
 
-def _append(call: Call, topic: str, item: Message) -> Message:
+def _append(call: Call, transactional_id: str | None, topic: str, item: Message) -> Message:
     index, records = item["index"], item["records"]
     partition = call.broker.topics.partition(topic, index)
     try:
-        _check_transaction(call, topic, index, records)
+        _check_transaction(call, transactional_id, (topic, index), records)
         done = partition.append(records)
     except Refused as refused:
         return {"error_code": refused.code, "error_message": refused.message, "base_offset": -1}
@@ -42,12 +44,14 @@ def _append(call: Call, topic: str, item: Message) -> Message:
     }
 
 
-def _check_transaction(call: Call, topic: str, index: int, records: memoryview | None) -> None:
+def _check_transaction(call: Call, name: str | None, where: Where, records: memoryview | None) -> None:
     if records is None or len(records) < batches.HEADER.size:
         raise Refused(Code.CORRUPT_MESSAGE, "no batch in the request")
     header = batches.header_at(records)
     if header.magic == 2 and header.transactional:
-        call.broker.transactions.check_write(header.producer_id, header.producer_epoch, (topic, index))
+        if name is None:  # without access control this is what Kafka answers, too
+            raise Refused(Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+        call.broker.transactions.check_write(header.producer_id, header.producer_epoch, where)
 
 
 async def fetch(call: Call, request: Message) -> Message:

@@ -1,0 +1,73 @@
+"""Faust's tables are exact under kill -9 when each value carries the last offset that is in it."""
+
+import asyncio
+import contextlib
+import json
+import random
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from modelyard_runtime.testing.processes import eventually
+
+from .kit import Kit
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
+WORKER = Path(__file__).parent / "workers" / "counting.py"
+PARTITIONS, KEYS, EVENTS, OUTPUT_EVERY = 4, 8, 6_000, 20
+
+
+async def feed(kit: Kit, topic: str) -> None:
+    """Events at a steady pace, so that they flow while workers die."""
+    producer = await kit.producer(enable_idempotence=True)
+    for number in range(EVENTS):
+        key = number % KEYS
+        await producer.send(topic, b"%d" % number, key=b"k%d" % key, partition=key % PARTITIONS)
+        if number % 100 == 99:
+            await asyncio.sleep(0.3)
+    await producer.flush()
+
+
+@contextlib.asynccontextmanager
+async def workers(count: int, *arguments: str) -> AsyncIterator[list[asyncio.subprocess.Process]]:
+    running = [await start(*arguments) for _ in range(count)]
+    try:
+        yield running
+    finally:
+        for process in running:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    quiet = asyncio.subprocess.DEVNULL
+    return await asyncio.create_subprocess_exec(sys.executable, str(WORKER), *arguments, stdout=quiet, stderr=quiet)
+
+
+async def test_two_workers_count_every_event_once_through_kills(kit: Kit, tmp_path: Path) -> None:
+    name = kit.unique("counting")
+    events, output = await kit.topic(PARTITIONS), await kit.topic(1)
+    arguments = (kit.bootstrap, name, events, output, str(tmp_path))
+    async with workers(2, *arguments) as running:
+        feeding = asyncio.create_task(feed(kit, events))
+        for _ in range(2):
+            await asyncio.sleep(7)
+            victim = running.pop(random.randrange(2))
+            victim.kill()
+            await victim.wait()
+            running.append(await start(*arguments))
+        await feeding
+        await eventually(lambda: counted(kit, name), 120, what="all events counted")
+    outputs = [record.key for record in await kit.all_of(output)]
+    assert len(set(outputs)) == EVENTS // OUTPUT_EVERY, "each output is there, and repeated ones carry the same id"
+
+
+async def counted(kit: Kit, name: str) -> bool:
+    """Whether the changelog's last word on the keys adds up; more than that is never right."""
+    latest = {record.key: record.value for record in await kit.all_of(f"{name}-{name}-exact-changelog")}
+    total = sum(json.loads(value)[0] for value in latest.values())
+    assert total <= EVENTS, "counted twice"
+    return total == EVENTS
