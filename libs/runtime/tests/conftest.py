@@ -2,17 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import Column, Integer, Table, Text
 
 from modelyard_contracts import Message
 from modelyard_contracts.codec import Undecodable
 from modelyard_runtime.clock import system_clock
+from modelyard_runtime.database import Database, open_engine, runtime_metadata
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, EventConsumer, Producer, list_dead_letters
 from modelyard_runtime.kafka.topics import create_topics
@@ -136,3 +138,27 @@ def toy_topic() -> type[ToyTopic]:
 @pytest.fixture
 def readiness() -> Readiness:
     return Readiness()
+
+
+# -- databases ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    """A fresh database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'test.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Outbox, inbox and a table `things(name, value)`."""
+    engine = open_engine(database_url)
+    metadata = runtime_metadata()
+    Table("things", metadata, Column("name", Text, primary_key=True), Column("value", Integer, nullable=False))
+    metadata.create_all(engine)
+    database = Database(engine, system_clock)
+    yield database
+    database.close()

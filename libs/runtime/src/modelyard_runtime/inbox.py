@@ -24,5 +24,5 @@ class Inbox:
         """
         dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
         row = {"consumer": consumer, "event_id": event_id, "claimed_at": self._clock()}
-        done = self._connection.execute(dialect.insert(INBOX).values(row).on_conflict_do_nothing())
-        return bool(done.rowcount == 1)
+        claim = dialect.insert(INBOX).values(row).on_conflict_do_nothing().returning(INBOX.c.event_id)
+        return self._connection.execute(claim).first() is not None

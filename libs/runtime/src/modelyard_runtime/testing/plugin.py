@@ -6,6 +6,7 @@ the code under test swallowed the error. Fixtures of servers skip when theirs is
 
 import importlib.util
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -100,16 +101,18 @@ def _dev_server(module: str, data: Path) -> DevServer:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server of the tests' own."""
     binaries = postgres_binaries()
     if binaries is None:
         missing_server("no PostgreSQL: neither initdb nor pg_config is on PATH")
     assert binaries is not None  # noqa: S101
-    server = Postgres(binaries, tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    server.stop()
+    # Not below pytest's own folder: that is closed to the unprivileged user the server must run as.
+    with tempfile.TemporaryDirectory(prefix="modelyard-postgres-") as folder:
+        server = Postgres(binaries, Path(folder))
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture

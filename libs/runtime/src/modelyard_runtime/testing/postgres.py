@@ -25,7 +25,7 @@ def postgres_binaries() -> Path | None:
 
 
 class Postgres:
-    """One server; `url` is of its database `postgres`."""
+    """One server; `url` is of its database `postgres`. `folder`: one that an unprivileged user can reach."""
 
     def __init__(self, binaries: Path, folder: Path) -> None:
         self._binaries, self._folder = binaries, folder
@@ -44,8 +44,6 @@ class Postgres:
         if os.geteuid() == 0:
             owner = pwd.getpwnam(UNPRIVILEGED)
             os.chown(self._folder, owner.pw_uid, owner.pw_gid)
-            for parent in self._folder.parents[:-2]:
-                parent.chmod(parent.stat().st_mode | 0o011)  # the server must be able to pass through
         self._run("initdb", "-D", str(data), "-U", self.user, "-A", "trust", "--no-sync", "-E", "UTF8")
         options = f"-p {self.port} -k {self._folder} -h 127.0.0.1 -F -c shared_buffers=16MB"
         self._run("pg_ctl", "-D", str(data), "-w", "-t", "60", "-o", options, "-l", str(self._folder / "log"), "start")

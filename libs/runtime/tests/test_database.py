@@ -1,0 +1,176 @@
+"""Transactions, inbox and outbox rows, on SQLite and PostgreSQL."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Column, MetaData, Table, insert, select, text
+
+from modelyard_contracts import TrainingRunRequested
+from modelyard_runtime.clock import system_clock
+from modelyard_runtime.database import Database, DatabaseAway, UtcDateTime, metadata_tables, open_engine
+from modelyard_runtime.errors import MessageTooLarge, Retryable, StartupError
+from modelyard_runtime.tables import INBOX, OUTBOX
+
+
+def requested(reason: str = "test") -> TrainingRunRequested:
+    return TrainingRunRequested(
+        event_id=uuid4(),
+        occurred_at=system_clock(),
+        correlation_id=uuid4(),
+        model="m",
+        requested_by="me",
+        reason=reason,
+    )
+
+
+def count(database: Database, table: Table) -> int:
+    with database.read() as connection:
+        return len(connection.execute(select(table)).all())
+
+
+def test_an_event_is_claimed_once_per_consumer(database: Database) -> None:
+    event = uuid4()
+    with database.transaction() as tx:
+        assert tx.inbox.claim("registry", event)
+        assert not tx.inbox.claim("registry", event)
+    with database.transaction() as tx:
+        assert not tx.inbox.claim("registry", event)
+        assert tx.inbox.claim("trainer", event)
+
+
+def test_a_claim_that_is_rolled_back_can_be_made_again(database: Database) -> None:
+    event = uuid4()
+    with pytest.raises(ZeroDivisionError), database.transaction() as tx:
+        assert tx.inbox.claim("registry", event)
+        raise ZeroDivisionError
+    with database.transaction() as tx:
+        assert tx.inbox.claim("registry", event)
+
+
+def test_of_many_threads_one_claims(database: Database) -> None:
+    events = [uuid4() for _ in range(20)]
+    together = threading.Barrier(4)
+
+    def claim_all() -> int:
+        together.wait()
+        won = 0
+        for event in events:
+            with database.transaction() as tx:
+                won += tx.inbox.claim("registry", event)
+        return won
+
+    with ThreadPoolExecutor(4) as threads:
+        won = [future.result() for future in [threads.submit(claim_all) for _ in range(4)]]
+    assert sum(won) == 20
+    assert count(database, INBOX) == 20
+
+
+def test_a_concurrent_claim_takes_over_when_the_first_is_rolled_back(database: Database) -> None:
+    event, claimed, answers = uuid4(), threading.Event(), []
+
+    def second() -> None:
+        claimed.wait()
+        with database.transaction() as tx:
+            answers.append(tx.inbox.claim("registry", event))
+
+    other = threading.Thread(target=second)
+    other.start()
+    with pytest.raises(ZeroDivisionError), database.transaction() as tx:
+        assert tx.inbox.claim("registry", event)
+        claimed.set()
+        other.join(0.3)  # it waits for us
+        assert answers == []
+        raise ZeroDivisionError
+    other.join(20)
+    assert answers == [True]
+
+
+def test_an_event_is_queued_with_the_change_or_not_at_all(database: Database) -> None:
+    woken = []
+    database.on_queued(lambda: woken.append(True))
+    with pytest.raises(ZeroDivisionError), database.transaction() as tx:
+        tx.outbox.add(requested(), key="m")
+        raise ZeroDivisionError
+    assert (count(database, OUTBOX), woken) == (0, [])
+
+    with database.transaction() as tx:
+        tx.outbox.add(requested(), key="m")
+    with database.transaction() as tx:
+        tx.connection.execute(text("INSERT INTO things (name, value) VALUES ('a', 1)"))
+    assert (count(database, OUTBOX), woken) == (1, [True])
+
+
+def test_an_event_too_large_for_its_topic_is_refused_before_it_blocks_the_outbox(database: Database) -> None:
+    with pytest.raises(MessageTooLarge, match=r"training\.run\.requested\.v1 takes"), database.transaction() as tx:
+        tx.outbox.add(requested("x" * 2_000_000), key="m")
+    assert count(database, OUTBOX) == 0
+
+
+def test_writers_in_many_threads_wait_for_each_other(database: Database) -> None:
+    """SQLite: a transaction that read first and then writes must not fail because another wrote meanwhile."""
+    with database.transaction() as tx:
+        tx.connection.execute(text("INSERT INTO things (name, value) VALUES ('n', 0)"))
+
+    def add_many() -> None:
+        for _ in range(25):
+            with database.transaction() as tx:
+                select_it = text(
+                    "SELECT value FROM things WHERE name = 'n'"
+                    + ("" if tx.connection.dialect.name == "sqlite" else " FOR UPDATE")
+                )
+                value = tx.connection.execute(select_it).scalar_one()
+                tx.connection.execute(text("UPDATE things SET value = :v WHERE name = 'n'"), {"v": value + 1})
+
+    with ThreadPoolExecutor(4) as threads:
+        for future in [threads.submit(add_many) for _ in range(4)]:
+            future.result()
+    with database.read() as connection:
+        assert connection.execute(text("SELECT value FROM things")).scalar_one() == 100
+
+
+def test_moments_come_back_as_they_went_in_and_in_utc(database: Database) -> None:
+    metadata = MetaData()
+    moments = Table("moments", metadata, Column("at", UtcDateTime))
+    metadata.create_all(database.engine)
+    at = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+    with database.transaction() as tx:
+        tx.connection.execute(insert(moments).values(at=at))
+    with database.read() as connection:
+        [found] = connection.execute(select(moments.c.at)).scalars()
+    assert found == at
+    assert found.tzinfo is UTC
+    with pytest.raises(Exception, match="needs its zone"), database.transaction() as tx:
+        tx.connection.execute(insert(moments).values(at=datetime(2026, 3, 1)))
+
+
+def test_the_tables_are_added_once() -> None:
+    metadata = MetaData()
+    metadata_tables(metadata)
+    metadata_tables(metadata)
+    assert set(metadata.tables) == {"outbox", "inbox"}
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [("nonsense", "no URL"), ("mysql://x/y", "mysql is not supported"), ("sqlite://", "give a file")],
+)
+def test_an_unfit_url_is_refused_in_words(url: str, says: str) -> None:
+    with pytest.raises(StartupError, match=says):
+        open_engine(url)
+
+
+@pytest.mark.usefixtures("loopback")
+def test_a_database_that_is_away_is_retryable() -> None:
+    database = Database(open_engine("postgresql://nobody@127.0.0.1:1/none"), system_clock)
+    with pytest.raises(DatabaseAway) as caught, database.transaction():
+        pass
+    assert isinstance(caught.value, Retryable)
+
+
+def test_a_wrong_statement_is_not_retryable(database: Database) -> None:
+    with pytest.raises(Exception, match="nowhere") as caught, database.transaction() as tx:
+        tx.connection.execute(text("SELECT * FROM nowhere"))
+    assert not isinstance(caught.value, Retryable)
