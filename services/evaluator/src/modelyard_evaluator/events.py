@@ -1,0 +1,57 @@
+"""Topics: a registered version and a request become evaluations, in the transaction that claims the event."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from modelyard_contracts import EvaluationRequested, Message, ModelChange, ModelChanged
+from modelyard_evaluator.stages import Deps
+from modelyard_evaluator.usecases import Request, request_evaluation
+
+GROUP: Final = "evaluator"
+
+
+def handle(deps: Deps, event: ModelChanged | EvaluationRequested) -> None:
+    """Once, however often it is delivered; never waits for anything but the database."""
+    asked = _from_registry(event) if isinstance(event, ModelChanged) else _from_request(event)
+    if asked is None:
+        return
+    with deps.database.transaction() as tx:
+        if tx.inbox.claim(GROUP, event.event_id):
+            request_evaluation(tx, asked, deps.clock())
+
+
+def _from_registry(event: ModelChanged) -> Request | None:
+    if event.change is not ModelChange.VERSION_REGISTERED or event.version is None:
+        return None
+    return Request(
+        model=event.model,
+        challenger_version=event.version,
+        correlation_id=event.correlation_id,
+        requested_by="registry",
+        cause=str(event.event_id),
+        cause_id=event.event_id,
+        reason=f"version {event.version} was registered",
+    )
+
+
+def _from_request(event: EvaluationRequested) -> Request:
+    return Request(
+        model=event.model,
+        challenger_version=event.challenger_version,
+        correlation_id=event.correlation_id,
+        requested_by=event.requested_by,
+        cause=str(event.event_id),
+        cause_id=event.event_id,
+        champion_version=event.champion_version,
+        reason=event.reason,
+    )
+
+
+def handlers(deps: Deps, notify: Callable[[], None]) -> dict[type[Message], Callable[[Any, Any], None]]:
+    """For the consumer: message class to handler."""
+
+    def handler(event: Any, _: Any) -> None:
+        handle(deps, event)
+        notify()
+
+    return {ModelChanged: handler, EvaluationRequested: handler}

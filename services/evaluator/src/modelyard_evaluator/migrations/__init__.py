@@ -1,0 +1,1 @@
+"""Steps of the evaluator's tables, oldest first in `versions/`."""

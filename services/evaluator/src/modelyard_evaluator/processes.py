@@ -1,0 +1,115 @@
+"""The scorer's processes, run under limits of time and memory."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from modelyard_evaluator.domain.ports import Away, ChallengerBroken, Refused
+from modelyard_evaluator.scorer.errors import AWAY, BROKEN, REFUSED
+
+POLL_S: Final = 0.05
+WALL_SHARE: Final = 5.0
+"""Time on the clock over processor time: a busy machine slows a process five times before we doubt the process."""
+KEPT_VARIABLES: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
+"""All that an artifact's process gets of our environment: no key is among them."""
+QUIET: Final = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+
+
+class OverLimit(Exception):
+    """The process took more time or memory than it may."""
+
+
+class ScorerFailed(Away):
+    """It ended in a way that nobody foresaw; perhaps another try goes better."""
+
+
+class ScorerProcesses:
+    """`python -m modelyard_evaluator.scorer`, one process per word and side, one after another."""
+
+    def __init__(
+        self, clickhouse: Mapping[str, str], *, memory_limit_mib: float = 2_048.0, timeout_s: float = 120.0
+    ) -> None:
+        self._clickhouse = dict(clickhouse)
+        self._memory_limit_mib, self._timeout_s = memory_limit_mib, timeout_s
+
+    def pin(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._run(folder, "pin", job, self._clickhouse)
+        except OverLimit as error:
+            raise ScorerFailed(str(error)) from error
+
+    def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+        sides = ["challenger"] if job["baseline_class"] is not None else ["champion", "challenger"]
+        costs = {f"{side}_cost": self._measure(folder, side) for side in sides}
+        return {**self._run(folder, "compare", job, {}), **costs}
+
+    def _measure(self, folder: Path, side: str) -> dict[str, Any]:
+        try:
+            return self._run(folder, "measure", {"side": side}, {})
+        except (ChallengerBroken, OverLimit) as error:
+            if side == "challenger":
+                raise ChallengerBroken(str(error)) from error
+            raise Refused(f"the champion cannot be scored: {error}") from error
+
+    def _run(self, folder: Path, word: str, job: dict[str, Any], more: Mapping[str, str]) -> dict[str, Any]:
+        (folder / f"{word}.job.json").write_text(json.dumps(job))
+        (folder / f"{word}.json").unlink(missing_ok=True)
+        environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | QUIET | dict(more)
+        log = folder / f"{word}.log"
+        with log.open("wb") as stderr:
+            child = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                [sys.executable, "-m", "modelyard_evaluator.scorer", word, str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+            )
+            code = self._watch(child, word)
+        if code == 0:
+            result: dict[str, Any] = json.loads((folder / f"{word}.json").read_text())
+            return result
+        said = _last_line(log)
+        kinds: dict[int, type[Exception]] = {BROKEN: ChallengerBroken, AWAY: Away, REFUSED: Refused}
+        raise kinds.get(code, ScorerFailed)(said or f"the scorer's process ended with {code}")
+
+    def _watch(self, child: "subprocess.Popen[bytes]", word: str) -> int:
+        """Its exit code. OverLimit when it used too much; ScorerFailed when it got too little of the machine to tell."""
+        until = time.monotonic() + WALL_SHARE * self._timeout_s
+        try:
+            while (code := child.poll()) is None:
+                used_s, used_mib = _used(child.pid)
+                if used_s > self._timeout_s:
+                    raise OverLimit(f"{word} worked longer than {self._timeout_s:g} s")
+                if used_mib > self._memory_limit_mib:
+                    raise OverLimit(f"{word} took {used_mib:.0f} MiB; at most {self._memory_limit_mib:.0f} are allowed")
+                if time.monotonic() > until:
+                    raise ScorerFailed(f"{word} did not end within {WALL_SHARE * self._timeout_s:g} s")
+                time.sleep(POLL_S)
+            return code
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+
+
+def _used(pid: int) -> tuple[float, float]:
+    """Seconds of processor time and MiB of resident memory; zeros when it is just gone."""
+    try:
+        process = psutil.Process(pid)
+        times = process.cpu_times()
+        return times.user + times.system, process.memory_info().rss / 2**20
+    except psutil.Error:
+        return 0.0, 0.0
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1][:500] if lines else ""

@@ -1,0 +1,20 @@
+"""Settings, read once in app.py."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from modelyard_runtime.settings import ClickHouseSettings, DatabaseSettings, ServiceSettings
+
+
+class Settings(ServiceSettings, DatabaseSettings, ClickHouseSettings):
+    """Variables are EVALUATOR_<FIELD>, but for those shared by all services."""
+
+    model_config = SettingsConfigDict(env_prefix="EVALUATOR_", frozen=True, populate_by_name=True, extra="ignore")
+
+    port: int = Field(8103, ge=0, le=65535)
+    max_wait_s: float = Field(60.0, ge=0)
+    """How long an evaluation waits for labelled rows before it is inconclusive."""
+    scorer_memory_mib: float = Field(2_048.0, ge=128)
+    """Resident memory of one scoring process; a challenger that needs more is rejected."""
+    scorer_timeout_s: float = Field(120.0, gt=0)
+    """Processor time of one scoring process; a challenger that needs more is rejected."""

@@ -1,0 +1,185 @@
+"""The world of the evaluator's tests: a real database, fakes of everything outside."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+
+from modelyard_contracts import EvaluationFinished, EvaluationRequested, ModelChange, ModelChanged
+from modelyard_contracts.codec import decode
+from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.policies import GatePolicy
+from modelyard_evaluator import events, store
+from modelyard_evaluator.domain.model import Evaluation
+from modelyard_evaluator.domain.ports import Away, Known, Refused
+from modelyard_evaluator.stages import Deps
+from modelyard_evaluator.usecases import advance
+from modelyard_runtime.clock import FakeClock
+from modelyard_runtime.database import Database, migrate, open_engine
+from modelyard_runtime.tables import OUTBOX
+
+MODEL = "churn"
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def known(version: int, *, dataset: str | None = "sha256:" + "a" * 64, **lineage: Any) -> Known:
+    manifest = ModelManifest(
+        model=MODEL,
+        flavour="sklearn",
+        files=(FileEntry(path="model.bin", digest=digest_of(str(version).encode()), size_bytes=3),),
+        feature_schema=FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes")),
+        training=TrainingLineage(
+            recipe="test",
+            dataset_digest=dataset,
+            **{"train_until": DAY + timedelta(days=version), **lineage},
+        ),
+    )
+    return Known(version, manifest.digest, manifest, DAY + timedelta(days=30))
+
+
+@dataclass
+class FakeRegistry:
+    versions: dict[int, Known] = field(default_factory=lambda: {version: known(version) for version in (1, 2, 3)})
+    champion_version: int | None = 1
+    gate: GatePolicy = field(default_factory=GatePolicy)
+    away: bool = False
+    datasets: list[dict[str, Any]] = field(default_factory=list)
+
+    def version(self, model: str, version: int) -> Known:
+        self._here()
+        if version not in self.versions:
+            raise Refused(f"no version {version} of {model}")
+        return self.versions[version]
+
+    def champion(self, model: str) -> int | None:
+        self._here()
+        return self.champion_version
+
+    def policy(self, model: str) -> GatePolicy:
+        self._here()
+        return self.gate
+
+    def download(self, manifest: ModelManifest, folder: Path) -> None:
+        self._here()
+
+    def download_dataset(self, digest: str, file: Path) -> None:
+        self._here()
+
+    def register_dataset(self, file: Path, **given: Any) -> str:
+        self._here()
+        self.datasets.append(given)
+        return digest_of(b"rows")
+
+    def _here(self) -> None:
+        if self.away:
+            raise Away("the registry: connection refused")
+
+
+@dataclass
+class FakeLabels:
+    rows: int = 1_000
+    away: bool = False
+    since: list[datetime] = field(default_factory=list)
+
+    def count(self, model: str, since: datetime, schema_ids: tuple[str, ...]) -> int:
+        self.since.append(since)
+        if self.away:
+            raise Away("ClickHouse: connection refused")
+        return self.rows
+
+
+@dataclass
+class FakeScorer:
+    """Says what a test wants it to have found."""
+
+    found: dict[str, Any] = field(default_factory=dict)
+    pinned_rows: int = 1_000
+    error: Exception | None = None
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+
+    def pin(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+        self.jobs.append(job)
+        baseline = "no" if job["source"] == "dataset" else None
+        return {"rows": self.pinned_rows, "columns": {"age": "double"}, "source": {}, "baseline_class": baseline}
+
+    def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+        self.jobs.append(job)
+        if self.error is not None:
+            raise self.error
+        return {**a_comparison(), **self.found, "by_class": {}}
+
+
+def a_comparison(**changes: Any) -> dict[str, Any]:
+    """A challenger that is clearly better."""
+    cost = {"latency_ms_p95": 2.0, "memory_mib": 100.0}
+    return {
+        "metric": "accuracy",
+        "rows": 1_000,
+        "champion": 0.70,
+        "challenger": 0.76,
+        "difference": 0.06,
+        "low": 0.03,
+        "high": 0.09,
+        "p_value": 0.0001,
+        "test": "mcnemar",
+        "wins": 100,
+        "losses": 40,
+        "champion_cost": cost,
+        "challenger_cost": cost,
+        **changes,
+    }
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.clock = FakeClock(DAY + timedelta(days=40))
+        self.database = Database(open_engine(f"sqlite:///{folder}/evaluator.db"), self.clock)
+        migrate(self.database.engine, "modelyard_evaluator:migrations")
+        self.registry, self.labels, self.scorer = FakeRegistry(), FakeLabels(), FakeScorer()
+        self.deps = Deps(self.database, self.registry, self.labels, self.scorer, self.clock, folder / "work")
+
+    def deliver(self, event: ModelChanged | EvaluationRequested) -> None:
+        events.handle(self.deps, event)
+
+    def work(self, seconds: float = 0.0) -> None:
+        """Let time pass, and do what is due."""
+        self.clock.advance(seconds)
+        for _ in range(6):
+            with self.database.read() as db:
+                due = store.due(db, self.clock())
+            for evaluation in due:
+                advance(self.deps, evaluation)
+
+    def registered(self, version: int = 2, **more: Any) -> ModelChanged:
+        given: dict[str, Any] = {
+            "event_id": uuid4(),
+            "occurred_at": self.clock(),
+            "correlation_id": uuid4(),
+            "model": MODEL,
+            "revision": version,
+            "change": ModelChange.VERSION_REGISTERED,
+            "version": version,
+            "actor": "trainer",
+        }
+        return ModelChanged(**{**given, **more})
+
+    def evaluations(self) -> list[Evaluation]:
+        with self.database.read() as db:
+            return store.newest(db, None, 100)
+
+    def told(self) -> list[EvaluationFinished]:
+        with self.database.read() as db:
+            bodies = db.execute(select(OUTBOX.c.body).order_by(OUTBOX.c.position)).scalars().all()
+        return [decode(body, EvaluationFinished) for body in bodies]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.database.close()

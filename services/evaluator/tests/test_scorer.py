@@ -1,0 +1,179 @@
+"""The scorer's processes on real artifacts: fitted, saved by the flavours, scored under limits."""
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage
+from modelyard_evaluator.domain.ports import Away, ChallengerBroken, Refused
+from modelyard_evaluator.processes import ScorerProcesses
+from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SCHEMA = FeatureSchema(
+    features=(Feature(name="age"), Feature(name="colour", kind=FeatureKind.CATEGORICAL)), classes=("no", "yes")
+)
+
+
+def a_table(rows: int, seed: int = 0) -> pa.Table:
+    """`yes` where age is above 40, with one label in ten turned round."""
+    rng = np.random.default_rng(seed)
+    age = rng.uniform(20, 60, rows)
+    truth = np.where((age > 40) ^ (rng.random(rows) < 0.1), "yes", "no")
+    return pa.table(
+        {
+            "age": age,
+            "colour": rng.choice(["red", "blue"], rows),
+            "label": truth,
+            "occurred_at": pa.array([START + timedelta(minutes=i) for i in range(rows)], pa.timestamp("us", "UTC")),
+        }
+    )
+
+
+def a_model(folder: Path, table: pa.Table, *, invert: bool = False) -> ModelManifest:
+    """A logistic regression in `folder`; `invert` teaches it the wrong way round."""
+    from sklearn.linear_model import LogisticRegression
+
+    numeric = table["age"].to_numpy().reshape(-1, 1)
+    categorical = np.array(table["colour"].to_pylist(), dtype=object).reshape(-1, 1)
+    encoding = Encoding.learn(numeric, categorical, SCHEMA.classes)
+    labels = (np.array(table["label"].to_pylist()) == "yes").astype(int)
+    estimator = LogisticRegression(max_iter=500).fit(encoding.matrix(numeric, categorical), labels ^ invert)
+    files = save_model("sklearn", FittedSklearn(estimator, encoding), folder)
+    manifest = ModelManifest(
+        model="ages",
+        flavour="sklearn",
+        files=files,
+        feature_schema=SCHEMA,
+        training=TrainingLineage(recipe="test"),
+        environment=environment("sklearn"),
+    )
+    (folder / "manifest.json").write_bytes(manifest.canonical())
+    return manifest
+
+
+def compare_job(**changes: Any) -> dict[str, Any]:
+    return {"metric": "accuracy", "confidence": 0.95, "seed": 1, "baseline_class": None, **changes}
+
+
+@pytest.fixture
+def scorer() -> ScorerProcesses:
+    return ScorerProcesses({}, timeout_s=100.0)
+
+
+@pytest.mark.slow
+def test_two_real_models_are_scored_and_compared(tmp_path: Path, scorer: ScorerProcesses) -> None:
+    pq.write_table(a_table(600, seed=1), tmp_path / "rows.parquet")
+    a_model(tmp_path / "challenger", a_table(400))
+    a_model(tmp_path / "champion", a_table(400), invert=True)
+
+    found = scorer.compare(tmp_path, compare_job())
+
+    assert found["rows"] == 600
+    assert 0.85 < found["challenger"] < 0.95
+    assert found["champion"] < 0.15
+    assert found["low"] > 0.6
+    for side in ("champion_cost", "challenger_cost"):
+        assert 0 < found[side]["latency_ms_p95"] < 1_000
+        assert 20 < found[side]["memory_mib"] < 1_000
+    assert sum(part["rows"] for part in found["by_class"].values()) == 600
+
+
+@pytest.mark.slow
+def test_a_first_version_is_held_against_the_majority_class_on_held_out_rows(
+    tmp_path: Path, scorer: ScorerProcesses
+) -> None:
+    table = a_table(1_000)
+    pq.write_table(table, tmp_path / "training.parquet")
+    a_model(tmp_path / "challenger", table.slice(0, 600))
+    until = START + timedelta(minutes=599)
+    job = {"model": "ages", "since": until.isoformat(), "as_of": until.isoformat(), "limit": 300}
+
+    pinned = scorer.pin(tmp_path, {**job, "source": "dataset", "dataset_digest": "sha256:0"})
+    found = scorer.compare(tmp_path, compare_job(baseline_class=pinned["baseline_class"]))
+
+    assert pinned["rows"] == 300
+    held_out = pq.read_table(tmp_path / "rows.parquet")
+    assert min(held_out["occurred_at"].to_pylist()) == START + timedelta(minutes=700)
+    assert "champion_cost" not in found
+    assert found["champion"] == pytest.approx(
+        sum(label == pinned["baseline_class"] for label in held_out["label"].to_pylist()) / 300
+    )
+    assert found["low"] > 0
+
+
+@pytest.mark.slow
+def test_log_loss_of_real_models(tmp_path: Path, scorer: ScorerProcesses) -> None:
+    from sklearn.metrics import log_loss
+
+    from modelyard_flavours import load_model
+
+    table = a_table(400, seed=1)
+    pq.write_table(table, tmp_path / "rows.parquet")
+    manifest = a_model(tmp_path / "challenger", a_table(400))
+    a_model(tmp_path / "champion", a_table(40, seed=9))
+    found = scorer.compare(tmp_path, compare_job(metric="log_loss"))
+    scores = load_model(manifest, tmp_path / "challenger").predict(
+        table["age"].to_numpy().reshape(-1, 1), np.array(table["colour"].to_pylist(), dtype=object).reshape(-1, 1)
+    )
+    assert found["challenger"] == pytest.approx(log_loss(table["label"].to_pylist(), scores, labels=["no", "yes"]))
+
+
+def test_the_same_rows_are_pinned_to_the_same_bytes(tmp_path: Path, scorer: ScorerProcesses) -> None:
+    pq.write_table(a_table(1_000), tmp_path / "training.parquet")
+    job = {"model": "m", "since": START.isoformat(), "as_of": START.isoformat(), "limit": 300, "dataset_digest": "x"}
+    bytes_of = []
+    for _ in range(2):
+        scorer.pin(tmp_path, {**job, "source": "dataset"})
+        bytes_of.append((tmp_path / "rows.parquet").read_bytes())
+    assert bytes_of[0] == bytes_of[1]
+
+
+@pytest.mark.slow
+def test_an_altered_challenger_is_named_as_broken(tmp_path: Path, scorer: ScorerProcesses) -> None:
+    pq.write_table(a_table(100), tmp_path / "rows.parquet")
+    a_model(tmp_path / "challenger", a_table(400))
+    (tmp_path / "challenger" / "model.skops").write_bytes(b"no zip at all")
+    with pytest.raises(ChallengerBroken, match=r"model\.skops"):
+        scorer.compare(tmp_path, compare_job(baseline_class="no"))
+
+
+@pytest.mark.slow
+def test_a_broken_champion_is_not_the_challengers_fault(tmp_path: Path, scorer: ScorerProcesses) -> None:
+    pq.write_table(a_table(100), tmp_path / "rows.parquet")
+    a_model(tmp_path / "champion", a_table(400))
+    (tmp_path / "champion" / "model.skops").unlink()
+    with pytest.raises(Refused, match="champion"):
+        scorer.compare(tmp_path, compare_job())
+
+
+@pytest.mark.parametrize(("limit", "says"), [({"memory_limit_mib": 8.0}, "MiB"), ({"timeout_s": 0.2}, "longer than")])
+def test_a_challenger_over_its_limits_is_ended_and_says_which(tmp_path: Path, limit: dict[str, Any], says: str) -> None:
+    pq.write_table(a_table(100), tmp_path / "rows.parquet")
+    a_model(tmp_path / "challenger", a_table(400))
+    with pytest.raises(ChallengerBroken, match=says):
+        ScorerProcesses({}, **limit).compare(tmp_path, compare_job(baseline_class="no"))
+
+
+def test_an_artifacts_process_is_given_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELYARD_ADMIN_KEY_FILE", "/secret")
+    seen: dict[str, str] = {}
+    real = subprocess.Popen
+
+    def spy(*arguments: Any, env: dict[str, str], **options: Any) -> Any:
+        seen.update(env)
+        return real(*arguments, env=env, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", spy)
+    with pytest.raises(Away, match=r"manifest\.json"):
+        pq.write_table(a_table(50), tmp_path / "rows.parquet")
+        ScorerProcesses({"CLICKHOUSE_PASSWORD": "x"}).compare(tmp_path, compare_job(baseline_class="no"))
+    assert seen["OMP_NUM_THREADS"] == "1"
+    assert "MODELYARD_ADMIN_KEY_FILE" not in seen
+    assert "CLICKHOUSE_PASSWORD" not in seen
