@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import secrets
 from functools import partial
@@ -88,6 +89,8 @@ class RouterApp:
             ),
             Pages(pages.get),
         )
+        gc.collect()
+        gc.freeze()  # what is here now stays: the collector need not look at it again and again
 
     async def stop(self) -> None:
         with contextlib.suppress(AttributeError):  # the start failed half way

@@ -20,7 +20,7 @@ class RouterSettings(ServiceSettings):
     """Of predictions and feedback that Kafka has not taken; when full, requests are answered 503."""
     spool_fsync: bool = False
     """True: an answer waits until its log is on the disk, not only with the operating system."""
-    ship_interval_ms: PositiveInt = 100
+    ship_interval_ms: PositiveInt = 200
     """How long records may wait to leave together."""
     max_body_bytes: PositiveInt = 1 << 20
     """Of a prediction or a feedback."""

@@ -1,6 +1,6 @@
 """What a model server says, and what a caller gets."""
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -78,11 +78,20 @@ def _outputs(body: bytes, target: Target) -> tuple[list[str], tuple[float, ...]]
         raise BadAnswer(f"not an Open Inference Protocol v2 answer: {error}") from error
     if answer.parameters.digest != target.digest:
         raise WrongReplica(answer.parameters.digest)
-    named = {output.name: output.data for output in answer.outputs}
-    classes, scores = named.get("class", []), named.get("scores", [])
-    if not all(type(value) is float for value in scores) or not all(type(value) is str for value in classes):
-        raise BadAnswer("outputs class and scores must be strings and numbers")
-    return classes, tuple(scores)  # type: ignore[return-value, arg-type]  # checked in the line above
+    classes: list[Any] = []
+    scores: list[Any] = []
+    for output in answer.outputs:
+        if output.name == "scores":
+            scores = output.data
+        elif output.name == "class":
+            classes = output.data
+    for value in scores:
+        if type(value) is not float:
+            raise BadAnswer(f"a score that is no number: {value!r}")
+    for value in classes:
+        if type(value) is not str:
+            raise BadAnswer(f"a class that is no string: {value!r}")
+    return classes, tuple(scores)
 
 
 def _row(class_: str | None, scores: tuple[float, ...]) -> Row:

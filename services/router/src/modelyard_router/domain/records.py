@@ -4,6 +4,7 @@ A pydantic message per request would cost more than the whole rest of the reques
 target are encoded once, with its table. The result equals modelyard_contracts.codec's, byte for byte.
 """
 
+import struct
 from typing import Final
 
 from modelyard_contracts import FeedbackReceived, PredictionLogged, PredictionStatus
@@ -24,7 +25,10 @@ from modelyard_router.domain.avro import (
 STATUS: Final = {status: long(place) for place, status in enumerate(PredictionStatus)}
 _PREDICTION_HEADER: Final = header(PredictionLogged.TOPIC)
 _FEEDBACK_HEADER: Final = header(FeedbackReceived.TOPIC)
-_TRUE: Final = b"\x01"
+_END: Final = NULL + b"\x01"
+"""shadow_of: none; sampled: true."""
+_UUID_LENGTH: Final = long(36)
+_TWO_DOUBLES: Final = struct.Struct("<dd").pack
 _NO_MAP: Final = EMPTY
 
 
@@ -71,7 +75,8 @@ class PredictionRecords:
         return b"".join(
             (
                 _PREDICTION_HEADER,
-                text(event_id),
+                _UUID_LENGTH,
+                event_id.encode(),
                 long(occurred_us),
                 text(prediction_id),
                 self._target,
@@ -85,13 +90,11 @@ class PredictionRecords:
                 optional_double(score),
                 doubles(scores),
                 NULL,  # text_length
-                double(latency_ms),
-                double(overhead_ms),
+                _TWO_DOUBLES(latency_ms, overhead_ms),
                 self._cost,
                 STATUS[status],
                 long(attempts),
-                NULL,  # shadow_of
-                _TRUE,  # sampled
+                _END,
             )
         )
 

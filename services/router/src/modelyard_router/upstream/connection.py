@@ -1,8 +1,7 @@
 """One keep-alive connection to a replica; one request at a time."""
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httptools
 
@@ -26,8 +25,7 @@ class CallTimedOut(CallFailed):
         super().__init__("timeout", detail)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     status: int
     body: bytes
 
@@ -55,7 +53,6 @@ class Connection(asyncio.Protocol):
         """Write a whole request; the future has the answer, or CallFailed. deadline: on the loop's clock."""
         self._future = future = self._loop.create_future()
         self._timer = self._loop.call_at(deadline, self._expire)
-        self._parser = httptools.HttpResponseParser(self)
         self._answered = False
         self._transport.write(data)
         return future
@@ -68,6 +65,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
         if self._future is None:

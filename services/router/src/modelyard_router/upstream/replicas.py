@@ -17,7 +17,7 @@ Reader = Callable[[bytes, Target], A]
 """(body, target) -> what the body says; raises WrongReplica or BadAnswer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered(Generic[A]):
     target: Target
     """That answered; not always the chosen one."""
@@ -96,16 +96,16 @@ class Replicas:
 
     def _order(self, route: Route, target: Target) -> Iterator[tuple[Target, int]]:
         """(target, place of its replica): lazily, as the first one nearly always answers."""
-        yield from self._spread(target)
+        if len(target.addresses) == 1:
+            yield target, 0
+        else:
+            yield from self._spread(target)
         for other in route.others[target.variant]:
             yield from self._spread(other)
 
     def _spread(self, target: Target) -> Iterator[tuple[Target, int]]:
         """Healthy before avoided, least busy first, ties in turn."""
         count = len(target.addresses)
-        if count == 1:
-            yield target, 0
-            return
         self._turn += 1
         turn = self._turn
         pools = [self.pool(address) for address in target.addresses]
