@@ -164,7 +164,7 @@ def test_a_challenger_over_its_limits_is_ended_and_says_which(tmp_path: Path, li
 def test_an_artifacts_process_is_given_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELYARD_ADMIN_KEY_FILE", "/secret")
     seen: dict[str, str] = {}
-    real = subprocess.Popen
+    real: Any = subprocess.Popen
 
     def spy(*arguments: Any, env: dict[str, str], **options: Any) -> Any:
         seen.update(env)

@@ -1,5 +1,7 @@
 """Settings, read once in app.py."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -12,6 +14,7 @@ class Settings(ServiceSettings, DatabaseSettings):
     model_config = SettingsConfigDict(env_prefix="DEPLOYER_", frozen=True, populate_by_name=True, extra="ignore")
 
     port: int = Field(8104, ge=0, le=65535)
+    data_dir: Path = Path(".modelyard/data/deployer")
     monitor_url: str = Field("http://127.0.0.1:8106", alias="MONITOR_URL", pattern=r"^https?://")
     replicas_per_version: int = Field(1, ge=1, le=64)
     stop_replicas_on_exit: bool = False

@@ -81,7 +81,7 @@ class ScorerProcesses:
         raise kinds.get(code, ScorerFailed)(said or f"the scorer's process ended with {code}")
 
     def _watch(self, child: "subprocess.Popen[bytes]", word: str) -> int:
-        """Its exit code. OverLimit when it used too much; ScorerFailed when it got too little of the machine to tell."""
+        """Its exit code. OverLimit when it used too much, ScorerFailed when the machine was too busy to tell."""
         until = time.monotonic() + WALL_SHARE * self._timeout_s
         try:
             while (code := child.poll()) is None:

@@ -1,5 +1,7 @@
 """Settings, read once in app.py."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -12,6 +14,7 @@ class Settings(ServiceSettings, DatabaseSettings, ClickHouseSettings):
     model_config = SettingsConfigDict(env_prefix="EVALUATOR_", frozen=True, populate_by_name=True, extra="ignore")
 
     port: int = Field(8103, ge=0, le=65535)
+    data_dir: Path = Path(".modelyard/data/evaluator")
     max_wait_s: float = Field(60.0, ge=0)
     """How long an evaluation waits for labelled rows before it is inconclusive."""
     scorer_memory_mib: float = Field(2_048.0, ge=128)
