@@ -13,7 +13,7 @@ from modelyard_contracts import MESSAGES
 from modelyard_contracts.codec import Codec
 from modelyard_contracts.governance import check_examples, check_folder, compare
 from modelyard_contracts.topics import all_topics, avro_schema, schema_text, schemas_root
-from modelyard_registry.domain.compatibility import incompatibilities
+from modelyard_registry.domain.avro import incompatibilities
 
 TOPICS = sorted(MESSAGES)
 SAMPLE = "monitoring.slice.summarised.v1"

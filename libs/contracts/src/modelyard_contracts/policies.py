@@ -13,7 +13,7 @@ class GatePolicy(Part):
     approval: Literal["automatic", "manual"] = "automatic"
     """`manual`: a person approves after the evaluator said deploy."""
     metric: Literal["accuracy", "balanced_accuracy", "log_loss"] = "accuracy"
-    min_rows: int = Field(default=300, ge=30)
+    min_rows: int = Field(default=100, ge=30)
     """Labelled rows below which the verdict is inconclusive."""
     recent_rows: int = Field(default=2_000, ge=100)
     """At most this many of the newest labelled rows are pinned."""

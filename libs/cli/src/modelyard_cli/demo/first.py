@@ -18,7 +18,7 @@ POLL_S: Final = 0.3
 Tell = Callable[[str], None]
 
 RETRAIN: Final = RetrainPolicy(cool_down_s=15, max_runs_per_day=50, window_rows=4_000, holdout_rows=500)
-GATE: Final = GatePolicy(min_rows=400, recent_rows=2_000)
+GATE: Final = GatePolicy(min_rows=150, recent_rows=2_000)
 ROLLOUT: Final = RolloutPolicy(min_samples=60, min_step_s=1, max_hold_s=60)
 """Policies of the demo: the defaults, with waits cut to the pace of a stream that takes minutes instead of years."""
 
@@ -67,7 +67,7 @@ def _first_is_live(platform: Platform, model: str, tell: Tell) -> bool:
 def _refused_by_evaluator(platform: Platform, model: str) -> None:
     for evaluation in platform.evaluator.evaluations(model):
         if evaluation.get("verdict") in ("reject", "continue_tuning", "inconclusive"):
-            reasons = "; ".join(evaluation["reasons"])
+            reasons = " ".join(evaluation["report"]["reasons"])
             raise StackError(f"the evaluator did not let version 1 pass ({evaluation['verdict']}): {reasons}")
 
 
