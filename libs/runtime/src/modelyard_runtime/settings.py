@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -14,6 +14,7 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 EXIT_BAD_SETTINGS = 2
 MIN_ADMIN_KEY_CHARS = 16
+MAX_PORT = 65_535
 
 
 class ServiceSettings(BaseSettings):
@@ -31,10 +32,18 @@ class ServiceSettings(BaseSettings):
     """File with the bootstrap admin key; no key, no start."""
     log_level: str = Field("INFO", alias="MODELYARD_LOG_LEVEL", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     host: str = "127.0.0.1"
-    port: int = Field(0, ge=0, le=65535)
+    port: int = 0
     """0 takes any free port; `ready http://HOST:PORT` on stdout tells which."""
     data_dir: Path = Path(".modelyard/data")
     """The service's own folder."""
+
+    @field_validator("port")
+    @classmethod
+    def _is_a_port(cls, value: int) -> int:
+        """A validator, not a bound of the field: a subclass gives the field anew for its default."""
+        if not 0 <= value <= MAX_PORT:
+            raise ValueError(f"must be 0 to {MAX_PORT}")
+        return value
 
     @property
     def admin_key(self) -> str:

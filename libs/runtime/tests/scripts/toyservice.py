@@ -1,0 +1,65 @@
+"""A whole service: `toyservice.py`, told what to do by TOY_* variables. Prints the order of its life to stderr."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from pydantic_settings import SettingsConfigDict
+
+from modelyard_runtime.auth import Authenticator
+from modelyard_runtime.clock import system_clock
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.http import create_app
+from modelyard_runtime.service import Service
+from modelyard_runtime.settings import DatabaseSettings, ServiceSettings, load_settings
+
+
+class Settings(ServiceSettings, DatabaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TOY_", frozen=True, populate_by_name=True, extra="ignore")
+    data_dir: Path = Path(".")
+
+
+def say(what: str) -> None:
+    print(f"LIFE {what}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    settings = load_settings(Settings)
+    readiness = Readiness()
+    app = create_app(
+        service="toy", authenticator=Authenticator(settings.admin_key, None, system_clock), readiness=readiness
+    )
+    crashes = 1 if os.environ.get("TOY_CRASH") else 0
+
+    @app.get("/slow")
+    async def slow() -> str:
+        say("request began")
+        await asyncio.sleep(1.5)
+        say("request ended")
+        return "done"
+
+    async def work(stop: asyncio.Event) -> None:
+        nonlocal crashes
+        if crashes:
+            crashes -= 1
+            raise RuntimeError("a bug")
+        say("task began")
+        await stop.wait()
+        say("task ended")
+
+    async def on_start() -> None:
+        say("started")
+        if os.environ.get("TOY_FULL"):
+            import modelyard_runtime.database
+            import modelyard_runtime.kafka
+            import modelyard_runtime.outbox  # noqa: F401
+
+    async def on_stop() -> None:
+        say("closed")
+
+    return Service("toy", settings, app, [work], on_start, on_stop, readiness).run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,130 @@
+"""A service process: ready, port in use, orderly stop, crashed tasks, memory."""
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from modelyard_runtime.testing import Process, wait_until
+
+pytestmark = pytest.mark.usefixtures("loopback")
+SCRIPT = Path(__file__).parent / "scripts" / "toyservice.py"
+KEY = "0123456789abcdef0123456789abcdef"
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    (tmp_path / "key").write_text(KEY)
+    started = []
+
+    def begin(*, ready: bool = True, **env: str) -> Process:
+        base = {"MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "key"), "TOY_PORT": "0", "TOY_DATA_DIR": str(tmp_path)}
+        process = Process([sys.executable, str(SCRIPT)], {**base, **env})
+        started.append(process)
+        return process.start(ready=ready)
+
+    yield begin
+    for process in started:
+        process.kill()
+
+
+def ask(process: Process, path: str, key: str | None = KEY) -> tuple[int, Any]:
+    assert process.address is not None
+    connection = http.client.HTTPConnection(process.address.removeprefix("http://"), timeout=30)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {key}"} if key else {})
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def life(process: Process) -> list[str]:
+    return [line.removeprefix("LIFE ") for line in process.lines if line.startswith("LIFE")]
+
+
+def test_a_service_says_where_it_is_ready_and_is_light(start: Start) -> None:
+    process = start(TOY_FULL="1")
+    assert ask(process, "/health/ready", key=None) == (200, {"ready": True, "checks": {}})
+    assert ask(process, "/slow", key=None)[0] == 401
+    assert psutil.Process(process.pid).memory_info().rss < 110 * 1_048_576
+
+
+def test_a_stop_finishes_requests_then_tasks_then_closes(start: Start) -> None:
+    process = start()
+    answers: list[Any] = []
+    request = threading.Thread(target=lambda: answers.append(ask(process, "/slow")))
+    request.start()
+    wait_until(lambda: "request began" in life(process))
+    assert process.stop() == 0
+    request.join(30)
+    assert answers == [(200, "done")]
+    assert life(process) == ["started", "task began", "request began", "request ended", "task ended", "closed"]
+
+
+def test_a_stop_refuses_new_connections_at_once(start: Start) -> None:
+    process = start()
+    request = threading.Thread(target=lambda: ask(process, "/slow"))
+    request.start()
+    wait_until(lambda: "request began" in life(process))
+    process.signal(signal.SIGINT)
+
+    def refused() -> bool:
+        try:
+            ask(process, "/health/ready", key=None)
+        except OSError:
+            return True
+        return False
+
+    wait_until(refused, 10)
+    assert "request ended" not in life(process)
+    request.join(30)
+    assert process.wait() == 0
+
+
+def test_a_port_in_use_is_one_line_and_nothing_was_started(start: Start) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start(ready=False, TOY_PORT=str(port))
+        assert process.wait() == 2
+        wait_until(lambda: process.lines)
+    [line] = process.lines
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
+    assert "TOY_PORT" in line
+
+
+def test_a_crashed_task_is_told_and_started_again(start: Start) -> None:
+    process = start(TOY_CRASH="1")
+    wait_until(lambda: "task began" in life(process))
+    assert "RuntimeError: a bug" in process.output
+    wait_until(lambda: ask(process, "/health/ready", key=None)[0] == 200)
+    assert process.stop() == 0
+
+
+def test_bad_settings_are_one_line(start: Start) -> None:
+    process = start(ready=False, TOY_PORT="x")
+    assert process.wait() == 2
+    wait_until(lambda: process.lines)
+    assert len(process.lines) == 1
+
+
+@pytest.mark.parametrize(
+    "module", ["settings", "auth", "kafka", "health", "log", "metrics", "service", "clock", "tracing"]
+)
+def test_what_the_router_needs_brings_neither_fastapi_nor_sqlalchemy(module: str) -> None:
+    code = (
+        f"import sys, modelyard_runtime.{module}; "
+        "print([m for m in ('fastapi','sqlalchemy','starlette','alembic','httpx','opentelemetry.sdk','pandas','numpy') "
+        "if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
