@@ -28,7 +28,8 @@ class DetectChild:
         self.pid: int | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`."""
+        """Until `stop`. Slices wait in Kafka while the child starts, so a first start does not hold up readiness."""
+        self._readiness.set("detect", True, "starting")
         pause_s = RESTART_MIN_S
         loop = asyncio.get_running_loop()
         while not stop.is_set():
@@ -39,7 +40,6 @@ class DetectChild:
                 await asyncio.wait_for(stop.wait(), pause_s)
 
     async def _once(self, stop: asyncio.Event) -> None:
-        self._readiness.set("detect", False, "starting")
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "modelyard_monitor", "detect"),
             stdout=asyncio.subprocess.PIPE,

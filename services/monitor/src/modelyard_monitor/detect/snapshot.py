@@ -8,9 +8,8 @@ import hashlib
 import hmac
 import pickle
 import zlib
-from typing import Final
-
 from importlib.metadata import version
+from typing import Final
 
 from modelyard_monitor.domain.state import ModelState
 

@@ -5,6 +5,7 @@ harmless. All topics exist before the worker starts, the changelog with as many 
 """
 
 import asyncio
+import logging
 import os
 from typing import Any, Final
 
@@ -47,6 +48,9 @@ def rules_of(settings: Settings) -> Rules:
 def run(settings: Settings) -> int:
     """Work until SIGTERM; returns the exit code."""
     configure_logging("monitor-detect", settings.log_level)
+    for noisy in ("faust", "mode", "aiokafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    (settings.data_dir / "detect").mkdir(parents=True, exist_ok=True)
     asyncio.run(_prepare(settings.kafka_bootstrap_servers))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -99,14 +103,7 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
         value_serializer="raw",
     )
     source = app.topic(slices.name, key_serializer="raw", value_serializer="raw", partitions=slices.partitions)
-    table = app.Table(
-        TABLE,
-        key_type=bytes,
-        value_type=bytes,
-        key_serializer="raw",
-        value_serializer="raw",
-        partitions=slices.partitions,
-    )
+    table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=slices.partitions)  # bytes: raw both ways
     registry = Registry(settings.registry_url, settings.admin_key)
     producer = Producer(settings.kafka_bootstrap_servers, "monitor")
     letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
@@ -125,11 +122,17 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
             else:
                 await detector.handle(piece)
 
+    @app.on_before_shutdown.connect  # type: ignore[untyped-decorator]
+    async def close(*_: Any, **__: Any) -> None:
+        await producer.stop()
+        await letters.close()
+        registry.close()
+
     @app.task  # type: ignore[untyped-decorator]
     async def tell_ready() -> None:
         while not (app.consumer.assignment() and app.tables.actives_ready and not app.rebalancing):  # noqa: ASYNC110  Faust has no event for it
             await asyncio.sleep(0.1)
-        print(f"ready {APP_ID}", flush=True)
+        print(f"\nready {APP_ID}", flush=True)  # on a line of its own: the worker writes too
 
     @app.task  # type: ignore[untyped-decorator]
     async def follow_parent() -> None:

@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import dataclass, field
-
-from river.drift import ADWIN
+from typing import Final
 
 from modelyard_contracts import OffsetRange
+from modelyard_monitor.domain.adwin import Adwin
 from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_LOOK_LABELS, MIN_LABELS, REFERENCE_LABELS, Rules
+
+ADWIN_RECENT_LABELS: Final = 100
+"""The error rate that an alarm of ADWIN states is that of so many last labels."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class _Part:
 class ErrorWatch:
     """The errors of one version under one variant. An improvement is never a finding."""
 
-    adwin: ADWIN = field(default_factory=ADWIN)
+    adwin: Adwin = field(default_factory=lambda: Adwin(recent=ADWIN_RECENT_LABELS))
     window: list[_Part] = field(default_factory=list)
     early: tuple[int, int] = (0, 0)
     """labels and errors of the first window."""
@@ -71,12 +74,11 @@ class ErrorWatch:
         return sum(part.wrong for part in self.window)
 
     def _observe(self, outcome: int, rules: Rules) -> Rise | None:
-        before, width = self.adwin.estimation, int(self.adwin.width)
-        self.adwin.update(outcome)  # type: ignore[no-untyped-call]
-        if not self.adwin.drift_detected or self.adwin.estimation - before < rules.error_rise:
+        self.adwin.update(outcome)
+        before, after = self.adwin.before, self.adwin.after
+        if not self.adwin.drift_detected or after - before < rules.error_rise:
             return None
-        after = int(self.adwin.width)
-        return Rise("adwin", before, self.adwin.estimation, width, after, None, "its own past")
+        return Rise("adwin", before, after, self.adwin.width, len(self.adwin.recent), None, "its own past")
 
     def _slide(self, part: _Part, size: int) -> None:
         self.window.append(part)

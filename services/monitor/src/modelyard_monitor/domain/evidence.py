@@ -98,7 +98,7 @@ def drift_sql(found: Finding, piece: SliceSummarised, manifest: ModelManifest | 
         f"    SELECT {_bin(found)} AS bin, count() AS n FROM (SELECT {value} AS v FROM {database}.predictions\n"
         f"    WHERE {_rows(found, piece)}) GROUP BY bin),\n"
         f"both AS (SELECT number AS bin, {reference}[number + 1] AS r, ifNull(n, 0) AS c\n"
-        f"    FROM numbers({len(reference)}) LEFT JOIN counted ON toInt64(number) = toInt64(counted.bin)\n"
+        f"    FROM numbers({len(reference)}) AS places LEFT JOIN counted ON toInt64(number) = toInt64(counted.bin)\n"
         "    WHERE r + c > 0),\n"
         f"shares AS (SELECT (r + {SMOOTHING}) / (sum(r) OVER () + {SMOOTHING} * count() OVER ()) AS p,\n"
         f"    (c + {SMOOTHING}) / (sum(c) OVER () + {SMOOTHING} * count() OVER ()) AS q FROM both)\n"

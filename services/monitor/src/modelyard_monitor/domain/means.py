@@ -3,9 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
-from river.drift import ADWIN
-
 from modelyard_contracts import FeatureSlice
+from modelyard_monitor.domain.adwin import Adwin
 from modelyard_monitor.domain.rules import BASELINE_ROWS, MEAN_SHIFT_SD
 
 
@@ -23,7 +22,7 @@ class Shift:
 class MeanWatch:
     """One feature's (or the score's) mean. Values are standardised by the first rows, as ADWIN is not free of scale."""
 
-    adwin: ADWIN = field(default_factory=lambda: ADWIN(clock=1))  # type: ignore[no-untyped-call]
+    adwin: Adwin = field(default_factory=lambda: Adwin(clock=1))
     rows: int = 0
     total: float = 0.0
     baseline: tuple[int, float, float] = (0, 0.0, 0.0)
@@ -48,11 +47,10 @@ class MeanWatch:
         centre, spread = self._scale()
         if not spread or not math.isfinite(mean):
             return None
-        before = self.adwin.estimation
-        self.adwin.update((mean - centre) / spread * math.sqrt(batch_rows))  # type: ignore[no-untyped-call]
+        self.adwin.update((mean - centre) / spread * math.sqrt(batch_rows))
         if not self.adwin.drift_detected:
             return None
-        after = self.adwin.estimation
+        before, after = self.adwin.before, self.adwin.after
         in_sd = (after - before) / math.sqrt(batch_rows)
         if abs(in_sd) < MEAN_SHIFT_SD:
             return None

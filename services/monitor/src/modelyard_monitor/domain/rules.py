@@ -13,8 +13,8 @@ MIN_LABELS: Final = 200
 REFERENCE_LABELS: Final = 500
 """Rows that the error rate of a manifest is taken to rest on, as the manifest does not say."""
 CRITICAL_RISE: Final = 0.10
-MEAN_SHIFT_SD: Final = 0.25
-"""A shift of the mean below a quarter of the standard deviation is not worth a word."""
+MEAN_SHIFT_SD: Final = 0.1
+"""A shift of the mean below a tenth of the standard deviation is not worth a word."""
 WORSE_FACTOR: Final = 1.5
 """A finding is said again within its rest when its statistic grew by so much."""
 REQUEST_ERRORS_ROWS: Final = 100

@@ -1,0 +1,59 @@
+"""River's ADWIN without the rest of River.
+
+`river.drift` imports all of River (scikit-learn, scipy.stats, pandas: many seconds, 200 MB) for a detector whose core
+is a small Rust class. This takes the core and does around it what `river.drift.ADWIN` does; a test holds the two equal.
+"""
+
+from collections import deque
+from typing import Any, Final
+
+from river._river_rust.drift import AdaptiveWindowing
+
+DELTA: Final = 0.002
+"""River's default: the chance of a false alarm that ADWIN allows itself per check."""
+MAX_BUCKETS: Final = 5
+MIN_WINDOW: Final = 5
+GRACE: Final = 10
+
+
+class Adwin:
+    """Adaptive windowing over one stream of finite numbers; a NaN would blind it for ever: keep it out."""
+
+    def __init__(self, clock: int = 32, recent: int = 5) -> None:
+        self._clock = clock
+        self.recent: deque[float] = deque(maxlen=recent)
+        """The last values: the window that is left at a detection still holds most of the past."""
+        self.before = 0.0
+        """At a detection: mean of the window without the last values."""
+        self.drift_detected = False
+        self._core: Any = self._new()
+
+    def _new(self) -> Any:
+        return AdaptiveWindowing(
+            delta=DELTA, clock=self._clock, max_buckets=MAX_BUCKETS, min_window_length=MIN_WINDOW, grace_period=GRACE
+        )
+
+    def update(self, value: float) -> None:
+        """Take in one value; `drift_detected` tells whether the mean moved. After a drift the window starts anew."""
+        if self.drift_detected:
+            self._core = self._new()
+            self.recent.clear()
+        self.recent.append(value)
+        older = self.width + 1 - len(self.recent)
+        if older > 0:
+            self.before = (float(self._core.get_total()) + value - sum(self.recent)) / older
+        self.drift_detected = bool(self._core.update(value))
+
+    @property
+    def after(self) -> float:
+        """At a detection: mean of the last values."""
+        return sum(self.recent) / len(self.recent)
+
+    @property
+    def width(self) -> int:
+        return int(self._core.get_width())
+
+    @property
+    def estimation(self) -> float:
+        """Mean of the window; 0 when it is empty."""
+        return float(self._core.get_total()) / self.width if self.width else 0.0

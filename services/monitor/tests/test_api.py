@@ -1,0 +1,146 @@
+"""What the API answers, and that none of it is open."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from modelyard_contracts import DriftDetected, DriftKind, Severity
+from modelyard_contracts.codec import Codec, encode
+from modelyard_monitor import api
+from modelyard_monitor.ingest.audit import AuditIngest, control_topics
+from modelyard_monitor.ingest.planned import plan_text, planned_end
+from modelyard_monitor.queries import Questions
+from modelyard_monitor.testing import START, World, label, prediction, records
+from modelyard_runtime.auth import Authenticator
+from modelyard_runtime.clock import system_clock
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.http import create_app
+from modelyard_runtime.kafka import Received
+
+KEY = "an admin key of the tests"
+
+
+def app_of(world: World) -> FastAPI:
+    authenticator = Authenticator(KEY, None, system_clock)
+    app = create_app(service="monitor", authenticator=authenticator, readiness=Readiness())
+    api.add_routes(app, Questions(world.clickhouse), ())
+    return app
+
+
+def client(world: World, key: str | None = KEY) -> httpx.AsyncClient:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app_of(world)), base_url="http://monitor", headers=headers)
+
+
+def drift(**fields: object) -> DriftDetected:
+    given: dict[str, object] = {
+        "event_id": uuid4(),
+        "occurred_at": START,
+        "correlation_id": uuid4(),
+        "model": "m",
+        "model_version": 1,
+        "model_digest": "d",
+        "kind": DriftKind.SCORE,
+        "subject": "score",
+        "detector": "psi",
+        "severity": Severity.WARNING,
+        "reason": "it moved",
+        "statistic": 0.3,
+        "threshold": 0.1,
+        "reference_rows": 1,
+        "current_rows": 1,
+        "window_start": START,
+        "window_end": START,
+    }
+    return DriftDetected.model_validate({**given, **fields})
+
+
+def received(event: DriftDetected, offset: int, partition: int = 0) -> Received:
+    return Received(event.TOPIC, partition, offset, event.model, encode(event), (), int(START.timestamp() * 1000))
+
+
+async def test_health_counts_per_version_and_variant(world: World) -> None:
+    rows = [prediction(i, latency_ms=float(i)) for i in range(4)]
+    rows += [prediction(4, variant="canary", status="timeout", route="other", **{"class": None})]
+    await world.predictions.store(records(rows))
+    await world.labels.store(records([label(0, "0"), label(1, "1")]))
+    later = START + timedelta(hours=1)
+    await world.labels.store(records([label(0, "1", occurred_at=later)], first=2))
+
+    async with client(world) as http:
+        answer = (await http.get("/v1/models/m/health", params={"since": START.isoformat()})).json()
+        other = (await http.get("/v1/models/m/health", params={"route": "other"})).json()
+    canary, stable = answer["versions"]
+    assert (canary["variant"], canary["predictions"], canary["errors"]) == ("canary", 1, 1)
+    assert (stable["predictions"], stable["labelled"], stable["wrong"]) == (4, 2, 0)
+    assert stable["latency_ms_p95"] >= stable["latency_ms_p50"]
+    assert [one["variant"] for one in other["versions"]] == ["canary"]
+
+
+async def test_a_story_is_its_events_in_order_however_often_they_came(world: World) -> None:
+    audit = AuditIngest(world.clickhouse, Codec(), world.letters)
+    story = uuid4()
+    second = drift(correlation_id=story, occurred_at=START + timedelta(seconds=5))
+    first = drift(correlation_id=story)
+    await audit.store([received(second, 0), received(first, 1), received(drift(), 2)])
+    await audit.store([received(first, 3)])
+
+    async with client(world) as http:
+        events = (await http.get(f"/v1/stories/{story}")).json()["events"]
+        drifts = (await http.get("/v1/models/m/drift", params={"limit": 2})).json()["items"]
+    assert [event["event_id"] for event in events] == [str(first.event_id), str(second.event_id)]
+    assert events[0]["payload"]["reason"] == "it moved"
+    assert drifts[0]["event_id"] == str(second.event_id)
+
+
+async def test_control_events_are_recorded_once_per_record_and_bad_ones_are_dead_letters(world: World) -> None:
+    audit = AuditIngest(world.clickhouse, Codec(), world.letters)
+    batch = [received(drift(), 0), Received(DriftDetected.TOPIC, 0, 1, "m", b"nonsense"), received(drift(), 2)]
+    await audit.store(batch)
+    await audit.store(batch)
+
+    assert world.count("events") == 2
+    assert world.is_exact("events")
+    assert {offset for offset, _ in world.letters.letters} == {1}
+    assert DriftDetected.TOPIC in control_topics()
+
+
+async def test_psi_comes_with_its_chance_and_its_counts(world: World) -> None:
+    await world.predictions.store(records([prediction(i, num_features=(9.0, 0.5)) for i in range(50)]))
+    async with client(world) as http:
+        items = (await http.get("/v1/models/m/psi", params={"window_s": 86_400 * 2})).json()["items"]
+    found = {item["feature"]: item for item in items}
+    assert set(found) == {"a", "b", "c", "(score)"}
+    assert found["a"]["psi"] > found["a"]["expected_without_drift"]
+    assert found["a"]["current_rows"] == 50
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [("/v1/models/m/health?since=yesterday", "since"), ("/v1/models/m/health?since=2026-01-01T00:00:00", "since")],
+)
+async def test_a_moment_that_is_none_is_refused_with_its_name(world: World, path: str, field: str) -> None:
+    async with client(world) as http:
+        answer = await http.get(path)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+async def test_no_route_is_open(world: World) -> None:
+    async with client(world, key=None) as http:
+        for path in ("/v1/models/m/health", "/v1/models/m/drift", "/v1/models/m/psi", "/v1/ingest", "/metrics"):
+            assert (await http.get(path)).status_code == 401, path
+
+
+async def test_ingest_tells_what_is_stored(world: World) -> None:
+    await world.predictions.store(records([prediction(0), prediction(1)]))
+    async with client(world) as http:
+        [row] = (await http.get("/v1/ingest")).json()["stored"]
+    assert (row["rows"], row["distinct_offsets"], row["last_offset"]) == (2, 2, 1)
+
+
+def test_a_plan_survives_the_commit_metadata_and_foreign_metadata_is_no_plan() -> None:
+    assert planned_end(plan_text(41)) == 41
+    assert [planned_end(text) for text in ("", "{", "[]", '{"v":2,"b":1}', '{"v":1,"b":"x"}', "null")] == [None] * 6

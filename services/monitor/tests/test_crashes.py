@@ -1,0 +1,162 @@
+"""The whole monitor on a real broker and a real engine: kill -9 while the stream runs, and the counts still add up."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from modelyard_contracts import DriftDetected, FeedbackReceived, PredictionLogged
+from modelyard_contracts.codec import decode, encode
+from modelyard_contracts.topics import topic
+from modelyard_monitor.clickhouse import ClickHouse, connect
+from modelyard_monitor.detect.snapshot import Snapshots
+from modelyard_monitor.detect.worker import CHANGELOG
+from modelyard_monitor.testing import START, FakeRegistry, label, make_manifest, prediction
+from modelyard_runtime.kafka import Producer, ensure_topics
+from modelyard_runtime.testing.processes import DevServer, Process, eventually
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]
+
+ROWS = 6_000
+ADMIN_KEY = "a test's admin key, long enough"
+
+
+@dataclass
+class Stack:
+    bootstrap: str
+    clickhouse: ClickHouse
+    env: dict[str, str]
+
+    def monitor(self) -> Process:
+        import sys
+
+        return Process([sys.executable, "-m", "modelyard_monitor"], self.env)
+
+    def one(self, sql: str) -> dict[str, Any]:
+        [row] = self.clickhouse.rows(sql)
+        return row
+
+
+@pytest.fixture
+def stack(own_devkafka: DevServer, tmp_path: Path) -> Iterator[Stack]:
+    folder = tmp_path / "clickhouse"
+    folder.mkdir()
+    passwords = tmp_path / "passwords.json"
+    passwords.write_text(json.dumps({"writer": "w" * 16, "reader": "r" * 16}))
+    key = tmp_path / "key"
+    key.write_text(ADMIN_KEY)
+    server = DevServer("modelyard_devclickhouse", folder, "--passwords-file", str(passwords)).start()
+    with FakeRegistry({("m", 1): make_manifest()}) as registry:
+        env = {
+            "KAFKA_BOOTSTRAP_SERVERS": own_devkafka.bootstrap,
+            "CLICKHOUSE_URL": server.url,
+            "CLICKHOUSE_USER": "writer",
+            "CLICKHOUSE_PASSWORD": "w" * 16,
+            "REGISTRY_URL": registry.url,
+            "MODELYARD_ADMIN_KEY_FILE": str(key),
+            "MONITOR_PORT": "0",
+            "MONITOR_DATA_DIR": str(tmp_path / "monitor"),
+            "MONITOR_FLUSH_S": "0.3",
+            "MONITOR_BATCH_ROWS": "300",
+            "OMP_NUM_THREADS": "1",
+        }
+        yield Stack(own_devkafka.bootstrap, ClickHouse(connect(server.url, "writer", "w" * 16), "ml"), env)
+    server.kill()
+
+
+async def test_kill_9_of_the_monitor_loses_and_repeats_nothing(stack: Stack) -> None:
+    await ensure_topics(stack.bootstrap)
+    sending = asyncio.create_task(_stream(stack.bootstrap))
+    for seconds in (9.0, 7.0, 11.0):
+        monitor = stack.monitor().start(ready=False)
+        await asyncio.sleep(seconds)
+        monitor.kill()
+    await sending
+    monitor = stack.monitor().start(ready=False)
+    try:
+        await eventually(lambda: _stored(stack), 150, what="all rows stored")
+        await eventually(lambda: _applied(stack.bootstrap), 150, what="all slices applied")
+        await asyncio.sleep(2)
+        for table in ("predictions", "labels"):
+            found = stack.one(
+                f"SELECT count() AS n, uniqExact(_topic, _partition, _offset) AS u, "
+                f"uniqExact(prediction_id) AS p FROM ml.{table}"
+            )
+            assert (found["n"], found["u"], found["p"]) == (ROWS, ROWS, ROWS), table
+        counted = stack.one("SELECT sum(n) AS n FROM ml.feature_bins WHERE feature = 'a'")
+        assert counted["n"] == ROWS
+        assert stack.one("SELECT count() AS n FROM ml.v_matched")["n"] == ROWS
+        assert stack.one("SELECT count() AS n FROM ml.v_labelled")["n"] == ROWS
+        assert await _applied(stack.bootstrap)
+        drift = [decode(value, DriftDetected) for value in await _read(stack.bootstrap, DriftDetected.TOPIC)]
+        assert any(event.kind == "performance" for event in drift)
+    finally:
+        code = monitor.stop()
+    assert code == 0, monitor.output[-3_000:]
+
+
+async def _stream(bootstrap: str) -> None:
+    """Predictions and, a little behind, their labels, over about twenty seconds."""
+    producer = Producer(bootstrap, "router", linger_ms=5)
+    try:
+        for first in range(0, ROWS, 100):
+            rows = range(first, first + 100)
+            sent = [
+                await producer.post_bytes(PredictionLogged.TOPIC, f"p{i}", encode(prediction(i, occurred_at=START)))
+                for i in rows
+            ]
+            sent += [await producer.post_bytes(FeedbackReceived.TOPIC, f"p{i}", encode(_truth(i))) for i in rows]
+            await asyncio.gather(*sent)
+            await asyncio.sleep(0.35)
+    finally:
+        await producer.stop()
+
+
+def _truth(index: int) -> FeedbackReceived:
+    return label(index, "0" if index > ROWS // 2 and index % 2 else "1", occurred_at=START + timedelta(minutes=1))
+
+
+def _stored(stack: Stack) -> bool:
+    try:
+        sql = "SELECT (SELECT count() FROM ml.predictions) AS p, (SELECT count() FROM ml.v_matched) AS l"
+        found = stack.one(sql)
+    except Exception:  # the tables may not be there yet
+        return False
+    return (found["p"], found["l"]) == (ROWS, ROWS)
+
+
+async def _applied(bootstrap: str) -> bool:
+    """Whether the newest state in the changelog has seen every prediction and every label exactly once."""
+    states = await _read(bootstrap, CHANGELOG)
+    if not states:
+        return False
+    [version] = Snapshots(ADMIN_KEY).load(states[-1]).versions.values()
+    assert version.rows <= ROWS
+    assert version.labels <= ROWS
+    return (version.rows, version.labels) == (ROWS, ROWS)
+
+
+async def _read(bootstrap: str, name: str) -> list[bytes]:
+    """All values of a topic; of the changelog those of the one model, in order."""
+    consumer = AIOKafkaConsumer(name, bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id=None)
+    await consumer.start()
+    try:
+        partitions = consumer.assignment()
+        ends = await consumer.end_offsets(partitions)
+        values: list[bytes] = []
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                values += [record.value for record in records if record.value is not None]
+        return values
+    finally:
+        await consumer.stop()
+
+
+def test_the_changelog_has_as_many_partitions_as_the_slices() -> None:
+    assert topic("monitoring.slice.summarised.v1").partitions == 4
