@@ -62,12 +62,16 @@ async def test_two_workers_count_every_event_once_through_kills(kit: Kit, tmp_pa
         await feeding
         await eventually(lambda: counted(kit, name), 120, what="all events counted")
     outputs = [record.key for record in await kit.all_of(output)]
-    assert len(set(outputs)) == EVENTS // OUTPUT_EVERY, "each output is there, and repeated ones carry the same id"
+    assert len(set(outputs)) == KEYS * (EVENTS // KEYS // OUTPUT_EVERY), (
+        "each output is there, and repeated ones carry the same id"
+    )
 
 
 async def counted(kit: Kit, name: str) -> bool:
     """Whether the changelog's last word on the keys adds up; more than that is never right."""
-    latest = {record.key: record.value for record in await kit.all_of(f"{name}-{name}-exact-changelog")}
-    total = sum(json.loads(value)[0] for value in latest.values())
+    latest: dict[bytes, bytes] = {
+        record.key: record.value for record in await kit.all_of(f"{name}-{name}-exact-changelog")
+    }
+    total: int = sum(json.loads(value)[0] for value in latest.values())
     assert total <= EVENTS, "counted twice"
     return total == EVENTS

@@ -52,7 +52,8 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 
 def balanced(count: int, *consumers: AIOKafkaConsumer) -> bool:
     sets: list[frozenset[TopicPartition]] = [consumer.assignment() for consumer in consumers]
-    return all(sets) and sum(map(len, sets)) == count == len({tp for assigned in sets for tp in assigned})
+    held = {tp for assigned in sets for tp in assigned}
+    return bool(min(map(len, sets))) and sum(map(len, sets)) == count == len(held)
 
 
 async def polling(consumer: AIOKafkaConsumer) -> None:

@@ -1,14 +1,13 @@
 """Consume, transform, produce: exactly once, with one transactional.id per input partition.
 
-copier.py BOOTSTRAP SOURCE SINK GROUP STALL_SHARE STALL_SECONDS
+copier.py BOOTSTRAP SOURCE SINK GROUP STALL_EVERY STALL_SECONDS
 
 The new owner of a partition fences the old one by starting a producer with the partition's id, and only then reads the
-committed offset. STALL_SHARE of the transactions block the event loop, as a long pause of the process would.
+committed offset. Each STALL_EVERY-th transaction blocks the event loop, as a long pause of the process would (0: none).
 """
 
 import asyncio
 import contextlib
-import random
 import sys
 import time
 from typing import Any
@@ -22,10 +21,12 @@ SESSION_MS = 3_000
 class Copier(ConsumerRebalanceListener):  # type: ignore[misc]
     """The lock keeps a rebalance out of the middle of a transaction; it is not held while waiting for records."""
 
-    def __init__(self, bootstrap: str, source: str, sink: str, group: str, stall: tuple[float, float]) -> None:
+    def __init__(self, bootstrap: str, source: str, sink: str, group: str, stall: tuple[int, float]) -> None:
         self._bootstrap, self._sink, self._group, self._stall = bootstrap, sink, group, stall
+        self._transactions = 0
         self._lock = asyncio.Lock()
         self._producers: dict[TopicPartition, AIOKafkaProducer] = {}
+        self._next: dict[TopicPartition, int] = {}
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest",
             isolation_level="read_committed", session_timeout_ms=SESSION_MS, heartbeat_interval_ms=300,
@@ -50,7 +51,12 @@ class Copier(ConsumerRebalanceListener):  # type: ignore[misc]
         )  # fmt: skip
         await producer.start()
         self._producers[tp] = producer
-        self._consumer.seek(tp, await self._consumer.committed(tp) or 0)
+        await self._rewind(tp)
+
+    async def _rewind(self, tp: TopicPartition) -> None:
+        """Go on at what is committed; what was fetched before is passed by, see `_copy`."""
+        self._next[tp] = await self._consumer.committed(tp) or 0
+        self._consumer.seek(tp, self._next[tp])
 
     async def _drop(self, tp: TopicPartition) -> None:
         producer = self._producers.pop(tp, None)
@@ -68,25 +74,28 @@ class Copier(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _copy(self, tp: TopicPartition, records: list[Any]) -> None:
         producer = self._producers.get(tp)
-        if producer is None or tp not in self._consumer.assignment():
+        records = [record for record in records if record.offset >= self._next.get(tp, 0)]
+        if producer is None or tp not in self._consumer.assignment() or not records:
             return
         try:
             async with producer.transaction():
                 for record in records:
                     await producer.send(self._sink, record.value, key=record.key)
-                if random.random() < self._stall[0]:
+                self._transactions += 1
+                if self._stall[0] and self._transactions % self._stall[0] == 0:
                     time.sleep(self._stall[1])  # noqa: ASYNC251 - the fault
                 offset = {tp: records[-1].offset + 1}
                 await producer.send_offsets_to_transaction(offset, self._group)
+            self._next.update(offset)
         except (ProducerFenced, IllegalOperation):
             await self._drop(tp)  # somebody else has the partition, or will have it
         except KafkaError:
             if tp in self._consumer.assignment():
-                self._consumer.seek(tp, await self._consumer.committed(tp) or 0)
+                await self._rewind(tp)
 
 
-async def main(bootstrap: str, source: str, sink: str, group: str, share: str, seconds: str) -> None:
-    await Copier(bootstrap, source, sink, group, (float(share), float(seconds))).run()
+async def main(bootstrap: str, source: str, sink: str, group: str, every: str, seconds: str) -> None:
+    await Copier(bootstrap, source, sink, group, (int(every), float(seconds))).run()
 
 
 if __name__ == "__main__":

@@ -33,10 +33,10 @@ async def count(stream: Any) -> None:
         counted, last = exact[key]
         if offset <= last:
             continue
-        exact[key] = [counted + 1, offset]
         if (counted + 1) % OUTPUT_EVERY == 0:
             cause = f"{event.message.partition}-{offset}".encode()
-            await output.send(key=cause, value=cause)
+            await (await output.send(key=cause, value=cause))  # acknowledged before the event counts as done
+        exact[key] = [counted + 1, offset]
 
 
 if __name__ == "__main__":
