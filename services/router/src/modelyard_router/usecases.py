@@ -187,9 +187,11 @@ class Router:
             )
             for row, (class_, score, scores) in zip(rows, said, strict=True)
         ]
-        self._spool.append_all(
-            PREDICTION, [(row.id.encode(), record) for row, record in zip(rows, records, strict=True)], call.trace
-        )
+        if len(rows) == 1:
+            self._spool.append(PREDICTION, rows[0].id.encode(), records[0], call.trace)
+        else:
+            pairs = [(row.id.encode(), record) for row, record in zip(rows, records, strict=True)]
+            self._spool.append_all(PREDICTION, pairs, call.trace)
         if self._spool.fsync:
             await self._spool.synced()
         self._metrics.outcome(route.name, by.variant, status.value).observe(latency_s, overhead_s, attempts)
