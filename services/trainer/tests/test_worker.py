@@ -1,0 +1,216 @@
+"""Files and rows of the worker: what is refused, what the manifest says, what a snapshot holds."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest
+from modelyard_trainer.domain.errors import BadRequest
+from modelyard_trainer.domain.recipes import Recipe
+from modelyard_trainer.rundir import RunDir, file_digest
+from modelyard_trainer.worker.dataset import read_table, rows_of, schema_of
+from modelyard_trainer.worker.main import run
+from modelyard_trainer.worker.snapshot import SQL
+
+from .helpers.data import START, training_table, write_training_file
+from .helpers.fake_recipe import RECIPE
+
+SCHEMA = FeatureSchema(
+    features=(Feature(name="x"), Feature(name="y"), Feature(name="kind", kind=FeatureKind.CATEGORICAL)),
+    classes=("UP", "DOWN"),
+)
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    fields = {
+        "run_id": "r-1",
+        "model": "shifts",
+        "recipe": "fake",
+        "recipes": {},
+        "parameters": {},
+        "holdout_rows": 50,
+        "window_rows": 400,
+        "as_of": "2026-03-01T00:00:00+00:00",
+        "given_dataset": None,
+        "feature_schema": None,
+        "clickhouse": {},
+        "ray_cpus": 2,
+    }
+    return {**fields, **changes}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path / "run")
+
+
+def given(place: RunDir, table: pa.Table, **changes: Any) -> None:
+    place.path.mkdir(parents=True)
+    pq.write_table(table, place.data)
+    place.prepare(request(given_dataset=file_digest(place.data), **changes))
+
+
+def manifest(place: RunDir) -> ModelManifest:
+    result = place.result
+    assert result is not None, place.failure
+    return ModelManifest.model_validate(result["manifest"])
+
+
+def test_the_manifest_says_which_rows_were_seen(place: RunDir) -> None:
+    given(place, training_table(400))
+    run(place, RECIPE)
+
+    made = manifest(place)
+    # 400 rows, 50 kept: the last one used is number 349, a minute apart
+    assert made.training.train_from == START
+    assert made.training.train_until == START + timedelta(minutes=349)
+    assert made.training.dataset_digest == file_digest(place.data)
+    assert made.reference is not None and made.reference.rows == 350
+    assert [feature.name for feature in made.reference.features] == ["x", "y", "kind"]
+    assert made.reference.score is not None and sum(made.reference.score.counts) == 70  # the validation rows
+    assert made.feature_schema.classes == ("DOWN", "UP")
+
+
+def test_rows_that_are_kept_cannot_change_the_model_or_its_reference(place: RunDir, tmp_path: Path) -> None:
+    table = training_table(400)
+    given(place, table)
+    run(place, RECIPE)
+    other = RunDir(tmp_path / "other")
+    x = table["x"].to_pylist()[:350] + [1e6] * 50
+    given(other, table.set_column(0, "x", pa.array(x, pa.float64())))
+    run(other, RECIPE)
+    one, two = manifest(place), manifest(other)
+    assert one.reference == two.reference and one.files == two.files
+
+
+def test_a_run_with_a_result_is_not_done_again(place: RunDir) -> None:
+    given(place, training_table())
+    run(place, RECIPE)
+    before = place.result
+    run(place, Recipe("fake", RECIPE.parameters, "nowhere:nothing"))
+    assert place.result == before
+
+
+def test_another_file_than_was_asked_for_is_refused(place: RunDir) -> None:
+    given(place, training_table())
+    write_training_file(place.data, rows=300)
+    with pytest.raises(BadRequest, match="the file is sha256:"):
+        run(place, RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda table: table.drop_columns(["label"]), "has no column label; it has x, y, kind, occurred_at"),
+        (
+            lambda table: table.set_column(4, "occurred_at", pa.array(range(400))),
+            "occurred_at is int64; give a timestamp",
+        ),
+        (lambda table: table.set_column(3, "label", pa.array(["UP"] * 400)), "1 classes in label"),
+        (lambda table: table.select(["label", "occurred_at"]), "has no feature columns"),
+        (lambda table: table.append_column("l", pa.array([[1]] * 400)), "column l is list<"),
+        (lambda table: table.set_column(3, "label", pa.array([None] * 400, pa.string())), "may not hold nulls"),
+        (lambda table: table.slice(0, 60), "60 labelled rows; at least 100"),
+    ],
+)
+def test_an_unfit_file_is_refused_with_what_is_wrong(place: RunDir, change: Any, told: str) -> None:
+    given(place, change(training_table()))
+    with pytest.raises(BadRequest, match=told):
+        run(place, RECIPE)
+
+
+def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(BadRequest, match="is no parquet file"):
+        read_table(tmp_path / "x.parquet")
+
+
+def test_rows_are_put_in_the_order_of_time(place: RunDir) -> None:
+    table = training_table().take(pa.array(np.random.default_rng(0).permutation(400)))
+    given(place, table)
+    ordered = read_table(place.data)
+    assert ordered["occurred_at"].to_pylist() == sorted(table["occurred_at"].to_pylist())
+
+
+def test_a_version_keeps_the_contract_of_the_one_that_serves() -> None:
+    table = training_table().append_column("extra", pa.array(np.zeros(400)))
+    schema = schema_of(table, SCHEMA)
+    assert schema == SCHEMA and schema.id == SCHEMA.id
+    assert [feature.name for feature in schema_of(table, None).features] == ["x", "y", "kind", "extra"]
+
+
+def test_a_new_class_comes_behind_the_known_ones() -> None:
+    table = training_table().set_column(3, "label", pa.array(["UP", "SAME"] * 200))
+    assert schema_of(table, SCHEMA).classes == ("UP", "DOWN", "SAME")
+
+
+def test_columns_become_matrices_with_their_holes() -> None:
+    rows = rows_of(training_table(), SCHEMA)
+    assert rows.numeric.shape == (400, 2) and rows.categorical.shape == (400, 1)
+    assert np.isnan(rows.numeric[:, 0]).any() and None in set(rows.categorical[:, 0])
+    assert set(rows.labels) == {0, 1}
+
+
+def stored(rows: int) -> pa.Table:
+    """As v_labelled answers: positional features, the newest first."""
+    table = training_table(rows)
+    return pa.table(
+        {
+            "prediction_id": [f"p{place}" for place in range(rows)],
+            "num_features": [list(pair) for pair in zip(table["x"].to_pylist(), table["y"].to_pylist(), strict=True)],
+            "cat_features": [[value] for value in table["kind"].to_pylist()],
+            "label": table["label"],
+            "predicted_at": table["occurred_at"],
+        }
+    ).take(pa.array(range(rows - 1, -1, -1)))
+
+
+def test_a_snapshot_is_a_dataset_with_its_sql_and_digest(place: RunDir) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def ask(sql: str, parameters: dict[str, Any]) -> pa.Table:
+        asked.append((sql, parameters))
+        return stored(400)
+
+    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+    run(place, RECIPE, ask)
+
+    told = place.snapshot()
+    assert told is not None and told["digest"] == file_digest(place.data) == manifest(place).training.dataset_digest
+    assert told["source"]["sql"] == SQL
+    assert told["source"]["parameters"] == {
+        "model": "shifts",
+        "feature_schema_id": SCHEMA.id,
+        "as_of": "2026-03-01 00:00:00.000000",
+        "rows": 400,
+    }
+    expected = rows_of(training_table(), SCHEMA)
+    rows = rows_of(read_table(place.data), SCHEMA)
+    np.testing.assert_array_equal(rows.numeric, expected.numeric)
+    assert rows.categorical.tolist() == expected.categorical.tolist() and (rows.labels == expected.labels).all()
+    assert manifest(place).feature_schema == SCHEMA
+
+    run(RunDir(place.path), RECIPE, ask)
+    (place.path / "result.json").unlink()
+    run(place, RECIPE, ask)
+    assert len(asked) == 1  # a worker that is started again reads what the first one wrote
+
+
+def test_a_snapshot_of_too_few_rows_says_how_many_there_are(place: RunDir) -> None:
+    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+    with pytest.raises(BadRequest, match=r"99 labelled rows of fs-.* at least 100"):
+        run(place, RECIPE, lambda sql, parameters: stored(99))
+    with pytest.raises(BadRequest, match="0 labelled rows"):
+        run(place, RECIPE, lambda sql, parameters: stored(1).slice(0, 0))
+
+
+def test_stored_features_that_break_the_contract_are_refused(place: RunDir) -> None:
+    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+    broken = stored(200).set_column(1, "num_features", pa.array([[1.0]] * 200))
+    with pytest.raises(BadRequest, match=r"num_features of stored predictions has \[1\] values, not 2"):
+        run(place, RECIPE, lambda sql, parameters: broken)
