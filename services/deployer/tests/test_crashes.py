@@ -119,14 +119,15 @@ def test_an_abort_asked_for_while_the_reconciler_decides_is_not_lost(world: Worl
     """The wish is written between the reconciler's reading and its write, which then must not win."""
     rollout = world.given_canary()
     world.healthy()
-    monitor, asked = world.monitor, []
+    monitor = world.monitor
+    asked: list[Any] = []
 
     def health(*_: Any) -> Any:
         if not asked:
             asked.append(world.wish(RolloutAction.ABORT, reason="now"))
         return monitor.stratum
 
-    monitor.health = health  # type: ignore[method-assign]
+    monitor.health = health  # type: ignore[method-assign,assignment]
     world.settle(5.0)
     world.settle(5.0)
     assert asked

@@ -1,0 +1,118 @@
+"""The HTTP side: what it answers, and whom."""
+
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+
+from modelyard_deployer import api
+from modelyard_runtime.auth import Authenticator
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.http import OPEN_PATHS, create_app
+from modelyard_runtime.testing import wait_until
+
+from .conftest import MODEL, World, a_version
+
+KEY = "a-key-of-the-tests-alone"
+
+
+async def nobody(_: str) -> None:
+    return None
+
+
+@pytest.fixture
+def http(world: World) -> Iterator[TestClient]:
+    authenticator = Authenticator(KEY, nobody, world.clock)
+    app = create_app(service="deployer", authenticator=authenticator, readiness=Readiness())
+    api.add_routes(app, world.deps)
+    with TestClient(app, headers={"Authorization": f"Bearer {KEY}"}) as client:
+        yield client
+
+
+def post(http: TestClient, action: str, **more: Any) -> Any:
+    return http.post("/v1/rollouts", json={"model": MODEL, "action": action, **more})
+
+
+def test_no_endpoint_but_health_answers_without_a_token(http: TestClient) -> None:
+    app: Any = http.app
+    for route in app.routes:
+        path = route.path.replace("{rollout_id}", str(uuid4())).replace("{name}", "x")
+        for method in route.methods:
+            status = http.request(method, path, headers={"Authorization": ""}).status_code
+            assert status in ((200, 405) if path in OPEN_PATHS else (401,)), f"{method} {path}"
+
+
+def test_a_start_is_accepted_and_can_be_followed(world: World, http: TestClient) -> None:
+    answer = post(http, "start", version=1, reason="first")
+    assert answer.status_code == 202
+    rollout = answer.json()
+    assert (rollout["state"], rollout["to_version"], rollout["requested_by"]) == ("pending", 1, "bootstrap-admin")
+    world.settle()
+    followed = http.get(f"/v1/rollouts/{rollout['rollout_id']}").json()
+    assert followed["state"] == "promoted"
+    assert http.get("/v1/rollouts", params={"model": MODEL}).json()["items"] == [followed]
+
+
+def test_a_version_that_may_not_serve_is_refused_with_the_remedy(world: World, http: TestClient) -> None:
+    world.registry.versions[2] = a_version(2, stage="registered")
+    refused = post(http, "start", version=2)
+    assert refused.status_code == 409
+    assert "approve it first" in refused.json()["detail"]
+    unknown = post(http, "start", version=99)
+    assert (unknown.status_code, unknown.json()["field"]) == (404, "version")
+    world.registry.away = True
+    assert post(http, "start", version=1).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"action": "start"}, "version"), ({"action": "dance"}, "action"), ({"action": "abort", "speed": 3}, "speed")],
+)
+def test_bad_input_is_named(http: TestClient, body: dict[str, Any], field: str) -> None:
+    answer = http.post("/v1/rollouts", json={"model": MODEL, **body})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == field
+
+
+def test_a_roll_back_without_a_version_before_is_a_conflict(world: World, http: TestClient) -> None:
+    world.given_serving(1)
+    answer = post(http, "roll_back")
+    assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_roll_back")
+
+
+def test_a_roll_back_answers_when_the_routers_have_it_with_its_seconds(world: World, http: TestClient) -> None:
+    world.given_serving(1)
+    world.given_serving(2)
+    done: list[Any] = []
+    waiting = Thread(target=lambda: done.append(post(http, "roll_back", reason="it hurts", wait_s=20)))
+    waiting.start()
+    wait_until(lambda: len(world.rollouts()) == 3)
+    world.settle()
+    world.clock.advance(0.3)
+    world.routers_apply()
+    world.settle()
+    waiting.join(timeout=30)
+
+    [answer] = done
+    assert answer.status_code == 200
+    assert answer.json()["state"] == "rolled_back"
+    assert answer.json()["seconds"] == pytest.approx(0.3)
+
+
+def test_the_same_idempotency_key_is_one_rollout(http: TestClient) -> None:
+    key = str(uuid4())
+    first, again = (post(http, "start", version=1, idempotency_key=key).json() for _ in range(2))
+    assert first["rollout_id"] == again["rollout_id"] == key
+
+
+def test_routes_and_replicas_tell_what_serves(world: World, http: TestClient) -> None:
+    world.given_canary()
+    route = http.get(f"/v1/routes/{MODEL}").json()
+    assert (route["champion_version"], route["sequence"]) == (1, 2)
+    assert {target["version"]: target["variant"] for target in route["targets"]} == {1: "stable", 2: "canary"}
+    assert route["routers"][0]["router_id"] == "router-1"
+    assert [replica["state"] for replica in http.get("/v1/replicas").json()["items"]] == ["ready", "ready"]
+    assert http.get("/v1/routes/nothing").status_code == 404

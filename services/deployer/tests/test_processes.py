@@ -1,0 +1,154 @@
+"""Replicas as real processes: the model server on a real artifact, killed, found again, drained."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import psutil
+import pytest
+
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureKind,
+    FeatureReference,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    ReferenceProfile,
+    TrainingLineage,
+)
+from modelyard_contracts.tokens import serving_token
+from modelyard_deployer.domain.model import Version
+from modelyard_deployer.domain.ports import Process
+from modelyard_deployer.processes import MAX_LOG_BYTES, LocalProcesses, example
+from modelyard_runtime.testing import wait_until
+
+SCHEMA = FeatureSchema(
+    features=(Feature(name="age"), Feature(name="colour", kind=FeatureKind.CATEGORICAL)), classes=("no", "yes")
+)
+
+
+def a_real_version(folder: Path) -> Version:
+    """A logistic regression, saved as its flavour saves it."""
+    from sklearn.linear_model import LogisticRegression
+
+    from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
+
+    rng = np.random.default_rng(1)
+    numeric = rng.uniform(20, 60, (100, 1))
+    categorical = rng.choice(np.array(["red", "blue"], dtype=object), (100, 1))
+    encoding = Encoding.learn(numeric, categorical, SCHEMA.classes)
+    estimator = LogisticRegression().fit(encoding.matrix(numeric, categorical), (numeric[:, 0] > 40).astype(int))
+    files = save_model("sklearn", FittedSklearn(estimator, encoding), folder)
+    manifest = ModelManifest(
+        model="ages",
+        flavour="sklearn",
+        files=files,
+        feature_schema=SCHEMA,
+        training=TrainingLineage(recipe="test"),
+        environment=environment("sklearn"),
+    )
+    (folder / "manifest.json").write_bytes(manifest.canonical())
+    return Version("ages", 7, manifest.digest, "approved", manifest)
+
+
+@pytest.mark.slow
+def test_the_life_of_a_real_replica(tmp_path: Path, loopback: None) -> None:
+    version = a_real_version(tmp_path / "model")
+    runtime = LocalProcesses(tmp_path / "replicas", serving_token("a-key-of-the-tests"))
+    replica = uuid4()
+    process = runtime.start(replica, tmp_path / "model", version)
+    try:
+        url = wait_until(lambda: runtime.address(replica), 90, what=runtime.last_words(replica))
+        assert wait_until(lambda: runtime.answers(url), 30)
+        assert runtime.warm_up(url, version.manifest) is None
+
+        successor = LocalProcesses(tmp_path / "replicas", serving_token("a-key-of-the-tests"))
+        found = successor.find()
+        assert list(found) == [replica]
+        assert successor.alive(found[replica])
+        assert successor.address(replica) == url
+        assert LocalProcesses(tmp_path / "others", "t").find() == {}
+
+        wait_until(lambda: successor.stop(found[replica]), 30)
+        assert not runtime.alive(process)
+    finally:
+        if psutil.pid_exists(process.pid):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_an_artifact_that_cannot_be_loaded_ends_and_says_why(tmp_path: Path) -> None:
+    version = a_real_version(tmp_path / "model")
+    (tmp_path / "model" / "model.skops").write_bytes(b"altered")
+    runtime = LocalProcesses(tmp_path / "replicas", "token")
+    replica = uuid4()
+    process = runtime.start(replica, tmp_path / "model", version)
+    wait_until(lambda: not runtime.alive(process), 90)
+    assert "model.skops" in runtime.last_words(replica)
+    assert runtime.address(replica) is None
+
+
+def test_a_reused_pid_is_not_taken_for_the_replica(tmp_path: Path) -> None:
+    runtime = LocalProcesses(tmp_path, "token")
+    own = psutil.Process()
+    assert runtime.alive(Process(own.pid, own.create_time()))
+    assert not runtime.alive(Process(own.pid, own.create_time() - 100))
+
+
+def test_a_replica_that_ignores_the_asking_is_ended(tmp_path: Path) -> None:
+    stubborn = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    assert stubborn.stdout is not None
+    stubborn.stdout.readline()
+    runtime = LocalProcesses(tmp_path, "token", grace_s=0.2)
+    process = Process(stubborn.pid, psutil.Process(stubborn.pid).create_time())
+    assert runtime.stop(process) is False
+    wait_until(lambda: stubborn.poll() is not None or runtime.stop(process), 20)
+    assert stubborn.wait() == -signal.SIGKILL
+    stubborn.stdout.close()
+
+
+def test_logs_stay_within_bounds_and_those_of_gone_replicas_go(tmp_path: Path) -> None:
+    runtime = LocalProcesses(tmp_path, "token")
+    mine, gone = uuid4(), uuid4()
+    (tmp_path / f"{gone}.log").write_text("old")
+    with (tmp_path / f"{mine}.log").open("ab") as log:
+        log.write(b"x" * MAX_LOG_BYTES + b"the end\n")
+        log.flush()
+        runtime.tidy({mine})
+        log.write(b"after\n")
+    assert (tmp_path / f"{mine}.log").read_bytes() == b"after\n"
+    assert (tmp_path / f"{mine}.old").read_bytes().endswith(b"the end\n")
+    assert not (tmp_path / f"{gone}.log").exists()
+
+
+def test_the_warm_up_row_is_one_that_the_contract_allows() -> None:
+    manifest = ModelManifest(
+        model="ages",
+        flavour="sklearn",
+        files=(FileEntry(path="m", digest="sha256:" + "0" * 64, size_bytes=1),),
+        feature_schema=SCHEMA,
+        training=TrainingLineage(recipe="test"),
+        reference=ReferenceProfile(
+            rows=4,
+            features=(
+                FeatureReference(name="age", edges=(20.0, 30.0, 40.0), counts=(0, 0, 0, 1, 1, 1, 1)),
+                FeatureReference(name="colour", categories=("blue", "red"), counts=(0, 0, 0, 2, 2)),
+            ),
+        ),
+    )
+    assert example(manifest)["inputs"] == [
+        {"name": "num", "shape": [1, 1], "datatype": "FP64", "data": [30.0]},
+        {"name": "cat", "shape": [1, 1], "datatype": "BYTES", "data": ["blue"]},
+    ]
