@@ -1,5 +1,6 @@
 """The world of the registry's tests: a real app over a real database, without network and without a broker."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,11 +8,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
-from fastapi.testclient import TestClient
-from modelyard import RegistryClient, VersionInfo
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from fastapi import FastAPI
 from sqlalchemy import select
 
+from modelyard import RegistryClient, VersionInfo
 from modelyard_contracts import (
     EvaluationFinished,
     Message,
@@ -29,12 +32,13 @@ from modelyard_registry.events import handlers
 from modelyard_registry.settings import RegistrySettings
 from modelyard_registry.store.tables import METADATA
 from modelyard_runtime.clock import FakeClock
+from modelyard_runtime.testing.postgres import Postgres
 
 ADMIN_KEY = "an-admin-key-for-tests"
 OUTBOX = METADATA.tables["outbox"]
 
 
-def manifest_of(model: str = "elec", **files: bytes) -> ModelManifest:
+def manifest_of(model: str = "elec", /, **files: bytes) -> ModelManifest:
     entries = [FileEntry(path=path, digest=digest_of(data), size_bytes=len(data)) for path, data in files.items()]
     return ModelManifest(
         model=model,
@@ -45,17 +49,35 @@ def manifest_of(model: str = "elec", **files: bytes) -> ModelManifest:
     )
 
 
+class InProcess(httpx.BaseTransport):
+    """Requests straight into the app, on an event loop of its own; an error of ours is raised, not answered."""
+
+    def __init__(self, app: FastAPI, portal: BlockingPortal) -> None:
+        self._inner = httpx.ASGITransport(app)
+        self._portal = portal
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._portal.call(self._send, request)
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        content = b"".join(request.stream) if isinstance(request.stream, httpx.SyncByteStream) else b""
+        inner = httpx.Request(request.method, request.url, headers=request.headers, content=content)
+        answer = await self._inner.handle_async_request(inner)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+
+
 @dataclass
 class World:
     registry: Registry
-    http: TestClient
+    http: httpx.Client
+    transport: httpx.BaseTransport
     client: RegistryClient
     clock: FakeClock
     made: int = 0
     correlation_id: UUID = field(default_factory=uuid4)
 
     def client_with(self, token: str) -> RegistryClient:
-        return RegistryClient("http://registry", token, transport=self.http._transport)
+        return RegistryClient("http://registry", token, transport=self.transport)
 
     def given_version(self, stage: VersionStage = VersionStage.REGISTERED, model: str = "elec") -> VersionInfo:
         """A version of its own bytes, led to that stage by the events that lead there."""
@@ -132,30 +154,62 @@ def rollout(
     return RolloutChanged(**{**fields, **more})
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
-    if request.param == "sqlite":
-        return None
-    url: str = request.getfixturevalue("postgres_url")
-    return url
-
-
 @pytest.fixture
-def settings(database_url: str | None, tmp_path: Path) -> RegistrySettings:
-    key = tmp_path / "admin.key"
-    key.write_text(ADMIN_KEY)
-    values: dict[str, Any] = {"admin_key_file": key, "data_dir": tmp_path / "data", "max_blob_bytes": 3_000_000}
-    if database_url:
-        values["database_url"] = database_url
-    return RegistrySettings(**values)
+def settings(tmp_path: Path) -> RegistrySettings:
+    return settings_in(tmp_path)
 
 
-@pytest.fixture
-def world(settings: RegistrySettings) -> Iterator[World]:
-    clock = FakeClock()
-    registry = Registry(settings, clock)
+def settings_in(folder: Path, **more: Any) -> RegistrySettings:
+    (folder / "admin.key").write_text(ADMIN_KEY)
+    values = {"admin_key_file": folder / "admin.key", "data_dir": folder / "data", "max_blob_bytes": 3_000_000}
+    return RegistrySettings(**{**values, **more})
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy: the migrations themselves are tested in test_migrations.py."""
+    folder = tmp_path_factory.mktemp("migrated")
+    registry = Registry(settings_in(folder), FakeClock())
     registry._prepare()
-    with TestClient(registry.app, base_url="http://registry", raise_server_exceptions=True) as http:
-        client = RegistryClient("http://registry", ADMIN_KEY, transport=http._transport)
-        yield World(registry, http, client, clock)
+    registry.database.close()
+    return folder / "data" / "service.db"
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a migrated PostgreSQL database to copy."""
+    postgres.execute("CREATE DATABASE registry_migrated")
+    folder = tmp_path_factory.mktemp("migrated-postgres")
+    registry = Registry(settings_in(folder, database_url=postgres.url_of("registry_migrated")), FakeClock())
+    registry._prepare()
+    registry.database.close()
+    return "registry_migrated"
+
+
+@pytest.fixture
+def on_sqlite(settings: RegistrySettings, migrated: Path) -> Iterator[World]:
+    """For what does not depend on the database."""
+    registry = Registry(settings, FakeClock())
+    shutil.copy(migrated, settings.data_dir / "service.db")
+    yield from _opened(registry)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def world(request: pytest.FixtureRequest, tmp_path: Path, unique: str) -> Iterator[World]:
+    """Both databases."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("on_sqlite")
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    postgres.execute(f"CREATE DATABASE test_{unique} TEMPLATE {request.getfixturevalue('migrated_postgres')}")
+    yield from _opened(Registry(settings_in(tmp_path, database_url=postgres.url_of(f"test_{unique}")), FakeClock()))
+
+
+def _opened(registry: Registry) -> Iterator[World]:
+    clock = registry.database.clock
+    assert isinstance(clock, FakeClock)
+    with start_blocking_portal() as portal:
+        transport = InProcess(registry.app, portal)
+        http = httpx.Client(transport=transport, base_url="http://registry")
+        yield World(registry, http, transport, RegistryClient("http://registry", ADMIN_KEY, transport=transport), clock)
     registry.database.close()

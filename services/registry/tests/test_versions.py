@@ -3,29 +3,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelyard import ApiError, DigestMismatch, RegistryClient
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from modelyard import ApiError, DigestMismatch, RegistryClient
 from modelyard_contracts import ModelChange, VersionStage
 from modelyard_contracts.manifest import digest_of
 
 from .conftest import World, manifest_of
 
 
-def test_a_version_is_registered_in_two_phases_and_comes_back_byte_for_byte(world: World, tmp_path: Path) -> None:
-    world.client.create_model("elec")
+def test_a_version_is_registered_in_two_phases_and_comes_back_byte_for_byte(on_sqlite: World, tmp_path: Path) -> None:
+    on_sqlite.client.create_model("elec")
     sources = {"model.skops": b"weights" * 1000, "a/b.json": b"{}"}
     for name, data in sources.items():
         (tmp_path / name.replace("/", "_")).write_bytes(data)
-    manifest = manifest_of(**sources)
+    manifest = manifest_of("elec", **sources)
 
     files = {name: tmp_path / name.replace("/", "_") for name in sources}
-    version = world.client.register(manifest, files, idempotency_key="run-1")
+    version = on_sqlite.client.register(manifest, files, idempotency_key="run-1")
 
     assert (version.version, version.stage, version.digest) == (1, VersionStage.REGISTERED, manifest.digest)
-    assert world.client.manifest("elec", 1) == manifest
-    folder = world.client.download(world.client.manifest("elec", 1), tmp_path / "out")
+    assert on_sqlite.client.manifest("elec", 1) == manifest
+    folder = on_sqlite.client.download(on_sqlite.client.manifest("elec", 1), tmp_path / "out")
     assert {path: (folder / path).read_bytes() for path in sources} == sources
     assert digest_of((folder / "manifest.json").read_bytes()) == version.digest
 
@@ -69,25 +69,25 @@ def test_finalize_names_the_blobs_that_are_missing(world: World) -> None:
     assert world.client.finalize_version("elec", 1).stage is VersionStage.REGISTERED
 
 
-def test_a_blob_that_was_damaged_on_disk_counts_as_missing_and_can_be_uploaded_again(world: World) -> None:
-    world.given_version(VersionStage.PENDING)
-    path = world.registry.blobs.path(digest_of(b"bytes 1"))
+def test_a_blob_that_was_damaged_on_disk_counts_as_missing_and_can_be_uploaded_again(on_sqlite: World) -> None:
+    on_sqlite.given_version(VersionStage.PENDING)
+    path = on_sqlite.registry.blobs.path(digest_of(b"bytes 1"))
     path.write_bytes(b"bytes X")
     with pytest.raises(ApiError) as refused:
-        world.client.finalize_version("elec", 1)
+        on_sqlite.client.finalize_version("elec", 1)
     assert digest_of(b"bytes 1") in refused.value.detail
-    world.client.put_blob(b"bytes 1")
-    assert world.client.finalize_version("elec", 1).stage is VersionStage.REGISTERED
+    on_sqlite.client.put_blob(b"bytes 1")
+    assert on_sqlite.client.finalize_version("elec", 1).stage is VersionStage.REGISTERED
 
 
-def test_a_size_that_lies_is_refused(world: World) -> None:
-    world.client.create_model("elec")
-    world.client.put_blob(b"four")
+def test_a_size_that_lies_is_refused(on_sqlite: World) -> None:
+    on_sqlite.client.create_model("elec")
+    on_sqlite.client.put_blob(b"four")
     manifest = manifest_of(m=b"four")
     lying = manifest.model_copy(update={"files": (manifest.files[0].model_copy(update={"size_bytes": 5}),)})
-    world.client.create_version(lying, idempotency_key="k")
+    on_sqlite.client.create_version(lying, idempotency_key="k")
     with pytest.raises(ApiError, match="has 4 bytes, the manifest says 5") as refused:
-        world.client.finalize_version("elec", 1)
+        on_sqlite.client.finalize_version("elec", 1)
     assert refused.value.field == "manifest.files"
 
 
@@ -112,21 +112,21 @@ def _broken(**changes: Any) -> dict[str, Any]:
         (None, "manifest"),
     ],
 )
-def test_a_bad_manifest_is_refused_with_the_field_named(world: World, manifest: Any, field: str) -> None:
-    world.client.create_model("elec")
+def test_a_bad_manifest_is_refused_with_the_field_named(on_sqlite: World, manifest: Any, field: str) -> None:
+    on_sqlite.client.create_model("elec")
     with pytest.raises(ApiError) as refused:
-        world.client.request(
+        on_sqlite.client.request(
             "POST", "/v1/models/elec/versions", json={"manifest": manifest, "idempotency_key": "k"}
         )
     assert (refused.value.status, refused.value.field) == (422, field)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-def test_numbers_that_are_no_json_are_refused(world: World, number: str) -> None:
-    world.client.create_model("elec")
+def test_numbers_that_are_no_json_are_refused(on_sqlite: World, number: str) -> None:
+    on_sqlite.client.create_model("elec")
     body = '{"idempotency_key":"k","manifest":' + manifest_of(m=b"x").model_dump_json().replace("0.9", number) + "}"
     with pytest.raises(ApiError) as refused:
-        world.client.request(
+        on_sqlite.client.request(
             "POST", "/v1/models/elec/versions", content=body, headers={"content-type": "application/json"}
         )
     assert (refused.value.status, refused.value.field) == (422, "manifest")
@@ -166,7 +166,8 @@ def test_revisions_positions_and_numbers_have_no_gaps_under_concurrent_writers(w
         list(pool.map(make, range(8)))
 
     events = world.queued()
-    assert [event.revision for event in events] == list(range(1, 18))
+    told = [(event.revision, event.change.value, event.version) for event in events]
+    assert [event.revision for event in events] == list(range(1, 18)), told
     assert sorted(version.version for version in world.client.versions("elec")) == list(range(1, 9))
     history = world.client.history("elec")
     assert [entry.position for entry in history] == list(range(1, 18))
@@ -176,9 +177,7 @@ def test_revisions_positions_and_numbers_have_no_gaps_under_concurrent_writers(w
 def test_the_same_request_sent_twice_at_once_makes_one_version(world: World) -> None:
     world.client.create_model("elec")
     with ThreadPoolExecutor(4) as pool:
-        made = list(
-            pool.map(lambda _: world.client.create_version(manifest_of(m=b"x"), idempotency_key="k"), range(8))
-        )
+        made = list(pool.map(lambda _: world.client.create_version(manifest_of(m=b"x"), idempotency_key="k"), range(8)))
     assert {one.version for one in made} == {1}
     assert len(world.client.versions("elec")) == 1
 
@@ -205,10 +204,10 @@ def test_people_decide_by_the_table_and_say_why(world: World) -> None:
     assert world.client.retire("elec", version.version, "gone").stage is VersionStage.RETIRED
 
 
-def test_a_decision_without_a_reason_is_refused(world: World) -> None:
-    version = world.given_version(VersionStage.EVALUATED)
+def test_a_decision_without_a_reason_is_refused(on_sqlite: World) -> None:
+    version = on_sqlite.given_version(VersionStage.EVALUATED)
     with pytest.raises(ApiError) as refused:
-        world.client.approve("elec", version.version, "")
+        on_sqlite.client.approve("elec", version.version, "")
     assert (refused.value.status, refused.value.field) == (422, "reason")
 
 
@@ -236,10 +235,10 @@ def test_unknown_things_are_404_and_say_what(world: World) -> None:
         assert (refused.value.status, refused.value.code) == (404, code)
 
 
-def test_a_huge_version_number_is_refused_not_an_error_of_ours(world: World) -> None:
-    world.client.create_model("elec")
+def test_a_huge_version_number_is_refused_not_an_error_of_ours(on_sqlite: World) -> None:
+    on_sqlite.client.create_model("elec")
     with pytest.raises(ApiError) as refused:
-        world.client.version("elec", 10**30)
+        on_sqlite.client.version("elec", 10**30)
     assert refused.value.status == 422
 
 
@@ -261,26 +260,26 @@ def test_a_model_that_exists_with_other_content_is_refused(world: World) -> None
 
 
 @pytest.mark.parametrize("name", ["", "Elec", "a/b", "-x", "x" * 129, "a\x00b"])
-def test_a_bad_model_name_is_refused(world: World, name: str) -> None:
+def test_a_bad_model_name_is_refused(on_sqlite: World, name: str) -> None:
     with pytest.raises(ApiError) as refused:
-        world.client.create_model(name)
+        on_sqlite.client.create_model(name)
     assert (refused.value.status, refused.value.field) == (422, "name")
 
 
-def test_a_download_that_is_not_what_it_should_be_keeps_nothing(world: World, tmp_path: Path) -> None:
-    version = world.given_version()
-    world.registry.blobs.path(digest_of(b"bytes 1")).write_bytes(b"bytes Z")
+def test_a_download_that_is_not_what_it_should_be_keeps_nothing(on_sqlite: World, tmp_path: Path) -> None:
+    version = on_sqlite.given_version()
+    on_sqlite.registry.blobs.path(digest_of(b"bytes 1")).write_bytes(b"bytes Z")
     with pytest.raises(DigestMismatch):
-        world.client.download(world.client.manifest("elec", version.version), tmp_path / "out")
+        on_sqlite.client.download(on_sqlite.client.manifest("elec", version.version), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_cached_download_asks_the_registry_for_no_bytes(world: World, tmp_path: Path) -> None:
-    version = world.given_version()
+def test_a_cached_download_asks_the_registry_for_no_bytes(on_sqlite: World, tmp_path: Path) -> None:
+    version = on_sqlite.given_version()
     client = RegistryClient(
-        "http://registry", "an-admin-key-for-tests", transport=world.http._transport, cache_dir=tmp_path / "cache"
+        "http://registry", "an-admin-key-for-tests", transport=on_sqlite.transport, cache_dir=tmp_path / "cache"
     )
     manifest = client.manifest("elec", version.version)
     client.download(manifest, tmp_path / "one")
-    world.registry.blobs.path(digest_of(b"bytes 1")).unlink()
+    on_sqlite.registry.blobs.path(digest_of(b"bytes 1")).unlink()
     assert (client.download(manifest, tmp_path / "two") / "m").read_bytes() == b"bytes 1"

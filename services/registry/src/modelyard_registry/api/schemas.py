@@ -72,7 +72,7 @@ def install(app: FastAPI, deps: Deps) -> None:
 
 def _subject_versions(router: APIRouter, deps: Deps) -> None:
     @router.post("/subjects/{subject:path}/versions")
-    def register(subject: str, body: Body, _: Writer) -> Json:
+    def register(subject: str, _: Writer, body: Body) -> Json:
         return {"id": use.register(deps, subject, text_in(body))}
 
     @router.get("/subjects/{subject:path}/versions")
@@ -108,7 +108,7 @@ def _subjects(router: APIRouter, deps: Deps) -> None:
             return [name for name in schemas.subjects(deleted=deleted) if name.startswith(subject_prefix)]
 
     @router.post("/subjects/{subject:path}")
-    def lookup(subject: str, body: Body, _: Reader, deleted: Flag = False) -> Json:
+    def lookup(subject: str, _: Reader, body: Body, deleted: Flag = False) -> Json:
         with deps.storage.read_schemas() as schemas:
             return _told(schemas, use.lookup(schemas, subject, text_in(body), deleted=deleted))
 
@@ -157,21 +157,21 @@ def _compatibility(router: APIRouter, deps: Deps) -> None:
         return {"is_compatible": not reasons, **({"messages": reasons} if verbose else {})}
 
     @router.post("/compatibility/subjects/{subject:path}/versions/{version}")
-    def check_version(subject: str, version: str, body: Body, _: Reader, verbose: Flag = False) -> Json:
+    def check_version(subject: str, version: str, _: Reader, body: Body, verbose: Flag = False) -> Json:
         return answer(subject, version, body, verbose)
 
     @router.post("/compatibility/subjects/{subject:path}/versions")
-    def check_all(subject: str, body: Body, _: Reader, verbose: Flag = False) -> Json:
+    def check_all(subject: str, _: Reader, body: Body, verbose: Flag = False) -> Json:
         return answer(subject, None, body, verbose)
 
 
 def _levels(router: APIRouter, deps: Deps) -> None:
     def setter(fixed: str | None) -> Callable[..., Json]:
-        def everybody(body: Body, _: Admin) -> Json:
+        def everybody(_: Admin, body: Body) -> Json:
             use.set_level(deps, use.GLOBAL, _level(body))
             return {"compatibility": _level(body)}
 
-        def one(subject: str, body: Body, _: Admin) -> Json:
+        def one(subject: str, _: Admin, body: Body) -> Json:
             use.set_level(deps, subject, _level(body))
             return {"compatibility": _level(body)}
 

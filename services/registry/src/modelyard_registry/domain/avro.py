@@ -86,10 +86,23 @@ def incompatibilities(new: str, older: list[str], level: str) -> list[str]:
 
 def _cannot_read(reader: str, writer: str) -> list[str]:
     checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
-    result = checker.get_compatibility(avro.schema.parse(reader), avro.schema.parse(writer))
+    reading = avro.schema.parse(json.dumps(_with_full_aliases(_resolved(reader))))
+    result = checker.get_compatibility(reading, avro.schema.parse(writer))
     if result.compatibility is not SchemaCompatibilityType.compatible:
         return sorted(f"{place or '/'}: {why}" for why, place in _told(result)) or ["they do not resolve"]
     return _Differences().between(_resolved(reader), _resolved(writer))
+
+
+def _with_full_aliases(schema: Any) -> Any:
+    """An alias without a namespace is in its type's own; avro's checker takes it literally."""
+    if isinstance(schema, list):
+        return [_with_full_aliases(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    whole = {key: value if key == "default" else _with_full_aliases(value) for key, value in schema.items()}
+    if _kind(schema) in NAMED and "aliases" in schema:
+        whole["aliases"] = sorted(_full_aliases(schema))
+    return whole
 
 
 def _told(result: Any) -> list[tuple[str, str]]:
@@ -161,7 +174,7 @@ def _collect(schema: Any, names: dict[str, Any]) -> None:
         for one in schema:
             _collect(one, names)
     elif isinstance(schema, dict):
-        if schema.get("type") in NAMED:
+        if _kind(schema) in NAMED:
             names[schema["name"]] = schema
         for field in schema.get("fields", ()):
             _collect(field["type"], names)

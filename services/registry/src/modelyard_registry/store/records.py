@@ -202,8 +202,9 @@ class SqlRecords:
 
     # inside
     def _insert_once(self, table: Any, row: Mapping[str, Any]) -> bool:
-        done = self._db.execute(_dialect(self._db).insert(table).values(**row).on_conflict_do_nothing())
-        return bool(done.rowcount == 1)
+        # RETURNING, as PostgreSQL's driver does not tell how many rows an insert wrote.
+        statement = _dialect(self._db).insert(table).values(**row).on_conflict_do_nothing()
+        return self._db.execute(statement.returning(*table.primary_key)).first() is not None
 
     def _upsert(self, table: Any, row: Mapping[str, Any], key: Sequence[str]) -> None:
         changed = {name: value for name, value in row.items() if name not in key}

@@ -1,0 +1,69 @@
+import pytest
+
+from modelyard import ApiError
+from modelyard_contracts import ModelChange
+from modelyard_contracts.policies import GatePolicy, RetrainPolicy, RolloutPolicy
+
+from .conftest import World
+
+
+def test_the_default_is_revision_zero(world: World) -> None:
+    world.client.create_model("elec")
+    for kind, default in (("gate", GatePolicy()), ("retrain", RetrainPolicy()), ("rollout", RolloutPolicy())):
+        info = world.client.policy_info("elec", kind)
+        assert (info.revision, info.document) == (0, default.model_dump(mode="json"))
+
+
+def test_each_change_is_a_new_revision_and_is_told(world: World) -> None:
+    world.client.create_model("elec")
+    for min_rows in (400, 500):
+        world.client.set_policy("elec", GatePolicy(min_rows=min_rows), reason="more evidence")
+    assert world.client.policy("elec", "gate").min_rows == 500
+    assert world.client.policy_info("elec", "gate").revision == 2
+    told = [event for event in world.queued() if event.change is ModelChange.POLICY_CHANGED]
+    assert [(event.policy, event.revision, event.reason) for event in told] == [
+        ("gate", 2, "more evidence"),
+        ("gate", 3, "more evidence"),
+    ]
+
+
+def test_an_equal_document_changes_nothing(world: World) -> None:
+    world.client.create_model("elec")
+    world.client.set_policy("elec", RolloutPolicy(min_samples=7))
+    told = len(world.queued())
+    assert world.client.set_policy("elec", RolloutPolicy(min_samples=7)).revision == 1
+    assert len(world.queued()) == told
+
+
+def test_a_change_from_an_old_revision_is_refused_naming_the_one_now(world: World) -> None:
+    world.client.create_model("elec")
+    world.client.set_policy("elec", GatePolicy(min_rows=400), expected_revision=0)
+    with pytest.raises(ApiError, match="revision 1, not 0") as refused:
+        world.client.set_policy("elec", GatePolicy(min_rows=500), expected_revision=0)
+    assert (refused.value.status, refused.value.code) == (409, "stale_revision")
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"approval": "sometimes"}, "document.approval"),
+        ({"min_rows": 1}, "document.min_rows"),
+        ({"confidence": 2}, "document.confidence"),
+        ({"surprise": 1}, "document.surprise"),
+        ([], "document"),
+    ],
+)
+def test_a_bad_document_is_refused_with_the_field_named(on_sqlite: World, document: object, field: str) -> None:
+    on_sqlite.client.create_model("elec")
+    with pytest.raises(ApiError) as refused:
+        on_sqlite.client.request("PUT", "/v1/models/elec/policies/gate", json={"document": document})
+    assert (refused.value.status, refused.value.field) == (422, field)
+
+
+def test_history_comes_in_pages(world: World) -> None:
+    world.client.create_model("elec")
+    for min_rows in range(400, 405):
+        world.client.set_policy("elec", GatePolicy(min_rows=min_rows))
+    page = world.client.get("/v1/models/elec/history", limit=4, after=1)
+    assert ([entry["position"] for entry in page["items"]], page["next_after"]) == ([2, 3, 4, 5], 5)
+    assert [entry.position for entry in world.client.history("elec", after=4)] == [5, 6]
