@@ -1,0 +1,122 @@
+"""Counting and pinning labelled rows, on a ClickHouse that holds the view as the monitor makes it."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import pyarrow.parquet as pq
+import pytest
+
+from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
+from modelyard_evaluator.clients import ClickHouseLabels
+from modelyard_evaluator.domain.ports import Away
+from modelyard_evaluator.processes import ScorerProcesses
+from modelyard_runtime.testing import free_port
+
+from .conftest import DAY
+
+pytestmark = pytest.mark.server
+OLD = FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes"))
+NEW = FeatureSchema(
+    features=(Feature(name="colour", kind=FeatureKind.CATEGORICAL), Feature(name="age")), classes=("no", "yes")
+)
+VIEW = """
+CREATE TABLE v_labelled (
+    prediction_id String, model String, feature_schema_id Nullable(String), num_features Array(Nullable(Float64)),
+    cat_features Array(Nullable(String)), label Nullable(String), predicted_at DateTime64(6, 'UTC'),
+    labelled_at DateTime64(6, 'UTC')
+) ENGINE = MergeTree ORDER BY prediction_id
+"""
+
+
+@pytest.fixture
+def clickhouse(devclickhouse: Any, unique: str) -> dict[str, str]:
+    """Rows of two contracts, one minute apart, each labelled ten minutes after its prediction."""
+    database = f"evaluator_{unique}"
+    user, password = devclickhouse.writer.user, devclickhouse.writer.password
+    given = {"dsn": devclickhouse.url, "username": user, "password": password}
+    admin = clickhouse_connect.get_client(**given, interface="http", database=devclickhouse.database)
+    admin.command(f"CREATE DATABASE {database}")
+    client = clickhouse_connect.get_client(**given, interface="http", database=database)
+    client.command(VIEW)
+    rows: list[list[Any]] = []
+    for i in range(40):
+        at = DAY + timedelta(minutes=i)
+        contract, texts = (OLD, []) if i < 20 else (NEW, ["red" if i % 2 else None])
+        number = None if i == 30 else float(i)
+        rows.append([f"p{i:02}", "churn", contract.id, [number], texts, "yes", at, at + timedelta(minutes=10)])
+    rows.append(["other", "another", NEW.id, [1.0], ["red"], "yes", DAY, DAY])
+    rows.append(["unlabelled", "churn", NEW.id, [1.0], ["red"], None, DAY + timedelta(hours=1), DAY])
+    rows.append(["stranger", "churn", "fs-unknown", [1.0, 2.0], [], "yes", DAY + timedelta(hours=1), DAY])
+    client.insert("v_labelled", rows, column_names="*")
+    return {
+        "CLICKHOUSE_URL": devclickhouse.url,
+        "CLICKHOUSE_USER": user,
+        "CLICKHOUSE_PASSWORD": password,
+        "CLICKHOUSE_DATABASE": database,
+    }
+
+
+def labels(clickhouse: dict[str, str]) -> ClickHouseLabels:
+    return ClickHouseLabels(
+        clickhouse["CLICKHOUSE_URL"],
+        clickhouse["CLICKHOUSE_USER"],
+        clickhouse["CLICKHOUSE_PASSWORD"],
+        clickhouse["CLICKHOUSE_DATABASE"],
+    )
+
+
+def job(**changes: Any) -> dict[str, Any]:
+    return {
+        "source": "labels",
+        "model": "churn",
+        "since": (DAY + timedelta(minutes=9)).isoformat(),
+        "as_of": (DAY + timedelta(minutes=40)).isoformat(),
+        "limit": 1_000,
+        "schemas": {schema.id: schema.model_dump(mode="json") for schema in (OLD, NEW)},
+        **changes,
+    }
+
+
+def test_only_labelled_rows_of_the_model_and_its_contracts_after_the_moment_count(clickhouse: dict[str, str]) -> None:
+    count = labels(clickhouse).count
+    assert count("churn", DAY + timedelta(minutes=9), (OLD.id, NEW.id)) == 30
+    assert count("churn", DAY + timedelta(minutes=9), (OLD.id,)) == 10
+    assert count("nobody", DAY, (OLD.id,)) == 0
+
+
+def test_rows_of_both_contracts_are_pinned_by_name(clickhouse: dict[str, str], tmp_path: Path) -> None:
+    pinned = ScorerProcesses(clickhouse).pin(tmp_path, job())
+    table = pq.ParquetFile(tmp_path / "rows.parquet").read()
+    rows = table.to_pylist()
+    assert pinned["rows"] == 21  # predicted after minute 9, labelled by minute 40: 10 to 30
+    assert [row["prediction_id"] for row in rows] == [f"p{i}" for i in range(10, 31)]
+    assert rows[0]["age"] == 10.0 and rows[0]["colour"] is None
+    assert rows[11]["age"] == 21.0 and rows[11]["colour"] == "red"
+    assert rows[-1]["age"] is None
+    assert pinned["columns"]["occurred_at"] == "timestamp[us, tz=UTC]"
+
+
+def test_the_newest_rows_win_and_a_repeat_gives_the_same_bytes(clickhouse: dict[str, str], tmp_path: Path) -> None:
+    scorer = ScorerProcesses(clickhouse)
+    scorer.pin(tmp_path, job(limit=5))
+    first = (tmp_path / "rows.parquet").read_bytes()
+    assert pq.ParquetFile(tmp_path / "rows.parquet").read()["prediction_id"].to_pylist() == [
+        f"p{i}" for i in range(26, 31)
+    ]
+    scorer.pin(tmp_path, job(limit=5))
+    assert (tmp_path / "rows.parquet").read_bytes() == first
+
+
+def test_a_clickhouse_that_is_away_is_told_as_such(tmp_path: Path) -> None:
+    away = {
+        "CLICKHOUSE_URL": f"http://127.0.0.1:{free_port()}",
+        "CLICKHOUSE_USER": "default",
+        "CLICKHOUSE_PASSWORD": "",
+        "CLICKHOUSE_DATABASE": "ml",
+    }
+    with pytest.raises(Away, match="ClickHouse"):
+        labels(away).count("churn", DAY, ("x",))
+    with pytest.raises(Away, match="ClickHouse"):
+        ScorerProcesses(away).pin(tmp_path, job())
