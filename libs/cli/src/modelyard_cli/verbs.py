@@ -1,5 +1,6 @@
 """What an operator asks and does: models, runs, rollouts, rollback, drift, story."""
 
+from textwrap import shorten
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -99,16 +100,26 @@ def story(
     show(output, events, lambda: rows(f"story {correlation_id}", ("occurred_at", "type", "what"), told_events))
 
 
+SUMMED: Final = (
+    *("change", "kind", "subject", "state", "stage", "verdict", "alias", "policy"),
+    *("version", "challenger_version", "to_version", "weight_percent", "sequence"),
+)
+"""The fields of any event that a reader of a story wants to see, in this order."""
+
+
 def summary(event: dict[str, Any]) -> str:
     """One line of an event: what a reader of a story wants to know of it."""
     payload = event["payload"]
     parts = [
-        f"{name.replace('_', ' ')} {cell(payload[name])}"
-        for name in ("kind", "subject", "state", "stage", "verdict", "version", "to_version", "weight_percent")
-        if payload.get(name) not in (None, "")
+        f"{name.replace('_', ' ')} {cell(payload[name])}" for name in SUMMED if payload.get(name) not in (None, "")
     ]
-    reason = payload.get("reason") or "; ".join(payload.get("reasons") or ())
+    reason = payload.get("reason") or " ".join(payload.get("reasons") or ())
     return ", ".join(parts) + (f": {reason}" if reason else "")
+
+
+def short(event: dict[str, Any], width: int = 150) -> str:
+    """The same for someone who watches: no longer than a line."""
+    return shorten(summary(event), width, placeholder=" ...")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -25,7 +25,7 @@ from modelyard_cli.demo.traffic import Traffic
 from modelyard_cli.output import Form, FormOption, complaints, console, told
 from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
-from modelyard_cli.verbs import summary
+from modelyard_cli.verbs import short
 
 RATE_PER_S: Final = 260.0
 """About 160 s for Elec2: slow enough that a loop closes within a part of the stream, fast enough to watch."""
@@ -165,7 +165,7 @@ class Demo:
         for event in self._events():
             key = str(event["event_id"])
             if key not in self._seen and event["type"] in TOLD_TYPES and _worth_telling(event):
-                self._say(f"{event['type']}: {summary(event)}")
+                self._say(f"{event['type']}: {short(event)}")
             self._seen.add(key)
 
     def _roll_back(self) -> dict[str, Any] | None:
@@ -207,7 +207,7 @@ def _worth_telling(event: Event) -> bool:
         return bool(payload["severity"] != "info")
     if event["type"] == "TrainingRunChanged":
         return payload["state"] in ("requested", "succeeded", "failed", "refused")
-    return True
+    return event["type"] != "ModelChanged" or payload["change"] in ("version_registered", "alias_moved")
 
 
 def _innermost(error: BaseException) -> BaseException:
