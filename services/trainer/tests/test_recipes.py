@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import psutil
@@ -108,17 +109,14 @@ def accuracy(place: RunDir, manifest: ModelManifest) -> float:
 
 
 def ray_processes(folder: Path) -> list[Any]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if str(folder) in " ".join(process.info["cmdline"] or []) and "ray" in " ".join(process.info["cmdline"] or []):
-            found.append(process)
-    return found
+    lines = [(process, " ".join(process.info["cmdline"] or [])) for process in psutil.process_iter(["cmdline"])]
+    return [process for process, line in lines if str(folder) in line and "ray" in line]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_tabular_classifier_trains_candidates_on_ray_and_leaves_nothing_running(tmp_path: Path, loopback: None) -> None:
-    before = {path for path in Path("/tmp").glob("*ray*")}
+    before = set(Path("/tmp").glob("my-ray-*"))
     place = prepared(tmp_path / "run", "tabular-classifier")
     manifest = train(place, 280)
 
@@ -130,7 +128,7 @@ def test_tabular_classifier_trains_candidates_on_ray_and_leaves_nothing_running(
         1 - told.metrics["validation_accuracy"], abs=1e-6
     )
     assert not ray_processes(tmp_path)
-    assert {path for path in Path("/tmp").glob("*ray*")} == before
+    assert set(Path("/tmp").glob("my-ray-*")) == before
     assert not (place.path / "ray-dir.txt").exists()
 
 
@@ -138,8 +136,6 @@ def test_tabular_classifier_trains_candidates_on_ray_and_leaves_nothing_running(
 @pytest.mark.timeout(300)
 def test_killing_a_worker_takes_its_ray_along(tmp_path: Path, loopback: None) -> None:
     workers = Workers(tmp_path, {})
-    from uuid import uuid4
-
     run_id = uuid4()
     place = prepared(tmp_path / str(run_id), "tabular-classifier", max_iterations="2000")
     workers.start(run_id)

@@ -1,0 +1,213 @@
+"""The service as a process, on a broker: events in, events out, killed and started again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psutil
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from modelyard_contracts import RunState, TrainingRunChanged, TrainingRunRequested
+from modelyard_contracts.codec import Codec
+from modelyard_contracts.policies import RetrainPolicy
+from modelyard_runtime.kafka import Producer, ensure_topics
+from modelyard_runtime.testing import DevServer, Process, free_port, wait_until
+from modelyard_trainer.rundir import RunDir, file_digest
+
+from .helpers.data import write_training_file
+from .helpers.registry_server import RegistryServer
+from .helpers.world import HELPERS, OWN
+
+KEY = "an-admin-key-for-tests"
+MAX_IDLE_RSS_BYTES = 130 * 2**20
+
+
+class Trainer:
+    """The process, its registry and its HTTP."""
+
+    def __init__(self, folder: Path, bootstrap: str) -> None:
+        self.registry = RegistryServer(RetrainPolicy(recipe="fake", holdout_rows=50))
+        (folder / "key").write_text(KEY)
+        given = write_training_file(folder / "given.parquet")
+        self.dataset = file_digest(given)
+        self.registry.blobs[self.dataset] = given.read_bytes()
+        self.data = folder / "data"
+        self.env = {
+            "MODELYARD_ADMIN_KEY_FILE": str(folder / "key"),
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+            "REGISTRY_URL": self.registry.url,
+            "TRAINER_PORT": "0",
+            "TRAINER_DATA_DIR": str(self.data),
+            "TRAINER_RECIPES": '{"fake": "%s"}' % OWN["fake"],
+            "PYTHONPATH": str(HELPERS),
+        }
+        self.process = Process([sys.executable, "-m", "modelyard_trainer"], self.env)
+
+    def start(self) -> None:
+        self.process.start()
+        self.http = httpx.Client(base_url=str(self.process.address), headers={"authorization": f"Bearer {KEY}"})
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return dict(self.http.get(f"/v1/runs/{run_id}").json())
+
+    def place(self, run_id: str) -> RunDir:
+        return RunDir(self.data / "runs" / run_id)
+
+    def kill(self) -> None:
+        """The service alone: its worker has a session of its own and lives on."""
+        self.process.kill()
+
+    def close(self) -> None:
+        if self.process.running:
+            self.process.stop()
+        for holder in (RunDir(path).holder for path in (self.data / "runs").glob("*")):
+            if holder:
+                os.killpg(holder, signal.SIGKILL)
+        self.registry.close()
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, devkafka: DevServer) -> Iterator[Trainer]:
+    trainer = Trainer(tmp_path, devkafka.bootstrap)
+    trainer.start()
+    yield trainer
+    trainer.close()
+
+
+async def told_of(bootstrap: str, run_id: str, timeout_s: float = 60.0) -> list[TrainingRunChanged]:
+    """All that the topic says about a run, until its end."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(TrainingRunChanged.TOPIC, place) for place in range(4)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning()
+        found: list[TrainingRunChanged] = []
+        deadline = time.monotonic() + timeout_s
+        while not (found and found[-1].state.final):
+            assert time.monotonic() < deadline, [one.state for one in found]
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                events = [Codec().decode(record.value, TrainingRunChanged) for record in records]
+                found += [event for event in events if str(event.run_id) == run_id]
+        return found
+    finally:
+        await consumer.stop()
+
+
+def begin(trainer: Trainer, model: str, **parameters: str) -> str:
+    body = {"model": model, "dataset_digest": trainer.dataset, "parameters": parameters, "reason": "a test"}
+    answer = trainer.http.post("/v1/runs", json=body)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["run_id"])
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.timeout(300)
+async def test_an_event_becomes_a_version_and_the_topic_tells_the_whole_story(
+    trainer: Trainer, devkafka: DevServer, unique: str
+) -> None:
+    rss = psutil.Process(trainer.process.pid).memory_info().rss
+    assert rss < MAX_IDLE_RSS_BYTES, f"{rss / 2**20:.0f} MiB when idle"
+    model = f"shifts-{unique}".lower()
+    event = TrainingRunRequested(
+        event_id=uuid4(),
+        occurred_at=datetime.now(UTC),
+        correlation_id=uuid4(),
+        model=model,
+        requested_by="a test",
+        reason="because",
+        dataset_digest=trainer.dataset,
+    )
+    await ensure_topics(devkafka.bootstrap)
+    producer = Producer(devkafka.bootstrap, "test")
+    await producer.start()
+    for _ in range(2):  # delivered twice
+        await producer.send(event, key=model)
+    await producer.stop()
+
+    runs = wait_until(lambda: trainer.http.get("/v1/runs", params={"model": model}).json()["items"], 60)
+    told = await told_of(devkafka.bootstrap, runs[0]["run_id"], 120)
+
+    assert [one.revision for one in told] == list(range(1, len(told) + 1))
+    assert (told[-1].state, told[-1].version) == (RunState.SUCCEEDED, 1)
+    assert {one.correlation_id for one in told} == {event.correlation_id}
+    assert {one.cause_id for one in told} == {event.event_id}
+    assert len(trainer.http.get("/v1/runs", params={"model": model}).json()["items"]) == 1
+    assert len(trainer.registry.versions) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.timeout(400)
+async def test_killed_at_every_stage_the_run_ends_in_exactly_one_version(
+    trainer: Trainer, devkafka: DevServer, unique: str
+) -> None:
+    model = f"shifts-{unique}".lower()
+    run_id = begin(trainer, model, seconds="4")
+    trainer.kill()  # before a worker is there, or just after
+    trainer.start()
+    wait_until(lambda: trainer.run(run_id)["state"] == "training", 120)
+    trainer.kill()  # the worker lives on
+    assert trainer.place(run_id).holder
+    trainer.start()
+    holder = trainer.place(run_id).holder
+    if holder:
+        os.kill(holder, signal.SIGKILL)  # the worker alone
+    wait_until(lambda: trainer.run(run_id)["attempt"] >= 2 or trainer.run(run_id)["state"] == "succeeded", 120)
+    trainer.kill()
+    wait_until(lambda: trainer.place(run_id).result is not None, 120)  # the worker ends while nobody looks
+    trainer.start()
+
+    told = await told_of(devkafka.bootstrap, run_id, 120)
+    unique_told = {one.event_id: one for one in told}.values()
+    assert [one.revision for one in unique_told] == list(range(1, len(unique_told) + 1))
+    assert trainer.run(run_id)["state"] == "succeeded"
+    assert len(trainer.registry.versions) == 1 and set(trainer.registry.finalized) == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.timeout(300)
+def test_an_orderly_stop_leaves_no_worker_and_the_next_start_goes_on(trainer: Trainer, unique: str) -> None:
+    run_id = begin(trainer, f"shifts-{unique}".lower(), seconds="2")
+    wait_until(lambda: trainer.run(run_id)["state"] == "training", 120)
+    assert trainer.process.stop() == 0
+    assert trainer.place(run_id).holder is None
+    trainer.start()
+    wait_until(lambda: trainer.run(run_id)["state"] == "succeeded", 120)
+    assert len(trainer.registry.versions) == 1
+
+
+def started(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("TRAINER_", "MODELYARD_"))}
+    command = [sys.executable, "-m", "modelyard_trainer"]
+    return subprocess.run(command, env={**clean, **env}, capture_output=True, text=True, timeout=60)
+
+
+def test_bad_settings_end_the_start_with_a_line_each(tmp_path: Path, loopback: None) -> None:
+    (tmp_path / "key").write_text(KEY)
+    good = {"MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "key"), "TRAINER_DATA_DIR": str(tmp_path)}
+    without = started({})
+    assert without.returncode == 2 and "MODELYARD_ADMIN_KEY_FILE" in without.stderr
+    recipe = started({**good, "TRAINER_RECIPES": '{"mine": "nowhere:RECIPE"}', "TRAINER_PORT": str(free_port())})
+    assert recipe.returncode == 2 and "TRAINER_RECIPES: mine: cannot find nowhere:RECIPE" in recipe.stderr
+    assert "Traceback" not in without.stderr + recipe.stderr
+
+
+def test_naming_the_service_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, modelyard_trainer.app, modelyard_trainer.__main__;"
+        "heavy = {'ray', 'sklearn', 'pandas', 'numpy', 'pyarrow', 'torch', 'skops', 'scipy'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
