@@ -99,7 +99,7 @@ def faults(report: Report) -> list[str]:
 
 def as_tables(report: Report) -> Group:
     """For the terminal."""
-    return Group(_accuracy_table(report), _loops_table(report), _counts(report))
+    return Group(_accuracy_table(report), _loops(report), _counts(report))
 
 
 def _accuracy_table(report: Report) -> Table:
@@ -126,23 +126,23 @@ def _accuracy_table(report: Report) -> Table:
     return rows("accuracy over the stream", ("eighth", "frozen version 1", "platform", "gain"), items)
 
 
-def _loops_table(report: Report) -> Table:
-    items = [
-        {
-            "loop": str(number),
-            "alarm_at": loop["alarm_at"][11:19],
-            "cause": loop["cause"],
-            "trained_s": loop["run_seconds"],
-            "challenger": f"v{loop['challenger']}",
-            "verdict": loop["verdict"],
-            "rollout": loop["rollout"],
-            "seconds": loop["seconds"],
-            "story": loop["correlation_id"],
-        }
-        for number, loop in enumerate(report["loops"], start=1)
-    ]
-    columns = ("loop", "alarm_at", "cause", "trained_s", "challenger", "verdict", "rollout", "seconds", "story")
-    return rows("loops that closed by themselves", columns, items)
+def _loops(report: Report) -> Text:
+    """Three lines a loop: what began it, what came of it, how to read the whole story."""
+    lines = [f"loops: {len(report['loops'])}, closed by themselves: {sum(map(closed, report['loops']))}"]
+    for number, loop in enumerate(report["loops"], start=1):
+        lines += [
+            f"{number}. {loop['alarm_at'][11:19]}  {loop['cause']}",
+            f"   {_outcome(loop)}, {loop['seconds']:.1f} s from the alarm (run {loop['run_seconds']:.1f} s)",
+            f"   modelyard story {loop['correlation_id']}",
+        ]
+    return Text("\n".join(lines))
+
+
+def _outcome(loop: Mapping[str, Any]) -> str:
+    if loop["challenger"] is None:
+        return f"run {loop['run_state']}"
+    steps = [f"version {loop['challenger']}", loop["verdict"] or "not judged yet", loop["rollout"] or "not rolled out"]
+    return " -> ".join(step.replace("_", " ") for step in steps)
 
 
 def _counts(report: Report) -> Text:
