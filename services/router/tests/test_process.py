@@ -17,7 +17,7 @@ from modelyard_runtime.testing import DevServer, Process, eventually
 from .conftest import KEY, table, target
 from .stack import Callers, RouterProcess, committed, prepare, publish, replica_process, route_to
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

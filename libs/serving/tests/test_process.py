@@ -1,0 +1,121 @@
+"""The server as a process, with a real model: it starts, answers, drains, and refuses what was changed."""
+
+import http.client
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage
+from modelyard_runtime.testing import Process
+
+from .conftest import TOKEN, cat, num
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+SCHEMA = FeatureSchema(
+    features=(Feature(name="price"), Feature(name="colour", kind=FeatureKind.CATEGORICAL), Feature(name="demand")),
+    classes=("down", "up"),
+)
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    folder = tmp_path_factory.mktemp("model")
+    random = np.random.default_rng(7)
+    numeric = random.normal(size=(400, 2))
+    colours = random.choice(np.array(["red", "blue"], dtype=object), size=(400, 1))
+    encoding = Encoding.learn(numeric, colours, SCHEMA.classes)
+    estimator = HistGradientBoostingClassifier(max_iter=20).fit(
+        encoding.matrix(numeric, colours), (numeric[:, 0] > 0).astype(int)
+    )
+    files = save_model("sklearn", FittedSklearn(estimator, encoding), folder)
+    manifest = ModelManifest(
+        model="elec",
+        flavour="sklearn",
+        files=files,
+        feature_schema=SCHEMA,
+        training=TrainingLineage(recipe="test"),
+        environment=environment("sklearn"),
+    )
+    (folder / "manifest.json").write_bytes(manifest.canonical())
+    return folder
+
+
+def server(folder: Path, *options: str, token: str = TOKEN) -> Process:
+    command = [sys.executable, "-m", "modelyard_serving", "--model-dir", str(folder), "--model-version", "3", *options]
+    return Process(command, {"MODELYARD_SERVING_TOKEN": token})
+
+
+def ask(address: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(address, timeout=30)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    connection.request(method, path, None if body is None else json.dumps(body), headers)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def test_a_real_model_answers_and_drains_on_sigterm(model_dir: Path, loopback: None) -> None:
+    process = server(model_dir, "--drain-s", "1.5").start()
+    address = str(process.address)
+    rows = {"inputs": [num([2.0, 0.0], [-2.0, None]), cat("red", None)]}
+    status, body = ask(address, "POST", "/v2/models/elec/versions/3/infer", rows)
+    assert (status, body["outputs"][0]["data"]) == (200, ["up", "down"]), body
+    manifest = ModelManifest.model_validate_json((model_dir / "manifest.json").read_bytes())
+    assert body["parameters"]["digest"] == manifest.digest
+
+    statuses: list[int] = []
+
+    def keep_asking() -> None:
+        try:
+            while True:
+                statuses.append(ask(address, "POST", "/v2/models/elec/infer", rows)[0])
+        except OSError:
+            return  # it has ended: the port refuses
+
+    callers = [threading.Thread(target=keep_asking) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    time.sleep(0.3)
+    rss_mib = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    process.signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert ask(address, "GET", "/v2/health/ready")[0] == 503
+    assert ask(address, "POST", "/v2/models/elec/infer", rows)[0] == 200
+    assert process.wait() == 0, process.output
+    for caller in callers:
+        caller.join()
+    assert set(statuses) == {200}
+    assert len(statuses) > 10
+    assert rss_mib < 300
+    print(f"RSS {rss_mib:.0f} MiB")
+
+
+def test_what_cannot_be_served_is_one_clear_line_and_code_2(model_dir: Path, tmp_path: Path, loopback: None) -> None:
+    def said(process: Process) -> tuple[int, str]:
+        process.start(ready=False)
+        return process.wait(60), process.output
+
+    for name in ("manifest.json", "model.skops", "encoding.json"):
+        (tmp_path / name).write_bytes((model_dir / name).read_bytes())
+    (tmp_path / "encoding.json").write_bytes(b"{}")
+    code, output = said(server(tmp_path))
+    assert code == 2 and "encoding.json" in output and "Traceback" not in output
+    code, output = said(server(model_dir, token=""))
+    assert code == 2 and "MODELYARD_SERVING_TOKEN" in output
+    running = server(model_dir).start()
+    code, output = said(server(model_dir, "--port", str(running.address).rpartition(":")[2]))
+    running.stop()
+    assert code == 2 and "--port" in output and "Traceback" not in output
