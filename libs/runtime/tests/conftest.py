@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -54,7 +54,7 @@ class ToyTopic:
         self.bootstrap, self.name = bootstrap, name
         self.group = f"toyreader.{name}"
         self.message: Any = type("ToyOfTest", (Toy,), {"TOPIC": name, "__module__": __name__})
-        self.codec: Any = ToyCodec()
+        self.codec = cast("Any", ToyCodec())
         self.producer = Producer(bootstrap, "toywriter", codec=self.codec)
 
     def make(self, entity: str, number: int, event_id: UUID | None = None) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelyard_runtime.errors import Invalid, ModelyardError, Retryable
+from modelyard_runtime.errors import Invalid, Retryable
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, resend_dead_letters
 from modelyard_runtime.testing import eventually

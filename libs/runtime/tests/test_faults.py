@@ -25,7 +25,8 @@ class InThread:
     """A consumer with an event loop of its own, so that it can be stalled while the other one runs."""
 
     def __init__(self, make: Any) -> None:
-        self._make, self._stop = make, None
+        self._make = make
+        self._stop: asyncio.Event | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
     async def _run(self) -> None:
@@ -42,14 +43,14 @@ class InThread:
 
 
 async def test_a_stalled_member_neither_loses_nor_doubles_an_effect(toys: Any, database: Database) -> None:
-    """Its event loop is blocked past its session; another takes over; what it then still does is dropped by the inbox."""
+    """Its event loop is blocked past its session, another takes over; what it still does is dropped by the inbox."""
     stalls = 0
 
     async def effect(message: Any, context: Any) -> None:
         nonlocal stalls
         if threading.current_thread() is not threading.main_thread() and message.number in (20, 60):
             stalls += 1
-            time.sleep(STALL_S)
+            time.sleep(STALL_S)  # noqa: ASYNC251  blocking the loop is the point
         with database.transaction() as tx:
             if tx.inbox.claim("toyreader", message.event_id):
                 row = {"n": f"{message.entity}-{message.number}"}
@@ -136,7 +137,7 @@ async def test_exactly_once_from_kafka_to_kafka_holds_when_a_member_stalls_in_a_
 
 
 async def _all_of(bootstrap: str, topic: str, count: int) -> Counter[bytes]:
-    """Committed values and how often each is there, once `count` different ones are and nothing more comes for a while."""
+    """Committed values and how often each is there, once `count` different ones are and no more come for a while."""
     consumer = AIOKafkaConsumer(
         topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", isolation_level="read_committed"
     )

@@ -41,11 +41,11 @@ def test_a_line_is_json_with_service_and_story_and_without_secrets(capsys: pytes
 def test_an_exception_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("toy")
     try:
-        raise ZeroDivisionError("a bug")
+        _ = 1 // 0
     except ZeroDivisionError:
         logging.getLogger("y").exception("failed")
     [line] = capsys.readouterr().err.splitlines()
-    assert "ZeroDivisionError: a bug" in json.loads(line)["exception"]
+    assert "ZeroDivisionError: " in json.loads(line)["exception"]
 
 
 def test_a_message_takes_the_trace_along_and_the_reader_goes_on_in_it() -> None:

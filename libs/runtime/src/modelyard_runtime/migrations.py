@@ -52,7 +52,7 @@ def _alone(engine: Engine) -> Iterator[Connection]:
     """A connection in a transaction, while no other process migrates."""
     if engine.dialect.name == "sqlite":
         with open(f"{engine.url.database}.migrate.lock", "w") as lock, engine.connect() as connection:  # noqa: PTH123
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX)  # SQLite's own lock would do, but only for its busy time-out
             # Rebuilding a table would otherwise delete what refers to it; the pragma works outside a transaction only.
             raw: Any = connection.connection.driver_connection
             raw.execute("PRAGMA foreign_keys=OFF")

@@ -17,7 +17,7 @@ from modelyard_runtime.settings import DatabaseSettings, ServiceSettings, load_s
 
 class Settings(ServiceSettings, DatabaseSettings):
     model_config = SettingsConfigDict(env_prefix="TOY_", frozen=True, populate_by_name=True, extra="ignore")
-    data_dir: Path = Path(".")
+    data_dir: Path = Path()
 
 
 def say(what: str) -> None:

@@ -32,7 +32,9 @@ class Received:
         self.key_bytes = key.encode() if isinstance(key, str) else key
         self.value = value
         self.raw_headers: RawHeaders = (
-            tuple((name, text.encode()) for name, text in headers.items()) if isinstance(headers, Mapping) else headers
+            headers
+            if type(headers) is tuple or not isinstance(headers, Mapping)  # the first is what the broker's client gives
+            else tuple((name, text.encode()) for name, text in headers.items())
         )
         self.timestamp_ms = timestamp_ms
 
