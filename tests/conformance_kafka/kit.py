@@ -68,7 +68,9 @@ class Kit:
         """Every record from the first to the (stable) end, by offset."""
         level = "read_committed" if committed else "read_uncommitted"
         consumer = await self.consumer(topic, isolation_level=level)
-        return await read_to_end(consumer, seconds)
+        records = await read_to_end(consumer, seconds)
+        await consumer.stop()
+        return records
 
     async def close(self) -> None:
         await self._open.aclose()

@@ -16,7 +16,7 @@ from .kit import Kit
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
 WORKER = Path(__file__).parent / "workers" / "counting.py"
-PARTITIONS, KEYS, EVENTS, OUTPUT_EVERY = 4, 8, 6_000, 20
+PARTITIONS, KEYS, EVENTS, OUTPUT_EVERY = 4, 8, 4_000, 20
 
 
 async def feed(kit: Kit, topic: str) -> None:
@@ -54,7 +54,7 @@ async def test_two_workers_count_every_event_once_through_kills(kit: Kit, tmp_pa
     async with workers(2, *arguments) as running:
         feeding = asyncio.create_task(feed(kit, events))
         for _ in range(2):
-            await asyncio.sleep(7)
+            await asyncio.sleep(6)
             victim = running.pop(random.randrange(2))
             victim.kill()
             await victim.wait()

@@ -53,7 +53,8 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 def balanced(count: int, *consumers: AIOKafkaConsumer) -> bool:
     sets: list[frozenset[TopicPartition]] = [consumer.assignment() for consumer in consumers]
     held = {tp for assigned in sets for tp in assigned}
-    return bool(min(map(len, sets))) and sum(map(len, sets)) == count == len(held)
+    shared: bool = sum(map(len, sets)) == count == len(held)
+    return shared and min(map(len, sets)) > 0
 
 
 async def polling(consumer: AIOKafkaConsumer) -> None:
@@ -128,7 +129,7 @@ async def test_auto_commit_works_while_the_group_rebalances(kit: Kit) -> None:
 
     async def all_committed() -> bool:
         offsets = await admin.list_consumer_group_offsets(group)
-        return sum(committed.offset for committed in offsets.values()) == 2_000
+        return bool(sum(committed.offset for committed in offsets.values()) == 2_000)
 
     await eventually(all_committed, 60)
     for task in tasks:
