@@ -69,8 +69,8 @@ class Registry:
         self._settings = settings
         self.readiness = Readiness()
         self.readiness.set("database", False, "opening")
+        self.blobs = _open_blobs(settings)  # first: it says best what is wrong with the data folder
         self.database = Database(open_engine(settings.resolved_database_url), clock)
-        self.blobs = _open_blobs(settings)
         secret = keys.key_secret(settings.admin_key)
         self.deps = Deps(SqlStorage(self.database), self.blobs, clock, secret)
         told = KafkaMayBeAway(self.readiness)

@@ -1,0 +1,243 @@
+"""The service as a process: its start, its end, and Kafka coming late, repeating itself and going away."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from modelyard import ApiUnavailable, RegistryClient
+from modelyard_contracts import Message, ModelChanged, RolloutState, Verdict, VersionStage
+from modelyard_contracts.codec import decode, encode
+from modelyard_runtime.testing import DevServer, Process, eventually, wait_until
+
+from .conftest import ADMIN_KEY, evaluation, manifest_of, rollout
+
+NOBODY = "127.0.0.1:1"
+
+
+class Service(Process):
+    """One registry in one folder; starts again where it was."""
+
+    def __init__(self, folder: Path, bootstrap: str, **env: str) -> None:
+        (folder / "admin.key").write_text(ADMIN_KEY)
+        values = {
+            "MODELYARD_ADMIN_KEY_FILE": str(folder / "admin.key"),
+            "REGISTRY_DATA_DIR": str(folder / "data"),
+            "REGISTRY_PORT": "0",
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        }
+        super().__init__([sys.executable, "-m", "modelyard_registry"], {**values, **env})
+
+    @property
+    def client(self) -> RegistryClient:
+        return RegistryClient(str(self.address), ADMIN_KEY, timeout_s=60)
+
+
+@pytest.fixture
+def alone(tmp_path: Path, loopback: None) -> Iterator[Service]:
+    """Without Kafka."""
+    service = Service(tmp_path, NOBODY)
+    yield service.start()
+    service.kill()
+
+
+def _register(client: RegistryClient, data: bytes, model: str = "elec") -> Any:
+    client.create_model(model)
+    client.put_blob(data)
+    made = client.create_version(manifest_of(model, m=data), idempotency_key=data.decode())
+    return client.finalize_version(model, made.version)
+
+
+def test_it_answers_while_kafka_is_away_and_ends_in_order(alone: Service) -> None:
+    with alone.client as client:
+        assert client.ready()
+        assert _register(client, b"one").stage is VersionStage.REGISTERED
+        waiting = client.request("GET", "/metrics").text
+    assert "modelyard_registry_outbox_unsent" in waiting
+    assert alone.stop() == 0
+
+
+def test_a_kill_loses_nothing_that_was_answered(alone: Service) -> None:
+    with alone.client as client:
+        version = _register(client, b"one")
+        moved = client.move_alias("elec", "shadow", 1, expected_generation=0, reason="x")
+        history = client.history("elec")
+    alone.kill()
+    alone.start()
+    with alone.client as client:
+        assert client.version("elec", 1) == version.model_copy(update={"aliases": ("shadow",)})
+        assert client.alias("elec", "shadow") == moved
+        assert client.history("elec") == history
+        assert client.get_blob(manifest_of("elec", m=b"one").files[0].digest) == b"one"
+
+
+def test_it_is_small(alone: Service) -> None:
+    with alone.client as client:
+        _register(client, b"one")
+    status = Path(f"/proc/{alone.pid}/status").read_text()
+    resident_mib = int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    assert resident_mib < 150
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"REGISTRY_DATABASE_URL": "nonsense"}, "database_url"),
+        ({"REGISTRY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "REGISTRY_DATABASE_URL"),
+        ({"MODELYARD_ADMIN_KEY_FILE": "/nowhere/key"}, "MODELYARD_ADMIN_KEY_FILE"),
+        ({"REGISTRY_DATA_DIR": "/proc/nowhere"}, "REGISTRY_DATA_DIR"),
+        ({"REGISTRY_MAX_BLOB_BYTES": "lots"}, "REGISTRY_MAX_BLOB_BYTES"),
+    ],
+)
+def test_a_bad_setting_ends_the_start_with_one_line_that_names_it(
+    tmp_path: Path, loopback: None, env: dict[str, str], told: str
+) -> None:
+    service = Service(tmp_path, NOBODY, **env).start(ready=False)
+    assert service.wait(60) == 2
+    wait_until(lambda: told in service.output)
+    assert "Traceback" not in service.output
+
+
+def test_a_port_in_use_is_said(tmp_path: Path, alone: Service) -> None:
+    port = str(alone.address).rpartition(":")[2]
+    other = Service(tmp_path, NOBODY, REGISTRY_PORT=port).start(ready=False)
+    assert other.wait(60) == 2
+    wait_until(lambda: "REGISTRY_PORT" in other.output)
+
+
+def test_two_starting_together_on_one_database_both_come_up(tmp_path: Path, loopback: None) -> None:
+    services = [Service(tmp_path, NOBODY).start(ready=False) for _ in range(2)]
+    try:
+        for service in services:
+            service.wait_ready()
+        with services[0].client as one, services[1].client as two:
+            _register(one, b"one")
+            assert two.version("elec", 1).stage is VersionStage.REGISTERED
+    finally:
+        for service in services:
+            service.kill()
+
+
+async def _send(bootstrap: str, *events: Message) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        for event in events:
+            await producer.send_and_wait(event.TOPIC, encode(event), key=event.key.encode())
+
+
+async def _told(bootstrap: str, model: str, count: int, timeout_s: float = 60) -> list[ModelChanged]:
+    """The first `count` distinct events of a model on the topic; repeats of one event are dropped as readers do."""
+    found: dict[Any, ModelChanged] = {}
+    consumer = AIOKafkaConsumer(ModelChanged.TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    deadline = time.monotonic() + timeout_s
+    async with consumer:
+        while len(found) < count and time.monotonic() < deadline:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                for record in records:
+                    event = decode(record.value, ModelChanged)
+                    if event.model == model:
+                        found.setdefault(event.event_id, event)
+    return list(found.values())
+
+
+@pytest.fixture
+def served(tmp_path: Path, own_devkafka: DevServer) -> Iterator[Service]:
+    service = Service(tmp_path, own_devkafka.bootstrap)
+    yield service.start()
+    service.kill()
+
+
+@pytest.mark.server
+async def test_events_come_in_and_go_out_through_a_broker(served: Service, own_devkafka: DevServer) -> None:
+    with served.client as client:
+        version = _register(client, b"one")
+        event = evaluation(version, Verdict.DEPLOY)
+        await eventually(lambda: "consumer" in json.dumps(client.get("/health/ready")))
+        await _send(own_devkafka.bootstrap, event, event)
+        await eventually(lambda: client.version("elec", 1).stage is VersionStage.APPROVED, 60)
+        promoted = rollout(version, RolloutState.PROMOTED, at=event.occurred_at)
+        await _send(own_devkafka.bootstrap, promoted, promoted, event)
+        await eventually(lambda: client.version("elec", 1).stage is VersionStage.LIVE, 60)
+        told = await _told(own_devkafka.bootstrap, "elec", 6)
+        assert [(one.revision, one.change.value, one.stage) for one in told] == [
+            (1, "model_created", None),
+            (2, "version_registered", VersionStage.REGISTERED),
+            (3, "version_moved", VersionStage.EVALUATED),
+            (4, "version_moved", VersionStage.APPROVED),
+            (5, "version_moved", VersionStage.LIVE),
+            (6, "alias_moved", None),
+        ]
+
+
+@pytest.mark.server
+async def test_what_happened_while_kafka_was_away_is_told_in_order_when_it_is_back(
+    tmp_path: Path, own_devkafka: DevServer
+) -> None:
+    own_devkafka.kill()
+    service = Service(tmp_path, own_devkafka.bootstrap).start()
+    try:
+        with service.client as client:
+            for number in range(5):
+                _register(client, f"bytes {number}".encode())
+        service.kill()
+        own_devkafka.start()
+        service.start()
+        told = await _told(own_devkafka.bootstrap, "elec", 6)
+        assert [event.revision for event in told] == [1, 2, 3, 4, 5, 6]
+    finally:
+        service.kill()
+
+
+@pytest.mark.server
+@pytest.mark.slow
+async def test_kills_while_it_works_lose_no_event_and_repeat_no_move(served: Service, own_devkafka: DevServer) -> None:
+    """Versions are registered and evaluated while the process is killed again and again."""
+    done = 0
+    for life in range(3):
+        with served.client as client:
+            for number in range(4):
+                version = _register(client, f"life {life} bytes {number}".encode())
+                await _send(own_devkafka.bootstrap, evaluation(version, Verdict.REJECT, event_id=uuid4()))
+                done += 1
+        os.killpg(served.pid, signal.SIGKILL)
+        served.wait()
+        served.start()
+    with served.client as client:
+
+        def all_rejected() -> bool:
+            try:
+                return all(one.stage is VersionStage.REJECTED for one in client.versions("elec"))
+            except ApiUnavailable:
+                return False
+
+        await eventually(all_rejected, 90)
+        history = client.history("elec")
+    told = await _told(own_devkafka.bootstrap, "elec", 1 + 2 * done)
+    assert [event.revision for event in told] == list(range(1, 2 + 2 * done))
+    assert [entry.event_id for entry in history if entry.revision] == [str(event.event_id) for event in told]
+
+
+@pytest.mark.server
+async def test_an_event_about_nothing_known_becomes_a_dead_letter_and_the_next_is_handled(
+    served: Service, own_devkafka: DevServer
+) -> None:
+    with served.client as client:
+        version = _register(client, b"one")
+        good = evaluation(version, Verdict.DEPLOY)
+        wrong = good.model_copy(update={"event_id": uuid4(), "challenger_version": 77})
+        await eventually(lambda: client.get("/health/ready")["ready"])
+        await _send(own_devkafka.bootstrap, wrong, good)
+        await eventually(lambda: client.version("elec", 1).stage is VersionStage.APPROVED, 60)
+    consumer = AIOKafkaConsumer(
+        f"{good.TOPIC}.registry.dlq", bootstrap_servers=own_devkafka.bootstrap, auto_offset_reset="earliest"
+    )
+    async with consumer:
+        letter = await consumer.getone()
+    assert b"no version 77" in dict(letter.headers)["dlq_reason"] or "77" in str(letter.headers)
