@@ -23,8 +23,9 @@ NEW = FeatureSchema(
 )
 VIEW = """
 CREATE TABLE v_labelled (
-    prediction_id String, model String, feature_schema_id Nullable(String), num_features Array(Nullable(Float64)),
-    cat_features Array(Nullable(String)), label Nullable(String), predicted_at DateTime64(6, 'UTC'),
+    prediction_id String, model String, feature_schema_id LowCardinality(Nullable(String)),
+    num_features Array(Nullable(Float64)), cat_features Array(Nullable(String)), label Nullable(String),
+    predicted_at DateTime64(6, 'UTC'),
     labelled_at DateTime64(6, 'UTC')
 ) ENGINE = MergeTree ORDER BY prediction_id
 """
