@@ -1,0 +1,217 @@
+"""What the client promises whatever server answers; its calls to a real registry are in services/registry/tests."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from modelyard import (
+    ApiError,
+    ApiUnavailable,
+    DeployerClient,
+    DigestMismatch,
+    EvaluatorClient,
+    MonitorClient,
+    RegistryClient,
+    RouterClient,
+    TrainerClient,
+    feedback_item,
+)
+from modelyard.blobs import BlobCache, write_verified
+from modelyard_contracts.manifest import digest_of
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+class Server:
+    """Answers each request with the next answer and remembers it."""
+
+    def __init__(self, *answers: Any, status: int = 200) -> None:
+        self.answers, self.status = list(answers), status
+        self.seen: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request)
+        return httpx.Response(self.status, json=self.answers.pop(0) if self.answers else {})
+
+    @property
+    def transport(self) -> httpx.MockTransport:
+        return httpx.MockTransport(self)
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.seen[-1].content)
+
+    @property
+    def path(self) -> str:
+        return self.seen[-1].url.raw_path.decode()
+
+
+def test_every_call_carries_the_key() -> None:
+    server = Server({"items": [], "next_after": None})
+    RegistryClient("http://x", "secret", transport=server.transport).models()
+    assert server.seen[0].headers["authorization"] == "Bearer secret"
+
+
+def test_a_problem_becomes_an_error_with_its_code_and_field() -> None:
+    problem = {"title": "Conflict", "status": 409, "detail": "generation 3", "code": "stale_generation", "field": "f"}
+    client = RegistryClient("http://x", "k", transport=Server(problem, status=409).transport)
+    with pytest.raises(ApiError) as refused:
+        client.alias("elec", "champion")
+    error = refused.value
+    assert (error.status, error.code, error.detail, error.field) == (409, "stale_generation", "generation 3", "f")
+    assert not error.retryable
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_retryable(status: int) -> None:
+    client = TrainerClient("http://x", "k", transport=Server(status=status).transport)
+    with pytest.raises(ApiUnavailable) as refused:
+        client.runs()
+    assert refused.value.retryable and type(refused.value).retryable
+
+
+def test_no_answer_is_retryable_and_names_the_address() -> None:
+    def nobody(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    client = RouterClient("http://router:1", "k", transport=httpx.MockTransport(nobody))
+    with pytest.raises(ApiUnavailable, match="http://router:1") as refused:
+        client.routes()
+    assert (refused.value.status, refused.value.code) == (0, "unreachable")
+    assert not client.ready()
+
+
+def test_an_answer_that_is_no_json_is_still_an_error_to_read() -> None:
+    answer = httpx.MockTransport(lambda _: httpx.Response(404, text="<html>nginx</html>"))
+    with pytest.raises(ApiError, match="nginx"):
+        RegistryClient("http://x", "k", transport=answer).model("elec")
+
+
+def test_pages_are_followed_to_the_end() -> None:
+    def page(after: int | None) -> dict[str, Any]:
+        entry = {
+            "change": "x",
+            "actor": "a",
+            "event_id": "e",
+            "correlation_id": "c",
+            "occurred_at": "2026-01-01T00:00Z",
+        }
+        return {"items": [{**entry, "occurred_at": "2026-01-01T00:00Z", "position": after or 3}], "next_after": after}
+
+    server = Server(page(1), page(2), page(None))
+    history = RegistryClient("http://x", "k", transport=server.transport).history("elec", after=0)
+    assert len(history) == 3
+    assert [request.url.params["after"] for request in server.seen] == ["0", "1", "2"]
+
+
+def test_names_cannot_leave_their_place_in_a_path() -> None:
+    server = Server(status=404)
+    with pytest.raises(ApiError):
+        RegistryClient("http://x", "k", transport=server.transport).model("../api-keys?x=")
+    assert server.path == "/v1/models/..%2Fapi-keys%3Fx%3D"
+
+
+def test_wrong_bytes_are_never_kept(tmp_path: Path) -> None:
+    client = RegistryClient("http://x", "k", transport=httpx.MockTransport(lambda _: httpx.Response(200, content=b"x")))
+    target = tmp_path / "file"
+    target.write_bytes(b"before")
+    with pytest.raises(DigestMismatch):
+        client.get_blob(digest_of(b"y"), target)
+    with pytest.raises(DigestMismatch):
+        client.get_blob(digest_of(b"y"))
+    assert target.read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_damaged_cache_entry_is_no_hit(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path)
+    digest = digest_of(b"good")
+    assert cache.find(digest) is None
+    path = write_verified([b"go", b"od"], cache.path_of(digest), digest)
+    assert cache.find(digest) == path
+    path.write_bytes(b"bad!")
+    assert cache.find(digest) is None and not path.exists()
+
+
+def test_a_manifest_that_is_not_the_version_s_is_refused() -> None:
+    answer = httpx.MockTransport(
+        lambda _: httpx.Response(200, content=b"{}", headers={"x-modelyard-digest": digest_of(b"other")})
+    )
+    with pytest.raises(DigestMismatch, match="manifest of elec version 1"):
+        RegistryClient("http://x", "k", transport=answer).manifest("elec", 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path", "body"),
+    [
+        (
+            lambda t: TrainerClient("http://x", "k", transport=t).start_run("m", reason="r", dataset_digest="d"),
+            "POST",
+            "/v1/runs",
+            {"model": "m", "reason": "r", "dataset_digest": "d"},
+        ),
+        (lambda t: TrainerClient("http://x", "k", transport=t).cancel_run("id"), "POST", "/v1/runs/id/cancel", {}),
+        (
+            lambda t: EvaluatorClient("http://x", "k", transport=t).evaluate("m", 2, reason="r"),
+            "POST",
+            "/v1/evaluations",
+            {"model": "m", "challenger_version": 2, "reason": "r"},
+        ),
+        (
+            lambda t: DeployerClient("http://x", "k", transport=t).roll_back("m", reason="r", wait_s=3.0),
+            "POST",
+            "/v1/rollouts",
+            {"model": "m", "action": "roll_back", "reason": "r", "wait_s": 3.0},
+        ),
+        (
+            lambda t: DeployerClient("http://x", "k", transport=t).start_rollout("m", 2, reason="r", strategy="full"),
+            "POST",
+            "/v1/rollouts",
+            {"model": "m", "version": 2, "action": "start", "strategy": "full", "reason": "r"},
+        ),
+        (
+            lambda t: RouterClient("http://x", "k", transport=t).feedback("p", label="up", source="s"),
+            "POST",
+            "/v1/feedback",
+            {"prediction_id": "p", "label": "up", "source": "s"},
+        ),
+    ],
+)
+def test_each_service_is_asked_as_its_api_says(
+    call: Callable[[httpx.BaseTransport], Any], method: str, path: str, body: Any
+) -> None:
+    server = Server({})
+    call(server.transport)
+    assert (server.seen[0].method, server.path, server.body) == (method, path, body)
+
+
+def test_a_prediction_names_the_exact_version() -> None:
+    answer = {
+        "prediction_id": "p", "model": "elec", "version": 3, "digest": "sha256:0", "class": "up", "score": 0.9,
+        "scores": {"up": 0.9, "down": 0.1}, "route": "elec", "variant": "stable", "later": "field",
+    }  # fmt: skip
+    server = Server(answer)
+    prediction = RouterClient("http://x", "k", transport=server.transport).predict("elec", {"price": 0.1, "day": None})
+    assert (prediction.class_, prediction.version, prediction.digest) == ("up", 3, "sha256:0")
+    assert server.body == {"features": {"price": 0.1, "day": None}}
+
+
+def test_lists_are_found_under_their_name() -> None:
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    server = Server({"versions": [{"version": 1}]}, {"events": [1]}, {"items": [2]}, [3])
+    monitor = MonitorClient("http://x", "k", transport=server.transport)
+    assert monitor.health("m", since=since) == [{"version": 1}]
+    assert server.seen[0].url.params["since"] == "2026-01-01T00:00:00+00:00"
+    found: list[Any] = [monitor.story("c"), monitor.drift("m"), monitor.drift("m")]
+    assert found == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize("given", [{}, {"label": "up", "value": 1.0}])
+def test_feedback_is_a_label_or_a_value(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="exactly one"):
+        feedback_item("p", **given)
