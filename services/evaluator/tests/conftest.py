@@ -46,7 +46,7 @@ def known(version: int, *, dataset: str | None = "sha256:" + "a" * 64, **lineage
 class FakeRegistry:
     versions: dict[int, Known] = field(default_factory=lambda: {version: known(version) for version in (1, 2, 3)})
     champion_version: int | None = 1
-    gate: GatePolicy = field(default_factory=GatePolicy)
+    gate: GatePolicy = field(default_factory=lambda: GatePolicy(min_rows=300))
     away: bool = False
     datasets: list[dict[str, Any]] = field(default_factory=list)
 
