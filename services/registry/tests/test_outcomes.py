@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event as sql_event
 from sqlalchemy import func, select
 
-from modelyard_contracts import Message, RolloutState, TrainingRunChanged, Verdict, VersionStage
+from modelyard_contracts import Message, RolloutState, RolloutStrategy, TrainingRunChanged, Verdict, VersionStage
 from modelyard_contracts.messages.training import RunState
 from modelyard_registry.domain.errors import EvidenceMismatch, ModelNotFound, VersionNotFound
 from modelyard_registry.store.tables import METADATA
@@ -127,6 +127,16 @@ def test_a_roll_back_rejects_what_hurt_and_brings_the_one_before_back(world: Wor
     world.deliver(rollout(old, RolloutState.ROLLED_BACK, at=at, from_version=new.version))
     assert _lives(world) == {old.version: S.LIVE, new.version: S.REJECTED}
     assert _aliases(world) == {"champion": old.version}
+
+
+def test_a_way_back_that_fails_is_no_evidence_against_the_version_that_served_before(world: World) -> None:
+    old, new = world.given_version(S.LIVE), world.given_version(S.LIVE)
+    back, at = uuid4(), world.clock.advance(10)
+    full: dict[str, Any] = {"rollout_id": back, "from_version": new.version, "strategy": RolloutStrategy.FULL}
+    world.deliver(rollout(old, RolloutState.SHIFTING, at=at, **full))
+    assert _aliases(world) == {"champion": new.version}
+    world.deliver(rollout(old, RolloutState.FAILED, at=at, revision=2, **full))
+    assert _lives(world) == {old.version: S.APPROVED, new.version: S.LIVE}
 
 
 def test_redelivered_and_late_rollout_news_changes_nothing(world: World) -> None:

@@ -161,6 +161,10 @@ class SqlRecords:
     def append(self, entry: Entry) -> None:
         self._db.execute(insert(t.history).values(**asdict(entry)))
 
+    def has_been(self, model: str, version: int, stage: VersionStage) -> bool:
+        at = (t.history.c.model == model, t.history.c.version == version, t.history.c.stage == stage.value)
+        return self._db.execute(select(t.history.c.position).where(*at).limit(1)).one_or_none() is not None
+
     def history(self, model: str, after: int, limit: int) -> Sequence[Entry]:
         query = (
             select(t.history)

@@ -8,6 +8,7 @@ from modelyard_contracts import (
     EvaluationFinished,
     RolloutChanged,
     RolloutState,
+    RolloutStrategy,
     TrainingRunChanged,
     Verdict,
     VersionStage,
@@ -99,13 +100,18 @@ def _is_news(unit: Unit, event: RolloutChanged) -> bool:
 def _follow(unit: Unit, event: RolloutChanged, to: Version, story: Story) -> None:
     if event.state in (RolloutState.ABORTED, RolloutState.FAILED):
         _drop_challenger(unit, event.model, story, only=to)
-        if to.stage is not VersionStage.LIVE:  # it never became the one that serves
+        if to.stage is not VersionStage.LIVE and not _failed_return(unit, event, to):
             _move_if_legal(unit, to, Signal.ROLLED_BACK, story)
     elif not _traffic_moved_since(unit, event):
         if event.state in SETTLING:
             _settle(unit, event, to, story)
-        elif event.state is RolloutState.SHIFTING and event.from_version is not None:
+        elif event.state is RolloutState.SHIFTING and event.strategy is RolloutStrategy.CANARY and event.from_version:
             _point(unit, event.model, CHALLENGER, to, story)
+
+
+def _failed_return(unit: Unit, event: RolloutChanged, to: Version) -> bool:
+    """A way back to a version that served before, which did not come up: no evidence against the version."""
+    return event.state is RolloutState.FAILED and unit.records.has_been(to.model, to.version, VersionStage.LIVE)
 
 
 def _traffic_moved_since(unit: Unit, event: RolloutChanged) -> bool:
