@@ -75,6 +75,7 @@ async def test_a_replayed_batch_tells_what_was_stored_first_not_what_it_would_fi
     await world.predictions.store(records([prediction(0)]))
 
     await world.labels.store(batch)
+    assert world.count("labels") == 1
     assert outcomes(world) == []
     assert await world.late.join(0) == 1
     assert outcomes(world) == [(0,)]

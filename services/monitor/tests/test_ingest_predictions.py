@@ -36,6 +36,15 @@ async def test_the_same_batch_again_changes_nothing_and_says_the_same(world: Wor
     assert first == second
 
 
+async def test_batches_with_equal_counts_add_up(world: World) -> None:
+    """Blocks of equal content under different tokens are different batches."""
+    await world.predictions.store(records([prediction(0)]))
+    await world.predictions.store(records([prediction(0)], first=1))
+
+    [counted] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'b'")
+    assert counted["n"] == 2
+
+
 async def test_a_crash_between_the_two_inserts_is_healed_by_the_repeat(world: World) -> None:
     batch = records([prediction(i) for i in range(10)])
     counted = world.predictions.count(batch)

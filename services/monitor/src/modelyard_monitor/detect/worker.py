@@ -122,7 +122,7 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
             else:
                 await detector.handle(piece)
 
-    @app.on_before_shutdown.connect  # type: ignore[untyped-decorator]
+    @app.on_before_shutdown.connect
     async def close(*_: Any, **__: Any) -> None:
         await producer.stop()
         await letters.close()
