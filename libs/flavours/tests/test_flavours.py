@@ -80,7 +80,6 @@ def mlp(rows: Rows, hidden: int = 4) -> FittedMlp:
 
 
 def test_a_perceptron_comes_back_and_gives_shares(tmp_path: Path, rows: Rows) -> None:
-    pytest.importorskip("safetensors", reason="the extra modelyard-flavours[torch] is not installed")
     save_model("torch-mlp", mlp(rows), tmp_path)
     scores = load_model(manifest_of(tmp_path, "torch-mlp"), tmp_path).predict(rows.numeric, rows.categorical)
     assert scores.shape == (600, 3)

@@ -176,7 +176,7 @@ def test_torch_mlp_trains_with_two_workers_and_serves_without_torch(tmp_path: Pa
 
     assert manifest.flavour == "torch-mlp"
     assert accuracy(place, manifest) > 0.7
-    assert len(list(place.path.glob("work/judge/checkpoint*"))) >= 1
+    assert len(list(place.path.glob("work/training/checkpoint*"))) >= 1
     assert "torch" not in manifest.environment
     program = (
         "import sys; from pathlib import Path; from modelyard_contracts.manifest import ModelManifest as M;"

@@ -1,5 +1,6 @@
 """The service as a process, on a broker: events in, events out, killed and started again."""
 
+import json
 import os
 import signal
 import subprocess
@@ -47,7 +48,7 @@ class Trainer:
             "REGISTRY_URL": self.registry.url,
             "TRAINER_PORT": "0",
             "TRAINER_DATA_DIR": str(self.data),
-            "TRAINER_RECIPES": '{"fake": "%s"}' % OWN["fake"],
+            "TRAINER_RECIPES": json.dumps(OWN),
             "PYTHONPATH": str(HELPERS),
         }
         self.process = Process([sys.executable, "-m", "modelyard_trainer"], self.env)

@@ -205,4 +205,5 @@ def test_a_torn_line_of_progress_is_passed_over(world: World, torn: str) -> None
     place.tell(progress=0.3, note="so far")
     with (place.path / "progress.jsonl").open("a") as file:
         file.write(torn)
-    assert place.progress == [{"progress": 0.3, "note": "so far"}]
+    [line] = place.progress
+    assert (line["progress"], line["note"]) == (0.3, "so far")

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+import safetensors.numpy
 from numpy.typing import NDArray
 
 from modelyard_flavours.encoding import Encoding
-from modelyard_flavours.errors import Inadmissible, MissingExtra
+from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.predictor import FloatArray, ObjectArray
 
 NAME: Final = "torch-mlp"
@@ -69,7 +70,7 @@ def save(fitted: object, folder: Path) -> None:
         raise TypeError(f"flavour {NAME!r} saves FittedMlp, not {type(fitted).__name__}")
     _parts(fitted.tensors, fitted.encoding)
     tensors = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in fitted.tensors.items()}
-    (folder / MODEL).write_bytes(_safetensors().save(tensors))
+    (folder / MODEL).write_bytes(safetensors.numpy.save(tensors))
     (folder / ENCODING).write_text(fitted.encoding.model_dump_json(indent=1) + "\n")
 
 
@@ -94,9 +95,7 @@ def environment() -> dict[str, str]:
 
 def _tensors(data: bytes) -> Tensors:
     try:
-        tensors: Tensors = _safetensors().load(data)
-    except MissingExtra:
-        raise
+        tensors: Tensors = safetensors.numpy.load(data)
     except Exception as error:  # its error type is the Rust library's own
         raise Inadmissible(MODEL, f"is no readable safetensors file ({error})") from error
     return tensors
@@ -127,11 +126,3 @@ def _parts(
     if width != len(encoding.classes):
         raise Inadmissible(MODEL, f"ends in {width} values for {len(encoding.classes)} classes")
     return tensors["input.mean"].astype(np.float64), tensors["input.scale"].astype(np.float64), layers
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise MissingExtra(NAME, error.name or "safetensors", "torch") from error
-    return safetensors.numpy

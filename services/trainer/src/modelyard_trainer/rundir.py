@@ -52,9 +52,9 @@ class RunDir:
 
     # what the worker writes
     def tell(self, **fields: Any) -> None:
-        """One line of progress; a torn last line is passed over by the reader."""
+        """One line of progress, with the machine's time for people; a torn last line is passed over by the reader."""
         with self._progress.open("a") as file:
-            file.write(json.dumps(fields) + "\n")
+            file.write(json.dumps({"at": round(time.time(), 2), **fields}) + "\n")
 
     def finish(self, result: dict[str, Any]) -> None:
         write_json(self.path / "result.json", result)

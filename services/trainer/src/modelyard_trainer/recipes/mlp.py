@@ -3,9 +3,10 @@
 A worker of Ray that dies restarts its group from the last checkpoint; a run that is started again does so too.
 """
 
-import json
+import importlib
 import math
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +21,11 @@ from modelyard_trainer.worker.work import FloatArray, Rows, Trained, Work
 
 MAX_FAILURES: Final = 2
 """Group restarts before the run is given up."""
-WEIGHTS: Final = "weights.npz"
-STATE: Final = "state.json"
+STATE: Final = "state.pt"
+TRAINING: Final = "training"
+"""Ray Train's name of it: a folder below the run's, where a restarted run finds its checkpoints."""
+JUDGED: Final = "judged"
+FINAL: Final = "final"
 ROOM_CPUS: Final = 1
 """Beside the workers, for Ray Train's own controller."""
 
@@ -32,39 +36,35 @@ def run(work: Work) -> Trained:
     encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.schema.classes)
     work.tell(0.0, "starting Ray")
     with ray_session(work.folder.parent, max(work.ray_cpus, parameters.workers + ROOM_CPUS)) as ray:
-        work.tell(0.1, f"training on {len(work.train)} rows with {parameters.workers} workers")
-        judged = _fit(ray, work, encoding, work.train, work.validation, "judge", parameters.epochs)
-        scores = MlpPredictor(judged["tensors"], encoding).predict(work.validation.numeric, work.validation.categorical)
-        best = int(judged["best_epoch"]) + 1
-        work.tell(0.6, f"training on all {len(work.used)} rows for {best} epochs")
-        final = _fit(ray, work, encoding, work.used, None, "final", best)
+        work.tell(0.2, f"training on {len(work.train)} rows with {parameters.workers} workers")
+        state, mean, scale = _fit(ray, work, encoding)
+    scaling = {"input.mean": mean.astype(np.float32), "input.scale": scale.astype(np.float32)}
+    judged = MlpPredictor({**state[JUDGED], **scaling}, encoding)
+    scores = judged.predict(work.validation.numeric, work.validation.categorical)
     found = figures(work.validation.labels, scores)
+    epochs = int(state["best_epoch"]) + 1
     return Trained(
         flavour="torch-mlp",
-        fitted=FittedMlp(final["tensors"], encoding),
+        fitted=FittedMlp({**state[FINAL], **scaling}, encoding),
         validation_scores=scores,
-        summary=f"perceptron: validation accuracy {found['accuracy']:.4f} after {best} epochs",
-        metrics={f"validation_{name}": round(value, 6) for name, value in found.items()} | {"epochs": float(best)},
-        facts={"epochs_used": str(best)},
+        summary=f"perceptron: validation accuracy {found['accuracy']:.4f} after {epochs} epochs",
+        metrics={f"validation_{name}": round(value, 6) for name, value in found.items()} | {"epochs": float(epochs)},
+        facts={"epochs_used": str(epochs)},
     )
 
 
-def _fit(
-    ray: Any, work: Work, encoding: Encoding, train: Rows, validation: Rows | None, name: str, epochs: int
-) -> dict[str, Any]:
-    """One training by Ray Train; tensors of the best epoch (without validation the last) and its number."""
+def _fit(ray: Any, work: Work, encoding: Encoding) -> tuple[dict[str, Any], FloatArray, FloatArray]:
+    """Both fits in one group of Ray Train's workers (starting one takes longer than the training); the last state."""
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    mean, scale = _scaling(encoding.matrix(train.numeric, train.categorical))
+    # Scaled by what the judged model may see; the final one shares it, so that both see the same numbers.
+    mean, scale = _scaling(encoding.matrix(work.train.numeric, work.train.categorical))
     config = {
         "parameters": work.parameters.model_dump(),
-        "epochs": epochs,
         "classes": len(encoding.classes),
-        "train": ray.put((_scaled(train, encoding, mean, scale), train.labels)),
-        "validation": None
-        if validation is None
-        else ray.put((_scaled(validation, encoding, mean, scale), validation.labels)),
+        "train_rows": len(work.train),
+        "rows": ray.put((_scaled(work.used, encoding, mean, scale), work.used.labels)),
     }
     trainer = TorchTrainer(
         train_loop,
@@ -72,7 +72,7 @@ def _fit(
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(num_workers=work.parameters.workers, resources_per_worker={"CPU": 1}),
         run_config=RunConfig(
-            name=name,
+            name=TRAINING,
             storage_path=str(work.folder),
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
@@ -80,12 +80,9 @@ def _fit(
     )
     checkpoint = trainer.fit().checkpoint
     if checkpoint is None:
-        raise RuntimeError(f"Ray Train ended {name} without a checkpoint")
+        raise RuntimeError("Ray Train ended without a checkpoint")
     with checkpoint.as_directory() as folder:
-        weights = dict(np.load(Path(folder) / f"best-{WEIGHTS}"))
-        state = json.loads((Path(folder) / STATE).read_text())
-    tensors = {**weights, "input.mean": mean.astype(np.float32), "input.scale": scale.astype(np.float32)}
-    return {"tensors": tensors, "best_epoch": state["best_epoch"]}
+        return _read_state(Path(folder)), mean, scale
 
 
 def _scaling(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -102,41 +99,56 @@ def _scaled(rows: Rows, encoding: Encoding, mean: FloatArray, scale: FloatArray)
 
 
 def train_loop(config: dict[str, Any]) -> None:
-    """Runs in each of Ray Train's workers: its share of each epoch's rows; the first one writes checkpoints."""
+    """Runs in each of Ray Train's workers: its share of each epoch's rows; the first one writes checkpoints.
+
+    First the judged network, on the training rows, watched on the rows behind them; then the final one, on all rows,
+    for the number of epochs that was best. Every worker sees the same weights and so takes the same turns.
+    """
     import ray
-    import torch
+
+    torch: Any = importlib.import_module("torch")
+    parameters, split = config["parameters"], config["train_rows"]
+    torch.set_num_threads(1)
+    rows, labels = (torch.from_numpy(np.array(part)) for part in ray.get(config["rows"]))
+    state = _resumed()
+    if state["stage"] == JUDGED:
+        held = (rows[split:], labels[split:])
+        for epoch, layers in _epochs(torch, config, rows[:split], labels[:split], state, parameters["epochs"]):
+            loss = _loss(torch, layers, held)
+            if loss < state["best_loss"] or epoch == 0:
+                state |= {"best_epoch": epoch, "best_loss": loss, JUDGED: _weights(layers)}
+            _report(torch, state)
+        state |= {"stage": FINAL, "epoch": -1, "model": None, "optimiser": None}
+    for _, layers in _epochs(torch, config, rows, labels, state, state["best_epoch"] + 1):
+        state[FINAL] = _weights(layers)
+        _report(torch, state)
+
+
+def _epochs(
+    torch: Any, config: dict[str, Any], rows: Any, labels: Any, state: dict[str, Any], epochs: int
+) -> Iterator[tuple[int, Any]]:
+    """Train from where `state` stopped; yields (epoch, the network) after each, with `state` brought up to date."""
     from ray import train
     from ray.train.torch import prepare_model
 
-    parameters = config["parameters"]
-    torch.set_num_threads(1)
-    torch.manual_seed(parameters["seed"])
-    context = train.get_context()
+    parameters, context = config["parameters"], train.get_context()
     rank, size = context.get_world_rank(), context.get_world_size()
-    rows, labels = (torch.from_numpy(np.array(part)) for part in ray.get(config["train"]))
-    held = None if config["validation"] is None else [np.array(part) for part in ray.get(config["validation"])]
+    torch.manual_seed(parameters["seed"])
     layers = _network(torch, rows.shape[1], parameters["hidden"], config["classes"])
+    optimiser = torch.optim.Adam(layers.parameters(), lr=parameters["learning_rate"])
+    if state["model"] is not None:
+        layers.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
     model = prepare_model(layers)
-    optimiser = torch.optim.Adam(model.parameters(), lr=parameters["learning_rate"])
-    state = _resumed(torch, layers, optimiser)
-    for epoch in range(state["epoch"] + 1, config["epochs"]):
+    each = len(rows) // size  # the same number everywhere, or the slower one waits for ever
+    for epoch in range(state["epoch"] + 1, epochs):
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(parameters["seed"] + epoch))
-        each = len(rows) // size  # the same number everywhere, or the slower one waits for ever
-        mine = order[rank * each : (rank + 1) * each]
-        model.train()
-        for batch in mine.split(parameters["batch_rows"]):
+        for batch in order[rank * each : (rank + 1) * each].split(parameters["batch_rows"]):
             optimiser.zero_grad()
             torch.nn.functional.cross_entropy(model(rows[batch]), labels[batch]).backward()
             optimiser.step()
-        loss = _loss(torch, layers, held)
-        better = held is None or loss < state["best_loss"]
-        state = {
-            "epoch": epoch,
-            "best_epoch": epoch if better else state["best_epoch"],
-            "best_loss": loss if better else state["best_loss"],
-            "best": _weights(layers) if better else state["best"],
-        }
-        _report(train, torch, layers, optimiser, state, rank)
+        state |= {"epoch": epoch, "model": layers.state_dict(), "optimiser": optimiser.state_dict()}
+        yield epoch, layers
 
 
 def _network(torch: Any, width: int, hidden: tuple[int, ...], classes: int) -> Any:
@@ -157,40 +169,39 @@ def _weights(layers: Any) -> dict[str, Any]:
     return named
 
 
-def _loss(torch: Any, layers: Any, held: list[Any] | None) -> float:
-    if held is None:
-        return math.inf
-    layers.eval()
+def _loss(torch: Any, layers: Any, held: tuple[Any, Any]) -> float:
     with torch.no_grad():
-        raw = layers(torch.from_numpy(held[0]))
-        return float(torch.nn.functional.cross_entropy(raw, torch.from_numpy(held[1])))
+        return float(torch.nn.functional.cross_entropy(layers(held[0]), held[1]))
 
 
-def _resumed(torch: Any, layers: Any, optimiser: Any) -> dict[str, Any]:
-    """Where the last checkpoint stopped, loaded into model and optimiser; the very beginning when there is none."""
+def _resumed() -> dict[str, Any]:
+    """The state of the last checkpoint; the very beginning when there is none."""
     from ray import train
 
     checkpoint = train.get_checkpoint()
     if checkpoint is None:
-        return {"epoch": -1, "best_epoch": 0, "best_loss": math.inf, "best": _weights(layers)}
+        fresh = {"stage": JUDGED, "epoch": -1, "best_epoch": 0, "best_loss": math.inf, "model": None, "optimiser": None}
+        return {**fresh, JUDGED: {}, FINAL: {}}
     with checkpoint.as_directory() as folder:
-        saved = torch.load(Path(folder) / "torch.pt", weights_only=True)
-        layers.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-        state: dict[str, Any] = json.loads((Path(folder) / STATE).read_text())
-        best = dict(np.load(Path(folder) / f"best-{WEIGHTS}"))
-    return {**state, "best_loss": float(state["best_loss"]), "best": best}
+        return _read_state(Path(folder))
 
 
-def _report(train: Any, torch: Any, layers: Any, optimiser: Any, state: dict[str, Any], rank: int) -> None:
+def _report(torch: Any, state: dict[str, Any]) -> None:
     """Every worker reports; the first one's report carries the checkpoint."""
+    from ray import train
+
     metrics = {"epoch": state["epoch"], "best_epoch": state["best_epoch"]}
-    if rank != 0:
+    if train.get_context().get_world_rank() != 0:
         train.report(metrics)
         return
+    tensors = {name: {key: torch.from_numpy(value) for key, value in state[name].items()} for name in (JUDGED, FINAL)}
     with tempfile.TemporaryDirectory() as folder:
-        torch.save({"model": layers.state_dict(), "optimiser": optimiser.state_dict()}, Path(folder) / "torch.pt")
-        np.savez(Path(folder) / f"best-{WEIGHTS}", **state["best"])
-        told = {**{name: state[name] for name in ("epoch", "best_epoch")}, "best_loss": str(state["best_loss"])}
-        (Path(folder) / STATE).write_text(json.dumps(told))
+        torch.save({**state, **tensors}, Path(folder) / STATE)
         train.report(metrics, checkpoint=train.Checkpoint.from_directory(folder))
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    """A checkpoint's state; weights_only: a checkpoint is data and may not bring code."""
+    torch: Any = importlib.import_module("torch")
+    state: dict[str, Any] = torch.load(folder / STATE, weights_only=True)
+    return state | {name: {key: value.numpy() for key, value in state[name].items()} for name in (JUDGED, FINAL)}

@@ -1,0 +1,56 @@
+"""The snapshot's SQL on a real ClickHouse: who counts, in which order, as of when."""
+
+from datetime import timedelta
+from typing import Any
+
+import clickhouse_connect
+import pytest
+
+from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
+from modelyard_trainer.worker.snapshot import SQL, clickhouse
+
+from .helpers.data import START
+
+SCHEMA = FeatureSchema(features=(Feature(name="x"), Feature(name="kind", kind=FeatureKind.CATEGORICAL)))
+TABLE = """
+CREATE TABLE {database}.v_labelled (
+    prediction_id String, model LowCardinality(String), feature_schema_id LowCardinality(String),
+    num_features Array(Nullable(Float64)), cat_features Array(Nullable(String)), label Nullable(String),
+    predicted_at DateTime64(6, 'UTC'), labelled_at DateTime64(6, 'UTC')
+) ENGINE = MergeTree ORDER BY prediction_id
+"""
+
+
+@pytest.mark.server
+def test_the_newest_labelled_rows_of_the_contract_as_of_the_moment(
+    devclickhouse: Any, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = f"trainer_{unique}"
+    writer = devclickhouse.writer
+    host, port = devclickhouse.url.removeprefix("http://").split(":")
+    client = clickhouse_connect.get_client(host=host, port=int(port), username=writer.user, password=writer.password)
+    client.command(f"CREATE DATABASE {database}")
+    client.command(TABLE.format(database=database))
+    late = START + timedelta(hours=2)
+    rows: list[list[object]] = [
+        [f"p{n}", "shifts", SCHEMA.id, [None if n == 3 else float(n)], ["a" if n % 2 else None], "UP", at, at]
+        for n, at in ((n, START + timedelta(minutes=n)) for n in range(10))
+    ]
+    rows += [
+        ["other-model", "other", SCHEMA.id, [1.0], ["a"], "UP", START, START],
+        ["other-contract", "shifts", "fs-0", [1.0, 2.0], [], "UP", START, START],
+        ["no-label", "shifts", SCHEMA.id, [1.0], ["a"], None, START, START],
+        ["too-late", "shifts", SCHEMA.id, [1.0], ["a"], "UP", START, late],
+    ]
+    client.insert(f"{database}.v_labelled", rows)
+
+    reader = devclickhouse.reader
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", reader.password)
+    ask = clickhouse({"url": devclickhouse.url, "user": reader.user, "database": database})
+    moment = (late - timedelta(microseconds=1)).strftime("%Y-%m-%d %H:%M:%S.%f")
+    found = ask(SQL, {"model": "shifts", "feature_schema_id": SCHEMA.id, "as_of": moment, "rows": 8})
+
+    assert found["prediction_id"].to_pylist() == [f"p{n}" for n in range(9, 1, -1)]
+    assert found["num_features"].to_pylist()[6] == [None]
+    assert found["predicted_at"].to_pylist()[0] == START + timedelta(minutes=9)
+    client.command(f"DROP DATABASE {database}")
