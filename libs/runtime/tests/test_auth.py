@@ -117,10 +117,10 @@ def test_the_token_is_found_in_the_header(header: str | None, token: str | None)
 
 class _Registry(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["token"]
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["key"]
         known = self.headers["Authorization"] == f"Bearer {ADMIN}" and asked == "good"
         answer = {"active": True, "name": "reader", "scopes": ["read", "invented"]} if known else {"active": False}
-        self.send_response(200 if self.path == "/v1/api-keys:introspect" else 404)
+        self.send_response(200 if self.path == "/v1/api-keys/introspect" else 404)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
 

@@ -122,13 +122,13 @@ def token_of(authorization: str | None) -> str | None:
 
 
 def registry_introspection(registry_url: str, admin_key: str) -> Introspect:
-    """Ask the registry: POST /v1/api-keys:introspect {"token": ...} -> {"active", "name", "scopes"}."""
-    url = f"{registry_url.rstrip('/')}/v1/api-keys:introspect"
+    """Ask the registry: POST /v1/api-keys/introspect {"key": ...} -> {"active", "name", "scopes"}."""
+    url = f"{registry_url.rstrip('/')}/v1/api-keys/introspect"
 
     def ask(token: str) -> Principal | None:
         request = urllib.request.Request(  # noqa: S310  the scheme was checked with the settings
             url,
-            data=json.dumps({"token": token}).encode(),
+            data=json.dumps({"key": token}).encode(),
             headers={"Authorization": f"Bearer {admin_key}", "Content-Type": "application/json"},
         )
         try:

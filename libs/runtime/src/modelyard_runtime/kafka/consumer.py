@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalGenerationError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from modelyard_contracts.topics import all_topics
@@ -110,6 +110,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             "retry_backoff_ms": 100,
         }
         self._client: Any = None
+        self._closing = False
         self._broken: asyncio.Future[Any] | None = None
         self._pumps: dict[TopicPartition, _Pump] = {}
         self._stopped: dict[TopicPartition, str] = {}
@@ -146,21 +147,24 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def _connect(self) -> asyncio.Future[Any]:
         await ensure_topics(self._bootstrap, [spec for spec in all_topics() if spec.name in self.topics])
+        self._closing = False
         broken = self._broken = asyncio.get_running_loop().create_future()
         self._client = AIOKafkaConsumer(**self._settings)
         await self._client.start()
+        _commit_as_member_only(self._client._coordinator)
         self._client.subscribe(list(self.topics), listener=self)
         self._tell()
         return broken
 
     async def _disconnect(self) -> None:
-        client, self._client = self._client, None
+        self._closing = True  # a rebalance may still be on its way to us
         await self._end_pumps(set(self._pumps))
-        if client is not None:
+        if self._client is not None:
             try:
-                await asyncio.wait_for(client.stop(), CLOSE_TIMEOUT_S)
+                await asyncio.wait_for(self._client.stop(), CLOSE_TIMEOUT_S)
             except (TimeoutError, KafkaError) as error:
                 log.warning("consumer %s did not leave its group: %r", self.group, error)
+        self._client = None
 
     def _not_connected(self, error: BaseException) -> None:
         log.warning("consumer %s cannot connect, trying again: %s", self.group, error)
@@ -221,6 +225,8 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         given = set(assigned)
+        if self._closing:
+            return
         try:
             if self._user_assigned and given:
                 await self._user_assigned({(tp.topic, tp.partition) for tp in given})
@@ -381,6 +387,22 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     @property
     def _check(self) -> str:
         return f"consumer {self.group}"
+
+
+def _commit_as_member_only(coordinator: Any) -> None:
+    """Refuse the commits of a member that was put out of its group.
+
+    aiokafka (0.14) forgets its member id when it learns that it was evicted, and would commit without one; a broker takes
+    that for an offset set by hand once the others have left, and the group would go back to where the stalled member was.
+    """
+    commit = coordinator._do_commit_offsets
+
+    async def commit_as_member(assignment: Any, offsets: Any) -> None:
+        if coordinator.generation < 0 or not assignment.active:
+            raise IllegalGenerationError(coordinator.group_id)
+        await commit(assignment, offsets)
+
+    coordinator._do_commit_offsets = commit_as_member
 
 
 class _Pump:
