@@ -29,7 +29,7 @@ $(BIN)/uv:
 
 $(VENV)/.installed: $(BIN)/uv requirements.lock $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml)
 	@echo "installing packages"
-	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --compile-bytecode --require-hashes -r requirements.lock
 	@$(INSTALL) --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 

@@ -75,12 +75,6 @@ def test_a_revoked_key_is_nobody_after_at_most_the_cache_time(world: World) -> N
     assert refused.value.status == 401
 
 
-def test_both_spellings_of_introspection_are_answered(on_sqlite: World) -> None:
-    key = on_sqlite.client.create_api_key("ada", ["read"]).key
-    for path, field in (("/v1/api-keys/introspect", "key"), ("/v1/api-keys:introspect", "token")):
-        assert on_sqlite.client.post(path, {field: key})["name"] == "ada"
-
-
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -151,4 +151,5 @@ def service_environment(layout: Layout, addresses: Addresses, name: str) -> dict
         "MALLOC_ARENA_MAX": "2",
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "",  # ten processes that each compile what they import take a minute to start
     }

@@ -35,11 +35,9 @@ def routes(deps: Deps) -> APIRouter:
 
 
 def introspection(deps: Deps) -> APIRouter:
-    """Both spellings: the resource's, and the verb's that other services use."""
     router = APIRouter()
 
     @router.post("/v1/api-keys/introspect")
-    @router.post("/v1/api-keys:introspect", include_in_schema=False)
     def introspect(body: Introspection, _: Servant) -> dict[str, Any]:
         key = keys.introspect(deps, body.key)
         if key is None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from modelyard_contracts import VersionStage
 from modelyard_contracts.manifest import ModelManifest
@@ -87,7 +87,7 @@ class NewKey(Body):
 
 
 class Introspection(Body):
-    key: Annotated[str, Field(max_length=1_000, validation_alias=AliasChoices("key", "token"))]
+    key: Annotated[str, Field(max_length=1_000)]
 
 
 class Page(BaseModel, Generic[ItemT]):
