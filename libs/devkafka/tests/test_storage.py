@@ -111,13 +111,15 @@ def test_a_partition_comes_back_and_continues(tmp_path: Path) -> None:
 def test_a_torn_last_batch_is_cut_off(tmp_path: Path, lost: int) -> None:
     partition = Partition(tmp_path, TopicConfig())
     append(partition, b"whole")
-    append(partition, b"torn")
+    append(partition, b"torn" * 100)
     path = partition.segments[-1].path
     os.truncate(path, path.stat().st_size - lost)
     again = reopened(tmp_path)
     assert values(again) == [b"whole"]
     assert append(again, b"next") == 1
-    assert values(reopened(tmp_path)) == [b"whole", b"next"]
+    again.roll()
+    append(again, b"in the next file")
+    assert values(reopened(tmp_path)) == [b"whole", b"next", b"in the next file"]
 
 
 def test_damage_in_an_older_segment_refuses_to_open(tmp_path: Path) -> None:
@@ -149,15 +151,17 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 
     def full_disk(fd: int, data: memoryview, at: int) -> int:
         os.lseek(fd, at, os.SEEK_SET)
-        os.write(fd, data[:10])
+        os.write(fd, data[:300])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full_disk)
         with pytest.raises(StorageFailed, match="No space left"):
-            append(partition, b"lost")
+            append(partition, b"lost" * 100)
     assert append(partition, b"after") == 1
-    assert values(reopened(tmp_path)) == [b"before", b"after"]
+    partition.roll()
+    append(partition, b"in the next file")
+    assert values(reopened(tmp_path)) == [b"before", b"after", b"in the next file"]
 
 
 def test_offsets_for_times_find_the_first_record_that_is_not_older(tmp_path: Path) -> None:
