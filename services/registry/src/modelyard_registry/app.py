@@ -129,7 +129,7 @@ class Registry:
         app.include_router(keys_api.routes(self.deps))
         app.include_router(models_api.routes(self.deps))
         app.include_router(versions_api.routes(self.deps))
-        app.include_router(blobs_api.routes(self.deps, self.blobs))
+        app.include_router(blobs_api.routes(self.deps))
         schemas_api.install(app, self.deps)
         return app
 

@@ -1,6 +1,7 @@
 """/v1/blobs and /v1/datasets."""
 
 import asyncio
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
@@ -10,21 +11,22 @@ from modelyard_registry.api.models import Reader, Writer
 from modelyard_registry.api.shapes import DatasetOut, NewDataset
 from modelyard_registry.domain.errors import BlobNotFound
 from modelyard_registry.domain.names import check_digest
-from modelyard_registry.domain.ports import Deps
+from modelyard_registry.domain.ports import Blobs, Deps, Upload
 from modelyard_registry.domain.values import Dataset
-from modelyard_registry.store.blobs import CHUNK_BYTES, FolderBlobs, Upload
 from modelyard_registry.usecases.datasets import create_dataset
 from modelyard_runtime.http import Problem
 
+CHUNK_BYTES: Final = 1 << 20
 
-def routes(deps: Deps, blobs: FolderBlobs) -> APIRouter:
+
+def routes(deps: Deps) -> APIRouter:
     router = APIRouter(prefix="/v1")
-    _blobs(router, blobs)
+    _blobs(router, deps.blobs)
     _datasets(router, deps)
     return router
 
 
-def _blobs(router: APIRouter, blobs: FolderBlobs) -> None:
+def _blobs(router: APIRouter, blobs: Blobs) -> None:
     @router.put("/blobs/{digest}")
     async def put_blob(digest: str, request: Request, _: Writer) -> Response:
         upload = await asyncio.to_thread(blobs.upload, digest)

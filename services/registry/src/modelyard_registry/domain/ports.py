@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
@@ -106,8 +107,19 @@ class Storage(Protocol):
     def read_schemas(self) -> AbstractContextManager[Schemas]: ...
 
 
+class Upload(Protocol):
+    """One blob on its way. Blocks."""
+
+    def write(self, chunk: bytes) -> None: ...
+    def finish(self) -> bool: ...  # verified and kept; True when it is new; WrongDigest keeps nothing
+    def abandon(self) -> None: ...  # nothing of it stays; does nothing after finish
+
+
 class Blobs(Protocol):
     """Bytes by their digest. Blocks."""
+
+    def upload(self, digest: str) -> Upload: ...
+    def open(self, digest: str) -> tuple[Path, int]: ...  # where they are and how many; BlobNotFound
 
     def size(self, digest: str) -> int | None: ...  # None when it is not there
     def sound(self, digest: str) -> bool: ...  # there, and its bytes have the digest

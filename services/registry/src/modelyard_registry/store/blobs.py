@@ -15,7 +15,6 @@ from modelyard_registry.domain.errors import BlobNotFound, WrongDigest
 from modelyard_registry.domain.names import check_digest
 from modelyard_runtime.errors import Invalid, Unavailable
 
-CHUNK_BYTES: Final = 1 << 20
 ABANDONED_S: Final = 24 * 3600
 """An upload that old was cut off; its part file goes at the next start."""
 
