@@ -40,10 +40,10 @@ def show(form: Form, value: Any, table: Callable[[], Table]) -> None:
 
 
 def rows(title: str, columns: Sequence[str], items: Iterable[Mapping[str, Any]]) -> Table:
-    """A table of the named fields of the items."""
+    """A table of the named fields of the items; only the last column, the telling one, is broken over lines."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " "))
+        table.add_column(column.replace("_", " "), no_wrap=column != columns[-1], overflow="fold")
     for item in items:
         table.add_row(*(cell(item.get(column)) for column in columns))
     return table

@@ -201,12 +201,12 @@ class Demo:
 
 
 def _worth_telling(event: Event) -> bool:
-    """Steps, not every percent; warnings, not every note."""
+    """Steps, not every percent, and no alarm that came to nothing; the page has all of them."""
     payload = event["payload"]
     if event["type"] == "DriftDetected":
-        return bool(payload["severity"] != "info")
+        return bool(payload["severity"] != "info" and payload["kind"] != "feature")
     if event["type"] == "TrainingRunChanged":
-        return payload["state"] in ("requested", "succeeded", "failed", "refused")
+        return payload["state"] in ("requested", "succeeded", "failed")
     return event["type"] != "ModelChanged" or payload["change"] in ("version_registered", "alias_moved")
 
 
