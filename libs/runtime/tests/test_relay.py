@@ -184,6 +184,7 @@ async def test_a_broker_that_is_away_delays_events_and_says_so(
     assert first_occurrences(found[unique]) == list(range(10))
 
 
+@pytest.mark.slow
 async def test_kill_9_at_random_moments_loses_and_reorders_nothing(
     database_url: str, devkafka: Any, unique: str
 ) -> None:
