@@ -393,7 +393,7 @@ def _commit_as_member_only(coordinator: Any) -> None:
     """Refuse the commits of a member that was put out of its group.
 
     aiokafka (0.14) forgets its member id when it learns that it was evicted, and would commit without one; once the
-    others have left, a broker takes that for an offset set by hand, and the group goes back to where the member stalled.
+    others have left, a broker takes that for an offset set by hand, and the group goes back to where that one stalled.
     """
     commit = coordinator._do_commit_offsets
 
