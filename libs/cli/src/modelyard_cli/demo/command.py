@@ -17,7 +17,7 @@ import typer
 from modelyard_cli.context import Platform
 from modelyard_cli.demo import first as first_version
 from modelyard_cli.demo.data import Stream, load
-from modelyard_cli.demo.loops import Event, closed, loops, read_events
+from modelyard_cli.demo.loops import ALWAYS, Event, closed, loops, read_events
 from modelyard_cli.demo.measure import counts, frozen_classes
 from modelyard_cli.demo.page import page
 from modelyard_cli.demo.report import Report, as_tables, faults, make_report
@@ -29,6 +29,7 @@ from modelyard_cli.verbs import short
 
 RATE_PER_S: Final = 260.0
 """About 160 s for Elec2: slow enough that a loop closes within a part of the stream, fast enough to watch."""
+NEWS_EVERY_S: Final = 1.5
 LAST_LOOP_S: Final = 45.0
 """How long to wait, after the last row, for a loop that is under way."""
 TOLD_TYPES: Final = frozenset(
@@ -94,6 +95,7 @@ class Demo:
         self._rate_per_s = rate_per_s
         self._began = began
         self._seen: set[str] = set()
+        self._looked_until = ALWAYS
         self._first = int(stream.rows * first_version.TRAIN_SHARE)
         self._prefix = f"demo-{uuid.uuid4().hex[:8]}"
 
@@ -137,7 +139,7 @@ class Demo:
         try:
             with complaints.status("sending") as status:
                 while sender.is_alive():
-                    sender.join(1.0)
+                    sender.join(NEWS_EVERY_S)
                     self._tell_news()
                     status.update(f"{traffic.answers.sent:,} of {self._stream.rows - self._first:,} rows answered")
         finally:
@@ -162,11 +164,13 @@ class Demo:
         return read_events(self._platform, self._stream.name)
 
     def _tell_news(self) -> None:
-        for event in self._events():
+        """What was stored since the last look; the last moment is read again, since more may have been stored in it."""
+        for event in read_events(self._platform, self._stream.name, self._looked_until):
             key = str(event["event_id"])
             if key not in self._seen and event["type"] in TOLD_TYPES and _worth_telling(event):
                 self._say(f"{event['type']}: {short(event)}")
             self._seen.add(key)
+            self._looked_until = max(self._looked_until, event["recorded_at"])
 
     def _roll_back(self) -> dict[str, Any] | None:
         """Put the version before back, by the same call as `modelyard rollback`, and check who answers then."""

@@ -1,26 +1,27 @@
 """The stories of the loops, read from the events that every service published."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from modelyard_cli.context import Platform
 from modelyard_cli.verbs import summary
 
 EVENTS_SQL: Final = """
-SELECT topic, type, event_id, occurred_at, correlation_id, cause_id, payload
-FROM events WHERE model = {model:String} ORDER BY occurred_at, recorded_at
+SELECT topic, type, event_id, occurred_at, recorded_at, correlation_id, cause_id, payload
+FROM events WHERE model = {model:String} AND recorded_at >= {since:DateTime64(6, 'UTC')}
+ORDER BY occurred_at, recorded_at
 """
+ALWAYS: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 Event = dict[str, Any]
 
 
-def read_events(platform: Platform, model: str) -> list[Event]:
-    """Every event of a model, as analysts see them, in order."""
-    import json
-
-    events = platform.query(EVENTS_SQL, {"model": model})
+def read_events(platform: Platform, model: str, since: datetime = ALWAYS) -> list[Event]:
+    """Every event of a model that was stored since, as analysts see them, in order."""
+    events = platform.query(EVENTS_SQL, {"model": model, "since": since})
     return [{**event, "payload": json.loads(event["payload"])} for event in events]
 
 
