@@ -22,7 +22,16 @@ Event = dict[str, Any]
 def read_events(platform: Platform, model: str, since: datetime = ALWAYS) -> list[Event]:
     """Every event of a model that was stored since, as analysts see them, in order."""
     events = platform.query(EVENTS_SQL, {"model": model, "since": since})
-    return [{**event, "payload": json.loads(event["payload"])} for event in events]
+    return [
+        {
+            **event,
+            "payload": json.loads(event["payload"]),
+            # The client leaves out the zone of a column that is in UTC.
+            "occurred_at": event["occurred_at"].replace(tzinfo=UTC),
+            "recorded_at": event["recorded_at"].replace(tzinfo=UTC),
+        }
+        for event in events
+    ]
 
 
 def by_story(events: Iterable[Event]) -> dict[str, list[Event]]:
