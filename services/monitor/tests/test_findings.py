@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from modelyard_contracts import (
     AlertRaised,
@@ -93,7 +94,7 @@ def predictions(index: int, rng: np.random.Generator, rows: int = 100, **shifts:
     return piece(index, rows, features=features, score=part(SCORE, rng.normal(shifts.get("score", 0.0), size=rows)))
 
 
-def labels(index: int, outcomes: Sequence[int]) -> SliceSummarised:
+def labels(index: int, outcomes: Sequence[int] | NDArray[np.bool_]) -> SliceSummarised:
     rows = len(outcomes)
     covers = OffsetRange(topic="l", partition=0, first_offset=index * rows, last_offset=(index + 1) * rows - 1)
     return piece(index, rows, source=SliceSource.LABELS, covers=covers, outcomes=tuple(int(o) for o in outcomes))

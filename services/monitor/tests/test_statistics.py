@@ -78,10 +78,10 @@ def test_our_adwin_is_rivers() -> None:
     rng = np.random.default_rng(4)
     stream = np.concatenate([rng.normal(m, size=700) for m in (0, 1, 0.2, 3)])
     for clock in (1, 32):
-        ours, rivers = Adwin(clock), ADWIN(clock=clock)
+        ours, rivers = Adwin(clock), ADWIN(clock=clock)  # type: ignore[no-untyped-call]  # River ships no types
         for value in stream:
             ours.update(float(value))
-            rivers.update(float(value))
+            rivers.update(float(value))  # type: ignore[no-untyped-call]
             assert (ours.drift_detected, ours.width, ours.estimation) == (
                 rivers.drift_detected,
                 rivers.width,

@@ -8,6 +8,7 @@ from modelyard_contracts.manifest import FileEntry, ModelManifest
 from modelyard_flavours import mlp_flavour, sklearn_flavour
 from modelyard_flavours.errors import Inadmissible, MissingExtra, UnknownFlavour, Unloadable
 from modelyard_flavours.files import entry_of, read_verified
+from modelyard_flavours.lean import without_unneeded
 from modelyard_flavours.predictor import Predictor
 
 _FLAVOURS: Final[dict[str, ModuleType]] = {module.NAME: module for module in (sklearn_flavour, mlp_flavour)}
@@ -21,7 +22,8 @@ def save_model(flavour: str, fitted: object, folder: Path) -> tuple[FileEntry, .
     """
     module = _module(flavour)
     folder.mkdir(parents=True, exist_ok=True)
-    module.save(fitted, folder)
+    with without_unneeded(flavour):
+        module.save(fitted, folder)
     return tuple(entry_of(folder, path) for path in module.FILES)
 
 
@@ -31,7 +33,8 @@ def check_admissible(manifest: ModelManifest, folder: Path) -> None:
     Builds no object from the artifact.
     """
     module = _module(manifest.flavour)
-    module.check(read_verified(manifest, folder, module.FILES))
+    with without_unneeded(manifest.flavour):
+        module.check(read_verified(manifest, folder, module.FILES))
 
 
 def load_model(manifest: ModelManifest, folder: Path) -> Predictor:
@@ -58,7 +61,8 @@ def environment(flavour: str) -> dict[str, str]:
 
 def _load(module: ModuleType, manifest: ModelManifest, files: Any) -> Predictor:
     try:
-        predictor: Predictor = module.load(files)
+        with without_unneeded(manifest.flavour):
+            predictor: Predictor = module.load(files)
     except (Inadmissible, MissingExtra):
         raise
     except Exception as error:

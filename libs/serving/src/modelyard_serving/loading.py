@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from modelyard_contracts.manifest import FileEntry, ModelManifest
 from modelyard_serving.errors import Unloadable
-from modelyard_serving.lean import without_unneeded
 
 MANIFEST_FILE: Final = "manifest.json"
 _CHUNK_BYTES: Final = 1 << 20
@@ -93,8 +92,7 @@ def _flavour_load(manifest: ModelManifest, folder: Path) -> Predictor:
     from modelyard_flavours import load_model
 
     try:
-        with without_unneeded(manifest.flavour):
-            predictor: Predictor = load_model(manifest, folder)
+        predictor: Predictor = load_model(manifest, folder)
     except ImportError as error:
         raise Unloadable(
             f"flavour {manifest.flavour} needs {error.name}; install modelyard-flavours with it"

@@ -27,8 +27,8 @@ from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
 from modelyard_cli.verbs import short
 
-RATE_PER_S: Final = 260.0
-"""About 160 s for Elec2: slow enough that a loop closes within a part of the stream, fast enough to watch."""
+RATE_PER_S: Final = 170.0
+"""About four minutes for Elec2: slow enough that a loop closes within a part of the stream, fast enough to watch."""
 NEWS_EVERY_S: Final = 1.5
 LAST_LOOP_S: Final = 45.0
 """How long to wait, after the last row, for a loop that is under way."""

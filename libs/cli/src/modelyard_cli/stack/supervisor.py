@@ -27,6 +27,7 @@ from modelyard_runtime.providers.errors import ProviderError
 from modelyard_runtime.providers.kafka import RunningKafka, start_kafka
 
 LOOK_EVERY_S: Final = 0.25
+ASK_READY_EVERY_S: Final = 3.0
 LOG_MAX_BYTES: Final = 32 * 1024 * 1024
 BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses before the next start of a process that keeps dying."""
@@ -57,6 +58,7 @@ class Child:
         self._log = layout.logs / f"{spec.name}.log"
         self._started_at = 0.0
         self._start_after = 0.0
+        self._ask_after = 0.0
         self._failures = 0
 
     def start(self) -> None:
@@ -74,9 +76,11 @@ class Child:
         self._started_at = time.monotonic()
 
     def look(self) -> None:
-        """Restart it if it is dead, ask it whether it is ready otherwise."""
+        """Restart it if it is dead, ask it whether it is ready otherwise: seldom once it has said so."""
         if self.process is not None and self.process.poll() is None:
-            self.ready = is_ready(self.url)
+            if not self.ready or time.monotonic() >= self._ask_after:
+                self.ready = is_ready(self.url)
+                self._ask_after = time.monotonic() + ASK_READY_EVERY_S
             return
         self.ready = False
         now = time.monotonic()

@@ -15,9 +15,10 @@ import pytest
 
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.providers.clickhouse import RunningClickHouse, start_clickhouse
+from modelyard_runtime.providers.kafka import RunningKafka, start_kafka
 from modelyard_runtime.testing.network import network_blocked
 from modelyard_runtime.testing.postgres import Postgres, postgres_binaries
-from modelyard_runtime.testing.processes import DevServer
+from modelyard_runtime.testing.processes import DevServer, wait_until
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,22 +60,22 @@ def unique() -> str:
     return uuid4().hex[:8]
 
 
-class GivenBroker:
-    """A broker somebody else runs."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self.bootstrap = bootstrap
-
-
 @pytest.fixture(scope="session")
-def devkafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GivenBroker | DevServer]:
-    """`.bootstrap` of the broker of all tests: TEST_KAFKA_BOOTSTRAP_SERVERS if set, else the development broker."""
-    if given := os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS"):
-        yield GivenBroker(given)
-        return
-    server = _dev_server("modelyard_devkafka", tmp_path_factory.mktemp("devkafka"))
-    yield server
-    server.stop()
+def devkafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
+    """`.bootstrap` of the broker of all tests: the one that `modelyard up` would take from the environment."""
+    with start_kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        if kafka.provider != "development":
+            wait_until(lambda: _coordinates(kafka.bootstrap), 60, what="the group coordinator of a new broker")
+        yield kafka
+
+
+def _coordinates(bootstrap: str) -> bool:
+    """A new Kafka makes its internal topics when they are first asked for, and says so until they are there."""
+    from modelyard_devkafka.testing import RawClient
+    from modelyard_devkafka.wire.group_apis import FIND_COORDINATOR
+
+    with RawClient(bootstrap) as raw:
+        return bool(raw.ask(FIND_COORDINATOR, 1, key="any", key_type=0)["error_code"] == 0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from modelyard_flavours import Encoding
+from modelyard_flavours import Encoding, without_unneeded
 from modelyard_flavours.compiled import compile_estimator
 from modelyard_trainer.domain.recipes import TabularParameters
 from modelyard_trainer.recipes.metrics import figures
@@ -35,11 +35,12 @@ class Tried:
 
 def build(name: str, parameters: TabularParameters) -> Any:
     """An unfitted estimator of those that the flavour `sklearn` serves."""
-    from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    with without_unneeded("sklearn"):
+        from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+        from sklearn.impute import SimpleImputer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
 
     if name == "logistic":
         imputer = SimpleImputer(strategy="median", keep_empty_features=True)

@@ -1,7 +1,7 @@
-"""Keep out of a server's memory what its flavour does not need.
+"""Keep out of a process's memory what its flavour does not need.
 
 skops and scikit-learn import torch and pandas when they happen to be installed, only to know their types: 270 MiB and
-most of the start-up time, per replica.
+most of the start-up time, in every replica, scorer and worker.
 """
 
 import sys
@@ -21,7 +21,7 @@ class _Absent:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if name in self._names:
-            raise ModuleNotFoundError(f"{name} is kept out of this model server", name=name)
+            raise ModuleNotFoundError(f"{name} is not needed by the flavour and kept out", name=name)
 
 
 @contextmanager
