@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 PACKAGES := $(wildcard libs/*) $(wildcard services/*)
+TESTS := $(wildcard libs/*/tests services/*/tests tests/*)
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python
 # Threads of numeric libraries do not help on two cores shared by ten processes; spinning ones hurt.
 export OMP_NUM_THREADS ?= 1
@@ -48,10 +49,12 @@ check: setup-dev  ## Lint, types, import rules, schemas, lock.
 	@$(BIN)/pytest -q libs/contracts tests/schemas -p no:cacheprovider
 
 test: setup-dev  ## All tests that need no server of yours; the local broker and ClickHouse are started by them.
-	@$(BIN)/pytest -q -m "not bench"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not bench" --durations=25 $(filter-out tests/e2e tests/crash,$(TESTS))
+	@$(BIN)/pytest -q --durations=10 tests/e2e tests/crash
 
 test-servers: setup-dev  ## Tests on real servers: Kafka (KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS), PostgreSQL, CLICKHOUSE_URL.
-	@REQUIRE_SERVERS=1 $(BIN)/pytest -q -m "server and not bench"
+	@REQUIRE_SERVERS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "server and not bench" --durations=15 \
+		tests/conformance_kafka tests/contract_clickhouse $(wildcard libs/*/tests services/*/tests)
 
 e2e: setup-dev  ## The closed loop and its faults, on real processes.
 	@$(BIN)/pytest -q tests/e2e tests/crash
