@@ -29,7 +29,7 @@ from modelyard_contracts.codec import decode
 from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
 from modelyard_registry.app import Registry
 from modelyard_registry.events import handlers
-from modelyard_registry.settings import RegistrySettings
+from modelyard_registry.settings import Settings
 from modelyard_registry.store.tables import METADATA
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.testing.postgres import Postgres
@@ -155,14 +155,14 @@ def rollout(
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> RegistrySettings:
+def settings(tmp_path: Path) -> Settings:
     return settings_in(tmp_path)
 
 
-def settings_in(folder: Path, **more: Any) -> RegistrySettings:
+def settings_in(folder: Path, **more: Any) -> Settings:
     (folder / "admin.key").write_text(ADMIN_KEY)
     values = {"admin_key_file": folder / "admin.key", "data_dir": folder / "data", "max_blob_bytes": 3_000_000}
-    return RegistrySettings(**{**values, **more})
+    return Settings(**{**values, **more})
 
 
 @pytest.fixture(scope="session")
@@ -187,7 +187,7 @@ def migrated_postgres(postgres: Postgres, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def on_sqlite(settings: RegistrySettings, migrated: Path) -> Iterator[World]:
+def on_sqlite(settings: Settings, migrated: Path) -> Iterator[World]:
     """For what does not depend on the database."""
     registry = Registry(settings, FakeClock())
     shutil.copy(migrated, settings.data_dir / "service.db")

@@ -14,7 +14,7 @@ from modelyard_contracts import FeedbackReceived, PredictionLogged, RoutePublish
 from modelyard_contracts.codec import decode
 from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
 from modelyard_router.app import RouterApp
-from modelyard_router.settings import RouterSettings
+from modelyard_router.settings import Settings
 from modelyard_router.spool.segment import PREDICTION
 from modelyard_router.tables import Offered
 
@@ -169,7 +169,7 @@ async def make_world(tmp_path: Path, loopback: None) -> AsyncIterator[Make]:
             "registry_url": "http://127.0.0.1:1",
             "spool_max_bytes": 10 << 20,
         }
-        app = RouterApp(RouterSettings(**{**given, **settings}))
+        app = RouterApp(Settings(**{**given, **settings}))
         await app.start()
         made.append(World(app))
         return made[-1]

@@ -46,7 +46,12 @@ def build(settings: Settings) -> Service:
     database = Database(engine, system_clock)
     client = RegistryClient(settings.registry_url, key, cache_dir=data / "blobs")
     registry, monitor = HttpRegistry(client), HttpMonitor(settings.monitor_url, key)
-    runtime = LocalProcesses(data / "replicas", serving_token(key))
+    runtime = LocalProcesses(
+        data / "replicas",
+        serving_token(key),
+        host=settings.replica_host,
+        advertised_host=settings.replica_advertised_host,
+    )
 
     def wake() -> None:
         loop.notify()

@@ -29,12 +29,23 @@ WARM_UP_TIMEOUT_S: Final = 10.0
 
 
 class LocalProcesses:
-    """A runtime of processes. `home` holds `<replica>.out` (its address) and `<replica>.log`, bounded by `tidy`."""
+    """A runtime of processes. `home` holds `<replica>.out` (its address) and `<replica>.log`, bounded by `tidy`.
+
+    host: where they listen; advertised_host: the name by which routers reach them, None for the same.
+    """
 
     def __init__(
-        self, home: Path, token: str, *, python: Sequence[str] = (sys.executable,), grace_s: float = 10.0
+        self,
+        home: Path,
+        token: str,
+        *,
+        host: str = "127.0.0.1",
+        advertised_host: str | None = None,
+        python: Sequence[str] = (sys.executable,),
+        grace_s: float = 10.0,
     ) -> None:
         self._home, self._token, self._python, self._grace_s = home, token, tuple(python), grace_s
+        self._host, self._advertised_host = host, advertised_host or host
         self._home.mkdir(parents=True, exist_ok=True)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._asked: dict[Process, float] = {}
@@ -44,7 +55,7 @@ class LocalProcesses:
 
     def start(self, replica_id: UUID, folder: Path, version: Version) -> Process:
         command = [*self._python, "-m", "modelyard_serving", "--model-dir", str(folder), "--port", "0"]
-        command += ["--model-version", str(version.version)]
+        command += ["--model-version", str(version.version), "--host", self._host]
         environment = {
             **os.environ,
             "MODELYARD_SERVING_TOKEN": self._token,
@@ -71,7 +82,9 @@ class LocalProcesses:
             said = self._out(replica_id).read_text().split()
         except OSError:
             return None
-        return f"http://{said[1]}" if len(said) >= 2 and said[0] == "ready" else None
+        if len(said) < 2 or said[0] != "ready":
+            return None
+        return f"http://{self._advertised_host}:{said[1].rpartition(':')[2]}"
 
     def answers(self, url: str) -> bool:
         try:

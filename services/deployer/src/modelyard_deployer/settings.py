@@ -16,6 +16,10 @@ class Settings(ServiceSettings, DatabaseSettings):
     port: int = Field(8104, ge=0, le=65535)
     data_dir: Path = Path(".modelyard/data/deployer")
     monitor_url: str = Field("http://127.0.0.1:8106", alias="MONITOR_URL", pattern=r"^https?://")
+    replica_host: str = "127.0.0.1"
+    """Where model servers listen; 0.0.0.0 in a container whose routers are elsewhere."""
+    replica_advertised_host: str | None = None
+    """The name by which routers reach them; without it, `replica_host`."""
     replicas_per_version: int = Field(1, ge=1, le=64)
     stop_replicas_on_exit: bool = False
     """False: replicas go on serving while the deployer is away, and the next one takes them up."""

@@ -9,9 +9,9 @@ from modelyard_runtime.settings import load_settings
 def main() -> int:
     """0 after an orderly stop, 2 when it cannot start."""
     from modelyard_registry.app import NAME, Registry
-    from modelyard_registry.settings import RegistrySettings
+    from modelyard_registry.settings import Settings
 
-    settings = load_settings(RegistrySettings)
+    settings = load_settings(Settings)
     try:
         registry = Registry(settings)
     except StartupError as error:

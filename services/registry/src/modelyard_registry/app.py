@@ -15,7 +15,7 @@ from modelyard_registry.api import schemas as schemas_api
 from modelyard_registry.api import versions as versions_api
 from modelyard_registry.domain.ports import Deps
 from modelyard_registry.events import GROUP, handlers
-from modelyard_registry.settings import RegistrySettings
+from modelyard_registry.settings import Settings
 from modelyard_registry.store.blobs import FolderBlobs
 from modelyard_registry.store.records import SqlStorage
 from modelyard_registry.usecases import keys, schemas
@@ -65,7 +65,7 @@ class SeededSchemas:
 class Registry:
     """The registry, opened: its parts, and the service that runs them."""
 
-    def __init__(self, settings: RegistrySettings, clock: Clock = system_clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock = system_clock) -> None:
         self._settings = settings
         self.readiness = Readiness()
         self.readiness.set("database", False, "opening")
@@ -163,7 +163,7 @@ class Registry:
             return records.models("", 1)
 
 
-def _open_blobs(settings: RegistrySettings) -> FolderBlobs:
+def _open_blobs(settings: Settings) -> FolderBlobs:
     folder = settings.data_dir / "blobs"
     try:
         return FolderBlobs(folder, max_bytes=settings.max_blob_bytes)

@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 from modelyard_runtime.settings import DatabaseSettings, ServiceSettings
 
 
-class RegistrySettings(DatabaseSettings, ServiceSettings):
+class Settings(DatabaseSettings, ServiceSettings):
     """Read once, in app.py. `REGISTRY_DATABASE_URL`: SQLite in the data folder unless given."""
 
     model_config = SettingsConfigDict(env_prefix="REGISTRY_", frozen=True, populate_by_name=True, extra="ignore")

@@ -3,14 +3,14 @@
 import sys
 
 from modelyard_router.app import build
-from modelyard_router.settings import RouterSettings
+from modelyard_router.settings import Settings
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.service import EXIT_CANNOT_START
 from modelyard_runtime.settings import load_settings
 
 
 def main() -> int:
-    settings = load_settings(RouterSettings)
+    settings = load_settings(Settings)
     try:
         service = build(settings)
     except StartupError as error:

@@ -16,7 +16,7 @@ from modelyard_router.events import Announcer, RouteReader
 from modelyard_router.keys import Keys
 from modelyard_router.metrics import RouterMetrics
 from modelyard_router.pages import PageSet
-from modelyard_router.settings import RouterSettings
+from modelyard_router.settings import Settings
 from modelyard_router.spool.shipper import Shipper, ShipperOptions
 from modelyard_router.spool.spool import Spool
 from modelyard_router.tables import RouteTables
@@ -37,7 +37,7 @@ WATCH_S: Final = 0.5
 class RouterApp:
     """Everything that a running router holds, and its ASGI program. `start` comes first and needs the event loop."""
 
-    def __init__(self, settings: RouterSettings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.readiness = Readiness()
         self.readiness.set("routes", False, "no route table read yet")
@@ -134,7 +134,7 @@ class RouterApp:
         }
 
 
-def build(settings: RouterSettings) -> Service:
+def build(settings: Settings) -> Service:
     """StartupError when the data folder cannot be used or belongs to another router."""
     app = RouterApp(settings)
     return Service(

@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 from modelyard_runtime.settings import ServiceSettings
 
 
-class RouterSettings(ServiceSettings):
+class Settings(ServiceSettings):
     """Read once, in __main__; everything else is handed the values it needs."""
 
     model_config = SettingsConfigDict(env_prefix="ROUTER_", frozen=True, populate_by_name=True, extra="ignore")
