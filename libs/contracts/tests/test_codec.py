@@ -70,6 +70,7 @@ def test_no_bytes_make_it_raise_anything_else(data: bytes) -> None:
         (b"\x00\x00\x00", "neither Confluent framing"),
         (Codec().encode(feedback()) + b"x", "1 bytes too many"),
     ],
+    ids=["tombstone", "empty", "json", "cut header", "trailing byte"],
 )
 def test_bad_bytes_are_refused_with_the_reason(data: bytes | None, reason: str) -> None:
     with pytest.raises(Undecodable, match=reason):
