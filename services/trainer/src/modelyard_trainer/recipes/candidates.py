@@ -33,6 +33,16 @@ class Tried:
         return self.figures[parameters.metric] - parameters.latency_penalty_per_ms * self.row_ms
 
 
+def load_estimators() -> None:
+    """Import what the candidates are made of, some seconds' work."""
+    with without_unneeded("sklearn"):
+        import sklearn.ensemble
+        import sklearn.impute
+        import sklearn.linear_model
+        import sklearn.pipeline
+        import sklearn.preprocessing  # noqa: F401
+
+
 def build(name: str, parameters: TabularParameters) -> Any:
     """An unfitted estimator of those that the flavour `sklearn` serves."""
     with without_unneeded("sklearn"):

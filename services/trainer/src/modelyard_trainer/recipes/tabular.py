@@ -5,7 +5,7 @@ from typing import Any
 from modelyard_flavours import Encoding, FittedSklearn
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.recipes import TabularParameters
-from modelyard_trainer.recipes.candidates import Tried, attempt, fit
+from modelyard_trainer.recipes.candidates import Tried, attempt, fit, load_estimators
 from modelyard_trainer.worker.ray_session import ray_session
 from modelyard_trainer.worker.work import Trained, Work
 
@@ -40,6 +40,7 @@ def _try_all(ray: Any, work: Work, parameters: TabularParameters, encoding: Enco
     train, validation, known = ray.put(work.train), ray.put(work.validation), ray.put(encoding)
     task = ray.remote(num_cpus=1, max_retries=TASK_RETRIES)(attempt)
     waiting = [task.remote(name, parameters, train, validation, known) for name in parameters.candidates]
+    load_estimators()  # while the tasks run: the winner arrives here as an object of theirs
     tried: list[Tried] = []
     while waiting:
         done, waiting = ray.wait(waiting, num_returns=1)
