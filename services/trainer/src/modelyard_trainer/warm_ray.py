@@ -1,6 +1,7 @@
 """The local Ray that successive runs share: begins with the first run, ends when no run wanted it for a while."""
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -19,6 +20,11 @@ ORDERLY_S: Final = 8.0
 """How long Ray may take to end by itself."""
 
 
+RESTART_S: Final = 5.0
+"""At least between two starts: one that cannot start must not keep the machine busy."""
+log = logging.getLogger(__name__)
+
+
 class WarmRay:
     """Call `keep` now and then; not thread-safe. Ray's start takes seconds, no call waits for it."""
 
@@ -26,6 +32,7 @@ class WarmRay:
         self._place, self._cpus, self._idle_s, self._now = RunDir(folder.resolve()), cpus, idle_s, now
         self._child: subprocess.Popen[bytes] | None = None
         self._wanted_at = now()
+        self._not_before = 0.0
         self.starts = 0
 
     @property
@@ -42,7 +49,9 @@ class WarmRay:
         """Start it when a run wants it and it is not there; stop it when none has for `idle_s`."""
         if wanted:
             self._wanted_at = self._now()
-            if self.pid is None:
+            if self.pid is None and time.monotonic() >= self._not_before:
+                if self._child is not None:
+                    log.warning("the shared Ray has died; its log ends: %s", self._place.log_tail[-300:])
                 self.stop()  # what a dead one left
                 self._start()
         elif self._child is not None and self._now() - self._wanted_at >= self._idle_s:
@@ -62,6 +71,7 @@ class WarmRay:
         folder = self._place.path
         folder.mkdir(parents=True, exist_ok=True)
         self.starts += 1
+        self._not_before = time.monotonic() + RESTART_S
         with self._place.log.open("wb") as log:
             self._child = subprocess.Popen(  # noqa: S603  our own interpreter and module
                 [sys.executable, "-m", "modelyard_trainer.ray_host", str(folder), str(self._cpus)],

@@ -19,7 +19,7 @@ MAX_SOCKET_PATH: Final = 107
 _LONGEST_BELOW: Final = len("/session_2026-11-21_14-00-00_000000_4194304/sockets/plasma_store_0000")
 OBJECT_STORE_BYTES: Final = 200 * 2**20
 """A few training sets; Ray's own default is 30 % of the memory."""
-WARM_START_S: Final = 120.0
+WARM_START_S: Final = 90.0
 WATCH_S: Final = 0.5
 """How often to look whether the shared Ray lives."""
 QUIET: Final = {
