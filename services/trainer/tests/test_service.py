@@ -23,10 +23,11 @@ from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.kafka import Producer, ensure_topics
 from modelyard_runtime.testing import DevServer, Process, free_port, wait_until
 from modelyard_trainer.rundir import RunDir, file_digest
+from modelyard_trainer.warm_ray import connection
 
 from .helpers.data import write_training_file
 from .helpers.registry_server import RegistryServer
-from .helpers.world import HELPERS, OWN
+from .helpers.world import OWN, PYTHONPATH
 
 KEY = "an-admin-key-for-tests"
 MAX_IDLE_RSS_BYTES = 130 * 2**20
@@ -49,7 +50,7 @@ class Trainer:
             "TRAINER_PORT": "0",
             "TRAINER_DATA_DIR": str(self.data),
             "TRAINER_RECIPES": json.dumps(OWN),
-            "PYTHONPATH": str(HELPERS),
+            "PYTHONPATH": PYTHONPATH,
         }
         self.process = Process([sys.executable, "-m", "modelyard_trainer"], self.env)
 
@@ -187,6 +188,30 @@ def test_an_orderly_stop_leaves_no_worker_and_the_next_start_goes_on(trainer: Tr
     trainer.start()
     wait_until(lambda: trainer.run(run_id)["state"] == "succeeded", 120)
     assert len(trainer.registry.versions) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.timeout(300)
+def test_a_stop_leaves_no_process_and_no_folder_of_the_warm_ray(trainer: Trainer, unique: str) -> None:
+    body = {
+        "model": f"shifts-{unique}".lower(),
+        "dataset_digest": trainer.dataset,
+        "recipe": "on-ray",
+        "reason": "test",
+    }
+    run_id = trainer.http.post("/v1/runs", json=body).json()["run_id"]
+    wait_until(lambda: trainer.run(run_id)["state"] == "succeeded", 180)
+    host = trainer.data / "ray"
+    temporary = Path((host / "ray-dir.txt").read_text())
+    members = [psutil.Process(connection(host)["pid"])]  # type: ignore[index]
+    members += members[0].children(recursive=True)
+    assert len(members) >= 3 and temporary.is_dir()
+
+    assert trainer.process.stop() == 0
+
+    assert not [process for process in members if process.is_running()]
+    assert not temporary.exists() and connection(host) is None
 
 
 def started(env: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,7 @@
 """Composition root: alone reads settings and opens connections; closes them in reverse."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 
 from fastapi import FastAPI
@@ -24,6 +25,7 @@ from modelyard_trainer.settings import Settings
 from modelyard_trainer.store import RunStore
 from modelyard_trainer.supervisor import Limits, Supervisor
 from modelyard_trainer.usecases import Deps
+from modelyard_trainer.warm_ray import WarmRay
 
 NAME = "trainer"
 
@@ -96,4 +98,13 @@ def _supervisor(
         ),
         clock=system_clock,
         own_recipes=settings.recipes,
+        warm_ray=_warm_ray(settings),
     )
+
+
+def _warm_ray(settings: Settings) -> WarmRay | None:
+    """None when each run has a Ray of its own, or all use the cluster of Ray's own variable RAY_ADDRESS."""
+    if settings.ray_idle_s == 0 or os.environ.get("RAY_ADDRESS"):
+        return None
+    cpus = settings.ray_cpus * settings.max_running
+    return WarmRay(settings.data_dir / "ray", cpus, settings.ray_idle_s)

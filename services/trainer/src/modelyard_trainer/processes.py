@@ -32,13 +32,13 @@ class Workers:
     def dir_of(self, run_id: UUID) -> RunDir:
         return RunDir(self._folder / str(run_id))
 
-    def start(self, run_id: UUID) -> None:
-        """Start a worker; a second one for the same run ends at once by itself."""
+    def start(self, run_id: UUID, env: Mapping[str, str] | None = None) -> None:
+        """Start a worker, with `env` besides what all get; a second one for the same run ends at once by itself."""
         place = self.dir_of(run_id)
         with place.log.open("ab") as log:
             self._children[run_id] = subprocess.Popen(  # noqa: S603  our own interpreter and module
                 [sys.executable, "-m", "modelyard_trainer.worker", str(place.path.resolve())],
-                env={**os.environ, **self._env, MARK: str(place.path.resolve())},
+                env={**os.environ, **self._env, **(env or {}), MARK: str(place.path.resolve())},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -59,20 +59,7 @@ class Workers:
 
     def kill_at(self, place: RunDir, child: "subprocess.Popen[bytes] | None" = None) -> None:
         """The same for a folder, whoever started what runs in it."""
-        for pid in {child.pid if child else None, place.holder} - {None, 0}:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(int(pid or 0), signal.SIGKILL)
-        if child is not None:
-            child.wait()
-        left = list(_marked(place.path.resolve()))
-        for process in left:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(left, timeout=DEATH_S)
-        deadline = time.monotonic() + DEATH_S
-        while place.holder is not None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        place.forget_ray()
+        end_all_at(place, child)
 
     def folders(self) -> list[RunDir]:
         """Of all runs there are files of."""
@@ -84,6 +71,24 @@ class Workers:
         """At the end of the service: nothing outlives it; an open run begins again with the next start."""
         for run_id in list(self._children):
             self.kill(run_id)
+
+
+def end_all_at(place: RunDir, child: "subprocess.Popen[bytes] | None" = None) -> None:
+    """Kill the holder of a folder, its process group, and all that is marked with the folder; returns when gone."""
+    for pid in {child.pid if child else None, place.holder} - {None, 0}:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(int(pid or 0), signal.SIGKILL)
+    if child is not None:
+        child.wait()
+    left = list(_marked(place.path.resolve()))
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=DEATH_S)
+    deadline = time.monotonic() + DEATH_S
+    while place.holder is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    place.forget_ray()
 
 
 def _marked(folder: Path) -> Iterator[psutil.Process]:

@@ -145,10 +145,7 @@ class RunDir:
             pointer.unlink(missing_ok=True)
 
     def _read(self, name: str) -> dict[str, Any] | None:
-        try:
-            return dict(json.loads((self.path / name).read_text()))
-        except FileNotFoundError:
-            return None
+        return read_json(self.path / name)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
@@ -159,6 +156,14 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What write_json wrote; None when it is not there."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
 
 
 def file_digest(path: Path) -> str:

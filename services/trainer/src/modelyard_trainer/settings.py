@@ -16,9 +16,11 @@ class Settings(ServiceSettings, DatabaseSettings, ClickHouseSettings):
     port: int = Field(8102, ge=0, le=65535)
     data_dir: Path = Path(".modelyard/data/trainer")
     max_running: int = Field(1, ge=1, le=64)
-    """Runs at one time on this machine; each has a Ray of its own unless RAY_ADDRESS is set."""
+    """Runs at one time on this machine; together they have one local Ray, unless RAY_ADDRESS is set."""
     ray_cpus: int = Field(2, ge=1)
     """Of a local Ray."""
+    ray_idle_s: float = Field(120.0, ge=0)
+    """How long a local Ray stays for the next run; 0: each run has one of its own."""
     max_attempts: int = Field(3, ge=1)
     """Workers started for one run before it fails."""
     max_run_s: float = Field(3_600.0, gt=0)

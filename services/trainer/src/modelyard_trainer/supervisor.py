@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -23,12 +23,14 @@ from modelyard_trainer.domain.run import Run
 from modelyard_trainer.domain.states import Signal
 from modelyard_trainer.processes import Workers
 from modelyard_trainer.rundir import RunDir
+from modelyard_trainer.warm_ray import WarmRay
 
 IDLE_S: Final = 2.0
 """How often to look when there is no open run; a new one wakes us at once."""
 RETRY_S: Final = 1.0
 MIN_TOLD: Final = 0.05
 """Progress below this step is not worth an event."""
+NEEDS_RAY: Final = (RunState.REQUESTED, RunState.SNAPSHOTTING, RunState.TRAINING)
 log = logging.getLogger(__name__)
 
 
@@ -67,10 +69,12 @@ class Supervisor:
         limits: Limits,
         clock: Clock,
         own_recipes: Mapping[str, str] | None = None,
+        warm_ray: WarmRay | None = None,
     ) -> None:
         self._runs, self._registry, self._workers = runs, registry, workers
         self._recipes, self._clickhouse, self._limits, self._clock = recipes, dict(clickhouse), limits, clock
         self._own_recipes = dict(own_recipes or {})
+        self._ray = warm_ray
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         metrics = Metrics("trainer")
@@ -88,7 +92,13 @@ class Supervisor:
                 open_runs = await asyncio.to_thread(self.tick)
                 await self._pause(stop, self._limits.tick_s if open_runs else IDLE_S)
         finally:
-            await asyncio.to_thread(self._workers.kill_all)
+            await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """End the workers, and Ray."""
+        self._workers.kill_all()
+        if self._ray is not None:
+            self._ray.stop()
 
     def notify(self) -> None:
         """Look now; from any thread."""
@@ -105,6 +115,7 @@ class Supervisor:
         """One step for each open run; returns how many there are."""
         open_runs = self._runs.open_runs()
         self._open.set(len(open_runs))
+        self._keep_ray(open_runs)
         running = sum(run.state in (RunState.SNAPSHOTTING, RunState.TRAINING) for run in open_runs)
         for run in open_runs:
             try:
@@ -116,6 +127,14 @@ class Supervisor:
             except Exception:  # a fault of ours must not keep the other runs from their steps
                 log.exception("run %s: step failed", run.id)
         return len(open_runs)
+
+    def _keep_ray(self, open_runs: Sequence[Run]) -> None:
+        """From the request on: Ray starts while the data is being prepared."""
+        if self._ray is not None:
+            self._ray.keep(wanted=any(run.state in NEEDS_RAY and self._shares_ray(run) for run in open_runs))
+
+    def _shares_ray(self, run: Run) -> bool:
+        return run.recipe in self._recipes and self._recipes[run.recipe].shares_ray
 
     def _step(self, run: Run, *, free_slot: bool) -> int:
         """Returns 1 when a worker was started that took a place."""
@@ -152,7 +171,7 @@ class Supervisor:
             self._restarts.inc()
             log.warning("run %s: worker died, attempt %d: %s", run.id, run.attempt + 1, place.log_tail[-300:])
             self._save(run.told(attempt=run.attempt + 1, reason=f"its worker died; attempt {run.attempt + 1}"))
-        self._workers.start(run.id)
+        self._workers.start(run.id, self._ray.env if self._ray is not None and self._shares_ray(run) else None)
         return int(first)
 
     def _request(self, run: Run) -> dict[str, Any]:
@@ -233,7 +252,9 @@ class Supervisor:
         return round(seconds / 3_600 * self._limits.ray_cpus * self._limits.cpu_hour_usd, 6)
 
     def tidy(self) -> None:
-        """After a start: end workers whose runs have ended, which a crash of ours may have left."""
+        """After a start: end Ray, and workers whose runs have ended, which a crash of ours may have left."""
+        if self._ray is not None:
+            self._ray.stop()
         folders = self._folders()
         alive = {str(run.id) for run in self._runs.open_runs()}
         for place in folders:

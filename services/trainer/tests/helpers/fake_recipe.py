@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,19 @@ class Parameters(Part):
 
 
 RECIPE = Recipe("fake", Parameters, f"{__name__}:run")
+ON_RAY = Recipe("on-ray", Parameters, f"{__name__}:run_on_ray", shares_ray=True)
+
+
+def run_on_ray(work: Any) -> Any:
+    """Spends its time in a Ray task, and tells in which Ray."""
+    from modelyard_trainer.worker.ray_session import ray_session
+
+    seconds = work.parameters.seconds
+    work.tell(0.0, "starting Ray")
+    with ray_session(work.folder.parent, work.ray_cpus) as ray:
+        work.tell(0.2, f"in the Ray at {ray.get_runtime_context().gcs_address}")
+        ray.get(ray.remote(num_cpus=1)(lambda: time.sleep(seconds)).remote())
+    return run(replace(work, parameters=Parameters()))
 
 
 def run(work: Any) -> Any:

@@ -1,5 +1,6 @@
 """The trainer with a database of its own, a registry in memory, and workers that are real processes."""
 
+import os
 import shutil
 import sys
 import time
@@ -28,11 +29,13 @@ from modelyard_trainer.rundir import RunDir
 from modelyard_trainer.store import RunStore
 from modelyard_trainer.supervisor import Limits, Supervisor
 from modelyard_trainer.usecases import Deps, Wanted, request_run
+from modelyard_trainer.warm_ray import WarmRay
 
 from .data import write_training_file
 
 HELPERS = Path(__file__).parent
-OWN = {"fake": "fake_recipe:RECIPE"}
+OWN = {"fake": "fake_recipe:RECIPE", "on-ray": "fake_recipe:ON_RAY"}
+PYTHONPATH = os.pathsep.join(filter(None, [str(HELPERS), os.environ.get("PYTHONPATH")]))
 sys.path.append(str(HELPERS))  # recipes are found by name, in the worker by PYTHONPATH
 
 
@@ -94,14 +97,14 @@ class World:
         self._url, self._limits = url or f"sqlite:///{folder / 'trainer.db'}", limits or Limits()
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, warm_ray: WarmRay | None = None) -> None:
         """As after kill -9: what was in memory is gone."""
         self.database = Database(open_engine(self._url), self.clock)
         migrate(self.database.engine, "modelyard_trainer:migrations")
         self.runs = RunStore(self.database)
         recipes = known_recipes(OWN)
         self.deps = Deps(runs=self.runs, registry=self.registry, recipes=recipes, clock=self.clock)
-        self.workers = Workers(self.folder / "runs", {"PYTHONPATH": str(HELPERS)})
+        self.workers = Workers(self.folder / "runs", {"PYTHONPATH": PYTHONPATH})
         self.supervisor = Supervisor(
             runs=self.runs,
             registry=self.registry,
@@ -111,6 +114,7 @@ class World:
             limits=self._limits,
             clock=self.clock,
             own_recipes=OWN,
+            warm_ray=warm_ray,
         )
 
     def begin(self, **parameters: str) -> Run:

@@ -58,6 +58,7 @@ class Recipe:
 
     run: "module:function" with the signature of modelyard_trainer.worker.work.RunRecipe; imported in the worker only.
     needs: top-level modules it cannot do without. extra: what to install when one is missing.
+    shares_ray: it uses worker.ray_session and is content with TRAINER_RAY_CPUS, so it gets the service's warm Ray.
     """
 
     name: str
@@ -65,12 +66,19 @@ class Recipe:
     run: str
     needs: tuple[str, ...] = ()
     extra: str = ""
+    shares_ray: bool = False
 
 
 RECIPES: Final[Mapping[str, Recipe]] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("tabular-classifier", TabularParameters, "modelyard_trainer.recipes.tabular:run", ("sklearn", "ray")),
+        Recipe(
+            "tabular-classifier",
+            TabularParameters,
+            "modelyard_trainer.recipes.tabular:run",
+            ("sklearn", "ray"),
+            shares_ray=True,
+        ),
         Recipe(
             "torch-mlp", MlpParameters, "modelyard_trainer.recipes.mlp:run", ("torch", "ray", "safetensors"), "torch"
         ),

@@ -1,17 +1,19 @@
 """The candidates of `tabular-classifier`, and what is done with one: in a Ray task, so everything here is picklable."""
 
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelyard_flavours import Encoding, without_unneeded
+from modelyard_flavours import Encoding, FittedSklearn, save_model, without_unneeded
 from modelyard_flavours.compiled import compile_estimator
 from modelyard_trainer.domain.recipes import TabularParameters
 from modelyard_trainer.recipes.metrics import figures
-from modelyard_trainer.worker.work import FloatArray, Rows
+from modelyard_trainer.worker.work import FloatArray, Rows, SavedFiles
 
 RECENT_SHARE: Final = 0.5
 TIMED_ROWS: Final = 50
@@ -64,6 +66,13 @@ def fit(name: str, parameters: TabularParameters, rows: Rows, encoding: Encoding
     """The fitted estimator."""
     learned = newest(name, rows)
     return build(name, parameters).fit(encoding.matrix(learned.numeric, learned.categorical), learned.labels)
+
+
+def fit_and_save(name: str, parameters: TabularParameters, rows: Rows, encoding: Encoding) -> SavedFiles:
+    """The winner as the flavour's files: made where scikit-learn is loaded, so that the driver need not load it."""
+    with tempfile.TemporaryDirectory() as folder:
+        entries = save_model("sklearn", FittedSklearn(fit(name, parameters, rows, encoding), encoding), Path(folder))
+        return SavedFiles(entries, tuple((Path(folder) / entry.path).read_bytes() for entry in entries))
 
 
 def attempt(name: str, parameters: TabularParameters, train: Rows, validation: Rows, encoding: Encoding) -> Tried:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from modelyard_flavours import Encoding, FittedSklearn
+from modelyard_flavours import Encoding
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.recipes import TabularParameters
-from modelyard_trainer.recipes.candidates import Tried, attempt, fit
+from modelyard_trainer.recipes.candidates import Tried, attempt, fit_and_save
 from modelyard_trainer.worker.ray_session import ray_session
-from modelyard_trainer.worker.work import Trained, Work
+from modelyard_trainer.worker.work import SavedFiles, Trained, Work
 
 TASK_RETRIES = 3
 """Of a task whose Ray process dies."""
@@ -26,9 +26,9 @@ def run(work: Work) -> Trained:
         best = choose(tried, parameters)
         work.tell(0.85, f"{best.name} wins; fitting it on {work.split.used} rows")
         encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.schema.classes)
-        task = ray.remote(num_cpus=1, max_retries=TASK_RETRIES)(fit)
-        estimator = ray.get(task.remote(best.name, parameters, work.used, encoding))
-    return _trained(FittedSklearn(estimator, encoding), best, tried, parameters)
+        task = ray.remote(num_cpus=1, max_retries=TASK_RETRIES)(fit_and_save)
+        files = ray.get(task.remote(best.name, parameters, work.used, encoding))
+    return _trained(files, best, tried, parameters)
 
 
 def choose(tried: list[Tried], parameters: TabularParameters) -> Tried:
@@ -49,7 +49,7 @@ def _try_all(ray: Any, work: Work, parameters: TabularParameters, encoding: Enco
     return tried
 
 
-def _trained(fitted: FittedSklearn, best: Tried, tried: list[Tried], parameters: TabularParameters) -> Trained:
+def _trained(fitted: SavedFiles, best: Tried, tried: list[Tried], parameters: TabularParameters) -> Trained:
     others = ", ".join(
         f"{one.name} {one.figures[parameters.metric]:.4f}"
         for one in sorted(tried, key=lambda one: one.name)

@@ -13,7 +13,7 @@ from modelyard_trainer.rundir import RunDir, file_digest
 from modelyard_trainer.worker.dataset import read_table, rows_of, schema_of
 from modelyard_trainer.worker.manifest import manifest_of
 from modelyard_trainer.worker.snapshot import Ask, clickhouse, take_snapshot
-from modelyard_trainer.worker.work import RunRecipe, Trained, Work
+from modelyard_trainer.worker.work import RunRecipe, SavedFiles, Trained, Work
 
 DATA_DONE = 0.15
 RECIPE_DONE = 0.9
@@ -32,7 +32,11 @@ def run(place: RunDir, recipe: Recipe, ask: Ask | None = None) -> None:
     work = _work(place, recipe, digest)
     trained = _recipe_of(recipe)(work)
     place.tell(progress=RECIPE_DONE, note="writing the model", metrics=trained.metrics)
-    files = save_model(trained.flavour, trained.fitted, place.model)
+    fitted = trained.fitted
+    if isinstance(fitted, SavedFiles):
+        files = fitted.write(place.model)
+    else:
+        files = save_model(trained.flavour, fitted, place.model)
     manifest = manifest_of(request, digest, work, trained, files)
     place.finish({"manifest": manifest.model_dump(mode="json"), "metrics": trained.metrics, "summary": trained.summary})
 

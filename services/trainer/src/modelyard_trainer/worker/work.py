@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard_contracts import Part
-from modelyard_contracts.manifest import FeatureSchema
+from modelyard_contracts.manifest import FeatureSchema, FileEntry
 from modelyard_trainer.domain.split import Split
 
 FloatArray = NDArray[np.float64]
@@ -67,9 +67,25 @@ class Work:
 
 
 @dataclass(frozen=True)
+class SavedFiles:
+    """What save_model of the flavour wrote in another process: its lines for the manifest, and each one's content."""
+
+    entries: tuple[FileEntry, ...]
+    contents: tuple[bytes, ...]
+
+    def write(self, folder: Path) -> tuple[FileEntry, ...]:
+        """As save_model does."""
+        for entry, content in zip(self.entries, self.contents, strict=True):
+            target = folder / entry.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        return self.entries
+
+
+@dataclass(frozen=True)
 class Trained:
-    """fitted: what modelyard_flavours.save_model takes. validation_scores: shape (validation rows, classes), by a model
-    that has not seen those rows. summary: one sentence for people."""
+    """fitted: what modelyard_flavours.save_model takes, or SavedFiles. validation_scores: shape (validation rows,
+    classes), by a model that has not seen those rows. summary: one sentence for people."""
 
     flavour: str
     fitted: object

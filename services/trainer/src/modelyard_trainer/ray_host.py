@@ -1,0 +1,49 @@
+"""python -m modelyard_trainer.ray_host DIR CPUS: a local Ray that several runs share; started by warm_ray.py.
+
+DIR/address.json says how to connect, once it can be; DIR/worker.lock is held as long as we live. It ends when its
+standard input does, so it does not outlive the service that started it.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from modelyard_trainer.rundir import RunDir, WorkerRuns, write_json
+from modelyard_trainer.warm_ray import ADDRESS
+
+
+def main(folder: Path, cpus: int) -> int:
+    """0: told to end; 1: another one has the folder."""
+    os.umask(0o077)  # the address file has the token
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        with RunDir(folder).held():
+            _serve(folder, cpus)
+    except WorkerRuns:
+        return 1
+    return 0
+
+
+def _serve(folder: Path, cpus: int) -> None:
+    from modelyard_trainer.worker.ray_session import own_ray
+
+    address = folder / ADDRESS
+    address.unlink(missing_ok=True)
+    with own_ray(folder, cpus) as ray:
+        secret = {name: os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+        found = ray.get_runtime_context().gcs_address
+        write_json(address, {"pid": os.getpid(), "address": found, "env": secret})
+        try:
+            sys.stdin.buffer.read()
+        finally:
+            address.unlink(missing_ok=True)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1]), int(sys.argv[2])))
