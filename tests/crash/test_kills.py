@@ -18,7 +18,7 @@ from modelyard_cli.demo.traffic import Traffic
 from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.state import running_state
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]
 
 ROWS, FIRST = 9_000, 900
 RATE_PER_S = 120.0

@@ -11,7 +11,7 @@ from modelyard_cli.context import Platform
 from modelyard_cli.demo.command import Demo
 from modelyard_cli.demo.report import Report, faults
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]
 
 ROWS = 12_000
 

@@ -11,7 +11,7 @@ import pytest
 
 from modelyard_cli.context import Platform
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```(bash|python|sql) run\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)

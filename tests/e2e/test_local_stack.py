@@ -1,0 +1,102 @@
+"""The local stack as its user meets it: started once, seen by clients, stopped without a trace."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import clickhouse_connect
+import httpx
+import psutil
+import pytest
+
+from modelyard_cli.stack.commands import start_stack, stop_stack
+from modelyard_cli.stack.state import running_state
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(200)]
+
+SERVICES = {"registry", "trainer", "evaluator", "deployer", "router", "monitor"}
+
+
+def modelyard(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
+    command = [sys.executable, "-m", "modelyard_cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_status_points_any_client_at_the_stack(stack_dir: Path) -> None:
+    status = json.loads(modelyard("status", "--data-dir", str(stack_dir), "-o", "json").stdout)
+    assert set(status["services"]) == SERVICES
+    assert all(service["ready"] and service["pid"] and service["url"] for service in status["services"].values())
+    key = Path(status["admin_key_file"]).read_text().strip()
+    subjects = httpx.get(f"{status['schema_registry']['url']}/subjects", headers={"authorization": f"Bearer {key}"})
+    assert "serving.prediction.logged.v1-value" in subjects.json()
+    clickhouse = status["clickhouse"]
+    with clickhouse_connect.get_client(
+        dsn=clickhouse["url"],
+        username=clickhouse["reader"]["user"],
+        password=clickhouse["reader"]["password"],
+        database=clickhouse["database"],
+    ) as client:
+        assert client.query("SELECT count() FROM predictions").result_rows
+        with pytest.raises(Exception, match=r"(?i)readonly|not allowed|denied|privileges"):
+            client.command("DROP TABLE predictions")
+    assert status["kafka"]["provider"] in ("development", "kafka-home", "given", "docker")
+
+
+def test_a_second_up_in_the_same_folder_is_refused(stack_dir: Path) -> None:
+    second = modelyard("up", "--data-dir", str(stack_dir), "--any-ports")
+    assert second.returncode == 2
+    assert "already runs in" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_it_idles_below_two_gigabytes(stack_dir: Path) -> None:
+    status = json.loads(modelyard("status", "--data-dir", str(stack_dir), "-o", "json").stdout)
+    assert status["memory_mib"] < 2_048
+
+
+def family(state: dict[str, object]) -> list[psutil.Process]:
+    roots = [psutil.Process(int(identity["pid"])) for identity in state["processes"]]  # type: ignore[attr-defined]
+    return [member for root in roots for member in (root, *root.children(recursive=True))]
+
+
+def gone(processes: list[psutil.Process], within_s: float = 20.0) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=within_s)
+    return not alive
+
+
+def test_a_killed_supervisor_leaves_nothing_that_down_does_not_end(tmp_path: Path) -> None:
+    folder = tmp_path / "stack"
+    start_stack(folder, any_ports=True)
+    state = running_state(folder)
+    processes = family(state)
+    os.kill(int(state["supervisor"]["pid"]), signal.SIGKILL)
+    time.sleep(0.5)
+    assert all(process.is_running() for process in processes)
+    assert stop_stack(folder)
+    assert gone(processes)
+
+
+def test_down_leaves_no_process_and_up_finds_the_data_again(tmp_path: Path) -> None:
+    folder = tmp_path / "stack"
+    start_stack(folder, any_ports=True)
+    key = (folder / "admin.key").read_text()
+    state = running_state(folder)
+    processes = family(state)
+    url = state["services"]["registry"]["url"]
+    headers = {"authorization": f"Bearer {key.strip()}"}
+    assert httpx.post(f"{url}/v1/models", json={"name": "kept"}, headers=headers).status_code == 201
+    assert modelyard("down", "--data-dir", str(folder)).returncode == 0
+    assert gone(processes)
+
+    start_stack(folder, any_ports=True)
+    try:
+        url = running_state(folder)["services"]["registry"]["url"]
+        models = httpx.get(f"{url}/v1/models", headers=headers).json()["items"]
+        assert [model["name"] for model in models] == ["kept"]
+    finally:
+        stop_stack(folder)
