@@ -13,7 +13,7 @@ from modelyard_cli.demo.report import Report, faults
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]
 
-ROWS = 12_000
+ROWS, TURN_AT, RATE_PER_S = 16_000, 3_000, 140.0
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,8 @@ def report(stack_dir: object, request: pytest.FixtureRequest) -> Report:
     from pathlib import Path
 
     platform = Platform.find(Path(str(stack_dir)))
-    return Demo(platform, turning_stream("turning", ROWS, turn_at=4_000), rate_per_s=220, began=time.monotonic()).run()
+    stream = turning_stream("turning", ROWS, turn_at=TURN_AT)
+    return Demo(platform, stream, rate_per_s=RATE_PER_S, began=time.monotonic()).run()
 
 
 def test_every_answer_and_label_is_stored_once(report: Report) -> None:
