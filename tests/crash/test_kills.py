@@ -88,5 +88,5 @@ def test_no_kill_loses_or_doubles_anything(stack_dir: Path) -> None:
     assert set(times) <= answers.tried
     [exact] = platform.query("SELECT count() AS rows, uniqExact(_partition, _offset) AS places FROM predictions")
     assert exact["rows"] == exact["places"]
-    [joined] = platform.query("SELECT uniqExact(prediction_id) AS n FROM labels WHERE matched")
+    [joined] = platform.query("SELECT uniqExact(prediction_id) AS n FROM v_matched")
     assert joined["n"] == answers.labels_sent

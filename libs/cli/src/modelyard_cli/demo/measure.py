@@ -20,8 +20,8 @@ SELECT
         WHERE model = {model:String} AND startsWith(prediction_id, {prefix:String})) AS stored,
     (SELECT uniqExact(prediction_id) FROM predictions
         WHERE model = {model:String} AND startsWith(prediction_id, {prefix:String})) AS distinct,
-    (SELECT uniqExact(prediction_id) FROM labels
-        WHERE model = {model:String} AND matched AND startsWith(prediction_id, {prefix:String})) AS joined,
+    (SELECT uniqExact(prediction_id) FROM v_matched
+        WHERE model = {model:String} AND startsWith(prediction_id, {prefix:String})) AS joined,
     (SELECT sum(cost_usd) FROM predictions WHERE model = {model:String}) AS cost_usd
 """
 
