@@ -31,6 +31,7 @@ APP_ID: Final = "monitor.detect"
 TABLE: Final = "models"
 CHANGELOG: Final = f"{APP_ID}-{TABLE}-changelog"
 PARENT_CHECK_S: Final = 2.0
+EXIT_UNFINISHED: Final = 3
 
 
 class ConfirmedTable(faust.Table[bytes, bytes]):
@@ -134,16 +135,25 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
         table, Snapshots(settings.admin_key), registry, producer, rules_of(settings), settings.clickhouse_database
     )
 
+    async def one(event: Any) -> None:
+        try:
+            piece = codec.decode(event.value, SliceSummarised)
+        except Undecodable as error:
+            await letters.add(_received(event), str(error))
+        else:
+            await detector.handle(piece)
+            await cast(ConfirmedTable, table).confirmed()
+
     @app.agent(source)
     async def detect(stream: Any) -> None:
         async for event in stream.events():
             try:
-                piece = codec.decode(event.value, SliceSummarised)
-            except Undecodable as error:
-                await letters.add(_received(event), str(error))
-            else:
-                await detector.handle(piece)
-                await cast(ConfirmedTable, table).confirmed()
+                await one(event)
+            except BaseException as error:
+                # Faust counts a slice as done when its agent is cancelled (a rebalance) or fails in the middle of it,
+                # and would commit past it. To leave at once keeps the offset where it is; the parent starts us again.
+                log.exception("left in the middle of a slice, it will be read again", error=repr(error))
+                os._exit(EXIT_UNFINISHED)
 
     @app.on_before_shutdown.connect
     async def close(*_: Any, **__: Any) -> None:
