@@ -69,6 +69,9 @@ def rollback(
     if output is Form.JSON:
         show(output, done, lambda: rows("", (), ()))
         return
+    if done["state"] == "aborted":
+        console.print(f"{model}: the canary of version {done['to_version']} is taken back; what served goes on serving")
+        return
     console.print(
         f"{model}: version {cell(done['from_version'])} -> {cell(done['to_version'])}, "
         f"applied by every live router after {done['seconds']:.2f} s"

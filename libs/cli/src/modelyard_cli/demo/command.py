@@ -1,6 +1,7 @@
 """modelyard demo."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -8,12 +9,12 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from modelyard import ApiError
 from modelyard_cli.context import Platform
 from modelyard_cli.demo import first as first_version
 from modelyard_cli.demo.data import Stream, load
@@ -30,6 +31,7 @@ from modelyard_cli.verbs import short
 RATE_PER_S: Final = 170.0
 """About four minutes for Elec2: slow enough that a loop closes within a part of the stream, fast enough to watch."""
 NEWS_EVERY_S: Final = 1.5
+OPEN_ROLLOUT_S: Final = 30.0
 LAST_LOOP_S: Final = 45.0
 """How long to wait, after the last row, for a loop that is under way."""
 TOLD_TYPES: Final = frozenset(
@@ -66,7 +68,7 @@ def demo(
     raise typer.Exit(1 if wrong else 0)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _platform(data_dir: Path, keep: bool, began: float) -> Iterator[Platform]:
     """The platform of the environment, or a fresh local stack that is stopped at the end."""
     if os.environ.get("REGISTRY_URL"):
@@ -175,16 +177,9 @@ class Demo:
     def _roll_back(self) -> dict[str, Any] | None:
         """Put the version before back, by the same call as `modelyard rollback`, and check who answers then."""
         model = self._stream.name
-        if (
-            len(
-                {
-                    rollout["to_version"]
-                    for rollout in self._platform.deployer.rollouts(model)
-                    if rollout["state"] == "promoted"
-                }
-            )
-            < 2
-        ):
+        self._end_open_rollout()
+        rollouts = self._platform.deployer.rollouts(model)
+        if len({rollout["to_version"] for rollout in rollouts if rollout["state"] == "promoted"}) < 2:
             return None
         done = self._platform.deployer.roll_back(model, reason="shown by the demo", wait_s=30)
         answer = self._platform.router.predict(model, self._stream.features(self._stream.rows - 1))
@@ -192,6 +187,22 @@ class Demo:
             raise StackError(f"rolled back to v{done['to_version']}, but v{answer.version} answers")
         self._say(f"rolled back to v{done['to_version']} in {done['seconds']:.2f} s")
         return dict(done)
+
+    def _end_open_rollout(self) -> None:
+        """A canary without traffic would only hold, and a roll-back would take it back instead of what serves."""
+        deadline = time.monotonic() + OPEN_ROLLOUT_S
+        while opened := self._open_rollouts():
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"rollout {opened[0]['rollout_id']} is still {opened[0]['state']}; see `modelyard rollouts`"
+                )
+            with contextlib.suppress(ApiError):  # it may have ended by itself meanwhile
+                self._platform.deployer.abort_rollout(self._stream.name, reason="the demo's stream has ended")
+            time.sleep(0.5)
+
+    def _open_rollouts(self) -> list[dict[str, Any]]:
+        final = ("promoted", "aborted", "rolled_back", "failed")
+        return [it for it in self._platform.deployer.rollouts(self._stream.name) if it["state"] not in final]
 
     def _versions(self) -> list[dict[str, Any]]:
         found = self._platform.registry.versions(self._stream.name)
