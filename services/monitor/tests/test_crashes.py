@@ -81,7 +81,7 @@ async def test_kill_9_of_the_monitor_loses_and_repeats_nothing(stack: Stack) -> 
     monitor = stack.monitor().start(ready=False)
     try:
         await eventually(lambda: _stored(stack), 150, what="all rows stored")
-        applied = await _within(60, lambda: _applied(stack.bootstrap))
+        applied = await _within(150, lambda: _applied(stack.bootstrap))
         await asyncio.sleep(2)
         for table in ("predictions", "labels"):
             found = stack.one(
