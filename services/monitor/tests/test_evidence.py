@@ -28,9 +28,9 @@ async def test_the_sql_of_an_event_recomputes_its_statistic(world: World) -> Non
 
     said = Sent()
     detector = Detector({}, Snapshots("key"), world.manifests, said, Rules(), world.clickhouse.database)
-    for message in world.sent.messages:
+    for offset, message in enumerate(world.sent.messages):
         assert isinstance(message, SliceSummarised)
-        await detector.handle(message)
+        await detector.handle(message, (0, offset))
 
     events = [event for event in said.messages if isinstance(event, DriftDetected)]
     checked = set()

@@ -235,13 +235,13 @@ async def test_a_replay_says_nothing_new_and_leaves_the_state_as_it_was() -> Non
     detector, table, sent = _detector()
     rng = np.random.default_rng(8)
     story = [predictions(i, rng, f0=1.0, score=1.0) for i in range(30)] + [labels(i, [1] * 50) for i in range(20)]
-    for one in story:
-        await detector.handle(one)
+    for offset, one in enumerate(story):
+        await detector.handle(one, (0, offset))
     told, states = list(sent.messages), dict(table)
     assert {type(m) for m in told} == {DriftDetected}
 
-    for one in story:
-        await detector.handle(one)
+    for offset, one in enumerate(story):
+        await detector.handle(one, (0, len(story) + offset))
     assert sent.messages == told
     assert table == states
 
@@ -252,8 +252,8 @@ async def test_a_state_that_was_lost_tells_the_same_events_under_the_same_ids() 
     story = [predictions(i, rng, f0=1.0, score=1.0) for i in range(30)]
     first, second = _detector(), _detector()
     for detector, _, _ in (first, second):
-        for one in story:
-            await detector.handle(one)
+        for offset, one in enumerate(story):
+            await detector.handle(one, (0, offset))
     assert first[2].messages == second[2].messages
     assert len({m.event_id for m in first[2].messages}) == len(first[2].messages)
 
@@ -262,7 +262,7 @@ async def test_a_state_of_another_key_is_refused_and_the_model_starts_cold() -> 
     detector, table, _ = _detector()
     rng = np.random.default_rng(9)
     table[b"m"] = Snapshots("another admin key").dump(ModelState())
-    await detector.handle(predictions(0, rng))
+    await detector.handle(predictions(0, rng), (0, 0))
     assert Snapshots("key").load(table[b"m"]).versions
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from modelyard_contracts import AlertRaised, DriftDetected, SliceSummarised
 from modelyard_contracts.manifest import ModelManifest
+from modelyard_monitor.detect.progress import newest
 from modelyard_monitor.detect.snapshot import Refused, Snapshots
 from modelyard_monitor.domain.evidence import event_of
 from modelyard_monitor.domain.findings import apply
@@ -39,8 +40,11 @@ class Detector:
         self._rules = rules
         self._database = database
 
-    async def handle(self, piece: SliceSummarised) -> list[DriftDetected | AlertRaised]:
-        """Apply, say what it revealed, then remember. A crash between repeats the events under the same ids."""
+    async def handle(self, piece: SliceSummarised, place: tuple[int, int]) -> list[DriftDetected | AlertRaised]:
+        """Apply, say what it revealed, then remember, with the slice's (partition, offset).
+
+        A crash between repeats the events under the same ids.
+        """
         key = piece.model.encode()
         state = self._load(key)
         version = state.of(piece)
@@ -51,8 +55,19 @@ class Detector:
         events = [event_of(one, piece, manifest, self._database) for one in found]
         for event in events:
             await self._send(event)
+        state.position[place[0]] = place[1]
         self._table[key] = self._snapshots.dump(state)
         return events
+
+    def applied(self) -> dict[int, int]:
+        """The last applied offset of the slices, per partition; states that are refused say nothing."""
+        return newest(self._position(data) for data in self._table.values())
+
+    def _position(self, data: bytes) -> dict[int, int]:
+        try:
+            return self._snapshots.position(data) if data else {}
+        except Refused:
+            return {}
 
     def _load(self, key: bytes) -> ModelState:
         data = self._table.get(key)

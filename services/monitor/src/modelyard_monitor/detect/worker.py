@@ -1,12 +1,14 @@
 """The Faust worker: slices keyed by model, a table of states, nothing else. `python -m modelyard_monitor detect`.
 
-Faust's guarantee is at_least_once (its exactly_once loses and repeats records); the state's own offsets make repeats
-harmless. All topics exist before the worker starts, the changelog with as many partitions as the slices.
+Faust's guarantee is at_least_once (its exactly_once loses and repeats records); the offsets in the state make repeats
+harmless and say where to begin (progress.py). All topics exist before the worker starts, the changelog with as many
+partitions as the slices.
 """
 
 import asyncio
 import logging
 import os
+from collections.abc import Awaitable
 from typing import Any, Final, cast
 
 import faust
@@ -16,6 +18,7 @@ from modelyard_contracts.codec import Codec, Undecodable
 from modelyard_contracts.topics import topic
 from modelyard_monitor.child import PARENT_VARIABLE
 from modelyard_monitor.detect.apply import Detector
+from modelyard_monitor.detect.progress import PositionedTransport, Progress, in_order
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.registry import Registry
@@ -35,12 +38,7 @@ EXIT_UNFINISHED: Final = 3
 
 
 class ConfirmedTable(faust.Table[bytes, bytes]):
-    """A table whose last write can be waited for.
-
-    Faust commits the slice's offset after flushing its producer for at most 0.1 s: on a busy machine that is before the
-    changelog has the state that the slice led to, and a kill then loses both. So the agent waits for the changelog's
-    acknowledgement before it is done with a slice.
-    """
+    """A table whose last write can be waited for: no state is in the changelog before those of earlier slices."""
 
     _last: Any = None
 
@@ -125,6 +123,8 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
         key_serializer="raw",
         value_serializer="raw",
     )
+    transport = PositionedTransport(app.conf.broker_consumer, app)
+    app.transport = transport
     source = app.topic(slices.name, key_serializer="raw", value_serializer="raw", partitions=slices.partitions)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=slices.partitions)  # bytes: raw both ways
     registry = Registry(settings.registry_url, settings.admin_key)
@@ -134,6 +134,8 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
     detector = Detector(
         table, Snapshots(settings.admin_key), registry, producer, rules_of(settings), settings.clickhouse_database
     )
+    progress = Progress()
+    transport.topic, transport.progress, transport.applied = slices.name, progress, detector.applied
 
     async def one(event: Any) -> None:
         try:
@@ -141,19 +143,13 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
         except Undecodable as error:
             await letters.add(_received(event), str(error))
         else:
-            await detector.handle(piece)
+            await detector.handle(piece, (event.message.partition, event.message.offset))
             await cast(ConfirmedTable, table).confirmed()
 
     @app.agent(source)
     async def detect(stream: Any) -> None:
         async for event in stream.events():
-            try:
-                await one(event)
-            except BaseException as error:
-                # Faust counts a slice as done when its agent is cancelled (a rebalance) or fails in the middle of it,
-                # and would commit past it. To leave at once keeps the offset where it is; the parent starts us again.
-                log.exception("left in the middle of a slice, it will be read again", error=repr(error))
-                os._exit(EXIT_UNFINISHED)
+            await in_order(event, progress, app.consumer, lambda event: _or_leave(one(event)))
 
     @app.on_before_shutdown.connect
     async def close(*_: Any, **__: Any) -> None:
@@ -177,6 +173,15 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
             os._exit(0)
 
     return app
+
+
+async def _or_leave(applying: Awaitable[None]) -> None:
+    """An error nobody named ends the worker: the parent says so, waits, and starts one that reads the slice again."""
+    try:
+        await applying
+    except Exception as error:
+        log.exception("left in the middle of a slice", error=repr(error))
+        os._exit(EXIT_UNFINISHED)
 
 
 def _received(event: Any) -> Received:

@@ -95,6 +95,8 @@ class ModelState:
     """The value of the table, per model."""
 
     versions: dict[Key, VersionState] = field(default_factory=dict)
+    position: dict[int, int] = field(default_factory=dict)
+    """Per partition of the slices: the offset of the last one that was applied."""
 
     def of(self, piece: SliceSummarised) -> VersionState:
         """The state that this slice belongs to; makes room for a new one."""

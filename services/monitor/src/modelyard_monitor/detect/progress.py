@@ -1,0 +1,83 @@
+"""Which slice of each partition comes next. The table says so, never Faust's commit.
+
+Faust loses records around a rebalance: it resumes partitions before it seeks, forgets meanwhile what was committed, and
+its check for holes lets a hole of one record pass. So a state carries the offset of the slice that led to it, a worker
+begins behind the newest of them, and a slice that comes too early sends the consumer back instead of being applied.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, cast
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from modelyard_runtime.log import get_logger
+
+log = get_logger(__name__)
+
+
+class Progress:
+    """The next offset per partition."""
+
+    def __init__(self) -> None:
+        self._next: dict[int, int] = {}
+
+    def begin(self, partition: int, offset: int) -> None:
+        """The slice at `offset` is the next one."""
+        self._next[partition] = offset
+
+    def done(self, partition: int, offset: int) -> None:
+        self._next[partition] = max(self.next_of(partition), offset + 1)
+
+    def next_of(self, partition: int) -> int:
+        return self._next.get(partition, 0)
+
+
+def newest(positions: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """The last applied offset per partition, over the positions of all models."""
+    found: dict[int, int] = {}
+    for position in positions:
+        for partition, offset in position.items():
+            found[partition] = max(offset, found.get(partition, -1))
+    return found
+
+
+class PositionedConsumer(driver.Consumer):
+    """A Faust consumer that begins where the table ends."""
+
+    async def perform_seek(self) -> None:
+        """Seek behind what the table holds; where it holds nothing, to the commit or to the start."""
+        await super().perform_seek()
+        transport = cast(PositionedTransport, self.transport)
+        mine = {tp for tp in self.assignment() if tp.topic == transport.topic}
+        applied = transport.applied()
+        for tp, start in (await self.earliest_offsets(*mine)).items() if mine else ():
+            begin = max(
+                start, applied[tp.partition] + 1 if tp.partition in applied else self._committed_offset[tp] or 0
+            )
+            transport.progress.begin(tp.partition, begin)
+            self._committed_offset[tp] = begin or None
+            await self.seek(tp, begin)
+            log.info("detect begins", partition=tp.partition, offset=begin)
+
+
+class PositionedTransport(driver.Transport):
+    """Makes positioned consumers; its three fields are set before the app starts."""
+
+    Consumer = PositionedConsumer
+    topic: str
+    progress: Progress
+    applied: Callable[[], Mapping[int, int]]
+    """{partition: last applied offset}, from the table."""
+
+
+async def in_order(event: Any, progress: Progress, consumer: Any, apply: Callable[[Any], Awaitable[None]]) -> None:
+    """Apply the event if it is the next of its partition; skip a repeat; go back for what a later one left out."""
+    message = event.message
+    expected = progress.next_of(message.partition)
+    if message.offset == expected:
+        await apply(event)
+        progress.done(message.partition, message.offset)
+    elif message.offset > expected:
+        log.warning("slices missed, read again", partition=message.partition, first=expected, last=message.offset - 1)
+        await consumer.seek(TP(message.topic, message.partition), expected)

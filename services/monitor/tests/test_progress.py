@@ -1,0 +1,113 @@
+"""Slices in their order, whatever Faust hands over: nothing skipped, nothing twice, and begun where the table ends."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+
+from modelyard_monitor.detect.apply import Detector
+from modelyard_monitor.detect.progress import PositionedConsumer, Progress, in_order, newest
+from modelyard_monitor.detect.snapshot import Snapshots
+from modelyard_monitor.domain.rules import Rules
+from modelyard_monitor.domain.state import ModelState
+from modelyard_monitor.testing import Manifests, Sent
+
+
+class Consumer:
+    """Hands over a log from wherever it was sought to; loses the offsets of `lost` the first time they come."""
+
+    def __init__(self, end: int, lost: set[int]) -> None:
+        self.end, self.lost, self.at = end, lost, 0
+        self.sought: list[int] = []
+
+    async def seek(self, tp: TP, offset: int) -> None:
+        assert tp == TP("slices", 2)
+        self.sought.append(offset)
+        self.at = offset
+
+    def __iter__(self) -> Any:
+        while self.at < self.end:
+            offset, self.at = self.at, self.at + 1
+            if offset in self.lost:
+                self.lost.discard(offset)
+            else:
+                yield SimpleNamespace(message=SimpleNamespace(topic="slices", partition=2, offset=offset))
+
+
+async def _applied(consumer: Consumer) -> list[int]:
+    progress, applied = Progress(), []
+
+    async def apply(event: Any) -> None:
+        applied.append(event.message.offset)
+
+    for event in consumer:
+        await in_order(event, progress, consumer, apply)
+    return applied
+
+
+async def test_slices_that_were_lost_on_their_way_are_read_again_and_applied_in_order() -> None:
+    consumer = Consumer(12, {0, 4, 5, 9})
+    assert await _applied(consumer) == list(range(12))
+    assert consumer.sought == [0, 4, 9]
+
+
+async def test_a_repeat_is_not_applied_again() -> None:
+    progress, applied = Progress(), []
+
+    async def apply(event: Any) -> None:
+        applied.append(event.message.offset)
+
+    for offset in (0, 1, 0, 1, 2):
+        event = SimpleNamespace(message=SimpleNamespace(topic="slices", partition=2, offset=offset))
+        await in_order(event, progress, Consumer(0, set()), apply)
+    assert applied == [0, 1, 2]
+
+
+def test_the_position_is_the_newest_of_all_models_per_partition() -> None:
+    assert newest([{0: 3, 1: 9}, {0: 7}, {}]) == {0: 7, 1: 9}
+
+
+def test_a_worker_asks_its_states_and_ignores_those_it_may_not_read() -> None:
+    mine = Snapshots("key")
+    table = {
+        b"m": mine.dump(ModelState(position={0: 3})),
+        b"n": mine.dump(ModelState(position={0: 5, 2: 1})),
+        b"foreign": Snapshots("another").dump(ModelState(position={0: 99})),
+        b"none": b"",
+    }
+    assert Detector(table, mine, Manifests({}), Sent(), Rules(), "ml").applied() == {0: 5, 2: 1}
+
+
+async def test_a_seek_goes_behind_the_table_never_to_what_faust_committed(monkeypatch: Any) -> None:
+    consumer, sought = _positioned(
+        monkeypatch, applied={0: 6, 1: 2}, committed={0: 9, 1: 1, 2: 4, 3: None}, starts={0: 0, 1: 5, 2: 0, 3: 3}
+    )
+    await consumer.perform_seek()
+    # 0: behind the table; 1: what retention left; 2: no state, so the commit; 3: neither, so the start
+    assert sought == {0: 7, 1: 5, 2: 4, 3: 3}
+    assert [consumer.transport.progress.next_of(p) for p in range(4)] == [7, 5, 4, 3]
+
+
+def _positioned(
+    monkeypatch: Any, *, applied: dict[int, int], committed: Any, starts: Any
+) -> tuple[Any, dict[int, int]]:
+    consumer: Any = PositionedConsumer.__new__(PositionedConsumer)
+    tps = {p: TP("slices", p) for p in starts}
+    consumer._committed_offset = {tps[p]: offset for p, offset in committed.items()}
+    consumer.transport = SimpleNamespace(topic="slices", progress=Progress(), applied=lambda: applied)
+    sought: dict[int, int] = {}
+
+    async def nothing(self: Any) -> None:
+        return None
+
+    async def earliest(self: Any, *mine: TP) -> dict[TP, int]:
+        return {tp: starts[tp.partition] for tp in mine}
+
+    async def seek(self: Any, tp: TP, offset: int) -> None:
+        sought[tp.partition] = offset
+
+    monkeypatch.setattr(PositionedConsumer.__mro__[1], "perform_seek", nothing, raising=False)
+    monkeypatch.setattr(PositionedConsumer, "assignment", lambda self: {*tps.values(), TP("another", 0)})
+    monkeypatch.setattr(PositionedConsumer, "earliest_offsets", earliest)
+    monkeypatch.setattr(PositionedConsumer, "seek", seek)
+    return consumer, sought
