@@ -51,7 +51,7 @@ def back(stack_dir: Path, victim: str, dead: int) -> bool:
 def test_no_kill_loses_or_doubles_anything(stack_dir: Path) -> None:
     platform = Platform.find(stack_dir)
     stream = turning_stream("survivor", ROWS, turn_at=ROWS)
-    first_version.create_model(platform, stream)
+    first_version.create_model(platform, stream, RATE_PER_S)
     digest = first_version.upload_first_tenth(platform, stream)
     first_version.train_first(platform, stream, digest, lambda _: None)
     traffic = Traffic(platform.urls["router"], platform.token, stream, "kill")

@@ -1,12 +1,15 @@
 """A file that fits is read as a stream; one that does not is refused with the place and the remedy."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from modelyard_cli.demo import data
+from modelyard_cli.demo.command import steady_rate
 from modelyard_cli.demo.data import MIN_ROWS, UnfitFile, read_csv
+from modelyard_cli.demo.first import rollout_policy
 
 
 def write(path: Path, header: str, row: str, rows: int = MIN_ROWS) -> Path:
@@ -71,3 +74,13 @@ def test_a_cached_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elec2.csv").write_text("a,b\n")
     with pytest.raises(UnfitFile, match="is not the file it should be"):
         data.fetch_elec2(tmp_path)
+
+
+@pytest.mark.parametrize(("rows", "per_s"), [(45_312, 170), (3_000, 11), (500, 10), (10**6, 250)])
+def test_a_stream_takes_four_minutes_unless_it_is_too_short_or_too_long_for_that(rows: int, per_s: int) -> None:
+    stream = SimpleNamespace(rows=rows)
+    assert round(steady_rate(stream)) == per_s  # type: ignore[arg-type]
+
+
+def test_a_canary_of_a_slow_stream_asks_for_fewer_answers() -> None:
+    assert [rollout_policy(rate).min_samples for rate in (10, 100, 170)] == [20, 35, 59]

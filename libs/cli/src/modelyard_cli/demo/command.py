@@ -28,8 +28,9 @@ from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
 from modelyard_cli.verbs import short
 
-RATE_PER_S: Final = 170.0
-"""About four minutes for Elec2: slow enough that a loop closes within a part of the stream, fast enough to watch."""
+STREAM_S: Final = 240.0
+"""How long the stream lasts if the rate allows: loops close within a part of it, and one can watch."""
+SLOWEST_PER_S, FASTEST_PER_S = 10.0, 250.0
 NEWS_EVERY_S: Final = 1.5
 OPEN_ROLLOUT_S: Final = 30.0
 LAST_LOOP_S: Final = 45.0
@@ -45,7 +46,9 @@ def demo(
         Path | None, typer.Option(help="A CSV file with a time-ordered binary target; Elec2 without.")
     ] = None,
     data_dir: Annotated[Path, typer.Option(help="The folder of the demo.")] = DEFAULT_DATA_DIR / "demo",
-    rate: Annotated[float, typer.Option(min=1, help="Requests per second.")] = RATE_PER_S,
+    rate: Annotated[
+        float | None, typer.Option(min=1, help="Requests per second; without it, about four minutes for all rows.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards, to look around.")] = False,
     output: FormOption = Form.TABLE,
 ) -> None:
@@ -54,7 +57,7 @@ def demo(
     stream = load(data, data_dir.parent / "cache")
     _say(began, f"data: {stream.name}, {stream.rows:,} rows, {len(stream.numeric) + len(stream.categorical)} features")
     with _platform(data_dir, keep, began) as platform:
-        report = Demo(platform, stream, rate, began).run()
+        report = Demo(platform, stream, rate or steady_rate(stream), began).run()
     report["wall_seconds"] = round(time.monotonic() - began, 1)
     _write(report, data_dir)
     if output is Form.JSON:
@@ -66,6 +69,11 @@ def demo(
     for fault in wrong:
         complaints.print(f"[red]wrong: {fault}[/red]")
     raise typer.Exit(1 if wrong else 0)
+
+
+def steady_rate(stream: Stream) -> float:
+    """Requests per second that spread the rows after the first tenth over STREAM_S, within bounds."""
+    return min(max(stream.rows * (1 - first_version.TRAIN_SHARE) / STREAM_S, SLOWEST_PER_S), FASTEST_PER_S)
 
 
 @contextlib.contextmanager
@@ -117,7 +125,7 @@ class Demo:
         return report
 
     def _train(self) -> None:
-        first_version.create_model(self._platform, self._stream)
+        first_version.create_model(self._platform, self._stream, self._rate_per_s)
         digest = first_version.upload_first_tenth(self._platform, self._stream)
         self._say(f"first tenth ({self._first:,} rows) is dataset {digest[:19]}")
         with complaints.status("training version 1") as status:
@@ -136,6 +144,8 @@ class Demo:
             except BaseException as error:
                 failure.append(error)
 
+        rows = self._stream.rows - self._first
+        self._say(f"sending {rows:,} rows, {self._rate_per_s:.0f} per second: {rows / self._rate_per_s / 60:.1f} min")
         sender = threading.Thread(target=send, name="traffic")
         sender.start()
         try:
@@ -143,7 +153,7 @@ class Demo:
                 while sender.is_alive():
                     sender.join(NEWS_EVERY_S)
                     self._tell_news()
-                    status.update(f"{traffic.answers.sent:,} of {self._stream.rows - self._first:,} rows answered")
+                    status.update(f"{traffic.answers.sent:,} of {rows:,} rows answered")
         finally:
             stop.set()
             sender.join()

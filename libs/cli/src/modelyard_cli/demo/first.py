@@ -19,16 +19,20 @@ Tell = Callable[[str], None]
 
 RETRAIN: Final = RetrainPolicy(cool_down_s=15, max_runs_per_day=50, window_rows=4_000, holdout_rows=500)
 GATE: Final = GatePolicy(min_rows=150, recent_rows=2_000)
-ROLLOUT: Final = RolloutPolicy(min_samples=60, min_step_s=1, max_hold_s=60)
 """Policies of the demo: the defaults, with waits cut to the pace of a stream that takes minutes instead of years."""
 
 
-def create_model(platform: Platform, stream: Stream) -> None:
+def rollout_policy(rate_per_s: float) -> RolloutPolicy:
+    """A step ends with the answers that the first one, of five percent, gives in seven seconds; 20 to 60 of them."""
+    return RolloutPolicy(min_samples=int(min(max(rate_per_s * 0.05 * 7, 20), 60)), min_step_s=1, max_hold_s=90)
+
+
+def create_model(platform: Platform, stream: Stream, rate_per_s: float) -> None:
     """The model and its policies."""
     platform.registry.create_model(stream.name, description=f"demo: {stream.rows} rows, {len(stream.numeric)} numbers")
     platform.registry.set_policy(stream.name, RETRAIN)
     platform.registry.set_policy(stream.name, GATE)
-    platform.registry.set_policy(stream.name, ROLLOUT)
+    platform.registry.set_policy(stream.name, rollout_policy(rate_per_s))
 
 
 def upload_first_tenth(platform: Platform, stream: Stream) -> str:
