@@ -18,13 +18,15 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2rem }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
-td { overflow-wrap: anywhere }
+td:last-child { overflow-wrap: anywhere } th, td:not(:last-child) { white-space: nowrap }
 svg { width: 100%; height: auto } svg text { fill: var(--soft); font-size: 11px } .axis { stroke: var(--line) }
 .frozen { stroke: var(--b); fill: none; stroke-width: 1.6 }
 .platform { stroke: var(--a); fill: none; stroke-width: 2 }
-.mark { stroke: var(--soft); stroke-dasharray: 2 3 }
+.mark { stroke: var(--soft); stroke-dasharray: 2 3 } .mark.live { stroke: var(--a); stroke-dasharray: none }
+svg text.live { fill: var(--a) }
 .key-frozen { color: var(--b) } .key-platform { color: var(--a) }
-.facts { display: flex; flex-wrap: wrap; gap: 1rem }
+.facts { display: grid; grid-template-columns: repeat(3, 1fr); gap: 1rem }
+@media (max-width: 40rem) { .facts { grid-template-columns: 1fr } }
 .facts div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem }
 .facts b { display: block; font-size: 1.3rem } details { margin: .4rem 0 }
 """
@@ -89,15 +91,20 @@ def _chart(report: dict[str, Any]) -> str:
         for v in _ticks(low, high)
     )
     lines = "".join(f'<polyline class="{name}" points="{_points(curve, x, y)}"/>' for name, curve in curves.items())
-    flags = "".join(
-        f'<line class="mark" x1="{x(mark["row"]):.1f}" x2="{x(mark["row"]):.1f}" y1="{MARGIN}" y2="{HEIGHT - MARGIN}"/>'
-        f'<text x="{x(mark["row"]) + 3:.1f}" y="{MARGIN + 12 * (number % 3):.1f}">{escape(mark["what"])}</text>'
-        for number, mark in enumerate(report["marks"])
-    )
+    flags = "".join(_flag(x(mark["row"]), mark["what"], number % 3) for number, mark in enumerate(report["marks"]))
     title = f"{report['rows_sent']:,} rows, in time order"
     axis = f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 12}" text-anchor="end">{title}</text>'
     head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="accuracy over the stream">'
     return f"{head}{grid}{flags}{lines}{axis}</svg>"
+
+
+def _flag(x: float, what: str, step: int) -> str:
+    """A line over the whole height with its word; words of neighbours stand on steps of their own."""
+    kind = "live" if what.endswith("live") else "alarm"
+    return (
+        f'<line class="mark {kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{MARGIN}" y2="{HEIGHT - MARGIN}"/>'
+        f'<text class="{kind}" x="{x + 3:.1f}" y="{MARGIN - 28 + 12 * step:.1f}">{escape(what)}</text>'
+    )
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -79,7 +79,7 @@ def marks(answers: Answers, found_loops: list[dict[str, Any]]) -> list[dict[str,
         found.append({"row": row_at(loop["alarm_at"]), "what": "alarm", "loop": number})
         if loop["promoted_at"]:
             found.append({"row": row_at(loop["promoted_at"]), "what": f"v{loop['challenger']} live", "loop": number})
-    return found
+    return sorted(found, key=lambda mark: mark["row"])
 
 
 def faults(report: Report) -> list[str]:

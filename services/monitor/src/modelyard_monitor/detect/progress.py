@@ -15,6 +15,9 @@ from modelyard_runtime.log import get_logger
 
 log = get_logger(__name__)
 
+Apply = Callable[[Any], Awaitable[None]]
+"""Does what one Faust event asks for."""
+
 
 class Progress:
     """The next offset per partition."""
@@ -71,7 +74,7 @@ class PositionedTransport(driver.Transport):
     """{partition: last applied offset}, from the table."""
 
 
-async def in_order(event: Any, progress: Progress, consumer: Any, apply: Callable[[Any], Awaitable[None]]) -> None:
+async def in_order(event: Any, progress: Progress, consumer: Any, apply: Apply) -> None:
     """Apply the event if it is the next of its partition; skip a repeat; go back for what a later one left out."""
     message = event.message
     expected = progress.next_of(message.partition)

@@ -8,7 +8,6 @@ partitions as the slices.
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable
 from typing import Any, Final, cast
 
 import faust
@@ -18,7 +17,7 @@ from modelyard_contracts.codec import Codec, Undecodable
 from modelyard_contracts.topics import topic
 from modelyard_monitor.child import PARENT_VARIABLE
 from modelyard_monitor.detect.apply import Detector
-from modelyard_monitor.detect.progress import PositionedTransport, Progress, in_order
+from modelyard_monitor.detect.progress import Apply, PositionedTransport, Progress, in_order
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.registry import Registry
@@ -100,14 +99,47 @@ async def _prepare(bootstrap: str) -> None:
 def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
     """The Faust app, wired."""
     slices = topic(SliceSummarised.TOPIC)
-    app = faust.App(
+    app = _app(settings, loop, slices.partitions)
+    transport = PositionedTransport(app.conf.broker_consumer, app)
+    app.transport = transport
+    source = app.topic(slices.name, key_serializer="raw", value_serializer="raw", partitions=slices.partitions)
+    table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=slices.partitions)  # bytes: raw both ways
+    registry = Registry(settings.registry_url, settings.admin_key)
+    producer = Producer(settings.kafka_bootstrap_servers, "monitor")
+    letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
+    detector = Detector(
+        table, Snapshots(settings.admin_key), registry, producer, rules_of(settings), settings.clickhouse_database
+    )
+    progress = Progress()
+    transport.topic, transport.progress, transport.applied = slices.name, progress, detector.applied
+    apply = _applier(detector, cast(ConfirmedTable, table), Codec(registry), letters)
+
+    @app.agent(source)
+    async def detect(stream: Any) -> None:
+        async for event in stream.events():
+            await in_order(event, progress, app.consumer, apply)
+
+    @app.on_before_shutdown.connect
+    async def close(*_: Any, **__: Any) -> None:
+        await producer.stop()
+        await letters.close()
+        registry.close()
+
+    app.task(_tell_ready)
+    app.task(_follow_parent)
+    return app
+
+
+def _app(settings: Settings, loop: asyncio.AbstractEventLoop, partitions: int) -> faust.App:
+    """Faust that makes no topic, listens on no port and keeps its table in memory and in the changelog."""
+    return faust.App(
         APP_ID,
         loop=loop,
         broker=";".join(f"kafka://{one.strip()}" for one in settings.kafka_bootstrap_servers.split(",")),
         store="memory://",
         datadir=str(settings.data_dir / "detect"),
         processing_guarantee="at_least_once",
-        topic_partitions=slices.partitions,
+        topic_partitions=partitions,
         topic_replication_factor=1,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -123,65 +155,44 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
         key_serializer="raw",
         value_serializer="raw",
     )
-    transport = PositionedTransport(app.conf.broker_consumer, app)
-    app.transport = transport
-    source = app.topic(slices.name, key_serializer="raw", value_serializer="raw", partitions=slices.partitions)
-    table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=slices.partitions)  # bytes: raw both ways
-    registry = Registry(settings.registry_url, settings.admin_key)
-    producer = Producer(settings.kafka_bootstrap_servers, "monitor")
-    letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
-    codec = Codec(registry)
-    detector = Detector(
-        table, Snapshots(settings.admin_key), registry, producer, rules_of(settings), settings.clickhouse_database
-    )
-    progress = Progress()
-    transport.topic, transport.progress, transport.applied = slices.name, progress, detector.applied
 
-    async def one(event: Any) -> None:
+
+def _applier(detector: Detector, table: ConfirmedTable, codec: Codec, letters: DeadLetters) -> Apply:
+    """What is done with a slice whose turn has come."""
+
+    async def apply(event: Any) -> None:
         try:
             piece = codec.decode(event.value, SliceSummarised)
         except Undecodable as error:
             await letters.add(_received(event), str(error))
         else:
             await detector.handle(piece, (event.message.partition, event.message.offset))
-            await cast(ConfirmedTable, table).confirmed()
+            await table.confirmed()
 
-    @app.agent(source)
-    async def detect(stream: Any) -> None:
-        async for event in stream.events():
-            await in_order(event, progress, app.consumer, lambda event: _or_leave(one(event)))
+    async def or_leave(event: Any) -> None:
+        """An error nobody named ends the worker: the parent says so, waits, and starts one that reads it again."""
+        try:
+            await apply(event)
+        except Exception as error:
+            log.exception("left in the middle of a slice", error=repr(error))
+            os._exit(EXIT_UNFINISHED)
 
-    @app.on_before_shutdown.connect
-    async def close(*_: Any, **__: Any) -> None:
-        await producer.stop()
-        await letters.close()
-        registry.close()
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def tell_ready() -> None:
-        while not (app.consumer.assignment() and app.tables.actives_ready and not app.rebalancing):  # noqa: ASYNC110  Faust has no event for it
-            await asyncio.sleep(0.1)
-        print(f"\nready {APP_ID}", flush=True)  # on a line of its own: the worker writes too
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def follow_parent() -> None:
-        parent = os.environ.get(PARENT_VARIABLE)
-        while parent and os.getppid() == int(parent):  # noqa: ASYNC110  nor the kernel
-            await asyncio.sleep(PARENT_CHECK_S)
-        if parent:
-            log.warning("the monitor is gone, leaving")
-            os._exit(0)
-
-    return app
+    return or_leave
 
 
-async def _or_leave(applying: Awaitable[None]) -> None:
-    """An error nobody named ends the worker: the parent says so, waits, and starts one that reads the slice again."""
-    try:
-        await applying
-    except Exception as error:
-        log.exception("left in the middle of a slice", error=repr(error))
-        os._exit(EXIT_UNFINISHED)
+async def _tell_ready(app: faust.App) -> None:
+    while not (app.consumer.assignment() and app.tables.actives_ready and not app.rebalancing):  # noqa: ASYNC110  Faust has no event for it
+        await asyncio.sleep(0.1)
+    print(f"\nready {APP_ID}", flush=True)  # on a line of its own: the worker writes too
+
+
+async def _follow_parent() -> None:
+    parent = os.environ.get(PARENT_VARIABLE)
+    while parent and os.getppid() == int(parent):  # noqa: ASYNC110  nor the kernel
+        await asyncio.sleep(PARENT_CHECK_S)
+    if parent:
+        log.warning("the monitor is gone, leaving")
+        os._exit(0)
 
 
 def _received(event: Any) -> Received:
