@@ -1,0 +1,59 @@
+"""From a copy of the zygote to the process that was asked for."""
+
+import contextlib
+import gc
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+from modelyard_runtime.zygote.server import Forked
+
+
+def become(forked: Forked) -> None:
+    """Run the requested module as `__main__`; returns, raises and exits as that module does.
+
+    Without a request, as its owner died first, it ends at once.
+    """
+    os.setsid()
+    _redirect(forked)
+    request = _request(forked.request)
+    if request is None:
+        os._exit(0)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    _reseed()
+    gc.enable()
+    with contextlib.suppress(OSError):  # what `ps` and `top` show instead of the zygote's name
+        Path("/proc/self/comm").write_text(request["module"].rpartition(".")[2][:15])
+    sys.argv = [request["module"], *request["argv"]]
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+
+
+def _redirect(forked: Forked) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for place, fd in enumerate((nothing, forked.stdout, forked.stderr)):
+        os.dup2(fd, place)
+    for fd in (nothing, forked.stdout, forked.stderr):
+        os.close(fd)
+
+
+def _request(fd: int) -> dict[str, Any] | None:
+    """All that the owner wrote; half a request is none."""
+    with os.fdopen(fd, "rb") as file:
+        body = file.read()
+    try:
+        request: dict[str, Any] = json.loads(body)
+    except ValueError:
+        return None
+    return request
+
+
+def _reseed() -> None:
+    """Python's own generator sees to itself after a fork; numpy's global one does not."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()

@@ -1,0 +1,5 @@
+"""Its processor time so far."""
+
+import time
+
+print(time.process_time())

@@ -1,0 +1,14 @@
+"""Leaves a thread and an exit handler behind."""
+
+import atexit
+import threading
+import time
+
+
+def late() -> None:
+    time.sleep(0.2)
+    print("thread")
+
+
+atexit.register(print, "handler")
+threading.Thread(target=late).start()

@@ -1,0 +1,5 @@
+"""Says its argument."""
+
+import sys
+
+print(sys.argv[1])

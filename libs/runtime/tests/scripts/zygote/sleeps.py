@@ -1,0 +1,7 @@
+"""Says ready, and sleeps so many seconds."""
+
+import sys
+import time
+
+print("ready", flush=True)
+time.sleep(float(sys.argv[1]) if len(sys.argv) == 2 else 60)
