@@ -290,7 +290,7 @@ def approved(version: int, at: datetime, **more: Any) -> ModelChanged:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path, f"sqlite:///{tmp_path}/deployer.db")
+def world(tmp_path: Path, database_url: str) -> Iterator[World]:
+    world = World(tmp_path, database_url)
     yield world
     world.database.close()

@@ -136,9 +136,9 @@ def a_comparison(**changes: Any) -> dict[str, Any]:
 
 
 class World:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
         self.clock = FakeClock(DAY + timedelta(days=40))
-        self.database = Database(open_engine(f"sqlite:///{folder}/evaluator.db"), self.clock)
+        self.database = Database(open_engine(url), self.clock)
         migrate(self.database.engine, "modelyard_evaluator:migrations")
         self.registry, self.labels, self.scorer = FakeRegistry(), FakeLabels(), FakeScorer()
         self.deps = Deps(self.database, self.registry, self.labels, self.scorer, self.clock, folder / "work")
@@ -179,7 +179,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
+def world(tmp_path: Path, database_url: str) -> Iterator[World]:
+    world = World(tmp_path, database_url)
     yield world
     world.database.close()

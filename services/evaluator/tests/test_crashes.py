@@ -19,7 +19,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("after", [False, True], ids=["before the commit", "after the commit"])
 @pytest.mark.parametrize("commits", range(4))
 def test_killed_at_any_write_it_gives_one_verdict(tmp_path: Path, commits: int, after: bool) -> None:
-    world = World(tmp_path)
+    world = World(tmp_path, f"sqlite:///{tmp_path}/evaluator.db")
     event = world.registered(2)
     real, left = world.database.transaction, [commits]
 

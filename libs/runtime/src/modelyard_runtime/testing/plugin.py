@@ -133,3 +133,11 @@ def new_postgres_database(postgres: Postgres) -> Callable[[], str]:
         return postgres.url_of(name)
 
     return make
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a fresh database; a test that asks for it runs once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/service.db"
+    return str(request.getfixturevalue("postgres_url"))
