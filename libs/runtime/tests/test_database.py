@@ -3,6 +3,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,8 +12,15 @@ from sqlalchemy import Column, MetaData, Table, insert, select, text
 
 from modelyard_contracts import TrainingRunRequested
 from modelyard_runtime.clock import system_clock
-from modelyard_runtime.database import Database, DatabaseAway, UtcDateTime, metadata_tables, open_engine
-from modelyard_runtime.errors import MessageTooLarge, Retryable, StartupError
+from modelyard_runtime.database import (
+    Database,
+    DatabaseAway,
+    DatabaseUnwritable,
+    UtcDateTime,
+    metadata_tables,
+    open_engine,
+)
+from modelyard_runtime.errors import MessageTooLarge, Retryable, StartupError, retryable
 from modelyard_runtime.tables import INBOX, OUTBOX
 
 
@@ -174,3 +183,26 @@ def test_a_wrong_statement_is_not_retryable(database: Database) -> None:
     with pytest.raises(Exception, match="nowhere") as caught, database.transaction() as tx:
         tx.connection.execute(text("SELECT * FROM nowhere"))
     assert not isinstance(caught.value, Retryable)
+
+
+def test_a_full_database_is_retryable_names_its_folder_and_loses_nothing(database: Database) -> None:
+    """SQLite says of its own limit of pages what it says of a full disk."""
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL has no such limit")
+
+    def write(rows: int) -> None:
+        with database.transaction() as tx:
+            raw: Any = tx.connection.connection.driver_connection
+            [pages] = raw.execute("PRAGMA page_count").fetchone()
+            raw.execute(f"PRAGMA max_page_count={pages + (1_000 if rows == 1 else 1)}")
+            for _ in range(rows):
+                tx.connection.execute(text("INSERT INTO things (name, value) VALUES (:n, 1)"), {"n": uuid4().hex * 30})
+
+    write(1)
+    with pytest.raises(DatabaseUnwritable, match="free disk space") as full:
+        write(100)
+    assert retryable(full.value)
+    assert str(Path(str(database.engine.url.database)).parent) in str(full.value)
+    write(1)
+    with database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM things")).scalar_one() == 2

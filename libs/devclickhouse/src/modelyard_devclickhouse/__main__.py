@@ -63,6 +63,11 @@ def _open(settings: Settings) -> Engine:
     os.chdir(settings.data / "work")
     try:
         return Engine(settings.data / "engine", config, settings.database)
+    except ImportError as error:
+        raise CannotStart(
+            f"the engine's package {error.name} cannot be imported ({error}); "
+            "pip install modelyard-devclickhouse, which brings it, or set CLICKHOUSE_URL to a ClickHouse of yours"
+        ) from error
     except RuntimeError as error:
         raise CannotStart(f"the engine cannot open {settings.data / 'engine'}: {error}") from error
 

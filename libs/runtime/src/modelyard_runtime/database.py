@@ -19,6 +19,8 @@ from modelyard_runtime.tables import UtcDateTime, create_runtime_tables, metadat
 BUSY_TIMEOUT_MS: Final = 10_000
 """How long a SQLite writer waits for the other one; far above any transaction of ours."""
 CONNECT_TIMEOUT_S: Final = 10
+UNWRITABLE: Final = ("disk is full", "disk I/O error", "readonly database", "No space left", "could not extend file")
+"""What SQLite and PostgreSQL say of a disk that takes nothing more."""
 _READ_ONLY: Final = "modelyard_read_only"
 
 
@@ -66,14 +68,31 @@ class DatabaseAway(Retryable):
     code = "database_away"
 
 
+class DatabaseUnwritable(DatabaseAway):
+    """Its disk is full or read-only; nothing of the transaction is kept, and it may be tried again."""
+
+    code = "database_unwritable"
+
+
 @contextmanager
-def _meaning() -> Iterator[None]:
+def _meaning(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
         if _is_a_mistake(error):
             raise
-        raise DatabaseAway(str(error.orig or error).strip()) from error
+        said = str(error.orig or error).strip()
+        if any(sign in said for sign in UNWRITABLE):
+            raise DatabaseUnwritable(
+                f"the database in {_place(engine)} cannot be written ({said}), nothing was stored; "
+                "free disk space there, or make it writable"
+            ) from error
+        raise DatabaseAway(said) from error
+
+
+def _place(engine: Engine) -> str:
+    url = engine.url
+    return str(Path(url.database or "").parent) if url.get_backend_name() == "sqlite" else f"PostgreSQL at {url.host}"
 
 
 def _is_a_mistake(error: Exception) -> bool:
@@ -103,7 +122,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Commit on success, roll back on any error; retries are the caller's, with a new transaction."""
-        with _meaning(), self.engine.begin() as connection:
+        with _meaning(self.engine), self.engine.begin() as connection:
             transaction = Transaction(connection, self.clock, self._codec)
             yield transaction
         if transaction.outbox.added:
@@ -113,7 +132,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection for reading; on SQLite it does not wait for writers."""
-        with _meaning(), self.engine.connect().execution_options(**{_READ_ONLY: True}) as connection:
+        with _meaning(self.engine), self.engine.connect().execution_options(**{_READ_ONLY: True}) as connection:
             yield connection
 
     def on_queued(self, notify: Callable[[], None]) -> None:
@@ -127,6 +146,7 @@ class Database:
 __all__ = [
     "Database",
     "DatabaseAway",
+    "DatabaseUnwritable",
     "Transaction",
     "UtcDateTime",
     "create_runtime_tables",

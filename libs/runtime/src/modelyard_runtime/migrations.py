@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from modelyard_runtime.errors import StartupError
 
@@ -17,6 +18,7 @@ def migrate(engine: Engine, script_location: str) -> None:
 
     script_location: "package:folder", such as "modelyard_registry:migrations"; the folder needs only `versions/*.py`.
     A second process that starts meanwhile waits. All revisions apply in one transaction or not at all.
+    StartupError when the database cannot be reached or written, or is newer than this release.
     """
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -33,6 +35,18 @@ def migrate(engine: Engine, script_location: str) -> None:
         raise StartupError(
             f"migrations of {script_location}: {error}; the database may be newer than this release"
         ) from error
+    except (OperationalError, OSError) as error:
+        service = script_location.partition(":")[0].removeprefix("modelyard_").upper()
+        said = str(getattr(error, "orig", None) or error).strip()
+        raise StartupError(
+            f"{service}_DATABASE_URL: the database {_place(engine)} cannot be used: {said}; "
+            f"free disk space there, start its server, or correct {service}_DATABASE_URL or {service}_DATA_DIR"
+        ) from error
+
+
+def _place(engine: Engine) -> str:
+    url = engine.url
+    return str(url.database) if engine.dialect.name == "sqlite" else f"at {url.host}"
 
 
 def _upgrade(connection: Connection, config: Any, script: Any) -> None:

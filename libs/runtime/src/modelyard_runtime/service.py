@@ -8,7 +8,8 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
 
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
@@ -37,6 +38,32 @@ class ListensSomewhere(Protocol):
 
     @property
     def log_level(self) -> str: ...
+
+
+class KeepsData(Protocol):
+    """What of the settings tells where a service's own folder is."""
+
+    @property
+    def data_dir(self) -> Path: ...
+
+
+SettingsT = TypeVar("SettingsT", bound=KeepsData)
+
+
+def built(name: str, build: "Callable[[SettingsT], Service]", settings: SettingsT) -> "Service":
+    """`build(settings)`; a folder or a setting that cannot be used ends the process with one line and code 2."""
+    try:
+        return build(settings)
+    except StartupError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+    except OSError as error:
+        folder = error.filename or settings.data_dir
+        print(
+            f"{name}: {name.upper()}_DATA_DIR: cannot use {folder}: {error.strerror or error}; "
+            "free disk space there, or give a folder to write in",
+            file=sys.stderr,
+        )
+    raise SystemExit(EXIT_CANNOT_START)
 
 
 class Service:

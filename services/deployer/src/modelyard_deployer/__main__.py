@@ -1,6 +1,7 @@
 """`python -m modelyard_deployer`: run the service."""
 
 from modelyard_deployer.settings import Settings
+from modelyard_runtime.service import built
 from modelyard_runtime.settings import load_settings
 
 
@@ -8,7 +9,7 @@ def main() -> int:
     settings = load_settings(Settings)
     from modelyard_deployer.app import build  # after the settings: a bad one is told without a second of imports
 
-    return build(settings).run()
+    return built("deployer", build, settings).run()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import sys
 
 from modelyard_monitor.settings import Settings
+from modelyard_runtime.service import built
 from modelyard_runtime.settings import load_settings
 
 
@@ -17,7 +18,7 @@ def main() -> int:
         return 2
     from modelyard_monitor.app import build  # after the settings: a bad one is told without a second of imports
 
-    return build(settings).run()
+    return built("monitor", build, settings).run()
 
 
 if __name__ == "__main__":

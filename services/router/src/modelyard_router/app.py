@@ -152,10 +152,14 @@ def _router_id(folder: Path) -> str:
     """Made once per data folder: positions in Kafka belong to the folder's spool, so the name must not outlive it."""
     file = folder / "spool" / ID_FILE
     try:
-        if file.exists():
-            return file.read_text().strip()
+        if file.exists() and (known := file.read_text().strip()):
+            return known
         fresh = f"router-{secrets.token_hex(6)}"
-        file.write_text(fresh)
+        draft = file.with_suffix(".new")  # on a full disk an empty file would stay, and be the name for good
+        draft.write_text(fresh)
+        draft.replace(file)
     except OSError as error:
-        raise StartupError(f"ROUTER_DATA_DIR: cannot use {file}: {error.strerror}") from error
+        raise StartupError(
+            f"ROUTER_DATA_DIR: cannot use {file}: {error.strerror}; free disk space there, or give another folder"
+        ) from error
     return fresh

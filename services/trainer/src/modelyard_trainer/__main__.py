@@ -1,8 +1,6 @@
 """python -m modelyard_trainer"""
 
-import sys
-
-from modelyard_runtime.errors import StartupError
+from modelyard_runtime.service import built
 from modelyard_runtime.settings import load_settings
 from modelyard_trainer.app import build
 from modelyard_trainer.settings import Settings
@@ -10,13 +8,7 @@ from modelyard_trainer.settings import Settings
 
 def main() -> int:
     """Exit code: 0 after an orderly stop, 2 when it could not start."""
-    settings = load_settings(Settings)
-    try:
-        service = build(settings)
-    except StartupError as error:
-        print(f"trainer: {error}", file=sys.stderr)
-        return 2
-    return service.run()
+    return built("trainer", build, load_settings(Settings)).run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Composition root: alone reads settings and opens connections; closes them in reverse."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ from modelyard import RegistryClient
 from modelyard_runtime.auth import Authenticator, registry_introspection
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.database import Database, migrate, open_engine
+from modelyard_runtime.errors import BrokerAway
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_runtime.kafka import EventConsumer, ensure_topics
@@ -28,6 +30,7 @@ from modelyard_trainer.usecases import Deps
 from modelyard_trainer.warm_ray import WarmRay
 
 NAME = "trainer"
+log = logging.getLogger(__name__)
 
 
 def build(settings: Settings) -> Service:
@@ -48,7 +51,10 @@ def build(settings: Settings) -> Service:
     async def on_start() -> None:
         await asyncio.to_thread(migrate, database.engine, "modelyard_trainer:migrations")
         readiness.set("database", True)
-        await ensure_topics(settings.kafka_bootstrap_servers)
+        try:
+            await ensure_topics(settings.kafka_bootstrap_servers)
+        except BrokerAway as error:  # no reason not to start: consumer and relay make theirs when it is there
+            log.warning("the topics are made later: %s", error)
 
     async def on_stop() -> None:
         client.close()
@@ -98,13 +104,14 @@ def _supervisor(
         ),
         clock=system_clock,
         own_recipes=settings.recipes,
-        warm_ray=_warm_ray(settings),
+        warm_ray=_warm_ray(settings, recipes),
     )
 
 
-def _warm_ray(settings: Settings) -> WarmRay | None:
+def _warm_ray(settings: Settings, recipes: Mapping[str, Recipe]) -> WarmRay | None:
     """None when each run has a Ray of its own, or all use the cluster of Ray's own variable RAY_ADDRESS."""
     if settings.ray_idle_s == 0 or os.environ.get("RAY_ADDRESS"):
         return None
     cpus = settings.ray_cpus * settings.max_running
-    return WarmRay(settings.data_dir / "ray", cpus, settings.ray_idle_s)
+    preload = sorted({recipe.preload for recipe in recipes.values() if recipe.shares_ray and recipe.preload})
+    return WarmRay(settings.data_dir / "ray", cpus, settings.ray_idle_s, preload=preload)

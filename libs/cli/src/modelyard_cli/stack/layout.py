@@ -74,13 +74,21 @@ class Layout:
             for folder in (self.root, self.logs, self.root / "data"):
                 folder.mkdir(parents=True, exist_ok=True)
             if not self.admin_key_file.exists():
-                descriptor = os.open(self.admin_key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(f"my_admin_{secrets.token_urlsafe(32)}\n")
+                self._make_key()
         except OSError as error:
             raise StackError(
                 f"cannot write to {self.root}: {error.strerror}; free some space or name another folder by --data-dir"
             ) from error
+
+    def _make_key(self) -> None:
+        """Whole or not at all: on a full disk an empty key would stay."""
+        draft = self.admin_key_file.with_suffix(f".{os.getpid()}")
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(f"my_admin_{secrets.token_urlsafe(32)}\n")
+            draft.rename(self.admin_key_file)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def port_is_free(port: int) -> bool:

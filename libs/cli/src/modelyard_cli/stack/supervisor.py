@@ -34,6 +34,8 @@ BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_S: Final = 30.0
 """A process that ran this long starts over with the shortest pause."""
 STOP_GRACE_S: Final = 15.0
+SERVER_PAUSE_S: Final = 1.0
+"""Before the next try to bring back a server that did not start."""
 
 
 class Server(Protocol):
@@ -87,7 +89,16 @@ class Child:
         if self.process is not None:
             self._mourn(now)
         elif now >= self._start_after:
+            self._start_again(now)
+
+    def _start_again(self, now: float) -> None:
+        """A full disk must not end the supervisor, and with it all that still runs."""
+        try:
             self.start()
+        except OSError as error:
+            complain(f"cannot start {self.spec.name}: {error}; trying again")
+            self._failures += 1
+            self._start_after = now + BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
 
     def _mourn(self, now: float) -> None:
         self.process = None
@@ -103,6 +114,12 @@ class Child:
             "restarts": self.restarts,
             "log": str(self._log),
         }
+
+
+def complain(text: str) -> None:
+    """Into the supervisor's log, if the disk takes it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def is_ready(url: str) -> bool:
@@ -126,6 +143,7 @@ class Supervisor:
         self._children: list[Child] = []
         self._began = time.monotonic()
         self._ready_after_s: float | None = None
+        self._cannot_report = False
 
     def stop(self, *_: object) -> None:
         self._stop.set()
@@ -166,11 +184,15 @@ class Supervisor:
         self._report(phase="ready" if ready else "starting services" if self._ready_after_s is None else "degraded")
 
     def _revive_servers(self) -> None:
-        """A development server that was killed comes back on its port, with its data."""
-        if self._kafka and _is_dead(self._kafka.pid):
-            self._kafka = start_kafka(self._layout.data("kafka"), self._ports["kafka"])
-        if self._clickhouse and _is_dead(self._clickhouse.pid):
-            self._clickhouse = start_clickhouse(self._layout.data("clickhouse"), self._ports["clickhouse"])
+        """A development server that was killed comes back on its port, with its data; when it cannot, again later."""
+        try:
+            if self._kafka and _is_dead(self._kafka.pid):
+                self._kafka = start_kafka(self._layout.data("kafka"), self._ports["kafka"])
+            if self._clickhouse and _is_dead(self._clickhouse.pid):
+                self._clickhouse = start_clickhouse(self._layout.data("clickhouse"), self._ports["clickhouse"])
+        except (ProviderError, OSError) as error:
+            complain(f"{error}; trying again")
+            self._stop.wait(SERVER_PAUSE_S)
 
     def _report(self, phase: str) -> None:
         kafka, clickhouse = self._kafka, self._clickhouse
@@ -185,7 +207,14 @@ class Supervisor:
             "admin_key_file": str(self._layout.admin_key_file.resolve()),
             "processes": [identify(pid) for pid in self._pids() if not _is_dead(pid)],
         }
-        write_state(self._layout, state)
+        try:
+            write_state(self._layout, state)
+        except OSError as error:  # a full disk: the last state stays, what runs goes on
+            if not self._cannot_report:
+                complain(f"{self._layout.state_file}: {error.strerror}; free disk space there")
+            self._cannot_report = True
+        else:
+            self._cannot_report = False
 
     def _pids(self) -> Iterator[int]:
         for server in (self._kafka, self._clickhouse):

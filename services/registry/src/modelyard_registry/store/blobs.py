@@ -29,8 +29,10 @@ class BlobTooLarge(Invalid):
 class StorageFull(Unavailable):
     code = "storage_full"
 
-    def __init__(self) -> None:
-        super().__init__("the registry's disk is full; nothing was stored. Free space, then upload again")
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"the registry's disk is full: {folder}; nothing was stored. Free space there, then upload again"
+        )
 
 
 class FolderBlobs:
@@ -118,8 +120,10 @@ class Upload:
         self._digest = digest
         self._hash = hashlib.sha256()
         self._size = 0
-        # finish or abandon closes it: an upload lives over many awaits, a `with` cannot hold it
-        self._file = NamedTemporaryFile(dir=parts, prefix="upload-", delete=False)  # noqa: SIM115
+        self._parts = parts
+        with _disk(parts):
+            # finish or abandon closes it: an upload lives over many awaits, a `with` cannot hold it
+            self._file = NamedTemporaryFile(dir=parts, prefix="upload-", delete=False)  # noqa: SIM115
 
     def write(self, chunk: bytes) -> None:
         """BlobTooLarge past the limit, StorageFull when the disk is."""
@@ -127,7 +131,7 @@ class Upload:
         if self._size > self._blobs.max_bytes:
             raise BlobTooLarge(self._blobs.max_bytes)
         self._hash.update(chunk)
-        with _disk():
+        with _disk(self._parts):
             self._file.write(chunk)
 
     def finish(self) -> bool:
@@ -135,7 +139,7 @@ class Upload:
         found = f"sha256:{self._hash.hexdigest()}"
         if found != self._digest:
             raise WrongDigest(self._digest, found)
-        with _disk():
+        with _disk(self._parts):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -149,13 +153,13 @@ class Upload:
 
 
 @contextmanager
-def _disk() -> Iterator[None]:
+def _disk(folder: Path) -> Iterator[None]:
     """A full disk gets its own error."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFull(folder) from error
         raise
 
 

@@ -1,0 +1,95 @@
+"""A whole local stack of real processes on one small disk."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import psutil
+
+from modelyard_cli.stack.commands import start_stack, stop_stack
+from modelyard_cli.stack.state import running_state
+from modelyard_contracts import Message
+from modelyard_contracts.codec import encode
+from modelyard_runtime.kafka import Producer
+from modelyard_runtime.testing import Process
+
+from .disk import SmallDisk
+
+NAMES: Final = ("registry", "trainer", "evaluator", "deployer", "router", "monitor")
+DISK_MIB: Final = 128
+
+
+class Stack:
+    """What `modelyard up` started; all its data and logs lie on `disk`."""
+
+    def __init__(self, disk: SmallDisk) -> None:
+        self.disk = disk
+        self.folder = disk.folder / "stack"
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return running_state(self.folder)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of the services and the servers; a restart changes them."""
+        state = self.state
+        servers = {name: state[name]["pid"] for name in ("kafka", "clickhouse")}
+        return {name: service["pid"] for name, service in state["services"].items()} | servers
+
+    @property
+    def family(self) -> list[int]:
+        """All processes, their children included."""
+        roots = [psutil.Process(identity["pid"]) for identity in self.state["processes"]]
+        supervisor = psutil.Process(self.state["supervisor"]["pid"])
+        return [one.pid for root in (supervisor, *roots) for one in (root, *root.children(recursive=True))]
+
+    @property
+    def key_file(self) -> Path:
+        return self.folder / "admin.key"
+
+    def ask(self, name: str, method: str, path: str, **more: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.key_file.read_text().strip()}"}
+        url = self.state["services"][name]["url"]
+        return httpx.request(method, f"{url}{path}", headers=headers, timeout=60, **more)
+
+    async def send(self, *messages: Message) -> None:
+        """To their topics, in this order."""
+        producer = Producer(self.state["kafka"]["bootstrap"], "test")
+        try:
+            for message in messages:
+                await producer.send_bytes(message.TOPIC, message.key.encode(), encode(message))
+        finally:
+            await producer.stop()
+
+
+@contextlib.contextmanager
+def started(root: Path) -> Iterator[Stack]:
+    """Ready when it is handed out; nothing of it is left afterwards."""
+    stack = Stack(SmallDisk(root / "disk", DISK_MIB))
+    try:
+        start_stack(stack.folder, any_ports=True)
+        yield stack
+    finally:
+        stack.disk.free()
+        stop_stack(stack.folder)
+        stack.disk.close()
+
+
+def service(name: str, folder: Path, env: Mapping[str, str]) -> Process:
+    """One service of our own, not yet started; what it speaks to is away unless `env` says where it is."""
+    key = folder / "admin.key"
+    key.write_text("an admin key of the fault tests")
+    away = {f"{other.upper()}_URL": "http://127.0.0.1:1" for other in (*NAMES, "clickhouse")}
+    own = {
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "MODELYARD_ADMIN_KEY_FILE": str(key),
+        f"{name.upper()}_PORT": "0",
+        f"{name.upper()}_DATA_DIR": str(folder / name),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+    }
+    return Process([sys.executable, "-m", f"modelyard_{name}"], {**away, **own, **env})

@@ -1,0 +1,180 @@
+"""Faults that the whole local stack meets: too much, the same twice, and a full disk."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from modelyard import RegistryClient, VersionInfo
+from modelyard_contracts import (
+    EvaluationFinished,
+    EvaluationRequested,
+    RolloutAction,
+    RolloutRequested,
+    TrainingRunRequested,
+    Verdict,
+)
+from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_runtime.testing import eventually, wait_until
+
+from .services import NAMES, Stack
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(240)]
+
+PATHS = {
+    "registry": "/v1/models",
+    "trainer": "/v1/runs",
+    "evaluator": "/v1/evaluations",
+    "deployer": "/v1/rollouts",
+    "router": "/v1/feedback",
+    "monitor": "/internal/consumers:resume",
+}
+"""Where each takes a body."""
+FAR_TOO_MUCH_BYTES = 9 * 2**20
+FULL_S = 4.0
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "in parts"])
+def test_a_body_past_the_limit_is_refused_with_the_limit(stack: Stack, name: str, declared: bool) -> None:
+    body = b" " * FAR_TOO_MUCH_BYTES
+    answer = stack.ask(name, "POST", PATHS[name], content=body if declared else iter([body[:1000], body]))
+    if name == "monitor" and not declared:
+        assert answer.status_code in (200, 413), "it takes no body, so it need not read one"
+        return
+    assert answer.status_code == 413, answer.text
+    assert any(character.isdigit() for character in answer.json()["detail"]), answer.text
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "monitor"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff\xfe", b""], ids=["cut off", "a list", "no text", "nothing"])
+def test_a_body_that_is_no_request_is_the_callers_fault(stack: Stack, name: str, body: bytes) -> None:
+    answer = stack.ask(name, "POST", PATHS[name], content=body)
+    assert answer.status_code in (400, 422), answer.text
+    assert answer.json()["detail"]
+
+
+def registered(stack: Stack, model: str) -> VersionInfo:
+    """A version of no use: its file is no model."""
+    data = model.encode()
+    manifest = ModelManifest(
+        model=model,
+        flavour="sklearn",
+        files=(FileEntry(path="model.skops", digest=digest_of(data), size_bytes=len(data)),),
+        feature_schema=FeatureSchema(features=(Feature(name="price"),), classes=("down", "up")),
+        training=TrainingLineage(recipe="test"),
+    )
+    with RegistryClient(stack.state["services"]["registry"]["url"], stack.key_file.read_text().strip()) as client:
+        client.create_model(model)
+        client.put_blob(data)
+        made = client.create_version(manifest, idempotency_key=model)
+        return client.finalize_version(model, made.version)
+
+
+def about(model: str, at: datetime | None = None) -> dict[str, Any]:
+    now = at or datetime.now(UTC)
+    return {"event_id": uuid4(), "occurred_at": now, "correlation_id": uuid4(), "model": model}
+
+
+def items(stack: Stack, service: str, path: str, model: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stack.ask(service, "GET", path, params={"model": model}).json()["items"]
+    return found
+
+
+async def test_control_events_that_come_twice_and_late_have_one_effect(stack: Stack) -> None:
+    """Each twice, and the older verdict behind the newer one, through a broker to the real services."""
+    version = registered(stack, "twice")
+    verdict: dict[str, Any] = {
+        "evaluation_id": uuid4(),
+        "challenger_version": 1,
+        "challenger_digest": version.digest,
+        "reasons": ("by hand",),
+    }
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    newer = EvaluationFinished(**about("twice"), **verdict, verdict=Verdict.DEPLOY)
+    older = EvaluationFinished(**about("twice", hour_ago), **verdict, verdict=Verdict.INCONCLUSIVE)
+    run = TrainingRunRequested(**about("twice"), requested_by="test", reason="twice", recipe="no such recipe")
+    asked = EvaluationRequested(**about("twice"), challenger_version=1, requested_by="test")
+    await stack.send(newer, newer, older, older, newer, run, run, asked, asked, run, asked)
+    registered(stack, "asked")
+    wish = RolloutRequested(**about("asked"), action=RolloutAction.START, version=1, requested_by="test")
+    await stack.send(wish, wish, wish)
+    last = TrainingRunRequested(**about("twice"), requested_by="test", reason="the last of its partition")
+    await stack.send(last, EvaluationRequested(**about("twice"), challenger_version=1, requested_by="last"))
+    await eventually(lambda: len(items(stack, "trainer", "/v1/runs", "twice")) > 1, 60)
+    await eventually(lambda: len(items(stack, "evaluator", "/v1/evaluations", "twice")) > 2, 60)
+    await eventually(lambda: items(stack, "deployer", "/v1/rollouts", "twice"), 60)
+    await eventually(lambda: items(stack, "deployer", "/v1/rollouts", "asked"), 60)
+
+    runs = items(stack, "trainer", "/v1/runs", "twice")
+    assert sorted(run["why"] for run in runs) == ["the last of its partition", "twice"]
+    assert [run["state"] for run in runs if run["why"] == "twice"] == ["refused"]
+    askers = [one["requested_by"] for one in items(stack, "evaluator", "/v1/evaluations", "twice")]
+    assert sorted(askers) == ["last", "registry", "test"], "one by the registration, one for each request"
+    assert len(items(stack, "deployer", "/v1/rollouts", "twice")) == 1, "by the approval"
+    assert len(items(stack, "deployer", "/v1/rollouts", "asked")) == 1
+    history = stack.ask("registry", "GET", "/v1/models/twice/history").json()["items"]
+    approvals = [entry for entry in history if entry.get("stage") == "approved"]
+    assert len(approvals) == 1, history
+
+
+def labels(stack: Stack, name: str, refused: list[httpx.Response]) -> list[str]:
+    """Ids of the labels that were accepted, until one is refused."""
+    accepted = []
+    for number in range(60):
+        id_ = f"{name}-{number}-{'x' * 200}"
+        answer = stack.ask("router", "POST", "/v1/feedback", json={"prediction_id": id_, "label": "1"})
+        if answer.status_code != 202:
+            refused.append(answer)
+            break
+        accepted.append(id_)
+    return accepted
+
+
+def test_on_a_full_disk_every_service_says_so_lives_on_and_loses_nothing(stack: Stack) -> None:
+    """All data and all logs of the stack on one disk, without a byte left for some seconds."""
+    registered(stack, "kept")
+    wait_until(lambda: items(stack, "evaluator", "/v1/evaluations", "kept"), 60)
+    blob = b"kept for long"
+    requests: dict[str, Callable[[str], httpx.Response]] = {
+        "registry": lambda name: stack.ask("registry", "POST", "/v1/models", json={"name": name}),
+        "trainer": lambda name: stack.ask("trainer", "POST", "/v1/runs", json={"model": "kept", "reason": name}),
+        "evaluator": lambda name: stack.ask(
+            "evaluator", "POST", "/v1/evaluations", json={"model": "kept", "challenger_version": 1, "reason": name}
+        ),
+        "registry's files": lambda name: stack.ask("registry", "PUT", f"/v1/blobs/{digest_of(blob)}", content=blob),
+    }
+    pids = stack.pids
+    stack.disk.fill(stack.family)
+    try:
+        refusals: list[httpx.Response] = []
+        accepted = labels(stack, "full", refusals)
+        said = {who: request("full") for who, request in requests.items()} | {"router": refusals[0]}
+        time.sleep(FULL_S)
+        alive = {name: stack.ask(name, "GET", "/health/live").status_code for name in NAMES}
+    finally:
+        stack.disk.free()
+    for who, answer in said.items():
+        detail = answer.json()["detail"]
+        assert answer.status_code == 503, (who, answer.text)
+        assert str(stack.folder) in detail and "ree" in detail and "pace" in detail, (who, detail)
+    assert set(alive.values()) == {200}
+    assert stack.pids == pids and not any(one["restarts"] for one in stack.state["services"].values())
+
+    for who, request in requests.items():
+        wait_until(lambda request=request: request("room").status_code < 300, 30, what=who)  # type: ignore[misc]
+    accepted += labels(stack, "room", [])
+    assert stack.ask("registry", "GET", "/v1/models/kept/versions/1").json()["stage"] == "registered"
+    wait_until(lambda: stack.ask("router", "GET", "/v1/spool").json()["unsent"] == 0, 60)
+    wait_until(lambda: stored_labels(stack) >= set(accepted), 60, what="every accepted label stored")
+
+
+def stored_labels(stack: Stack) -> set[str]:
+    clickhouse = stack.state["clickhouse"]
+    auth = (clickhouse["reader"]["user"], clickhouse["reader"]["password"])
+    sql = f"SELECT prediction_id FROM {clickhouse['database']}.labels"
+    return set(httpx.post(clickhouse["url"], content=sql, auth=auth, timeout=30).text.split())

@@ -1,0 +1,179 @@
+"""What keeps a process from starting, or a package from being there: one clear line, never a traceback."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelyard_cli.stack.layout import Layout, StackError
+from modelyard_runtime.testing import Process, wait_until
+
+from .disk import SmallDisk
+from .services import NAMES, service
+
+pytestmark = [pytest.mark.usefixtures("loopback"), pytest.mark.timeout(180)]
+
+WITHIN_S = 60.0
+"""Of a busy machine; alone it takes two seconds."""
+
+
+def ended(process: Process) -> tuple[int, str]:
+    code = process.wait(WITHIN_S)
+    wait_until(lambda: process.lines, 10)
+    time.sleep(0.1)
+    return code, process.output
+
+
+@pytest.fixture(scope="module")
+def taken() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def port_in_use(taken: int, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """All started at once: how each ended."""
+    started = {}
+    for name in NAMES:
+        env = {f"{name.upper()}_PORT": str(taken)}
+        started[name] = service(name, tmp_path_factory.mktemp(name), env).start(ready=False)
+    return {name: ended(process) for name, process in started.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_port_in_use_is_said_with_the_setting_to_change(
+    port_in_use: dict[str, tuple[int, str]], taken: int, name: str
+) -> None:
+    code, output = port_in_use[name]
+    assert code == 2, output
+    assert f"127.0.0.1:{taken}" in output and f"{name.upper()}_PORT" in output and "Traceback" not in output, output
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    disk = SmallDisk(tmp_path / "disk", 4)
+    if not disk.mounted:
+        pytest.skip("nothing can be mounted here; tests/faults/test_stack.py keeps processes from writing instead")
+    yield disk
+    disk.close()
+
+
+KEEPERS = ("registry", "trainer", "evaluator", "deployer", "router")
+"""Services that keep something in their folder; the monitor's things are ClickHouse's and Kafka's."""
+
+
+def test_a_start_on_a_full_disk_is_one_line_and_one_with_room_goes_well(disk: SmallDisk, tmp_path: Path) -> None:
+    """Although everything else is away, the broker too."""
+
+    def all_started() -> dict[str, Process]:
+        env = {name: {f"{name.upper()}_DATA_DIR": str(disk.folder / name)} for name in KEEPERS}
+        return {name: service(name, tmp_path, env[name]).start(ready=False) for name in KEEPERS}
+
+    disk.fill([])
+    for name, process in all_started().items():
+        code, output = ended(process)
+        assert code == 2 and "Traceback" not in output, output
+        assert str(disk.folder / name) in output and f"{name.upper()}_DATA_DIR" in output, output
+        assert "free disk space" in output, output
+    disk.free()
+    running = all_started()
+    try:
+        for process in running.values():
+            wait_until(lambda process=process: "Application startup complete" in process.output, WITHIN_S)  # type: ignore[misc]
+    finally:
+        for process in running.values():
+            process.kill()
+    assert (disk.folder / "router" / "spool" / "router-id").read_text().startswith("router-")
+
+
+@pytest.mark.parametrize("name", ["trainer", "evaluator"])
+def test_a_folder_that_cannot_be_used_is_said_with_its_setting(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    env = {f"{name.upper()}_DATA_DIR": str(tmp_path / "file" / "data")}
+    code, output = ended(service(name, tmp_path, env).start(ready=False))
+    assert code == 2 and "Traceback" not in output, output
+    assert f"{name.upper()}_DATA_DIR" in output and str(tmp_path / "file") in output, output
+
+
+def test_a_stack_on_a_full_disk_says_so_and_leaves_no_half_key(disk: SmallDisk) -> None:
+    layout = Layout(disk.folder / "stack")
+    layout.root.mkdir()
+    disk.fill([])
+    with pytest.raises(StackError, match="free some space or name another folder by --data-dir"):
+        layout.prepare()
+    disk.free()
+    layout.prepare()
+    assert len(layout.admin_key_file.read_text()) > 40
+
+
+# -- packages that are not installed -----------------------------------------------------------------------------------
+
+HIDE = """
+import os
+from importlib.machinery import PathFinder
+
+HIDDEN = set(os.environ["TEST_HIDDEN_PACKAGES"].split(","))
+find_spec = PathFinder.find_spec
+PathFinder.find_spec = staticmethod(
+    lambda name, path=None, target=None: None if name in HIDDEN else find_spec(name, path, target)
+)
+"""
+
+
+def without(packages: str, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A Python of our own that finds everything but these packages."""
+    (tmp_path / "sitecustomize.py").write_text(HIDE)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "TEST_HIDDEN_PACKAGES": packages}
+    return subprocess.run(
+        [sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+RECIPE = """
+from modelyard_trainer.catalogue import known_recipes
+from modelyard_trainer.usecases import check_recipe
+try:
+    check_recipe(known_recipes({}), "NAME", {})
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+FLAVOUR = """
+from pathlib import Path
+import sys
+from modelyard_flavours import save_model
+try:
+    save_model("NAME", object(), Path(sys.argv[1]))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("packages", "program", "name", "told"),
+    [
+        ("ray", RECIPE, "tabular-classifier", ("ray", "pip install 'modelyard-trainer'")),
+        ("torch", RECIPE, "torch-mlp", ("torch", "pip install 'modelyard-trainer[torch]'")),
+        ("skops,sklearn", FLAVOUR, "sklearn", ("skops", "pip install 'modelyard-flavours[sklearn]'")),
+    ],
+    ids=["a recipe without ray", "a recipe without torch", "a flavour without its library"],
+)
+def test_a_missing_package_is_said_with_the_extra_to_install(
+    tmp_path: Path, packages: str, program: str, name: str, told: tuple[str, ...]
+) -> None:
+    said = without(packages, tmp_path, "-c", program.replace("NAME", name), str(tmp_path / "model"))
+    assert all(part in said.stdout for part in told), said.stdout + said.stderr
+
+
+def test_the_local_clickhouse_without_its_engine_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "passwords").write_text('{"writer": "w", "reader": "r"}')
+    options = ("--port", "0", "--data", str(tmp_path / "data"), "--passwords-file", str(tmp_path / "passwords"))
+    said = without("chdb", tmp_path, "-m", "modelyard_devclickhouse", *options)
+    assert said.returncode == 2 and "Traceback" not in said.stderr, said.stderr
+    assert "chdb" in said.stderr and "pip install modelyard-devclickhouse" in said.stderr, said.stderr
