@@ -14,10 +14,11 @@ from modelyard_contracts import RunState
 from modelyard_runtime.testing import wait_until
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.processes import MARK
+from modelyard_trainer.supervisor import Limits
 from modelyard_trainer.usecases import Wanted, cancel_run, request_run
 from modelyard_trainer.warm_ray import WarmRay, connection
 
-from .helpers.world import World
+from .helpers.world import PYTHONPATH, World
 
 IDLE_S = 60.0
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -26,18 +27,25 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 class Warm(World):
     """A trainer with a warm Ray and a clock for its idle time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
         self.now_s = 0.0
-        super().__init__(folder)
+        super().__init__(folder, limits=limits)
 
     def restart(self, warm_ray: WarmRay | None = None) -> None:
         self.ray = WarmRay(self.folder / "ray", 1, IDLE_S, lambda: self.now_s)
         super().restart(self.ray)
 
-    def train(self, seconds: float = 0.0) -> Run:
-        parameters = {"seconds": str(seconds)}
-        wanted = Wanted("shifts", "a test", "test", recipe="on-ray", dataset_digest=self.dataset, parameters=parameters)
+    def train(self, seconds: float = 0.0, recipe: str = "on-ray", model: str = "shifts", **more: str) -> Run:
+        parameters = {"seconds": str(seconds), **more}
+        wanted = Wanted(model, "a test", "test", recipe=recipe, dataset_digest=self.dataset, parameters=parameters)
         return request_run(self.deps, wanted)
+
+    def calls(self, run: Run) -> list[tuple[int, int]]:
+        """Which call of the run was in which process, in their order."""
+        marks = sorted(
+            (self.workers.dir_of(run.id).path / "work").glob("call-*"), key=lambda mark: mark.stat().st_mtime
+        )
+        return [(int(place), int(pid)) for _, place, pid in (mark.name.split("-") for mark in marks)]
 
     def processes(self) -> list[psutil.Process]:
         """All that belong to the Ray of this trainer."""
@@ -83,7 +91,7 @@ def test_two_runs_in_a_row_use_the_same_ray_and_idle_time_ends_it(warm: Warm) ->
     assert which(warm, first) == which(warm, second) and len(which(warm, first)) == 1
     assert not list(warm.workers.dir_of(second.id).path.glob("ray*"))
     temporary = warm.temporary()
-    assert (warm.folder / "ray" / "address.json").stat().st_mode & 0o077 == 0  # the token is in it
+    assert (warm.folder / "ray" / "address.json").stat().st_mode & 0o077 == 0
 
     warm.now_s += IDLE_S - 1
     warm.supervisor.tick()
@@ -144,3 +152,52 @@ def test_a_ray_that_outlived_its_trainer_is_ended_by_the_next_start(warm: Warm) 
     warm.supervisor.tidy()
     assert warm.gone() and not temporary.exists() and left
     stopped.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """One Ray for the tests below, with one fitter and two runs at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", PYTHONPATH)  # as a service has it whose own recipes are in TRAINER_RECIPES
+        warm = Warm(tmp_path_factory.mktemp("fitters") / "trainer", Limits(max_running=2))
+        warm.registry.policies["other"] = warm.registry.policies["shifts"]
+        yield warm
+        warm.close()
+
+
+def test_successive_runs_find_the_same_fitter(shared: Warm, loopback: None) -> None:
+    runs = [shared.drive(shared.train(recipe="in-pool").id, timeout_s=180) for _ in range(2)]
+    assert [run.state for run in runs] == [RunState.SUCCEEDED] * 2, runs[-1].reason
+    [fitter] = {pid for run in runs for _, pid in shared.calls(run)}
+    assert psutil.Process(fitter).is_running()
+
+
+def test_a_fitter_that_is_killed_in_a_call_is_replaced_and_the_run_goes_on(shared: Warm, loopback: None) -> None:
+    run = shared.drive(shared.train(recipe="in-pool", deaths="1").id, timeout_s=180)
+    assert (run.state, run.attempt, shared.ray.starts) == (RunState.SUCCEEDED, 1, 1), run.reason
+    calls = shared.calls(run)
+    assert [place for place, _ in calls] == [0, 0, 1, 1] and calls[1][1] != calls[0][1]
+
+
+def test_a_cancel_gives_the_fitter_back(shared: Warm, loopback: None) -> None:
+    cancelled = shared.train(300, recipe="in-pool")
+    shared.drive(cancelled.id, lambda run: bool(shared.calls(run)), timeout_s=180)
+    cancel_run(shared.deps, cancelled.id)
+    assert shared.drive(cancelled.id, timeout_s=20).state is RunState.CANCELLED
+    run = shared.drive(shared.train(recipe="in-pool").id, timeout_s=120)
+    assert (run.state, run.attempt, shared.ray.starts) == (RunState.SUCCEEDED, 1, 1), run.reason
+    [(_, busy)] = shared.calls(cancelled)
+    assert not psutil.pid_exists(busy)
+
+
+def test_runs_at_the_same_time_take_turns_on_the_fitter(shared: Warm, loopback: None) -> None:
+    runs = [shared.train(3, recipe="in-pool", model=model) for model in ("shifts", "other")]
+    ended = [shared.drive(run.id, timeout_s=180) for run in runs]
+    assert [run.state for run in ended] == [RunState.SUCCEEDED] * 2
+    marks = [
+        (mark.stat().st_mtime, run.model)
+        for run in runs
+        for mark in (shared.workers.dir_of(run.id).path / "work").glob("call-*")
+    ]
+    turns = [model for _, model in sorted(marks)]
+    assert turns in (["shifts", "other"] * 2, ["other", "shifts"] * 2)

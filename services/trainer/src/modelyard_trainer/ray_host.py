@@ -1,12 +1,14 @@
-"""python -m modelyard_trainer.ray_host DIR CPUS: a local Ray that several runs share; started by warm_ray.py.
+"""python -m modelyard_trainer.ray_host DIR CPUS [MODULE...]: a local Ray that several runs share.
 
-DIR/address.json says how to connect, once it can be; DIR/worker.lock is held as long as we live. It ends when its
-standard input does, so it does not outlive the service that started it.
+DIR/address.json says how to connect, once it can be; the token is in the environment, ours and the workers'.
+DIR/worker.lock is held as long as we live. It ends when its standard input does, so it does not outlive the service
+that started it. Its fitters import the modules. Started by warm_ray.py.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -14,27 +16,28 @@ from modelyard_trainer.rundir import RunDir, WorkerRuns, write_json
 from modelyard_trainer.warm_ray import ADDRESS
 
 
-def main(folder: Path, cpus: int) -> int:
+def main(folder: Path, cpus: int, modules: Sequence[str]) -> int:
     """0: told to end; 1: another one has the folder."""
-    os.umask(0o077)  # the address file has the token
+    os.umask(0o077)
     signal.signal(signal.SIGTERM, _end)
     try:
         with RunDir(folder).held():
-            _serve(folder, cpus)
+            _serve(folder, cpus, modules)
     except WorkerRuns:
         return 1
     return 0
 
 
-def _serve(folder: Path, cpus: int) -> None:
+def _serve(folder: Path, cpus: int, modules: Sequence[str]) -> None:
+    from modelyard_trainer.worker.fitters import start_fitters
     from modelyard_trainer.worker.ray_session import own_ray
 
     address = folder / ADDRESS
     address.unlink(missing_ok=True)
     with own_ray(folder, cpus) as ray:
-        secret = {name: os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+        fitters = start_fitters(ray, cpus, modules)
         found = ray.get_runtime_context().gcs_address
-        write_json(address, {"pid": os.getpid(), "address": found, "env": secret})
+        write_json(address, {"pid": os.getpid(), "address": found, "fitters": list(fitters)})
         try:
             sys.stdin.buffer.read()
         finally:
@@ -46,4 +49,4 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    raise SystemExit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

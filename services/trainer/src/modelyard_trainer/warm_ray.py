@@ -3,10 +3,11 @@
 import contextlib
 import logging
 import os
+import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +29,19 @@ log = logging.getLogger(__name__)
 class WarmRay:
     """Call `keep` now and then; not thread-safe. Ray's start takes seconds, no call waits for it."""
 
-    def __init__(self, folder: Path, cpus: int, idle_s: float, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        cpus: int,
+        idle_s: float,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        preload: Sequence[str] = (),
+    ) -> None:
+        """preload: modules that its fitters import ahead of the first run."""
         self._place, self._cpus, self._idle_s, self._now = RunDir(folder.resolve()), cpus, idle_s, now
+        self._preload = tuple(preload)
+        self._secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # its ports are open to all
         self._child: subprocess.Popen[bytes] | None = None
         self._wanted_at = now()
         self._not_before = 0.0
@@ -38,7 +50,7 @@ class WarmRay:
     @property
     def env(self) -> dict[str, str]:
         """For a worker that is to use it."""
-        return {WARM_RAY: str(self._place.path)}
+        return {WARM_RAY: str(self._place.path), **self._secret}
 
     @property
     def pid(self) -> int | None:
@@ -74,8 +86,8 @@ class WarmRay:
         self._not_before = time.monotonic() + RESTART_S
         with self._place.log.open("wb") as log:
             self._child = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable, "-m", "modelyard_trainer.ray_host", str(folder), str(self._cpus)],
-                env={**os.environ, MARK: str(folder)},
+                [sys.executable, "-m", "modelyard_trainer.ray_host", str(folder), str(self._cpus), *self._preload],
+                env={**os.environ, **self._secret, MARK: str(folder)},
                 stdin=subprocess.PIPE,  # its end tells the host that we are gone
                 stdout=log,
                 stderr=log,
@@ -84,6 +96,6 @@ class WarmRay:
 
 
 def connection(folder: Path) -> dict[str, Any] | None:
-    """pid, address and env of the Ray that lives there; None while there is none."""
+    """pid, address and fitters of the Ray that lives there; None while there is none."""
     told = read_json(folder / ADDRESS)
     return told if told is not None and RunDir(folder).holder == told["pid"] else None

@@ -26,6 +26,7 @@ class Parameters(Part):
 
 
 RECIPE = Recipe("fake", Parameters, f"{__name__}:run")
+IN_POOL = Recipe("in-pool", Parameters, f"{__name__}:run_in_pool", shares_ray=True)
 ON_RAY = Recipe("on-ray", Parameters, f"{__name__}:run_on_ray", shares_ray=True)
 
 
@@ -39,6 +40,28 @@ def run_on_ray(work: Any) -> Any:
         work.tell(0.2, f"in the Ray at {ray.get_runtime_context().gcs_address}")
         ray.get(ray.remote(num_cpus=1)(lambda: time.sleep(seconds)).remote())
     return run(replace(work, parameters=Parameters()))
+
+
+def run_in_pool(work: Any) -> Any:
+    """Two calls in the pool, each of which leaves its process id; `deaths` is how many of them kill themselves."""
+    from modelyard_trainer.worker.fitters import Pool
+    from modelyard_trainer.worker.ray_session import ray_session
+
+    with ray_session(work.folder.parent, work.ray_cpus) as ray:
+        pool = Pool(ray, work.folder.parent)
+        calls = [(work.folder, place, work.parameters) for place in range(2)]
+        done = sorted(pool.each(_in_pool, calls))
+    work.tell(0.4, f"done {done}")
+    return run(replace(work, parameters=Parameters()))
+
+
+def _in_pool(folder: Path, place: int, parameters: Parameters) -> int:
+    mark = folder / f"call-{place}-{os.getpid()}"
+    mark.touch()
+    if len(list(folder.glob(f"call-{place}-*"))) <= parameters.deaths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(parameters.seconds)
+    return place
 
 
 def run(work: Any) -> Any:

@@ -34,7 +34,7 @@ from modelyard_trainer.warm_ray import WarmRay
 from .data import write_training_file
 
 HELPERS = Path(__file__).parent
-OWN = {"fake": "fake_recipe:RECIPE", "on-ray": "fake_recipe:ON_RAY"}
+OWN = {"fake": "fake_recipe:RECIPE", "on-ray": "fake_recipe:ON_RAY", "in-pool": "fake_recipe:IN_POOL"}
 PYTHONPATH = os.pathsep.join(filter(None, [str(HELPERS), os.environ.get("PYTHONPATH")]))
 sys.path.append(str(HELPERS))  # recipes are found by name, in the worker by PYTHONPATH
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -10,6 +10,7 @@ from modelyard_contracts import Part
 from modelyard_trainer.domain.errors import BadRequest
 
 Candidate = Literal["logistic", "boosting", "boosting-recent", "extra-trees"]
+CANDIDATES: Final[tuple[Candidate, ...]] = get_args(Candidate)
 
 
 class TabularParameters(Part):
@@ -59,6 +60,7 @@ class Recipe:
     run: "module:function" with the signature of modelyard_trainer.worker.work.RunRecipe; imported in the worker only.
     needs: top-level modules it cannot do without. extra: what to install when one is missing.
     shares_ray: it uses worker.ray_session and is content with TRAINER_RAY_CPUS, so it gets the service's warm Ray.
+    preload: a module that the warm Ray's fitters import ahead of the first run, so that no run waits for it.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Recipe:
     needs: tuple[str, ...] = ()
     extra: str = ""
     shares_ray: bool = False
+    preload: str = ""
 
 
 RECIPES: Final[Mapping[str, Recipe]] = {
@@ -78,6 +81,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             "modelyard_trainer.recipes.tabular:run",
             ("sklearn", "ray"),
             shares_ray=True,
+            preload="modelyard_trainer.recipes.preload",
         ),
         Recipe(
             "torch-mlp", MlpParameters, "modelyard_trainer.recipes.mlp:run", ("torch", "ray", "safetensors"), "torch"

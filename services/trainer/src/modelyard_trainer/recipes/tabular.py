@@ -1,16 +1,12 @@
 """Recipe `tabular-classifier`: several candidates as Ray tasks, the best one on newer rows wins and is fitted again."""
 
-from typing import Any
-
 from modelyard_flavours import Encoding
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.recipes import TabularParameters
 from modelyard_trainer.recipes.candidates import Tried, attempt, fit_and_save
+from modelyard_trainer.worker.fitters import Pool
 from modelyard_trainer.worker.ray_session import ray_session
 from modelyard_trainer.worker.work import SavedFiles, Trained, Work
-
-TASK_RETRIES = 3
-"""Of a task whose Ray process dies."""
 
 
 def run(work: Work) -> Trained:
@@ -22,12 +18,12 @@ def run(work: Work) -> Trained:
     work.tell(0.0, "starting Ray")
     with ray_session(work.folder.parent, work.ray_cpus) as ray:
         work.tell(0.15, f"trying {', '.join(parameters.candidates)}")
-        tried = _try_all(ray, work, parameters, encoding)
+        pool = Pool(ray, work.folder.parent)
+        tried = _try_all(pool, work, parameters, encoding)
         best = choose(tried, parameters)
         work.tell(0.85, f"{best.name} wins; fitting it on {work.split.used} rows")
         encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.schema.classes)
-        task = ray.remote(num_cpus=1, max_retries=TASK_RETRIES)(fit_and_save)
-        files = ray.get(task.remote(best.name, parameters, work.used, encoding))
+        files = pool.one(fit_and_save, best.name, parameters, work.used, encoding)
     return _trained(files, best, tried, parameters)
 
 
@@ -36,15 +32,13 @@ def choose(tried: list[Tried], parameters: TabularParameters) -> Tried:
     return max(tried, key=lambda one: (round(one.value(parameters), 9), -one.row_ms, one.name))
 
 
-def _try_all(ray: Any, work: Work, parameters: TabularParameters, encoding: Encoding) -> list[Tried]:
-    train, validation, known = ray.put(work.train), ray.put(work.validation), ray.put(encoding)
-    task = ray.remote(num_cpus=1, max_retries=TASK_RETRIES)(attempt)
-    waiting = [task.remote(name, parameters, train, validation, known) for name in parameters.candidates]
+def _try_all(pool: Pool, work: Work, parameters: TabularParameters, encoding: Encoding) -> list[Tried]:
+    train, validation, known = pool.put(work.train), pool.put(work.validation), pool.put(encoding)
     tried: list[Tried] = []
-    while waiting:
-        done, waiting = ray.wait(waiting, num_returns=1)
-        tried.extend(ray.get(done))
-        one, share = tried[-1], 0.15 + 0.7 * len(tried) / len(parameters.candidates)
+    calls = [(name, parameters, train, validation, known) for name in parameters.candidates]
+    for one in pool.each(attempt, calls):
+        tried.append(one)
+        share = 0.15 + 0.7 * len(tried) / len(parameters.candidates)
         work.tell(share, f"{one.name}: {parameters.metric} {one.figures[parameters.metric]:.4f} in {one.fit_s:.1f} s")
     return tried
 

@@ -3,9 +3,7 @@
 import os
 import secrets
 import shutil
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +12,13 @@ from typing import Any, Final
 
 from modelyard_trainer.rundir import RAY_POINTER, RunDir
 from modelyard_trainer.warm_ray import WARM_RAY, connection
+from modelyard_trainer.worker.watch import ending_with
 
 MAX_SOCKET_PATH: Final = 107
 _LONGEST_BELOW: Final = len("/session_2026-11-21_14-00-00_000000_4194304/sockets/plasma_store_0000")
 OBJECT_STORE_BYTES: Final = 200 * 2**20
 """A few training sets; Ray's own default is 30 % of the memory."""
 WARM_START_S: Final = 90.0
-WATCH_S: Final = 0.5
-"""How often to look whether the shared Ray lives."""
 QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -61,7 +58,7 @@ def own_ray(folder: Path, cpus: int) -> Iterator[Any]:
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # its ports are open to every user of the network
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray = _module()
+    ray = import_ray()
     with _temporary(folder) as temporary:
         ray.init(
             address="local",
@@ -79,9 +76,9 @@ def own_ray(folder: Path, cpus: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _joined(address: str, **options: Any) -> Iterator[Any]:
-    ray = _module()
-    ray.init(address=address, **OPTIONS, **options)
+def _joined(address: str) -> Iterator[Any]:
+    ray = import_ray()
+    ray.init(address=address, **OPTIONS)
     try:
         yield ray
     finally:
@@ -90,15 +87,15 @@ def _joined(address: str, **options: Any) -> Iterator[Any]:
 
 @contextmanager
 def _shared(host: Path) -> Iterator[Any]:
+    """Not left at the end of the block but with the process: a result need not wait for that.
+
+    Without its Ray a driver may wait for minutes; a worker that ends is started again, with a new Ray.
+    """
+    ray = import_ray()  # while Ray may still be starting
     found = _awaited(host)
-    os.environ.update(found["env"])
-    left = threading.Event()
-    threading.Thread(target=_end_with, args=(host, found["pid"], left), daemon=True).start()
-    try:
-        with _joined(found["address"], _node_ip_address="127.0.0.1") as ray:
-            yield ray
-    finally:
-        left.set()
+    with ending_with(RunDir(host), found["pid"], "the shared Ray"):
+        ray.init(address=found["address"], _node_ip_address="127.0.0.1", **OPTIONS)
+        yield ray
 
 
 def _awaited(host: Path) -> dict[str, Any]:
@@ -111,18 +108,11 @@ def _awaited(host: Path) -> dict[str, Any]:
     raise TimeoutError(f"the shared Ray was not there after {WARM_START_S:.0f} s; see {host / 'log.txt'}")
 
 
-def _end_with(host: Path, pid: int, left: threading.Event) -> None:
-    """Without its Ray a driver may wait for minutes; a worker that ends is started again, with a new Ray."""
-    while not left.wait(WATCH_S):
-        if RunDir(host).holder != pid:
-            print("the shared Ray has ended, and so do I", file=sys.stderr, flush=True)
-            os._exit(1)
-
-
-def _module() -> Any:
+def import_ray() -> Any:
+    """The module; it reads its settings, and the token, when it is imported first."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    import ray  # reads its settings now, once
+    import ray
 
     return ray
 
