@@ -15,7 +15,8 @@ from modelyard_runtime.errors import StartupError
 
 
 def opened(folder: Path, **more: int) -> Spool:
-    return Spool(folder, **{"max_bytes": 1 << 20, "segment_bytes": 4_096, **more})  # type: ignore[arg-type]
+    """Nothing is kept in memory unless `recent_bytes` says so: what is read comes from the disk."""
+    return Spool(folder, **{"max_bytes": 1 << 20, "segment_bytes": 4_096, "recent_bytes": 0, **more})  # type: ignore[arg-type]
 
 
 def fill(spool: Spool, start: int, stop: int) -> None:
@@ -45,6 +46,42 @@ def test_records_come_back_in_order_over_many_segments_and_reopenings(tmp_path: 
     assert drain(spool) == list(range(600))
     spool.seek(333)
     assert drain(spool) == list(range(333, 600))
+
+
+def test_what_is_read_at_once_does_not_come_from_the_disk(tmp_path: Path) -> None:
+    spool = opened(tmp_path, recent_bytes=1 << 20)
+    fill(spool, 0, 300)
+    for first in segments_in(tmp_path):
+        segment_path(tmp_path, first).write_bytes(b"")
+    assert drain(spool) == list(range(300))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["append", "read", "seek", "release"]), st.integers(1, 60)), max_size=40)
+)
+def test_a_reader_between_memory_and_disk_sees_every_record_once(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
+    """recent_bytes holds some fifty records: the reader falls behind it, goes back, and catches up."""
+    spool = opened(tmp_path_factory.mktemp("spool"), recent_bytes=1_000)
+    at = released = 0
+    for step, count in steps:
+        if step == "append":
+            fill(spool, spool.next_position, spool.next_position + count)
+        elif step == "read":
+            got = spool.read(count, 1_000)
+            assert [record.position for record in got] == list(range(at, at + len(got)))
+            assert all(record.key == b"k%d" % record.position for record in got)
+            assert got or at == spool.next_position
+            at += len(got)
+        elif step == "seek":
+            at = max(released, at - count)
+            spool.seek(at)
+        else:
+            released = at
+            spool.release(at)
+    assert drain(spool) == list(range(at, spool.next_position))
 
 
 def test_released_segments_are_deleted_and_positions_go_on(tmp_path: Path) -> None:

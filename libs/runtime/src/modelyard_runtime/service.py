@@ -86,7 +86,9 @@ class Service:
         *,
         request_grace_s: float = 10.0,
         background_grace_s: float = 20.0,
+        http: type[asyncio.Protocol] | str = "httptools",
     ) -> None:
+        """http: uvicorn's protocol of a connection, for a service that speaks HTTP in a way of its own."""
         self.name = name
         self._settings = settings
         self._app = app
@@ -94,6 +96,7 @@ class Service:
         self._on_start, self._on_stop = on_start, on_stop
         self._readiness = readiness or Readiness()
         self._request_grace_s, self._background_grace_s = request_grace_s, background_grace_s
+        self._http = http
         self._stop: asyncio.Event
         self._signals = 0
 
@@ -158,7 +161,7 @@ class Service:
 
     async def _work(self, listener: socket.socket) -> None:
         ending = asyncio.Event()
-        server = _server(self._app, self._request_grace_s)
+        server = _server(self._app, self._request_grace_s, self._http)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         tasks = [asyncio.create_task(self._keep_alive(work, ending)) for work in self._background]
         announcing = asyncio.create_task(self._announce(server, listener))
@@ -213,7 +216,7 @@ class Service:
         print(f"ready http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
 
-def _server(app: Any, grace_s: float) -> Any:
+def _server(app: Any, grace_s: float, http: Any) -> Any:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -225,7 +228,7 @@ def _server(app: Any, grace_s: float) -> Any:
     return Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=http,
             loop="none",
             lifespan="auto",
             log_config=None,

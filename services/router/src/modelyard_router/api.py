@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,21 +78,31 @@ class Api:
         call = Call(time.perf_counter())
         self.in_flight += 1
         try:
-            status, headers, body = await self._respond(scope, receive, call)
-        except Failed as failed:
-            status, headers, body = self._problem(failed.error, scope, failed.headers)
-        except ModelyardError as error:
-            self._metrics.refuse(error.code)
-            status, headers, body = self._problem(error, scope, [])
-        except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"])
-            self._metrics.refuse("router_failed")
-            status, headers, body = self._problem(RouterError("an error of the router; see its log"), scope, [])
+            work = self._respond(scope, receive, call)
+            status, headers, body = await self.answered(work, scope["method"], scope["path"])
         finally:
             self.in_flight -= 1
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def takes(self, length: int) -> bool:
+        """Whether one more prediction with a body of so many bytes may be begun."""
+        return self.in_flight < self._limits.max_in_flight and length <= self._limits.max_body_bytes
+
+    async def answered(self, work: Awaitable[Reply], method: str, path: str) -> Reply:
+        """The work's reply; an error as the problem that a caller may read."""
+        try:
+            return await work
+        except Failed as failed:
+            return _problem(failed.error, path, failed.headers)
+        except ModelyardError as error:
+            self._metrics.refuse(error.code)
+            return _problem(error, path, [])
+        except Exception:
+            log.exception("%s %s failed", method, path)
+            self._metrics.refuse("router_failed")
+            return _problem(RouterError("an error of the router; see its log"), path, [])
 
     async def _respond(self, scope: Scope, receive: Receive, call: Call) -> Reply:
         path: str = scope["path"]
@@ -100,7 +110,7 @@ class Api:
             return await self._get(scope, path)
         if self.in_flight > self._limits.max_in_flight:
             raise Busy(f"{self._limits.max_in_flight} requests are being answered (ROUTER_MAX_IN_FLIGHT); try again")
-        authorization, length = self._read_headers(scope, call)
+        authorization, length = read_headers(scope["headers"], call)
         who = self._keys.known(authorization) or await self._keys.ask(authorization)
         if not who.may("predict"):
             raise NotAllowed(f"key {who.name} lacks the scope predict; use one that has it")
@@ -128,7 +138,7 @@ class Api:
         if path in ("/health/ready", "/v2/health/ready"):
             state = self._readiness.as_dict()
             return 200 if state["ready"] else 503, [JSON], msgspec.json.encode(state)
-        authorization, _ = self._read_headers(scope, Call(0.0))
+        authorization, _ = read_headers(scope["headers"], Call(0.0))
         who = self._keys.known(authorization) or await self._keys.ask(authorization)
         if scope["method"] not in ("GET", "HEAD"):
             raise WrongMethod(f"{scope['method']} {path}: use GET or POST")
@@ -148,20 +158,6 @@ class Api:
             raise UnknownRoute(f"no route {name!r} (known: {known}); deploy a model to it, or correct the name")
         return route
 
-    def _read_headers(self, scope: Scope, call: Call) -> tuple[bytes, int]:
-        """(authorization, content length or 0); the trace and the deadline go into the call."""
-        authorization, length = b"", 0
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"content-length":
-                length = int(value)
-            elif name == b"traceparent":
-                call.trace = value if len(value) == 55 else b""
-            elif name == b"x-modelyard-timeout-ms":
-                call.timeout_s = _timeout_s(value)
-        return authorization, length
-
     async def _body(self, receive: Receive, length: int, limit: int) -> bytes:
         if length > limit:
             raise TooLarge(f"the body has {length} bytes; the limit is {limit}")
@@ -174,32 +170,6 @@ class Api:
                 return await _rest(message, receive, limit)
         except TimeoutError as error:
             raise BodyTooSlow(f"the body did not arrive within {self._limits.read_timeout_s:g} s") from error
-
-    def _problem(self, error: ModelyardError, scope: Scope, headers: list[Header]) -> Reply:
-        """RFC 9457; with `error` beside it where the Open Inference Protocol wants that."""
-        status = getattr(error, "status", 503 if error.retryable else 500)
-        problem: dict[str, Any] = {
-            "type": f"urn:modelyard:error:{error.code}",
-            "title": getattr(error, "title", "Not available" if error.retryable else "Error"),
-            "status": status,
-            "detail": str(error),
-            "code": error.code,
-        }
-        if error.field:
-            problem["field"] = error.field
-        if faults := getattr(error, "errors", ()):
-            problem["errors"] = list(faults)
-        if scope["path"].startswith("/v2"):
-            problem["error"] = str(error)
-        headers = [*headers, PROBLEM]
-        retry_after_s = getattr(error, "retry_after_s", None)
-        if status == 503:
-            headers.append((b"retry-after", b"%d" % (retry_after_s or 1)))
-        if status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
-        if status in (408, 413):
-            headers.append((b"connection", b"close"))  # the rest of the body is not read
-        return status, headers, msgspec.json.encode(problem)
 
 
 async def _rest(message: MutableMapping[str, Any], receive: Receive, limit: int) -> bytes:
@@ -226,3 +196,45 @@ def _timeout_s(value: bytes) -> float:
             "x-modelyard-timeout-ms: not a positive number of milliseconds", field="x-modelyard-timeout-ms"
         )
     return timeout_ms / 1000
+
+
+def read_headers(headers: Iterable[Header], call: Call) -> tuple[bytes, int]:
+    """(authorization, content length or 0); the trace and the deadline go into the call."""
+    authorization, length = b"", 0
+    for name, value in headers:
+        if name == b"authorization":
+            authorization = value
+        elif name == b"content-length":
+            length = int(value)
+        elif name == b"traceparent":
+            call.trace = value if len(value) == 55 else b""
+        elif name == b"x-modelyard-timeout-ms":
+            call.timeout_s = _timeout_s(value)
+    return authorization, length
+
+
+def _problem(error: ModelyardError, path: str, headers: list[Header]) -> Reply:
+    """RFC 9457; with `error` beside it where the Open Inference Protocol wants that."""
+    status = getattr(error, "status", 503 if error.retryable else 500)
+    problem: dict[str, Any] = {
+        "type": f"urn:modelyard:error:{error.code}",
+        "title": getattr(error, "title", "Not available" if error.retryable else "Error"),
+        "status": status,
+        "detail": str(error),
+        "code": error.code,
+    }
+    if error.field:
+        problem["field"] = error.field
+    if faults := getattr(error, "errors", ()):
+        problem["errors"] = list(faults)
+    if path.startswith("/v2"):
+        problem["error"] = str(error)
+    headers = [*headers, PROBLEM]
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if status == 503:
+        headers.append((b"retry-after", b"%d" % (retry_after_s or 1)))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if status in (408, 413):
+        headers.append((b"connection", b"close"))  # the rest of the body is not read
+    return status, headers, msgspec.json.encode(problem)

@@ -14,6 +14,8 @@ from modelyard_router.api import Api, ApiLimits, Pages
 from modelyard_router.domain.tables import compile_route
 from modelyard_router.events import Announcer, RouteReader
 from modelyard_router.keys import Keys
+from modelyard_router.lane.lane import Lane
+from modelyard_router.lane.protocol import protocol_of
 from modelyard_router.metrics import RouterMetrics
 from modelyard_router.pages import PageSet
 from modelyard_router.settings import Settings
@@ -49,6 +51,7 @@ class RouterApp:
         )
         self.shipper = Shipper(self.spool, options, self.readiness)
         self._api: Api
+        self.lane: Lane | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._api(scope, receive, send)
@@ -75,10 +78,11 @@ class RouterApp:
         self._gauges()
         self.metrics.register(metrics)
         pages = PageSet(self.tables, self.spool, self.shipper, metrics, self.router_id)
+        keys = Keys(authenticator, settings.remember_key_s)
         self._api = Api(
             router,
             self.tables,
-            Keys(authenticator, settings.remember_key_s),
+            keys,
             self.readiness,
             self.metrics,
             ApiLimits(
@@ -89,6 +93,7 @@ class RouterApp:
             ),
             Pages(pages.get),
         )
+        self.lane = Lane(self._api, router, self.replicas, self.tables, keys)
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again and again
 
@@ -145,6 +150,7 @@ def build(settings: Settings) -> Service:
         app.start,
         app.stop,
         app.readiness,
+        http=protocol_of(lambda: app.lane),
     )
 
 

@@ -26,7 +26,7 @@ from modelyard_router.errors import RouterError, UpstreamFailed, UpstreamGone, U
 from modelyard_router.metrics import RouterMetrics
 from modelyard_router.spool.segment import FEEDBACK, PREDICTION
 from modelyard_router.spool.spool import Spool
-from modelyard_router.upstream.replicas import Answered, Reader, Replicas, UpstreamError
+from modelyard_router.upstream.replicas import Answered, First, Reader, Replicas, UpstreamError
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _ENVELOPE: Final = msgspec.json.Decoder(Envelope).decode
@@ -61,6 +61,24 @@ class Asked(NamedTuple):
     words: Words
 
 
+@dataclass(slots=True)
+class Exchange:
+    """A request that keeps to the contract, and the version it goes to."""
+
+    route: Route
+    target: Target
+    rows: Sequence[Asked]
+    entity_key: str | None
+    tail: bytes
+    """The request to the replica, from the value of content-length on."""
+    call: Call
+    occurred_us: int
+    asked: float
+    """time.perf_counter() when the router's own work before the answer was done."""
+    deadline: float
+    """On the loop's clock."""
+
+
 Reply = tuple[int, list[Header], bytes]
 
 
@@ -78,28 +96,43 @@ class Router:
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._replicas, self._spool, self._metrics = replicas, spool, metrics
-        self._entity_secret, self._max_rows, self._now_us = entity_secret[:64], max_rows, now_us
+        self._keyed = hashlib.blake2b(digest_size=16, key=entity_secret[:64])
+        self._max_rows, self._now_us = max_rows, now_us
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def logs_at_once(self) -> bool:
+        """Whether a log is written when `record` returns, with no disk to wait for."""
+        return not self._spool.fsync
 
     async def predict(self, route: Route, body: bytes, call: Call) -> Reply:
         """One row: check the contract, ask a version, log, answer."""
+        return await self.finish(self.begin(route, body, call))
+
+    def begin(self, route: Route, body: bytes, call: Call) -> Exchange:
+        """The part of `predict` before a version is asked."""
         target, row, entity_key = self._admit(route, body)
-        data = target.contract.infer_body(row.numbers, row.words)
-        answered, headers = await self._exchange(route, target, (row,), entity_key, data, call, row.id, read_row)
-        [said] = answered.answer
-        by = answered.target
+        return self._begin(route, target, (row,), entity_key, target.contract.infer_body(row.numbers, row.words), call)
+
+    async def finish(self, asking: Exchange, first: First | None = None) -> Reply:
+        """The part of `predict` behind. first: what came of asking once, if that was done already."""
+        answered, headers = await self._exchange(asking, asking.rows[0].id, read_row, first)
+        return 200, headers, self.body_of(asking, answered.target, answered.answer[0])
+
+    def body_of(self, asking: Exchange, by: Target, said: Row) -> bytes:
+        """What a caller of `predict` reads."""
         prediction = Prediction(
-            row.id,
-            route.published.model,
+            asking.rows[0].id,
+            asking.route.model,
             by.version,
             by.digest,
             said.class_,
             said.score,
             named_scores(by.contract.schema.classes, said),
-            route.name,
+            asking.route.name,
             by.variant,
         )
-        return 200, headers, _ENCODE(prediction)
+        return _ENCODE(prediction)
 
     async def infer(self, route: Route, body: bytes, call: Call) -> Reply:
         """Many rows for one target; both bodies pass through as they are."""
@@ -110,8 +143,8 @@ class Router:
         columns = rows_of(request, count, target.contract)
         ids = request.parameters.prediction_ids or _row_ids(request_id, count)
         rows = [Asked(id_, *values) for id_, values in zip(ids, columns, strict=True)]
-        read = partial(read_rows, count=count)
-        answered, headers = await self._exchange(route, target, rows, entity_key, body, call, request_id, read)
+        asking = self._begin(route, target, rows, entity_key, body, call)
+        answered, headers = await self._exchange(asking, request_id, partial(read_rows, count=count))
         return 200, headers, answered.body
 
     async def feedback(self, body: bytes, call: Call) -> Reply:
@@ -137,70 +170,40 @@ class Router:
         features = _features(request.features, target.contract) if contract is None else request.features
         return target, Asked(prediction_id, *target.contract.columns(features)), entity_key
 
-    async def _exchange(
-        self,
-        route: Route,
-        target: Target,
-        rows: Sequence[Asked],
-        entity_key: str | None,
-        data: bytes,
-        call: Call,
-        request_id: str,
-        read: Reader[list[Row]],
-    ) -> tuple[Answered[list[Row]], list[Header]]:
-        """Ask a replica and log what came of it; Failed, after it was logged, when no version answered well."""
+    def _begin(
+        self, route: Route, target: Target, rows: Sequence[Asked], entity_key: str | None, data: bytes, call: Call
+    ) -> Exchange:
         if self._spool.full:
             raise self._spool.too_full()
         occurred_us = self._now_us()
-        remaining_s = self._remaining_s(route, call)
         asked = time.perf_counter()
+        remaining_s = self._remaining_s(route, call, asked)
+        tail = _tail(data, remaining_s, call.trace)
+        return Exchange(
+            route, target, rows, entity_key, tail, call, occurred_us, asked, self._loop.time() + remaining_s
+        )
+
+    async def _exchange(
+        self, asking: Exchange, request_id: str, read: Reader[list[Row]], first: First | None = None
+    ) -> tuple[Answered[list[Row]], list[Header]]:
+        """Ask a replica and log what came of it; Failed, after it was logged, when no version answered well."""
         failure: UpstreamError | None = None
         try:
-            answered = await self._replicas.ask(
-                route, target, _tail(data, remaining_s, call.trace), self._loop.time() + remaining_s, read
-            )
+            answered = await self._replicas.ask(asking.route, asking.target, asking.tail, asking.deadline, read, first)
             by, attempts, rule, status, said = answered.target, answered.attempts, answered.rule, OK, answered.answer
         except UpstreamError as error:
             failure = error
-            by, attempts, rule, said = error.target, error.attempts, error.rule, [_NOTHING] * len(rows)
+            by, attempts, rule, said = error.target, error.attempts, error.rule, [_NOTHING] * len(asking.rows)
             status = _STATUS[error.error.code]
-        finished = time.perf_counter()
-        latency_s = finished - call.started
-        overhead_s = latency_s - (finished - asked)
-        entity_hash = self.hash_of(entity_key)
-        records = [
-            by.records.encode(
-                _event_id(),
-                occurred_us,
-                row.id,
-                row.numbers,
-                row.words,
-                class_,
-                score,
-                scores,
-                latency_s * 1000,
-                overhead_s * 1000,
-                status,
-                attempts,
-                rule,
-                entity_hash,
-            )
-            for row, (class_, score, scores) in zip(rows, said, strict=True)
-        ]
-        if len(rows) == 1:
-            self._spool.append(PREDICTION, rows[0].id.encode(), records[0], call.trace)
-        else:
-            pairs = [(row.id.encode(), record) for row, record in zip(rows, records, strict=True)]
-            self._spool.append_all(PREDICTION, pairs, call.trace)
+        overhead_s = self.record(asking, by, attempts, rule, status, said)
         if self._spool.fsync:
             await self._spool.synced()
-        self._metrics.outcome(route.name, by.variant, status.value).observe(latency_s, overhead_s, attempts)
         headers = [
             *by.headers,
             (b"x-modelyard-request-id", request_id.encode()),
             (b"x-modelyard-rule", rule.encode()),
             (b"x-modelyard-attempts", b"%d" % attempts),
-            (b"x-modelyard-cost-usd", b"%g" % (by.cost_usd * len(rows))),
+            (b"x-modelyard-cost-usd", b"%g" % (by.cost_usd * len(asking.rows))),
             (b"x-modelyard-overhead-ms", b"%.3f" % (overhead_s * 1000)),
         ]
         if failure is not None:
@@ -208,9 +211,43 @@ class Router:
         headers.append(_JSON)
         return answered, headers
 
-    def _remaining_s(self, route: Route, call: Call) -> float:
+    def record(
+        self, asking: Exchange, by: Target, attempts: int, rule: str, status: PredictionStatus, said: Sequence[Row]
+    ) -> float:
+        """Write the log and count; the router's own share of the time in seconds. SpoolFull: nothing was done."""
+        rows, call = asking.rows, asking.call
+        finished = time.perf_counter()
+        latency_s = finished - call.started
+        overhead_s = latency_s - (finished - asking.asked)
+        entity_hash = self.hash_of(asking.entity_key)
+
+        def encoded(row: Asked, said: Row) -> bytes:
+            return by.records.encode(
+                _event_id(),
+                asking.occurred_us,
+                row.id,
+                row.numbers,
+                row.words,
+                *said,
+                latency_s * 1000,
+                overhead_s * 1000,
+                status,
+                attempts,
+                rule,
+                entity_hash,
+            )
+
+        if len(rows) == 1:
+            self._spool.append(PREDICTION, rows[0].id.encode(), encoded(rows[0], said[0]), call.trace)
+        else:
+            pairs = [(row.id.encode(), encoded(row, one)) for row, one in zip(rows, said, strict=True)]
+            self._spool.append_all(PREDICTION, pairs, call.trace)
+        self._metrics.outcome(asking.route.name, by.variant, status.value).observe(latency_s, overhead_s, attempts)
+        return overhead_s
+
+    def _remaining_s(self, route: Route, call: Call, now: float) -> float:
         total = route.timeout_s if call.timeout_s is None else min(route.timeout_s, call.timeout_s)
-        remaining = total - (time.perf_counter() - call.started)
+        remaining = total - (now - call.started)
         if remaining <= 0:
             raise UpstreamTimeout("the deadline passed while the request was read; nothing was predicted")
         return remaining
@@ -219,8 +256,9 @@ class Router:
         """The same for one key on every router of an installation, and not to be turned back."""
         if entity_key is None:
             return None
-        raw = entity_key.encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(raw, digest_size=16, key=self._entity_secret).hexdigest()
+        keyed = self._keyed.copy()
+        keyed.update(entity_key.encode("utf-8", "surrogatepass"))
+        return keyed.hexdigest()
 
 
 _NOTHING: Final = Row(None, None, ())

@@ -19,17 +19,17 @@ from modelyard_router.domain.avro import (
     optional_doubles,
     optional_text,
     optional_texts,
+    repeated_text,
     text,
 )
 
 STATUS: Final = {status: long(place) for place, status in enumerate(PredictionStatus)}
-_PREDICTION_HEADER: Final = header(PredictionLogged.TOPIC)
+_PREDICTION_HEADER: Final = header(PredictionLogged.TOPIC) + long(36)
+"""With the length of the event id."""
 _FEEDBACK_HEADER: Final = header(FeedbackReceived.TOPIC)
 _END: Final = NULL + b"\x01"
 """shadow_of: none; sampled: true."""
-_UUID_LENGTH: Final = long(36)
 _TWO_DOUBLES: Final = struct.Struct("<dd").pack
-_NO_MAP: Final = EMPTY
 
 
 class PredictionRecords:
@@ -53,6 +53,7 @@ class PredictionRecords:
         )
         self._schema_id = optional_text(feature_schema_id)
         self._cost = double(cost_usd)
+        self._outcomes: dict[tuple[str, int], bytes] = {}
 
     def encode(
         self,
@@ -75,28 +76,29 @@ class PredictionRecords:
         return b"".join(
             (
                 _PREDICTION_HEADER,
-                _UUID_LENGTH,
                 event_id.encode(),
                 long(occurred_us),
                 text(prediction_id),
                 self._target,
-                optional_text(rule),
+                repeated_text(rule),
                 optional_text(entity_key_hash),
                 self._schema_id,
                 optional_doubles(numbers),
-                optional_texts(words),
-                _NO_MAP,
-                optional_text(class_),
+                optional_texts(words) if words else EMPTY,
+                EMPTY,  # named features: none
+                repeated_text(class_),
                 optional_double(score),
                 doubles(scores),
                 NULL,  # text_length
                 _TWO_DOUBLES(latency_ms, overhead_ms),
-                self._cost,
-                STATUS[status],
-                long(attempts),
-                _END,
+                self._outcomes.get((status.value, attempts)) or self._outcome(status, attempts),
             )
         )
+
+    def _outcome(self, status: PredictionStatus, attempts: int) -> bytes:
+        """Cost, status, attempts and the end: the same for nearly all records."""
+        end = self._outcomes[status.value, attempts] = self._cost + STATUS[status] + long(attempts) + _END
+        return end
 
 
 def encode_feedback(

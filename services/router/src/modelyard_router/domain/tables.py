@@ -38,11 +38,15 @@ class Target:
     cost_usd: float
     rule: str
     """Why a request came here, when nothing failed."""
+    answer_head: bytes
+    """Of an answer at the first attempt: the status line and every header that is the same for all of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Route:
     published: RoutePublished
+    name: str
+    model: str
     targets: tuple[Target, ...]
     """The challengers first, so that their weights are monotone; the stable one last."""
     bounds: tuple[float, ...]
@@ -54,10 +58,6 @@ class Route:
     timeout_s: float
     others: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
     """Per variant, the targets to fall back on: same contract, the heaviest first."""
-
-    @property
-    def name(self) -> str:
-        return self.published.route
 
     def choose(self, unit: str) -> Target:
         """The unit's target: sticky, and monotone in the challengers' weights."""
@@ -83,6 +83,8 @@ def compile_route(published: RoutePublished, serving_token: str = "") -> Route:
     loaded = [target for target in targets if target.weight > 0]
     return Route(
         published=published,
+        name=published.route,
+        model=published.model,
         targets=targets,
         bounds=upper_bounds([target.weight for target in targets]),
         assigner=Assigner(published.salt, published.route),
@@ -121,6 +123,8 @@ def _target(published: RoutePublished, target: RouteTarget, contract: Contract, 
     if target.weight > 0 and not target.urls:
         raise UnusableRoute(f"{where}: has weight but no urls", field="targets.urls")
     addresses = tuple(_address(url, where) for url in target.urls)
+    headers = _headers(published, target)
+    rule = "all" if target.weight >= 1 - WEIGHT_TOLERANCE else f"weight:{target.weight:g}"
     return Target(
         variant=target.variant,
         version=target.version,
@@ -139,9 +143,10 @@ def _target(published: RoutePublished, target: RouteTarget, contract: Contract, 
             feature_schema_id=target.feature_schema_id,
             cost_usd=target.cost_usd,
         ),
-        headers=_headers(published, target),
+        headers=headers,
         cost_usd=target.cost_usd,
-        rule="all" if target.weight >= 1 - WEIGHT_TOLERANCE else f"weight:{target.weight:g}",
+        rule=rule,
+        answer_head=_answer_head(headers, rule, target.cost_usd),
     )
 
 
@@ -177,6 +182,17 @@ def _headers(published: RoutePublished, target: RouteTarget) -> tuple[Header, ..
         if not value.isascii() or not value.isprintable():
             raise UnusableRoute(f"route {published.route}: {name} {value!r} cannot stand in a header", field=name)
     return tuple((f"x-modelyard-{name}".encode(), value.encode()) for name, value in values.items())
+
+
+def _answer_head(headers: tuple[Header, ...], rule: str, cost_usd: float) -> bytes:
+    fixed = (
+        *headers,
+        (b"x-modelyard-rule", rule.encode()),
+        (b"x-modelyard-attempts", b"1"),
+        (b"x-modelyard-cost-usd", b"%g" % cost_usd),
+        (b"content-type", b"application/json"),
+    )
+    return b"HTTP/1.1 200 OK\r\n" + b"".join([b"%b: %b\r\n" % header for header in fixed])
 
 
 Compile = Callable[[RoutePublished], Route]

@@ -1,6 +1,8 @@
 """Kafka's default partitioning, so that other producers' records of one key lie in the same partition as ours."""
 
 import struct
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -12,6 +14,18 @@ _MASK: Final = 0xFFFFFFFF
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition that the Java client chooses for a key."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
+    """The same for many keys, several times as fast where they are equally long, as ids are."""
+    places: dict[int, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        places[len(key)].append(place)
+    out = [0] * len(keys)
+    for members in places.values():
+        for place, hash_ in zip(members, _murmur2_all([keys[place] for place in members]), strict=True):
+            out[place] = (hash_ & 0x7FFFFFFF) % partitions
+    return out
 
 
 @cache
@@ -31,3 +45,31 @@ def murmur2(data: bytes) -> int:
         h = (h ^ int.from_bytes(rest, "little")) * _M & _MASK
     h = (h ^ h >> 13) * _M & _MASK
     return h ^ h >> 15
+
+
+def _murmur2_all(keys: Sequence[bytes]) -> tuple[int, ...]:
+    """murmur2 of equally long keys, all at once: lanes of 64 bits in one integer, in each of them a hash of 32."""
+    length, lanes = len(keys[0]), len(keys)
+    if lanes < 4:
+        return tuple(murmur2(key) for key in keys)
+    ones = _ones(lanes)
+    mask = ones * _MASK
+    padded = b"".join([key.ljust(length + -length % 4, b"\0") for key in keys])
+    words = memoryview(padded).cast("I").tolist()
+    pack, per_key = struct.Struct(f"<{lanes}Q").pack, len(words) // lanes
+    columns = [int.from_bytes(pack(*words[i::per_key]), "little") for i in range(per_key)]
+    h = ones * (_SEED ^ length)
+    for k in columns[: length // 4]:
+        k = k * _M & mask
+        h = (h * _M & mask) ^ ((k ^ (k >> 24 & ones * 0xFF)) * _M & mask)
+    if length % 4:
+        h = (h ^ columns[-1]) * _M & mask
+    h = (h ^ (h >> 13 & ones * 0x7FFFF)) * _M & mask
+    h ^= h >> 15 & ones * 0x1FFFF
+    return struct.unpack(f"<{lanes}Q", h.to_bytes(8 * lanes, "little"))
+
+
+@cache
+def _ones(lanes: int) -> int:
+    """1 in every lane."""
+    return int.from_bytes(b"\1\0\0\0\0\0\0\0" * lanes, "little")

@@ -6,9 +6,8 @@ A segment's name is the position of its first record; a record's position is its
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from modelyard_router.errors import SpoolCorrupt, TooLarge
 
@@ -24,8 +23,7 @@ PREDICTION: Final = 1
 FEEDBACK: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolRecord:
+class SpoolRecord(NamedTuple):
     position: int
     kind: int
     key: bytes

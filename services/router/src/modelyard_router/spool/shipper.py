@@ -9,7 +9,8 @@ with that group, Kafka only keeps the number.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,8 @@ from aiokafka.structs import OffsetAndMetadata
 from modelyard_contracts import FeedbackReceived, PredictionLogged
 from modelyard_contracts.topics import topic
 from modelyard_router.errors import SpoolCorrupt
-from modelyard_router.spool.partition import partition_of
+from modelyard_router.spool.batch import RecordBatch
+from modelyard_router.spool.partition import partitions_of
 from modelyard_router.spool.segment import FEEDBACK, PREDICTION, SpoolRecord
 from modelyard_router.spool.spool import Spool
 from modelyard_runtime.health import Readiness
@@ -29,6 +31,7 @@ TOPICS: Final[Mapping[int, str]] = {PREDICTION: PredictionLogged.TOPIC, FEEDBACK
 POSITION: Final = TopicPartition(PredictionLogged.TOPIC, 0)
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 BATCH_BYTES: Final = 900_000
+AT_A_TIME: Final = 50
 log = logging.getLogger(__name__)
 
 
@@ -100,11 +103,9 @@ class Shipper:
     async def _ship(self, producer: Any, records: list[SpoolRecord]) -> None:
         """One transaction: the records and the position behind the last of them."""
         position = records[-1].position + 1
+        batches = await self._batches(records)
         await producer.begin_transaction()
-        delivered = [
-            await producer.send_batch(batch, name, partition=part)
-            for name, part, batch in self._batches(producer, records)
-        ]
+        delivered = [await producer.send_batch(batch, name, partition=part) for name, part, batch in batches]
         await asyncio.gather(*delivered)
         await producer.send_offsets_to_transaction({POSITION: OffsetAndMetadata(position, "")}, self.group)
         await producer.commit_transaction()
@@ -112,25 +113,30 @@ class Shipper:
         self.transactions += 1
         self._spool.release(position)
 
-    def _batches(self, producer: Any, records: list[SpoolRecord]) -> list[tuple[str, int, Any]]:
-        """(topic, partition, batch), in the records' order within each partition."""
-        open_: dict[tuple[str, int], Any] = {}
-        done: list[tuple[str, int, Any]] = []
-        for record in records:
-            name = TOPICS[record.kind]
-            where = name, partition_of(record.key, self._counts[name])
-            headers = [("traceparent", record.trace)] if record.trace else []
-            while True:
+    async def _batches(self, records: list[SpoolRecord]) -> list[tuple[str, int, RecordBatch]]:
+        """(topic, partition, batch), in the records' order within each partition.
+
+        A few records at a time: callers wait while this works.
+        """
+        open_: dict[tuple[str, int], RecordBatch] = {}
+        done: list[tuple[str, int, RecordBatch]] = []
+        now_ms = time.time_ns() // 1_000_000
+        for start in range(0, len(records), AT_A_TIME):
+            for record, where in self._placed(records[start : start + AT_A_TIME]):
                 batch = open_.get(where)
-                if batch is None:
-                    batch = open_[where] = producer.create_batch()
+                if batch is None or not batch.append(record.key, record.value, record.trace):
+                    batch = open_[where] = RecordBatch(BATCH_BYTES, now_ms)
+                    batch.append(record.key, record.value, record.trace)
                     done.append((*where, batch))
-                if batch.append(key=record.key, value=record.value, timestamp=None, headers=headers) is not None:
-                    break
-                del open_[where]  # it is full
-        for _, _, batch in done:
-            batch.close()
+            await asyncio.sleep(0)
         return done
+
+    def _placed(self, records: list[SpoolRecord]) -> Iterator[tuple[SpoolRecord, tuple[str, int]]]:
+        """Each record and where it goes."""
+        keys = [record.key for record in records]
+        parts = {kind: partitions_of(keys, self._counts[TOPICS[kind]]) for kind in {r.kind for r in records}}
+        for place, record in enumerate(records):
+            yield record, (TOPICS[record.kind], parts[record.kind][place])
 
     async def _connected(self, stack: contextlib.AsyncExitStack) -> Any:
         """A producer that has fenced its predecessors, and the spool standing where they stopped."""
@@ -141,7 +147,6 @@ class Shipper:
             transactional_id=self.group,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             request_timeout_ms=int(options.give_up_s * 1000),
-            compression_type="lz4",
             max_batch_size=BATCH_BYTES,
             max_request_size=BATCH_BYTES + 100_000,
         )

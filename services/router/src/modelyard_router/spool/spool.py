@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from modelyard_router.errors import SpoolFull, SpoolUnwritable
+from modelyard_router.spool.recent import Recent
 from modelyard_router.spool.segment import (
+    HEAD_BYTES,
     MAX_RECORD_BYTES,
     SpoolRecord,
     corrupt,
@@ -26,6 +28,7 @@ from modelyard_runtime.errors import StartupError
 LOCK_FILE: Final = "lock"
 SENT_FILE: Final = "sent"
 SEGMENT_BYTES: Final = 16 << 20
+RECENT_BYTES: Final = 4 << 20
 
 
 @dataclass
@@ -45,8 +48,15 @@ class Spool:
     """
 
     def __init__(
-        self, folder: Path, *, max_bytes: int, fsync: bool = False, segment_bytes: int = SEGMENT_BYTES
+        self,
+        folder: Path,
+        *,
+        max_bytes: int,
+        fsync: bool = False,
+        segment_bytes: int = SEGMENT_BYTES,
+        recent_bytes: int = RECENT_BYTES,
     ) -> None:
+        """recent_bytes: of records kept in memory for the reader."""
         self.folder, self.max_bytes, self.fsync = folder, max_bytes, fsync
         self._segment_bytes = min(segment_bytes, max(max_bytes // 4, 4_096))
         self._lock = _lock(folder)
@@ -56,6 +66,7 @@ class Spool:
         self.trouble = ""
         """Why the last append failed; empty when it did not."""
         self._sync = _GroupSync(lambda: self._file)
+        self._recent = Recent(recent_bytes)
         if self._segments:
             self._reopen(self._segments[-1])
         else:
@@ -81,13 +92,14 @@ class Spool:
 
     def append(self, kind: int, key: bytes, value: bytes, trace: bytes = b"") -> None:
         """SpoolFull, or SpoolUnwritable with the disk's words: then nothing was written."""
-        self._append(frame(kind, key, value, trace), 1)
+        self._append(frame(kind, key, value, trace), ((kind, key, value, trace),))
 
     def append_all(self, kind: int, records: Sequence[tuple[bytes, bytes]], trace: bytes = b"") -> None:
         """The same for many (key, value), all or none of them."""
-        self._append(b"".join([frame(kind, key, value, trace) for key, value in records]), len(records))
+        fields = [(kind, key, value, trace) for key, value in records]
+        self._append(b"".join([frame(*each) for each in fields]), fields)
 
-    def _append(self, data: bytes, count: int) -> None:
+    def _append(self, data: bytes, records: Sequence[tuple[int, bytes, bytes, bytes]]) -> None:
         size = len(data)
         if self._total + size > self.max_bytes:
             raise self.too_full()
@@ -96,9 +108,13 @@ class Spool:
         except OSError as error:
             raise self._refused(error) from error
         self.trouble = ""
+        segment, end = self._segments[-1], self._written
+        for kind, key, value, trace in records:
+            end += HEAD_BYTES + len(key) + len(trace) + len(value)
+            self._recent.add(SpoolRecord(self.next_position, kind, key, trace, value), segment, end)
+            self.next_position += 1
         self._written += size
         self._total += size
-        self.next_position += count
         if self._written >= self._segment_bytes:
             self._roll()
 
@@ -117,6 +133,10 @@ class Spool:
         cursor = self._cursor
         if cursor.position >= self.next_position:
             return []
+        if taken := self._recent.take(cursor.position, max_records, max_bytes):
+            last = taken[-1]
+            self._cursor = Cursor(last.record.position + 1, last.segment, last.end)
+            return [kept.record for kept in taken]
         following = self._segments.index(cursor.segment) + 1
         if following < len(self._segments) and self._segments[following] == cursor.position:
             cursor.segment, cursor.offset = cursor.position, 0
@@ -140,7 +160,7 @@ class Spool:
         """Let `read` go on at `position`, which is in the spool or its end."""
         segment = max((first for first in self._segments if first <= position), default=self._segments[0])
         self._cursor = Cursor(segment, segment, 0)
-        while (ahead := position - self._cursor.position) > 0 and self.read(ahead, SEGMENT_BYTES):
+        while (ahead := position - self._cursor.position) > 0 and self.read(min(ahead, 2_000), SEGMENT_BYTES):
             pass
 
     @property

@@ -3,9 +3,10 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from modelyard_router.upstream.connection import CallFailed, CallTimedOut, Connection, Reply
+from modelyard_router.upstream.connection import CallFailed, CallTimedOut, Connection, Done, Known, Reply
 
 AVOID_MIN_S: Final = 0.25
 AVOID_MAX_S: Final = 5.0
@@ -33,6 +34,8 @@ class Pool:
         self._avoid_s = 0.0
         self._avoid_until = 0.0
         self._retired = False
+        self.heads: dict[bytes, Known] = {}
+        """Heads of answers that its connections have parsed."""
         self.in_flight = 0
 
     @property
@@ -62,9 +65,32 @@ class Pool:
         finally:
             self.in_flight -= 1
 
+    def try_send(self, data: bytes, deadline: float, done: Done) -> bool:
+        """Send on a connection that is idle now, if there is one; then `done` must tell `told` what it was told."""
+        connection = self._reusable()
+        if connection is None:
+            return False
+        self.in_flight += 1
+        connection.send(data, deadline, done)
+        return True
+
+    def told(self, outcome: Reply | CallFailed) -> bool:
+        """The end of a `try_send`; False: a kept connection was found closed, which is no attempt: `call` instead."""
+        self.in_flight -= 1
+        if isinstance(outcome, Reply):
+            self._avoid_s = self._avoid_until = 0.0
+        elif not isinstance(outcome, CallTimedOut):
+            if not outcome.answered:
+                self._drop_idle()
+                return False
+            self._avoid()
+        return True
+
     async def _exchange(self, connection: Connection, data: bytes, deadline: float) -> Reply:
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        connection.send(data, deadline, partial(_tell, answer))
         try:
-            return await connection.send(data, deadline)
+            return await answer
         except asyncio.CancelledError:
             connection.close()
             raise
@@ -148,3 +174,12 @@ class Pool:
         self.retire()
         for connection in list(self._open):
             connection.close()
+
+
+def _tell(answer: "asyncio.Future[Reply]", outcome: Reply | CallFailed) -> None:
+    if answer.done():  # nobody waits any more
+        return
+    if isinstance(outcome, Reply):
+        answer.set_result(outcome)
+    else:
+        answer.set_exception(outcome)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from modelyard_router.domain.answers import BadAnswer, WrongReplica
 from modelyard_router.domain.tables import Route, Target
@@ -25,6 +25,14 @@ class Answered(Generic[A]):
     body: bytes
     attempts: int
     rule: str
+
+
+class First(NamedTuple):
+    """A first attempt that was made before `ask`, and came to something that only `ask` can deal with."""
+
+    place: int
+    """Of the target's replica."""
+    outcome: Reply | CallFailed
 
 
 class UpstreamError(Exception):
@@ -54,18 +62,34 @@ class Replicas:
             pool.close()
         self._pools.clear()
 
-    async def ask(self, route: Route, target: Target, tail: bytes, deadline: float, read: Reader[A]) -> Answered[A]:
+    def nearest(self, target: Target) -> tuple[int, Pool]:
+        """The replica that `ask` would try first, by its place."""
+        place = 0 if len(target.addresses) == 1 else next(self._spread(target))[1]
+        return place, self.pool(target.addresses[place])
+
+    async def ask(
+        self,
+        route: Route,
+        target: Target,
+        tail: bytes,
+        deadline: float,
+        read: Reader[A],
+        first: First | None = None,
+    ) -> Answered[A]:
         """Send `tail` (length, headers, body) to the target; UpstreamError when no replica answers well.
 
         Inference changes nothing, so a request may be sent again after a connection broke in the middle.
         """
         attempts, reason = 0, ""
-        for candidate, place in self._order(route, target):
+        for candidate, place in self._order(route, target, first):
             attempts += 1
             rule = target.rule if not reason else f"fallback:{target.variant}:{reason}"
             pool = self.pool(candidate.addresses[place])
             try:
-                reply = await pool.call(candidate.infer_head[place] + tail, deadline)
+                if first is not None and attempts == 1:
+                    reply = _said(first.outcome)
+                else:
+                    reply = await pool.call(candidate.infer_head[place] + tail, deadline)
                 if reply.status == 200:
                     return Answered(candidate, read(reply.body, candidate), reply.body, attempts, rule)
             except CallTimedOut as error:
@@ -94,9 +118,12 @@ class Replicas:
             pool = self._pools[address] = Pool(*address, self._limits)
         return pool
 
-    def _order(self, route: Route, target: Target) -> Iterator[tuple[Target, int]]:
+    def _order(self, route: Route, target: Target, first: First | None) -> Iterator[tuple[Target, int]]:
         """(target, place of its replica): lazily, as the first one nearly always answers."""
-        if len(target.addresses) == 1:
+        if first is not None:
+            yield target, first.place
+            yield from ((target, place) for _, place in self._spread(target) if place != first.place)
+        elif len(target.addresses) == 1:
             yield target, 0
         else:
             yield from self._spread(target)
@@ -111,6 +138,12 @@ class Replicas:
         pools = [self.pool(address) for address in target.addresses]
         for place in sorted(range(count), key=lambda i: (pools[i].avoided, pools[i].in_flight, (i + turn) % count)):
             yield target, place
+
+
+def _said(outcome: Reply | CallFailed) -> Reply:
+    if isinstance(outcome, CallFailed):
+        raise outcome
+    return outcome
 
 
 def _failed(target: Target, reply: Reply) -> UpstreamFailed:
