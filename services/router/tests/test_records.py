@@ -65,15 +65,9 @@ def test_a_prediction_has_the_codecs_bytes(
         words,
         tuple(numbers),
         tuple(texts),
-        class_,
-        score,
-        tuple(scores),
-        1.5,
-        0.5,
-        status,
-        2,
-        rule,
-        rule,
+        (class_, score, tuple(scores)),
+        (1.5, 0.5),
+        (status, 2, rule, rule),
     )
     message = PredictionLogged(
         event_id=event_id,

@@ -15,8 +15,8 @@ from modelyard_runtime.errors import StartupError
 
 
 def opened(folder: Path, **more: int) -> Spool:
-    """Nothing is kept in memory unless `recent_bytes` says so: what is read comes from the disk."""
-    return Spool(folder, **{"max_bytes": 1 << 20, "segment_bytes": 4_096, "recent_bytes": 0, **more})  # type: ignore[arg-type]
+    """Nothing is kept in memory unless `recent_records` says so: what is read comes from the disk."""
+    return Spool(folder, **{"max_bytes": 1 << 20, "segment_bytes": 4_096, "recent_records": 0, **more})  # type: ignore[arg-type]
 
 
 def fill(spool: Spool, start: int, stop: int) -> None:
@@ -49,7 +49,7 @@ def test_records_come_back_in_order_over_many_segments_and_reopenings(tmp_path: 
 
 
 def test_what_is_read_at_once_does_not_come_from_the_disk(tmp_path: Path) -> None:
-    spool = opened(tmp_path, recent_bytes=1 << 20)
+    spool = opened(tmp_path, recent_records=1_000)
     fill(spool, 0, 300)
     for first in segments_in(tmp_path):
         segment_path(tmp_path, first).write_bytes(b"")
@@ -63,8 +63,8 @@ def test_what_is_read_at_once_does_not_come_from_the_disk(tmp_path: Path) -> Non
 def test_a_reader_between_memory_and_disk_sees_every_record_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
-    """recent_bytes holds some fifty records: the reader falls behind it, goes back, and catches up."""
-    spool = opened(tmp_path_factory.mktemp("spool"), recent_bytes=1_000)
+    """Memory holds fifty records: the reader falls behind it, goes back, and catches up."""
+    spool = opened(tmp_path_factory.mktemp("spool"), recent_records=50)
     at = released = 0
     for step, count in steps:
         if step == "append":

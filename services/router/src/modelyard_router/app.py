@@ -93,7 +93,8 @@ class RouterApp:
             ),
             Pages(pages.get),
         )
-        self.lane = Lane(self._api, router, self.replicas, self.tables, keys)
+        if not settings.spool_fsync:  # with it an answer waits for the disk, which the short way cannot
+            self.lane = Lane(self._api, router, self.replicas, self.tables, keys)
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again and again
 

@@ -13,17 +13,13 @@ _PREFIX: Final = "modelyard_router_"
 
 
 class Histogram:
-    """Counts per bucket; observing costs one search in a short tuple."""
+    """Counts per bucket, and the sum of what was observed (in Outcomes, for both of its histograms at once)."""
 
     __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS_S) + 1)
         self.total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS_S, seconds)] += 1
-        self.total += seconds
 
     def cumulated(self) -> list[tuple[str, float]]:
         running, out = 0, []
@@ -45,8 +41,11 @@ class Outcomes:
     def observe(self, latency_s: float, overhead_s: float, attempts: int) -> None:
         self.requests += 1
         self.attempts += attempts
-        self.latency.observe(latency_s)
-        self.overhead.observe(overhead_s)
+        latency, overhead = self.latency, self.overhead
+        latency.counts[bisect_left(BUCKETS_S, latency_s)] += 1
+        latency.total += latency_s
+        overhead.counts[bisect_left(BUCKETS_S, overhead_s)] += 1
+        overhead.total += overhead_s
 
 
 class RouterMetrics:

@@ -100,11 +100,6 @@ class Router:
         self._max_rows, self._now_us = max_rows, now_us
         self._loop = asyncio.get_running_loop()
 
-    @property
-    def logs_at_once(self) -> bool:
-        """Whether a log is written when `record` returns, with no disk to wait for."""
-        return not self._spool.fsync
-
     async def predict(self, route: Route, body: bytes, call: Call) -> Reply:
         """One row: check the contract, ask a version, log, answer."""
         return await self.finish(self.begin(route, body, call))
@@ -175,13 +170,14 @@ class Router:
     ) -> Exchange:
         if self._spool.full:
             raise self._spool.too_full()
-        occurred_us = self._now_us()
         asked = time.perf_counter()
-        remaining_s = self._remaining_s(route, call, asked)
+        total_s = route.timeout_s if call.timeout_s is None else min(route.timeout_s, call.timeout_s)
+        remaining_s = total_s - (asked - call.started)
+        if remaining_s <= 0:
+            raise UpstreamTimeout("the deadline passed while the request was read; nothing was predicted")
+        deadline = self._loop.time() + remaining_s
         tail = _tail(data, remaining_s, call.trace)
-        return Exchange(
-            route, target, rows, entity_key, tail, call, occurred_us, asked, self._loop.time() + remaining_s
-        )
+        return Exchange(route, target, rows, entity_key, tail, call, self._now_us(), asked, deadline)
 
     async def _exchange(
         self, asking: Exchange, request_id: str, read: Reader[list[Row]], first: First | None = None
@@ -219,38 +215,21 @@ class Router:
         finished = time.perf_counter()
         latency_s = finished - call.started
         overhead_s = latency_s - (finished - asking.asked)
-        entity_hash = self.hash_of(asking.entity_key)
-
-        def encoded(row: Asked, said: Row) -> bytes:
-            return by.records.encode(
-                _event_id(),
-                asking.occurred_us,
-                row.id,
-                row.numbers,
-                row.words,
-                *said,
-                latency_s * 1000,
-                overhead_s * 1000,
-                status,
-                attempts,
-                rule,
-                entity_hash,
-            )
-
+        ms = latency_s * 1000, overhead_s * 1000
+        how = status, attempts, rule, self.hash_of(asking.entity_key)
+        encode, at = by.records.encode, asking.occurred_us
         if len(rows) == 1:
-            self._spool.append(PREDICTION, rows[0].id.encode(), encoded(rows[0], said[0]), call.trace)
+            row = rows[0]
+            record = encode(_event_id(), at, row.id, row.numbers, row.words, said[0], ms, how)
+            self._spool.append(PREDICTION, row.id.encode(), record, call.trace)
         else:
-            pairs = [(row.id.encode(), encoded(row, one)) for row, one in zip(rows, said, strict=True)]
+            pairs = [
+                (row.id.encode(), encode(_event_id(), at, row.id, row.numbers, row.words, one, ms, how))
+                for row, one in zip(rows, said, strict=True)
+            ]
             self._spool.append_all(PREDICTION, pairs, call.trace)
         self._metrics.outcome(asking.route.name, by.variant, status.value).observe(latency_s, overhead_s, attempts)
         return overhead_s
-
-    def _remaining_s(self, route: Route, call: Call, now: float) -> float:
-        total = route.timeout_s if call.timeout_s is None else min(route.timeout_s, call.timeout_s)
-        remaining = total - (now - call.started)
-        if remaining <= 0:
-            raise UpstreamTimeout("the deadline passed while the request was read; nothing was predicted")
-        return remaining
 
     def hash_of(self, entity_key: str | None) -> str | None:
         """The same for one key on every router of an installation, and not to be turned back."""

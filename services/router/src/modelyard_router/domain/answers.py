@@ -59,7 +59,8 @@ def read_row(body: bytes, target: Target) -> list[Row]:
     classes, scores = _outputs(body, target)
     if len(classes) > 1 or (classes and len(scores) < 2) or (not classes and len(scores) != 1):
         raise BadAnswer(f"{len(classes)} classes and {len(scores)} scores for one row")
-    return [_row(classes[0] if classes else None, scores)]
+    score = scores[-1] if len(scores) <= 2 else max(scores)
+    return [Row(classes[0] if classes else None, score, scores)]
 
 
 def read_rows(body: bytes, target: Target, count: int) -> list[Row]:

@@ -5,6 +5,7 @@ target are encoded once, with its table. The result equals modelyard_contracts.c
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from modelyard_contracts import FeedbackReceived, PredictionLogged, PredictionStatus
@@ -62,17 +63,16 @@ class PredictionRecords:
         prediction_id: str,
         numbers: tuple[float | None, ...],
         words: tuple[str | None, ...],
-        class_: str | None,
-        score: float | None,
-        scores: tuple[float, ...] | list[float],
-        latency_ms: float,
-        overhead_ms: float,
-        status: PredictionStatus,
-        attempts: int,
-        rule: str | None,
-        entity_key_hash: str | None,
+        said: tuple[str | None, float | None, Sequence[float]],
+        ms: tuple[float, float],
+        how: tuple[PredictionStatus, int, str | None, str | None],
     ) -> bytes:
-        """event_id: a UUID in its text form. occurred_us: microseconds since 1970."""
+        """event_id: a UUID in its text form. occurred_us: microseconds since 1970. said: class, score, scores.
+
+        ms: latency, the router's share. how: status, attempts, rule, hash of the entity key.
+        """
+        class_, score, scores = said
+        status, attempts, rule, entity_key_hash = how
         return b"".join(
             (
                 _PREDICTION_HEADER,
@@ -90,7 +90,7 @@ class PredictionRecords:
                 optional_double(score),
                 doubles(scores),
                 NULL,  # text_length
-                _TWO_DOUBLES(latency_ms, overhead_ms),
+                _TWO_DOUBLES(*ms),
                 self._outcomes.get((status.value, attempts)) or self._outcome(status, attempts),
             )
         )

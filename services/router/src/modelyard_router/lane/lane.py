@@ -9,7 +9,7 @@ from modelyard_router.api import Api, read_headers
 from modelyard_router.domain.answers import BadAnswer, WrongReplica, read_row
 from modelyard_router.domain.tables import Header
 from modelyard_router.keys import Keys
-from modelyard_router.lane.heads import Head, Heads
+from modelyard_router.lane.heads import Heads
 from modelyard_router.tables import RouteTables
 from modelyard_router.upstream.connection import CallFailed
 from modelyard_router.upstream.connection import Reply as Answer
@@ -47,10 +47,11 @@ class Lane:
         started = time.perf_counter()
         end = data.find(_END)
         head = self._heads.get(data[:end]) if end > 0 else None
-        if head is None or len(data) != end + 4 + head.length or not self._admits(head):
+        if head is None or len(data) != end + 4 + head.length or not self.api.takes(head.length):
             return False
+        who = self._keys.known(head.authorization)
         route = self._tables.by_predict_path.get(head.path)
-        if route is None:
+        if who is None or route is None or not who.may("predict"):
             return False
         call = Call(started)
         try:
@@ -60,10 +61,6 @@ class Lane:
         except (ModelyardError, msgspec.DecodeError, UnicodeDecodeError):
             return False  # the ordinary way says what is wrong
         return self._send(asker, asking, head.path)
-
-    def _admits(self, head: Head) -> bool:
-        who = self._keys.known(head.authorization)
-        return who is not None and who.may("predict") and self.api.takes(head.length) and self.router.logs_at_once
 
     def _send(self, asker: Asker, asking: Exchange, path: str) -> bool:
         target = asking.target

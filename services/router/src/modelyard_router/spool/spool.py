@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from modelyard_router.errors import SpoolFull, SpoolUnwritable
-from modelyard_router.spool.recent import Recent
+from modelyard_router.spool.recent import LARGE_BYTES, Recent, record_of
 from modelyard_router.spool.segment import (
     HEAD_BYTES,
     MAX_RECORD_BYTES,
@@ -28,7 +28,7 @@ from modelyard_runtime.errors import StartupError
 LOCK_FILE: Final = "lock"
 SENT_FILE: Final = "sent"
 SEGMENT_BYTES: Final = 16 << 20
-RECENT_BYTES: Final = 4 << 20
+RECENT_RECORDS: Final = 4_096
 
 
 @dataclass
@@ -54,9 +54,9 @@ class Spool:
         max_bytes: int,
         fsync: bool = False,
         segment_bytes: int = SEGMENT_BYTES,
-        recent_bytes: int = RECENT_BYTES,
+        recent_records: int = RECENT_RECORDS,
     ) -> None:
-        """recent_bytes: of records kept in memory for the reader."""
+        """recent_records: how many are kept in memory for the reader."""
         self.folder, self.max_bytes, self.fsync = folder, max_bytes, fsync
         self._segment_bytes = min(segment_bytes, max(max_bytes // 4, 4_096))
         self._lock = _lock(folder)
@@ -66,7 +66,7 @@ class Spool:
         self.trouble = ""
         """Why the last append failed; empty when it did not."""
         self._sync = _GroupSync(lambda: self._file)
-        self._recent = Recent(recent_bytes)
+        self._recent = Recent(recent_records)
         if self._segments:
             self._reopen(self._segments[-1])
         else:
@@ -104,18 +104,23 @@ class Spool:
         if self._total + size > self.max_bytes:
             raise self.too_full()
         try:
-            _write_all(self._file, data)
+            written = os.write(self._file, data)
         except OSError as error:
             raise self._refused(error) from error
+        if written != size:
+            raise self._refused(OSError(errno.ENOSPC, "only part of a record fitted on the disk"))
         self.trouble = ""
         segment, end = self._segments[-1], self._written
         for kind, key, value, trace in records:
             end += HEAD_BYTES + len(key) + len(trace) + len(value)
-            self._recent.add(SpoolRecord(self.next_position, kind, key, trace, value), segment, end)
+            if len(value) > LARGE_BYTES:
+                self._recent.forget()
+            else:
+                self._recent.add((self.next_position, kind, key, trace, value, segment, end))
             self.next_position += 1
-        self._written += size
+        self._written = end
         self._total += size
-        if self._written >= self._segment_bytes:
+        if end >= self._segment_bytes:
             self._roll()
 
     def too_full(self) -> SpoolFull:
@@ -134,9 +139,9 @@ class Spool:
         if cursor.position >= self.next_position:
             return []
         if taken := self._recent.take(cursor.position, max_records, max_bytes):
-            last = taken[-1]
-            self._cursor = Cursor(last.record.position + 1, last.segment, last.end)
-            return [kept.record for kept in taken]
+            position, *_, segment, end = taken[-1]
+            self._cursor = Cursor(position + 1, segment, end)
+            return [record_of(kept) for kept in taken]
         following = self._segments.index(cursor.segment) + 1
         if following < len(self._segments) and self._segments[following] == cursor.position:
             cursor.segment, cursor.offset = cursor.position, 0
@@ -235,11 +240,6 @@ def _lock(folder: Path) -> int:
             f"ROUTER_DATA_DIR: another router works in {folder}; stop it, or give this one its own folder"
         ) from error
     return file
-
-
-def _write_all(file: int, data: bytes) -> None:
-    if os.write(file, data) != len(data):
-        raise OSError(errno.ENOSPC, "only part of a record fitted on the disk")
 
 
 def _replace(path: Path, text: str) -> None:

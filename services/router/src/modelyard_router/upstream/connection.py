@@ -95,7 +95,12 @@ class Connection(asyncio.Protocol):
         self._answered = True
         end = data.find(_END)
         if not self._reading and (known := self._heads.get(data[:end])) and known.length == len(data) - end - 4:
-            self._complete(known.status, data[end + 4 :], known.keep_alive)
+            if known.keep_alive:
+                done, self._done, self.used = self._done, None, True
+                self._pool.free(self)
+                done(Reply(known.status, data[end + 4 :]))
+            else:
+                self._complete(known.status, data[end + 4 :], keep_alive=False)
             return
         self._reading, self._whole = True, b"" if self._reading else data
         try:
@@ -138,7 +143,7 @@ class Connection(asyncio.Protocol):
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._reading = False
         self._learn(self._whole, len(body))
-        self._complete(self._status, body, self._keep_alive)
+        self._complete(self._status, body, keep_alive=self._keep_alive)
 
     def _learn(self, data: bytes, length: int) -> None:
         """Remember the head of an answer that came in one piece, its body as long as what follows the head.
@@ -151,7 +156,7 @@ class Connection(asyncio.Protocol):
                 self._heads.clear()
             self._heads[data[:end]] = Known(self._status, length, self._keep_alive)
 
-    def _complete(self, status: int, body: bytes, keep_alive: bool) -> None:
+    def _complete(self, status: int, body: bytes, *, keep_alive: bool) -> None:
         self.used = True
         if not keep_alive:
             self.closed = True

@@ -144,7 +144,8 @@ class Pool:
             return
         connection.idle_since = self._loop.time()
         self._idle.append(connection)
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def lost(self, connection: Connection) -> None:
         self._open.discard(connection)
