@@ -37,8 +37,9 @@ class World:
     def spawn(self, zygote: Zygote, module: str, *argv: str, **more: Any) -> Handle:
         given = {"env": self.environment(), **more}
         with (self.folder / "out").open("ab") as out, (self.folder / "err").open("ab") as err:
-            self.started.append(zygote.spawn(module, argv, stdout=out, stderr=err, **given))
-        return self.started[-1]
+            handle = zygote.spawn(module, argv, stdout=out, stderr=err, **given)
+        self.started.append(handle)
+        return handle
 
     def out(self) -> str:
         return (self.folder / "out").read_text()

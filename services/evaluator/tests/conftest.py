@@ -17,11 +17,13 @@ from modelyard_contracts.policies import GatePolicy
 from modelyard_evaluator import events, store
 from modelyard_evaluator.domain.model import Evaluation
 from modelyard_evaluator.domain.ports import Away, Known, Refused
+from modelyard_evaluator.processes import scorer_zygote
 from modelyard_evaluator.stages import Deps
 from modelyard_evaluator.usecases import advance
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.tables import OUTBOX
+from modelyard_runtime.zygote import Zygote
 
 MODEL = "churn"
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -101,6 +103,10 @@ class FakeScorer:
     pinned_rows: int = 1_000
     error: Exception | None = None
     jobs: list[dict[str, Any]] = field(default_factory=list)
+    warmed: int = 0
+
+    def warm(self) -> None:
+        self.warmed += 1
 
     def pin(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         self.jobs.append(job)
@@ -183,3 +189,10 @@ def world(tmp_path: Path, database_url: str) -> Iterator[World]:
     world = World(tmp_path, database_url)
     yield world
     world.database.close()
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    zygote = scorer_zygote(idle_s=300.0)
+    yield zygote
+    zygote.close()

@@ -13,6 +13,7 @@ from modelyard_evaluator.clients import ClickHouseLabels
 from modelyard_evaluator.domain.ports import Away
 from modelyard_evaluator.processes import ScorerProcesses
 from modelyard_runtime.testing import free_port
+from modelyard_runtime.zygote import Zygote
 
 from .conftest import DAY
 
@@ -87,8 +88,8 @@ def test_only_labelled_rows_of_the_model_and_its_contracts_after_the_moment_coun
     assert count("nobody", DAY, (OLD.id,)) == 0
 
 
-def test_rows_of_both_contracts_are_pinned_by_name(clickhouse: dict[str, str], tmp_path: Path) -> None:
-    pinned = ScorerProcesses(clickhouse).pin(tmp_path, job())
+def test_rows_of_both_contracts_are_pinned_by_name(clickhouse: dict[str, str], tmp_path: Path, zygote: Zygote) -> None:
+    pinned = ScorerProcesses(zygote, clickhouse).pin(tmp_path, job())
     table = pq.ParquetFile(tmp_path / "rows.parquet").read()
     rows = table.to_pylist()
     assert pinned["rows"] == 21  # predicted after minute 9, labelled by minute 40: 10 to 30
@@ -99,8 +100,10 @@ def test_rows_of_both_contracts_are_pinned_by_name(clickhouse: dict[str, str], t
     assert pinned["columns"]["occurred_at"] == "timestamp[us, tz=UTC]"
 
 
-def test_the_newest_rows_win_and_a_repeat_gives_the_same_bytes(clickhouse: dict[str, str], tmp_path: Path) -> None:
-    scorer = ScorerProcesses(clickhouse)
+def test_the_newest_rows_win_and_a_repeat_gives_the_same_bytes(
+    clickhouse: dict[str, str], tmp_path: Path, zygote: Zygote
+) -> None:
+    scorer = ScorerProcesses(zygote, clickhouse)
     scorer.pin(tmp_path, job(limit=5))
     first = (tmp_path / "rows.parquet").read_bytes()
     assert pq.ParquetFile(tmp_path / "rows.parquet").read()["prediction_id"].to_pylist() == [
@@ -110,7 +113,7 @@ def test_the_newest_rows_win_and_a_repeat_gives_the_same_bytes(clickhouse: dict[
     assert (tmp_path / "rows.parquet").read_bytes() == first
 
 
-def test_a_clickhouse_that_is_away_is_told_as_such(tmp_path: Path) -> None:
+def test_a_clickhouse_that_is_away_is_told_as_such(tmp_path: Path, zygote: Zygote) -> None:
     away = {
         "CLICKHOUSE_URL": f"http://127.0.0.1:{free_port()}",
         "CLICKHOUSE_USER": "default",
@@ -120,4 +123,4 @@ def test_a_clickhouse_that_is_away_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(Away, match="ClickHouse"):
         labels(away).count("churn", DAY, ("x",))
     with pytest.raises(Away, match="ClickHouse"):
-        ScorerProcesses(away).pin(tmp_path, job())
+        ScorerProcesses(zygote, away).pin(tmp_path, job())

@@ -167,3 +167,12 @@ def test_a_version_that_nobody_knows_is_ended_without_a_word(world: World) -> No
     world.work()
     assert world.evaluations()[0].done
     assert world.told() == []
+
+
+def test_scoring_is_prepared_while_the_rows_are_waited_for(world: World) -> None:
+    world.labels.rows = 0
+    world.deliver(world.registered(2))
+    world.work()
+    assert world.evaluations()[0].stage is Stage.WAITING
+    assert world.scorer.warmed == 1
+    assert world.scorer.jobs == []

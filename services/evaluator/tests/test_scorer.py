@@ -1,6 +1,9 @@
 """The scorer's processes on real artifacts: fitted, saved by the flavours, scored under limits."""
 
+import os
+import signal
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,10 @@ import pytest
 
 from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage
 from modelyard_evaluator.domain.ports import Away, ChallengerBroken, Refused
-from modelyard_evaluator.processes import ScorerProcesses
+from modelyard_evaluator.processes import ScorerProcesses, scorer_zygote
+from modelyard_evaluator.scorer import measure
 from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
+from modelyard_runtime.zygote import Zygote
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SCHEMA = FeatureSchema(
@@ -63,12 +68,14 @@ def compare_job(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def scorer() -> ScorerProcesses:
-    return ScorerProcesses({}, timeout_s=100.0)
+def scorer(zygote: Zygote) -> ScorerProcesses:
+    return ScorerProcesses(zygote, {}, timeout_s=100.0)
 
 
 @pytest.mark.slow
-def test_two_real_models_are_scored_and_compared(tmp_path: Path, scorer: ScorerProcesses) -> None:
+@pytest.mark.parametrize("idle_s", [300.0, 0.0], ids=["forked", "plain"])
+def test_two_real_models_are_scored_and_compared(tmp_path: Path, zygote: Zygote, idle_s: float) -> None:
+    scorer = ScorerProcesses(zygote if idle_s else scorer_zygote(idle_s), {}, timeout_s=100.0)
     pq.write_table(a_table(600, seed=1), tmp_path / "rows.parquet")
     a_model(tmp_path / "challenger", a_table(400))
     a_model(tmp_path / "champion", a_table(400), invert=True)
@@ -154,26 +161,70 @@ def test_a_broken_champion_is_not_the_challengers_fault(tmp_path: Path, scorer: 
 
 
 @pytest.mark.parametrize(("limit", "says"), [({"memory_limit_mib": 8.0}, "MiB"), ({"timeout_s": 0.2}, "longer than")])
-def test_a_challenger_over_its_limits_is_ended_and_says_which(tmp_path: Path, limit: dict[str, Any], says: str) -> None:
-    pq.write_table(a_table(100), tmp_path / "rows.parquet")
+def test_a_challenger_over_its_limits_is_ended_and_says_which(
+    tmp_path: Path, zygote: Zygote, limit: dict[str, Any], says: str
+) -> None:
+    pq.write_table(pa.concat_tables([a_table(1_000)] * 500), tmp_path / "rows.parquet")
     a_model(tmp_path / "challenger", a_table(400))
     with pytest.raises(ChallengerBroken, match=says):
-        ScorerProcesses({}, **limit).compare(tmp_path, compare_job(baseline_class="no"))
+        ScorerProcesses(zygote, {}, **limit).compare(tmp_path, compare_job(baseline_class="no"))
 
 
-def test_an_artifacts_process_is_given_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_sides_start_from_the_same_memory(tmp_path: Path, scorer: ScorerProcesses) -> None:
+    """The same version against itself: what differs is noise, so what differs between two versions is theirs."""
+    pq.write_table(a_table(300), tmp_path / "rows.parquet")
+    for side in ("challenger", "champion"):
+        a_model(tmp_path / side, a_table(400))
+    found = scorer.compare(tmp_path, compare_job())
+    assert found["challenger_cost"]["memory_mib"] == pytest.approx(found["champion_cost"]["memory_mib"], abs=5.0)
+
+
+def test_a_scorer_whose_parent_was_killed_goes_on(tmp_path: Path, scorer: ScorerProcesses, zygote: Zygote) -> None:
+    pq.write_table(a_table(300), tmp_path / "rows.parquet")
+    a_model(tmp_path / "challenger", a_table(400))
+    first = scorer.compare(tmp_path, compare_job(baseline_class="no"))
+    assert zygote.pid is not None
+    os.kill(zygote.pid, signal.SIGKILL)
+    again = scorer.compare(tmp_path, compare_job(baseline_class="no"))
+    assert again["challenger"] == first["challenger"]
+
+
+def test_measuring_imports_no_pandas_and_missing_numbers_stay_missing(tmp_path: Path) -> None:
+    table = pa.table({"age": pa.array([1.0, None, 3.0]), "colour": pa.array(["red", None, "blue"])})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    manifest = a_model(tmp_path / "challenger", a_table(400))
+    numeric, categorical = measure.columns(table, manifest)
+    assert numeric[:, 0].tolist() == pytest.approx([1.0, np.nan, 3.0], nan_ok=True)
+    assert categorical[:, 0].tolist() == ["red", None, "blue"]
+    pq.write_table(a_table(100), tmp_path / "rows.parquet")
+    run = "import sys; from modelyard_evaluator.scorer.measure import run; run(Path('.'), {'side': 'challenger'})"
+    code = f"from pathlib import Path; {run}; sys.exit('pandas' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=100).returncode == 0
+
+
+def test_an_artifacts_process_and_its_parent_are_given_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELYARD_ADMIN_KEY_FILE", "/secret")
-    seen: dict[str, str] = {}
-    real: Any = subprocess.Popen
+    seen: list[dict[str, str]] = []
+    real_spawn: Any = Zygote.spawn
+    real_popen: Any = subprocess.Popen
 
-    def spy(*arguments: Any, env: dict[str, str], **options: Any) -> Any:
-        seen.update(env)
-        return real(*arguments, env=env, **options)
+    def spawn(self: Zygote, *arguments: Any, env: dict[str, str], **options: Any) -> Any:
+        seen.append(env)
+        return real_spawn(self, *arguments, env=env, **options)
 
-    monkeypatch.setattr(subprocess, "Popen", spy)
+    def popen(*arguments: Any, env: dict[str, str], **options: Any) -> Any:
+        seen.append(env)
+        return real_popen(*arguments, env=env, **options)
+
+    monkeypatch.setattr(Zygote, "spawn", spawn)
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    pq.write_table(a_table(50), tmp_path / "rows.parquet")
+    zygote = scorer_zygote(idle_s=60.0)
     with pytest.raises(Away, match=r"manifest\.json"):
-        pq.write_table(a_table(50), tmp_path / "rows.parquet")
-        ScorerProcesses({"CLICKHOUSE_PASSWORD": "x"}).compare(tmp_path, compare_job(baseline_class="no"))
-    assert seen["OMP_NUM_THREADS"] == "1"
-    assert "MODELYARD_ADMIN_KEY_FILE" not in seen
-    assert "CLICKHOUSE_PASSWORD" not in seen
+        ScorerProcesses(zygote, {"CLICKHOUSE_PASSWORD": "x"}).compare(tmp_path, compare_job(baseline_class="no"))
+    zygote.close()
+    assert len(seen) == 2
+    for given in seen:
+        assert given["OMP_NUM_THREADS"] == "1"
+        assert "MODELYARD_ADMIN_KEY_FILE" not in given
+        assert "CLICKHOUSE_PASSWORD" not in given

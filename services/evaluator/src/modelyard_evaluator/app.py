@@ -7,7 +7,7 @@ from modelyard_evaluator import api, events
 from modelyard_evaluator.clients import ClickHouseLabels, HttpRegistry
 from modelyard_evaluator.domain.model import Evaluation
 from modelyard_evaluator.loop import EvaluationLoop
-from modelyard_evaluator.processes import ScorerProcesses
+from modelyard_evaluator.processes import ScorerProcesses, scorer_zygote
 from modelyard_evaluator.settings import Settings
 from modelyard_evaluator.stages import Deps
 from modelyard_runtime.auth import Authenticator, registry_introspection
@@ -34,7 +34,9 @@ def build(settings: Settings) -> Service:
     database = Database(engine, system_clock)
     client = RegistryClient(settings.registry_url, key, timeout_s=30.0, cache_dir=data / "blobs")
     labels = ClickHouseLabels(settings.clickhouse_url, settings.clickhouse_user, password, settings.clickhouse_database)
+    zygote = scorer_zygote(settings.zygote_idle_s)
     scorer = ScorerProcesses(
+        zygote,
         {
             "CLICKHOUSE_URL": settings.clickhouse_url,
             "CLICKHOUSE_USER": settings.clickhouse_user,
@@ -77,6 +79,7 @@ def build(settings: Settings) -> Service:
         await asyncio.to_thread(migrate, engine, "modelyard_evaluator:migrations")
 
     async def on_stop() -> None:
+        zygote.close()
         labels.close()
         client.close()
         database.close()

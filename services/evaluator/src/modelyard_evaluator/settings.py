@@ -21,3 +21,5 @@ class Settings(ServiceSettings, DatabaseSettings, ClickHouseSettings):
     """Resident memory of one scoring process; a challenger that needs more is rejected."""
     scorer_timeout_s: float = Field(120.0, gt=0)
     """Processor time of one scoring process; a challenger that needs more is rejected."""
+    zygote_idle_s: float = Field(120.0, ge=0)
+    """How long the parent that scoring processes are forked from stays without work; 0 starts each from nothing."""

@@ -39,6 +39,7 @@ class Deps:
 
 def _resolve(deps: Deps, evaluation: Evaluation) -> Evaluation:
     """Ask the registry what is to be compared, and by which policy."""
+    deps.scorer.warm()
     challenger = deps.registry.version(evaluation.model, evaluation.challenger_version)
     champion_version = evaluation.asked_champion or deps.registry.champion(evaluation.model)
     champion = None

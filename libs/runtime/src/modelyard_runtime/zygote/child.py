@@ -1,19 +1,22 @@
 """From a copy of the zygote to the process that was asked for."""
 
+import atexit
 import contextlib
 import gc
 import json
 import os
 import runpy
 import sys
+import threading
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from modelyard_runtime.zygote.server import Forked
 
 
-def become(forked: Forked) -> None:
-    """Run the requested module as `__main__`; returns, raises and exits as that module does.
+def become(forked: Forked) -> NoReturn:
+    """Run the requested module as `__main__`, and end as it ends.
 
     Without a request, as its owner died first, it ends at once.
     """
@@ -30,7 +33,37 @@ def become(forked: Forked) -> None:
     with contextlib.suppress(OSError):  # what `ps` and `top` show instead of the zygote's name
         Path("/proc/self/comm").write_text(request["module"].rpartition(".")[2][:15])
     sys.argv = [request["module"], *request["argv"]]
-    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    code = _run(request["module"])
+    _finish()
+    os._exit(code)
+
+
+def _run(module: str) -> int:
+    """Its exit code; what Python says of an error is said."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return (end.code or 0) & 0xFF
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _finish() -> None:
+    """Threads, exit handlers, buffers. Then the process just ends, as those of multiprocessing do.
+
+    To take the interpreter apart would touch, and so copy, all that is shared with the zygote: ten times the work.
+    """
+    with contextlib.suppress(Exception):
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 def _redirect(forked: Forked) -> None:

@@ -67,6 +67,9 @@ class ChallengerBroken(Exception):
 class Scorer(Protocol):
     """Processes that open artifacts and count. Raises ChallengerBroken, Refused, or Away."""
 
+    def warm(self) -> None:
+        """There will soon be something to score; returns at once."""
+
     def pin(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         """Choose the rows and write `folder`/rows.parquet; returns {rows, columns, source, baseline_class}."""
 
