@@ -20,6 +20,8 @@ INSERT_SETTINGS: Final[Mapping[str, Any]] = {
     "max_partitions_per_insert_block": 0,
 }
 INSERT_TIMEOUT_S: Final = 60
+STREAM_FRAME_BYTES: Final = 1024
+"""More than an Arrow stream has around its schema and its batch: lengths, and the mark of its end."""
 
 
 class ClickHouseAway(Retryable):
@@ -148,14 +150,14 @@ def statements() -> Iterator[str]:
                 yield statement.strip().rstrip(";")
 
 
-def arrow_stream(rows: pa.Table) -> bytes:
-    """Arrow IPC stream of one record batch."""
-    sink = pa.BufferOutputStream()
-    table = rows.combine_chunks()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        for batch in table.to_batches():
-            writer.write_batch(batch)
-    return cast(bytes, sink.getvalue().to_pybytes())
+def arrow_stream(rows: pa.Table) -> memoryview:
+    """Arrow IPC stream of one record batch, written once into memory of the right size."""
+    [batch] = rows.combine_chunks().to_batches()
+    room = pa.allocate_buffer(pa.ipc.get_record_batch_size(batch) + len(batch.schema.serialize()) + STREAM_FRAME_BYTES)
+    sink = pa.FixedSizeBufferWriter(room)
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return memoryview(room)[: sink.tell()]
 
 
 @contextmanager

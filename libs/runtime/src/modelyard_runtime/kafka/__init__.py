@@ -11,7 +11,7 @@ from modelyard_runtime.kafka.dead_letters import (
 )
 from modelyard_runtime.kafka.events import EventConsumer, EventContext, Handler
 from modelyard_runtime.kafka.producer import Producer
-from modelyard_runtime.kafka.records import Received
+from modelyard_runtime.kafka.records import Received, Records
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.kafka.transactions import PartitionTransactions, partition_transactional_id
 
@@ -28,6 +28,7 @@ __all__ = [
     "PartitionTransactions",
     "Producer",
     "Received",
+    "Records",
     "dead_letter_topic",
     "ensure_topics",
     "list_dead_letters",

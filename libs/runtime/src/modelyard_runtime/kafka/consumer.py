@@ -17,8 +17,9 @@ from aiokafka.structs import OffsetAndMetadata
 from modelyard_contracts.topics import all_topics
 from modelyard_runtime.errors import ModelyardError, retryable
 from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka.bulk import NO_ROWS, read_in_bulk, rows
 from modelyard_runtime.kafka.dead_letters import DeadLetters
-from modelyard_runtime.kafka.records import Received, received
+from modelyard_runtime.kafka.records import Received, Records
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.metrics import Metrics
 
@@ -28,6 +29,8 @@ PartitionsHandler = Callable[[set[tuple[str, int]]], Awaitable[None]]
 
 NEVER_MS: Final = 2**31 - 1
 POLL_MS: Final = 1_000
+BATCHES_PER_POLL: Final = 16
+"""The producer's batches, of one record or thousands: enough to be quick, too few to hold up the heartbeats."""
 CLOSE_TIMEOUT_S: Final = 10.0
 log = logging.getLogger(__name__)
 
@@ -152,6 +155,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._client = AIOKafkaConsumer(**self._settings)
         await self._client.start()
         _commit_as_member_only(self._client._coordinator)
+        read_in_bulk(self._client)
         self._client.subscribe(list(self.topics), listener=self)
         self._tell()
         return broken
@@ -262,13 +266,10 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def _pump(self, tp: TopicPartition) -> None:
         try:
-            batch: list[Received] = []
-            rest: list[Received] = []
+            rest = Records(tp.topic, tp.partition)
             while not self._pumps[tp].leaving:
-                if not batch:
-                    batch, rest = await self._collect(tp, rest)
-                if batch:
-                    await self._handle(tp, batch)
+                batch, rest = await self._collect(tp, rest)
+                await self._handle(tp, batch, len(rest))
         except asyncio.CancelledError:
             raise
         except PartitionLost as error:
@@ -277,55 +278,47 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             log.exception("consumer %s: client of %s failed", self.group, tp)
             self._break(error)
 
-    async def _collect(self, tp: TopicPartition, rest: list[Received]) -> tuple[list[Received], list[Received]]:
-        """The next batch, and what was read beyond it."""
+    async def _collect(self, tp: TopicPartition, got: Records) -> tuple[Records, Records]:
+        """The next batch, and what was read beyond it; it begins with `got`."""
         loop = asyncio.get_running_loop()
-        got, size = rest, sum(r.size_bytes for r in rest)
         until = self._replay_until.get(tp)
         deadline: float | None = loop.time() + self._max_wait_s if got else None
-        while not self._full(got, size, until):
+        while not self._full(got, until):
             wait_s = POLL_MS / 1000 if deadline is None or until is not None else deadline - loop.time()
             if got and wait_s <= 0:
                 break
             with self._pumps[tp].interruptible():
                 polled = await self._client.getmany(
-                    tp, timeout_ms=max(1, int(wait_s * 1000)), max_records=self._max_batch_records
+                    tp, timeout_ms=max(1, int(wait_s * 1000)), max_records=BATCHES_PER_POLL
                 )
-            new = received(polled.get(tp, ()))
-            if new and deadline is None:
-                deadline = loop.time() + self._max_wait_s
-            got, size = got + new, size + sum(r.size_bytes for r in new)
+            if new := rows(polled.get(tp, NO_ROWS)):
+                got = got.plus(new)
+                deadline = deadline or loop.time() + self._max_wait_s
         return self._split(tp, got, until)
 
-    def _full(self, got: list[Received], size: int, until: int | None) -> bool:
+    def _full(self, got: Records, until: int | None) -> bool:
         if until is not None:
-            return bool(got) and got[-1].offset >= until
-        return len(got) >= self._max_batch_records or size >= self._max_batch_bytes
+            return got.last_offset >= until
+        return len(got) >= self._max_batch_records or got.size_bytes >= self._max_batch_bytes
 
-    def _split(
-        self, tp: TopicPartition, got: list[Received], until: int | None
-    ) -> tuple[list[Received], list[Received]]:
+    def _split(self, tp: TopicPartition, got: Records, until: int | None) -> tuple[Records, Records]:
         if until is not None:
             self._replay_until.pop(tp, None)
-            cut = sum(r.offset <= until for r in got)
-            return got[:cut], got[cut:]
-        size = 0
-        for index, one in enumerate(got):
-            size += one.size_bytes
-            if index and (index >= self._max_batch_records or size > self._max_batch_bytes):
-                return got[:index], got[index:]
-        return got, []
+            cut = sum(offset <= until for offset in got.offsets())
+        else:
+            cut = got.cut(self._max_batch_records, self._max_batch_bytes)
+        return got[:cut], got[cut:]
 
-    async def _handle(self, tp: TopicPartition, batch: list[Received]) -> None:
-        """Handle `batch` until nothing of it is left, or the partition is; what is done is taken from it."""
+    async def _handle(self, tp: TopicPartition, batch: Records, waiting: int) -> None:
+        """Handle `batch` until nothing of it is left, or the partition is; `waiting` more were read behind it."""
         pause_s = self._retry_min_s
         while batch and not self._pumps[tp].leaving:
             done, error = await self._try(tp, batch)
             if done and self._commits:
                 await self._commit(tp, batch[done - 1].offset + 1)
             self._handled.labels(self.group, tp.topic).inc(done)
-            del batch[:done]
-            self._lag.labels(self.group, tp.topic, tp.partition).set(self._behind(tp, batch))
+            batch = batch[done:]
+            self._lag.labels(self.group, tp.topic, tp.partition).set(self._behind(tp, len(batch) + waiting))
             if error is None:
                 continue
             if isinstance(error, PartitionLost):
@@ -342,16 +335,16 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             else:
                 await self._stop_partition(tp, batch, error)
 
-    async def _try(self, tp: TopicPartition, batch: list[Received]) -> tuple[int, BaseException | None]:
+    async def _try(self, tp: TopicPartition, batch: Records) -> tuple[int, BaseException | None]:
         try:
-            await self._on_batch(tp.topic, tp.partition, tuple(batch))
+            await self._on_batch(tp.topic, tp.partition, batch)
         except BatchFailed as failed:
             return failed.done, failed.__cause__
         except Exception as error:
             return 0, error
         return len(batch), None
 
-    async def _stop_partition(self, tp: TopicPartition, batch: list[Received], error: BaseException) -> None:
+    async def _stop_partition(self, tp: TopicPartition, batch: Records, error: BaseException) -> None:
         """Wait, with the batch in hand, until somebody says resume; nothing is skipped."""
         log.error("consumer %s: %s stops at offset %d", self.group, tp, batch[0].offset, exc_info=error)
         self._stopped[tp] = f"offset {batch[0].offset}: {type(error).__name__}: {error}"
@@ -365,9 +358,9 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         except (CommitFailedError, IllegalStateError) as error:
             raise PartitionLost(f"offset {offset} not committed: {error}") from error
 
-    def _behind(self, tp: TopicPartition, batch: list[Received]) -> int:
+    def _behind(self, tp: TopicPartition, in_hand: int) -> int:
         try:
-            return max(0, (self._client.highwater(tp) or 0) - (batch[0].offset if batch else self._next(tp)))
+            return max(0, (self._client.highwater(tp) or 0) - self._next(tp)) + in_hand
         except (IllegalStateError, AssertionError, AttributeError):
             return 0  # just revoked
 

@@ -1,11 +1,12 @@
 """Framed Avro bytes to Arrow columns, a whole batch at once; bad messages are found and told apart.
 
 The fast decoder (pyruhvro) gives no place of an error and takes neither trailing bytes nor bad UTF-8 for errors. So: on
-an error the batch is halved until the culprit stands alone; after it every message is written again and must come out
-as long as it came in; what looks wrong is judged by fastavro, whose word is final.
+an error the batch is halved until the culprit stands alone; after it every message must be as long as what was read of
+it would be if written again; what looks wrong is judged by fastavro, whose word is final.
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 
 from modelyard_contracts.codec import CONFLUENT_MAGIC, Codec, Undecodable, WriterSchema
 from modelyard_contracts.topics import avro_schema, schema_text
-from modelyard_runtime.kafka import Received
+from modelyard_monitor.ingest.lengths import UnknownAvroType, avro_lengths
+from modelyard_runtime.kafka import Received, Records
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
@@ -53,43 +55,52 @@ class Decoded:
 class _Part:
     """Records of one writer schema that were decoded: their places in the batch, and their columns."""
 
-    places: list[int]
+    places: Sequence[int]
     columns: pa.RecordBatch
 
 
 def decode_columns(records: Sequence[Received], topic: str, codec: Codec) -> Decoded:
     """Decode one partition's records. Retryable when the registry must be asked for a schema and is away."""
+    batch = Records.of(records)
+    values = batch.values()
     bad: dict[int, str] = {}
     parts: list[_Part] = []
-    for writer, start, places in _by_writer(records, topic, codec, bad):
-        bodies = [records[place].value[start:] for place in places]  # type: ignore[index]  # _by_writer left None out
+    for writer, start, places in _by_writer(values, topic, codec, bad):
+        bodies = [values[place][start:] for place in places]  # type: ignore[index]  # _by_writer left None out
         parts.extend(_decode_part(bodies, places, writer, bad))
-    table = _in_order(parts, records, topic)
-    table, refused = _refuse(table, topic)
-    by_offset = {records[place].offset: reason for place, reason in bad.items()} | refused
-    return Decoded(table, [BadRecord(r, by_offset[r.offset]) for r in records if r.offset in by_offset])
+    table, refused = _refuse(_with_origin(*_in_order(parts, topic), batch), topic)
+    offsets = batch.offsets()
+    bad |= {bisect_left(offsets, offset): reason for offset, reason in refused.items()}
+    return Decoded(table, [BadRecord(batch[place], bad[place]) for place in sorted(bad)])
 
 
 def _by_writer(
-    records: Sequence[Received], topic: str, codec: Codec, bad: dict[int, str]
-) -> list[tuple[WriterSchema, int, list[int]]]:
-    groups: dict[bytes, list[int]] = {}
-    for place, record in enumerate(records):
-        value = record.value
-        if value is None:
-            bad[place] = "a message without a value (a tombstone)"
-        else:
-            groups.setdefault(value[:5] if value[:1] == CONFLUENT_MAGIC else value[:10], []).append(place)
+    values: Sequence[bytes | None], topic: str, codec: Codec, bad: dict[int, str]
+) -> list[tuple[WriterSchema, int, Sequence[int]]]:
     found = []
-    for places in groups.values():
+    for places in _by_header(values, bad):
         try:
-            writer, start = codec.writer_schema(records[places[0]].value or b"")
+            writer, start = codec.writer_schema(values[places[0]] or b"")
             _check_name(writer, topic)
         except Undecodable as error:
             bad.update(dict.fromkeys(places, str(error)))
         else:
             found.append((writer, start, places))
     return found
+
+
+def _by_header(values: Sequence[bytes | None], bad: dict[int, str]) -> list[Sequence[int]]:
+    """Places of messages whose schema is named alike."""
+    heads = {value and value[:5] for value in values}
+    if len(heads) == 1 and (heads.pop() or b"")[:1] == CONFLUENT_MAGIC:
+        return [range(len(values))]  # as good as always
+    groups: dict[bytes, list[int]] = {}
+    for place, value in enumerate(values):
+        if value is None:
+            bad[place] = "a message without a value (a tombstone)"
+        else:
+            groups.setdefault(value[:5] if value[:1] == CONFLUENT_MAGIC else value[:10], []).append(place)
+    return list(groups.values())
 
 
 def _check_name(writer: WriterSchema, topic: str) -> None:
@@ -99,7 +110,7 @@ def _check_name(writer: WriterSchema, topic: str) -> None:
         raise Undecodable(f"holds a {writer.parsed.get('name')}, not a {name}")
 
 
-def _decode_part(bodies: list[bytes], places: list[int], writer: WriterSchema, bad: dict[int, str]) -> list[_Part]:
+def _decode_part(bodies: list[bytes], places: Sequence[int], writer: WriterSchema, bad: dict[int, str]) -> list[_Part]:
     try:
         columns = _columns(bodies, writer)
     except _DecoderRefused:
@@ -138,9 +149,12 @@ def _columns(bodies: list[bytes], writer: WriterSchema) -> pa.RecordBatch:
 
 def _of_other_length(columns: pa.RecordBatch, bodies: list[bytes], writer: WriterSchema) -> NDArray[np.int64]:
     """Places of messages that are not as long as what they say: trailing bytes, or another way to write arrays."""
-    [written] = pyruhvro.serialize_record_batch(columns, writer.text, 1)
-    lengths = pc.binary_length(written).to_numpy()
     given = np.fromiter(map(len, bodies), dtype=np.int64, count=len(bodies))
+    try:
+        lengths = avro_lengths(columns, writer.parsed)
+    except UnknownAvroType:
+        [written] = pyruhvro.serialize_record_batch(columns, writer.text, 1)
+        lengths = pc.binary_length(written).to_numpy()
     return np.flatnonzero(lengths != given)
 
 
@@ -176,24 +190,28 @@ def _wanted(topic: str) -> tuple[pa.Schema, dict[str, Any]]:
     return pyruhvro.avro_to_arrow_schema(schema_text(topic)), defaults
 
 
-def _in_order(parts: list[_Part], records: Sequence[Received], topic: str) -> pa.Table:
+def _in_order(parts: list[_Part], topic: str) -> tuple[pa.Table, NDArray[np.int64]]:
+    """All parts in the order of their places, and these."""
     schema, _ = _wanted(topic)
-    tables = [pa.Table.from_batches([_aligned(part.columns, topic)]) for part in parts]
-    table = pa.concat_tables(tables) if tables else schema.empty_table()
-    places = [place for part in parts for place in part.places]
+    if not parts:
+        return schema.empty_table(), np.zeros(0, dtype=np.int64)
+    table = pa.Table.from_batches([_aligned(part.columns, topic) for part in parts])
+    places = np.concatenate([np.asarray(part.places, dtype=np.int64) for part in parts])
     if len(parts) > 1:
-        order = np.argsort(np.asarray(places))
-        table, places = table.take(pa.array(order)), [places[i] for i in order]
-    table = table.combine_chunks()
-    rows = len(places)
-    millis = np.fromiter((records[place].timestamp_ms for place in places), dtype=np.int64, count=rows)
-    offsets = np.fromiter((records[place].offset for place in places), dtype=np.uint64, count=rows)
-    partition = records[0].partition if records else 0
+        order = np.argsort(places)
+        table, places = table.take(pa.array(order)), places[order]
+    return table.combine_chunks(), places
+
+
+def _with_origin(table: pa.Table, places: NDArray[np.int64], batch: Records) -> pa.Table:
+    """When and from where each row came."""
     utc = pa.timestamp("us", "UTC")
+    millis = np.array(batch.timestamps_ms(), dtype=np.int64)[places]
+    offsets = np.array(batch.offsets(), dtype=np.uint64)[places]
     table = table.set_column(table.schema.get_field_index("occurred_at"), "occurred_at", table["occurred_at"].cast(utc))
     table = table.append_column("received_at", pa.array(millis * 1000, utc))
-    table = table.append_column("_topic", pa.array([topic] * rows, pa.string()))
-    table = table.append_column("_partition", pa.array(np.full(rows, partition, dtype=np.uint32)))
+    table = table.append_column("_topic", pa.repeat(pa.scalar(batch.topic, pa.string()), table.num_rows))
+    table = table.append_column("_partition", pa.array(np.full(table.num_rows, batch.partition, dtype=np.uint32)))
     return table.append_column("_offset", pa.array(offsets))
 
 
