@@ -137,6 +137,8 @@ def test_the_split_keeps_the_newest_rows_and_at_most_a_fifth_of_them() -> None:
     # by hand: 4000 - 500 = 3500 used, a fifth of them (700) validates; of 1000 rows only 200 are kept
     assert (split_rows(4_000, 500).train, split_rows(4_000, 500).used) == (2_800, 3_500)
     assert (split_rows(1_000, 500).train, split_rows(1_000, 500).used) == (640, 800)
+    # 500 live rows before which 3500 older ones were put: 100 are kept, so 400 are learned from
+    assert split_rows(4_000, 500, live_rows=500).used == 3_900
     with pytest.raises(BadRequest, match="99 labelled rows; at least 100"):
         split_rows(99, 50)
 

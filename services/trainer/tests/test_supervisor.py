@@ -9,6 +9,9 @@ import psutil
 import pytest
 
 from modelyard_contracts import RunState
+from modelyard_contracts.manifest import Feature, FeatureSchema
+from modelyard_trainer.domain.ports import Served
+from modelyard_trainer.rundir import file_digest
 from modelyard_trainer.supervisor import Limits
 from modelyard_trainer.usecases import Wanted, cancel_run, request_run
 
@@ -34,6 +37,23 @@ def test_a_run_goes_through_all_states_to_one_version(world: World) -> None:
     assert manifest.training.run_id == str(run.id)
     place = world.workers.dir_of(run.id)
     assert not place.data.exists() and not place.model.exists() and place.result is not None
+
+
+def test_a_run_on_live_rows_gets_what_the_serving_version_learned_from(world: World) -> None:
+    world.registry.serves["shifts"] = Served(
+        FeatureSchema(features=(Feature(name="x"),), classes=("a", "b")), world.dataset
+    )
+    live = request_run(world.deps, Wanted("shifts", "a test", "test"))
+    world.drive(live.id, lambda run: run.attempt == 1)
+    place = world.workers.dir_of(live.id)
+    assert file_digest(place.older) == world.dataset
+    cancel_run(world.deps, live.id)
+    world.drive(live.id, timeout_s=20)
+    assert not place.older.exists()
+
+    given = world.begin(seconds="60")
+    world.drive(given.id, lambda run: run.attempt == 1)
+    assert not world.workers.dir_of(given.id).older.exists()
 
 
 @pytest.mark.slow

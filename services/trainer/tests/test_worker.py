@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -199,6 +200,54 @@ def test_a_snapshot_is_a_dataset_with_its_sql_and_digest(place: RunDir) -> None:
     (place.path / "result.json").unlink()
     run(place, RECIPE, ask)
     assert len(asked) == 1  # a worker that is started again reads what the first one wrote
+
+
+def test_a_short_snapshot_is_filled_with_the_newest_rows_that_the_serving_version_learned_from(place: RunDir) -> None:
+    table = training_table(400)
+    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json"), window_rows=300))
+    pq.write_table(
+        table.slice(0, 320).drop_columns(["kind"]).append_column("kind", table["kind"].slice(0, 320)), place.older
+    )
+    live = stored(400).slice(0, 150)  # the newest: numbers 250 to 399, so 70 of them are in both
+
+    run(place, RECIPE, lambda sql, parameters: live)
+
+    told = place.snapshot()
+    assert told is not None and (told["rows"], told["live_rows"]) == (300, 150)
+    assert told["source"]["rows"] == 150
+    assert told["source"]["older"] == {"dataset": file_digest(place.older), "rows": 150}
+    assert told["digest"] == file_digest(place.data) == manifest(place).training.dataset_digest
+    filled = read_table(place.data)
+    assert filled["occurred_at"].to_pylist() == table["occurred_at"].to_pylist()[100:]
+    assert filled["prediction_id"].to_pylist() == [None] * 150 + [f"p{number}" for number in range(250, 400)]
+    assert filled["x"].to_pylist() == table["x"].to_pylist()[100:]
+    # a fifth of the 150 live rows is kept, not 50 rows
+    assert manifest(place).training.train_until == START + timedelta(minutes=399 - 30)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.drop_columns(["x"]),
+        lambda table: table.set_column(0, "x", pa.array(["a"] * 400)),
+        lambda table: table.set_column(4, "occurred_at", pc.add(table["occurred_at"], pa.scalar(timedelta(days=9)))),
+    ],
+    ids=["another feature contract", "another type", "no older rows"],
+)
+def test_an_older_dataset_that_does_not_fit_is_left_out(place: RunDir, change: Any) -> None:
+    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+    pq.write_table(change(training_table(400)), place.older)
+    run(place, RECIPE, lambda sql, parameters: stored(150))
+    told = place.snapshot()
+    assert told is not None and told["rows"] == told["live_rows"] == 150 and "older" not in told["source"]
+
+
+def test_a_full_window_needs_no_older_rows(place: RunDir) -> None:
+    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json"), window_rows=150))
+    place.older.write_text("is not even read")
+    run(place, RECIPE, lambda sql, parameters: stored(400).slice(0, 150))
+    told = place.snapshot()
+    assert told is not None and told["rows"] == 150
 
 
 def test_a_snapshot_of_too_few_rows_says_how_many_there_are(place: RunDir) -> None:

@@ -17,11 +17,12 @@ from modelyard_runtime.http import create_app
 from modelyard_runtime.kafka import EventConsumer, ensure_topics
 from modelyard_runtime.outbox import OutboxRelay
 from modelyard_runtime.service import Service
+from modelyard_runtime.zygote import Zygote
 from modelyard_trainer.api import add_routes
 from modelyard_trainer.catalogue import known_recipes
 from modelyard_trainer.domain.recipes import Recipe
 from modelyard_trainer.events import handlers
-from modelyard_trainer.processes import Workers
+from modelyard_trainer.processes import PRELOAD, Workers
 from modelyard_trainer.registry import RegistryGateway
 from modelyard_trainer.settings import Settings
 from modelyard_trainer.store import RunStore
@@ -86,7 +87,7 @@ def _supervisor(
     return Supervisor(
         runs=runs,
         registry=gateway,
-        workers=Workers(settings.data_dir.resolve() / "runs", secrets),
+        workers=Workers(settings.data_dir.resolve() / "runs", secrets, Zygote(PRELOAD, idle_s=settings.ray_idle_s)),
         recipes=recipes,
         clickhouse={
             "url": settings.clickhouse_url,

@@ -8,26 +8,39 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 from uuid import UUID
 
 import psutil
 
+from modelyard_runtime.zygote import Handle, Zygote
 from modelyard_trainer.rundir import RunDir
 
 DEATH_S: Final = 10.0
 """How long the kernel may take to end what was killed."""
+WORKER: Final = "modelyard_trainer.worker"
 MARK: Final = "MODELYARD_RUN_DIR"
 """In the environment of a worker and of everything it starts: how Ray's processes are found wherever they moved."""
+PRELOAD: Final = (
+    "clickhouse_connect",
+    "modelyard_trainer.catalogue",
+    "modelyard_trainer.worker.main",
+    "modelyard_trainer.recipes.tabular",
+)
+"""What a worker imports anyway, for a zygote; not Ray, whose threads do not outlive a fork."""
 
 
 class Workers:
-    """Starts, finds and ends the workers below one folder."""
+    """Starts, finds and ends the workers below one folder.
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+    zygote: has PRELOAD imported, so that a worker begins at once; without one each worker imports it all.
+    """
+
+    def __init__(self, folder: Path, env: Mapping[str, str], zygote: Zygote | None = None) -> None:
         self._folder = folder
         self._env = dict(env)
-        self._children: dict[UUID, subprocess.Popen[bytes]] = {}
+        self._zygote = zygote
+        self._children: dict[UUID, Handle] = {}
 
     def dir_of(self, run_id: UUID) -> RunDir:
         return RunDir(self._folder / str(run_id))
@@ -35,15 +48,22 @@ class Workers:
     def start(self, run_id: UUID, env: Mapping[str, str] | None = None) -> None:
         """Start a worker, with `env` besides what all get; a second one for the same run ends at once by itself."""
         place = self.dir_of(run_id)
+        folder = str(place.path.resolve())
+        whole = {**os.environ, **self._env, **(env or {}), MARK: folder}
         with place.log.open("ab") as log:
-            self._children[run_id] = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable, "-m", "modelyard_trainer.worker", str(place.path.resolve())],
-                env={**os.environ, **self._env, **(env or {}), MARK: str(place.path.resolve())},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            self._children[run_id] = self._spawn(folder, whole, log)
+
+    def _spawn(self, folder: str, env: Mapping[str, str], log: IO[bytes]) -> Handle:
+        if self._zygote is not None:
+            return self._zygote.spawn(WORKER, [folder], env=env, stdout=log, stderr=log)
+        return subprocess.Popen(  # noqa: S603  our own interpreter and module
+            [sys.executable, "-m", WORKER, folder],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
     def alive(self, run_id: UUID) -> bool:
         """Whether a worker of the run lives, ours or one from before we were started."""
@@ -57,7 +77,7 @@ class Workers:
         """End the worker and all it started, Ray too; returns when they are gone."""
         self.kill_at(self.dir_of(run_id), self._children.pop(run_id, None))
 
-    def kill_at(self, place: RunDir, child: "subprocess.Popen[bytes] | None" = None) -> None:
+    def kill_at(self, place: RunDir, child: Handle | None = None) -> None:
         """The same for a folder, whoever started what runs in it."""
         end_all_at(place, child)
 
@@ -71,9 +91,11 @@ class Workers:
         """At the end of the service: nothing outlives it; an open run begins again with the next start."""
         for run_id in list(self._children):
             self.kill(run_id)
+        if self._zygote is not None:
+            self._zygote.close()
 
 
-def end_all_at(place: RunDir, child: "subprocess.Popen[bytes] | None" = None) -> None:
+def end_all_at(place: RunDir, child: Handle | None = None) -> None:
     """Kill the holder of a folder, its process group, and all that is marked with the folder; returns when gone."""
     for pid in {child.pid if child else None, place.holder} - {None, 0}:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelyard import ApiError, RegistryClient
-from modelyard_contracts.manifest import FeatureSchema, ModelManifest
+from modelyard_contracts.manifest import ModelManifest
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
+from modelyard_trainer.domain.ports import Served
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.rundir import RunDir
 
 SERVING_ALIAS: Final = "champion"
 ACTOR: Final = "trainer"
+MAX_OLDER_BYTES: Final = 256 * 2**20
+"""A retraining does without an older dataset above this: it is fetched for the sake of its newest rows only."""
 
 
 class RegistryGateway:
@@ -35,15 +38,32 @@ class RegistryGateway:
             raise _away(error) from error
         return None if alias is None else alias.version
 
-    def feature_schema(self, model: str) -> FeatureSchema | None:
+    def served(self, model: str) -> Served | None:
         """Of the version that serves, else of the newest; None before the first."""
         try:
             version = self.serving_version(model)
             if version is None:
                 version = max((one.version for one in self._client.versions(model)), default=None)
-            return None if version is None else self._client.manifest(model, version).feature_schema
+            if version is None:
+                return None
+            manifest = self._client.manifest(model, version)
+            return Served(manifest.feature_schema, manifest.training.dataset_digest)
         except ApiError as error:
             raise _away(error) from error
+
+    def fetch_older(self, digest: str, target: Path) -> bool:
+        """A dataset to fill a window with, as a file; False when the registry has it no more or it is too large."""
+        if target.exists():
+            return True
+        try:
+            if self._client.dataset(digest).size_bytes > MAX_OLDER_BYTES:
+                return False
+            self._client.get_blob(digest, target)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise _away(error) from error
+        return True
 
     def fetch_dataset(self, digest: str, target: Path) -> None:
         """The rows of a dataset as a file, verified. BadRequest when there is none of that digest."""

@@ -2,6 +2,7 @@
 
 request.json   what is to be done; written by the service before the worker starts
 data.parquet   the rows; given, or the worker's snapshot (snapshot.json says which SQL and digest)
+older.parquet  what the version that serves learned from, to fill a snapshot that is short
 progress.jsonl the worker's telling, one JSON object a line
 result.json    the end: manifest and metrics; the files are in model/
 failure.json   it cannot be done, and trying again would not help
@@ -35,6 +36,7 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.data = path / "data.parquet"
+        self.older = path / "older.parquet"
         self.model = path / "model"
         self.log = path / "log.txt"
         self._lock = path / "worker.lock"
@@ -134,6 +136,7 @@ class RunDir:
     def forget_data(self) -> None:
         """Once all is in the registry: keep what explains the run, drop what is large."""
         self.data.unlink(missing_ok=True)
+        self.older.unlink(missing_ok=True)
         shutil.rmtree(self.model, ignore_errors=True)
         self.forget_ray()
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from modelyard_contracts import RunState
-from modelyard_contracts.manifest import FeatureSchema
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError, Retryable
 from modelyard_runtime.metrics import Metrics
-from modelyard_trainer.domain.ports import Runs
+from modelyard_trainer.domain.ports import Runs, Served
 from modelyard_trainer.domain.recipes import Recipe, recipe_named
 from modelyard_trainer.domain.reconcile import Action, Seen, Step, next_step
 from modelyard_trainer.domain.run import Run
@@ -37,7 +36,9 @@ log = logging.getLogger(__name__)
 class Publisher(Protocol):
     """What of the registry is needed here; see registry.RegistryGateway."""
 
-    def feature_schema(self, model: str) -> FeatureSchema | None: ...
+    def served(self, model: str) -> Served | None: ...
+
+    def fetch_older(self, digest: str, target: Any) -> bool: ...
 
     def fetch_dataset(self, digest: str, target: Any) -> None: ...
 
@@ -161,7 +162,9 @@ class Supervisor:
 
     def _start(self, run: Run, place: RunDir) -> int:
         self._workers.kill(run.id)  # what a dead worker left of its Ray
-        place.prepare(self._request(run))
+        served = self._registry.served(run.model)
+        self._fetch_older(run, served, place)
+        place.prepare(self._request(run, served))
         if run.given_dataset is not None:
             self._registry.fetch_dataset(run.given_dataset, place.data)
         now, first = self._clock(), run.state is RunState.REQUESTED
@@ -174,9 +177,14 @@ class Supervisor:
         self._workers.start(run.id, self._ray.env if self._ray is not None and self._shares_ray(run) else None)
         return int(first)
 
-    def _request(self, run: Run) -> dict[str, Any]:
+    def _fetch_older(self, run: Run, served: Served | None, place: RunDir) -> None:
+        """The dataset that fills the window while there are few live rows; the worker looks whether it is there."""
+        if run.given_dataset is None and served is not None and served.dataset_digest is not None:
+            place.path.mkdir(parents=True, exist_ok=True)
+            self._registry.fetch_older(served.dataset_digest, place.older)
+
+    def _request(self, run: Run, served: Served | None) -> dict[str, Any]:
         recipe = recipe_named(run.recipe, self._recipes)
-        schema = self._registry.feature_schema(run.model)
         return {
             "run_id": str(run.id),
             "model": run.model,
@@ -187,7 +195,7 @@ class Supervisor:
             "window_rows": run.policy.window_rows,
             "as_of": run.as_of.isoformat(),
             "given_dataset": run.given_dataset,
-            "feature_schema": None if schema is None else schema.model_dump(mode="json"),
+            "feature_schema": None if served is None else served.feature_schema.model_dump(mode="json"),
             "clickhouse": self._clickhouse,
             "ray_cpus": self._limits.ray_cpus,
         }

@@ -35,9 +35,11 @@ class RegistryServer:
         if parts[0] == "blobs":
             return self._blob(method, parts[1], body)
         if parts[0] == "datasets":
-            told = json.loads(body)
+            if method == "GET":
+                return (200, self.datasets[parts[1]]) if parts[1] in self.datasets else (404, {"title": "no dataset"})
+            told = {**json.loads(body), "format": "parquet", "created_at": NOW, "created_by": "test"}
             self.datasets[told["digest"]] = told
-            return 201, {**told, "created_at": NOW, "created_by": "test"}
+            return 201, told
         if parts[2] == "policies":
             return 200, {"kind": parts[3], "revision": 1, "document": self.policy.model_dump(mode="json")}
         if parts[2] == "aliases":

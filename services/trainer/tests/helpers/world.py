@@ -16,13 +16,14 @@ from sqlalchemy import select
 from modelyard import file_digest
 from modelyard_contracts import DriftDetected, DriftKind, RunState, Severity, TrainingRunChanged
 from modelyard_contracts.codec import Codec
-from modelyard_contracts.manifest import FeatureSchema, ModelManifest
+from modelyard_contracts.manifest import ModelManifest
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.tables import OUTBOX
 from modelyard_trainer.catalogue import known_recipes
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
+from modelyard_trainer.domain.ports import Served
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.processes import Workers
 from modelyard_trainer.rundir import RunDir
@@ -46,7 +47,7 @@ class FakeRegistry:
     folder: Path
     policies: dict[str, RetrainPolicy] = field(default_factory=dict)
     serving: dict[str, int] = field(default_factory=dict)
-    schemas: dict[str, FeatureSchema] = field(default_factory=dict)
+    serves: dict[str, Served] = field(default_factory=dict)
     versions: dict[str, ModelManifest] = field(default_factory=dict)
     away: int = 0
     published: int = 0
@@ -58,8 +59,13 @@ class FakeRegistry:
     def serving_version(self, model: str) -> int | None:
         return self.serving.get(model)
 
-    def feature_schema(self, model: str) -> FeatureSchema | None:
-        return self.schemas.get(model)
+    def served(self, model: str) -> Served | None:
+        return self.serves.get(model)
+
+    def fetch_older(self, digest: str, target: Path) -> bool:
+        if (source := self.folder / digest).exists():
+            shutil.copy(source, target)
+        return target.exists()
 
     def fetch_dataset(self, digest: str, target: Path) -> None:
         self._answer()

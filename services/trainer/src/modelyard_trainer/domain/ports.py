@@ -2,13 +2,24 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from modelyard_contracts.manifest import FeatureSchema
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.policy import Facts
 from modelyard_trainer.domain.run import Run
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a retraining takes over from the version that serves."""
+
+    feature_schema: FeatureSchema
+    dataset_digest: str | None
+    """Of the rows it learned from."""
 
 
 class Session(Protocol):

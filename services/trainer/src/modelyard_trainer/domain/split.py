@@ -19,9 +19,13 @@ class Split:
     rows: int
 
 
-def split_rows(rows: int, holdout_rows: int) -> Split:
-    """Of rows in the order of time; the holdout is at most a fifth of them. BadRequest when there are too few."""
+def split_rows(rows: int, holdout_rows: int, live_rows: int | None = None) -> Split:
+    """Of rows in the order of time; the holdout is at most a fifth of the live ones. BadRequest when there are too few.
+
+    live_rows: how many of them, the newest, are not from an older dataset; None: all. A holdout of all live rows would
+    leave nothing new to learn from.
+    """
     if rows < MIN_ROWS:
         raise BadRequest(f"dataset: {rows} labelled rows; at least {MIN_ROWS} are needed to train", field="dataset")
-    used = rows - min(holdout_rows, int(rows * MAX_HOLDOUT_SHARE))
+    used = rows - min(holdout_rows, int((rows if live_rows is None else live_rows) * MAX_HOLDOUT_SHARE))
     return Split(train=used - int(used * VALIDATION_SHARE), used=used, rows=rows)

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from threading import Thread
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -18,8 +19,12 @@ def main(folder: str) -> int:
     from modelyard_trainer.catalogue import known_recipes
     from modelyard_trainer.domain.recipes import recipe_named
     from modelyard_trainer.rundir import RunDir, WorkerRuns
+    from modelyard_trainer.warm_ray import WARM_RAY
     from modelyard_trainer.worker.main import run
+    from modelyard_trainer.worker.ray_session import import_ray
 
+    if WARM_RAY in os.environ:
+        Thread(target=import_ray, daemon=True).start()  # takes as long as the snapshot
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     place = RunDir(Path(folder))
     try:

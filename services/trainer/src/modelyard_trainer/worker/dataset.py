@@ -92,6 +92,24 @@ def _numbers(column: Any) -> Any:
     return np.asarray(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
+def older_rows(path: Path, live: pa.Table, rows: int) -> pa.Table | None:
+    """The newest `rows` rows of a training file that are older than all of `live`, in its columns; None if it has none.
+
+    A file that lacks a column, or has one of another type, has none.
+    """
+    table = read_table(path)
+    if ID not in table.column_names:
+        table = table.append_column(ID, pa.nulls(len(table), pa.string()))
+    if not set(live.column_names) <= set(table.column_names):
+        return None
+    try:
+        table = table.select(live.column_names).cast(live.schema, safe=False)
+    except pa.ArrowInvalid:
+        return None
+    table = table.filter(pc.less(table[TIME], pc.min(live[TIME])))
+    return table.slice(max(len(table) - rows, 0)) if len(table) else None
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Complete or absent."""
     part = path.with_suffix(".part")

@@ -49,7 +49,8 @@ def _work(place: RunDir, recipe: Recipe, digest: str) -> Work:
     known = request["feature_schema"]
     schema = schema_of(table, None if known is None else FeatureSchema.model_validate(known))
     rows = rows_of(table, schema)
-    split = split_rows(len(rows), request["holdout_rows"])
+    live = (place.snapshot() or {}).get("live_rows", len(rows))
+    split = split_rows(len(rows), request["holdout_rows"], live)
     told = f"{split.train} rows to learn from, {split.used - split.train} to choose by, {split.rows - split.used} kept"
     place.tell(progress=DATA_DONE, note=told, dataset_digest=digest)
     work_folder = place.path / "work"

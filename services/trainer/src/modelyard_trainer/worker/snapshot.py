@@ -1,4 +1,7 @@
-"""Labelled predictions of ClickHouse as of one moment, written as a dataset with its digest and its SQL."""
+"""Labelled predictions of ClickHouse as of one moment, written as a dataset with its digest and its SQL.
+
+While there are fewer than the window asks for, rows that the serving version learned from are put before them.
+"""
 
 import os
 from collections.abc import Callable
@@ -6,11 +9,13 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+
 from modelyard_contracts.manifest import FeatureSchema
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.split import MIN_ROWS
 from modelyard_trainer.rundir import RunDir, file_digest
-from modelyard_trainer.worker.dataset import table_of_predictions, write_table
+from modelyard_trainer.worker.dataset import older_rows, table_of_predictions, write_table
 
 SQL: Final = """
 SELECT prediction_id, num_features, cat_features, label, predicted_at
@@ -51,18 +56,32 @@ def take_snapshot(place: RunDir, request: dict[str, Any], ask: Ask) -> None:
         raise BadRequest(
             f"snapshot: {len(table)} labelled rows of {schema.id} by {request['as_of']}; at least {MIN_ROWS} are needed"
         )
-    _write(place, table, parameters)
+    older = _older(place, request, table)
+    _write(place, table, older, {"sql": SQL, "parameters": parameters})
 
 
-def _write(place: RunDir, table: Any, parameters: dict[str, Any]) -> None:
+def _older(place: RunDir, request: dict[str, Any], live: Any) -> Any | None:
+    missing = int(request["window_rows"]) - len(live)
+    if missing <= 0 or not place.older.exists():
+        return None
+    return older_rows(place.older, live, missing)
+
+
+def _write(place: RunDir, live: Any, older: Any | None, asked: dict[str, Any]) -> None:
+    table = live.sort_by("occurred_at")
+    source = {**asked, "rows": len(live)}
+    if older is not None:
+        table = pa.concat_tables([older, table])
+        source["older"] = {"dataset": file_digest(place.older), "rows": len(older)}
     part = place.path / "snapshot.parquet"
-    write_table(table.sort_by("occurred_at"), part)
+    write_table(table, part)
     place.snapshot(
         {
             "digest": file_digest(part),
             "rows": len(table),
+            "live_rows": len(live),
             "columns": {field.name: str(field.type) for field in table.schema},
-            "source": {"sql": SQL, "parameters": parameters},
+            "source": source,
         }
     )
     part.replace(place.data)  # last: whoever sees data.parquet may rely on snapshot.json
