@@ -39,19 +39,35 @@ def peer(upstream: str) -> Any:
 
 
 class Caller(asyncio.Protocol):
-    """One connection in a closed loop: the next request goes out when the answer is in."""
+    """One connection. interval_s 0: the next request goes out when the answer is in; else at its time, or late.
 
-    def __init__(self, request: bytes, latencies: list[float], failures: list[int]) -> None:
+    A late request's latency counts from when it was due: a server that stalls does not get fewer bad figures for it.
+    """
+
+    def __init__(
+        self, request: bytes, latencies: list[float], failures: list[int], interval_s: float, phase: float
+    ) -> None:
         self.request, self.latencies, self.failures = request, latencies, failures
+        self.interval_s, self.phase = interval_s, phase
         self.running = True
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.loop = asyncio.get_running_loop()
+        self.due = self.loop.time() + self.interval_s * self.phase
         self.next()
 
     def next(self) -> None:
+        if self.interval_s and self.loop.time() < self.due:
+            self.loop.call_at(self.due, self.send)
+        else:
+            self.send()
+
+    def send(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
-        self.began = time.perf_counter()
+        now = time.perf_counter()
+        self.began = now - max(self.loop.time() - self.due, 0.0) if self.interval_s else now
+        self.due += self.interval_s
         self.transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
@@ -65,14 +81,15 @@ class Caller(asyncio.Protocol):
             self.next()
 
 
-async def load(port: int, body: bytes, key: str, connections: int, seconds: float) -> None:
-    """Print {"requests", "failures", "seconds", "p50_ms", "p99_ms"}."""
+async def load(port: int, body: bytes, key: str, connections: int, seconds: float, rate: float) -> None:
+    """Print {"requests", "failures", "seconds", "p50_ms", "p99_ms"}. rate: requests per second, 0: all that it can."""
     head = f"POST /v1/predict/elec HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
     request = f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
     latencies: list[float] = []
     failures: list[int] = []
     loop = asyncio.get_running_loop()
-    callers = [Caller(request, latencies, failures) for _ in range(connections)]
+    interval_s = connections / rate if rate else 0.0
+    callers = [Caller(request, latencies, failures, interval_s, i / connections) for i in range(connections)]
     began = time.perf_counter()
     for caller in callers:
         await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", port)  # type: ignore[misc]
@@ -111,10 +128,11 @@ def main() -> None:
     parser.add_argument("--key", default="")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rate", type=float, default=0.0)
     given = parser.parse_args()
     if given.what == "load":
         body = sys.stdin.buffer.read()
-        uvloop.run(load(given.port, body, given.key, given.connections, given.seconds))
+        uvloop.run(load(given.port, body, given.key, given.connections, given.seconds, given.rate))
     else:
         serve(echo if given.what == "echo" else peer(given.upstream))
 

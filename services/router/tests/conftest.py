@@ -19,6 +19,7 @@ from modelyard_router.spool.segment import PREDICTION
 from modelyard_router.tables import Offered
 
 from .replica import DIGEST_1, Behaviour, Replica, start_replica
+from .wire import Wire
 
 KEY = "an-admin-key-of-some-length"
 
@@ -84,6 +85,8 @@ class Answer:
 class World:
     app: RouterApp
     replicas: list[Replica] = field(default_factory=list)
+    wire: Wire | None = None
+    """None: `call` goes to the ASGI program, without a socket."""
 
     async def replica(self, behaviour: Behaviour | None = None) -> Replica:
         self.replicas.append(await start_replica(behaviour))
@@ -114,6 +117,8 @@ class World:
         given |= {"authorization": f"Bearer {key}"} if key is not None else {}
         given |= headers or {}
         pieces = list(parts or [raw])
+        if self.wire is not None:
+            return _answer(*await self.wire.call(method, path, given, pieces))
         sent: list[Any] = []
         scope = {
             "type": "http",
@@ -130,9 +135,7 @@ class World:
 
         await self.app(scope, receive, send)
         fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        raw_answer = sent[1]["body"]
-        is_json = "json" in fields["content-type"]
-        return Answer(sent[0]["status"], fields, json.loads(raw_answer) if is_json else raw_answer.decode())
+        return _answer(sent[0]["status"], fields, sent[1]["body"])
 
     async def predict(self, features: Any = None, route: str = "elec", **more: Any) -> Answer:
         return await self.call("POST", f"/v1/predict/{route}", {"features": features or ROW, **more})
@@ -152,11 +155,21 @@ class World:
         return records
 
 
+def _answer(status: int, fields: dict[str, str], body: bytes) -> Answer:
+    return Answer(status, fields, json.loads(body) if "json" in fields["content-type"] else body.decode())
+
+
 Make = Callable[..., Awaitable[World]]
 
 
 @pytest.fixture
-async def make_world(tmp_path: Path, loopback: None) -> AsyncIterator[Make]:
+def way() -> str:
+    """`asgi` or `wire`: how requests reach the router. Modules whose tests must hold on both have their own."""
+    return "asgi"
+
+
+@pytest.fixture
+async def make_world(tmp_path: Path, loopback: None, way: str) -> AsyncIterator[Make]:
     made: list[World] = []
 
     async def make(**settings: Any) -> World:
@@ -172,10 +185,15 @@ async def make_world(tmp_path: Path, loopback: None) -> AsyncIterator[Make]:
         app = RouterApp(Settings(**{**given, **settings}))
         await app.start()
         made.append(World(app))
+        if way == "wire":
+            made[-1].wire = wire = Wire(app)
+            await wire.open()
         return made[-1]
 
     yield make
     for world in made:
+        if world.wire is not None:
+            await world.wire.close()
         await world.app.stop()
         for replica in world.replicas:
             await replica.die()

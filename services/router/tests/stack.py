@@ -87,10 +87,11 @@ class Callers:
     def has_more_than(self, count: int) -> bool:
         return len(self.answered) > count
 
-    async def run(self, stop: asyncio.Event, workers: int = 8) -> None:
+    async def run(self, stop: asyncio.Event, workers: int = 8, pause_s: float = 0.0) -> None:
         async def one() -> None:
             while not stop.is_set():
                 await self.predict()
+                await asyncio.sleep(pause_s)
 
         await asyncio.gather(*(one() for _ in range(workers)))
 

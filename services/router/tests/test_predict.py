@@ -12,10 +12,17 @@ from .conftest import ROW, SCHEMA, Make, World, table, target
 from .replica import DIGEST_1, DIGEST_2, Behaviour
 
 
+@pytest.fixture(params=["asgi", "wire"])
+def way(request: pytest.FixtureRequest) -> str:
+    """Every test here holds on the ordinary way and on the short one."""
+    return str(request.param)
+
+
 async def test_an_answer_names_what_made_it_and_is_logged_with_the_same_words(world: World) -> None:
     replica = await world.serve()
     answer = await world.predict(entity_key="user-7")
     assert answer.status == 200, answer
+    assert world.wire is None or world.wire.rides == 1, "it went the ordinary way"
     prediction_id = answer.body["prediction_id"]
     assert answer.body == {
         "prediction_id": prediction_id,

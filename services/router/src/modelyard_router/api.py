@@ -164,6 +164,8 @@ class Api:
         message = await receive()
         if not message.get("more_body"):
             body: bytes = message.get("body", b"")
+            if len(body) > limit:  # it did not say its length, but came in one piece
+                raise TooLarge(f"the body has {len(body)} bytes; the limit is {limit}")
             return body
         try:
             async with asyncio.timeout(self._limits.read_timeout_s):

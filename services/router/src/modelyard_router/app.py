@@ -78,11 +78,11 @@ class RouterApp:
         self._gauges()
         self.metrics.register(metrics)
         pages = PageSet(self.tables, self.spool, self.shipper, metrics, self.router_id)
-        keys = Keys(authenticator, settings.remember_key_s)
+        self.keys = Keys(authenticator, settings.remember_key_s)
         self._api = Api(
             router,
             self.tables,
-            keys,
+            self.keys,
             self.readiness,
             self.metrics,
             ApiLimits(
@@ -94,7 +94,7 @@ class RouterApp:
             Pages(pages.get),
         )
         if not settings.spool_fsync:  # with it an answer waits for the disk, which the short way cannot
-            self.lane = Lane(self._api, router, self.replicas, self.tables, keys)
+            self.lane = Lane(self._api, router, self.replicas, self.tables, self.keys)
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again and again
 

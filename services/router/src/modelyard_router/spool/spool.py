@@ -63,6 +63,8 @@ class Spool:
         self._segments = segments_in(folder)
         self._sizes = {first: segment_path(folder, first).stat().st_size for first in self._segments}
         self._file = -1
+        self._written = self._total = 0
+        """Bytes of the newest segment, and of all."""
         self.trouble = ""
         """Why the last append failed; empty when it did not."""
         self._sync = _GroupSync(lambda: self._file)
