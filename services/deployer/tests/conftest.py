@@ -118,6 +118,10 @@ class FakeRuntime:
     mute: set[int] = field(default_factory=set)
     """Versions that start and do not answer."""
     pids: int = 1000
+    warmed: int = 0
+
+    def warm(self) -> None:
+        self.warmed += 1
 
     def start(self, replica_id: UUID, folder: Path, version: Version) -> Process:
         self.pids += 1
@@ -179,7 +183,7 @@ class World:
         looks = Looks(self.monitor, self.clock, 1.0, nothing, Inline())
         beginner = Beginner(self.database, self.registry, self.clock)
         self.reconciler = Reconciler(self.database, beginner, self.keeper, looks, self.clock, Limits())
-        self.deps = Deps(self.database, self.registry, self.clock, nothing)
+        self.deps = Deps(self.database, self.registry, self.clock, nothing, self.runtime.warm)
         self.keeper.adopt()
 
     # doing

@@ -1,9 +1,11 @@
 """Replicas as real processes: the model server on a real artifact, killed, found again, drained."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,8 +26,11 @@ from modelyard_contracts.manifest import (
 from modelyard_contracts.tokens import serving_token
 from modelyard_deployer.domain.model import Version
 from modelyard_deployer.domain.ports import Process
-from modelyard_deployer.processes import MAX_LOG_BYTES, LocalProcesses, example
+from modelyard_deployer.processes import HOME_VARIABLE, ID_VARIABLE, MAX_LOG_BYTES, LocalProcesses, example
+from modelyard_runtime.testing import Process as Server
 from modelyard_runtime.testing import wait_until
+
+SCRIPTS = Path(__file__).parent / "scripts"
 
 SCHEMA = FeatureSchema(
     features=(Feature(name="age"), Feature(name="colour", kind=FeatureKind.CATEGORICAL)), classes=("no", "yes")
@@ -57,9 +62,10 @@ def a_real_version(folder: Path) -> Version:
 
 
 @pytest.mark.slow
-def test_the_life_of_a_real_replica(tmp_path: Path, loopback: None) -> None:
+@pytest.mark.parametrize("idle_s", [60.0, 0.0], ids=["forked", "plain"])
+def test_the_life_of_a_real_replica(tmp_path: Path, loopback: None, idle_s: float) -> None:
     version = a_real_version(tmp_path / "model")
-    runtime = LocalProcesses(tmp_path / "replicas", serving_token("a-key-of-the-tests"))
+    runtime = LocalProcesses(tmp_path / "replicas", serving_token("a-key-of-the-tests"), zygote_idle_s=idle_s)
     replica = uuid4()
     process = runtime.start(replica, tmp_path / "model", version)
     try:
@@ -79,6 +85,81 @@ def test_the_life_of_a_real_replica(tmp_path: Path, loopback: None) -> None:
     finally:
         if psutil.pid_exists(process.pid):
             os.kill(process.pid, signal.SIGKILL)
+        runtime.close()
+
+
+@pytest.mark.slow
+def test_replicas_outlive_a_killed_deployer_and_its_zygote_and_are_found_again(tmp_path: Path, loopback: None) -> None:
+    version = a_real_version(tmp_path / "model")
+    (tmp_path / "manifest.json").write_bytes(version.manifest.canonical())
+    deployer = Server([sys.executable, str(SCRIPTS / "deploys.py"), str(tmp_path), "2"]).start()
+    said = json.loads(str(deployer.address))
+    zygote = psutil.Process(psutil.Process(said["pids"][0]).ppid())
+    deployer.kill()
+    wait_until(lambda: not zygote.is_running(), 30)
+
+    successor = LocalProcesses(tmp_path / "replicas", "token")
+    try:
+        found = successor.find()
+        assert sorted(str(one) for one in found) == sorted(said["replicas"])
+        assert sorted(process.pid for process in found.values()) == sorted(said["pids"])
+        for replica, process in found.items():
+            assert successor.alive(process)
+            url = wait_until(partial(successor.address, replica), 90, what=successor.last_words(replica))
+            assert wait_until(partial(successor.answers, url), 30)
+        for process in found.values():
+            wait_until(partial(successor.stop, process), 30)
+        assert successor.find() == {}
+    finally:
+        for pid in filter(psutil.pid_exists, said["pids"]):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_replica_killed_is_seen_as_dead_with_and_without_its_zygote(tmp_path: Path) -> None:
+    version = a_real_version(tmp_path / "model")
+    runtime = LocalProcesses(tmp_path / "replicas", "token", zygote_idle_s=60.0)
+    first, second = (runtime.start(uuid4(), tmp_path / "model", version) for _ in range(2))
+    assert runtime.alive(first) and runtime.alive(second)
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: not runtime.alive(first), 30)
+    runtime.close()
+    assert runtime.alive(second)
+    os.kill(second.pid, signal.SIGKILL)
+    wait_until(lambda: not runtime.alive(second), 30)
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_replicas_are_told_from_all_other_processes(
+    tmp_path: Path, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their log on Linux, also when it was deleted; by their environment elsewhere."""
+    if sys.platform != "linux" and system == "linux":
+        pytest.skip("/proc is Linux's")
+    home, elsewhere = tmp_path / "replicas", tmp_path / "elsewhere"
+    runtime = LocalProcesses(home, "token")
+    elsewhere.mkdir()
+    mine, deleted = uuid4(), uuid4()
+    started = {}
+    for folder, name in (
+        (home, f"{mine}.log"),
+        (home, f"{deleted}.log"),
+        (home, "notes.log"),
+        (elsewhere, f"{mine}.log"),
+    ):
+        variables = {HOME_VARIABLE: str(folder.resolve()), ID_VARIABLE: Path(name).stem}
+        with (folder / name).open("ab") as log:
+            started[folder, name] = subprocess.Popen(["sleep", "60"], stderr=log, env={**os.environ, **variables})
+    (home / f"{deleted}.log").unlink()
+    monkeypatch.setattr(sys, "platform", system)
+    try:
+        pids = {replica: process.pid for replica, process in runtime.find().items()}
+        assert pids == {one: started[home, f"{one}.log"].pid for one in (mine, deleted)}
+    finally:
+        for child in started.values():
+            child.kill()
+            child.wait()
+    assert runtime.find() == {}
 
 
 @pytest.mark.slow
@@ -91,6 +172,7 @@ def test_an_artifact_that_cannot_be_loaded_ends_and_says_why(tmp_path: Path) -> 
     wait_until(lambda: not runtime.alive(process), 90)
     assert "model.skops" in runtime.last_words(replica)
     assert runtime.address(replica) is None
+    runtime.close()
 
 
 def test_a_reused_pid_is_not_taken_for_the_replica(tmp_path: Path) -> None:

@@ -4,7 +4,15 @@ from uuid import uuid4
 
 import pytest
 
-from modelyard_contracts import AlertRaised, RolloutAction, RolloutChanged, RoutePublished, Severity, VersionStage
+from modelyard_contracts import (
+    AlertRaised,
+    ModelChange,
+    RolloutAction,
+    RolloutChanged,
+    RoutePublished,
+    Severity,
+    VersionStage,
+)
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.analysis import Arm, Stratum
@@ -286,3 +294,11 @@ def alert(world: World, version: int, severity: Severity = Severity.CRITICAL) ->
 def test_an_approval_event_of_another_kind_does_nothing(world: World) -> None:
     world.deliver(approved(1, world.clock(), stage=VersionStage.EVALUATED))
     assert world.rollouts() == []
+
+
+def test_replicas_are_prepared_for_while_a_new_version_is_evaluated(world: World) -> None:
+    world.approve(1, change=ModelChange.VERSION_REGISTERED, stage=VersionStage.REGISTERED, previous_stage=None)
+    assert world.runtime.warmed == 1
+    assert world.rollouts() == []
+    world.approve(2)
+    assert world.runtime.warmed == 1

@@ -51,6 +51,7 @@ def build(settings: Settings) -> Service:
         serving_token(key),
         host=settings.replica_host,
         advertised_host=settings.replica_advertised_host,
+        zygote_idle_s=settings.zygote_idle_s,
     )
 
     def wake() -> None:
@@ -72,7 +73,7 @@ def build(settings: Settings) -> Service:
             runtime.tidy({replica.id for replica in store.replicas(db)})
 
     loop = ReconcileLoop(reconciler, tidy)
-    deps = Deps(database, registry, system_clock, wake)
+    deps = Deps(database, registry, system_clock, wake, runtime.warm)
     relay = OutboxRelay(database, settings.kafka_bootstrap_servers, "deployer", readiness=readiness)
     consumer = EventConsumer(
         bootstrap=settings.kafka_bootstrap_servers,

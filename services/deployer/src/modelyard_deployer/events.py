@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from modelyard_contracts import AlertRaised, Message, ModelChanged, RolloutRequested, RouteApplied
+from modelyard_contracts import AlertRaised, Message, ModelChange, ModelChanged, RolloutRequested, RouteApplied
 from modelyard_deployer import usecases
 from modelyard_deployer.world import Deps
 from modelyard_runtime.database import Transaction
@@ -24,6 +24,8 @@ def handle(deps: Deps, event: Message) -> None:
     with deps.database.transaction() as tx:
         if tx.inbox.claim(GROUP, event.event_id):
             use_case(tx, event, deps.clock())
+    if isinstance(event, ModelChanged) and event.change is ModelChange.VERSION_REGISTERED:
+        deps.prepare()  # while it is evaluated
     deps.notify()
 
 

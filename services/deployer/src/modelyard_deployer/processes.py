@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +16,18 @@ import psutil
 from modelyard_contracts.manifest import FeatureSchema, ModelManifest
 from modelyard_deployer.domain.model import Version
 from modelyard_deployer.domain.ports import Process
+from modelyard_runtime.zygote import Handle, Zygote
 
 HOME_VARIABLE: Final = "MODELYARD_REPLICA_HOME"
 ID_VARIABLE: Final = "MODELYARD_REPLICA_ID"
-"""Both in the environment of a replica: by them it is known, whatever became of its record."""
+"""Both in the environment of a replica."""
+PRELOAD: Final = (
+    "modelyard_flavours.preload",
+    "modelyard_serving.server",
+    "modelyard_serving.loading",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvloop",
+)
 MAX_LOG_BYTES: Final = 4 * 1_048_576
 KEPT_LOG_BYTES: Final = 262_144
 STARTED_TOLERANCE_S: Final = 0.05
@@ -32,6 +39,7 @@ class LocalProcesses:
     """A runtime of processes. `home` holds `<replica>.out` (its address) and `<replica>.log`, bounded by `tidy`.
 
     host: where they listen; advertised_host: the name by which routers reach them, None for the same.
+    zygote_idle_s: how long the parent that replicas are forked from stays without work; 0 starts each from nothing.
     """
 
     def __init__(
@@ -43,19 +51,24 @@ class LocalProcesses:
         advertised_host: str | None = None,
         python: Sequence[str] = (sys.executable,),
         grace_s: float = 10.0,
+        zygote_idle_s: float = 120.0,
     ) -> None:
-        self._home, self._token, self._python, self._grace_s = home, token, tuple(python), grace_s
+        self._home, self._token, self._grace_s = home, token, grace_s
         self._host, self._advertised_host = host, advertised_host or host
         self._home.mkdir(parents=True, exist_ok=True)
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._zygote = Zygote(PRELOAD, idle_s=zygote_idle_s, python=python)
+        self._children: dict[int, Handle] = {}
         self._asked: dict[Process, float] = {}
         self._http = httpx.Client(
             timeout=PROBE_TIMEOUT_S, headers={"Authorization": f"Bearer {token}"}, trust_env=False
         )
 
+    def warm(self) -> None:
+        self._zygote.warm()
+
     def start(self, replica_id: UUID, folder: Path, version: Version) -> Process:
-        command = [*self._python, "-m", "modelyard_serving", "--model-dir", str(folder), "--port", "0"]
-        command += ["--model-version", str(version.version), "--host", self._host]
+        arguments = ["--model-dir", str(folder), "--port", "0"]
+        arguments += ["--model-version", str(version.version), "--host", self._host]
         environment = {
             **os.environ,
             "MODELYARD_SERVING_TOKEN": self._token,
@@ -64,18 +77,21 @@ class LocalProcesses:
         }
         self._out(replica_id).unlink(missing_ok=True)
         with self._out(replica_id).open("ab") as out, self._log(replica_id).open("ab") as log:
-            # Its own session: a signal to our terminal's group is ours to pass on, or not.
-            child = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment, start_new_session=True
+            # A session of its own: a signal to our terminal's group is ours to pass on, or not.
+            child = self._zygote.spawn(
+                "modelyard_serving", arguments, env=environment, stdout=out, stderr=log, detached=True
             )
         self._children[child.pid] = child
         return Process(child.pid, _started(child.pid) or 0.0)
 
     def alive(self, process: Process) -> bool:
         child = self._children.get(process.pid)
-        if child is not None and child.poll() is not None:
-            self._children.pop(process.pid)
-        return _lives(process)
+        if child is not None:
+            child.poll()
+        lives = _lives(process)
+        if not lives:
+            self._children.pop(process.pid, None)
+        return lives
 
     def address(self, replica_id: UUID) -> str | None:
         try:
@@ -109,12 +125,12 @@ class LocalProcesses:
         return "it left no word in its log"
 
     def find(self) -> dict[UUID, Process]:
-        home, found = str(self._home.resolve()), {}
+        home, found = self._home.resolve(), {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError, ValueError):
-                environment = process.environ()
-                if environment.get(HOME_VARIABLE) == home and process.status() != psutil.STATUS_ZOMBIE:
-                    found[UUID(environment[ID_VARIABLE])] = Process(process.pid, process.create_time())
+                replica_id = _replica_of(process, home)
+                if replica_id is not None and process.status() != psutil.STATUS_ZOMBIE:
+                    found[replica_id] = Process(process.pid, process.create_time())
         return found
 
     def stop(self, process: Process) -> bool:
@@ -140,6 +156,7 @@ class LocalProcesses:
                 _shorten(file)
 
     def close(self) -> None:
+        self._zygote.close()
         self._http.close()
 
     def _out(self, replica_id: UUID) -> Path:
@@ -169,6 +186,19 @@ def _tensors(schema: FeatureSchema, numbers: list[float], texts: list[str]) -> l
 
 def _middle(edges: Sequence[float]) -> float:
     return edges[len(edges) // 2] if edges else 0.0
+
+
+def _replica_of(process: psutil.Process, home: Path) -> UUID | None:
+    """Which replica of `home` it is, whatever became of its record; ValueError, OSError or psutil.Error for none.
+
+    On Linux by the log that it writes to: the kernel knows it from the first moment to the last, also of a process
+    that was forked and whose environment in /proc is therefore its parent's. Elsewhere nothing is forked.
+    """
+    if sys.platform == "linux":
+        log = Path(str(Path(f"/proc/{process.pid}/fd/2").readlink()).removesuffix(" (deleted)"))
+        return UUID(log.stem) if log.parent == home and log.suffix == ".log" else None
+    environment = process.environ()
+    return UUID(environment[ID_VARIABLE]) if environment.get(HOME_VARIABLE) == str(home) else None
 
 
 def _started(pid: int) -> float | None:

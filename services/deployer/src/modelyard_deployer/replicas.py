@@ -106,6 +106,7 @@ class Keeper:
         try:
             folder = self._fetcher.folder(version)
             if folder is None:
+                self._runtime.warm()
                 return replica
             process = self._runtime.start(replica.id, folder, version)
         except (Refused, OSError) as error:

@@ -33,3 +33,5 @@ class Settings(ServiceSettings, DatabaseSettings):
     """How long a rollout's end waits for silent routers."""
     look_every_s: float = Field(1.0, gt=0)
     """Between two looks at a canary; the analysis allows any number of them."""
+    zygote_idle_s: float = Field(120.0, ge=0)
+    """How long the parent that replicas are forked from stays without work; 0 starts each from nothing."""

@@ -17,6 +17,8 @@ class Deps:
     clock: Clock
     notify: Callable[[], None]
     """Wake the reconciler; from any thread."""
+    prepare: Callable[[], None] = lambda: None
+    """Replicas will soon be started; returns at once."""
 
     def wish(self, wish: usecases.Wish) -> Rollout:
         with self.database.transaction() as tx:

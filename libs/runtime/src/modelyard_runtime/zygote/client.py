@@ -91,7 +91,9 @@ class Zygote:
         )
 
     def warm(self) -> None:
-        """Something will be started soon: begin to import, in the background."""
+        """Something will be started soon: begin to import, in the background. Cheap when that has been done."""
+        if self._lock.locked() or not self._usable or self.pid is not None:
+            return
         Thread(target=self._connected, name="zygote", daemon=True).start()
 
     @property

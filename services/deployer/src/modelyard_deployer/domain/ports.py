@@ -53,8 +53,11 @@ class Process:
 class Runtime(Protocol):
     """Where replicas run: local processes here; Ray Serve or Kubernetes behind the same verbs."""
 
+    def warm(self) -> None:
+        """Something will soon be started; returns at once."""
+
     def start(self, replica_id: UUID, folder: Path, version: Version) -> Process:
-        """Start a model server on the files in `folder`; returns at once. OSError when it cannot."""
+        """Start a model server on the files in `folder`, and do not wait until it serves. OSError when it cannot."""
 
     def alive(self, process: Process) -> bool: ...
 

@@ -1,0 +1,22 @@
+"""Starts replicas of FOLDER/model below FOLDER/replicas, says which, and waits to be killed."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from uuid import uuid4
+
+from modelyard_contracts.manifest import ModelManifest
+from modelyard_deployer.domain.model import Version
+from modelyard_deployer.processes import LocalProcesses
+
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+manifest = ModelManifest.model_validate_json((folder / "manifest.json").read_bytes())
+version = Version(manifest.model, 7, manifest.digest, "approved", manifest)
+runtime = LocalProcesses(folder / "replicas", "token", zygote_idle_s=60.0)
+replicas = [uuid4() for _ in range(count)]
+pids = [runtime.start(replica, folder / "model", version).pid for replica in replicas]
+print(
+    "ready", json.dumps({"replicas": [str(one) for one in replicas], "pids": pids}, separators=(",", ":")), flush=True
+)
+time.sleep(60)
