@@ -10,12 +10,15 @@ import pytest
 
 from modelyard_contracts import RunState
 from modelyard_contracts.manifest import Feature, FeatureSchema
+from modelyard_runtime.testing import wait_until
+from modelyard_runtime.zygote import Zygote
 from modelyard_trainer.domain.ports import Served
+from modelyard_trainer.processes import PRELOAD
 from modelyard_trainer.rundir import file_digest
 from modelyard_trainer.supervisor import Limits
 from modelyard_trainer.usecases import Wanted, cancel_run, request_run
 
-from .helpers.world import World
+from .helpers.world import PYTHONPATH, World
 
 
 def killed(pid: int | None) -> None:
@@ -138,6 +141,29 @@ def test_cancelling_ends_the_worker_and_all_it_started(world: World) -> None:
     assert (run.state, run.reason) == (RunState.CANCELLED, "cancelled on request")
     assert place.holder is None and not psutil.pid_exists(child)
     assert not place.data.exists() and not world.registry.versions
+
+
+@pytest.mark.slow
+def test_a_worker_from_the_zygote_is_cancelled_with_all_it_started(
+    tmp_path: Path, loopback: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
+    zygote = Zygote(PRELOAD)
+    world = World(tmp_path / "forked", zygote=zygote)
+    try:
+        assert world.drive(world.begin().id).state is RunState.SUCCEEDED  # not forked: no run waits for the zygote
+        wait_until(lambda: zygote.pid is not None, 60)
+        run_id = world.begin(seconds="60", spawn="true").id
+        world.drive(run_id, lambda run: run.progress > 0.4)
+        place = world.workers.dir_of(run_id)
+        assert place.holder and psutil.Process(place.holder).ppid() == zygote.pid
+        child = int((place.path / "work" / "child.pid").read_text())
+        cancel_run(world.deps, run_id)
+        assert world.drive(run_id, timeout_s=20).state is RunState.CANCELLED
+        assert place.holder is None and not psutil.pid_exists(child)
+    finally:
+        world.close()
+    assert zygote.pid is None
 
 
 @pytest.mark.slow

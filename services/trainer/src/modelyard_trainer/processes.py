@@ -33,7 +33,7 @@ PRELOAD: Final = (
 class Workers:
     """Starts, finds and ends the workers below one folder.
 
-    zygote: has PRELOAD imported, so that a worker begins at once; without one each worker imports it all.
+    zygote: has PRELOAD imported, so that a worker begins at once; without one a worker imports it all itself.
     """
 
     def __init__(self, folder: Path, env: Mapping[str, str], zygote: Zygote | None = None) -> None:
@@ -54,7 +54,7 @@ class Workers:
             self._children[run_id] = self._spawn(folder, whole, log)
 
     def _spawn(self, folder: str, env: Mapping[str, str], log: IO[bytes]) -> Handle:
-        if self._zygote is not None:
+        if self._zygote is not None and self._zygote.pid is not None:  # a run does not wait for one
             return self._zygote.spawn(WORKER, [folder], env=env, stdout=log, stderr=log)
         return subprocess.Popen(  # noqa: S603  our own interpreter and module
             [sys.executable, "-m", WORKER, folder],
@@ -64,6 +64,11 @@ class Workers:
             stderr=log,
             start_new_session=True,
         )
+
+    def expect_more(self) -> None:
+        """A run has ended, and others may follow: have the zygote ready for them. Returns at once."""
+        if self._zygote is not None:
+            self._zygote.warm()
 
     def alive(self, run_id: UUID) -> bool:
         """Whether a worker of the run lives, ours or one from before we were started."""

@@ -234,6 +234,7 @@ class Supervisor:
         self._save(run.moved(Signal.REGISTERED, at=now, version=version, progress=1.0, reason=result["summary"]))
         place.forget_data()
         self._prune()
+        self._workers.expect_more()
 
     def _cancel(self, run: Run, step: Step) -> None:
         self._workers.kill(run.id)

@@ -21,6 +21,7 @@ from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.tables import OUTBOX
+from modelyard_runtime.zygote import Zygote
 from modelyard_trainer.catalogue import known_recipes
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
 from modelyard_trainer.domain.ports import Served
@@ -92,7 +93,10 @@ class FakeRegistry:
 class World:
     """One trainer; `restart` is a new process on the same disk, its workers living on."""
 
-    def __init__(self, folder: Path, url: str | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, folder: Path, url: str | None = None, limits: Limits | None = None, zygote: Zygote | None = None
+    ) -> None:
+        self._zygote = zygote
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.clock = folder, FakeClock()
         self.registry = FakeRegistry(folder)
@@ -110,7 +114,7 @@ class World:
         self.runs = RunStore(self.database)
         recipes = known_recipes(OWN)
         self.deps = Deps(runs=self.runs, registry=self.registry, recipes=recipes, clock=self.clock)
-        self.workers = Workers(self.folder / "runs", {"PYTHONPATH": PYTHONPATH})
+        self.workers = Workers(self.folder / "runs", {"PYTHONPATH": PYTHONPATH}, self._zygote)
         self.supervisor = Supervisor(
             runs=self.runs,
             registry=self.registry,
