@@ -164,7 +164,9 @@ class App:
         failed, inserter = True, None
         try:
             handle = await loop.run_in_executor(self._threads, lease.open, statement, head)
-            inserter = await loop.run_in_executor(self._threads, handle.insert, head, str(statement.format))
+            begun = await loop.run_in_executor(self._threads, handle.insert, head, str(statement.format))
+            inserter = begun  # to be cancelled, should the next line fail
+            inserter = await loop.run_in_executor(self._threads, self._engine.watched, begun, lease.query_id)
             async for chunk in _batched(data):
                 await loop.run_in_executor(self._threads, inserter.append, chunk)
             done = await loop.run_in_executor(self._threads, inserter.finish)

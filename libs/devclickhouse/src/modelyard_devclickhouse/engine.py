@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from modelyard_devclickhouse.errors import from_engine
+from modelyard_devclickhouse.watched import Failures, Inserter, WatchedInsert
 
 _NEEDLESS: Final = ("pyarrow", "pandas", "numpy")
 
@@ -29,12 +30,6 @@ class Answer:
     elapsed_s: float
 
 
-class Inserter(Protocol):
-    def append(self, data: bytes) -> None: ...
-    def finish(self) -> Any: ...
-    def cancel(self) -> None: ...
-
-
 def quote(value: str) -> str:
     """A ClickHouse string literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
@@ -48,14 +43,16 @@ def name(value: str) -> str:
 class Handle:
     """One engine connection. Not for two threads at the same time. Raises ClickHouseError."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, on_error: Callable[[], None]) -> None:
         self._connection = connection
+        self._on_error = on_error
 
     def run(self, sql: str, format: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Answer:
         """params: values as the HTTP interface carries them, escaped as in TabSeparated."""
         try:
             got = self._connection.query(sql, format, params=dict(params or {}))
         except Exception as error:
+            self._on_error()
             raise from_engine(error) from None
         return Answer(
             bytes(got.bytes() or b""),
@@ -81,6 +78,7 @@ class Handle:
         try:
             return self._connection.send_insert(head, format)  # type: ignore[no-any-return]
         except Exception as error:
+            self._on_error()
             raise from_engine(error) from None
 
     def is_read_only(self, sql: str) -> bool:
@@ -98,8 +96,10 @@ class Engine:
     def __init__(self, folder: Path, config: Path, database: str) -> None:
         self._address = f"{folder}?config-file={config}"
         self._chdb = _import_chdb()
+        self._failures = Failures(self)
         self._admin = self.connect()
         self._admin_lock = threading.Lock()
+        self._admin.run("SET max_threads = 1")
         self._admin.run(f"CREATE DATABASE IF NOT EXISTS {name(database)} ENGINE = Atomic")
         text = self._admin.run("SELECT version(), timezone()").data.decode()
         self.version, self.timezone = text.rstrip("\n").split("\t")
@@ -107,7 +107,7 @@ class Engine:
 
     def connect(self) -> Handle:
         try:
-            return Handle(self._chdb.connect(self._address))
+            return Handle(self._chdb.connect(self._address), self._failures.forget)
         except Exception as error:
             raise from_engine(error) from None
 
@@ -115,6 +115,16 @@ class Engine:
         """End a running statement by the id its client knows; unknown ids are no error."""
         with self._admin_lock:
             self._admin.run(f"KILL QUERY WHERE {QUERY_ID} = {quote(query_id)} ASYNC")
+
+    def watched(self, inserter: Inserter, query_id: str) -> Inserter:
+        """The insert that has just begun under the client's `query_id`, made to tell when its write fails."""
+        own_id = f"SELECT query_id FROM system.processes WHERE {QUERY_ID} = {quote(query_id)} LIMIT 1"  # noqa: S608
+        return WatchedInsert(inserter, self, own_id, self._failures)
+
+    def ask(self, sql: str) -> str:
+        """The first value of the answer, empty when there is no row."""
+        with self._admin_lock:
+            return self._admin.run(sql, "TSVRaw").data.decode(errors="replace").rstrip("\n")
 
     def close(self) -> None:
         self._admin.close()

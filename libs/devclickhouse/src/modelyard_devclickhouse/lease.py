@@ -24,6 +24,11 @@ class Lease:
         self._handle: Handle | None = None
 
     @property
+    def query_id(self) -> str:
+        """The client's."""
+        return self._request.query_id
+
+    @property
     def _kept(self) -> Session | None:
         # A reader's handle is locked for good by SET readonly, and a locked session has nothing to keep but USE.
         return None if self._request.reader else self._session
@@ -68,7 +73,7 @@ class Lease:
             format, columns = external_columns(self._request, table)
             _check_columns(columns)
             handle.run(f"CREATE OR REPLACE TEMPORARY TABLE {name(table)} ({columns})")
-            inserter = handle.insert(f"INSERT INTO {name(table)}", format)
+            inserter = self._engine.watched(handle.insert(f"INSERT INTO {name(table)}", format), self.query_id)
             try:
                 while chunk := file.read(_CHUNK):
                     inserter.append(chunk)
