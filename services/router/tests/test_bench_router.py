@@ -130,24 +130,24 @@ async def test_cpu_per_proxied_request(router: RouterProcess, own_devkafka: DevS
 
 
 async def test_latency_added_at_half_load(router: RouterProcess) -> None:
+    """Many short rounds: the best of each side is what the programs do, the rest is what else the machine did."""
     replica: Process = router.replica  # type: ignore[attr-defined]
-    full = await asyncio.to_thread(measure, router, 3.0)
-    rate = full["requests"] / full["seconds"] / 2
-    added: dict[str, list[float]] = {"p50_ms": [], "p99_ms": []}
-    for _ in range(5):
-        direct = await asyncio.to_thread(measure, replica, SECONDS, 16, rate)
-        through = await asyncio.to_thread(measure, router, SECONDS, 16, rate)
-        shown("replica, asked directly", direct)
-        shown("through the router", through)
-        for name, values in added.items():
-            values.append(through[name] - direct[name])
-    p50, p99 = min(added["p50_ms"]), min(added["p99_ms"])
-    verdict = "kept" if p99 <= ADDED_P99_MS else "NOT kept in this run (is the machine quiet?)"
-    print(f"\nat {rate:.0f} requests/s, half of what it can: added p50 {p50:.2f} ms, p99 {p99:.2f} ms; ", end="")
-    print(
-        f"of all rounds: {', '.join(f'{value:.2f}' for value in added['p99_ms'])}; budget {ADDED_P99_MS} ms: {verdict}"
-    )
-    assert p50 < 10 * ADDED_P99_MS
+    full = [await asyncio.to_thread(measure, router, 1.0) for _ in range(3)]
+    rate = max(figures["requests"] / figures["seconds"] for figures in full) / 2
+    direct, through = [], []
+    for _ in range(max(4, int(2 * SECONDS))):
+        direct.append(await asyncio.to_thread(measure, replica, 1.0, 16, rate))
+        through.append(await asyncio.to_thread(measure, router, 1.0, 16, rate))
+    added = {}
+    for name in ("p50_ms", "p99_ms"):
+        asked, routed = (sorted(figures[name] for figures in side) for side in (direct, through))
+        added[name] = routed[0] - asked[0]
+        ms = [f"{values[0]:.2f} to {values[len(values) // 2]:.2f}" for values in (asked, routed)]
+        print(f"\n{name}, best to median round: direct {ms[0]}, routed {ms[1]}", end="")
+    verdict = "kept" if added["p99_ms"] <= ADDED_P99_MS else "NOT kept in this run (is the machine quiet?)"
+    print(f"\nat {rate:.0f} requests/s, half of what it can, best rounds: added p50 {added['p50_ms']:.2f} ms, ", end="")
+    print(f"p99 {added['p99_ms']:.2f} ms; budget {ADDED_P99_MS} ms: {verdict}")
+    assert added["p50_ms"] < 10 * ADDED_P99_MS
 
 
 async def test_memory_stays_flat_over_a_soak(router: RouterProcess) -> None:

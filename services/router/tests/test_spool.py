@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelyard_router.errors import SpoolCorrupt, SpoolFull, SpoolUnwritable, TooLarge
 from modelyard_router.spool.segment import FEEDBACK, PREDICTION, segment_path, segments_in
-from modelyard_router.spool.spool import Spool
+from modelyard_router.spool.spool import SENT_FILE, Spool
 from modelyard_runtime.errors import StartupError
 
 
@@ -110,6 +110,21 @@ def test_positions_go_on_even_when_all_segments_were_lost(tmp_path: Path) -> Non
     for first in segments_in(tmp_path):
         segment_path(tmp_path, first).unlink()
     assert opened(tmp_path).next_position == 10
+
+
+def test_the_note_of_what_was_sent_is_read_in_its_old_form_and_written_over(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    fill(spool, 0, 1_000)
+    spool.close()
+    (tmp_path / SENT_FILE).write_text("7")
+    again = opened(tmp_path)
+    assert again.sent == 7
+    for position in (8, 999):
+        again.release(position)
+        assert again.sent == position
+    again.close()
+    (tmp_path / SENT_FILE).write_text("")
+    assert opened(tmp_path).sent == 0
 
 
 @settings(max_examples=30, deadline=None)

@@ -60,6 +60,7 @@ class Spool:
         self.folder, self.max_bytes, self.fsync = folder, max_bytes, fsync
         self._segment_bytes = min(segment_bytes, max(max_bytes // 4, 4_096))
         self._lock = _lock(folder)
+        self._note = os.open(folder / SENT_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         self._segments = segments_in(folder)
         self._sizes = {first: segment_path(folder, first).stat().st_size for first in self._segments}
         self._file = -1
@@ -80,7 +81,7 @@ class Spool:
     def sent(self) -> int:
         """Records below this position are in Kafka, by this folder's own note; Kafka's may be higher."""
         with contextlib.suppress(OSError, ValueError):
-            return int((self.folder / SENT_FILE).read_text())
+            return int(os.pread(self._note, 64, 0))
         return 0
 
     @property
@@ -179,8 +180,10 @@ class Spool:
         """Everything below `position` is in Kafka: note it, delete the segments that hold nothing else."""
         if position == self.next_position and self._written > self._segment_bytes // 4:
             self._roll()
+        # In place, of one length, within one block: never half a number. To replace the file would be to wait for the
+        # disk, several times a second, on the loop that answers.
         with contextlib.suppress(OSError):  # a full disk; the note is only a lower bound of what Kafka knows
-            _replace(self.folder / SENT_FILE, str(position))
+            os.pwrite(self._note, b"%020d" % position, 0)
         while len(self._segments) > 1 and self._segments[1] <= position:
             first = self._segments.pop(0)
             self._total -= self._sizes.pop(first)
@@ -190,6 +193,7 @@ class Spool:
 
     def close(self) -> None:
         os.close(self._file)
+        os.close(self._note)
         os.close(self._lock)
 
     def _reopen(self, first: int) -> None:
@@ -242,13 +246,6 @@ def _lock(folder: Path) -> int:
             f"ROUTER_DATA_DIR: another router works in {folder}; stop it, or give this one its own folder"
         ) from error
     return file
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(path)
 
 
 class _GroupSync:
