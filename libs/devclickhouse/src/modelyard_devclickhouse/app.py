@@ -163,6 +163,7 @@ class App:
         started = time.perf_counter()
         failed, inserter = True, None
         try:
+            self._engine.check_room()
             handle = await loop.run_in_executor(self._threads, lease.open, statement, head)
             begun = await loop.run_in_executor(self._threads, handle.insert, head, str(statement.format))
             inserter = begun  # to be cancelled, should the next line fail

@@ -6,6 +6,7 @@ afterwards, so no setting, database or half-sent output can reach the next reque
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from modelyard_devclickhouse.errors import from_engine
+from modelyard_devclickhouse.errors import ClickHouseError, from_engine
 from modelyard_devclickhouse.watched import Failures, Inserter, WatchedInsert
 
+HEADROOM_BYTES: Final = 16 << 20
 _NEEDLESS: Final = ("pyarrow", "pandas", "numpy")
 
 
@@ -94,6 +96,7 @@ class Engine:
     """Opens the data folder; owned by the one process that holds the folder's lock."""
 
     def __init__(self, folder: Path, config: Path, database: str) -> None:
+        self._folder = folder
         self._address = f"{folder}?config-file={config}"
         self._chdb = _import_chdb()
         self._failures = Failures(self)
@@ -115,6 +118,12 @@ class Engine:
         """End a running statement by the id its client knows; unknown ids are no error."""
         with self._admin_lock:
             self._admin.run(f"KILL QUERY WHERE {QUERY_ID} = {quote(query_id)} ASYNC")
+
+    def check_room(self) -> None:
+        """Refuse to write on a disk that is nearly full: a part that ends in the middle may be broken for good."""
+        if shutil.disk_usage(self._folder).free < HEADROOM_BYTES:
+            text = f"less than {HEADROOM_BYTES >> 20} MiB are free in {self._folder}, nothing was inserted"
+            raise ClickHouseError(243, "NOT_ENOUGH_SPACE", f"{text}; free disk space there.")
 
     def watched(self, inserter: Inserter, query_id: str) -> Inserter:
         """The insert that has just begun under the client's `query_id`, made to tell when its write fails."""

@@ -1,0 +1,256 @@
+"""Faults while the monitor stores a stream: the exact counts in ClickHouse still add up."""
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard_contracts import FeedbackReceived, Message, PredictionLogged
+from modelyard_contracts.codec import Codec, encode
+from modelyard_monitor.clickhouse import ClickHouse, connect
+from modelyard_monitor.ingest.planned import PlannedIngest
+from modelyard_monitor.ingest.predictions import PredictionIngest
+from modelyard_monitor.settings import Settings
+from modelyard_monitor.testing import START, FakeRegistry, Letters, Manifests, Sent, label, make_manifest, prediction
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka import DeadLetters, Producer, Received, ensure_topics, list_dead_letters
+from modelyard_runtime.providers.clickhouse import RunningClickHouse
+from modelyard_runtime.providers.kafka import RunningKafka
+from modelyard_runtime.testing import DevServer, Process, eventually
+
+from .disk import SmallDisk
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
+
+SESSION_MS = 3_000
+STALL_S = 4.5
+
+
+async def send(bootstrap: str, values: Sequence[Message | bytes], topic: str = PredictionLogged.TOPIC) -> None:
+    """All of them, acknowledged."""
+    producer = Producer(bootstrap, "test", linger_ms=5)
+    try:
+        bodies = [value if isinstance(value, bytes) else encode(value) for value in values]
+        await asyncio.gather(*[await producer.post_bytes(topic, f"k{i % 97}", body) for i, body in enumerate(bodies)])
+    finally:
+        await producer.stop()
+
+
+def predictions(model: str, first: int, end: int) -> list[Message]:
+    digest = make_manifest(model).digest
+    return [
+        prediction(i, prediction_id=f"{model}-{i}", model=model, model_digest=digest, occurred_at=START)
+        for i in range(first, end)
+    ]
+
+
+def counts(clickhouse: ClickHouse, table: str, model: str) -> dict[str, Any]:
+    """Rows, distinct places in Kafka and distinct predictions, which must be equal."""
+    [found] = clickhouse.rows(
+        f"SELECT count() AS n, uniqExact(_partition, _offset) AS u, uniqExact(prediction_id) AS p "
+        f"FROM {{db}}.{table} WHERE startsWith(prediction_id, {{prefix:String}})",
+        {"prefix": f"{model}-"},
+    )
+    return found
+
+
+# -- a worker that stalls ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Worker:
+    """One ingest with an event loop of its own; it blocks that loop once in its next batch when `stall` says where."""
+
+    settings: Settings
+    store: PredictionIngest
+    group: str
+    stall: str = ""
+    batches: int = 0
+    stalled: int = 0
+
+    async def on_batch(self, records: Sequence[Received]) -> int:
+        self.batches += 1
+        self.block("before the insert")
+        rows = await self.store.store(records)
+        self.block("after the insert")
+        return rows
+
+    def block(self, where: str) -> None:
+        if self.stall == where:
+            self.stall = ""
+            self.stalled += 1
+            time.sleep(STALL_S)
+
+    def has_partitions(self) -> bool:
+        return bool(self.ingest.consumer.assignment())
+
+    def __enter__(self) -> "Worker":
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(60)
+
+    async def _run(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self.ingest = ingest = PlannedIngest(
+            settings=self.settings,
+            group=self.group,
+            stores={PredictionLogged.TOPIC: self.on_batch},
+            dead_letters=DeadLetters(self.settings.kafka_bootstrap_servers, "monitor"),
+            readiness=Readiness(),
+        )
+        # No setting: a session this short would lose its partitions on any busy machine.
+        ingest.consumer._settings |= {"session_timeout_ms": SESSION_MS, "heartbeat_interval_ms": SESSION_MS // 3}
+        await ingest.run(self._stop)
+
+
+async def test_a_worker_that_stalls_past_its_session_loses_and_doubles_nothing(
+    devkafka: RunningKafka, devclickhouse: RunningClickHouse, tmp_path: Path, unique: str
+) -> None:
+    """It is blocked once before and once after its insert; the other one takes over, and the batch is the same."""
+    rows, model = 1_200, f"stall{unique}"
+    (tmp_path / "key").write_text("an admin key, long enough")
+    settings = Settings(
+        kafka_bootstrap_servers=devkafka.bootstrap, admin_key_file=tmp_path / "key", batch_rows=20, flush_s=0.1
+    )
+    writer = devclickhouse.writer
+    clickhouse = ClickHouse(connect(devclickhouse.url, writer.user, writer.password), devclickhouse.database)
+    clickhouse.migrate()
+    await ensure_topics(devkafka.bootstrap)
+    manifests = Manifests({(model, 1): make_manifest(model)})
+
+    def worker(stall: str = "") -> Worker:
+        store = PredictionIngest(clickhouse, manifests, Codec(), Sent(), Letters())
+        return Worker(settings, store, f"monitor.stall{unique}", stall)
+
+    await send(devkafka.bootstrap, predictions(model, 0, rows // 2))
+    with worker("before the insert") as stalling:
+        await eventually(lambda: stalling.stalled == 1, 60, what="the first stall")
+        with worker() as other:
+            await eventually(lambda: counts(clickhouse, "predictions", model)["p"] == rows // 2, 60)
+            await eventually(lambda: stalling.has_partitions() and other.has_partitions(), 60, what="both work again")
+            stalling.stall = "after the insert"
+            await send(devkafka.bootstrap, predictions(model, rows // 2, rows))
+            await eventually(lambda: stalling.stalled == 2, 60, what="the second stall")
+            await eventually(lambda: counts(clickhouse, "predictions", model)["p"] == rows, 60)
+            await asyncio.sleep(STALL_S)
+    assert other.batches > 0
+    assert counts(clickhouse, "predictions", model) == {"n": rows, "u": rows, "p": rows}
+
+
+# -- servers that die, a full disk, and garbage in between -------------------------------------------------------------
+
+
+@dataclass
+class World:
+    kafka: DevServer
+    clickhouse_server: DevServer
+    clickhouse: ClickHouse
+    disk: SmallDisk
+    monitor: Process
+
+
+MODEL = "m"
+
+
+@pytest.fixture
+def world(own_devkafka: DevServer, tmp_path: Path) -> Iterator[World]:
+    """A monitor that ingests, its broker, and its ClickHouse on a small disk."""
+    disk = SmallDisk(tmp_path / "disk", 64)
+    (tmp_path / "passwords").write_text(json.dumps({"writer": "w" * 16, "reader": "r" * 16}))
+    (tmp_path / "key").write_text("an admin key, long enough")
+    folder = disk.folder / "clickhouse"
+    folder.mkdir()
+    options = ("--passwords-file", str(tmp_path / "passwords"))
+    server = DevServer("modelyard_devclickhouse", folder, *options).start()
+    with FakeRegistry({(MODEL, 1): make_manifest(MODEL)}) as registry:
+        env = {
+            "KAFKA_BOOTSTRAP_SERVERS": own_devkafka.bootstrap,
+            "CLICKHOUSE_URL": server.url,
+            "CLICKHOUSE_USER": "writer",
+            "CLICKHOUSE_PASSWORD": "w" * 16,
+            "REGISTRY_URL": registry.url,
+            "MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "key"),
+            "MONITOR_PORT": "0",
+            "MONITOR_ROLES": "api,ingest",
+            "MONITOR_DATA_DIR": str(tmp_path / "monitor"),
+            "MONITOR_FLUSH_S": "0.2",
+            "MONITOR_BATCH_ROWS": "100",
+            "MONITOR_LABEL_GRACE_S": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        monitor = Process([sys.executable, "-m", "modelyard_monitor"], env).start()
+        clickhouse = ClickHouse(connect(server.url, "writer", "w" * 16), "ml")
+        yield World(own_devkafka, server, clickhouse, disk, monitor)
+        monitor.kill()
+    server.kill()
+    disk.close()
+
+
+def garbage() -> list[bytes]:
+    """Nothing of it is a prediction: malformed, cut off, another schema, an unknown one, and far too large."""
+    good = encode(predictions(MODEL, 0, 1)[0])
+    return [
+        b"not avro at all",
+        b"",
+        good[: len(good) // 2],
+        good + b"and more",
+        encode(label(0)),
+        b"\x00\x7f\xff\xff\xff" + good[5:],
+        b"\x00" * 900_000,
+        good[:5] + b"\xfe" * 900_000,
+    ]
+
+
+async def test_garbage_dead_servers_and_a_full_disk_cost_no_row_and_double_none(world: World) -> None:
+    rows, bootstrap = 2_400, world.kafka.bootstrap
+
+    def stored(table: str, wanted: int) -> bool:
+        try:
+            return bool(counts(world.clickhouse, table, MODEL)["n"] >= wanted)
+        except Exception:  # it is just starting
+            return False
+
+    await ensure_topics(bootstrap)
+    await send(bootstrap, predictions(MODEL, 0, 600))
+    world.kafka.kill()
+    world.kafka.start()
+    await send(bootstrap, [*garbage(), *predictions(MODEL, 600, 1_200)])
+    world.clickhouse_server.kill()
+    await asyncio.sleep(1)
+    world.clickhouse_server.start()
+    await send(bootstrap, predictions(MODEL, 1_200, 1_800))
+    await eventually(lambda: stored("predictions", 1_800), 60)  # a part cut off by the disk's end is not for this test
+    world.disk.fill([world.clickhouse_server.pid])
+    try:
+        await send(bootstrap, predictions(MODEL, 1_800, rows))
+        await eventually(
+            lambda: "ClickHouse cannot do it now" in world.monitor.output, 60, what=world.monitor.output[-2000:]
+        )
+        assert world.monitor.running and world.clickhouse_server.running
+    finally:
+        world.disk.free()
+    truths = [label(i, prediction_id=f"{MODEL}-{i}") for i in range(rows)]
+    await send(bootstrap, truths, FeedbackReceived.TOPIC)
+
+    for table in ("predictions", "labels"):
+        await eventually(lambda table=table: stored(table, rows), 90, what=f"{table}: {world.monitor.output[-3_000:]}")  # type: ignore[misc]
+    await asyncio.sleep(1)
+    for table in ("predictions", "labels"):
+        assert counts(world.clickhouse, table, MODEL) == {"n": rows, "u": rows, "p": rows}, table
+    [binned] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a'")
+    assert binned["n"] == rows
+    letters = await list_dead_letters(bootstrap, PredictionLogged.TOPIC, "monitor")
+    assert len({(letter.partition, letter.offset) for letter in letters}) == len(garbage())
+    assert all(letter.reason for letter in letters)
+    assert world.monitor.stop() == 0
