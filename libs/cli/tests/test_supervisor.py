@@ -1,0 +1,153 @@
+"""The supervisor's own guards, without the stack: what dies comes back, and a full disk ends nothing."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from modelyard_cli.stack import supervisor
+from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, ServiceSpec
+from modelyard_cli.stack.state import find, identify, write_state
+from modelyard_cli.stack.supervisor import BACK_OFF_S, STEADY_S, Child, Supervisor, end_orphans
+from modelyard_runtime.providers.clickhouse import Credentials
+from modelyard_runtime.providers.errors import ProviderError
+
+NOBODY = 2**22 + 1
+"""Above any process id."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(supervisor, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path / "stack")
+    layout.prepare()
+    return layout
+
+
+@pytest.fixture
+def child(layout: Layout, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Child:
+    """A service that ends as soon as it is started: there is no such module."""
+    monkeypatch.setattr(supervisor, "is_ready", lambda url: False)
+    nobody = Credentials("nobody", "none")
+    ports = {spec.name: 1 for spec in SERVICES} | {"nothing": 1}
+    return Child(
+        ServiceSpec("nothing", 1), layout, Addresses("127.0.0.1:1", "http://127.0.0.1:1", "ml", nobody, nobody, ports)
+    )
+
+
+def pauses(child: Child, clock: Clock, count: int, lives_s: float = 1.0) -> list[float]:
+    """Seconds between each death and the next start."""
+    found = []
+    for _ in range(count):
+        assert child.process is not None
+        child.process.wait(60)
+        clock.now_s += lives_s
+        child.look()
+        died = clock.now_s
+        while child.process is None:
+            clock.now_s += 0.1
+            child.look()
+        found.append(round(clock.now_s - died, 1))
+    child.process.wait(60)
+    return found
+
+
+def test_a_service_that_keeps_dying_is_started_again_with_growing_pauses(child: Child, clock: Clock) -> None:
+    child.start()
+    assert pauses(child, clock, 4) == pytest.approx(BACK_OFF_S[:4], abs=0.11)
+    assert child.restarts == 4
+    assert pauses(child, clock, 1, lives_s=STEADY_S + 1) == pytest.approx([BACK_OFF_S[0]], abs=0.11), (
+        "a long life makes up for it"
+    )
+
+
+def test_a_service_that_cannot_be_started_is_tried_again(
+    child: Child, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, refusals = child.start, 2
+
+    def refusing() -> None:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        start()
+
+    monkeypatch.setattr(child, "start", refusing)
+    for _ in range(30):
+        clock.now_s += 0.1
+        child.look()
+    assert child.process is not None
+    child.process.wait(60)
+    assert capsys.readouterr().err.count("No space left on device") == 2
+
+
+def test_a_disk_that_takes_no_state_ends_no_stack_and_is_complained_of_once(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    holder = Supervisor(layout, {"registry": 1})
+    holder._report("ready")
+    before = layout.state_file.read_text()
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(supervisor, "write_state", full)
+    for _ in range(3):
+        holder._report("degraded")
+    said = capsys.readouterr().err
+    assert said.count(str(layout.state_file)) == 1 and "free disk space" in said
+    assert layout.state_file.read_text() == before
+    monkeypatch.setattr(supervisor, "write_state", write_state)
+    holder._report("degraded")
+    assert "degraded" in layout.state_file.read_text()
+
+
+def test_a_server_that_cannot_come_back_yet_is_tried_again(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: list[Any] = [ProviderError("the local broker did not start: disk full"), SimpleNamespace(pid=None)]
+
+    def start(*_: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(supervisor, "start_kafka", start)
+    monkeypatch.setattr(supervisor, "SERVER_PAUSE_S", 0.0)
+    holder = Supervisor(layout, {"kafka": 1})
+    holder._kafka = SimpleNamespace(pid=NOBODY)  # type: ignore[assignment]
+    holder._revive_servers()
+    assert "disk full; trying again" in capsys.readouterr().err
+    holder._revive_servers()
+    assert holder._kafka is not None and holder._kafka.pid is None and answers == []
+    holder._revive_servers()
+
+
+def test_what_a_killed_supervisor_left_is_ended_by_its_state_file(layout: Layout) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as left:
+        identity = identify(left.pid)
+        write_state(layout, {"processes": [identity]})
+        assert end_orphans(layout) == 1
+        assert find(identity) is None
+    assert not layout.state_file.exists()
+    assert end_orphans(layout) == 0
