@@ -136,3 +136,17 @@ async def test_a_label_of_nothing_but_garbage_is_a_dead_letter(world: World) -> 
 
     assert [offset for offset, _ in world.letters.letters] == [1]
     assert world.count("labels") == 1
+
+
+async def test_late_rounds_are_due_after_a_start_and_while_labels_are_unmatched(world: World) -> None:
+    assert await world.late.due({0, 1}) == [0, 1]
+    for partition in (0, 1):
+        await world.late.join(partition)
+    assert await world.late.due({0, 1}) == []
+
+    world.clock.advance(300)
+    await world.labels.store(records([label(0)], partition=1))
+    assert await world.late.due({0, 1}) == [1]
+    assert await world.late.due({0}) == []
+    world.late.forget({0})
+    assert await world.late.due({0}) == [0]

@@ -28,6 +28,8 @@ from modelyard_runtime.service import Background, Service
 log = get_logger(__name__)
 
 CLICKHOUSE_WITHIN_S: Final = 60.0
+RETRY_S: Final = 0.2
+RETRY_LABELS_S: Final = 1.0
 
 
 def build(settings: Settings) -> Service:
@@ -90,8 +92,17 @@ def _ingests(
         "monitor.labels": {FeedbackReceived.TOPIC: labels.store},
         "monitor.audit": dict.fromkeys(control_topics(), audit.store),
     }
+    # A label mostly comes before its prediction is stored: that is due within a flush, so asking sooner is idle work.
+    pauses_s = {"monitor.labels": min(settings.flush_s / 2, RETRY_LABELS_S)}
     return tuple(
-        PlannedIngest(settings=settings, group=group, stores=topics, dead_letters=letters, readiness=readiness)
+        PlannedIngest(
+            settings=settings,
+            group=group,
+            stores=topics,
+            dead_letters=letters,
+            readiness=readiness,
+            retry_min_s=pauses_s.get(group, RETRY_S),
+        )
         for group, topics in stores.items()
     )
 
@@ -103,11 +114,11 @@ def _late_loop(joiner: LateJoiner, labels: PlannedIngest, every_s: float) -> Bac
             partitions = {partition for _, partition in labels.consumer.assignment()}
             joiner.forget(partitions - known)
             known = partitions
-            for partition in sorted(partitions):
-                try:
+            try:
+                for partition in await joiner.due(partitions) if partitions else ():
                     await joiner.join(partition)
-                except ClickHouseAway as error:
-                    log.warning("late labels wait", partition=partition, error=str(error))
+            except ClickHouseAway as error:
+                log.warning("late labels wait", partitions=sorted(partitions), error=str(error))
             await _pause(stop, every_s)
 
     return run

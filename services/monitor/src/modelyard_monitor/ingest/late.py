@@ -24,6 +24,10 @@ LATE_SOURCE: Final = f"{FeedbackReceived.TOPIC}#late"
 """Stands for the topic in `covers` of slices about late joins; the offset is the number of the round."""
 ROWS_PER_ROUND: Final = 5_000
 
+UNMATCHED_SQL: Final = """
+SELECT DISTINCT _partition FROM {db}.labels
+WHERE matched = 0 AND _topic = {topic:String} AND received_at >= now64(6) - toIntervalDay({days:UInt32})"""
+
 WAITING_SQL: Final = """
 SELECT * FROM {db}.labels AS l
 WHERE matched = 0 AND _topic = {topic:String} AND _partition = {partition:UInt32}
@@ -62,6 +66,12 @@ class LateJoiner:
     def forget(self, partitions: set[int]) -> None:
         """Newly assigned: tell their last round again."""
         self._told -= partitions
+
+    async def due(self, partitions: set[int]) -> list[int]:
+        """Which of the partitions a round could be for: one cheap question in the place of several for each."""
+        where = {"topic": FeedbackReceived.TOPIC, "days": self._days}
+        rows = await asyncio.to_thread(self._clickhouse.rows, UNMATCHED_SQL, where)
+        return sorted(partitions & ({row["_partition"] for row in rows} | (partitions - self._told)))
 
     async def join(self, partition: int) -> int:
         """One round for one partition; returns the labels that met their prediction."""

@@ -35,6 +35,7 @@ class PlannedIngest:
         stores: dict[str, Store],
         dead_letters: DeadLetters,
         readiness: Readiness,
+        retry_min_s: float = 0.2,
         on_assigned: Callable[[set[tuple[str, int]]], Awaitable[None]] | None = None,
     ) -> None:
         self._stores = stores
@@ -58,6 +59,7 @@ class PlannedIngest:
             max_batch_bytes=settings.batch_bytes,
             max_wait_ms=int(settings.flush_s * 1000),
             max_partition_fetch_bytes=4 * 1_048_576,
+            retry_min_s=retry_min_s,
             retry_max_s=2.0,
             readiness=readiness,
             on_assigned=self._on_assigned,
