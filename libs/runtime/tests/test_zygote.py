@@ -28,7 +28,7 @@ class World:
         self.folder, self.started, self.zygotes = folder, list[Handle](), list[Zygote]()
 
     def zygote(self, *preload: str, idle_s: float = 60.0, **more: Any) -> Zygote:
-        self.zygotes.append(Zygote(preload, idle_s=idle_s, env=self.environment(), **more))
+        self.zygotes.append(Zygote(preload, idle_s=idle_s, **{"env": self.environment(), **more}))
         return self.zygotes[-1]
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -150,7 +150,8 @@ def test_many_threads_may_start_children_at_once(world: World, zygote: Zygote) -
 
 @linux
 def test_a_forked_child_finds_the_modules_imported_and_random_numbers_its_own(world: World) -> None:
-    zygote = world.zygote("numpy", "heavy")
+    pytest.importorskip("numpy")
+    zygote = world.zygote("numpy.random", "heavy")
     for _ in range(2):
         assert world.spawn(zygote, "draws").wait(60) == 0, world.err()
     first, second = (json.loads(line) for line in world.out().splitlines())
@@ -284,6 +285,15 @@ def test_a_zygote_killed_in_the_middle_of_a_request_starts_nothing_twice(
     assert world.spawn(zygote, "says", "two").wait(60) == 0
     assert world.out() == "one\ntwo\n"
     assert zygote._connection is not connection
+
+
+@linux
+def test_numeric_libraries_start_no_threads_in_the_zygote_whatever_it_was_given(world: World) -> None:
+    pytest.importorskip("numpy")
+    zygote = world.zygote("numpy", env=world.environment(OMP_NUM_THREADS="4", OPENBLAS_NUM_THREADS="4"))
+    child = world.spawn(zygote, "says", "it")
+    assert isinstance(child, ForkedProcess)
+    assert child.wait(60) == 0
 
 
 # -- when there is none ------------------------------------------------------------------------------------------------

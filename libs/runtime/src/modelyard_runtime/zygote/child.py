@@ -87,6 +87,6 @@ def _request(fd: int) -> dict[str, Any] | None:
 
 def _reseed() -> None:
     """Python's own generator sees to itself after a fork; numpy's global one does not."""
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
