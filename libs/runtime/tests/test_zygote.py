@@ -337,6 +337,19 @@ def test_other_systems_start_plain_processes(world: World, monkeypatch: pytest.M
     assert child.wait(60) == 0
 
 
+@linux
+def test_closing_does_not_wait_for_a_zygote_that_still_imports(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    zygote = world.zygote("sleeps")
+    zygote.warm()
+    starting: Any = wait_until(lambda: zygote._starting, 60)
+    began = time.monotonic()
+    zygote.close()
+    assert time.monotonic() - began < 30  # `sleeps` takes 60
+    assert not alive(starting.pid)
+    assert zygote.pid is None
+    assert caplog.text == ""
+
+
 def test_a_closed_zygote_starts_no_other(world: World) -> None:
     zygote = world.zygote()
     zygote.close()

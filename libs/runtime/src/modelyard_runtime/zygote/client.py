@@ -51,6 +51,7 @@ class Zygote:
         self._usable = idle_s > 0 and sys.platform == "linux" and hasattr(os, "pidfd_open")
         self._lock = Lock()
         self._connection: Connection | None = None
+        self._starting: Connection | None = None
         self._not_before = 0.0
         self._closed = False
 
@@ -103,9 +104,11 @@ class Zygote:
         return connection.pid if connection is not None and connection.alive() else None
 
     def close(self) -> None:
-        """End the parent; what was started lives on."""
+        """End the parent, also one that still imports; what was started lives on."""
+        self._closed = True
+        if (starting := self._starting) is not None:
+            starting.abandon()
         with self._lock:
-            self._closed = True
             if self._connection is not None:
                 self._connection.close()
 
@@ -119,14 +122,19 @@ class Zygote:
                 self._connection = self._start()
             except ZygoteGone as error:
                 self._connection, self._not_before = None, time.monotonic() + RETRY_S
-                log.warning("no parent to fork from, so processes start slowly for %.0f s: %s", RETRY_S, error)
+                if not self._closed:
+                    log.warning("no parent to fork from, so processes start slowly for %.0f s: %s", RETRY_S, error)
+            finally:
+                self._starting = None
             return self._connection
 
     def _start(self) -> Connection:
         began = time.monotonic()
         command = [*self._python, "-m", "modelyard_runtime.zygote", "--idle-s", str(self._idle_s)]
-        connection = Connection([*command, "--preload", ",".join(self._preload)], self._env, self._start_timeout_s)
-        for module, error in connection.missing.items():
+        self._starting = connection = Connection([*command, "--preload", ",".join(self._preload)], self._env)
+        if self._closed:
+            connection.abandon()
+        for module, error in connection.await_ready(self._start_timeout_s).items():
             log.warning("%s could not be imported in advance: %s", module, error)
         log.info("processes are forked from %d, ready in %.1f s", connection.pid, time.monotonic() - began)
         return connection

@@ -26,8 +26,8 @@ class ZygoteGone(Exception):
 class Connection:
     """Thread-safe: one request at a time, and whoever listens writes down for all."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], start_timeout_s: float) -> None:
-        """Start it and wait until it has imported; ZygoteGone, with the reason, when it does not come up."""
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start it; ZygoteGone, with the reason, when it cannot be. Then `await_ready`."""
         self._lock = Lock()
         self._codes: dict[int, int] = {}
         self.gone = False
@@ -45,12 +45,21 @@ class Connection:
             except OSError as error:
                 self._socket.close()
                 raise ZygoteGone(str(error)) from error
-        self.missing = self._await_ready(start_timeout_s)
-        """Modules that it could not import, and why."""
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def await_ready(self, timeout_s: float) -> dict[str, str]:
+        """Wait until it has imported; what it could not, and why. ZygoteGone when it does not come up."""
+        self._socket.settimeout(timeout_s)
+        told, _ = self._listen(block=True)
+        self._socket.settimeout(ANSWER_WITHIN_S)
+        if "failed" in told:
+            self.close()
+            raise ZygoteGone(told["failed"])
+        missing: dict[str, str] = told["ready"]
+        return missing
 
     def spawn(self, kind: bytes, request: Mapping[str, Any], stdout: int, stderr: int) -> ForkedProcess:
         """ZygoteGone when nothing was started; OSError when the system has no room for one more process."""
@@ -79,6 +88,10 @@ class Connection:
             self._listen(block=False)
             return not self.gone
 
+    def abandon(self) -> None:
+        """While another thread waits for it: that one is told that it is gone."""
+        self._process.kill()
+
     def close(self) -> None:
         """The end of the socket is the end of the zygote; its children live on."""
         with self._lock:
@@ -100,19 +113,6 @@ class Connection:
         if "failed" in told:
             raise OSError(told["failed"])
         return told["started"], fd[0]
-
-    def _await_ready(self, timeout_s: float) -> dict[str, str]:
-        self._socket.settimeout(timeout_s)
-        try:
-            told, _ = self._listen(block=True)
-        finally:
-            if not self.gone:
-                self._socket.settimeout(ANSWER_WITHIN_S)
-        if "failed" in told:
-            self.close()
-            raise ZygoteGone(told["failed"])
-        missing: dict[str, str] = told["ready"]
-        return missing
 
     def _listen(self, *, block: bool) -> tuple[dict[str, Any], list[int]]:
         """Take in what it has said; with `block`, up to the answer to our request.
