@@ -1,6 +1,7 @@
 """The supervisor's own guards, without the stack: what dies comes back, and a full disk ends nothing."""
 
 import errno
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,7 @@ def pauses(child: Child, clock: Clock, count: int, lives_s: float = 1.0) -> list
             clock.now_s += 0.1
             child.look()
         found.append(round(clock.now_s - died, 1))
+    assert child.process is not None
     child.process.wait(60)
     return found
 
@@ -82,12 +84,12 @@ def test_a_service_that_keeps_dying_is_started_again_with_growing_pauses(child: 
 def test_a_service_that_cannot_be_started_is_tried_again(
     child: Child, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    start, refusals = child.start, 2
+    start = child.start
+    tries: list[float] = []
 
     def refusing() -> None:
-        nonlocal refusals
-        refusals -= 1
-        if refusals >= 0:
+        tries.append(clock.now_s)
+        if len(tries) < 3:
             raise OSError(errno.ENOSPC, "No space left on device")
         start()
 
@@ -98,6 +100,8 @@ def test_a_service_that_cannot_be_started_is_tried_again(
     assert child.process is not None
     child.process.wait(60)
     assert capsys.readouterr().err.count("No space left on device") == 2
+    waited = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert waited == pytest.approx(BACK_OFF_S[:2], abs=0.11)
 
 
 def test_a_disk_that_takes_no_state_ends_no_stack_and_is_complained_of_once(
