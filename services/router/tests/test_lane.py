@@ -16,6 +16,7 @@ from .replica import Behaviour
 from .wire import Wire, raw_request, read_answer
 
 BODY = json.dumps({"features": ROW}).encode()
+UNFINISHED = b"POST /v1/feedback HTTP/1.1\r\nx-note: "
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 
 
@@ -96,6 +97,19 @@ async def test_a_request_in_small_pieces_goes_the_ordinary_way_and_the_next_one_
     caller.send(request())
     assert (await caller.answer())[0] == 200
     assert caller.wire.rides == 1
+
+
+@pytest.mark.parametrize("before", [request(request(), path="/v1/feedback")[: -len(request())], UNFINISHED])
+async def test_what_looks_like_a_request_inside_another_is_not_taken_for_one(
+    caller: Caller, world: World, before: bytes
+) -> None:
+    """As a body, and as the rest of a header's line."""
+    caller.send(before)
+    await asyncio.sleep(0.05)
+    caller.send(request())
+    status, _, problem = await caller.answer()
+    assert (status, problem["code"], caller.wire.rides) == (422, "contract", 0)
+    assert world.logged() == []
 
 
 async def test_a_request_that_comes_in_pieces_while_another_rides_is_put_together(world: World) -> None:
@@ -276,16 +290,17 @@ class _Transport:
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
     ],
 )
-@pytest.mark.parametrize("pieces", [1, 2, 5, 1_000])
-async def test_an_answer_is_the_same_however_it_comes_and_whatever_was_learnt(answer: bytes, pieces: int) -> None:
+async def test_an_answer_is_the_same_wherever_it_is_cut_and_whatever_was_learnt(answer: bytes) -> None:
     pool, told = _Pool(), list[Any]()
     connection = Connection(pool, asyncio.get_running_loop())
     connection.connection_made(_Transport())
-    for _ in range(4):
+    pieces = [[answer], *([answer[:cut], answer[cut:]] for cut in range(1, len(answer))), [answer]]
+    pieces.append([answer[i : i + 1] for i in range(len(answer))])
+    for parts in pieces:
         connection.send(b"", asyncio.get_running_loop().time() + 10, told.append)
-        size = -(-len(answer) // pieces)
-        for start in range(0, len(answer), size):
-            connection.data_received(answer[start : start + size])
-    assert [(reply.status, reply.body) for reply in told] == [(503 if b" 503 " in answer else 200, b"hello")] * 4
-    assert pool.freed == 4
+        for part in parts:
+            connection.data_received(part)
+    status = 503 if b" 503 " in answer else 200
+    assert [(reply.status, reply.body) for reply in told] == [(status, b"hello")] * len(pieces)
+    assert pool.freed == len(pieces)
     connection.connection_lost(None)

@@ -11,7 +11,8 @@ from modelyard_contracts import FeedbackReceived, PredictionLogged, PredictionSt
 from modelyard_contracts.codec import encode
 from modelyard_router.domain.avro import long
 from modelyard_router.domain.records import PredictionRecords, encode_feedback
-from modelyard_router.spool.partition import murmur2, partition_of
+from modelyard_router.spool.batch import RecordBatch
+from modelyard_router.spool.partition import murmur2, partition_of, partitions_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TEXT = st.text(max_size=200)
@@ -123,3 +124,35 @@ def test_partitions_are_those_of_kafkas_default_partitioner(key: bytes, partitio
     assert murmur2(key) & 0x7FFFFFFF == theirs(key) & 0x7FFFFFFF
     places = list(range(partitions))
     assert partition_of(key, partitions) == DefaultPartitioner()(key, places, places)
+
+
+@given(st.lists(st.binary(max_size=40) | st.binary(min_size=36, max_size=36), max_size=60), st.integers(1, 50))
+def test_partitions_of_many_keys_are_those_of_each(keys: list[bytes], partitions: int) -> None:
+    assert partitions_of(keys, partitions) == [partition_of(key, partitions) for key in keys]
+
+
+@given(
+    st.lists(
+        st.tuples(st.binary(max_size=50), st.binary(max_size=20_000), st.sampled_from([b"", b"t" * 55])), min_size=1
+    )
+)
+def test_aiokafka_reads_our_record_batches(records: list[tuple[bytes, bytes, bytes]]) -> None:
+    from aiokafka.record.memory_records import MemoryRecords
+
+    batch = RecordBatch(10_000_000, 1_700_000_000_123)
+    assert all(batch.append(*record) for record in records)
+    batch._set_producer_state(7, 2, 30)
+    theirs = MemoryRecords(batch._build()).next_batch()
+    assert theirs is not None and theirs.validate_crc() and theirs.is_transactional
+    assert (theirs.producer_id, theirs.producer_epoch, theirs.base_sequence) == (7, 2, 30)
+    assert [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in theirs] == [
+        (place, 1_700_000_000_123, key, value, [("traceparent", trace)] if trace else [])
+        for place, (key, value, trace) in enumerate(records)
+    ]
+
+
+def test_a_batch_that_is_full_takes_no_more_but_always_one() -> None:
+    batch = RecordBatch(1_000, 0)
+    assert batch.append(b"k", b"v" * 5_000, b"")
+    assert not batch.append(b"k", b"v", b"")
+    assert batch.record_count() == 1
