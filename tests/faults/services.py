@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import psutil
 
 from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.state import running_state
@@ -40,13 +39,6 @@ class Stack:
         state = self.state
         servers = {name: state[name]["pid"] for name in ("kafka", "clickhouse")}
         return {name: service["pid"] for name, service in state["services"].items()} | servers
-
-    @property
-    def family(self) -> list[int]:
-        """All processes, their children included."""
-        roots = [psutil.Process(identity["pid"]) for identity in self.state["processes"]]
-        supervisor = psutil.Process(self.state["supervisor"]["pid"])
-        return [one.pid for root in (supervisor, *roots) for one in (root, *root.children(recursive=True))]
 
     @property
     def key_file(self) -> Path:

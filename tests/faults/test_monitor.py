@@ -231,7 +231,7 @@ async def test_garbage_dead_servers_and_a_full_disk_cost_no_row_and_double_none(
     world.clickhouse_server.start()
     await send(bootstrap, predictions(MODEL, 1_200, 1_800))
     await eventually(lambda: stored("predictions", 1_800), 60)  # a part cut off by the disk's end is not for this test
-    world.disk.fill([world.clickhouse_server.pid])
+    world.disk.fill()
     try:
         await send(bootstrap, predictions(MODEL, 1_800, rows))
         await eventually(

@@ -149,7 +149,7 @@ def test_on_a_full_disk_every_service_says_so_lives_on_and_loses_nothing(stack: 
         "registry's files": lambda name: stack.ask("registry", "PUT", f"/v1/blobs/{digest_of(blob)}", content=blob),
     }
     pids = stack.pids
-    stack.disk.fill(stack.family)
+    stack.disk.fill()
     try:
         refusals: list[httpx.Response] = []
         accepted = labels(stack, "full", refusals)
