@@ -54,6 +54,14 @@ def test_a_refused_challenger_closes_a_loop_too() -> None:
     assert loop["promoted_at"] is None
 
 
+def test_a_loop_may_end_with_an_earlier_version() -> None:
+    verdict = event(12, "evaluation.run.finished.v1", verdict="reject", reasons=["version 1 is better"])
+    back = event(20, "deployment.rollout.changed.v1", state="promoted", to_version=1)
+    [loop] = loops([ALARM, *RUNS, verdict, back])
+    assert (loop["challenger"], loop["verdict"], loop["rollout_version"]) == (2, "reject", 1)
+    assert loop["promoted_at"] is not None
+
+
 def test_a_loop_under_way_is_not_closed() -> None:
     [loop] = loops([ALARM, *RUNS, VERDICT])
     assert not closed(loop)

@@ -4,13 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
 
-from modelyard_contracts import EvaluationFinished, EvaluationRequested, ModelChange, ModelChanged
+from modelyard_contracts import (
+    EvaluationFinished,
+    EvaluationRequested,
+    Message,
+    ModelChange,
+    ModelChanged,
+    RolloutRequested,
+)
 from modelyard_contracts.codec import decode
 from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
 from modelyard_contracts.policies import GatePolicy
@@ -26,15 +33,21 @@ from modelyard_runtime.tables import OUTBOX
 from modelyard_runtime.zygote import Zygote
 
 MODEL = "churn"
+Sent = TypeVar("Sent", bound=Message)
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def known(version: int, *, dataset: str | None = "sha256:" + "a" * 64, **lineage: Any) -> Known:
+SCHEMA = FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes"))
+
+
+def known(
+    version: int, *, dataset: str | None = "sha256:" + "a" * 64, schema: FeatureSchema = SCHEMA, **lineage: Any
+) -> Known:
     manifest = ModelManifest(
         model=MODEL,
         flavour="sklearn",
         files=(FileEntry(path="model.bin", digest=digest_of(str(version).encode()), size_bytes=3),),
-        feature_schema=FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes")),
+        feature_schema=schema,
         training=TrainingLineage(
             recipe="test",
             dataset_digest=dataset,
@@ -48,6 +61,7 @@ def known(version: int, *, dataset: str | None = "sha256:" + "a" * 64, **lineage
 class FakeRegistry:
     versions: dict[int, Known] = field(default_factory=lambda: {version: known(version) for version in (1, 2, 3)})
     champion_version: int | None = 1
+    approved_versions: list[int] = field(default_factory=list)
     gate: GatePolicy = field(default_factory=lambda: GatePolicy(min_rows=300))
     away: bool = False
     datasets: list[dict[str, Any]] = field(default_factory=list)
@@ -61,6 +75,10 @@ class FakeRegistry:
     def champion(self, model: str) -> int | None:
         self._here()
         return self.champion_version
+
+    def approved(self, model: str) -> list[int]:
+        self._here()
+        return self.approved_versions
 
     def policy(self, model: str) -> GatePolicy:
         self._here()
@@ -101,6 +119,10 @@ class FakeScorer:
 
     found: dict[str, Any] = field(default_factory=dict)
     pinned_rows: int = 1_000
+    pairs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """What is found of (old, new)."""
+    costs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
     error: Exception | None = None
     jobs: list[dict[str, Any]] = field(default_factory=list)
     warmed: int = 0
@@ -113,16 +135,20 @@ class FakeScorer:
         baseline = "no" if job["source"] == "dataset" else None
         return {"rows": self.pinned_rows, "columns": {"age": "double"}, "source": {}, "baseline_class": baseline}
 
-    def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-        self.jobs.append(job)
+    def measure(self, folder: Path, side: str) -> dict[str, Any]:
+        if side in self.broken:
+            raise Refused(f"{side} cannot be scored")
         if self.error is not None:
             raise self.error
-        return {**a_comparison(), **self.found, "by_class": {}}
+        return {"latency_ms_p95": 2.0, "memory_mib": 100.0, **self.costs.get(side, {})}
+
+    def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+        self.jobs.append(job)
+        return {**a_comparison(), **self.found, **self.pairs.get((job["old"], job["new"]), {}), "by_class": {}}
 
 
 def a_comparison(**changes: Any) -> dict[str, Any]:
     """A challenger that is clearly better."""
-    cost = {"latency_ms_p95": 2.0, "memory_mib": 100.0}
     return {
         "metric": "accuracy",
         "rows": 1_000,
@@ -135,8 +161,6 @@ def a_comparison(**changes: Any) -> dict[str, Any]:
         "test": "mcnemar",
         "wins": 100,
         "losses": 40,
-        "champion_cost": cost,
-        "challenger_cost": cost,
         **changes,
     }
 
@@ -179,9 +203,15 @@ class World:
             return store.newest(db, None, 100)
 
     def told(self) -> list[EvaluationFinished]:
+        return self._sent(EvaluationFinished)
+
+    def asked(self) -> list[RolloutRequested]:
+        return self._sent(RolloutRequested)
+
+    def _sent(self, kind: type[Sent]) -> list[Sent]:
+        query = select(OUTBOX.c.body).where(OUTBOX.c.topic == kind.TOPIC).order_by(OUTBOX.c.position)
         with self.database.read() as db:
-            bodies = db.execute(select(OUTBOX.c.body).order_by(OUTBOX.c.position)).scalars().all()
-        return [decode(body, EvaluationFinished) for body in bodies]
+            return [decode(body, kind) for body in db.execute(query).scalars()]
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from modelyard_contracts import EvaluationRequested, ModelChange, Verdict
+from modelyard_contracts import EvaluationRequested, ModelChange, RolloutAction, Verdict
+from modelyard_contracts.manifest import Feature, FeatureSchema
+from modelyard_contracts.policies import GatePolicy
 from modelyard_evaluator.domain.model import Stage
 from modelyard_evaluator.domain.ports import Away, ChallengerBroken, Refused
 
@@ -90,7 +92,6 @@ def test_one_that_waits_does_not_hold_up_another(world: World) -> None:
 
 def test_without_a_champion_the_majority_class_of_the_training_rows_is_the_one_to_beat(world: World) -> None:
     world.registry.champion_version = None
-    world.scorer.found = {"champion_cost": None}
     world.deliver(world.registered(1))
     world.work()
     [told] = world.told()
@@ -176,3 +177,82 @@ def test_scoring_is_prepared_while_the_rows_are_waited_for(world: World) -> None
     assert world.evaluations()[0].stage is Stage.WAITING
     assert world.scorer.warmed == 1
     assert world.scorer.jobs == []
+
+
+def beats(low: float, **more: object) -> dict[str, object]:
+    return {"champion": 0.70, "challenger": 0.80, "difference": 0.1, "low": low, "high": low + 0.05, **more}
+
+
+def test_an_earlier_version_that_beats_the_champion_is_asked_to_serve_again(world: World) -> None:
+    world.registry.champion_version, world.registry.approved_versions = 2, [1]
+    world.scorer.pairs = {
+        ("champion", "challenger"): {"low": -0.02, "difference": 0.01},
+        ("champion", "version-1"): beats(0.06),
+    }
+    event = world.registered(3)
+    world.deliver(event)
+    world.work()
+
+    [told], [asked] = world.told(), world.asked()
+    assert told.verdict is Verdict.CONTINUE_TUNING
+    assert told.reasons[0].startswith("Version 1, which served before, is better than version 2 on these rows")
+    assert (asked.action, asked.version, asked.requested_by) == (RolloutAction.START, 1, "evaluator")
+    assert (asked.correlation_id, asked.cause_id) == (event.correlation_id, told.event_id)
+
+
+def test_a_good_challenger_gives_way_only_to_an_earlier_version_that_beats_it_too(world: World) -> None:
+    world.registry.champion_version, world.registry.approved_versions = 2, [1]
+    world.scorer.pairs = {("champion", "version-1"): beats(0.06), ("challenger", "version-1"): beats(-0.01)}
+    world.deliver(world.registered(3))
+    world.work()
+    assert (world.told()[0].verdict, world.asked()) == (Verdict.DEPLOY, [])
+
+    world.scorer.pairs["challenger", "version-1"] = beats(0.01)
+    world.deliver(world.registered(3))
+    world.work()
+    assert (world.told()[1].verdict, world.asked()[0].version) == (Verdict.REJECT, 1)
+
+
+def test_the_best_of_the_earlier_versions_returns_and_one_that_cannot_be_scored_is_left_out(world: World) -> None:
+    world.registry.versions |= {version: known(version) for version in (4, 5, 6)}
+    world.registry.champion_version, world.registry.approved_versions = 5, [1, 2, 3, 4]
+    world.registry.gate = GatePolicy(min_rows=300, earlier_versions=3)
+    world.scorer.broken = {"version-4"}
+    world.scorer.pairs = {
+        ("champion", "challenger"): {"low": -0.02, "difference": 0.01},
+        ("champion", "version-1"): beats(0.3, difference=0.4),
+        ("champion", "version-2"): beats(0.06, difference=0.2),
+        ("champion", "version-3"): beats(0.06, difference=0.1),
+    }
+    world.deliver(world.registered(6))
+    world.work()
+    assert [asked.version for asked in world.asked()] == [2]  # 1 is the fourth newest
+
+
+def test_an_earlier_version_of_another_contract_does_not_compete(world: World) -> None:
+    other = FeatureSchema(features=(Feature(name="height"),), classes=("no", "yes"))
+    world.registry.versions[1] = known(1, schema=other)
+    world.registry.champion_version, world.registry.approved_versions = 2, [1]
+    world.scorer.pairs = {("champion", "version-1"): beats(0.06)}
+    world.deliver(world.registered(3))
+    world.work()
+    assert (world.told()[0].verdict, world.asked()) == (Verdict.DEPLOY, [])
+
+
+def test_where_a_person_approves_the_return_is_only_recommended(world: World) -> None:
+    world.registry.gate = GatePolicy(min_rows=300, approval="manual")
+    world.registry.champion_version, world.registry.approved_versions = 2, [1]
+    world.scorer.pairs = {("champion", "version-1"): beats(0.06), ("challenger", "version-1"): beats(0.01)}
+    world.deliver(world.registered(3))
+    world.work()
+    assert world.asked() == []
+    assert "Approval is manual" in world.told()[0].reasons[0]
+
+
+def test_earlier_versions_can_be_left_out_by_policy(world: World) -> None:
+    world.registry.gate = GatePolicy(min_rows=300, earlier_versions=0)
+    world.registry.champion_version, world.registry.approved_versions = 2, [1]
+    world.scorer.pairs = {("champion", "version-1"): beats(0.06)}
+    world.deliver(world.registered(3))
+    world.work()
+    assert (world.told()[0].verdict, world.asked()) == (Verdict.DEPLOY, [])

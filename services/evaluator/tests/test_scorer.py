@@ -63,6 +63,13 @@ def a_model(folder: Path, table: pa.Table, *, invert: bool = False) -> ModelMani
     return manifest
 
 
+def raced(scorer: ScorerProcesses, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Measured and compared, as an evaluation does it."""
+    sides = ("challenger",) if job["baseline_class"] is not None else ("champion", "challenger")
+    costs = {f"{side}_cost": scorer.measure(folder, side) for side in sides}
+    return {**scorer.compare(folder, {"old": "champion", "new": "challenger", **job}), **costs}
+
+
 def compare_job(**changes: Any) -> dict[str, Any]:
     return {"metric": "accuracy", "confidence": 0.95, "seed": 1, "baseline_class": None, **changes}
 
@@ -80,7 +87,7 @@ def test_two_real_models_are_scored_and_compared(tmp_path: Path, zygote: Zygote,
     a_model(tmp_path / "challenger", a_table(400))
     a_model(tmp_path / "champion", a_table(400), invert=True)
 
-    found = scorer.compare(tmp_path, compare_job())
+    found = raced(scorer, tmp_path, compare_job())
 
     assert found["rows"] == 600
     assert 0.85 < found["challenger"] < 0.95
@@ -103,7 +110,7 @@ def test_a_first_version_is_held_against_the_majority_class_on_held_out_rows(
     job = {"model": "ages", "since": until.isoformat(), "as_of": until.isoformat(), "limit": 300}
 
     pinned = scorer.pin(tmp_path, {**job, "source": "dataset", "dataset_digest": "sha256:0"})
-    found = scorer.compare(tmp_path, compare_job(baseline_class=pinned["baseline_class"]))
+    found = raced(scorer, tmp_path, compare_job(baseline_class=pinned["baseline_class"]))
 
     assert pinned["rows"] == 300
     held_out = pq.read_table(tmp_path / "rows.parquet")
@@ -125,7 +132,7 @@ def test_log_loss_of_real_models(tmp_path: Path, scorer: ScorerProcesses) -> Non
     pq.write_table(table, tmp_path / "rows.parquet")
     manifest = a_model(tmp_path / "challenger", a_table(400))
     a_model(tmp_path / "champion", a_table(40, seed=9))
-    found = scorer.compare(tmp_path, compare_job(metric="log_loss"))
+    found = raced(scorer, tmp_path, compare_job(metric="log_loss"))
     scores = load_model(manifest, tmp_path / "challenger").predict(
         table["age"].to_numpy().reshape(-1, 1), np.array(table["colour"].to_pylist(), dtype=object).reshape(-1, 1)
     )
@@ -148,7 +155,7 @@ def test_an_altered_challenger_is_named_as_broken(tmp_path: Path, scorer: Scorer
     a_model(tmp_path / "challenger", a_table(400))
     (tmp_path / "challenger" / "model.skops").write_bytes(b"no zip at all")
     with pytest.raises(ChallengerBroken, match=r"model\.skops"):
-        scorer.compare(tmp_path, compare_job(baseline_class="no"))
+        raced(scorer, tmp_path, compare_job(baseline_class="no"))
 
 
 @pytest.mark.slow
@@ -157,7 +164,7 @@ def test_a_broken_champion_is_not_the_challengers_fault(tmp_path: Path, scorer: 
     a_model(tmp_path / "champion", a_table(400))
     (tmp_path / "champion" / "model.skops").unlink()
     with pytest.raises(Refused, match="champion"):
-        scorer.compare(tmp_path, compare_job())
+        raced(scorer, tmp_path, compare_job())
 
 
 @pytest.mark.parametrize(("limit", "says"), [({"memory_limit_mib": 8.0}, "MiB"), ({"timeout_s": 0.2}, "longer than")])
@@ -167,7 +174,7 @@ def test_a_challenger_over_its_limits_is_ended_and_says_which(
     pq.write_table(pa.concat_tables([a_table(1_000)] * 500), tmp_path / "rows.parquet")
     a_model(tmp_path / "challenger", a_table(400))
     with pytest.raises(ChallengerBroken, match=says):
-        ScorerProcesses(zygote, {}, **limit).compare(tmp_path, compare_job(baseline_class="no"))
+        raced(ScorerProcesses(zygote, {}, **limit), tmp_path, compare_job(baseline_class="no"))
 
 
 def test_both_sides_start_from_the_same_memory(tmp_path: Path, scorer: ScorerProcesses) -> None:
@@ -175,17 +182,17 @@ def test_both_sides_start_from_the_same_memory(tmp_path: Path, scorer: ScorerPro
     pq.write_table(a_table(300), tmp_path / "rows.parquet")
     for side in ("challenger", "champion"):
         a_model(tmp_path / side, a_table(400))
-    found = scorer.compare(tmp_path, compare_job())
+    found = raced(scorer, tmp_path, compare_job())
     assert found["challenger_cost"]["memory_mib"] == pytest.approx(found["champion_cost"]["memory_mib"], abs=5.0)
 
 
 def test_a_scorer_whose_parent_was_killed_goes_on(tmp_path: Path, scorer: ScorerProcesses, zygote: Zygote) -> None:
     pq.write_table(a_table(300), tmp_path / "rows.parquet")
     a_model(tmp_path / "challenger", a_table(400))
-    first = scorer.compare(tmp_path, compare_job(baseline_class="no"))
+    first = raced(scorer, tmp_path, compare_job(baseline_class="no"))
     assert zygote.pid is not None
     os.kill(zygote.pid, signal.SIGKILL)
-    again = scorer.compare(tmp_path, compare_job(baseline_class="no"))
+    again = raced(scorer, tmp_path, compare_job(baseline_class="no"))
     assert again["challenger"] == first["challenger"]
 
 
@@ -221,7 +228,7 @@ def test_an_artifacts_process_and_its_parent_are_given_no_key(tmp_path: Path, mo
     pq.write_table(a_table(50), tmp_path / "rows.parquet")
     zygote = scorer_zygote(idle_s=60.0)
     with pytest.raises(Away, match=r"manifest\.json"):
-        ScorerProcesses(zygote, {"CLICKHOUSE_PASSWORD": "x"}).compare(tmp_path, compare_job(baseline_class="no"))
+        raced(ScorerProcesses(zygote, {"CLICKHOUSE_PASSWORD": "x"}), tmp_path, compare_job(baseline_class="no"))
     zygote.close()
     assert len(seen) == 2
     for given in seen:

@@ -182,6 +182,15 @@ def test_the_same_request_sent_twice_at_once_makes_one_version(world: World) -> 
     assert len(world.client.versions("elec")) == 1
 
 
+def test_versions_are_listed_by_stage(world: World) -> None:
+    approved, registered = world.given_version(VersionStage.APPROVED), world.given_version()
+    listed = {stage: [one.version for one in world.client.versions("elec", stage=stage)] for stage in VersionStage}
+    assert {stage: found for stage, found in listed.items() if found} == {
+        VersionStage.APPROVED: [approved.version],
+        VersionStage.REGISTERED: [registered.version],
+    }
+
+
 def test_a_registered_version_is_told_in_the_story_that_made_it(world: World) -> None:
     world.given_version()
     created, registered = world.queued()

@@ -13,6 +13,7 @@ from modelyard.blobs import CHUNK_BYTES, BlobCache, file_digest, place, write_ve
 from modelyard.errors import ApiError, DigestMismatch
 from modelyard.records import AliasInfo, ApiKeyInfo, DatasetInfo, HistoryEntry, ModelInfo, PolicyInfo, VersionInfo
 from modelyard.transport import ApiClient, given
+from modelyard_contracts import VersionStage
 from modelyard_contracts.manifest import ModelManifest, digest_of
 from modelyard_contracts.policies import POLICIES, GatePolicy, RetrainPolicy, RolloutPolicy
 
@@ -132,9 +133,10 @@ class RegistryClient(ApiClient):
     def version(self, model: str, version: int) -> VersionInfo:
         return VersionInfo.model_validate(self.get(_version(model, version)))
 
-    def versions(self, model: str) -> tuple[VersionInfo, ...]:
-        """All of them, oldest first."""
-        return tuple(VersionInfo.model_validate(item) for item in self._pages(f"{_model(model)}/versions"))
+    def versions(self, model: str, *, stage: VersionStage | None = None) -> tuple[VersionInfo, ...]:
+        """All of them, or those at one stage, oldest first."""
+        asked = {} if stage is None else {"stage": stage.value}
+        return tuple(VersionInfo.model_validate(item) for item in self._pages(f"{_model(model)}/versions", **asked))
 
     def manifest(self, model: str, version: int) -> ModelManifest:
         """The manifest, verified against the version's digest."""

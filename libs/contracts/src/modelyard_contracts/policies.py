@@ -22,6 +22,8 @@ class GatePolicy(Part):
     """The challenger must be better by more than this, with the confidence above."""
     max_latency_ratio: float = Field(default=5.0, gt=0)
     """Challenger's p95 over champion's; above it the verdict is reject."""
+    earlier_versions: int = Field(default=3, ge=0, le=50)
+    """So many of the newest approved versions that serve no more compete, too: worlds come back. 0: none."""
 
 
 class RetrainPolicy(Part):

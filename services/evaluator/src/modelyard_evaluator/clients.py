@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any, Final
 
 from modelyard import ApiError, RegistryClient
+from modelyard_contracts import VersionStage
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_contracts.policies import GatePolicy
 from modelyard_evaluator.domain.ports import Away, Known, Refused
@@ -34,6 +35,10 @@ class HttpRegistry:
         with _told_apart():
             found = self._client.alias(model, "champion")
         return found.version if found else None
+
+    def approved(self, model: str) -> list[int]:
+        with _told_apart():
+            return [one.version for one in self._client.versions(model, stage=VersionStage.APPROVED)]
 
     def policy(self, model: str) -> GatePolicy:
         with _told_apart():

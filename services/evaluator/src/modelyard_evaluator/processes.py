@@ -66,18 +66,16 @@ class ScorerProcesses:
         except OverLimit as error:
             raise ScorerFailed(str(error)) from error
 
-    def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-        sides = ["challenger"] if job["baseline_class"] is not None else ["champion", "challenger"]
-        costs = {f"{side}_cost": self._measure(folder, side) for side in sides}
-        return {**self._run(folder, "compare", job, {}), **costs}
-
-    def _measure(self, folder: Path, side: str) -> dict[str, Any]:
+    def measure(self, folder: Path, side: str) -> dict[str, Any]:
         try:
             return self._run(folder, "measure", {"side": side}, {})
         except (ChallengerBroken, OverLimit) as error:
             if side == "challenger":
                 raise ChallengerBroken(str(error)) from error
-            raise Refused(f"the champion cannot be scored: {error}") from error
+            raise Refused(f"{side} cannot be scored: {error}") from error
+
+    def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+        return self._run(folder, "compare", job, {})
 
     def _run(self, folder: Path, word: str, job: dict[str, Any], more: Mapping[str, str]) -> dict[str, Any]:
         (folder / f"{word}.job.json").write_text(json.dumps(job))

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from modelyard_contracts import EvaluationFinished, derived_id
+from modelyard_contracts import EvaluationFinished, RolloutAction, RolloutRequested, derived_id
 from modelyard_evaluator.domain.model import Evaluation, Stage
 from modelyard_evaluator.domain.verdict import Comparison, Judgement
 
@@ -60,4 +60,21 @@ def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
         challenger_latency_ms_p95=costs["challenger"].get("latency_ms_p95"),
         champion_memory_mib=costs["champion"].get("memory_mib"),
         challenger_memory_mib=costs["challenger"].get("memory_mib"),
+    )
+
+
+def return_event(evaluation: Evaluation) -> RolloutRequested | None:
+    """The wish that an earlier version serve again; None without one, and where a person has to approve."""
+    if evaluation.return_to is None or evaluation.policy.approval != "automatic":
+        return None
+    return RolloutRequested(
+        event_id=derived_id("evaluation-return", evaluation.id),
+        occurred_at=evaluation.changed_at,
+        correlation_id=evaluation.correlation_id,
+        cause_id=derived_id("evaluation-finished", evaluation.id),
+        model=evaluation.model,
+        action=RolloutAction.START,
+        version=evaluation.return_to,
+        requested_by="evaluator",
+        reason=(evaluation.report or {"reasons": [""]})["reasons"][0],
     )

@@ -6,18 +6,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import TypeAdapter
-
 from modelyard_evaluator.domain.model import Evaluation, Side, Stage
 from modelyard_evaluator.domain.ports import Known, Labels, Refused, Registry, Scorer
-from modelyard_evaluator.domain.verdict import Comparison, judge, too_few_rows
+from modelyard_evaluator.domain.verdict import judge, overtaken, too_few_rows
+from modelyard_evaluator.race import Race, best_earlier
 from modelyard_evaluator.report import finish
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.database import Database
 
 POLL_S: Final = 1.0
 """Between two counts of labelled rows while an evaluation waits."""
-_COMPARISON: Final = TypeAdapter(Comparison)
 
 
 def _nobody(_: Evaluation) -> None:
@@ -51,18 +49,9 @@ def _resolve(deps: Deps, evaluation: Evaluation) -> Evaluation:
         challenger=Side(challenger.version, challenger.digest),
         champion=Side(champion.version, champion.digest) if champion else None,
         policy=deps.registry.policy(evaluation.model),
-        since=_unseen_since(challenger, champion),
+        since=max(known.seen_until for known in (challenger, champion) if known),
         changed_at=deps.clock(),
     )
-
-
-def _unseen_since(challenger: Known, champion: Known | None) -> datetime:
-    """Rows predicted after it were in nobody's training.
-
-    A version that does not say may have seen everything until its birth.
-    """
-    both = [known for known in (challenger, champion) if known is not None]
-    return max(known.manifest.training.train_until or known.created_at for known in both)
 
 
 def _await_rows(deps: Deps, evaluation: Evaluation) -> Evaluation:
@@ -97,15 +86,16 @@ def _score(deps: Deps, evaluation: Evaluation) -> Evaluation:
         columns=pinned["columns"],
         source=pinned["source"],
     )
-    deps.registry.download(challenger.manifest, folder / "challenger")
+    race = Race(deps.registry, deps.scorer, folder, _compare_job(evaluation, pinned))
     if champion:
-        deps.registry.download(champion.manifest, folder / "champion")
-    measured = deps.scorer.compare(folder, _compare_job(evaluation, pinned))
-    found = _COMPARISON.validate_python(
-        {**{k: v for k, v in measured.items() if k != "by_class"}, "champion_name": _name(evaluation)}
-    )
-    scored = replace(evaluation, dataset_digest=digest)
-    return finish(scored, deps.clock(), judge(found, evaluation.policy), found, measured.get("by_class", {}))
+        race.enter("champion", champion)
+    race.enter("challenger", challenger)
+    found, by_class = race.run("champion" if champion else None, "challenger", _name(evaluation))
+    own = judge(found, evaluation.policy)
+    back = best_earlier(race, evaluation, own) if champion else None
+    judgement = overtaken(own, back.version, back.found, evaluation.policy) if back else own
+    scored = replace(evaluation, dataset_digest=digest, return_to=back.version if back else None)
+    return finish(scored, deps.clock(), judgement, found, by_class)
 
 
 STAGES: Final[dict[Stage, Callable[[Deps, Evaluation], Evaluation]]] = {

@@ -12,7 +12,7 @@ from modelyard_evaluator import store
 from modelyard_evaluator.domain.model import Evaluation
 from modelyard_evaluator.domain.ports import Away, ChallengerBroken, Refused
 from modelyard_evaluator.domain.verdict import Judgement
-from modelyard_evaluator.report import finish, finished_event
+from modelyard_evaluator.report import finish, finished_event, return_event
 from modelyard_evaluator.stages import STAGES, Deps
 from modelyard_runtime.database import Transaction
 
@@ -85,8 +85,9 @@ def _write(deps: Deps, before: Evaluation, after: Evaluation) -> Evaluation:
         after = replace(after, attempts=0, next_at=after.changed_at)
     with deps.database.transaction() as tx:
         saved = store.save(tx.connection, before, after)
-        if saved.done and (event := finished_event(saved)):
-            tx.outbox.add(event, key=saved.model)
+        for event in (finished_event(saved), return_event(saved)) if saved.done else ():
+            if event is not None:
+                tx.outbox.add(event, key=saved.model)
     if saved.done:
         shutil.rmtree(deps.work / str(saved.id), ignore_errors=True)
         log.info("evaluation %s of %s version %s: %s", saved.id, saved.model, saved.challenger_version, saved.verdict)

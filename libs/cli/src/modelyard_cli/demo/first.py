@@ -18,7 +18,7 @@ POLL_S: Final = 0.3
 Tell = Callable[[str], None]
 
 RETRAIN: Final = RetrainPolicy(cool_down_s=15, max_runs_per_day=50, window_rows=4_000, holdout_rows=500)
-GATE: Final = GatePolicy(min_rows=150, recent_rows=2_000)
+GATE: Final = GatePolicy(min_rows=150, recent_rows=2_000, earlier_versions=10)
 """Policies of the demo: the defaults, with waits cut to the pace of a stream that takes minutes instead of years."""
 
 

@@ -75,6 +75,7 @@ def _loop(correlation_id: str, story: list[Event]) -> dict[str, Any] | None:
         "verdict": verdict and verdict["payload"]["verdict"],
         "reasons": list(verdict["payload"]["reasons"]) if verdict else [],
         "rollout": rollout and rollout["payload"]["state"],
+        "rollout_version": rollout and rollout["payload"]["to_version"],
         "promoted_at": _iso(rollout["occurred_at"]) if promoted and rollout else None,
         "seconds": _between(alarm, end),
         "events": [

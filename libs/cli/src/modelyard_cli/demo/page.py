@@ -130,7 +130,8 @@ def _accuracy(report: dict[str, Any]) -> str:
 def _stories(report: dict[str, Any]) -> Iterable[str]:
     for number, loop in enumerate(report["loops"], start=1):
         outcome = loop["rollout"] or loop["verdict"] or loop["run_state"]
-        version = f"version {loop['challenger']}" if loop["challenger"] else "no version"
+        serving = loop["rollout_version"] or loop["challenger"]
+        version = f"version {serving}" if serving else "no version"
         head = f"Loop {number}: {loop['cause']}: {version}, {outcome}, {loop['seconds']} s"
         body = [(event["at"][11:23], event["type"], event["what"]) for event in loop["events"]]
         opened = " open" if number == 1 else ""

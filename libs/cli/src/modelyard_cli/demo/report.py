@@ -78,7 +78,9 @@ def marks(answers: Answers, found_loops: list[dict[str, Any]]) -> list[dict[str,
     for number, loop in enumerate(found_loops, start=1):
         found.append({"row": row_at(loop["alarm_at"]), "what": "alarm", "loop": number})
         if loop["promoted_at"]:
-            found.append({"row": row_at(loop["promoted_at"]), "what": f"v{loop['challenger']} live", "loop": number})
+            found.append(
+                {"row": row_at(loop["promoted_at"]), "what": f"v{loop['rollout_version']} live", "loop": number}
+            )
     return sorted(found, key=lambda mark: mark["row"])
 
 
@@ -141,7 +143,10 @@ def _loops(report: Report) -> Text:
 def _outcome(loop: Mapping[str, Any]) -> str:
     if loop["challenger"] is None:
         return f"run {loop['run_state']}"
-    steps = [f"version {loop['challenger']}", loop["verdict"] or "not judged yet", loop["rollout"] or "not rolled out"]
+    rollout = loop["rollout"] or "not rolled out"
+    if loop["rollout_version"] not in (None, loop["challenger"]):
+        rollout = f"version {loop['rollout_version']} again: {rollout}"
+    steps = [f"version {loop['challenger']}", loop["verdict"] or "not judged yet", rollout]
     return " -> ".join(step.replace("_", " ") for step in steps)
 
 

@@ -60,6 +60,8 @@ class Evaluation:
     """Failed ones at this stage."""
     next_at: datetime | None = None
     """Not to be tried before."""
+    return_to: int | None = None
+    """An earlier version that shall serve again."""
     verdict: Verdict | None = None
     report: dict[str, Any] | None = None
     writes: int = 0

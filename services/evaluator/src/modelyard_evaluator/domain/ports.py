@@ -30,6 +30,14 @@ class Known:
     manifest: ModelManifest
     created_at: datetime
 
+    @property
+    def seen_until(self) -> datetime:
+        """Rows predicted after it were not in its training.
+
+        A version that does not say may have seen everything until its birth.
+        """
+        return self.manifest.training.train_until or self.created_at
+
 
 class Registry(Protocol):
     """Raises Refused, or Away."""
@@ -38,6 +46,9 @@ class Registry(Protocol):
 
     def champion(self, model: str) -> int | None:
         """The version that holds the alias `champion`."""
+
+    def approved(self, model: str) -> list[int]:
+        """The versions that may serve and do not, oldest first."""
 
     def policy(self, model: str) -> GatePolicy: ...
 
@@ -73,8 +84,14 @@ class Scorer(Protocol):
     def pin(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         """Choose the rows and write `folder`/rows.parquet; returns {rows, columns, source, baseline_class}."""
 
-    def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-        """Score the versions in `folder`/challenger and `folder`/champion on rows.parquet, one after another.
+    def measure(self, folder: Path, side: str) -> dict[str, Any]:
+        """Score the version in `folder`/`side` on rows.parquet; returns the fields of domain.verdict.Cost.
 
-        Returns the fields of domain.verdict.Comparison, and `by_class`.
+        ChallengerBroken when the side `challenger` cannot be scored, Refused for another one.
+        """
+
+    def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+        """Two measured sides, job["new"] against job["old"].
+
+        Returns the fields of domain.verdict.Comparison but costs and name, and `by_class`.
         """

@@ -74,6 +74,23 @@ def too_few_rows(rows: int, policy: GatePolicy, waited_s: float) -> Judgement:
     return Judgement(Verdict.INCONCLUSIVE, (said,))
 
 
+def better(found: Comparison, policy: GatePolicy) -> bool:
+    """Whether the rule that deploys a challenger would deploy this one."""
+    return judge(found, policy).verdict is Verdict.DEPLOY
+
+
+def overtaken(own: Judgement, version: int, found: Comparison, policy: GatePolicy) -> Judgement:
+    """The challenger's verdict where an earlier version shall serve again; `found` is that one against the champion."""
+    again = "It serves again." if policy.approval == "automatic" else "Approval is manual: roll it out if you agree."
+    said = (
+        f"Version {version}, which served before, is better than {found.champion_name} on these rows: "
+        f"{_words(found)} {found.challenger:.4f} against {found.champion:.4f}, difference {found.difference:+.4f} "
+        f"[{found.low:+.4f}, {found.high:+.4f}]. {again}"
+    )
+    verdict = Verdict.REJECT if own.verdict is Verdict.DEPLOY else own.verdict
+    return Judgement(verdict, (said, *own.reasons))
+
+
 def latency_ratio(found: Comparison) -> float | None:
     if found.champion_cost is None or found.challenger_cost is None:
         return None

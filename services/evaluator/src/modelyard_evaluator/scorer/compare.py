@@ -18,9 +18,9 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     truth = np.array(
         pq.ParquetFile(folder / "rows.parquet").read()["label"].cast(pa.string()).to_pylist(), dtype=np.str_
     )
-    new_right, new_probability = _scored(folder / "challenger.npz", truth)
+    new_right, new_probability = _scored(folder / f"{job['new']}.npz", truth)
     if job["baseline_class"] is None:
-        old_right, old_probability = _scored(folder / "champion.npz", truth)
+        old_right, old_probability = _scored(folder / f"{job['old']}.npz", truth)
     else:
         old_right = truth == job["baseline_class"]
         old_probability = _shares(truth)

@@ -46,10 +46,12 @@ def _two_phases(router: APIRouter, deps: Deps) -> None:
 
 def _reading(router: APIRouter, deps: Deps) -> None:
     @router.get("")
-    def list_versions(model: ModelName, _: Reader, after: After = 0, limit: Limit = 100) -> Page[VersionOut]:
+    def list_versions(
+        model: ModelName, _: Reader, after: After = 0, limit: Limit = 100, stage: VersionStage | None = None
+    ) -> Page[VersionOut]:
         with deps.storage.read() as records:
             records.model(model)
-            found = records.versions(model, min(after, 2**31 - 1), limit + 1)
+            found = records.versions(model, min(after, 2**31 - 1), limit + 1, stage)
             held = records.aliases(model)
         items = [
             VersionOut.of(one, tuple(alias.alias for alias in held if alias.version == one.version))

@@ -80,14 +80,11 @@ class SqlRecords:
         row = self._db.execute(select(t.versions).where(*where)).one_or_none()
         return _version(row) if row else None
 
-    def versions(self, model: str, after: int, limit: int) -> Sequence[Version]:
-        query = (
-            select(t.versions)
-            .where(t.versions.c.model == model, t.versions.c.version > after)
-            .order_by(t.versions.c.version)
-            .limit(limit)
-        )
-        return [_version(row) for row in self._db.execute(query)]
+    def versions(self, model: str, after: int, limit: int, stage: VersionStage | None = None) -> Sequence[Version]:
+        query = select(t.versions).where(t.versions.c.model == model, t.versions.c.version > after)
+        if stage is not None:
+            query = query.where(t.versions.c.stage == stage.value)
+        return [_version(row) for row in self._db.execute(query.order_by(t.versions.c.version).limit(limit))]
 
     def versions_at(self, model: str, stage: VersionStage) -> Sequence[Version]:
         query = select(t.versions).where(t.versions.c.model == model, t.versions.c.stage == stage.value)
