@@ -1,7 +1,9 @@
 """Requests and drifts, delivered twice, out of order, too often; on the trainer's real tables."""
 
 import importlib.util
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -23,6 +25,14 @@ from modelyard_trainer.usecases import (
 )
 
 from .helpers.world import World, drift
+
+
+@pytest.fixture
+def world(tmp_path: Path, database_url: str) -> Iterator[World]:
+    """On SQLite and on PostgreSQL."""
+    world = World(tmp_path / "trainer", database_url)
+    yield world
+    world.close()
 
 
 def test_a_drift_begins_one_run_however_often_it_is_delivered(world: World) -> None:
