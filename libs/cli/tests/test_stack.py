@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from modelyard_cli.__main__ import app
 from modelyard_cli.stack import layout as stack_layout
 from modelyard_cli.stack.layout import Layout, StackError, choose_ports, free_port
-from modelyard_cli.stack.state import end_processes, find, identify, read_state, write_state
+from modelyard_cli.stack.state import end_processes, ended, find, identify, read_state, write_state
 from modelyard_cli.stack.supervisor import sole_owner
 
 
@@ -73,9 +74,19 @@ def test_a_process_is_ended_with_its_children(tmp_path: Path) -> None:
     child = identify(int(ready.read_text()))
     parent = find(identify(process.pid))
     assert parent is not None
-    end_processes([parent])
+    end_processes([parent], grace_s=0.5)
     process.wait(5)
     assert find(child) is None
+
+
+def test_a_process_that_nobody_reaps_has_ended_all_the_same(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    found = psutil.Process(process.pid)
+    assert not ended([found], 0.1)
+    process.kill()  # a zombie from now on, as we do not wait for it
+    assert ended([found], 5)
+    assert found.is_running()
+    process.wait(5)
 
 
 def test_a_second_owner_of_a_folder_is_refused(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from rich.table import Table
 
 from modelyard_cli.output import Form, FormOption, complaints, console, rows, show, told
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, Layout, StackError, choose_ports
-from modelyard_cli.stack.state import State, end_processes, find, is_alive, read_state, running_state
+from modelyard_cli.stack.state import State, end_processes, ended, find, is_alive, read_state, running_state
 from modelyard_cli.stack.supervisor import end_orphans
 
 START_TIMEOUT_S: Final = 120.0
+STOP_WITHIN_S: Final = 60.0
 
 DataDir = Annotated[Path, typer.Option("--data-dir", envvar="MODELYARD_DATA_DIR", help="The folder of the stack.")]
 
@@ -94,9 +95,7 @@ def stop_stack(data_dir: Path) -> bool:
     supervisor = find(state["supervisor"]) if state else None
     if supervisor:
         supervisor.terminate()
-        try:
-            supervisor.wait(60)
-        except psutil.TimeoutExpired:
+        if not ended([supervisor], STOP_WITHIN_S):
             end_processes([supervisor])
     return end_orphans(layout) > 0 or supervisor is not None
 

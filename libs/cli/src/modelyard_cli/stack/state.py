@@ -2,14 +2,17 @@
 
 import json
 import os
+import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
 
 from modelyard_cli.stack.layout import Layout, StackError
 
 State = dict[str, Any]
+POLL_S: Final = 0.05
 
 
 def write_state(layout: Layout, state: State) -> None:
@@ -57,15 +60,32 @@ def is_alive(identity: dict[str, float]) -> bool:
     return find(identity) is not None
 
 
+def ended(processes: Iterable[psutil.Process], within_s: float) -> bool:
+    """Whether all have ended in that time. A zombie has: whoever started it may never ask for its exit code."""
+    deadline = time.monotonic() + within_s
+    while any(_works(process) for process in processes):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def _works(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def end_processes(processes: list[psutil.Process], grace_s: float = 10.0) -> None:
     """Ask them to stop, with all their children; after the grace, make them."""
     family = {child.pid: child for process in processes for child in [process, *_children(process)]}
     for process in processes:
         _quietly(process.terminate)
-    _, alive = psutil.wait_procs(list(family.values()), timeout=grace_s)
-    for process in alive:
-        _quietly(process.kill)
-    psutil.wait_procs(alive, timeout=5)
+    if not ended(family.values(), grace_s):
+        for process in family.values():
+            _quietly(process.kill)
+        ended(family.values(), 5)
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
