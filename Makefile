@@ -54,7 +54,8 @@ test: setup-dev  ## All tests that need no server of yours; the local broker and
 
 test-servers: setup-dev  ## Tests on real servers: Kafka (KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS), PostgreSQL, CLICKHOUSE_URL.
 	@REQUIRE_SERVERS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "server and not bench" --durations=15 \
-		tests/conformance_kafka tests/contract_clickhouse libs/runtime/tests services/registry/tests services/router/tests
+		tests/conformance_kafka tests/contract_clickhouse libs/runtime/tests services/registry/tests \
+		services/trainer/tests/test_usecases.py services/deployer/tests services/evaluator/tests
 
 e2e: setup-dev  ## The closed loop and its faults, on real processes.
 	@$(BIN)/pytest -q tests/e2e tests/crash

@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from modelyard_devkafka.testing import RawClient
 from modelyard_runtime.testing.processes import eventually
 
 SESSION_MS = 6_000
@@ -36,7 +37,13 @@ class Kit:
         own = {key.replace("_", "."): value for key, value in configs.items()}
         reply = await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=own)])
         assert reply.topic_errors[0][1] == 0, reply
+        await eventually(lambda: self._led(name, partitions), 10, what=f"leaders of {name}")
         return name
+
+    def _led(self, topic: str, partitions: int) -> bool:
+        """Real Kafka says that a topic is made a moment before its broker leads it; raw requests do not retry."""
+        with RawClient(self.bootstrap) as raw:
+            return all(raw.fetch(topic, 0, index=index)["error_code"] == 0 for index in range(partitions))
 
     async def producer(self, **options: Any) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, **options)

@@ -43,7 +43,7 @@ class Mortal:
 
 
 @pytest.fixture
-def mortal(tmp_path: Path) -> Iterator[Mortal]:
+def mortal(tmp_path: Path, given_server: None) -> Iterator[Mortal]:
     broker = Mortal(tmp_path / "kafka")
     yield broker
     broker.kafka.stop()

@@ -13,7 +13,7 @@ from modelyard_cli.demo.report import Report, faults
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]
 
-ROWS, TURN_AT, RATE_PER_S = 22_000, 3_000, 150.0
+ROWS, TURN_AT, RATE_PER_S = 15_000, 3_000, 150.0
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """The pytest plugin of every package: `pytest_plugins = ["modelyard_runtime.testing.plugin"]` in the root conftest.py.
 
 Without the `server` or `bench` mark, or the `loopback` fixture, a test that opens a network connection fails, also when
-the code under test swallowed the error. Fixtures of servers skip when theirs is missing; REQUIRE_SERVERS=1 fails.
+the code under test swallowed the error. Fixtures of servers skip when theirs is missing; with REQUIRE_SERVERS=1 that is
+a failure, and only tests that use a given server run.
 """
 
 import importlib.util
@@ -23,6 +24,27 @@ from modelyard_runtime.testing.processes import DevServer, wait_until
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "server: needs a real server; REQUIRE_SERVERS=1 makes a missing one a failure")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Nothing runs twice: where servers were promised, what runs on one; elsewhere not the variants for PostgreSQL."""
+    promised = os.environ.get("REQUIRE_SERVERS") == "1"
+    others = [item for item in items if (not _on_a_given_server(item) if promised else _for_postgres(item))]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
+
+
+def _on_a_given_server(item: pytest.Item) -> bool:
+    given = {"devkafka", "postgres", "given_server"}
+    if os.environ.get("CLICKHOUSE_URL"):
+        given.add("devclickhouse")
+    return bool(given & set(getattr(item, "fixturenames", ()))) or _for_postgres(item)
+
+
+def _for_postgres(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and "postgresql" in callspec.params.values()
 
 
 @pytest.fixture
@@ -47,6 +69,11 @@ def missing_server(what: str) -> None:
     if os.environ.get("REQUIRE_SERVERS") == "1":
         pytest.fail(f"REQUIRE_SERVERS=1, but {what}", pytrace=False)
     pytest.skip(what)
+
+
+@pytest.fixture
+def given_server() -> None:
+    """Ask for it in a test that starts, for itself, the kind of server that the environment names."""
 
 
 @pytest.fixture
