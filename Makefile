@@ -12,6 +12,8 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 export RAY_USAGE_STATS_ENABLED ?= 0
 DATA ?=
+# Most tests wait more than they work.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev check test test-servers e2e bench up down demo compose-env lock clean
@@ -49,11 +51,11 @@ check: setup-dev  ## Lint, types, import rules, schemas, lock.
 	@$(BIN)/pytest -q libs/contracts tests/schemas -p no:cacheprovider
 
 test: setup-dev  ## All tests that need no server of yours; the local broker and ClickHouse are started by them.
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not bench" --durations=25 $(filter-out tests/e2e tests/crash,$(TESTS))
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not bench" --durations=25 $(filter-out tests/e2e tests/crash,$(TESTS))
 	@$(BIN)/pytest -q --durations=10 tests/e2e tests/crash
 
 test-servers: setup-dev  ## Tests on real servers: Kafka (KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS), PostgreSQL, CLICKHOUSE_URL.
-	@REQUIRE_SERVERS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "server and not bench" --durations=15 \
+	@REQUIRE_SERVERS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "server and not bench" --durations=15 \
 		tests/conformance_kafka tests/contract_clickhouse libs/runtime/tests services/registry/tests \
 		services/trainer/tests/test_usecases.py services/deployer/tests services/evaluator/tests
 

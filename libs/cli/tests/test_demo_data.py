@@ -83,4 +83,4 @@ def test_a_stream_takes_four_minutes_unless_it_is_too_short_or_too_long_for_that
 
 
 def test_a_canary_of_a_slow_stream_asks_for_fewer_answers() -> None:
-    assert [rollout_policy(rate).min_samples for rate in (10, 100, 170)] == [20, 35, 59]
+    assert [rollout_policy(rate).min_samples for rate in (10, 100, 170, 500)] == [20, 20, 34, 60]

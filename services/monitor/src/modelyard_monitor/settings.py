@@ -22,7 +22,7 @@ class Settings(ServiceSettings, ClickHouseSettings):
     batch_rows: PositiveInt = 20_000
     """At most so many records of one partition in one insert."""
     batch_bytes: PositiveInt = 16_000_000
-    flush_s: PositiveFloat = 2.0
+    flush_s: PositiveFloat = 1.0
     """A record waits at most so long for others of its partition."""
     label_grace_s: NonNegativeFloat = 10.0
     """A label younger than this waits for its prediction; an older one is stored and joined later."""

@@ -17,14 +17,14 @@ POLL_S: Final = 0.3
 
 Tell = Callable[[str], None]
 
-RETRAIN: Final = RetrainPolicy(cool_down_s=15, max_runs_per_day=50, window_rows=4_000, holdout_rows=500)
+RETRAIN: Final = RetrainPolicy(cool_down_s=8, max_runs_per_day=50, window_rows=4_000, holdout_rows=500)
 GATE: Final = GatePolicy(min_rows=150, recent_rows=2_000, earlier_versions=10)
 """Policies of the demo: the defaults, with waits cut to the pace of a stream that takes minutes instead of years."""
 
 
 def rollout_policy(rate_per_s: float) -> RolloutPolicy:
-    """A step ends with the answers that the first one, of five percent, gives in seven seconds; 20 to 60 of them."""
-    return RolloutPolicy(min_samples=int(min(max(rate_per_s * 0.05 * 7, 20), 60)), min_step_s=1, max_hold_s=90)
+    """A step ends with the answers that the first one, of five percent, gives in four seconds; 20 to 60 of them."""
+    return RolloutPolicy(min_samples=int(min(max(rate_per_s * 0.05 * 4, 20), 60)), min_step_s=1, max_hold_s=90)
 
 
 def create_model(platform: Platform, stream: Stream, rate_per_s: float) -> None:
