@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from modelyard_cli.stack.commands import start_stack, stop_stack
-from modelyard_cli.stack.state import running_state
+from modelyard_cli.stack.layout import Layout
+from modelyard_cli.stack.state import read_state, running_state
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(200)]
 
@@ -97,3 +98,19 @@ def test_down_leaves_no_process_and_up_finds_the_data_again(tmp_path: Path) -> N
         assert [model["name"] for model in models] == ["kept"]
     finally:
         stop_stack(folder)
+
+
+def test_a_demo_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:
+    rows = "\n".join(f"{i % 7},{i % 3},{'yes' if i % 2 else 'no'}" for i in range(3_000))
+    (tmp_path / "some.csv").write_text(f"a,b,target\n{rows}\n")
+    command = [sys.executable, "-m", "modelyard_cli", "demo", "--data", str(tmp_path / "some.csv")]
+    demo = subprocess.Popen([*command, "--data-dir", str(tmp_path / "demo")], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (state := read_state(Layout(tmp_path / "demo" / "stack"))) or state["phase"] != "ready":
+        assert demo.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    processes = family(state)
+    demo.terminate()
+    assert demo.wait(60) != 0
+    assert gone(processes)

@@ -1,5 +1,7 @@
 """The `modelyard` command."""
 
+import signal
+
 import typer
 
 from modelyard_cli import dead_letters, verbs
@@ -21,8 +23,13 @@ app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script. SIGTERM is as good as Ctrl-C: what a command started is stopped."""
+    signal.signal(signal.SIGTERM, _interrupt)
     app()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
