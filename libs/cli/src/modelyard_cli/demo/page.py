@@ -101,9 +101,11 @@ def _chart(report: dict[str, Any]) -> str:
 def _flag(x: float, what: str, step: int) -> str:
     """A line over the whole height with its word; words of neighbours stand on steps of their own."""
     kind = "live" if what.endswith("live") else "alarm"
+    side = 'text-anchor="end" ' if x > WIDTH - 2 * MARGIN else ""
+    place = x - 3 if side else x + 3
     return (
         f'<line class="mark {kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{MARGIN}" y2="{HEIGHT - MARGIN}"/>'
-        f'<text class="{kind}" x="{x + 3:.1f}" y="{MARGIN - 28 + 12 * step:.1f}">{escape(what)}</text>'
+        f'<text class="{kind}" {side}x="{place:.1f}" y="{MARGIN - 28 + 12 * step:.1f}">{escape(what)}</text>'
     )
 
 
@@ -121,7 +123,7 @@ def _accuracy(report: dict[str, Any]) -> str:
     accuracy = report["accuracy"]
     parts = zip(accuracy["frozen"], accuracy["platform"], strict=True)
     body = [
-        (f"{number} of {len(accuracy['frozen'])}", f"{frozen:.3f}", f"{platform:.3f}", f"{platform - frozen:+.3f}")
+        (f"{number} of {len(accuracy['frozen'])}", f"{frozen:.3f}", f"{platform:.3f}", f"{platform - frozen:+z.3f}")
         for number, (frozen, platform) in enumerate(parts, start=1)
     ]
     return _table(("part of the stream", "version 1", "platform", "gain"), body)

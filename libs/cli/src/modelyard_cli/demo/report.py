@@ -112,7 +112,7 @@ def _accuracy_table(report: Report) -> Table:
             "eighth": str(number),
             "frozen version 1": f"{frozen:.3f}",
             "platform": f"{platform:.3f}",
-            "gain": f"{platform - frozen:+.3f}",
+            "gain": f"{platform - frozen:+z.3f}",
         }
         for number, (frozen, platform) in enumerate(parts, start=1)
     ]
@@ -122,7 +122,7 @@ def _accuracy_table(report: Report) -> Table:
             "eighth": "all",
             "frozen version 1": f"{frozen:.3f}",
             "platform": f"{platform:.3f}",
-            "gain": f"{platform - frozen:+.3f}",
+            "gain": f"{platform - frozen:+z.3f}",
         }
     )
     return rows("accuracy over the stream", ("eighth", "frozen version 1", "platform", "gain"), items)
