@@ -46,7 +46,11 @@ def build(settings: Settings) -> Service:
     relay = OutboxRelay(database, settings.kafka_bootstrap_servers, NAME, readiness=readiness)
     database.on_queued(supervisor.notify)
     consumer = EventConsumer(
-        bootstrap=settings.kafka_bootstrap_servers, group=NAME, service=NAME, handlers=handlers(deps)
+        bootstrap=settings.kafka_bootstrap_servers,
+        group=NAME,
+        service=NAME,
+        handlers=handlers(deps),
+        readiness=readiness,
     )
 
     async def on_start() -> None:

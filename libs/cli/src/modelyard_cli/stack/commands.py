@@ -120,13 +120,23 @@ def _memory_mib(pid: int) -> float:
 
 def _status_table(data_dir: Path, state: dict[str, Any]) -> Table:
     servers = [
-        {"process": "kafka", "address": state["kafka"]["bootstrap"], **state["kafka"], "ready": True},
-        {"process": "clickhouse", "address": state["clickhouse"]["url"], **state["clickhouse"], "ready": True},
+        {
+            "process": f"kafka ({state['kafka']['provider']})",
+            "address": state["kafka"]["bootstrap"],
+            **state["kafka"],
+            "ready": True,
+        },
+        {
+            "process": f"clickhouse ({state['clickhouse']['provider']})",
+            "address": state["clickhouse"]["url"],
+            **state["clickhouse"],
+            "ready": True,
+        },
     ]
     services = [{"process": name, "address": it["url"], **it} for name, it in state["services"].items()]
     items = [
         {**item, "memory_mib": round(_memory_mib(item["pid"]), 0) if item.get("pid") else None}
         for item in servers + services
     ]
-    columns = ("process", "address", "provider", "pid", "ready", "restarts", "memory_mib")
+    columns = ("process", "address", "ready", "restarts", "memory_mib")  # no wider than 80 signs; JSON has the rest
     return rows(f"stack in {data_dir}", columns, items)
