@@ -256,3 +256,12 @@ def test_earlier_versions_can_be_left_out_by_policy(world: World) -> None:
     world.deliver(world.registered(3))
     world.work()
     assert (world.told()[0].verdict, world.asked()) == (Verdict.DEPLOY, [])
+
+
+def test_an_earlier_version_that_learned_from_the_rows_does_not_compete(world: World) -> None:
+    world.registry.versions[1] = known(1, train_until=DAY + timedelta(days=35))
+    world.registry.champion_version, world.registry.approved_versions = 2, [1]
+    world.scorer.pairs = {("champion", "version-1"): beats(0.06), ("challenger", "version-1"): beats(0.01)}
+    world.deliver(world.registered(3))
+    world.work()
+    assert (world.told()[0].verdict, world.asked()) == (Verdict.DEPLOY, [])

@@ -52,26 +52,26 @@ class Return:
     """Against the champion."""
 
 
-def best_earlier(race: Race, evaluation: Evaluation, own: Judgement) -> Return | None:
+def best_earlier(race: Race, evaluation: Evaluation, challenger: Known, own: Judgement) -> Return | None:
     """The best of the earlier versions that beat the champion beyond doubt, and a challenger that would serve, too."""
     policy = evaluation.policy
-    beaten = [back for back in _against_champion(race, evaluation) if better(back.found, policy)]
+    beaten = [back for back in _against_champion(race, evaluation, challenger) if better(back.found, policy)]
     if not beaten:
         return None
     best = max(beaten, key=lambda back: back.found.gain[1])
     if own.verdict is Verdict.DEPLOY:
-        versus, _ = race.run("challenger", _side(best.version), f"version {evaluation.challenger_version}")
+        versus, _ = race.run("challenger", _side(best.version), f"version {challenger.version}")
         return best if better(versus, policy) else None
     return best
 
 
-def _against_champion(race: Race, evaluation: Evaluation) -> list[Return]:
+def _against_champion(race: Race, evaluation: Evaluation, challenger: Known) -> list[Return]:
     """The newest of this contract that saw none of the rows; one that cannot be scored is left out."""
     found = []
-    for version in _candidates(race.registry, evaluation):
+    for version in _candidates(race.registry, evaluation, challenger):
         try:
             race.enter(_side(version.version), version)
-            compared, _ = race.run("champion", _side(version.version), f"version {_champion(evaluation)}")
+            compared, _ = race.run("champion", _side(version.version), evaluation.champion_name)
         except Refused as error:
             log.warning("version %s of %s cannot compete: %s", version.version, evaluation.model, error)
         else:
@@ -79,18 +79,13 @@ def _against_champion(race: Race, evaluation: Evaluation) -> list[Return]:
     return found
 
 
-def _candidates(registry: Registry, evaluation: Evaluation) -> list[Known]:
-    sides = {evaluation.challenger_version, _champion(evaluation)}
-    newest = [version for version in registry.approved(evaluation.model) if version not in sides]
-    chosen = newest[len(newest) - min(len(newest), evaluation.policy.earlier_versions) :]
-    contract = registry.version(evaluation.model, evaluation.challenger_version).manifest.feature_schema.id
-    known = [registry.version(evaluation.model, version) for version in chosen]
-    since = evaluation.since or evaluation.created_at
+def _candidates(registry: Registry, evaluation: Evaluation, challenger: Known) -> list[Known]:
+    champion = evaluation.champion.version if evaluation.champion else None
+    others = [it for it in registry.approved(evaluation.model) if it not in (challenger.version, champion)]
+    newest = others[max(0, len(others) - evaluation.policy.earlier_versions) :]
+    contract, since = challenger.manifest.feature_schema.id, evaluation.since or evaluation.created_at
+    known = [registry.version(evaluation.model, version) for version in newest]
     return [it for it in known if it.manifest.feature_schema.id == contract and it.seen_until <= since]
-
-
-def _champion(evaluation: Evaluation) -> int | None:
-    return evaluation.champion.version if evaluation.champion else None
 
 
 def _side(version: int) -> str:

@@ -90,9 +90,9 @@ def _score(deps: Deps, evaluation: Evaluation) -> Evaluation:
     if champion:
         race.enter("champion", champion)
     race.enter("challenger", challenger)
-    found, by_class = race.run("champion" if champion else None, "challenger", _name(evaluation))
+    found, by_class = race.run("champion" if champion else None, "challenger", evaluation.champion_name)
     own = judge(found, evaluation.policy)
-    back = best_earlier(race, evaluation, own) if champion else None
+    back = best_earlier(race, evaluation, challenger, own) if champion else None
     judgement = overtaken(own, back.version, back.found, evaluation.policy) if back else own
     scored = replace(evaluation, dataset_digest=digest, return_to=back.version if back else None)
     return finish(scored, deps.clock(), judgement, found, by_class)
@@ -148,7 +148,3 @@ def _compare_job(evaluation: Evaluation, pinned: dict[str, Any]) -> dict[str, An
 
 def _since(evaluation: Evaluation) -> datetime:
     return evaluation.since or evaluation.created_at
-
-
-def _name(evaluation: Evaluation) -> str:
-    return f"version {evaluation.champion.version}" if evaluation.champion else "the majority class"

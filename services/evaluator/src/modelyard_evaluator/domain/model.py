@@ -67,5 +67,10 @@ class Evaluation:
     writes: int = 0
 
     @property
+    def champion_name(self) -> str:
+        """What the challenger has to beat, in words."""
+        return f"version {self.champion.version}" if self.champion else "the majority class"
+
+    @property
     def done(self) -> bool:
         return self.stage is Stage.FINISHED
