@@ -55,9 +55,8 @@ class PositionedConsumer(driver.Consumer):
         mine = {tp for tp in self.assignment() if tp.topic == transport.topic}
         applied = transport.applied()
         for tp, start in (await self.earliest_offsets(*mine)).items() if mine else ():
-            begin = max(
-                start, applied[tp.partition] + 1 if tp.partition in applied else self._committed_offset[tp] or 0
-            )
+            known = applied[tp.partition] + 1 if tp.partition in applied else self._committed_offset[tp] or 0
+            begin = max(start, known)  # retention may have taken what is known
             transport.progress.begin(tp.partition, begin)
             self._committed_offset[tp] = begin or None
             await self.seek(tp, begin)
