@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -23,11 +24,27 @@ def start(data: Path, *options: str, **environ: str) -> subprocess.CompletedProc
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_without_both_passwords_it_does_not_start(tmp_path: Path) -> None:
+def test_one_password_without_the_other_or_a_missing_file_keeps_it_from_starting(tmp_path: Path) -> None:
     refused = start(tmp_path, "--port", "0", DEVCLICKHOUSE_WRITER_PASSWORD="x")
     assert refused.returncode == 2 and "DEVCLICKHOUSE_READER_PASSWORD" in refused.stderr
     missing = start(tmp_path, "--port", "0", "--passwords-file", str(tmp_path / "none.json"))
     assert missing.returncode == 2 and "none.json" in missing.stderr
+
+
+def test_without_passwords_it_makes_its_own_once_for_the_owner_alone(tmp_path: Path) -> None:
+    made = []
+    for _ in range(2):
+        command = [sys.executable, "-m", "modelyard_devclickhouse", "--port", "0", "--data", str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            url = f"http://{process.stdout.readline().split()[1]}"
+            file = tmp_path / "passwords.json"
+            made.append(json.loads(file.read_text()))
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert httpx.post(url, content="SELECT 1", auth=("reader", made[-1]["reader"])).text == "1\n"
+            assert httpx.post(url, content="SELECT 1", auth=("reader", "")).status_code in (401, 403)
+            process.terminate()
+    assert made[0] == made[1] and made[0]["writer"] != made[0]["reader"]
 
 
 def test_a_second_process_on_the_same_folder_is_told_who_owns_it(server: Any) -> None:

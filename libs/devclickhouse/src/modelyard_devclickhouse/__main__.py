@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_memory_bytes=arguments.max_memory_mib * MIB,
     )
     try:
-        passwords = Passwords.read(os.environ, arguments.passwords_file)
         lock = lock_folder(settings.data)
+        passwords = Passwords.read(os.environ, arguments.passwords_file, settings.data)
         listener = bind(settings.host, settings.port)
         engine = _open(settings)
     except CannotStart as error:
@@ -87,7 +87,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
-            print(f"ready {host}:{port}", flush=True)
+            # One write: unbuffered, a log line could come between two.
+            print(f"ready {host}:{port}\n", end="", flush=True)
 
 
 async def _serve(engine: Engine, settings: Settings, passwords: Passwords, listener: socket) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import IO, Final
 from modelyard_devclickhouse.sql import words
 
 MIB: Final = 1 << 20
+ROLES: Final = ("writer", "reader")
 TABLE_ENGINES: Final = words(
     """MergeTree SummingMergeTree ReplacingMergeTree AggregatingMergeTree CollapsingMergeTree CoalescingMergeTree
     VersionedCollapsingMergeTree GraphiteMergeTree Memory Log TinyLog StripeLog Set Join Buffer Null View
@@ -50,22 +53,43 @@ class Passwords:
     reader: str
 
     @classmethod
-    def read(cls, environ: Mapping[str, str], file: Path | None) -> Passwords:
-        """From a JSON file {"writer": ..., "reader": ...} or the environment. Raises CannotStart if one is missing."""
+    def read(cls, environ: Mapping[str, str], file: Path | None, data: Path) -> Passwords:
+        """From a JSON file {"writer": ..., "reader": ...}, else the environment, else made once in data/passwords.json.
+
+        Raises CannotStart if one is missing where the other is given.
+        """
+        given = {role: environ.get(f"DEVCLICKHOUSE_{role.upper()}_PASSWORD", "") for role in ROLES}
         if file is not None:
-            try:
-                given = json.loads(file.read_text())
-            except (OSError, ValueError) as error:
-                raise CannotStart(f"--passwords-file {file} cannot be read: {error}") from error
-            found = {role: str(given.get(role) or "") for role in ("writer", "reader")}
-        else:
-            found = {r: environ.get(f"DEVCLICKHOUSE_{r.upper()}_PASSWORD", "") for r in ("writer", "reader")}
-        for role, password in found.items():
+            given = _read_passwords(file)
+        elif not any(given.values()):
+            given = _kept_passwords(data / "passwords.json")
+        for role, password in given.items():
             if not password:
                 raise CannotStart(
                     f"no password for the {role}: set DEVCLICKHOUSE_{role.upper()}_PASSWORD or give --passwords-file"
                 )
-        return cls(**found)
+        return cls(**given)
+
+
+def _read_passwords(file: Path) -> dict[str, str]:
+    try:
+        given = json.loads(file.read_text())
+        return {role: str(given.get(role) or "") for role in ROLES}
+    except (OSError, ValueError, AttributeError) as error:
+        raise CannotStart(f"the passwords in {file} cannot be read: {error}") from error
+
+
+def _kept_passwords(file: Path) -> dict[str, str]:
+    """Made at the first start, for the owner's eyes only."""
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as fresh:
+            json.dump({role: secrets.token_urlsafe(24) for role in ROLES}, fresh)
+        print(f"passwords made for writer and reader: {file}", file=sys.stderr)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise CannotStart(f"the passwords in {file} cannot be made: {error.strerror or error}") from error
+    return _read_passwords(file)
 
 
 def lock_folder(data: Path) -> IO[str]:

@@ -53,7 +53,8 @@ async def _run(host: str, port: int, data: Path) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         clock = asyncio.create_task(broker.run())
         clock.add_done_callback(lambda _: stop.set())
-        print(f"ready {broker.host}:{broker.port}", flush=True)
+        # One write: unbuffered, a log line could come between two.
+        print(f"ready {broker.host}:{broker.port}\n", end="", flush=True)
         await stop.wait()
         clock.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -213,7 +213,9 @@ class Service:
         while not (server.started and self._readiness.ready):  # noqa: ASYNC110  two plain flags, one of them uvicorn's
             await asyncio.sleep(0.02)
         host, port = listener.getsockname()[:2]
-        print(f"ready http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        # One write: unbuffered, a log line could come between two.
+        print(f"ready {address}\n", end="", flush=True)
 
 
 def _server(app: Any, grace_s: float, http: Any) -> Any:

@@ -86,7 +86,8 @@ async def serve(options: Options, sock: socket.socket, flavour_load: Load | None
         loaded.predictor.predict, max_batch_rows=limits.max_batch_rows, max_waiting_rows=limits.max_waiting_rows
     )
     app.install(loaded, batcher)
-    print(f"ready {host}:{port}", flush=True)
+    # One write: unbuffered, a log line could come between two.
+    print(f"ready {host}:{port}\n", end="", flush=True)
     await stop.wait()
     app.draining = True
     await asyncio.sleep(options.drain_s)

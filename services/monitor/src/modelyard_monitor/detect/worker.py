@@ -183,7 +183,7 @@ def _applier(detector: Detector, table: ConfirmedTable, codec: Codec, letters: D
 async def _tell_ready(app: faust.App) -> None:
     while not (app.consumer.assignment() and app.tables.actives_ready and not app.rebalancing):  # noqa: ASYNC110  Faust has no event for it
         await asyncio.sleep(0.1)
-    print(f"\nready {APP_ID}", flush=True)  # on a line of its own: the worker writes too
+    print(f"\nready {APP_ID}\n", end="", flush=True)  # one write, a line of its own: the worker writes too
 
 
 async def _follow_parent() -> None:
