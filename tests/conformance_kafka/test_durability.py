@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from modelyard_runtime.providers.kafka import RunningKafka, start_kafka
-from modelyard_runtime.testing.processes import free_port
+from modelyard_runtime.testing import free_port
 
 from .kit import Kit, running
 

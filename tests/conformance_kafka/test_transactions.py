@@ -59,7 +59,7 @@ async def test_a_new_producer_takes_over_and_fences_the_old_one(kit: Kit) -> Non
     await old.send_and_wait(topic, b"of the dead")
     started = time.monotonic()
     new = await kit.producer(transactional_id=name)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30, "sooner than a transaction may last"
     async with new.transaction():
         await new.send(topic, b"of the living")
     with pytest.raises(ProducerFenced):

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,10 +22,7 @@ WITHIN_S = 60.0
 
 
 def ended(process: Process) -> tuple[int, str]:
-    code = process.wait(WITHIN_S)
-    wait_until(lambda: process.lines, 10)
-    time.sleep(0.1)
-    return code, process.output
+    return process.wait(WITHIN_S), process.output
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from modelyard_cli.stack import supervisor
 from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, ServiceSpec
 from modelyard_cli.stack.state import find, identify, write_state
 from modelyard_cli.stack.supervisor import BACK_OFF_S, STEADY_S, Child, Supervisor, end_orphans
+from modelyard_runtime.providers import ProviderError
 from modelyard_runtime.providers.clickhouse import Credentials
-from modelyard_runtime.providers.errors import ProviderError
 
 NOBODY = 2**22 + 1
 """Above any process id."""

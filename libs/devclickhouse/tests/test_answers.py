@@ -97,7 +97,7 @@ def test_a_client_that_leaves_a_stream_ends_its_query(server: Any) -> None:
     assert sock.recv(1 << 16)
     assert running(server, "left_stream") == 1
     sock.close()
-    until(lambda: running(server, "left_stream") == 0, 10)
+    until(lambda: running(server, "left_stream") == 0)
 
 
 def test_a_client_that_leaves_before_the_answer_ends_its_query_if_it_asked_for_that(server: Any) -> None:
@@ -106,7 +106,7 @@ def test_a_client_that_leaves_before_the_answer_ends_its_query_if_it_asked_for_t
     sock = raw_post(server, sql, options, user="reader")
     until(lambda: running(server, "left_early") == 1)
     sock.close()
-    until(lambda: running(server, "left_early") == 0, 10)
+    until(lambda: running(server, "left_early") == 0)
 
 
 def test_a_client_that_leaves_in_the_middle_of_an_insert_leaves_no_row(server: Any) -> None:

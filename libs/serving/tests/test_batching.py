@@ -17,19 +17,20 @@ def rows(*values: float) -> Rows:
 
 
 async def test_what_waits_behind_a_slow_batch_is_refused_past_the_limit_and_dropped_past_its_deadline() -> None:
-    gate, seen = threading.Event(), []
+    begun, gate, seen = threading.Event(), threading.Event(), []
 
     def predict(numeric: Any, categorical: Any) -> Any:
-        gate.wait(20)
+        begun.set()
+        gate.wait(60)
         seen.extend(numeric[:, 0].tolist())
         return numeric
 
     batcher = Batcher(predict, max_batch_rows=4, max_waiting_rows=4)
-    first = asyncio.create_task(batcher.submit(rows(1.0), 20))
-    await asyncio.sleep(0.05)
+    first = asyncio.create_task(batcher.submit(rows(1.0), 60))
+    assert await asyncio.to_thread(begun.wait, 60)
     with pytest.raises(DeadlinePassed):
         await batcher.submit(rows(2.0), 0.05)
-    third = asyncio.create_task(batcher.submit(rows(3.0, 4.0), 20))
+    third = asyncio.create_task(batcher.submit(rows(3.0, 4.0), 60))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         await batcher.submit(rows(5.0, 6.0), 20)

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from modelyard import ApiUnavailable, RegistryClient
 from modelyard_contracts import Message, ModelChanged, RolloutState, Verdict, VersionStage
 from modelyard_contracts.codec import decode, encode
-from modelyard_runtime.testing import DevServer, Process, eventually, wait_until
+from modelyard_runtime.testing import DevServer, Process, eventually
 
 from .conftest import ADMIN_KEY, evaluation, manifest_of, rollout
 
@@ -102,15 +102,14 @@ def test_a_bad_setting_ends_the_start_with_one_line_that_names_it(
 ) -> None:
     service = Service(tmp_path, NOBODY, **env).start(ready=False)
     assert service.wait(60) == 2
-    wait_until(lambda: told in service.output)
-    assert "Traceback" not in service.output
+    assert told in service.output and "Traceback" not in service.output
 
 
 def test_a_port_in_use_is_said(tmp_path: Path, alone: Service) -> None:
     port = str(alone.address).rpartition(":")[2]
     other = Service(tmp_path, NOBODY, REGISTRY_PORT=port).start(ready=False)
     assert other.wait(60) == 2
-    wait_until(lambda: "REGISTRY_PORT" in other.output)
+    assert "REGISTRY_PORT" in other.output
 
 
 def test_two_starting_together_on_one_database_both_come_up(tmp_path: Path, loopback: None) -> None:

@@ -10,6 +10,7 @@ import pytest
 from modelyard_contracts import PredictionStatus
 from modelyard_router.lane.heads import MAX_HEADS, Heads
 from modelyard_router.upstream.connection import Connection
+from modelyard_runtime.testing import eventually
 
 from .conftest import KEY, ROW, Make, World, table, target
 from .replica import Behaviour
@@ -113,13 +114,13 @@ async def test_what_looks_like_a_request_inside_another_is_not_taken_for_one(
 
 
 async def test_a_request_that_comes_in_pieces_while_another_rides_is_put_together(world: World) -> None:
-    await world.serve(Behaviour(delay_s=0.1))
+    replica = await world.serve(Behaviour(delay_s=0.3))
     assert world.wire is not None
     await world.wire.warm(AUTHORIZED["authorization"])
     reader, writer = await asyncio.open_connection("127.0.0.1", world.wire.port)
     data = request() + request()
     writer.write(request())
-    await asyncio.sleep(0.02)
+    await eventually(lambda: replica.behaviour.requests)
     writer.write(data[:300])
     await asyncio.sleep(0.02)
     writer.write(data[300:])
@@ -153,19 +154,20 @@ async def test_a_failed_first_attempt_goes_on_the_ordinary_way_and_is_logged_onc
 
 
 async def test_a_caller_who_goes_away_is_logged_like_any_other(caller: Caller, world: World) -> None:
-    world.replicas[0].behaviour.delay_s = 0.1
+    behaviour = world.replicas[0].behaviour
+    behaviour.delay_s = 0.1
     caller.send(request())
-    await asyncio.sleep(0.03)
+    await eventually(lambda: behaviour.requests)
     caller.writer.transport.abort()
-    await asyncio.sleep(0.2)
+    await eventually(lambda: not world.app._api.in_flight)
     assert [row.status for row in world.logged()] == [PredictionStatus.OK]
-    assert world.app._api.in_flight == 0
 
 
 async def test_a_service_that_stops_answers_what_rides_and_closes(caller: Caller, world: World) -> None:
-    world.replicas[0].behaviour.delay_s = 0.1
+    behaviour = world.replicas[0].behaviour
+    behaviour.delay_s = 0.3
     caller.send(request())
-    await asyncio.sleep(0.03)
+    await eventually(lambda: behaviour.requests)
     for protocol in caller.wire.state.connections:
         protocol.shutdown()
     status, headers, _ = await caller.answer()
@@ -180,13 +182,11 @@ async def test_an_idle_connection_is_closed_and_a_used_one_is_not(world: World) 
     await wire.open()
     await wire.warm(AUTHORIZED["authorization"])
     reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
-    for _ in range(4):
+    for _ in range(6):
         writer.write(request())
         assert (await read_answer(reader))[0] == 200
-        await asyncio.sleep(0.5)
-    began = asyncio.get_running_loop().time()
-    assert await reader.read() == b""
-    assert 0.2 < asyncio.get_running_loop().time() - began < 3
+        await asyncio.sleep(0.3)
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     await wire.close()
 
@@ -199,8 +199,10 @@ async def test_with_fsync_there_is_no_short_way(make_world: Make) -> None:
 
 
 async def test_a_late_answer_is_not_taken_for_the_next_requests(world: World) -> None:
-    await world.serve(Behaviour(delay_s=0.15), timeout_ms=50)
-    assert (await world.predict()).status == 504
+    """Only the first request is in a hurry: the second one has time, however busy the machine is."""
+    await world.serve(Behaviour(delay_s=0.15))
+    hurry = {"x-modelyard-timeout-ms": "50"}
+    assert (await world.call("POST", "/v1/predict/elec", {"features": ROW}, headers=hurry)).status == 504
     world.replicas[0].behaviour.delay_s = 0
     await asyncio.sleep(0.2)
     body = {"features": {**ROW, "price": 0.25}}
@@ -211,12 +213,12 @@ async def test_deadlines_hold_on_a_connection_whose_timer_was_set_for_another(wo
     """The timer is armed once and looks at the deadline: a shorter one must not wait for the longer."""
     replica = await world.serve(timeout_ms=5_000)
     assert (await world.predict()).status == 200
-    replica.behaviour.delay_s = 1.0
+    replica.behaviour.delay_s = 30.0
     began = asyncio.get_running_loop().time()
     headers = {"x-modelyard-timeout-ms": "100"}
     answer = await world.call("POST", "/v1/predict/elec", {"features": ROW}, headers=headers)
     assert answer.status == 504
-    assert 0.08 < asyncio.get_running_loop().time() - began < 0.9
+    assert 0.08 < asyncio.get_running_loop().time() - began < 4
 
 
 def raw_head(*lines: str) -> bytes:

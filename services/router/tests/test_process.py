@@ -62,7 +62,7 @@ async def test_kill_9_under_load_loses_and_doubles_nothing(
         before = len(callers.answered)
         router.kill()
         await asyncio.to_thread(router.start)
-        await eventually(partial(callers.has_more_than, before + 20), what=str(callers.statuses))
+        await eventually(partial(callers.has_more_than, before + 30), what=str(callers.statuses))
     stop.set()
     await load
     await shipped(callers)

@@ -152,7 +152,7 @@ def test_killing_a_worker_takes_its_ray_along(tmp_path: Path, loopback: None) ->
 
     workers.kill(run_id)
 
-    _, alive = psutil.wait_procs(started, timeout=10)
+    _, alive = psutil.wait_procs(started, timeout=30)
     assert not alive and not pointer.exists()
 
 

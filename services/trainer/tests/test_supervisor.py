@@ -51,10 +51,10 @@ def test_a_run_on_live_rows_gets_what_the_serving_version_learned_from(world: Wo
     place = world.workers.dir_of(live.id)
     assert file_digest(place.older) == world.dataset
     cancel_run(world.deps, live.id)
-    world.drive(live.id, timeout_s=20)
+    world.drive(live.id)
     assert not place.older.exists()
 
-    given = world.begin(seconds="60")
+    given = world.begin(seconds="600")
     world.drive(given.id, lambda run: run.attempt == 1)
     assert not world.workers.dir_of(given.id).older.exists()
 
@@ -129,14 +129,14 @@ def test_while_the_registry_is_away_the_run_waits(world: World) -> None:
 
 
 def test_cancelling_ends_the_worker_and_all_it_started(world: World) -> None:
-    run_id = world.begin(seconds="60", spawn="true").id
+    run_id = world.begin(seconds="600", spawn="true").id
     world.drive(run_id, lambda run: run.progress > 0.4)
     place = world.workers.dir_of(run_id)
     child = int((place.path / "work" / "child.pid").read_text())
     assert psutil.pid_exists(child) and place.holder
 
     cancel_run(world.deps, run_id)
-    run = world.drive(run_id, timeout_s=20)
+    run = world.drive(run_id)
 
     assert (run.state, run.reason) == (RunState.CANCELLED, "cancelled on request")
     assert place.holder is None and not psutil.pid_exists(child)
@@ -153,13 +153,13 @@ def test_a_worker_from_the_zygote_is_cancelled_with_all_it_started(
     try:
         assert world.drive(world.begin().id).state is RunState.SUCCEEDED  # not forked: no run waits for the zygote
         wait_until(lambda: zygote.pid is not None, 60)
-        run_id = world.begin(seconds="60", spawn="true").id
+        run_id = world.begin(seconds="600", spawn="true").id
         world.drive(run_id, lambda run: run.progress > 0.4)
         place = world.workers.dir_of(run_id)
         assert place.holder and psutil.Process(place.holder).ppid() == zygote.pid
         child = int((place.path / "work" / "child.pid").read_text())
         cancel_run(world.deps, run_id)
-        assert world.drive(run_id, timeout_s=20).state is RunState.CANCELLED
+        assert world.drive(run_id).state is RunState.CANCELLED
         assert place.holder is None and not psutil.pid_exists(child)
     finally:
         world.close()
@@ -168,11 +168,11 @@ def test_a_worker_from_the_zygote_is_cancelled_with_all_it_started(
 
 @pytest.mark.slow
 def test_a_cancel_that_a_crash_interrupted_is_finished(world: World) -> None:
-    run_id = world.begin(seconds="60").id
+    run_id = world.begin(seconds="600").id
     world.drive(run_id, lambda run: run.state is RunState.TRAINING)
     cancel_run(world.deps, run_id)
     world.restart()
-    assert world.drive(run_id, timeout_s=20).state is RunState.CANCELLED
+    assert world.drive(run_id).state is RunState.CANCELLED
     assert world.workers.dir_of(run_id).holder is None
 
 
@@ -190,10 +190,10 @@ def test_what_cannot_be_trained_fails_at_once_in_the_worker_s_words(world: World
 
 @pytest.mark.slow
 def test_a_run_that_takes_too_long_is_ended(world: World) -> None:
-    run_id = world.begin(seconds="60").id
+    run_id = world.begin(seconds="600").id
     world.drive(run_id, lambda run: run.state is RunState.TRAINING)
     world.clock.advance(Limits().max_run_s + 1)
-    run = world.drive(run_id, timeout_s=20)
+    run = world.drive(run_id)
     assert run.state is RunState.FAILED and "longer than a run may take" in run.reason
     assert world.workers.dir_of(run_id).holder is None
 
@@ -212,7 +212,7 @@ def test_runs_of_several_models_wait_for_a_free_place(world: World) -> None:
 
 @pytest.mark.slow
 def test_a_second_worker_for_a_run_ends_by_itself(world: World) -> None:
-    run_id = world.begin(seconds="120").id
+    run_id = world.begin(seconds="600").id
     world.drive(run_id, lambda run: run.state is RunState.TRAINING)
     holder = world.workers.dir_of(run_id).holder
     first = world.workers._children[run_id]
@@ -224,7 +224,7 @@ def test_a_second_worker_for_a_run_ends_by_itself(world: World) -> None:
 
 @pytest.mark.slow
 def test_after_a_start_workers_of_ended_runs_are_ended(world: World) -> None:
-    run_id = world.begin(seconds="60").id
+    run_id = world.begin(seconds="600").id
     world.drive(run_id, lambda run: run.state is RunState.TRAINING)
     with world.runs.session() as session:
         ended = world.runs.get(run_id).told(state=RunState.FAILED, ended_at=world.clock())

@@ -2,12 +2,12 @@
 
 import os
 import secrets
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from modelyard_runtime.ports import free_port, port_is_free
 from modelyard_runtime.providers.clickhouse import Credentials
 
 DEFAULT_DATA_DIR: Final = Path(".modelyard")
@@ -89,24 +89,6 @@ class Layout:
             draft.rename(self.admin_key_file)
         finally:
             draft.unlink(missing_ok=True)
-
-
-def port_is_free(port: int) -> bool:
-    """Whether a server may listen on loopback here, now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def choose_ports(automatic: bool) -> dict[str, int]:

@@ -22,8 +22,8 @@ from typing import Any, Final, Protocol
 
 from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, ServiceSpec, StackError, service_environment
 from modelyard_cli.stack.state import State, end_processes, find, identify, read_state, write_state
+from modelyard_runtime.providers import ProviderError
 from modelyard_runtime.providers.clickhouse import RunningClickHouse, start_clickhouse
-from modelyard_runtime.providers.errors import ProviderError
 from modelyard_runtime.providers.kafka import RunningKafka, start_kafka
 
 LOOK_EVERY_S: Final = 0.25

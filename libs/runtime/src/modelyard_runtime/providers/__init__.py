@@ -4,7 +4,7 @@ One place decides, for `modelyard up` and for tests. What is configured but does
 fall-back to something else.
 """
 
-from ..errors import ModelyardError
+from modelyard_runtime.errors import ModelyardError
 
 
 class ProviderError(ModelyardError):

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
-from . import ProviderError
-from .kafka_home import start_kraft
-from .process import Child
+from modelyard_runtime.providers import ProviderError
+from modelyard_runtime.providers.kafka_home import start_kraft
+from modelyard_runtime.providers.process import Child
 
 Provider = Literal["given", "kafka-home", "docker", "development"]
-_IMAGE: Final = "confluentinc/cp-kafka:7.9.0"
-_CONNECT_SECONDS: Final = 10.0
-_START_SECONDS: Final = 60.0
+DOCKER_IMAGE: Final = "confluentinc/cp-kafka:7.9.0"
+CONNECT_TIMEOUT_S: Final = 10.0
+START_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _given(data_dir: Path, port: int, environ: Mapping[str, str]) -> RunningKafk
     for server in filter(None, (part.strip() for part in bootstrap.split(","))):
         host, _, number = server.rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(number)), timeout=_CONNECT_SECONDS).close()
+            socket.create_connection((host.strip("[]"), int(number)), timeout=CONNECT_TIMEOUT_S).close()
         except (OSError, ValueError) as problem:
             problems.append(f"{server}: {problem}")
         else:
@@ -89,7 +89,7 @@ def _kafka_home(data_dir: Path, port: int, environ: Mapping[str, str]) -> Runnin
 def _development(data_dir: Path, port: int, environ: Mapping[str, str]) -> RunningKafka:
     command = [sys.executable, "-m", "modelyard_devkafka", "--port", str(port), "--data", str(data_dir)]
     child = Child(command, data_dir / "broker.log", environ)
-    ready = child.wait_for(r"^ready (\S+)$", _START_SECONDS, "the development broker")
+    ready = child.wait_for(r"^ready (\S+)$", START_TIMEOUT_S, "the development broker")
     return RunningKafka(ready[1], "development", child.pid, child.stop)
 
 
@@ -112,13 +112,13 @@ def _docker(data_dir: Path, port: int, environ: Mapping[str, str]) -> RunningKaf
         raise ProviderError("MODELYARD_KAFKA_PROVIDER=docker: no engine answers, or testcontainers is not installed")
     from testcontainers.community.kafka import KafkaContainer
 
-    container: Any = KafkaContainer(_IMAGE).with_kraft()
+    container: Any = KafkaContainer(DOCKER_IMAGE).with_kraft()
     if port:
         container = container.with_bind_ports(container.port, port)
     try:
         container.start()
     except Exception as problem:
-        raise ProviderError(f"Docker answers, but {_IMAGE} does not start: {problem}") from problem
+        raise ProviderError(f"Docker answers, but {DOCKER_IMAGE} does not start: {problem}") from problem
     return RunningKafka(str(container.get_bootstrap_server()), "docker", None, container.stop)
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from . import ProviderError
-from .process import Child
+from modelyard_runtime.ports import free_port, port_is_free
+from modelyard_runtime.providers import ProviderError
+from modelyard_runtime.providers.process import Child
 
-_CLUSTER_ID: Final = "MkU3OEVBNTcwNTJENDM2Qk"
-_FORMAT_SECONDS: Final = 60.0
-_START_SECONDS: Final = 120.0  # after kill -9 it checks every partition's log
-_JVM: Final = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+CLUSTER_ID: Final = "MkU3OEVBNTcwNTJENDM2Qk"
+FORMAT_TIMEOUT_S: Final = 60.0
+START_TIMEOUT_S: Final = 120.0  # after kill -9 it checks every partition's log
+JVM_OPTIONS: Final = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
-_PROPERTIES: Final = """\
+PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
@@ -39,7 +39,7 @@ group.min.session.timeout.ms=500
 auto.create.topics.enable=false
 log.cleaner.dedupe.buffer.size=4194304
 """
-_LOG4J2: Final = """\
+LOG4J2: Final = """\
 appender.console.type=Console
 appender.console.name=console
 appender.console.layout.type=PatternLayout
@@ -47,7 +47,7 @@ appender.console.layout.pattern=[%d] %p %m (%c)%n
 rootLogger.level=info
 rootLogger.appenderRef.console.ref=console
 """
-_LOG4J: Final = """\
+LOG4J: Final = """\
 log4j.rootLogger=INFO, console
 log4j.appender.console=org.apache.log4j.ConsoleAppender
 log4j.appender.console.layout=org.apache.log4j.PatternLayout
@@ -63,19 +63,20 @@ def start_kraft(home: str, data_dir: Path, port: int, environ: Mapping[str, str]
     java = _java(home, environ)
     data = data_dir.resolve()
     data.mkdir(parents=True, exist_ok=True)
-    port = port or _free_port()
-    _require_free(port)
+    port = port or free_port()
+    if not port_is_free(port):
+        raise ProviderError(f"port {port} for Kafka is in use: choose another one or 0")
     properties = data / "server.properties"
-    properties.write_text(_PROPERTIES.format(port=port, controller=_free_port(), data=data))
-    (data / "log4j2.properties").write_text(_LOG4J2)  # Kafka 4
-    (data / "log4j.properties").write_text(_LOG4J)  # Kafka 3
-    command = [java, *_JVM, f"-Dlog4j2.configurationFile={data}/log4j2.properties", f"-Dkafka.logs.dir={data}"]
+    properties.write_text(PROPERTIES.format(port=port, controller=free_port(), data=data))
+    (data / "log4j2.properties").write_text(LOG4J2)  # Kafka 4
+    (data / "log4j.properties").write_text(LOG4J)  # Kafka 3
+    command = [java, *JVM_OPTIONS, f"-Dlog4j2.configurationFile={data}/log4j2.properties", f"-Dkafka.logs.dir={data}"]
     command += [f"-Dlog4j.configuration=file:{data}/log4j.properties", "-cp", f"{Path(home).resolve()}/libs/*"]
     if not (data / "log" / "meta.properties").exists():
-        tool = [*command, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties)]
-        Child(tool, data / "format.log", environ).wait(_FORMAT_SECONDS, "formatting Kafka's storage")
+        tool = [*command, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]
+        Child(tool, data / "format.log", environ).wait(FORMAT_TIMEOUT_S, "formatting Kafka's storage")
     child = Child([*command, "kafka.Kafka", str(properties)], data / "kafka.log", environ)
-    child.wait_for("Kafka Server started", _START_SECONDS, f"the Kafka of {home}")
+    child.wait_for("Kafka Server started", START_TIMEOUT_S, f"the Kafka of {home}")
     return f"127.0.0.1:{port}", child
 
 
@@ -89,18 +90,3 @@ def _java(home: str, environ: Mapping[str, str]) -> str:
             "KAFKA_HOME needs java 17 or newer on PATH or in JAVA_HOME. Install it, or unset KAFKA_HOME."
         )
     return java
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as problem:
-            raise ProviderError(f"port {port} for Kafka is in use: choose another one or 0") from problem

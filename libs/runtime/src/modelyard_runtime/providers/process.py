@@ -7,11 +7,12 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from . import ProviderError
+from modelyard_runtime.providers import ProviderError
 
-_POLL_SECONDS = 0.05
-_TAIL_LINES = 15
+POLL_S: Final = 0.05
+TAIL_LINES: Final = 15
 
 
 class Child:
@@ -38,38 +39,38 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def wait_for(self, pattern: str, seconds: float, what: str) -> re.Match[str]:
+    def wait_for(self, pattern: str, timeout_s: float, what: str) -> re.Match[str]:
         """The first line of output that matches. Raises ProviderError with the output's end; then it is stopped."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             ended = self._process.poll() is not None
             if found := re.search(pattern, self._output(), re.MULTILINE):
                 return found
             if ended:
                 raise ProviderError(f"{what} ended with {self._process.returncode}: {self._tail()}")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_S)
         self.stop()
-        raise ProviderError(f"{what} was not ready within {seconds:.0f} s: {self._tail()}")
+        raise ProviderError(f"{what} was not ready within {timeout_s:.0f} s: {self._tail()}")
 
-    def wait(self, seconds: float, what: str) -> None:
+    def wait(self, timeout_s: float, what: str) -> None:
         """Until it ends by itself. Raises ProviderError unless with 0."""
         try:
-            code = self._process.wait(seconds)
+            code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.stop()
-            raise ProviderError(f"{what} took more than {seconds:.0f} s: {self._tail()}") from None
+            raise ProviderError(f"{what} took more than {timeout_s:.0f} s: {self._tail()}") from None
         if code:
             raise ProviderError(f"{what} ended with {code}: {self._tail()}")
 
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def stop(self, seconds: float = 30.0) -> None:
+    def stop(self, timeout_s: float = 30.0) -> None:
         """SIGTERM, then SIGKILL. May be called again."""
         if self.running():
             self._process.terminate()
             try:
-                self._process.wait(seconds)
+                self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -79,4 +80,4 @@ class Child:
 
     def _tail(self) -> str:
         lines = [line for line in self._output().splitlines() if line.strip()]
-        return "\n".join(lines[-_TAIL_LINES:]) or "no output"
+        return "\n".join(lines[-TAIL_LINES:]) or "no output"

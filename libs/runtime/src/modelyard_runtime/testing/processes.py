@@ -7,7 +7,6 @@ import os
 import queue
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,16 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
+from modelyard_runtime.ports import free_port
+
 READY: Final = re.compile(r"^ready\s+(\S+)")
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 30.0
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago; prefer port 0 where the process says what it got."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+LAST_WORDS_TIMEOUT_S: Final = 5.0
+"""An orphan of the process may hold its output open for long."""
 
 
 def wait_until(predicate: Callable[[], Any], timeout_s: float = 30.0, *, every_s: float = 0.05, what: str = "") -> Any:
@@ -75,7 +71,8 @@ class Process:
             text=True,
             start_new_session=True,
         )
-        threading.Thread(target=self._collect, args=(self._child, self._ready), daemon=True).start()
+        self._collecting = threading.Thread(target=self._collect, args=(self._child, self._ready), daemon=True)
+        self._collecting.start()
         if ready:
             self.wait_ready(timeout_s)
         return self
@@ -88,6 +85,7 @@ class Process:
             self.address = None
         if self.address is None:
             self.kill()
+            self._collecting.join(LAST_WORDS_TIMEOUT_S)
             raise AssertionError(f"{self._command} was not ready:\n" + "\n".join(self.lines[-60:]))
         return self.address
 
@@ -112,18 +110,21 @@ class Process:
             self._child.wait()
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """SIGTERM and wait; its exit code. Killed after timeout_s (then the code is negative)."""
+        """SIGTERM and wait; its exit code (negative: killed after timeout_s), once all it said is collected."""
         assert self._child is not None, "not started"  # noqa: S101
         self.signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(timeout_s)
         self.kill()
+        self._collecting.join(LAST_WORDS_TIMEOUT_S)
         return int(self._child.returncode)
 
     def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """Its exit code, once it has ended by itself."""
+        """Its exit code, once it has ended by itself and all it said is collected."""
         assert self._child is not None, "not started"  # noqa: S101
-        return self._child.wait(timeout_s)
+        code = self._child.wait(timeout_s)
+        self._collecting.join(LAST_WORDS_TIMEOUT_S)
+        return code
 
     @property
     def output(self) -> str:
