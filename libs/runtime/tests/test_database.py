@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Column, MetaData, Table, insert, select, text
 
 from modelyard_contracts import TrainingRunRequested
-from modelyard_runtime.clock import system_clock
+from modelyard_runtime.clock import FakeClock, system_clock
 from modelyard_runtime.database import (
     Database,
     DatabaseAway,
@@ -21,6 +21,7 @@ from modelyard_runtime.database import (
     open_engine,
 )
 from modelyard_runtime.errors import MessageTooLarge, Retryable, StartupError, retryable
+from modelyard_runtime.inbox import claims_kept, forget_claims
 from modelyard_runtime.tables import INBOX, OUTBOX
 
 
@@ -95,6 +96,44 @@ def test_a_concurrent_claim_takes_over_when_the_first_is_rolled_back(database: D
         raise ZeroDivisionError
     other.join(20)
     assert answers == [True]
+
+
+def test_claims_are_forgotten_once_the_broker_cannot_deliver_the_event_again(database: Database) -> None:
+    clock = FakeClock()
+    database = Database(database.engine, clock)
+    old, new = [uuid4() for _ in range(2_500)], uuid4()
+    with database.transaction() as tx:
+        for event in old:
+            tx.inbox.claim("registry", event)
+    clock.advance(claims_kept().total_seconds())
+    with database.transaction() as tx:
+        tx.inbox.claim("registry", new)
+    assert forget_claims(database, claims_kept()) == 0
+    clock.advance(1)
+    assert forget_claims(database, claims_kept()) == 2_500
+    assert forget_claims(database, claims_kept()) == 0
+    with database.transaction() as tx:
+        assert not tx.inbox.claim("registry", new)
+
+
+def test_forgetting_that_is_broken_off_goes_on_later(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    database = Database(database.engine, clock)
+    with database.transaction() as tx:
+        for _ in range(1_500):
+            tx.inbox.claim("registry", uuid4())
+    clock.advance(timedelta(days=400).total_seconds())
+    whole = database.transaction
+
+    def once() -> Any:
+        assert count(database, INBOX) == 1_500, "killed"
+        return whole()
+
+    with monkeypatch.context() as patch, pytest.raises(AssertionError, match="killed"):
+        patch.setattr(database, "transaction", once)
+        forget_claims(database, claims_kept())
+    assert count(database, INBOX) == 500
+    assert forget_claims(database, claims_kept()) == 500
 
 
 def test_an_event_is_queued_with_the_change_or_not_at_all(database: Database) -> None:

@@ -1,5 +1,6 @@
 """Settings fail the start with field, variable and remedy."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ def test_shared_names_have_no_prefix_and_own_ones_do(monkeypatch: pytest.MonkeyP
         setattr(settings, "port", 1)  # noqa: B010  the type checker knows it too
 
 
+@pytest.mark.usefixtures("key_file")
+@pytest.mark.parametrize(("given", "days"), [(None, 104), ("400", 400)], ids=["by default", "given"])
+def test_handled_events_are_remembered_longer_than_the_broker_can_repeat_them(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, days: int
+) -> None:
+    if given:
+        monkeypatch.setenv("TOY_INBOX_KEEP_DAYS", given)
+    assert load_settings(Settings).inbox_keep == timedelta(days=days)
+
+
 def test_settings_can_be_made_by_name_in_tests(key_file: Path, tmp_path: Path) -> None:
     settings = Settings(admin_key_file=key_file, port=0, data_dir=tmp_path / "toy")
     assert settings.resolved_database_url == f"sqlite:///{tmp_path / 'toy' / 'service.db'}"
@@ -50,6 +61,8 @@ def test_settings_can_be_made_by_name_in_tests(key_file: Path, tmp_path: Path) -
         ("TOY_PORT", "eighty", ["port:", "TOY_PORT", "'eighty'", "integer"]),
         ("TOY_PORT", "70000", ["port:", "TOY_PORT", "65535"]),
         ("REGISTRY_URL", "registry", ["registry_url:", "REGISTRY_URL"]),
+        ("TOY_INBOX_KEEP_DAYS", "30", ["inbox_keep_days:", "TOY_INBOX_KEEP_DAYS", "at least 90"]),
+        ("TOY_INBOX_KEEP_DAYS", "nan", ["inbox_keep_days:", "at least 90"]),
         ("MODELYARD_LOG_LEVEL", "LOUD", ["log_level:", "MODELYARD_LOG_LEVEL", "'LOUD'"]),
         ("MODELYARD_ADMIN_KEY_FILE", None, ["admin_key_file: required", "MODELYARD_ADMIN_KEY_FILE"]),
         ("MODELYARD_ADMIN_KEY_FILE", "/nowhere/key", ["MODELYARD_ADMIN_KEY_FILE", "/nowhere/key", "write a key"]),

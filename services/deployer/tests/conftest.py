@@ -178,8 +178,8 @@ class World:
     def restart(self) -> None:
         """A new deployer on what the old one left: tables and processes."""
         nothing = lambda: None  # noqa: E731
-        fetcher = Fetcher(self.registry, self.folder / "models", self.clock, nothing, Inline())
-        self.keeper = Keeper(self.database, self.runtime, fetcher, self.clock, KeeperLimits(drain_s=5.0))
+        self.fetcher = Fetcher(self.registry, self.folder / "models", self.clock, nothing, Inline())
+        self.keeper = Keeper(self.database, self.runtime, self.fetcher, self.clock, KeeperLimits(drain_s=5.0))
         looks = Looks(self.monitor, self.clock, 1.0, nothing, Inline())
         beginner = Beginner(self.database, self.registry, self.clock)
         self.reconciler = Reconciler(self.database, beginner, self.keeper, looks, self.clock, Limits())

@@ -62,10 +62,10 @@ class BlobCache:
         path = self.path_of(digest)
         if not path.is_file():
             return None
+        os.utime(path)  # first: who removes what is old must see that it is in use
         if file_digest(path) != digest:
             path.unlink(missing_ok=True)
             return None
-        os.utime(path)
         return path
 
     def clear(self) -> None:

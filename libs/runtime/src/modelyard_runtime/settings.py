@@ -1,6 +1,7 @@
 """Settings: one frozen class per service, read once at the start, failing with the field's name."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,6 +59,27 @@ class DatabaseSettings(BaseSettings):
 
     database_url: SecretStr | None = None
     """SQLAlchemy URL, sqlite:///... or postgresql://...; None is a SQLite file in data_dir."""
+    inbox_keep_days: float | None = None
+    """How long it is remembered which events were handled; None: as long as the broker keeps any, and 14 days. Set it
+    where a topic's retention was raised on the broker."""
+
+    @field_validator("inbox_keep_days")
+    @classmethod
+    def _outlasts_the_events(cls, value: float | None) -> float | None:
+        """Forgotten earlier, an event that comes again would have its effect again."""
+        from modelyard_runtime.inbox import longest_retention
+
+        least = longest_retention() / timedelta(days=1)
+        if value is not None and not value >= least:
+            raise ValueError(f"must be at least {least:g}, the days that the broker keeps events")
+        return value
+
+    @property
+    def inbox_keep(self) -> timedelta:
+        """After it a claim may be forgotten."""
+        from modelyard_runtime.inbox import claims_kept
+
+        return claims_kept() if self.inbox_keep_days is None else timedelta(days=self.inbox_keep_days)
 
     @property
     def resolved_database_url(self) -> str:

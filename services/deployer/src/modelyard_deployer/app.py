@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from datetime import timedelta
 from typing import Final
 
 from modelyard import RegistryClient
@@ -13,6 +14,7 @@ from modelyard_deployer.clients import HttpMonitor, HttpRegistry
 from modelyard_deployer.domain.decide import Limits
 from modelyard_deployer.domain.model import Rollout
 from modelyard_deployer.fetching import Fetcher
+from modelyard_deployer.housekeeping import Housekeeping
 from modelyard_deployer.looks import Looks
 from modelyard_deployer.loop import ReconcileLoop
 from modelyard_deployer.processes import LocalProcesses
@@ -28,6 +30,7 @@ from modelyard_runtime.http import create_app
 from modelyard_runtime.kafka import EventConsumer
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.relay import OutboxRelay
+from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 
 STOP_REPLICAS_WITHIN_S: Final = 15.0
@@ -72,6 +75,15 @@ def build(settings: Settings) -> Service:
         with database.read() as db:
             runtime.tidy({replica.id for replica in store.replicas(db)})
 
+    housekeeping = Housekeeping(
+        database,
+        fetcher,
+        data / "blobs",
+        settings.inbox_keep,
+        rollback_versions=settings.keep_rollback_versions,
+        model_folders=settings.keep_model_folders,
+        blobs_keep=timedelta(days=settings.keep_blobs_days),
+    )
     loop = ReconcileLoop(reconciler, tidy)
     deps = Deps(database, registry, system_clock, wake, runtime.warm)
     relay = OutboxRelay(database, settings.kafka_bootstrap_servers, "deployer", readiness=readiness)
@@ -107,7 +119,7 @@ def build(settings: Settings) -> Service:
         "deployer",
         settings,
         app,
-        background=[loop.run, consumer.run, relay.run],
+        background=[loop.run, consumer.run, relay.run, Periodic("housekeeping", housekeeping.tidy).run],
         on_start=on_start,
         on_stop=on_stop,
         readiness=readiness,

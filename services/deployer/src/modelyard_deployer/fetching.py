@@ -5,11 +5,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import RLock
 from typing import Final
 
 from modelyard_deployer.domain.model import Version
 from modelyard_deployer.domain.ports import Refused, Registry, RegistryAway
 from modelyard_runtime.clock import Clock
+from modelyard_runtime.retention import discard, empty_trash, folders
 
 RETRY_S: Final = 1.0
 """After a download that failed."""
@@ -26,9 +28,33 @@ class Fetcher:
         self._pool = pool or ThreadPoolExecutor(2, thread_name_prefix="fetch")
         self._running: dict[str, Future[Path]] = {}
         self._not_before: dict[str, datetime] = {}
+        self._lock = RLock()
 
     def folder(self, version: Version) -> Path | None:
         """Its folder with verified files, None while it is on its way; Refused when it can never be."""
+        with self._lock:
+            return self._folder(version)
+
+    def prune(self, kept: Callable[[], set[str]], spare: int) -> list[Path]:
+        """Remove folders but those of the digests that are `kept`, and of the others the newest `spare`.
+
+        kept: asked while no folder is given out. Who says there what it uses before it asks for the folder either is
+        among them or downloads anew.
+        """
+        empty_trash(self._home)
+        with self._lock:
+            names = {digest.removeprefix("sha256:") for digest in kept()}
+            unused = [path for path in folders(self._home) if path.name not in names and not self._on_its_way(path)]
+            for path in unused[spare:]:
+                self._running.pop(f"sha256:{path.name}", None)
+                discard(path)
+        return unused[spare:]
+
+    def _on_its_way(self, path: Path) -> bool:
+        known = self._running.get(f"sha256:{path.name}")
+        return known is not None and not known.done()
+
+    def _folder(self, version: Version) -> Path | None:
         known = self._running.get(version.digest)
         if known is None:
             not_before = self._not_before.get(version.digest)
@@ -49,10 +75,6 @@ class Fetcher:
         except OSError as error:
             self._forget(version.digest)
             raise Refused(f"{self._home}: {error.strerror or error}") from error
-
-    def forget(self, version: Version) -> None:
-        """Verify again before the next use."""
-        self._running.pop(version.digest, None)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

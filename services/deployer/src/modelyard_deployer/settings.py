@@ -35,3 +35,9 @@ class Settings(ServiceSettings, DatabaseSettings):
     """Between two looks at a canary; the analysis allows any number of them."""
     zygote_idle_s: float = Field(120.0, ge=0)
     """How long the parent that replicas are forked from stays without work; 0 starts each from nothing."""
+    keep_rollback_versions: int = Field(3, ge=1)
+    """Of each route, versions that served before whose files stay here: back to them without the registry."""
+    keep_model_folders: int = Field(5, ge=0)
+    """Folders of versions that neither serve nor are a roll-back's target, all models together, the newest."""
+    keep_blobs_days: float = Field(7.0, ge=1)
+    """How long a downloaded file that no new replica needed stays in the cache."""

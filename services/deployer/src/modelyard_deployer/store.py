@@ -131,6 +131,18 @@ def replicas(db: Connection, model: str | None = None) -> list[Replica]:
     return [_REPLICA.validate_python(document) for document in db.execute(query).scalars()]
 
 
+def versions_in_use(db: Connection, rollback_versions: int) -> list[Version]:
+    """What has replicas, serves, is being rolled out or waits for it, and the newest of what served before."""
+    used = {(row.model, row.version) for row in db.execute(select(REPLICAS.c.model, REPLICAS.c.version))}
+    for route in routes(db):
+        before = route.history[max(0, len(route.history) - rollback_versions) :]
+        used |= {(route.model, version) for version in (route.champion, *before)}
+    open_ = select(ROLLOUTS).where(ROLLOUTS.c.state.in_((RolloutState.PENDING, *ACTIVE_STATES)))
+    used |= {(rollout.model, rollout.to_version) for rollout in map(_rollout, db.execute(open_))}
+    rows = db.execute(select(VERSIONS))
+    return [_VERSION.validate_python(row.document) for row in rows if (row.model, row.version) in used]
+
+
 def _rollout(row: Any) -> Rollout:
     return replace(_ROLLOUT.validate_python(row.document), writes=row.writes, abort_reason=row.abort_reason)
 
@@ -256,6 +268,12 @@ def add_ack(db: Connection, event: RouteApplied, seen_at: datetime) -> None:
         db.execute(insert(ACKS).values(route=event.route, router_id=event.router_id, **values))
     elif known <= event.sequence:
         db.execute(update(ACKS).where(*at).values(**values))
+
+
+def drop_acks(db: Connection, before: datetime) -> int:
+    """Forget the routers that nobody has heard of since and that do not have a route's newest table; how many rows."""
+    newest = select(func.max(ROUTES.c.sequence)).where(ROUTES.c.name == ACKS.c.route).scalar_subquery()
+    return db.execute(delete(ACKS).where(ACKS.c.seen_at < before, ACKS.c.sequence < newest)).rowcount
 
 
 def newest_started(db: Connection, model: str) -> int:

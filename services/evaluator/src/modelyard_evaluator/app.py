@@ -1,11 +1,13 @@
 """The composition root: alone reads settings and opens connections; closes them in reverse."""
 
 import asyncio
+from datetime import timedelta
 
 from modelyard import RegistryClient
 from modelyard_evaluator import api, events
 from modelyard_evaluator.clients import ClickHouseLabels, HttpRegistry
 from modelyard_evaluator.domain.model import Evaluation
+from modelyard_evaluator.housekeeping import Housekeeping
 from modelyard_evaluator.loop import EvaluationLoop
 from modelyard_evaluator.processes import ScorerProcesses, scorer_zygote
 from modelyard_evaluator.settings import Settings
@@ -18,6 +20,7 @@ from modelyard_runtime.http import create_app
 from modelyard_runtime.kafka import EventConsumer
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.relay import OutboxRelay
+from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 
 
@@ -61,6 +64,8 @@ def build(settings: Settings) -> Service:
         on_finished=finished,
     )
     loop = EvaluationLoop(deps)
+    blobs_keep = timedelta(days=settings.keep_blobs_days)
+    housekeeping = Housekeeping(database, deps.work, data / "blobs", settings.inbox_keep, blobs_keep)
     relay = OutboxRelay(database, settings.kafka_bootstrap_servers, "evaluator", readiness=readiness)
     consumer = EventConsumer(
         bootstrap=settings.kafka_bootstrap_servers,
@@ -88,7 +93,7 @@ def build(settings: Settings) -> Service:
         "evaluator",
         settings,
         app,
-        background=[loop.run, consumer.run, relay.run],
+        background=[loop.run, consumer.run, relay.run, Periodic("housekeeping", housekeeping.tidy).run],
         on_start=on_start,
         on_stop=on_stop,
         readiness=readiness,

@@ -23,3 +23,5 @@ class Settings(ServiceSettings, DatabaseSettings, ClickHouseSettings):
     """Processor time of one scoring process; a challenger that needs more is rejected."""
     zygote_idle_s: float = Field(120.0, ge=0)
     """How long the parent that scoring processes are forked from stays without work; 0 starts each from nothing."""
+    keep_blobs_days: float = Field(7.0, ge=1)
+    """How long a downloaded artifact that no evaluation needed stays in the cache."""

@@ -70,6 +70,11 @@ def due(db: Connection, now: datetime) -> list[Evaluation]:
     return [_EVALUATION.validate_python(document) for document in found]
 
 
+def open_ids(db: Connection) -> set[UUID]:
+    """Of those that have not ended."""
+    return set(db.execute(select(EVALUATIONS.c.id).where(EVALUATIONS.c.stage != Stage.FINISHED)).scalars())
+
+
 def _values(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "stage": evaluation.stage,

@@ -25,8 +25,10 @@ from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.errors import ModelyardError, StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
+from modelyard_runtime.inbox import forget_claims
 from modelyard_runtime.kafka import DeadLetters, EventConsumer, ensure_topics
 from modelyard_runtime.outbox import OutboxRelay
+from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 
 NAME: Final = "registry"
@@ -85,6 +87,8 @@ class Registry:
             dead_letters=DeadLetters(bootstrap, NAME),
             readiness=told,
         )
+        kept = settings.inbox_keep
+        self._forgetting = Periodic("forgetting handled events", lambda: forget_claims(self.database, kept))
         self.app = self._api(Authenticator(settings.admin_key, self._introspect, clock))
 
     def service(self) -> Service:
@@ -92,7 +96,7 @@ class Registry:
             NAME,
             self._settings,
             self.app,
-            background=(self.relay.run, self._consume, self._watch_database),
+            background=(self.relay.run, self._consume, self._watch_database, self._forgetting.run),
             on_start=self.start,
             on_stop=self.stop,
             readiness=self.readiness,

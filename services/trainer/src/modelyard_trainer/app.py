@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 
 from fastapi import FastAPI
 
@@ -14,8 +15,10 @@ from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.errors import BrokerAway
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
+from modelyard_runtime.inbox import forget_claims
 from modelyard_runtime.kafka import EventConsumer, ensure_topics
 from modelyard_runtime.outbox import OutboxRelay
+from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 from modelyard_runtime.zygote import Zygote
 from modelyard_trainer.api import add_routes
@@ -53,6 +56,8 @@ def build(settings: Settings) -> Service:
         readiness=readiness,
     )
 
+    forgetting = Periodic("forgetting handled events", lambda: forget_claims(database, settings.inbox_keep))
+
     async def on_start() -> None:
         await asyncio.to_thread(migrate, database.engine, "modelyard_trainer:migrations")
         readiness.set("database", True)
@@ -69,7 +74,7 @@ def build(settings: Settings) -> Service:
         NAME,
         settings,
         _app(settings, deps, readiness, consumer),
-        background=[relay.run, consumer.run, supervisor.run],
+        background=[relay.run, consumer.run, supervisor.run, forgetting.run],
         on_start=on_start,
         on_stop=on_stop,
         readiness=readiness,
@@ -104,6 +109,7 @@ def _supervisor(
             max_run_s=settings.max_run_s,
             tick_s=settings.tick_s,
             keep_run_dirs=settings.keep_run_dirs,
+            keep_run_dirs_for=timedelta(days=settings.keep_run_days),
             ray_cpus=settings.ray_cpus,
             cpu_hour_usd=settings.cpu_hour_usd,
         ),

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psutil
 
+from modelyard_runtime.retention import empty_trash, folders
 from modelyard_runtime.zygote import Handle, Zygote
 from modelyard_trainer.rundir import RunDir
 
@@ -87,10 +88,12 @@ class Workers:
         end_all_at(place, child)
 
     def folders(self) -> list[RunDir]:
-        """Of all runs there are files of."""
-        if not self._folder.is_dir():
-            return []
-        return [RunDir(path) for path in self._folder.iterdir() if path.is_dir()]
+        """Of all runs there are files of, the one that changed last first."""
+        return [RunDir(path) for path in folders(self._folder)]
+
+    def empty_trash(self) -> None:
+        """Delete what is left of folders that a crash of ours left half deleted."""
+        empty_trash(self._folder)
 
     def kill_all(self) -> None:
         """At the end of the service: nothing outlives it; an open run begins again with the next start."""

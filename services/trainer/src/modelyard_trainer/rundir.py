@@ -38,6 +38,7 @@ class RunDir:
         self.data = path / "data.parquet"
         self.older = path / "older.parquet"
         self.model = path / "model"
+        self.work = path / "work"
         self.log = path / "log.txt"
         self._lock = path / "worker.lock"
         self._progress = path / "progress.jsonl"
@@ -134,11 +135,13 @@ class RunDir:
         return None
 
     def forget_data(self) -> None:
-        """Once all is in the registry: keep what explains the run, drop what is large."""
-        self.data.unlink(missing_ok=True)
-        self.older.unlink(missing_ok=True)
+        """Once all is in the registry: keep what explains the run, drop what is large. The data last: who finds them
+        knows that this was broken off."""
         shutil.rmtree(self.model, ignore_errors=True)
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.older.unlink(missing_ok=True)
         self.forget_ray()
+        self.data.unlink(missing_ok=True)
 
     def forget_ray(self) -> None:
         """Remove the folder that Ray had outside of ours, if a worker died before it could."""

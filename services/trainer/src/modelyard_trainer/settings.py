@@ -27,7 +27,9 @@ class Settings(ServiceSettings, DatabaseSettings, ClickHouseSettings):
     tick_s: float = Field(0.25, gt=0)
     """How often running workers are looked at."""
     keep_run_dirs: int = Field(50, ge=1)
-    """Folders of ended runs that are kept for people."""
+    """Folders of ended runs that are kept for people, the newest."""
+    keep_run_days: float = Field(30.0, gt=0)
+    """After it the folder of an ended run goes even if it is among them."""
     cpu_hour_usd: float = Field(0.04, ge=0)
     """Price of one CPU for an hour; a run costs its time times `ray_cpus`."""
     recipes: dict[str, str] = Field(default_factory=dict)

@@ -6,15 +6,16 @@ Each step is safe to repeat: starting (a second worker ends by itself), taking t
 import asyncio
 import contextlib
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from modelyard_contracts import RunState
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError, Retryable
 from modelyard_runtime.metrics import Metrics
+from modelyard_runtime.retention import discard
 from modelyard_trainer.domain.ports import Runs, Served
 from modelyard_trainer.domain.recipes import Recipe, recipe_named
 from modelyard_trainer.domain.reconcile import Action, Seen, Step, next_step
@@ -29,6 +30,7 @@ IDLE_S: Final = 2.0
 RETRY_S: Final = 1.0
 MIN_TOLD: Final = 0.05
 """Progress below this step is not worth an event."""
+PRUNE_EVERY: Final = timedelta(hours=1)
 NEEDS_RAY: Final = (RunState.REQUESTED, RunState.SNAPSHOTTING, RunState.TRAINING)
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Limits:
     max_run_s: float = 3_600.0
     tick_s: float = 0.25
     keep_run_dirs: int = 50
+    keep_run_dirs_for: timedelta = timedelta(days=30)
     ray_cpus: int = 2
     cpu_hour_usd: float = 0.0
 
@@ -78,6 +81,7 @@ class Supervisor:
         self._ray = warm_ray
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pruned_at: datetime | None = None
         metrics = Metrics("trainer")
         self._open = metrics.gauge("open_runs", "Runs that have not ended")
         self._ended = metrics.counter("runs_total", "Runs that ended", ("state",))
@@ -127,6 +131,8 @@ class Supervisor:
                 self._fail(run, str(error))
             except Exception:  # a fault of ours must not keep the other runs from their steps
                 log.exception("run %s: step failed", run.id)
+        if self._pruned_at is None or self._clock() - self._pruned_at >= PRUNE_EVERY:
+            self._prune()
         return len(open_runs)
 
     def _keep_ray(self, open_runs: Sequence[Run]) -> None:
@@ -264,6 +270,7 @@ class Supervisor:
         """After a start: end Ray, and workers whose runs have ended, which a crash of ours may have left."""
         if self._ray is not None:
             self._ray.stop()
+        self._workers.empty_trash()
         folders = self._folders()
         alive = {str(run.id) for run in self._runs.open_runs()}
         for place in folders:
@@ -273,12 +280,17 @@ class Supervisor:
         self._prune()
 
     def _prune(self) -> None:
-        """Keep the newest folders."""
+        """Keep the newest folders of ended runs, and those no longer than their time. Here, where runs are started, as
+        no folder of a new run can then be taken for one that has ended."""
+        now = self._clock()
+        self._pruned_at = now
         alive = {str(run.id) for run in self._runs.open_runs()}
-        ended = [place for place in self._folders() if place.path.name not in alive]
-        ended.sort(key=lambda place: place.path.stat().st_mtime, reverse=True)
-        for place in ended[self._limits.keep_run_dirs :]:
-            shutil.rmtree(place.path, ignore_errors=True)
+        oldest = (now - self._limits.keep_run_dirs_for).timestamp()
+        ended = [place.path for place in self._folders() if place.path.name not in alive]
+        for number, path in enumerate(ended):
+            if number >= self._limits.keep_run_dirs or path.stat().st_mtime < oldest:
+                discard(path)
 
     def _folders(self) -> list[RunDir]:
+        """The one that changed last first."""
         return self._workers.folders()

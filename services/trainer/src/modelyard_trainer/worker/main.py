@@ -53,14 +53,13 @@ def _work(place: RunDir, recipe: Recipe, digest: str) -> Work:
     split = split_rows(len(rows), request["holdout_rows"], live)
     told = f"{split.train} rows to learn from, {split.used - split.train} to choose by, {split.rows - split.used} kept"
     place.tell(progress=DATA_DONE, note=told, dataset_digest=digest)
-    work_folder = place.path / "work"
-    work_folder.mkdir(exist_ok=True)
+    place.work.mkdir(exist_ok=True)
     return Work(
         rows=rows,
         split=split,
         schema=schema,
         parameters=parse_parameters(recipe, request["parameters"]),
-        folder=work_folder,
+        folder=place.work,
         ray_cpus=request["ray_cpus"],
         tell=partial(_tell, place),
     )

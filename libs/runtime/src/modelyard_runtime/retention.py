@@ -1,0 +1,80 @@
+"""Files that are no longer wanted: found, taken away at one moment, deleted; and a task that does so now and then."""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+TRASH: Final = ".trash-"
+EVERY_S: Final = 3_600.0
+FIRST_S: Final = 60.0
+"""After the start, which has better things to do."""
+log = logging.getLogger(__name__)
+
+
+def folders(home: Path) -> list[Path]:
+    """The folders in `home`, the one that changed last first; those on their way out are not among them."""
+    if not home.is_dir():
+        return []
+    found = [(path.stat().st_mtime, path) for path in home.iterdir() if path.is_dir() and not _is_trash(path)]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def discard(folder: Path) -> None:
+    """Take a folder away. Nobody ever sees a part of it; what a crash leaves is for `empty_trash`."""
+    trash = folder.with_name(f"{TRASH}{uuid4().hex}")
+    try:
+        folder.rename(trash)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def empty_trash(home: Path) -> None:
+    """Finish what a crash interrupted."""
+    if home.is_dir():
+        for path in home.iterdir():
+            if _is_trash(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def discard_unused_files(home: Path, before: datetime) -> int:
+    """Delete the files below `home` that nobody has touched since; returns how many bytes they had."""
+    freed = 0
+    for file in home.rglob("*"):
+        with contextlib.suppress(OSError):  # somebody else deletes here, too
+            if file.is_file() and (told := file.stat()).st_mtime < before.timestamp():
+                file.unlink()
+                freed += told.st_size
+    return freed
+
+
+class Periodic:
+    """A background task: `work` in a thread, soon after the start and every hour; errors are logged and no crash."""
+
+    def __init__(
+        self, what: str, work: Callable[[], object], *, every_s: float = EVERY_S, first_s: float = FIRST_S
+    ) -> None:
+        self._what, self._work, self._every_s, self._pause_s = what, work, every_s, first_s
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not await self._stopped(stop):
+            self._pause_s = self._every_s
+            try:
+                await asyncio.to_thread(self._work)
+            except Exception:
+                log.exception("%s failed and is tried again in %.0f s", self._what, self._every_s)
+
+    async def _stopped(self, stop: asyncio.Event) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), self._pause_s)
+        return stop.is_set()
+
+
+def _is_trash(path: Path) -> bool:
+    return path.name.startswith(TRASH)

@@ -1,0 +1,220 @@
+"""What nobody needs any more goes, and nothing that serves, served lately or is under way."""
+
+import os
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from modelyard_contracts import RolloutAction, RolloutStrategy
+from modelyard_contracts.manifest import ModelManifest
+from modelyard_deployer import store
+from modelyard_deployer.fetching import Fetcher
+from modelyard_deployer.housekeeping import Housekeeping
+from modelyard_runtime import retention
+from modelyard_runtime.inbox import claims_kept
+from modelyard_runtime.tables import INBOX
+
+from .conftest import FakeRegistry, World, a_version
+
+
+def housekeeping(world: World, **limits: Any) -> Housekeeping:
+    given = {"rollback_versions": 1, "model_folders": 0, **limits}
+    return Housekeeping(world.database, world.fetcher, world.folder / "blobs", claims_kept(), **given)
+
+
+def folder_of(world: World, version: int) -> Path:
+    return world.folder / "models" / world.registry.versions[version].digest.removeprefix("sha256:")
+
+
+def kept(world: World) -> set[int]:
+    return {version for version in world.registry.versions if folder_of(world, version).is_dir()}
+
+
+def cold(world: World) -> None:
+    """Long enough that nothing but the champion has replicas."""
+    world.settle(4_000.0)
+    world.settle(6.0)
+
+
+def test_folders_of_versions_that_neither_serve_nor_are_a_roll_backs_target_go(world: World) -> None:
+    for version in (1, 2, 3, 4):
+        world.given_serving(version)
+    cold(world)
+    housekeeping(world, rollback_versions=2).tidy()
+    assert kept(world) == {2, 3, 4}
+    housekeeping(world).tidy()
+    assert kept(world) == {3, 4}
+
+
+def test_the_newest_of_the_others_stay(world: World) -> None:
+    for version in (1, 2, 3, 4):
+        world.given_serving(version)
+    cold(world)
+    for version in (1, 2):
+        os.utime(folder_of(world, version), (version, version))
+    housekeeping(world, model_folders=1).tidy()
+    assert kept(world) == {2, 3, 4}
+
+
+def test_what_has_replicas_is_kept_even_if_it_is_no_longer_wanted(world: World) -> None:
+    rollout = world.given_canary(2)
+    world.wish(RolloutAction.ABORT)
+    world.settle()
+    assert world.rollout(rollout.id).state.final
+    assert world.runtime.serving() == {1, 2}
+    housekeeping(world).tidy()
+    assert kept(world) == {1, 2}
+    world.settle(6.0)
+    world.settle()
+    housekeeping(world).tidy()
+    assert kept(world) == {1}
+
+
+def test_a_version_that_is_rolled_out_or_waits_for_its_turn_keeps_its_folder(world: World) -> None:
+    for version in (1, 2, 3):
+        world.given_serving(version)
+    cold(world)
+    world.wish(RolloutAction.START, 4, strategy=RolloutStrategy.FULL)
+    world.runtime.mute = {4}
+    world.settle()
+    world.wish(RolloutAction.START, 1)
+    housekeeping(world).tidy()
+    assert kept(world) == {1, 2, 3, 4}
+
+
+def test_a_version_whose_folder_is_gone_is_fetched_again(world: World) -> None:
+    for version in (1, 2, 3):
+        world.given_serving(version)
+    cold(world)
+    housekeeping(world).tidy()
+    assert kept(world) == {2, 3}
+    world.given_serving(1)
+    assert kept(world) == {1, 2, 3}
+    assert world.weights() == {1: 1.0}
+
+
+def test_a_crash_between_two_steps_leaves_nothing_half_and_the_next_round_finishes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in (1, 2, 3, 4):
+        world.given_serving(version)
+    cold(world)
+    (folder_of(world, 1) / "model.bin").write_bytes(b"x")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(retention.shutil, "rmtree", killed)  # type: ignore[attr-defined]
+        housekeeping(world).tidy()
+    world.restart()
+    housekeeping(world).tidy()
+    assert kept(world) == {3, 4}
+    assert len(list((world.folder / "models").iterdir())) == 2
+
+
+def test_a_folder_that_is_being_fetched_is_left_alone(tmp_path: Path, world: World) -> None:
+    arriving, may_go_on = Event(), Event()
+
+    class Slow(FakeRegistry):
+        def download(self, manifest: ModelManifest, folder: Path) -> None:
+            arriving.set()
+            may_go_on.wait(30)
+
+    pool = ThreadPoolExecutor(1)
+    fetcher = Fetcher(Slow(), tmp_path / "slow", world.clock, lambda: None, pool)
+    version = a_version(1)
+    assert fetcher.folder(version) is None
+    assert arriving.wait(30)
+    assert fetcher.prune(set, 0) == []
+    may_go_on.set()
+    pool.shutdown(wait=True)
+    folder = fetcher.folder(version)
+    assert folder is not None
+    assert folder.is_dir()
+
+
+def test_a_folder_that_is_asked_for_while_folders_are_removed_is_there_afterwards(tmp_path: Path, world: World) -> None:
+    """The reconciler writes down that it wants a version, then asks for its folder; housekeeping looks in between."""
+    version = a_version(1)
+    fetcher = Fetcher(FakeRegistry(), tmp_path / "models", world.clock, lambda: None, _Inline())
+    fetcher.folder(version)
+    assert fetcher.folder(version) is not None
+    asked: list[Future[Path | None]] = []
+    with ThreadPoolExecutor(1) as reconciler:
+
+        def nothing_is_in_use() -> set[str]:
+            asked.append(reconciler.submit(fetcher.folder, version))
+            return set()
+
+        assert len(fetcher.prune(nothing_is_in_use, 0)) == 1
+        assert asked[0].result(30) is None
+    folder = fetcher.folder(version)
+    assert folder is not None
+    assert folder.is_dir()
+
+
+class _Inline(Executor):
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def test_cached_downloads_old_claims_and_routers_that_are_gone_are_forgotten(world: World) -> None:
+    world.given_serving(1)
+    world.routers_apply("router-1", "gone", "quiet")
+    world.wish(RolloutAction.START, 2, strategy=RolloutStrategy.FULL)
+    world.settle()
+    world.routers_apply("router-1", "quiet")
+    world.settle()
+    used, unused = world.folder / "blobs" / "used", world.folder / "blobs" / "unused"
+    for file in (used, unused):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    now = world.clock().timestamp()
+    os.utime(used, (now, now))
+    os.utime(unused, (now - 2, now - 2))
+    world.clock.advance(timedelta(days=7).total_seconds() - 1)
+    housekeeping(world).tidy()
+    assert (used.exists(), unused.exists()) == (True, False)
+    assert routers(world) == {"router-1", "gone", "quiet"}
+
+    world.clock.advance(timedelta(days=30).total_seconds())
+    housekeeping(world).tidy()
+    assert routers(world) == {"router-1", "quiet"}
+    assert claims(world) > 0
+    world.clock.advance(timedelta(days=90).total_seconds())
+    housekeeping(world).tidy()
+    assert claims(world) == 0
+
+
+def routers(world: World) -> set[str]:
+    with world.database.read() as db:
+        return {ack.router_id for ack in store.acks(db, world.route().name)}
+
+
+def claims(world: World) -> int:
+    with world.database.read() as db:
+        return len(db.execute(select(INBOX)).all())
+
+
+def test_an_approval_that_comes_again_after_its_claim_was_forgotten_does_nothing(world: World) -> None:
+    """The compacted topic of the registry repeats a model's last event however old it is."""
+    world.given_serving(1)
+    event = world.approve(2)
+    world.settle()
+    world.clock.advance(timedelta(days=400).total_seconds())
+    housekeeping(world).tidy()
+    assert claims(world) == 0
+    world.deliver(event)
+    world.settle()
+    assert [rollout.to_version for rollout in world.rollouts()] == [1, 2]
