@@ -4,19 +4,21 @@ Confluent framing (`00`, 4-byte schema id) is what we write; single-object encod
 an upstream produce with nothing but our `.avsc` files. Anything else is `Undecodable`, with its reason.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from io import BytesIO
 from typing import Any, Final, Protocol, TypeVar
+from uuid import UUID
 
 import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 from pydantic import ValidationError
 
-from modelyard_contracts.messages import MESSAGES
 from modelyard_contracts.messages.base import Message
-from modelyard_contracts.topics import all_topics, avro_schema, schema_text
+from modelyard_contracts.topics import all_topics, avro_schema, schema_text, topic
 
 CONFLUENT_MAGIC: Final = b"\x00"
 SINGLE_OBJECT_MAGIC: Final = b"\xc3\x01"
@@ -62,8 +64,6 @@ class SchemaLookup(Protocol):
 
 @cache
 def _parse(text: str) -> Any:
-    import json
-
     return fastavro.parse_schema(json.loads(text))
 
 
@@ -79,8 +79,6 @@ def _own_schemas() -> dict[int, WriterSchema]:
 
 def schema_fingerprint(text: str) -> bytes:
     """CRC-64-AVRO of the parsing canonical form, 8 bytes in wire order."""
-    import json
-
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(json.loads(text)), "CRC-64-AVRO"))
 
 
@@ -101,8 +99,8 @@ class Codec:
 
     def encode(self, message: Message) -> bytes:
         """Confluent framing, with the newest schema of the message's topic."""
-        spec_id, parsed = _newest(message.TOPIC)
-        return CONFLUENT_MAGIC + spec_id.to_bytes(4, "big") + _body(parsed, message)
+        schema_id, parsed = _newest(message.TOPIC)
+        return CONFLUENT_MAGIC + schema_id.to_bytes(4, "big") + _body(parsed, message)
 
     def encode_single_object(self, message: Message) -> bytes:
         """Single-object encoding, as an upstream without a registry would write."""
@@ -154,8 +152,8 @@ class Codec:
 
 @cache
 def _newest(topic_name: str) -> tuple[int, Any]:
-    spec = next(spec for spec in all_topics() if spec.name == topic_name)
-    return spec.schema_ids[-1], _parse(schema_text(topic_name))
+    """Id and parsed form of a topic's newest schema."""
+    return topic(topic_name).schema_ids[-1], _parse(schema_text(topic_name))
 
 
 def _body(parsed: Any, message: Message) -> bytes:
@@ -171,9 +169,6 @@ def avro_record(message: Message) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    from enum import Enum
-    from uuid import UUID
-
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -205,7 +200,6 @@ decode = DEFAULT_CODEC.decode
 
 __all__ = [
     "DEFAULT_CODEC",
-    "MESSAGES",
     "Codec",
     "SchemaLookup",
     "Undecodable",

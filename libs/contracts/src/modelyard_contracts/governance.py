@@ -20,7 +20,6 @@ from modelyard_contracts.messages.base import Message, Part
 from modelyard_contracts.topics import TopicSpec
 
 PRIMITIVES: Final = {str: "string", UUID: "string", bool: "boolean", int: "long", float: "double"}
-ALLOWED: Final = frozenset({"string", "long", "double", "boolean", "null", "int", "float"})
 
 
 def check_folder(folder: Path) -> Iterator[str]:

@@ -26,7 +26,6 @@ _NOT_SETTINGS: Final = words(
     """
 )
 _EXTERNAL: Final = ("_format", "_types", "_structure")
-MAX_FORM_FIELD_BYTES: Final = 64 << 20
 
 
 @dataclass

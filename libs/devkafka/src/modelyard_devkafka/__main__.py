@@ -11,9 +11,9 @@ import signal
 import sys
 from pathlib import Path
 
-from .broker import Broker
-from .errors import BrokerError
-from .server import Server
+from modelyard_devkafka.broker import Broker
+from modelyard_devkafka.errors import BrokerError
+from modelyard_devkafka.server import Server
 
 
 def main() -> int:

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from .errors import DataFolderUnusable, StorageFailed
-from .faults import Faults
-from .groups.coordinator import Coordinator
-from .housekeeping import Housekeeping
-from .storage.journal import Journal
-from .topics import Topics
-from .transactions import Transactions
+from modelyard_devkafka.errors import DataFolderUnusable, StorageFailed
+from modelyard_devkafka.faults import Faults
+from modelyard_devkafka.groups.coordinator import Coordinator
+from modelyard_devkafka.housekeeping import Housekeeping
+from modelyard_devkafka.storage.journal import Journal
+from modelyard_devkafka.topics import Topics
+from modelyard_devkafka.transactions import Transactions
 
 NODE_ID: Final = 1
 _GROUP_SWEEP_SECONDS: Final = 0.05

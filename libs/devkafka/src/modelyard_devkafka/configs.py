@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from .errors import Code, Refused
+from modelyard_devkafka.errors import Code, Refused
 
 BOOLEAN, STRING, INT, LONG, DOUBLE, LIST = 1, 2, 3, 5, 6, 7  # config types as DescribeConfigs numbers them
 _INT_MAX, _LONG_MAX = 2**31 - 1, 2**63 - 1

@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-from .broker import Broker
-from .faults import Faults
-from .server import Server
+from modelyard_devkafka.broker import Broker
+from modelyard_devkafka.faults import Faults
+from modelyard_devkafka.server import Server
 
 _START_SECONDS = 30.0
 

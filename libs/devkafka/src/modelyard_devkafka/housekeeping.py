@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from .errors import StorageFailed
-from .groups.coordinator import Coordinator
-from .storage.compaction import compact
-from .storage.partition import Partition, now_ms
-from .topics import Topic, Topics
-from .transactions import Transactions
+from modelyard_devkafka.errors import StorageFailed
+from modelyard_devkafka.groups.coordinator import Coordinator
+from modelyard_devkafka.storage.compaction import compact
+from modelyard_devkafka.storage.partition import Partition, now_ms
+from modelyard_devkafka.topics import Topic, Topics
+from modelyard_devkafka.transactions import Transactions
 
 log = logging.getLogger(__name__)
 _PRODUCER_EXPIRATION_MS: Final = 24 * 3600 * 1000  # Kafka's producer.id.expiration.ms

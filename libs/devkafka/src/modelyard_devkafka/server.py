@@ -10,16 +10,16 @@ import logging
 import struct
 from typing import Any, Final, cast
 
-from .broker import Broker
-from .errors import AddressUnusable, Code, StorageFailed
-from .faults import Fault, When
-from .handlers.call import Call
-from .handlers.table import TABLE, offered
-from .wire.admin_apis import API_VERSIONS
-from .wire.api import Api
-from .wire.data_apis import PRODUCE
-from .wire.primitives import MalformedMessage, text
-from .wire.schema import Message
+from modelyard_devkafka.broker import Broker
+from modelyard_devkafka.errors import AddressUnusable, Code, StorageFailed
+from modelyard_devkafka.faults import Fault, When
+from modelyard_devkafka.handlers.call import Call
+from modelyard_devkafka.handlers.table import TABLE, offered
+from modelyard_devkafka.wire.admin_apis import API_VERSIONS
+from modelyard_devkafka.wire.api import Api
+from modelyard_devkafka.wire.data_apis import PRODUCE
+from modelyard_devkafka.wire.primitives import MalformedMessage, text
+from modelyard_devkafka.wire.schema import Message
 
 log = logging.getLogger(__name__)
 _MAX_REQUEST_BYTES: Final = 100 * 1024 * 1024  # socket.request.max.bytes

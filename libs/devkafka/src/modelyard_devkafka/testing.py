@@ -9,11 +9,11 @@ from types import TracebackType
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from .wire.admin_apis import API_VERSIONS, CREATE_TOPICS
-from .wire.api import Api
-from .wire.data_apis import FETCH, PRODUCE
-from .wire.primitives import text
-from .wire.schema import Message, codec
+from modelyard_devkafka.wire.admin_apis import API_VERSIONS, CREATE_TOPICS
+from modelyard_devkafka.wire.api import Api
+from modelyard_devkafka.wire.data_apis import FETCH, PRODUCE
+from modelyard_devkafka.wire.primitives import text
+from modelyard_devkafka.wire.schema import Message, codec
 
 _, _write_text = text(flexible=False)
 

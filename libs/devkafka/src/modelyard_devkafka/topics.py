@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from . import configs
-from .configs import TopicConfig
-from .errors import Code, Refused
-from .storage.compaction import recover
-from .storage.journal import Journal
-from .storage.partition import Partition
+from modelyard_devkafka import configs
+from modelyard_devkafka.configs import TopicConfig
+from modelyard_devkafka.errors import Code, Refused
+from modelyard_devkafka.storage.compaction import recover
+from modelyard_devkafka.storage.journal import Journal
+from modelyard_devkafka.storage.partition import Partition
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 DEFAULT_PARTITIONS: Final = 1

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from .errors import Code, Refused, StorageFailed
-from .groups.offsets import Committed, Offsets, Where
-from .storage.journal import Journal, Key
-from .storage.partition import now_ms
-from .topics import Topics
+from modelyard_devkafka.errors import Code, Refused, StorageFailed
+from modelyard_devkafka.groups.offsets import Committed, Offsets, Where
+from modelyard_devkafka.storage.journal import Journal, Key
+from modelyard_devkafka.storage.partition import now_ms
+from modelyard_devkafka.topics import Topics
 
 MAX_TIMEOUT_MS: Final = 900_000
 _LAST_EPOCH: Final = 32_766  # one more is left for fencing

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from ..errors import Code, Refused, StorageFailed
-from ..storage.journal import Journal
-from .group import Group, State
-from .offsets import Committed, Offsets, Where
+from modelyard_devkafka.errors import Code, Refused, StorageFailed
+from modelyard_devkafka.groups.group import Group, State
+from modelyard_devkafka.groups.offsets import Committed, Offsets, Where
+from modelyard_devkafka.storage.journal import Journal
 
 OFFSETS_RETENTION_MS = 7 * 24 * 3600 * 1000  # Kafka's default
 

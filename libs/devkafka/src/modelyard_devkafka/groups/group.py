@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ..errors import Code, Refused
-from ..wire.schema import Message
-from .member import Member, Protocols
+from modelyard_devkafka.errors import Code, Refused
+from modelyard_devkafka.groups.member import Member, Protocols
+from modelyard_devkafka.wire.schema import Message
 
 
 class State(StrEnum):

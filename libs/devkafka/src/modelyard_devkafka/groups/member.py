@@ -7,7 +7,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..wire.schema import Message
+from modelyard_devkafka.wire.schema import Message
 
 Protocols = list[tuple[str, bytes]]
 

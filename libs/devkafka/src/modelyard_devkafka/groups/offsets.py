@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from ..storage.journal import Journal, Key
-from ..storage.partition import now_ms
+from modelyard_devkafka.storage.journal import Journal, Key
+from modelyard_devkafka.storage.partition import now_ms
 
 Where = tuple[str, int]  # topic, partition
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from .. import configs
-from ..broker import NODE_ID
-from ..errors import Code, Refused
-from ..topics import DEFAULT_PARTITIONS, check_name
-from ..wire.schema import Message
-from .call import Call
+from modelyard_devkafka import configs
+from modelyard_devkafka.broker import NODE_ID
+from modelyard_devkafka.errors import Code, Refused
+from modelyard_devkafka.handlers.call import Call
+from modelyard_devkafka.topics import DEFAULT_PARTITIONS, check_name
+from modelyard_devkafka.wire.schema import Message
 
 _TOPIC, _BROKER = 2, 4
 _OWN, _DEFAULT, _STATIC = 1, 5, 4  # where a configured value comes from

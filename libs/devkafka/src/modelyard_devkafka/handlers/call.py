@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from ..broker import Broker
-from ..errors import Code, Refused
-from ..groups.offsets import Where
-from ..wire.schema import Message
+from modelyard_devkafka.broker import Broker
+from modelyard_devkafka.errors import Code, Refused
+from modelyard_devkafka.groups.offsets import Where
+from modelyard_devkafka.wire.schema import Message
 
 
 @dataclass(frozen=True)

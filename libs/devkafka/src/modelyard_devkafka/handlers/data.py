@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from ..broker import NODE_ID
-from ..errors import Code, Refused
-from ..groups.offsets import Where
-from ..storage import batch as batches
-from ..storage.partition import Partition
-from ..topics import check_name
-from ..wire.schema import Message
-from .call import Call, each_partition
+from modelyard_devkafka.broker import NODE_ID
+from modelyard_devkafka.errors import Code, Refused
+from modelyard_devkafka.groups.offsets import Where
+from modelyard_devkafka.handlers.call import Call, each_partition
+from modelyard_devkafka.storage import batch as batches
+from modelyard_devkafka.storage.partition import Partition
+from modelyard_devkafka.topics import check_name
+from modelyard_devkafka.wire.schema import Message
 
 _LATEST, _EARLIEST = -1, -2
 _READ_COMMITTED = 1

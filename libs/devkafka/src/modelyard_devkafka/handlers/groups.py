@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..broker import NODE_ID
-from ..errors import Code, Refused
-from ..groups.group import Group, JoinRequest, MemberIdRequired, State
-from ..groups.offsets import NOTHING, Committed, Where
-from ..storage.partition import now_ms
-from ..wire.schema import Message
-from .call import Call, each_partition, same_code
+from modelyard_devkafka.broker import NODE_ID
+from modelyard_devkafka.errors import Code, Refused
+from modelyard_devkafka.groups.group import Group, JoinRequest, MemberIdRequired, State
+from modelyard_devkafka.groups.offsets import NOTHING, Committed, Where
+from modelyard_devkafka.handlers.call import Call, each_partition, same_code
+from modelyard_devkafka.storage.partition import now_ms
+from modelyard_devkafka.wire.schema import Message
 
 _SESSION_MS = range(500, 1_800_001)  # group.min and group.max.session.timeout.ms
 _MAX_METADATA_BYTES = 4096

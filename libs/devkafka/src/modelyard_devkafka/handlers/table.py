@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..errors import Code
-from ..wire import admin_apis as a
-from ..wire import data_apis as d
-from ..wire import group_apis as g
-from ..wire import transaction_apis as t
-from ..wire.api import Api
-from ..wire.schema import Message
-from . import admin, data, groups, transactions
-from .call import Call, Handler
+from modelyard_devkafka.errors import Code
+from modelyard_devkafka.handlers import admin, data, groups, transactions
+from modelyard_devkafka.handlers.call import Call, Handler
+from modelyard_devkafka.wire import admin_apis as a
+from modelyard_devkafka.wire import data_apis as d
+from modelyard_devkafka.wire import group_apis as g
+from modelyard_devkafka.wire import transaction_apis as t
+from modelyard_devkafka.wire.api import Api
+from modelyard_devkafka.wire.schema import Message
 
 
 def api_versions(call: Call, request: Message) -> Message:

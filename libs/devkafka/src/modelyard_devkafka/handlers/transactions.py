@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import Code, Refused
-from ..wire.schema import Message
-from .call import Call, same_code, wheres
-from .groups import committed_offsets
+from modelyard_devkafka.errors import Code, Refused
+from modelyard_devkafka.handlers.call import Call, same_code, wheres
+from modelyard_devkafka.handlers.groups import committed_offsets
+from modelyard_devkafka.wire.schema import Message
 
 _FENCED_CODE_SINCE = 2  # older versions of these APIs know INVALID_PRODUCER_EPOCH only
 

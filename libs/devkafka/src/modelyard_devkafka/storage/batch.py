@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c  # compiled; aiokafka is pinned by the workspace's lock
 
-from ..errors import Code, Refused
+from modelyard_devkafka.errors import Code, Refused
 
 HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _OFFSET: Final = struct.Struct(">q")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import batch as batches
-from .batch import Header
-from .partition import Aborted, Partition
-from .segment import Segment
+from modelyard_devkafka.storage import batch as batches
+from modelyard_devkafka.storage.batch import Header
+from modelyard_devkafka.storage.partition import Aborted, Partition
+from modelyard_devkafka.storage.segment import Segment
 
 _CLEANED: Final = ".cleaned"  # being written; worthless after a crash
 SWAP: Final = ".swap"  # complete; takes the place of the segments from its offset on that begin before its end

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import DataFolderUnusable, StorageFailed
-from .segment import write_fully
+from modelyard_devkafka.errors import DataFolderUnusable, StorageFailed
+from modelyard_devkafka.storage.segment import write_fully
 
 Key = tuple[str | int, ...]
 _REWRITE_ABOVE_BYTES: Final = 4 * 1024 * 1024

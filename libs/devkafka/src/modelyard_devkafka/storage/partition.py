@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..configs import TopicConfig
-from ..errors import Code, Refused
-from . import batch as batches
-from .batch import Header
-from .producers import Producers
-from .segment import Segment
+from modelyard_devkafka.configs import TopicConfig
+from modelyard_devkafka.errors import Code, Refused
+from modelyard_devkafka.storage import batch as batches
+from modelyard_devkafka.storage.batch import Header
+from modelyard_devkafka.storage.producers import Producers
+from modelyard_devkafka.storage.segment import Segment
 
 
 def now_ms() -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from ..errors import Code, Refused
-from .batch import Header
+from modelyard_devkafka.errors import Code, Refused
+from modelyard_devkafka.storage.batch import Header
 
 REMEMBERED_BATCHES: Final = 5  # as many as a producer may have in flight
 _NO_SEQUENCE: Final = -1

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ..errors import DataFolderUnusable, StorageFailed
-from .batch import HEADER, Header, header_at, intact
+from modelyard_devkafka.errors import DataFolderUnusable, StorageFailed
+from modelyard_devkafka.storage.batch import HEADER, Header, header_at, intact
 
 _INDEX_EVERY_BYTES: Final = 4096
 _CHUNK_BYTES: Final = 256 * 1024

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .api import api
+from modelyard_devkafka.wire.api import api
 
 API_VERSIONS = api(
     18, "ApiVersions", "0-3",

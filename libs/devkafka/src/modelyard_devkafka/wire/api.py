@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .schema import Codec, Field, Message, codec, parse
+from modelyard_devkafka.wire.schema import Codec, Field, Message, codec, parse
 
 NEVER = 999
 

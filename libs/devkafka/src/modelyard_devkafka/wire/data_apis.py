@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .api import api
+from modelyard_devkafka.wire.api import api
 
 PRODUCE = api(
     0, "Produce", "0-8",

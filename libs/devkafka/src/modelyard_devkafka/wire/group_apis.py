@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .api import api
+from modelyard_devkafka.wire.api import api
 
 OFFSET_COMMIT = api(
     8, "OffsetCommit", "2-7",

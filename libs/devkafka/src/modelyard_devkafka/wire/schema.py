@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from . import primitives
-from .primitives import MalformedMessage, Reader, Writer
+from modelyard_devkafka.wire import primitives
+from modelyard_devkafka.wire.primitives import MalformedMessage, Reader, Writer
 
 Message = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .api import api
+from modelyard_devkafka.wire.api import api
 
 INIT_PRODUCER_ID = api(
     22, "InitProducerId", "0-1",
