@@ -24,6 +24,8 @@ class Behaviour:
     drop: str = ""
     """`before`: close without a byte; `middle`: close in the middle of the answer."""
     body: bytes | None = None
+    surplus: bytes = b""
+    """Sent behind each answer, in one piece with it."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
@@ -83,7 +85,7 @@ class _Protocol(asyncio.Protocol):
             self.transport.close()
             return
         if not self.transport.is_closing():
-            self.transport.write(data)
+            self.transport.write(data + self.b.surplus)
             if self.b.close_after:
                 self.transport.close()
 

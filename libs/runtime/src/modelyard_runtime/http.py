@@ -1,5 +1,6 @@
 """The control APIs: FastAPI with health, metrics, problem+json, tracing, size limit, and no open endpoint."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,6 +22,8 @@ from modelyard_runtime.tracing import CORRELATION_HEADER, TRACEPARENT, correlate
 
 PROBLEM_JSON: Final = "application/problem+json"
 MAX_REQUEST_BYTES: Final = 8 * 1_048_576
+BODY_PAUSE_S: Final = 30.0
+"""How long a caller may send nothing in the middle of a body."""
 OPEN_PATHS: Final = frozenset({"/health/live", "/health/ready"})
 """All that may be asked without a token."""
 log = logging.getLogger(__name__)
@@ -221,7 +224,9 @@ class _TooLarge(HTTPException):
 
 
 class Edge:
-    """The outermost layer: correlation id, trace, token, size limit, access log and metrics of every request."""
+    """The outermost layer: correlation id, trace, token, the body's limits, access log, metrics."""
+
+    body_pause_s = BODY_PAUSE_S
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator, limits: _Limits, metrics: Metrics) -> None:
         self._app = app
@@ -257,9 +262,10 @@ class Edge:
 
         try:
             await self._guarded(scope, receive, sending, headers)
-        except _TooLarge as error:
+        except (_TooLarge, _TooSlow) as error:
             if not started:
-                await problem(413, _code(413), error.detail)(scope, receive, sending)
+                status_ = error.status_code
+                await problem(status_, _code(status_), error.detail, headers=error.headers)(scope, receive, sending)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if not started:
@@ -278,7 +284,7 @@ class Edge:
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
             raise _TooLarge(limit)
-        await self._app(scope, _counted(receive, limit), send)
+        await self._app(scope, _counted(receive, limit, self.body_pause_s), send)
 
     async def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> JSONResponse | None:
         """Why this request may not come in; None: it may, and the scope says who it is."""
@@ -303,13 +309,27 @@ class Edge:
             )
 
 
-def _counted(receive: Receive, limit: int) -> Receive:
-    """The body, which may not grow past `limit` whatever its header said."""
-    seen = 0
+class _TooSlow(HTTPException):
+    """The rest of the body will not be waited for, so the connection ends with the answer."""
+
+    def __init__(self, pause_s: float) -> None:
+        super().__init__(408, f"nothing of the body came for {pause_s:g} s", {"Connection": "close"})
+
+
+def _counted(receive: Receive, limit: int, pause_s: float) -> Receive:
+    """The body, which may not grow past `limit` whatever its header said, nor pause for longer than `pause_s`."""
+    seen, more = 0, True
 
     async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, more
+        if not more:  # whoever asks again waits for the caller to go away
+            return await receive()
+        try:
+            async with asyncio.timeout(pause_s):
+                message = await receive()
+        except TimeoutError as error:
+            raise _TooSlow(pause_s) from error
+        more = message.get("more_body", False)
         seen += len(message.get("body", b""))
         if seen > limit:
             raise _TooLarge(limit)

@@ -86,9 +86,9 @@ class Service:
         *,
         request_grace_s: float = 10.0,
         background_grace_s: float = 20.0,
-        http: type[asyncio.Protocol] | str = "httptools",
+        http: type[asyncio.Protocol] | None = None,
     ) -> None:
-        """http: uvicorn's protocol of a connection, for a service that speaks HTTP in a way of its own."""
+        """http: uvicorn's protocol of a connection, for a service with a way of its own (a GuardedProtocol)."""
         self.name = name
         self._settings = settings
         self._app = app
@@ -221,6 +221,8 @@ class Service:
 def _server(app: Any, grace_s: float, http: Any) -> Any:
     import uvicorn
 
+    from modelyard_runtime.connection import GuardedProtocol
+
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -230,7 +232,8 @@ def _server(app: Any, grace_s: float, http: Any) -> Any:
     return Server(
         uvicorn.Config(
             app,
-            http=http,
+            http=http or GuardedProtocol,
+            ws="none",
             loop="none",
             lifespan="auto",
             log_config=None,

@@ -161,17 +161,17 @@ class Api:
     async def _body(self, receive: Receive, length: int, limit: int) -> bytes:
         if length > limit:
             raise TooLarge(f"the body has {length} bytes; the limit is {limit}")
-        message = await receive()
-        if not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            if len(body) > limit:  # it did not say its length, but came in one piece
-                raise TooLarge(f"the body has {len(body)} bytes; the limit is {limit}")
-            return body
         try:
             async with asyncio.timeout(self._limits.read_timeout_s):
-                return await _rest(message, receive, limit)
+                message = await receive()
+                if message.get("more_body"):
+                    return await _rest(message, receive, limit)
         except TimeoutError as error:
             raise BodyTooSlow(f"the body did not arrive within {self._limits.read_timeout_s:g} s") from error
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:  # it did not say its length, but came in one piece
+            raise TooLarge(f"the body has {len(body)} bytes; the limit is {limit}")
+        return body
 
 
 async def _rest(message: MutableMapping[str, Any], receive: Receive, limit: int) -> bytes:

@@ -67,7 +67,7 @@ class _Reading:
         self.parser: Any = httptools.HttpRequestParser(self)
         try:
             self.parser.feed_data(raw + b"\r\n\r\n")
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return None
         fields = dict(self.headers)
         length = fields.get(b"content-length", b"")

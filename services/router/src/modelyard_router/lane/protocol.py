@@ -2,18 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from modelyard_router.domain.tables import Header
 from modelyard_router.lane.lane import Lane, raw_head
 from modelyard_router.usecases import Reply
+from modelyard_runtime.connection import GuardedProtocol
 
-MAX_BEHIND_BYTES: Final = 1 << 16
 
-
-class LaneProtocol(HttpToolsProtocol):
+class LaneProtocol(GuardedProtocol):
     """One caller's connection. Made by a class that knows its lane, see `protocol_of`."""
 
     lane: Callable[[], Lane | None]
@@ -98,6 +97,10 @@ class LaneProtocol(HttpToolsProtocol):
             self._watch(self.timeout_keep_alive if self._riding else self.timeout_keep_alive - idle_s)
         else:
             super().timeout_keep_alive_handler()
+
+    def head_is_awaited(self) -> bool:
+        """Heads of the short way are whole when they are seen: the parser never hears of them."""
+        return super().head_is_awaited() and not self._riding and bool(self._reading or not self._last)
 
     def _watch(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)

@@ -66,6 +66,10 @@ class Connection(asyncio.Protocol):
         """The parser is in the middle of an answer."""
         self._whole = b""
         """All that came of it, if that was one piece."""
+        self._answer: Reply | None = None
+        """A whole answer, while the parser looks at what came behind it."""
+        self._surplus = False
+        """Something did: it would be taken for a part of the next answer."""
         self.closed = False
         self.idle_since = 0.0
         self.used = False
@@ -106,8 +110,14 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._settle(CallFailed("protocol", f"not an HTTP answer: {error}", answered=True))
-            self.close()
+            if self._answer is None:
+                self._settle(CallFailed("protocol", f"not an HTTP answer: {error}", answered=True))
+                self.close()
+                return
+            self._surplus = True
+        if self._answer is not None:
+            answer, self._answer = self._answer, None
+            self._complete(*answer, keep_alive=self._keep_alive and not self._surplus)
 
     def eof_received(self) -> bool:
         return False
@@ -123,11 +133,16 @@ class Connection(asyncio.Protocol):
 
     # httptools' side
 
+    def on_message_begin(self) -> None:
+        self._surplus = self._answer is not None
+
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()
         self._keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
+        if self._answer is not None:
+            return
         self._chunks.append(body)
         self._size += len(body)
         if self._size > MAX_ANSWER_BYTES:
@@ -137,13 +152,13 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def on_message_complete(self) -> None:
-        if 100 <= self._status < 200 or self._done is None:
+        if 100 <= self._status < 200 or self._done is None or self._answer is not None:
             return
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._reading = False
         self._learn(self._whole, len(body))
-        self._complete(self._status, body, keep_alive=self._keep_alive)
+        self._answer = Reply(self._status, body)
 
     def _learn(self, data: bytes, length: int) -> None:
         """Remember the head of an answer that came in one piece, its body as long as what follows the head.

@@ -1,0 +1,96 @@
+"""Callers and replicas that mean harm, or are badly written."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from .conftest import KEY, ROW, Make, World
+from .replica import Behaviour
+from .wire import raw_request, read_answer
+
+BODY = json.dumps({"features": ROW}).encode()
+AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+UPGRADE = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMAAABkAARAAAAAAAIAAAAA"}
+HALF_AN_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n{"
+
+
+@pytest.fixture
+def way() -> str:
+    return "wire"
+
+
+def request(body: bytes = BODY, headers: Mapping[str, str] | None = None) -> bytes:
+    given = {**AUTHORIZED, "content-length": str(len(body)), **(headers or {})}
+    return raw_request("POST", "/v1/predict/elec", given, [body])
+
+
+async def asked(world: World, *requests: bytes) -> list[tuple[int, Any]]:
+    """Answers to requests that are sent together on one connection."""
+    assert world.wire is not None
+    await world.wire.warm(AUTHORIZED["authorization"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.wire.port)
+    writer.write(b"".join(requests))
+    answers = []
+    for _ in requests:
+        async with asyncio.timeout(20):
+            status, _headers, body = await read_answer(reader)
+        answers.append((status, json.loads(body)))
+    writer.close()
+    return answers
+
+
+async def test_a_prediction_that_asks_for_an_upgrade_is_answered_like_any_other(world: World) -> None:
+    """Java's client asks for HTTP/2 in every first request of a connection."""
+    await world.serve()
+    [upgrading] = await asked(world, request(headers=UPGRADE))
+    assert (upgrading[0], upgrading[1]["class"]) == (200, "up")
+    both = await asked(world, request(headers=UPGRADE), request())
+    assert [status for status, _ in both] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    "surplus", [HALF_AN_ANSWER, HALF_AN_ANSWER + b"x" * 10_000, b"\x00garbage", b"HTTP/1.1 200 OK"]
+)
+async def test_what_a_replica_sends_behind_an_answer_is_not_part_of_the_next_one(world: World, surplus: bytes) -> None:
+    replica = await world.serve(Behaviour(surplus=surplus))
+    for price in (0.75, 0.25, 0.75):
+        body = json.dumps({"features": {**ROW, "price": price}}).encode()
+        [(status, answer)] = await asked(world, request(body))
+        assert (status, answer["score"]) == (200, price)
+    assert replica.behaviour.connections >= 3
+    assert [one.attempts for one in world.logged()] == [1, 1, 1]
+
+
+async def test_a_body_of_which_nothing_comes_is_not_waited_for(make_world: Make) -> None:
+    world = await make_world(read_timeout_ms=300)
+    await world.serve()
+    [(status, problem)] = await asked(world, request()[: -len(BODY)])
+    assert (status, problem["code"]) == (408, "body_too_slow")
+    assert world.app._api.in_flight == 0
+
+
+async def test_half_a_head_behind_a_prediction_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from modelyard_router.lane.protocol import LaneProtocol
+
+    monkeypatch.setattr(LaneProtocol, "head_timeout_s", 0.5)
+    await world.serve()
+    assert world.wire is not None
+    await world.wire.warm(AUTHORIZED["authorization"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.wire.port)
+    used = await asyncio.open_connection("127.0.0.1", world.wire.port)
+    used[1].write(request())
+    assert (await read_answer(used[0]))[0] == 200
+    assert world.wire.rides == 1
+    writer.write(b"POST /v1/pre")
+    async with asyncio.timeout(20):
+        assert (await read_answer(reader))[0] == 408
+    used[1].write(request())  # its head timer came up, too
+    assert (await read_answer(used[0]))[0] == 200
+    used[1].write(b"POST /v1/pre")
+    async with asyncio.timeout(20):
+        assert (await read_answer(used[0]))[0] == 408
+    writer.close()
+    used[1].close()
