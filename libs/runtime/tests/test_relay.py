@@ -20,7 +20,7 @@ from modelyard_runtime.clock import system_clock
 from modelyard_runtime.database import Database
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import ensure_topics
-from modelyard_runtime.outbox import OutboxRelay
+from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.tables import OUTBOX
 from modelyard_runtime.testing import DevServer, Process, eventually
 

@@ -11,7 +11,6 @@ from modelyard_contracts.topics import topic
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import MessageTooLarge
 from modelyard_runtime.headers import message_headers
-from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.tables import OUTBOX
 
 HEADROOM_BYTES: Final = 16_384
@@ -48,6 +47,3 @@ class Outbox:
         }
         self._connection.execute(insert(OUTBOX).values(row))
         self.added += 1
-
-
-__all__ = ["MessageTooLarge", "Outbox", "OutboxRelay"]

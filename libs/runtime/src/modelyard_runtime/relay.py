@@ -7,8 +7,6 @@ read_committed see each round whole; a crash between Kafka's commit and ours rep
 """
 
 import asyncio
-import fcntl
-import hashlib
 import json
 import logging
 from datetime import timedelta
@@ -16,14 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, update
 
 from modelyard_contracts.topics import all_topics
 from modelyard_runtime.errors import BrokerAway, ModelyardError
 from modelyard_runtime.headers import CE_SOURCE, to_wire
 from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka.closing import stop_producer
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.metrics import Metrics
+from modelyard_runtime.relay_lock import RelayLock
 from modelyard_runtime.tables import OUTBOX
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ KEEP_SENT: Final = timedelta(days=1)
 PRUNE_EVERY_S: Final = 300.0
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 RETRY_MAX_S: Final = 5.0
-RELAY_LOCK: Final = 0x6F_75_74_62_6F_78  # "outbox"
 log = logging.getLogger(__name__)
 
 
@@ -53,7 +52,7 @@ class OutboxRelay:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._producer: Any = None
         self._known: set[str] = set()
-        self._lock = _RelayLock(database)
+        self._lock = RelayLock(database.engine)
         self._pruned_at = 0.0
         metrics = Metrics(service)
         self._unsent = metrics.gauge("outbox_unsent", "Events queued and not yet acknowledged")
@@ -178,10 +177,7 @@ class OutboxRelay:
         producer, self._producer = self._producer, None
         self._known = set()
         if producer is not None:
-            try:
-                await asyncio.wait_for(producer.stop(), 5)
-            except Exception:  # it failed before; stopping is a courtesy
-                producer._closed = True
+            await stop_producer(producer)
 
     async def _prune(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -192,61 +188,6 @@ class OutboxRelay:
     def _delete_old(self) -> None:
         with self._database.transaction() as tx:
             tx.connection.execute(delete(OUTBOX).where(OUTBOX.c.sent_at < self._database.clock() - KEEP_SENT))
-
-
-class _RelayLock:
-    """Held by one process per database; given up by the operating system or the server when it dies."""
-
-    def __init__(self, database: "Database") -> None:
-        self._engine = database.engine
-        self._sqlite = self._engine.dialect.name == "sqlite"
-        self._holder: Any = None
-
-    @property
-    def held(self) -> bool:
-        return self._holder is not None
-
-    def transactional_id(self, service: str) -> str:
-        """The same for every process on this database, another for another database of the same service."""
-        url = self._engine.url
-        name = f"{url.host}:{url.port}/{url.database}"
-        return f"modelyard.{service}.outbox.{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-
-    def acquire(self) -> bool:
-        """Take it, or see that we still have it; False when another holds it."""
-        return self._acquire_file() if self._sqlite else self._acquire_advisory()
-
-    def _acquire_file(self) -> bool:
-        if self._holder is None:
-            file = open(f"{self._engine.url.database}.relay.lock", "w")  # noqa: SIM115, PTH123  held until release
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
-                return False
-            self._holder = file
-        return True
-
-    def _acquire_advisory(self) -> bool:
-        if self._holder is not None:
-            try:
-                self._holder.execute(text("SELECT 1"))
-                return True
-            except Exception:  # the connection died and the lock with it
-                self.release()
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        if connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": RELAY_LOCK}).scalar_one():
-            self._holder = connection
-            return True
-        connection.close()
-        return False
-
-    def release(self) -> None:
-        holder, self._holder = self._holder, None
-        if holder is not None and not self._sqlite:
-            holder.invalidate()  # closes the session, and with it the lock
-        if holder is not None:
-            holder.close()
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from modelyard_contracts import TrainingRunRequested, derived_id
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.database import Database, create_runtime_tables, open_engine
-from modelyard_runtime.outbox import OutboxRelay
+from modelyard_runtime.relay import OutboxRelay
 
 MODELS = 3
 

@@ -54,7 +54,7 @@ def main() -> int:
         if os.environ.get("TOY_FULL"):
             import modelyard_runtime.database
             import modelyard_runtime.kafka
-            import modelyard_runtime.outbox  # noqa: F401
+            import modelyard_runtime.relay  # noqa: F401
 
     async def on_stop() -> None:
         say("closed")

@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from modelyard_runtime.errors import BrokerAway
 from modelyard_runtime.headers import to_wire
+from modelyard_runtime.kafka.closing import stop_producer
 from modelyard_runtime.kafka.consumer import BatchConsumer, PartitionLost
 
 TRANSACTION_TIMEOUT_MS: Final = 15_000
@@ -63,7 +64,8 @@ class PartitionTransactions:
     async def begin(self, topic: str, partition: int, next_offset: int) -> AsyncIterator[Send]:
         """A transaction that commits what is sent and the input's offset together, or neither.
 
-        PartitionLost when another member has taken over; BrokerAway (retryable: same input again) for other failures.
+        PartitionLost when another member has taken over, and after any other failure: whoever gets the partition
+        then begins at the last committed offset.
         """
         producer = self._producers.get((topic, partition))
         if producer is None:
@@ -73,10 +75,7 @@ class PartitionTransactions:
                 yield _sender(producer)
                 offsets = {TopicPartition(topic, partition): OffsetAndMetadata(next_offset, "")}
                 await producer.send_offsets_to_transaction(offsets, self._group)
-        except (ProducerFenced, IllegalOperation) as error:  # the latter: fenced in the middle of a block
-            await self._drop(topic, partition)
-            raise PartitionLost(f"{topic}[{partition}]: {error!r}") from error
-        except KafkaError as error:
+        except (KafkaError, IllegalOperation) as error:  # the latter: fenced in the middle of a block
             # What is left of the producer's state is unknown: the group decides anew who owns the partition.
             await self._drop(topic, partition)
             raise PartitionLost(f"{topic}[{partition}]: {error!r}") from error
@@ -92,17 +91,14 @@ class PartitionTransactions:
         try:
             await producer.start()
         except (KafkaError, OSError) as error:
-            await producer.stop()
+            await stop_producer(producer)
             raise BrokerAway(f"{topic}[{partition}]: {error!r}") from error
         self._producers[topic, partition] = producer
 
     async def _drop(self, topic: str, partition: int) -> None:
         producer = self._producers.pop((topic, partition), None)
         if producer is not None:
-            try:
-                await asyncio.wait_for(producer.stop(), 5)
-            except (TimeoutError, KafkaError):
-                producer._closed = True
+            await stop_producer(producer)
 
 
 def _sender(producer: Any) -> Send:
