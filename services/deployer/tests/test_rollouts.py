@@ -1,5 +1,6 @@
 """Rollouts from the outside: events and time in, weights and events out."""
 
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -254,6 +255,54 @@ def test_a_router_that_refuses_a_table_stops_the_canary(world: World) -> None:
     world.settle(0.1)
     assert world.rollout(rollout.id).state is State.ABORTED
     assert "router-2: unknown feature kind" in world.rollout(rollout.id).reason
+
+
+def _of_a_person(world: World) -> None:
+    world.wish(RolloutAction.ABORT, reason="not now")
+
+
+def _of_a_roll_back(world: World) -> None:
+    world.wish(RolloutAction.ROLL_BACK, reason="not now")
+
+
+def _of_an_alert(world: World) -> None:
+    world.deliver(alert(world, version=2))
+
+
+def _of_errors(world: World) -> None:
+    world.healthy(new=Arm(answers=60, errors=55))
+
+
+def _of_a_router(world: World) -> None:
+    world.routers_apply(accepted=False, reason="unknown feature schema")
+
+
+def _of_time(world: World) -> None:
+    world.settle(world.registry.rollout_policy.max_hold_s)
+
+
+@pytest.mark.parametrize(
+    ("end", "against"),
+    [
+        (_of_a_person, 0.0),
+        (_of_a_roll_back, 0.0),
+        (_of_a_router, 0.0),
+        (_of_time, 0.0),
+        (_of_an_alert, 1.0),
+        (_of_errors, 1.0),
+    ],
+)
+def test_an_aborted_rollout_says_whether_that_speaks_against_its_version(
+    world: World, end: Callable[[World], None], against: float
+) -> None:
+    rollout = world.given_canary()
+    end(world)
+    world.settle(1.5)
+    world.settle(1.5)
+    told = world.told(RolloutChanged)[-1]
+    assert (world.rollout(rollout.id).state, told.state) == (State.ABORTED, State.ABORTED)
+    assert told.evidence["against_version"] == against
+    assert told.speaks_against_version is bool(against)
 
 
 def test_an_abort_without_a_rollout_is_an_error_that_says_so(world: World) -> None:

@@ -139,6 +139,33 @@ def test_a_way_back_that_fails_is_no_evidence_against_the_version_that_served_be
     assert _lives(world) == {old.version: S.APPROVED, new.version: S.LIVE}
 
 
+@pytest.mark.parametrize(
+    ("evidence", "stage"),
+    [({"against_version": 0.0}, S.APPROVED), ({"against_version": 1.0}, S.REJECTED), ({}, S.REJECTED)],
+    ids=["by a person", "by evidence", "by a deployer of before"],
+)
+def test_a_version_that_served_before_is_rejected_by_evidence_and_not_by_the_end_of_its_return(
+    world: World, evidence: dict[str, float], stage: VersionStage
+) -> None:
+    old, new = world.given_version(S.LIVE), world.given_version(S.LIVE)
+    back, at = uuid4(), world.clock.advance(10)
+    canary: dict[str, Any] = {"rollout_id": back, "from_version": new.version}
+    world.deliver(rollout(old, RolloutState.SHIFTING, at=at, **canary))
+    assert _aliases(world) == {"champion": new.version, "challenger": old.version}
+    aborted = rollout(old, RolloutState.ABORTED, at=at, revision=2, evidence=evidence, **canary)
+    for _ in range(2):
+        world.deliver(aborted)
+    assert _lives(world) == {old.version: stage, new.version: S.LIVE}
+    assert _aliases(world) == {"champion": new.version}
+
+
+def test_a_version_that_never_served_is_rejected_when_a_person_ends_its_canary(world: World) -> None:
+    old, new = world.given_version(S.LIVE), world.given_version(S.APPROVED)
+    at, person = world.clock.advance(10), {"against_version": 0.0}
+    world.deliver(rollout(new, RolloutState.ABORTED, at=at, evidence=person, from_version=old.version))
+    assert _lives(world) == {old.version: S.LIVE, new.version: S.REJECTED}
+
+
 def test_redelivered_and_late_rollout_news_changes_nothing(world: World) -> None:
     old, new = world.given_version(S.LIVE), world.given_version(S.APPROVED)
     canary, at = uuid4(), world.clock.advance(10)

@@ -144,7 +144,8 @@ def versions_in_use(db: Connection, rollback_versions: int) -> list[Version]:
 
 
 def _rollout(row: Any) -> Rollout:
-    return replace(_ROLLOUT.validate_python(row.document), writes=row.writes, abort_reason=row.abort_reason)
+    asked = {"abort_reason": row.abort_reason, "abort_against": bool(row.abort_against)}
+    return replace(_ROLLOUT.validate_python(row.document), writes=row.writes, **asked)
 
 
 def _settled_sequence(db: Connection, name: str, now: datetime) -> int:
@@ -203,10 +204,10 @@ def _told(rollout: Rollout) -> RolloutChanged:
     )
 
 
-def ask_abort(db: Connection, rollout_id: UUID, reason: str) -> None:
-    """Remember that it is to end; the first reason stays."""
+def ask_abort(db: Connection, rollout_id: UUID, reason: str, *, against: bool = False) -> None:
+    """Remember that it is to end; the first reason stays. against: it speaks against the version."""
     asked = update(ROLLOUTS).where(ROLLOUTS.c.id == rollout_id, ROLLOUTS.c.abort_reason.is_(None))
-    db.execute(asked.values(abort_reason=reason, writes=ROLLOUTS.c.writes + 1))
+    db.execute(asked.values(abort_reason=reason, abort_against=against, writes=ROLLOUTS.c.writes + 1))
 
 
 def save_route(db: Connection, before: Route | None, after: Route) -> None:

@@ -17,6 +17,7 @@ ROLLOUTS: Final = Table(
     Column("created_at", UtcDateTime),
     Column("writes", Integer),
     Column("abort_reason", Text),
+    Column("abort_against", Boolean),
     Column("document", JSON),
 )
 ROUTES: Final = Table(

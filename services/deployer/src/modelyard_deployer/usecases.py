@@ -198,7 +198,8 @@ def on_alert(tx: Transaction, event: AlertRaised, at: datetime) -> None:
         return
     if event.occurred_at < active.created_at:
         return
-    store.ask_abort(tx.connection, active.id, f"critical alert {event.alert} on {event.subject}: {event.reason}")
+    said = f"critical alert {event.alert} on {event.subject}: {event.reason}"
+    store.ask_abort(tx.connection, active.id, said, against=True)
 
 
 def on_route_applied(tx: Transaction, event: RouteApplied, at: datetime) -> None:

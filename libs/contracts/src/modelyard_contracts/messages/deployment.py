@@ -77,6 +77,15 @@ class RolloutChanged(ControlMessage):
     reason: str = ""
     evidence: dict[str, float] = Field(default_factory=dict)
 
+    AGAINST_VERSION: ClassVar[str] = "against_version"
+    """Key in the evidence of a rollout that was aborted: 1 when what ended it speaks against the version, 0 when not (a
+    person's word, a refusing router, a hold that ran out)."""
+
+    @property
+    def speaks_against_version(self) -> bool:
+        """Of an aborted rollout. One that does not say was told by a deployer that knew no difference."""
+        return self.evidence.get(self.AGAINST_VERSION, 1.0) != 0.0
+
 
 class RouteTarget(Part):
     """One version behind a route, and where its replicas listen."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from modelyard_contracts import RolloutChanged
 from modelyard_contracts import RolloutState as State
 from modelyard_deployer.domain.analysis import Analysis, Outcome, Stratum, analyse
 from modelyard_deployer.domain.model import Kind, Rollout, VersionReplicas
@@ -43,7 +44,7 @@ def decide(facts: Facts) -> Rollout:
     """The rollout as it should be now; equal to what it was when there is nothing to do."""
     rollout = facts.rollout
     if rollout.abort_reason is not None:
-        return _end(facts, Signal.ABORT, rollout.abort_reason)
+        return _abort(facts, rollout.abort_reason, against=rollout.abort_against)
     if rollout.state is State.PREPARING:
         return _prepare(facts)
     if rollout.at_last_step:
@@ -71,14 +72,14 @@ def _prepare(facts: Facts) -> Rollout:
 def _step(facts: Facts) -> Rollout:
     rollout = facts.rollout
     if facts.replicas.failures >= facts.limits.max_failures:
-        return _end(facts, Signal.ABORT, f"its replica keeps dying: {facts.replicas.last_failure}")
+        return _abort(facts, f"its replica keeps dying: {facts.replicas.last_failure}", against=True)
     if facts.applied.refused:
-        return _end(facts, Signal.ABORT, f"refused by a router: {', '.join(facts.applied.refused)}")
+        return _abort(facts, f"refused by a router: {', '.join(facts.applied.refused)}", against=False)
     if not facts.looked:
         return rollout
     look = _look(facts)
     if look.outcome is Outcome.ABORT:
-        return _end(facts, Signal.ABORT, look.reason, look.evidence)
+        return _abort(facts, look.reason, look.evidence, against=True)
     if look.outcome is Outcome.ADVANCE:
         return _to_step(facts, Signal.STEP, rollout.step + 1, look.reason, look.evidence)
     return _hold(facts, look)
@@ -97,7 +98,7 @@ def _hold(facts: Facts, look: Analysis) -> Rollout:
     if age_s > rollout.policy.max_hold_s:
         said = f"held longer than {rollout.policy.max_hold_s:.0f} s at {rollout.weight_percent:g} %: {look.reason}"
         if rollout.policy.on_hold_expired == "abort":
-            return _end(facts, Signal.ABORT, said, look.evidence)
+            return _abort(facts, said, look.evidence, against=False)
         return _to_step(facts, Signal.STEP, len(rollout.plan), f"{said}; the policy promotes", look.evidence)
     noted = replace(rollout, reason=look.reason, evidence=look.evidence or rollout.evidence)
     if rollout.state is State.SHIFTING and age_s >= rollout.policy.min_step_s:
@@ -110,7 +111,7 @@ def _complete(facts: Facts) -> Rollout:
     rollout, applied = facts.rollout, facts.applied
     roll_back = rollout.kind is Kind.ROLL_BACK
     if applied.refused and not roll_back:
-        return _end(facts, Signal.ABORT, f"refused by a router: {', '.join(applied.refused)}")
+        return _abort(facts, f"refused by a router: {', '.join(applied.refused)}", against=False)
     if not applied.complete and _step_age_s(facts) < facts.limits.apply_wait_s:
         return replace(rollout, reason=f"waiting for {', '.join(applied.silent)}")
     evidence = dict(rollout.evidence) | {
@@ -142,6 +143,12 @@ def _to_step(facts: Facts, signal: Signal, step: int, reason: str, evidence: dic
         evidence=evidence if evidence is not None else rollout.evidence,
         changed_at=facts.now,
     )
+
+
+def _abort(facts: Facts, reason: str, evidence: dict[str, float] | None = None, *, against: bool) -> Rollout:
+    """against: what ends it speaks against the version; otherwise one that served before keeps its approval."""
+    known = evidence if evidence is not None else facts.rollout.evidence
+    return _end(facts, Signal.ABORT, reason, {**known, RolloutChanged.AGAINST_VERSION: float(against)})
 
 
 def _end(facts: Facts, signal: Signal, reason: str, evidence: dict[str, float] | None = None) -> Rollout:

@@ -50,6 +50,8 @@ class Rollout:
     evidence: Mapping[str, float] = field(default_factory=dict)
     abort_reason: str | None = None
     """Set from outside (a person, an alert); the reconciler obeys."""
+    abort_against: bool = False
+    """Whether that speaks against the version."""
     revision: int = 0
     writes: int = 0
 

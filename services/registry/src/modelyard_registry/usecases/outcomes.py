@@ -100,7 +100,7 @@ def _is_news(unit: Unit, event: RolloutChanged) -> bool:
 def _follow(unit: Unit, event: RolloutChanged, to: Version, story: Story) -> None:
     if event.state in (RolloutState.ABORTED, RolloutState.FAILED):
         _drop_challenger(unit, event.model, story, only=to)
-        if to.stage is not VersionStage.LIVE and not _failed_return(unit, event, to):
+        if to.stage is not VersionStage.LIVE and not _keeps_its_approval(unit, event, to):
             _move_if_legal(unit, to, Signal.ROLLED_BACK, story)
     elif not _traffic_moved_since(unit, event):
         if event.state in SETTLING:
@@ -109,9 +109,13 @@ def _follow(unit: Unit, event: RolloutChanged, to: Version, story: Story) -> Non
             _point(unit, event.model, CHALLENGER, to, story)
 
 
-def _failed_return(unit: Unit, event: RolloutChanged, to: Version) -> bool:
-    """A way back to a version that served before, which did not come up: no evidence against the version."""
-    return event.state is RolloutState.FAILED and unit.records.has_been(to.model, to.version, VersionStage.LIVE)
+def _keeps_its_approval(unit: Unit, event: RolloutChanged, to: Version) -> bool:
+    """A version that served before, whose return did not come up or ended by anything but evidence against it.
+
+    One that never served is rejected by every such end: nothing but its evaluation spoke for it.
+    """
+    blameless = event.state is RolloutState.FAILED or not event.speaks_against_version
+    return blameless and unit.records.has_been(to.model, to.version, VersionStage.LIVE)
 
 
 def _traffic_moved_since(unit: Unit, event: RolloutChanged) -> bool:
