@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,25 @@ from modelyard_monitor.clickhouse import ClickHouse, connect
 from modelyard_monitor.ingest.planned import PlannedIngest
 from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_monitor.settings import Settings
-from modelyard_monitor.testing import START, FakeRegistry, Letters, Manifests, Sent, label, make_manifest, prediction
+from modelyard_monitor.testing import (
+    ADMIN_KEY,
+    START,
+    FakeRegistry,
+    Letters,
+    Manifests,
+    Sent,
+    label,
+    make_manifest,
+    monitor_process,
+    own_clickhouse,
+    prediction,
+    store_of,
+)
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, Producer, Received, ensure_topics, list_dead_letters
 from modelyard_runtime.providers.clickhouse import RunningClickHouse
 from modelyard_runtime.providers.kafka import RunningKafka
-from modelyard_runtime.testing import DevServer, Process, eventually
+from modelyard_runtime.testing import DevServer, Process, eventually, free_port
 
 from .disk import SmallDisk
 
@@ -167,30 +180,19 @@ MODEL = "m"
 def world(own_devkafka: DevServer, tmp_path: Path) -> Iterator[World]:
     """A monitor that ingests, its broker, and its ClickHouse on a small disk."""
     disk = SmallDisk(tmp_path / "disk", 64)
-    (tmp_path / "passwords").write_text(json.dumps({"writer": "w" * 16, "reader": "r" * 16}))
-    (tmp_path / "key").write_text("an admin key, long enough")
-    folder = disk.folder / "clickhouse"
-    folder.mkdir()
-    options = ("--passwords-file", str(tmp_path / "passwords"))
-    server = DevServer("modelyard_devclickhouse", folder, *options).start()
+    server = own_clickhouse(disk.folder).start()
     with FakeRegistry({(MODEL, 1): make_manifest(MODEL)}) as registry:
-        env = {
-            "KAFKA_BOOTSTRAP_SERVERS": own_devkafka.bootstrap,
-            "CLICKHOUSE_URL": server.url,
-            "CLICKHOUSE_USER": "writer",
-            "CLICKHOUSE_PASSWORD": "w" * 16,
-            "REGISTRY_URL": registry.url,
-            "MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "key"),
-            "MONITOR_PORT": "0",
-            "MONITOR_ROLES": "api,ingest",
-            "MONITOR_DATA_DIR": str(tmp_path / "monitor"),
-            "MONITOR_FLUSH_S": "0.2",
-            "MONITOR_BATCH_ROWS": "100",
-            "MONITOR_LABEL_GRACE_S": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        monitor = Process([sys.executable, "-m", "modelyard_monitor"], env).start()
-        clickhouse = ClickHouse(connect(server.url, "writer", "w" * 16), "ml")
+        monitor = monitor_process(
+            tmp_path,
+            bootstrap=own_devkafka.bootstrap,
+            clickhouse=server.url,
+            registry=registry.url,
+            roles="api,ingest",
+            flush_s="0.2",
+            batch_rows="100",
+            label_grace_s="1",
+        ).start()
+        clickhouse = store_of(server)
         yield World(own_devkafka, server, clickhouse, disk, monitor)
         monitor.kill()
     server.kill()
@@ -254,3 +256,66 @@ async def test_garbage_dead_servers_and_a_full_disk_cost_no_row_and_double_none(
     assert len({(letter.partition, letter.offset) for letter in letters}) == len(garbage())
     assert all(letter.reason for letter in letters)
     assert world.monitor.stop() == 0
+
+
+# -- nobody else is there ----------------------------------------------------------------------------------------------
+
+
+async def test_a_monitor_alone_is_ready_says_what_it_waits_for_and_drops_nothing(
+    own_devkafka: DevServer, tmp_path: Path
+) -> None:
+    """An empty broker and a ClickHouse, no registry, no detect worker: whoever writes a topic makes it."""
+    rows, bootstrap, registry_port = 200, own_devkafka.bootstrap, free_port()
+    server = own_clickhouse(tmp_path).start()
+    monitor = monitor_process(
+        tmp_path,
+        bootstrap=bootstrap,
+        clickhouse=server.url,
+        registry=f"http://127.0.0.1:{registry_port}",
+        roles="api,ingest",
+        flush_s="0.2",
+        label_grace_s="1",
+        late_join_every_s="1",
+    )
+    clickhouse = store_of(server)
+
+    def stored(table: str) -> bool:
+        return counts(clickhouse, table, MODEL) == {"n": rows, "u": rows, "p": rows}
+
+    def of_predictions() -> list[dict[str, Any]]:
+        [ingest] = [one for one in asked(monitor, "/v1/ingest")["consumers"] if one["group"] == "monitor.ingest"]
+        assert ingest["lag_records"] == sum(one["lag_records"] for one in ingest["partitions"])
+        return list(ingest["partitions"])
+
+    try:
+        monitor.start()
+        await send(bootstrap, predictions(MODEL, 0, rows))
+        truths = [label(i, prediction_id=f"{MODEL}-{i}") for i in range(rows)]
+        await send(bootstrap, truths, FeedbackReceived.TOPIC)
+        await eventually(lambda: stored("labels"), 90, what="labels, which need no registry")
+
+        ready = asked(monitor, "/health/ready")
+        assert ready["ready"]
+        assert "the registry does not answer" in ready["checks"]["consumer monitor.ingest"]["detail"]
+        waiting = of_predictions()
+        assert sum(one["lag_records"] for one in waiting) == rows
+        assert {one["last_offset"] for one in waiting} == {None}
+        assert all(one["lag_s"] > 0 for one in waiting if one["lag_records"])
+
+        with FakeRegistry({(MODEL, 1): make_manifest(MODEL)}, registry_port):
+            await eventually(lambda: stored("predictions"), 90, what="predictions: " + monitor.output[-2_000:])
+            await eventually(lambda: counts(clickhouse, "v_matched", MODEL)["p"] == rows, 90, what="late labels")
+            await eventually(lambda: {one["lag_s"] for one in of_predictions()} == {0.0}, 30)
+        assert sum(one["rows"] for one in of_predictions()) == rows
+        assert all(one["last_record_at"] for one in of_predictions() if one["rows"])
+        assert await list_dead_letters(bootstrap, PredictionLogged.TOPIC, "monitor") == []
+        assert monitor.stop() == 0
+    finally:
+        monitor.kill()
+        server.kill()
+
+
+def asked(monitor: Process, path: str) -> Any:
+    request = urllib.request.Request(f"{monitor.address}{path}", headers={"authorization": f"Bearer {ADMIN_KEY}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)

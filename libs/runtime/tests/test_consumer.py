@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from modelyard_runtime.errors import Invalid, Retryable
 from modelyard_runtime.health import Readiness
@@ -78,6 +79,57 @@ async def test_a_retryable_error_is_tried_again_in_place_and_nothing_overtakes_i
     assert seen.of["a"] == [0, 1, 2, 3, 4]
     assert tries == 4
     assert await toys.dead_letters() == []
+
+
+async def test_what_is_waited_for_and_how_far_behind_can_be_asked_also_while_nothing_moves(
+    toys: Any, readiness: Readiness
+) -> None:
+    seen, away = Seen(), True
+
+    def handler(message: Any, context: Any) -> None:
+        if away:
+            raise Retryable("the database is away")
+        seen(message, context)
+
+    def told() -> str:
+        checks: Any = readiness.as_dict()["checks"]
+        return str(checks.get(f"consumer {toys.group}", {}).get("detail", ""))
+
+    async def records_behind() -> int:
+        return sum(lag.records or 0 for lag in (await consumer.batches.lag()).values())
+
+    await toys.send("a", range(3))
+    async with toys.consuming(handler, readiness=readiness) as consumer:
+        await eventually(lambda: "the database is away" in told())
+        assert readiness.ready
+        await toys.send("a", range(3, 8))  # behind what the client holds: only the broker knows of them
+        await eventually(records_behind)
+        assert await records_behind() == 8
+        [oldest] = [lag.oldest_ms for lag in (await consumer.batches.lag()).values() if lag.oldest_ms is not None]
+        assert abs(time.time() * 1000 - oldest) < 60_000
+
+        away = False
+        await eventually(lambda: seen.count == 8)
+        await eventually(lambda: not told())
+        await _end_a_transaction(toys)  # its mark takes an offset, and is no record that anybody waits for
+        await eventually(lambda: seen.count == 9)
+        await eventually(async_not(records_behind))
+        assert {(lag.records, lag.oldest_ms) for lag in (await consumer.batches.lag()).values()} == {(0, None)}
+
+
+async def _end_a_transaction(toys: Any) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=toys.bootstrap, transactional_id=toys.name)
+    await producer.start()
+    async with producer.transaction():
+        await producer.send(toys.name, toys.codec.encode(toys.make("a", 8)), key=b"a")
+    await producer.stop()
+
+
+def async_not(asked: Any) -> Any:
+    async def no() -> bool:
+        return not await asked()
+
+    return no
 
 
 async def test_a_long_retry_keeps_the_partition_and_the_group(toys: Any) -> None:

@@ -18,9 +18,16 @@ from typing import Final
 
 from modelyard_contracts import FeedbackReceived, PredictionLogged
 from modelyard_contracts.codec import encode
-from modelyard_monitor.testing import FakeRegistry, label, make_manifest, prediction
+from modelyard_monitor.testing import (
+    FakeRegistry,
+    label,
+    make_manifest,
+    monitor_process,
+    own_clickhouse,
+    prediction,
+)
 from modelyard_runtime.kafka import Producer, ensure_topics
-from modelyard_runtime.testing.processes import DevServer, Process
+from modelyard_runtime.testing.processes import DevServer
 
 SEND_EVERY_S: Final = 0.05
 LABEL_AFTER_S: Final = 2.0
@@ -86,25 +93,12 @@ def main() -> None:
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 30.0
     with tempfile.TemporaryDirectory() as name, FakeRegistry({("m", 1): make_manifest()}) as registry:
         folder = Path(name)
-        (folder / "key").write_text("a benchmark's admin key, long enough")
-        (folder / "passwords").write_text(json.dumps({"writer": "w" * 16, "reader": "r" * 16}))
-        for part in ("kafka", "clickhouse"):
-            (folder / part).mkdir()
-        passwords = "--passwords-file", str(folder / "passwords")
+        (folder / "kafka").mkdir()
         kafka = DevServer("modelyard_devkafka", folder / "kafka").start()
-        server = DevServer("modelyard_devclickhouse", folder / "clickhouse", *passwords).start()
-        env = {
-            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
-            "CLICKHOUSE_URL": server.url,
-            "CLICKHOUSE_USER": "writer",
-            "CLICKHOUSE_PASSWORD": "w" * 16,
-            "REGISTRY_URL": registry.url,
-            "MODELYARD_ADMIN_KEY_FILE": str(folder / "key"),
-            "MONITOR_PORT": "0",
-            "MONITOR_DATA_DIR": str(folder / "monitor"),
-            "OMP_NUM_THREADS": "1",
-        }
-        monitor = Process([sys.executable, "-m", "modelyard_monitor"], env).start(ready=False)
+        server = own_clickhouse(folder).start()
+        monitor = monitor_process(
+            folder, bootstrap=kafka.bootstrap, clickhouse=server.url, registry=registry.url
+        ).start(ready=False)
         try:
             time.sleep(SETTLE_S)
             pids = {"broker": kafka.pid, "engine": server.pid, "monitor": monitor.pid}

@@ -1,8 +1,7 @@
 """The whole monitor on a real broker and a real engine: kill -9 while the stream runs, and the counts still add up."""
 
 import asyncio
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,29 +13,33 @@ from aiokafka import AIOKafkaConsumer
 from modelyard_contracts import DriftDetected, FeedbackReceived, PredictionLogged
 from modelyard_contracts.codec import decode, encode
 from modelyard_contracts.topics import topic
-from modelyard_monitor.clickhouse import ClickHouse, connect
+from modelyard_monitor.clickhouse import ClickHouse
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.detect.worker import CHANGELOG
-from modelyard_monitor.testing import START, FakeRegistry, label, make_manifest, prediction
+from modelyard_monitor.testing import (
+    ADMIN_KEY,
+    START,
+    FakeRegistry,
+    label,
+    make_manifest,
+    monitor_process,
+    own_clickhouse,
+    prediction,
+    store_of,
+)
 from modelyard_runtime.kafka import Producer, ensure_topics
 from modelyard_runtime.testing.processes import DevServer, Process, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]
 
 ROWS = 6_000
-ADMIN_KEY = "a test's admin key, long enough"
 
 
 @dataclass
 class Stack:
     bootstrap: str
     clickhouse: ClickHouse
-    env: dict[str, str]
-
-    def monitor(self) -> Process:
-        import sys
-
-        return Process([sys.executable, "-m", "modelyard_monitor"], self.env)
+    monitor: Callable[[], Process]
 
     def one(self, sql: str) -> dict[str, Any]:
         [row] = self.clickhouse.rows(sql)
@@ -45,28 +48,20 @@ class Stack:
 
 @pytest.fixture
 def stack(own_devkafka: DevServer, tmp_path: Path) -> Iterator[Stack]:
-    folder = tmp_path / "clickhouse"
-    folder.mkdir()
-    passwords = tmp_path / "passwords.json"
-    passwords.write_text(json.dumps({"writer": "w" * 16, "reader": "r" * 16}))
-    key = tmp_path / "key"
-    key.write_text(ADMIN_KEY)
-    server = DevServer("modelyard_devclickhouse", folder, "--passwords-file", str(passwords)).start()
+    server = own_clickhouse(tmp_path).start()
     with FakeRegistry({("m", 1): make_manifest()}) as registry:
-        env = {
-            "KAFKA_BOOTSTRAP_SERVERS": own_devkafka.bootstrap,
-            "CLICKHOUSE_URL": server.url,
-            "CLICKHOUSE_USER": "writer",
-            "CLICKHOUSE_PASSWORD": "w" * 16,
-            "REGISTRY_URL": registry.url,
-            "MODELYARD_ADMIN_KEY_FILE": str(key),
-            "MONITOR_PORT": "0",
-            "MONITOR_DATA_DIR": str(tmp_path / "monitor"),
-            "MONITOR_FLUSH_S": "0.3",
-            "MONITOR_BATCH_ROWS": "300",
-            "OMP_NUM_THREADS": "1",
-        }
-        yield Stack(own_devkafka.bootstrap, ClickHouse(connect(server.url, "writer", "w" * 16), "ml"), env)
+
+        def monitor() -> Process:
+            return monitor_process(
+                tmp_path,
+                bootstrap=own_devkafka.bootstrap,
+                clickhouse=server.url,
+                registry=registry.url,
+                flush_s="0.3",
+                batch_rows="300",
+            )
+
+        yield Stack(own_devkafka.bootstrap, store_of(server), monitor)
     server.kill()
 
 

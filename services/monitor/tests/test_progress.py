@@ -34,8 +34,14 @@ class Consumer:
                 yield SimpleNamespace(message=SimpleNamespace(topic="slices", partition=2, offset=offset))
 
 
+def begun(offset: int = 0) -> Progress:
+    progress = Progress()
+    progress.begin(2, offset)
+    return progress
+
+
 async def _applied(consumer: Consumer) -> list[int]:
-    progress, applied = Progress(), []
+    progress, applied = begun(), []
 
     async def apply(event: Any) -> None:
         applied.append(event.message.offset)
@@ -51,8 +57,26 @@ async def test_slices_that_were_lost_on_their_way_are_read_again_and_applied_in_
     assert consumer.sought == [0, 4, 9]
 
 
+async def test_a_slice_that_comes_before_its_partition_has_begun_is_left_to_the_seek_that_begins_it() -> None:
+    progress, applied, consumer = Progress(), [], Consumer(9, set())
+    consumer.at = 7
+
+    async def apply(event: Any) -> None:
+        applied.append(event.message.offset)
+
+    for event in consumer:
+        await in_order(event, progress, consumer, apply)
+    assert (applied, consumer.sought) == ([], [])
+
+    progress.begin(2, 5)
+    consumer.at = 5
+    for event in consumer:
+        await in_order(event, progress, consumer, apply)
+    assert (applied, consumer.sought) == ([5, 6, 7, 8], [])
+
+
 async def test_a_repeat_is_not_applied_again() -> None:
-    progress, applied = Progress(), []
+    progress, applied = begun(), []
 
     async def apply(event: Any) -> None:
         applied.append(event.message.offset)

@@ -38,7 +38,9 @@ def add_routes(app: FastAPI, questions: Questions, ingests: Sequence[PlannedInge
 
     @app.get("/v1/ingest")
     async def ingest() -> dict[str, Any]:
-        return {"stored": await asyncio.to_thread(questions.stored), "consumers": [one.state() for one in ingests]}
+        """What is stored, for anyone to check, and how far behind this process is with its partitions."""
+        consumers = await asyncio.gather(*(one.state() for one in ingests))
+        return {"stored": await asyncio.to_thread(questions.stored), "consumers": consumers}
 
 
 def _moment(text: str | None) -> datetime:

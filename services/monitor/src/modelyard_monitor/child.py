@@ -16,6 +16,8 @@ RESTART_MIN_S: Final = 1.0
 RESTART_MAX_S: Final = 30.0
 STOP_WITHIN_S: Final = 10.0
 HEALTHY_AFTER_S: Final = 60.0
+READY: Final = b"ready"
+READ_BYTES: Final = 65_536
 PARENT_VARIABLE: Final = "MONITOR_DETECT_PARENT_PID"
 """The child leaves when this process is not its parent any more: kill -9 of us leaves no orphan."""
 
@@ -66,6 +68,13 @@ class DetectChild:
 
     async def _read(self, child: asyncio.subprocess.Process) -> None:
         assert child.stdout is not None  # noqa: S101  asked for a pipe above
-        async for line in child.stdout:
-            if line.startswith(b"ready"):
+        await self.drain(child.stdout)
+
+    async def drain(self, output: asyncio.StreamReader) -> None:
+        """Read to the end, so that the child never waits for us, however long its lines; note that it is ready."""
+        begun = b""
+        while chunk := await output.read(READ_BYTES):
+            *lines, last = (begun + chunk).split(b"\n")
+            if any(line.startswith(READY) for line in lines):
                 self._readiness.set("detect", True)
+            begun = last[: len(READY)]

@@ -1,11 +1,14 @@
 """What tests of the monitor are built from: a registry, senders and dead letters in memory, and messages to store."""
 
+import json
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Final, Self
 from uuid import uuid4
 
 import numpy as np
@@ -21,17 +24,21 @@ from modelyard_contracts.manifest import (
     ReferenceProfile,
     TrainingLineage,
 )
-from modelyard_monitor.clickhouse import ClickHouse
+from modelyard_monitor.clickhouse import ClickHouse, connect
 from modelyard_monitor.ingest.labels import LabelIngest
 from modelyard_monitor.ingest.late import LateJoiner
 from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_profiles import reference_categories, reference_numbers
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.kafka import Received
+from modelyard_runtime.testing.processes import DevServer, Process
 
 START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 """Of today, as the tables forget what is older than their TTL."""
 FEATURES = ("a", "b")
+ADMIN_KEY: Final = "an admin key of the tests, long enough"
+WRITER: Final = ("writer", "w" * 16)
+"""User and password of `own_clickhouse`."""
 
 
 def make_manifest(model: str = "m", seed: int = 0, rows: int = 4_000, error_rate: float | None = 0.2) -> ModelManifest:
@@ -164,7 +171,7 @@ def records(
 class FakeRegistry:
     """A registry over HTTP that knows some manifests; a context manager."""
 
-    def __init__(self, manifests: dict[tuple[str, int], ModelManifest]) -> None:
+    def __init__(self, manifests: dict[tuple[str, int], ModelManifest], port: int = 0) -> None:
         known = {f"/v1/models/{m}/versions/{v}/manifest": found.canonical() for (m, v), found in manifests.items()}
 
         class Handler(BaseHTTPRequestHandler):
@@ -178,7 +185,7 @@ class FakeRegistry:
             def log_message(self, *_: Any) -> None:
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
     @property
     def url(self) -> str:
@@ -191,3 +198,36 @@ class FakeRegistry:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def own_clickhouse(folder: Path) -> DevServer:
+    """A local ClickHouse with its data below `folder`, not yet started."""
+    data = folder / "clickhouse"
+    data.mkdir()
+    passwords = folder / "passwords.json"
+    passwords.write_text(json.dumps({WRITER[0]: WRITER[1], "reader": "r" * 16}))
+    return DevServer("modelyard_devclickhouse", data, "--passwords-file", str(passwords))
+
+
+def store_of(server: DevServer) -> ClickHouse:
+    """The tables that a monitor keeps in a started `own_clickhouse`."""
+    return ClickHouse(connect(server.url, *WRITER), "ml")
+
+
+def monitor_process(folder: Path, *, bootstrap: str, clickhouse: str, registry: str, **settings: str) -> Process:
+    """`python -m modelyard_monitor`, not yet started, on any port; settings: its own, such as flush_s="0.3"."""
+    key = folder / "admin.key"
+    key.write_text(ADMIN_KEY)
+    env = {
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        "CLICKHOUSE_URL": clickhouse,
+        "CLICKHOUSE_USER": WRITER[0],
+        "CLICKHOUSE_PASSWORD": WRITER[1],
+        "REGISTRY_URL": registry,
+        "MODELYARD_ADMIN_KEY_FILE": str(key),
+        "MONITOR_PORT": "0",
+        "MONITOR_DATA_DIR": str(folder / "monitor"),
+        "OMP_NUM_THREADS": "1",
+        **{f"MONITOR_{name.upper()}": value for name, value in settings.items()},
+    }
+    return Process([sys.executable, "-m", "modelyard_monitor"], env)

@@ -1,6 +1,6 @@
 """Kafka: topics, producers, consumer loops, dead letters, transactions. Needs no SQL and no web framework."""
 
-from modelyard_runtime.kafka.consumer import BatchConsumer, BatchFailed, BatchHandler
+from modelyard_runtime.kafka.consumer import BatchConsumer, BatchFailed, BatchHandler, Lag
 from modelyard_runtime.kafka.dead_letters import (
     DeadLetter,
     DeadLetterLimit,
@@ -25,6 +25,7 @@ __all__ = [
     "EventConsumer",
     "EventContext",
     "Handler",
+    "Lag",
     "PartitionTransactions",
     "Producer",
     "Received",

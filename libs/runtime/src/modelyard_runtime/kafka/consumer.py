@@ -8,6 +8,7 @@ group's heartbeat goes on whatever the pumps wait for.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -32,6 +33,7 @@ POLL_MS: Final = 1_000
 BATCHES_PER_POLL: Final = 16
 """The producer's batches, of one record or thousands: enough to be quick, too few to hold up the heartbeats."""
 CLOSE_TIMEOUT_S: Final = 10.0
+LAG_TIMEOUT_S: Final = 2.0
 log = logging.getLogger(__name__)
 
 
@@ -47,12 +49,23 @@ class PartitionLost(Exception):
     """Somebody else owns the partition now: forget it, join the group anew."""
 
 
+@dataclass(frozen=True)
+class Lag:
+    """How far a partition's reader is behind."""
+
+    records: int | None
+    """Offsets from the oldest record that is not handled to the end; None just after the assignment."""
+    oldest_ms: int | None
+    """Kafka timestamp of that record, once it was fetched; None when nothing waits."""
+
+
 class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Reads `topics` as a member of `group` and hands each partition's records to `on_batch`.
 
     An error of `on_batch` that is `retryable`: the same records again after a pause that grows from retry_min_s to
-    retry_max_s. BatchFailed: the same, from the record it names. Any other: the partition stops, `readiness` (check
-    `consumer <group>`) and the metric tell so, others go on; `resume()` or a restart tries again.
+    retry_max_s; `readiness` (check `consumer <group>`) stays good and says what is waited for. BatchFailed: the same,
+    from the record it names. Any other: the partition stops, `readiness` and the metric tell so, others go on;
+    `resume()` or a restart tries again.
 
     max_batch_records, max_batch_bytes: a batch is handed on when it has reached either.
     max_wait_ms: how long a batch waits to fill after its first record; 0 hands on what is there.
@@ -117,6 +130,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._broken: asyncio.Future[Any] | None = None
         self._pumps: dict[TopicPartition, _Pump] = {}
         self._stopped: dict[TopicPartition, str] = {}
+        self._waiting: dict[TopicPartition, str] = {}
         self._resumed = asyncio.Event()
         self._replay_until: dict[TopicPartition, int] = {}
         metrics = Metrics(group.split(".")[0])
@@ -200,6 +214,30 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         """Partitions that this member reads now."""
         return {(tp.topic, tp.partition) for tp in self._pumps}
 
+    async def lag(self) -> dict[tuple[str, int], Lag]:
+        """Of each partition that this member reads; as last seen when the broker does not answer within seconds."""
+        partitions = list(self._pumps)
+        ends: dict[TopicPartition, int] = {}
+        if partitions:
+            try:
+                ends = await asyncio.wait_for(self._client.end_offsets(partitions), LAG_TIMEOUT_S)
+            except (TimeoutError, KafkaError) as error:
+                log.warning("consumer %s: ends of its partitions not known: %r", self.group, error)
+        return {(tp.topic, tp.partition): self._lag_of(tp, pump, ends.get(tp)) for tp, pump in self._pumps.items()}
+
+    def _lag_of(self, tp: TopicPartition, pump: "_Pump", end: int | None = None) -> Lag:
+        """end: of the partition now; None takes what the last fetch told."""
+        oldest = pump.in_hand[0] if pump.in_hand else None
+        try:
+            end = self._client.highwater(tp) if end is None else end
+            next_ = oldest.offset if oldest else self._next(tp)
+        except (IllegalStateError, AssertionError, AttributeError):
+            return Lag(None, None)  # just revoked
+        return Lag(None if end is None else max(0, end - next_), oldest.timestamp_ms if oldest else None)
+
+    def _next(self, tp: TopicPartition) -> int:
+        return int(self._client._subscription.subscription.assignment.state_value(tp).position)
+
     async def committed(self, topic: str, partition: int) -> tuple[int, str] | None:
         """The group's committed (offset, metadata), fresh from the broker; None when there is none."""
         tp = TopicPartition(topic, partition)
@@ -260,6 +298,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         for tp in ending:
             self._pumps.pop(tp, None)
             self._stopped.pop(tp, None)
+            self._waiting.pop(tp, None)
             self._replay_until.pop(tp, None)
 
     # -- one partition -------------------------------------------------------------------------------------------------
@@ -269,7 +308,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             rest = Records(tp.topic, tp.partition)
             while not self._pumps[tp].leaving:
                 batch, rest = await self._collect(tp, rest)
-                await self._handle(tp, batch, len(rest))
+                await self._handle(tp, batch, rest)
         except asyncio.CancelledError:
             raise
         except PartitionLost as error:
@@ -292,7 +331,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                     tp, timeout_ms=max(1, int(wait_s * 1000)), max_records=BATCHES_PER_POLL
                 )
             if new := rows(polled.get(tp, NO_ROWS)):
-                got = got.plus(new)
+                got = self._pumps[tp].in_hand = got.plus(new)
                 deadline = deadline or loop.time() + self._max_wait_s
         return self._split(tp, got, until)
 
@@ -309,8 +348,8 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             cut = got.cut(self._max_batch_records, self._max_batch_bytes)
         return got[:cut], got[cut:]
 
-    async def _handle(self, tp: TopicPartition, batch: Records, waiting: int) -> None:
-        """Handle `batch` until nothing of it is left, or the partition is; `waiting` more were read behind it."""
+    async def _handle(self, tp: TopicPartition, batch: Records, rest: Records) -> None:
+        """Handle `batch` until nothing of it is left, or the partition is; `rest` was read behind it."""
         pause_s = self._retry_min_s
         while batch and not self._pumps[tp].leaving:
             done, error = await self._try(tp, batch)
@@ -318,7 +357,10 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 await self._commit(tp, batch[done - 1].offset + 1)
             self._handled.labels(self.group, tp.topic).inc(done)
             batch = batch[done:]
-            self._lag.labels(self.group, tp.topic, tp.partition).set(self._behind(tp, len(batch) + waiting))
+            pump = self._pumps[tp]
+            pump.in_hand = batch or rest
+            self._lag.labels(self.group, tp.topic, tp.partition).set(self._lag_of(tp, pump).records or 0)
+            self._note_wait(tp, error)
             if error is None:
                 continue
             if isinstance(error, PartitionLost):
@@ -358,24 +400,23 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         except (CommitFailedError, IllegalStateError) as error:
             raise PartitionLost(f"offset {offset} not committed: {error}") from error
 
-    def _behind(self, tp: TopicPartition, in_hand: int) -> int:
-        try:
-            return max(0, (self._client.highwater(tp) or 0) - self._next(tp)) + in_hand
-        except (IllegalStateError, AssertionError, AttributeError):
-            return 0  # just revoked
-
-    def _next(self, tp: TopicPartition) -> int:
-        state = self._client._subscription.subscription.assignment.state_value(tp)
-        return int(state.position)
-
     def _break(self, error: BaseException) -> None:
         if self._broken is not None and not self._broken.done():
             self._broken.set_result(error)
 
+    def _note_wait(self, tp: TopicPartition, error: BaseException | None) -> None:
+        """Note what a partition waits for, if it does; the check stays good, as it goes on by itself."""
+        before = self._waiting.pop(tp, None)
+        if error is not None and retryable(error):
+            self._waiting[tp] = str(error)
+        if self._waiting.get(tp) != before:
+            self._tell()
+
     def _tell(self) -> None:
         self._stops.labels(self.group).set(len(self._stopped))
-        stopped = "; ".join(f"{tp.topic}[{tp.partition}] stopped at {why}" for tp, why in self._stopped.items())
-        self._readiness.set(self._check, not stopped, stopped)
+        stopped = [f"{tp.topic}[{tp.partition}] stopped at {why}" for tp, why in self._stopped.items()]
+        waiting = [f"{tp.topic}[{tp.partition}] waits: {why}" for tp, why in self._waiting.items()]
+        self._readiness.set(self._check, not stopped, "; ".join(stopped or waiting))
 
     @property
     def _check(self) -> str:
@@ -404,6 +445,8 @@ class _Pump:
     def __init__(self, task: "asyncio.Task[None]") -> None:
         self.task = task
         self.leaving = False
+        self.in_hand: Sequence[Received] = ()
+        """Read and not handled yet."""
         self._waits = False
 
     def interruptible(self) -> "_Pump":

@@ -9,8 +9,10 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 
 from modelyard_contracts import Message
 from modelyard_contracts.codec import Codec
+from modelyard_contracts.topics import all_topics
 from modelyard_runtime.errors import BrokerAway, MessageTooLarge
 from modelyard_runtime.headers import message_headers, to_wire
+from modelyard_runtime.kafka.topics import ensure_topics
 
 REQUEST_TIMEOUT_MS: Final = 30_000
 STOP_TIMEOUT_S: Final = 10
@@ -41,6 +43,7 @@ class Producer:
         }
         self._client: Any = None
         self._starting = asyncio.Lock()
+        self._made: set[str] = set()
 
     async def start(self) -> None:
         """Connect; BrokerAway when Kafka cannot be reached. Sending connects too, if this was not called."""
@@ -52,7 +55,11 @@ class Producer:
             await _stop(client)
 
     async def send(self, message: Message, key: str | None = None, headers: Mapping[str, str] | None = None) -> None:
-        """Encode and send; returns when it is acknowledged. key: None takes the message's own."""
+        """Encode and send; returns when it is acknowledged. key: None takes the message's own.
+
+        The message's topic is made before the first one, if nobody did: a writer may be the first to come.
+        """
+        await self._ensure(message.TOPIC)
         await self.send_bytes(
             message.TOPIC,
             message.key if key is None else key,
@@ -96,6 +103,12 @@ class Producer:
             await sent
         except Exception as error:
             raise await self._meaning(client, topic, error) from error
+
+    async def _ensure(self, name: str) -> None:
+        if name not in self._made:
+            if ours := [spec for spec in all_topics() if spec.name == name]:
+                await ensure_topics(self._bootstrap, ours)
+            self._made.add(name)
 
     async def _connected(self) -> Any:
         async with self._starting:

@@ -30,10 +30,11 @@ class Progress:
         self._next[partition] = offset
 
     def done(self, partition: int, offset: int) -> None:
-        self._next[partition] = max(self.next_of(partition), offset + 1)
+        self._next[partition] = max(self._next.get(partition, 0), offset + 1)
 
-    def next_of(self, partition: int) -> int:
-        return self._next.get(partition, 0)
+    def next_of(self, partition: int) -> int | None:
+        """None before the partition has begun."""
+        return self._next.get(partition)
 
 
 def newest(positions: Iterable[Mapping[int, int]]) -> dict[int, int]:
@@ -74,9 +75,14 @@ class PositionedTransport(driver.Transport):
 
 
 async def in_order(event: Any, progress: Progress, consumer: Any, apply: Apply) -> None:
-    """Apply the event if it is the next of its partition; skip a repeat; go back for what a later one left out."""
+    """Apply the event if it is the next of its partition; skip a repeat; go back for what a later one left out.
+
+    One that comes before its partition has begun is left alone: the seek that begins it has it read again.
+    """
     message = event.message
     expected = progress.next_of(message.partition)
+    if expected is None:
+        return
     if message.offset == expected:
         await apply(event)
         progress.done(message.partition, message.offset)

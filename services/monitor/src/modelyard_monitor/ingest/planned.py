@@ -6,15 +6,18 @@ Whoever owns the partition next finds the plan and cuts its first batch at b, wh
 
 import gc
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
 from modelyard_monitor.settings import Settings
+from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.errors import BrokerAway
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.kafka import BatchConsumer, DeadLetters, Received
+from modelyard_runtime.kafka import BatchConsumer, DeadLetters, Lag, Received
 from modelyard_runtime.log import get_logger
 from modelyard_runtime.metrics import Metrics
 
@@ -36,15 +39,16 @@ class PlannedIngest:
         dead_letters: DeadLetters,
         readiness: Readiness,
         retry_min_s: float = 0.2,
-        on_assigned: Callable[[set[tuple[str, int]]], Awaitable[None]] | None = None,
+        clock: Clock = system_clock,
     ) -> None:
         self._stores = stores
+        self._clock = clock
         self._plans: dict[tuple[str, int], tuple[int, int]] = {}
-        self._user_assigned = on_assigned
         self.stored: dict[tuple[str, int], int] = {}
         """Rows stored by this process, per partition."""
         self.reached: dict[tuple[str, int], int] = {}
         """Last offset that is stored and committed, per partition."""
+        self._reached_ms: dict[tuple[str, int], int] = {}
         metrics = Metrics("monitor")
         self._rows = metrics.counter("ingested_rows_total", "Rows stored in ClickHouse", ("topic",))
         self._replays = metrics.counter("replayed_batches_total", "Remembered batches that were repeated", ("topic",))
@@ -70,18 +74,24 @@ class PlannedIngest:
         calm_collector()
         await self.consumer.run(stop)
 
-    def state(self) -> dict[str, Any]:
-        """For people: rows stored by this process, the last offset stored, and what is stopped."""
+    async def state(self) -> dict[str, Any]:
+        """For people: how far each partition is stored and how far behind that is, and what is stopped."""
+        now_ms = int(self._clock().timestamp() * 1000)
+        lags = await self.consumer.lag()
         return {
             "group": self.consumer.group,
+            "lag_records": _total(lag.records for lag in lags.values()),
             "partitions": [
                 {
                     "topic": t,
                     "partition": p,
                     "rows": self.stored.get((t, p), 0),
                     "last_offset": self.reached.get((t, p)),
+                    "last_record_at": _moment(self._reached_ms.get((t, p))),
+                    "lag_records": lag.records,
+                    "lag_s": _lag_s(lag, now_ms),
                 }
-                for t, p in sorted(self.consumer.assignment())
+                for (t, p), lag in sorted(lags.items())
             ],
             "stopped": {f"{t}[{p}]": why for (t, p), why in self.consumer.stopped_partitions().items()},
         }
@@ -95,8 +105,6 @@ class PlannedIngest:
                 log.info("a remembered batch", topic=topic, partition=partition, first=found[0], last=last)
                 self._replays.labels(topic).inc()
                 self.consumer.replay_until(topic, partition, last)
-        if self._user_assigned:
-            await self._user_assigned(partitions)
 
     async def _on_batch(self, topic: str, partition: int, records: Sequence[Received]) -> None:
         plan = (records[0].offset, records[-1].offset)
@@ -110,19 +118,38 @@ class PlannedIngest:
         # The consumer commits b + 1 when this returns.
         self.stored[topic, partition] = self.stored.get((topic, partition), 0) + rows
         self.reached[topic, partition] = plan[1]
+        self._reached_ms[topic, partition] = records[-1].timestamp_ms
         self._rows.labels(topic).inc(rows)
         self._observe_age(topic, records)
 
     def _observe_age(self, topic: str, records: Sequence[Received]) -> None:
-        import time
-
-        self._age.labels(topic).observe(max(0.0, time.time() - records[0].timestamp_ms / 1000))
+        self._age.labels(topic).observe(max(0.0, self._clock().timestamp() - records[0].timestamp_ms / 1000))
 
 
 def calm_collector() -> None:
     """Records come by the hundred thousand and hold no cycles: let the cycle collector look at them rarely."""
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
+
+
+def _total(parts: Iterable[int | None]) -> int | None:
+    """None when one of them is not known."""
+    known = list(parts)
+    return None if None in known else sum(part or 0 for part in known)
+
+
+def _lag_s(lag: Lag, now_ms: int) -> float | None:
+    """How long ago the oldest record that waits was written; 0 when none does, None while that is not known."""
+    if lag.records == 0:
+        return 0.0
+    return None if lag.oldest_ms is None else max(0.0, (now_ms - lag.oldest_ms) / 1000)
+
+
+def _moment(timestamp_ms: int | None) -> datetime | None:
+    """A Kafka timestamp; None when there is none, or it is out of any calendar."""
+    with suppress(TypeError, ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC)  # type: ignore[operator]
+    return None
 
 
 def plan_text(last_offset: int) -> str:
