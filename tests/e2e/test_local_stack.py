@@ -15,7 +15,7 @@ import pytest
 
 from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.layout import Layout
-from modelyard_cli.stack.state import read_state, running_state
+from modelyard_cli.stack.state import find, read_state, running_state
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(200)]
 
@@ -98,6 +98,23 @@ def test_down_leaves_no_process_and_up_finds_the_data_again(tmp_path: Path) -> N
         assert [model["name"] for model in models] == ["kept"]
     finally:
         stop_stack(folder)
+
+
+def test_an_up_that_is_interrupted_leaves_nothing_running(tmp_path: Path) -> None:
+    folder = tmp_path / "stack"
+    command = [sys.executable, "-m", "modelyard_cli", "up", "--any-ports", "--data-dir", str(folder)]
+    up = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (state := read_state(Layout(folder))):
+        assert up.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    up.send_signal(signal.SIGINT)
+    stdout, stderr = up.communicate(timeout=90)
+    assert (up.returncode, stdout) == (130, "")
+    assert "stopped before all was ready" in stderr
+    assert find(state["supervisor"]) is None
+    assert not stop_stack(folder)
 
 
 def test_a_demo_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:

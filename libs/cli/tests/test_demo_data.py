@@ -20,8 +20,10 @@ def write(path: Path, header: str, row: str, rows: int = MIN_ROWS) -> Path:
 
 
 def test_columns_are_numbers_or_words_and_the_rest_is_the_target(tmp_path: Path) -> None:
-    stream = read_csv(write(tmp_path / "My Data.csv", "age,plan,note,target", "41.5,pro,"))
-    assert (stream.name, stream.rows, stream.classes) == ("my-data", MIN_ROWS, ("no", "yes"))
+    path = write(tmp_path / "My Data.csv", "age,plan,note,target", "41.5,pro,")
+    path.write_text(f"{path.read_text()}40,pro,7,no\n")
+    stream = read_csv(path)
+    assert (stream.name, stream.rows, stream.classes) == ("my-data", MIN_ROWS + 1, ("no", "yes"))
     assert (stream.numeric, stream.categorical) == (("age", "note"), ("plan",))
     assert stream.features(0) == {"age": 41.5, "note": None, "plan": "pro"}
 
@@ -67,7 +69,57 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_infinite_numbers_count_as_missing(tmp_path: Path) -> None:
-    assert np.isnan(read_csv(write(tmp_path / "x.csv", "a,target", "inf")).numbers).all()
+    lines = [f"{'inf' if number else 1},{'ab'[number % 2]}" for number in range(MIN_ROWS)]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["a,target", *lines]))
+    assert np.isnan(read_csv(path).numbers).sum() == MIN_ROWS - 1
+
+
+GOOD = [f"{number}.5,{'ab'[number % 3 % 2]},{number % 2}" for number in range(MIN_ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is empty; the first line must name"),
+        ("\n\n", "is empty"),
+        ("\n".join(line.replace(",", ";") for line in ["x,y,target", *GOOD]), "separates by ';': save it separated by"),
+        ("\n".join(GOOD), "must name the columns, but '0' is a value of the last one"),
+        ("\n".join(["x,,target", *GOOD]), "column 2 has no name"),
+        ("\n".join(["x,label,target", *GOOD]), "the platform has its own label; rename"),
+        ("\n".join(["x,y,target", *GOOD, "1,a,"]), f"line {MIN_ROWS + 2}: no value of the target column 'target'"),
+        ("\n".join(["x,y,target", *(f"{it[:-1]}1" for it in GOOD)]), "has 1 value; it must have exactly 2: '1'"),
+        ("\n".join(["x,c,z", *(f"{it}{at % 9}" for at, it in enumerate(GOOD))]), r"'z' \(the last one; name another"),
+        ("\n".join(["x,y,target", *(f",{it.split(',', 1)[1]}" for it in GOOD)]), "'x' has no value in any row"),
+        ("\n".join(["x,y,target", *(f"nan,{it.split(',', 1)[1]}" for it in GOOD)]), "'x' has no value in any row"),
+        ("\n".join(["x,y,target", *GOOD, "NA,a,1"]), f"line {MIN_ROWS + 2}: column 'x' .* 'NA'; leave"),
+        ("\n".join(["x,y,target", "x" * 200_000 + ",a,0", *GOOD]), "line 2: field larger .* quotation mark left open"),
+        ("\n".join(["x,y,target", *sorted(GOOD, key=lambda it: it[-1])]), "first 300 rows, and 0 of them are '1'"),
+    ],
+)
+def test_a_file_that_cannot_be_streamed_is_refused_in_one_line_with_the_remedy(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(UnfitFile, match=complaint) as refused:
+        data.load(path, tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["größe,y,target", *GOOD]), encoding=encoding)
+    with pytest.raises(UnfitFile, match=r"not in UTF-8 .* save it as CSV in UTF-8"):
+        data.load(path, tmp_path)
+
+
+def test_a_byte_order_mark_and_blank_lines_say_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "Ünfit name (1).csv"
+    path.write_text("\n".join(["x,y,target", *GOOD, "", ""]), encoding="utf-8-sig")
+    stream = data.load(path, tmp_path)
+    assert (stream.rows, stream.numeric, stream.name) == (MIN_ROWS, ("x",), "nfit-name-1")
 
 
 def test_a_cached_file_that_was_changed_is_refused(tmp_path: Path) -> None:

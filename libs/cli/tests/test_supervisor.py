@@ -12,8 +12,8 @@ import pytest
 
 from modelyard_cli.stack import supervisor
 from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, ServiceSpec
-from modelyard_cli.stack.state import find, identify, write_state
-from modelyard_cli.stack.supervisor import BACK_OFF_S, STEADY_S, Child, Supervisor, end_orphans
+from modelyard_cli.stack.state import end_orphans, find, identify, write_state
+from modelyard_cli.stack.supervisor import BACK_OFF_S, STEADY_S, Child, Supervisor
 from modelyard_runtime.providers import ProviderError
 from modelyard_runtime.providers.clickhouse import Credentials
 

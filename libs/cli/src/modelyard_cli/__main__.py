@@ -1,21 +1,40 @@
 """The `modelyard` command."""
 
 import signal
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from modelyard_cli import dead_letters, verbs
-from modelyard_cli.demo.command import demo
+from modelyard_cli.demo.verb import demo
 from modelyard_cli.stack.commands import down, status, up
 from modelyard_cli.train import train
 
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"modelyard {version('modelyard-cli')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="modelyard",
-    help="Event-driven model management: the local stack, the demo and every operator verb.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def root(
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell the version and end.")
+    ] = False,
+) -> None:
+    """Event-driven model management: the local stack, the demo and every operator verb."""
+
+
 for command in (up, down, status, demo, train):
     app.command()(command)
 verbs.add_to(app)

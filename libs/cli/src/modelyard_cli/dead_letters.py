@@ -1,15 +1,18 @@
 """Look at dead letters and send them again."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from modelyard_cli.context import Platform
 from modelyard_cli.output import Form, FormOption, console, rows, show, told
 from modelyard_cli.stack.commands import DataDir
-from modelyard_cli.stack.layout import DEFAULT_DATA_DIR
-from modelyard_runtime.kafka import list_dead_letters, resend_dead_letters
+from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, SERVICES, StackError
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Messages that one reader could not cope with: list them, send them again.", no_args_is_help=True
@@ -30,9 +33,8 @@ def list_(
     output: FormOption = Form.TABLE,
 ) -> None:
     """List dead letters with their reasons."""
-    found = asyncio.run(list_dead_letters(Platform.find(data_dir).kafka_bootstrap, topic, service, limit))
-    items = [{"partition": it.partition, "offset": it.offset, "reason": it.reason} for it in found]
-    show(output, items, lambda: rows(f"dead letters of {topic} at {service}", ("partition", "offset", "reason"), items))
+    items = _listed(data_dir, topic, service, limit)
+    show(output, items, lambda: rows(f"dead letters of {topic} at {service}", COLUMNS, items))
 
 
 @app.command()
@@ -43,11 +45,49 @@ def resend(
     limit: Limit = 100,
     apply: Annotated[bool, typer.Option("--apply", help="Send. Without it, only list.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
+    output: FormOption = Form.TABLE,
 ) -> None:
     """Send dead letters back to their topic."""
+    from modelyard_runtime.kafka import resend_dead_letters
+
     if not apply:
-        list_(topic, service, limit, data_dir)
-        console.print("nothing sent; add --apply to send them")
+        items = _listed(data_dir, topic, service, limit)
+        answer = {"sent": 0, "dead_letters": items}
+        show(output, answer, lambda: rows(f"dead letters of {topic} at {service}", COLUMNS, items))
+        if output is Form.TABLE and items:
+            console.print("nothing sent; add --apply to send them")
         return
-    sent = asyncio.run(resend_dead_letters(Platform.find(data_dir).kafka_bootstrap, topic, service, limit))
-    console.print(f"sent {sent} dead letters back to {topic}")
+    sent = _ask(resend_dead_letters(_bootstrap(data_dir, topic, service), topic, service, limit))
+    show(output, {"sent": sent}, lambda: f"sent {sent} dead letters back to {topic}")
+
+
+COLUMNS = ("partition", "offset", "reason")
+
+
+def _listed(data_dir: Path, topic: str, service: str, limit: int) -> list[dict[str, Any]]:
+    from modelyard_runtime.kafka import list_dead_letters
+
+    found = _ask(list_dead_letters(_bootstrap(data_dir, topic, service), topic, service, limit))
+    return [{"partition": it.partition, "offset": it.offset, "reason": it.reason} for it in found]
+
+
+def _bootstrap(data_dir: Path, topic: str, service: str) -> str:
+    """The broker's address; StackError for names that cannot be: a slip must not look like an empty list."""
+    from modelyard_contracts.topics import all_topics
+
+    topics, services = [spec.name for spec in all_topics()], [spec.name for spec in SERVICES]
+    if topic not in topics:
+        raise StackError(f"topic: there is no {topic!r}; there are {', '.join(topics)}")
+    if service not in services:
+        raise StackError(f"service: there is no {service!r}; there are {', '.join(services)}")
+    return Platform.find(data_dir).kafka_bootstrap
+
+
+def _ask(question: Coroutine[Any, Any, T]) -> T:
+    """Its answer; StackError when the broker has none."""
+    from aiokafka.errors import KafkaError
+
+    try:
+        return asyncio.run(question)
+    except (KafkaError, OSError) as error:
+        raise StackError(f"the broker does not answer: {error or type(error).__name__}") from error

@@ -7,9 +7,9 @@ from uuid import UUID
 import typer
 
 from modelyard_cli.context import Platform
-from modelyard_cli.output import Form, FormOption, cell, console, rows, show, told
+from modelyard_cli.output import Form, FormOption, cell, complain, rows, show, told
 from modelyard_cli.stack.commands import DataDir
-from modelyard_cli.stack.layout import DEFAULT_DATA_DIR
+from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 OptionalModel = Annotated[str | None, typer.Argument(help="Name of the model; all without it.")]
@@ -23,10 +23,10 @@ def models(model: OptionalModel = None, data_dir: DataDir = DEFAULT_DATA_DIR, ou
     registry = Platform.find(data_dir).registry
     if model is None:
         found = [it.model_dump(mode="json") for it in registry.models()]
-        show(output, found, lambda: rows("models", ("name", "owner", "description", "aliases", "created_at"), found))
+        show(output, found, lambda: rows("models", ("name", "owner", "aliases", "created_at", "description"), found))
         return
     versions = [version.model_dump(mode="json") for version in registry.versions(model)]
-    columns = ("version", "stage", "digest", "created_at", "created_by", "run_id")
+    columns = ("version", "stage", "digest", "created_at", "created_by")
     show(output, versions, lambda: rows(f"versions of {model}", columns, versions))
 
 
@@ -38,9 +38,10 @@ def runs(
     output: FormOption = Form.TABLE,
 ) -> None:
     """List training runs."""
-    found = Platform.find(data_dir).trainer.runs(model)[:limit]
-    columns = ("run_id", "model", "state", "trigger", "recipe", "progress", "version", "reason")
-    show(output, found, lambda: rows("training runs", columns, found))
+    platform = Platform.find(data_dir)
+    found = known(platform, model, platform.trainer.runs(model, limit=limit))
+    columns = ("run_id", "correlation_id", "model", "created_at", "trigger", "recipe", "state", "progress", "version")
+    show(output, found, lambda: rows("training runs", (*columns, "reason"), found))
 
 
 @told
@@ -51,9 +52,10 @@ def rollouts(
     output: FormOption = Form.TABLE,
 ) -> None:
     """List rollouts."""
-    found = Platform.find(data_dir).deployer.rollouts(model)[:limit]
-    columns = ("rollout_id", "model", "state", "strategy", "from_version", "to_version", "weight_percent", "reason")
-    show(output, found, lambda: rows("rollouts", columns, found))
+    platform = Platform.find(data_dir)
+    found = known(platform, model, platform.deployer.rollouts(model, limit=limit))
+    columns = ("rollout_id", "correlation_id", "model", "created_at", "strategy", "from_version", "to_version")
+    show(output, found, lambda: rows("rollouts", (*columns, "state", "weight_percent", "reason"), found))
 
 
 @told
@@ -66,16 +68,22 @@ def rollback(
 ) -> None:
     """Put the version before back in front of all traffic, now; returns when every live router has applied it."""
     done = Platform.find(data_dir).deployer.roll_back(model, version=version, reason=reason, wait_s=WAIT_S)
-    if output is Form.JSON:
-        show(output, done, lambda: rows("", (), ()))
-        return
+    show(output, done, lambda: _rolled_back(model, done))
+    if done["state"] == "failed":
+        complain(f"{model} was not rolled back: {done['reason']}")
+        raise typer.Exit(1)
+
+
+def _rolled_back(model: str, done: dict[str, Any]) -> str:
+    """What came of it; the reason of a failure stands on stderr."""
+    if done["state"] == "failed":
+        return ""
     if done["state"] == "aborted":
-        console.print(f"{model}: the canary of version {done['to_version']} is taken back; what served goes on serving")
-        return
-    console.print(
-        f"{model}: version {cell(done['from_version'])} -> {cell(done['to_version'])}, "
-        f"applied by every live router after {done['seconds']:.2f} s"
-    )
+        return f"{model}: the canary of version {done['to_version']} is taken back; what served goes on serving"
+    moved = f"{model}: version {cell(done['from_version'])} -> {cell(done['to_version'])}"
+    if done["seconds"] is None:
+        return f"{moved}, {done['state']}: not every live router has said after {WAIT_S:.0f} s that it applied it"
+    return f"{moved}, applied by every live router after {done['seconds']:.2f} s"
 
 
 @told
@@ -86,9 +94,10 @@ def drift(
     output: FormOption = Form.TABLE,
 ) -> None:
     """List what drifted, with the size and the certainty of it."""
-    found = Platform.find(data_dir).monitor.drift(model, limit=limit)
-    columns = ("occurred_at", "severity", "kind", "subject", "model_version", "detector", "statistic", "reason")
-    show(output, found, lambda: rows(f"drift of {model}", columns, found))
+    platform = Platform.find(data_dir)
+    found = known(platform, model, platform.monitor.drift(model, limit=limit))
+    columns = ("occurred_at", "severity", "kind", "subject", "model_version", "detector", "statistic")
+    show(output, found, lambda: rows(f"drift of {model}", (*columns, "correlation_id", "reason"), found))
 
 
 @told
@@ -99,8 +108,39 @@ def story(
 ) -> None:
     """Tell what happened, when and why, from the first event to the last."""
     events = Platform.find(data_dir).monitor.story(correlation_id)
+    if not events:
+        raise StackError(f"no event carries {correlation_id}; `modelyard runs` and `modelyard drift` name such ids")
     told_events = [{**event, "what": summary(event)} for event in events]
     show(output, events, lambda: rows(f"story {correlation_id}", ("occurred_at", "type", "what"), told_events))
+
+
+@told
+def history(
+    model: ModelArgument,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    output: FormOption = Form.TABLE,
+) -> None:
+    """Tell all that was ever decided about a model, by whom and why, oldest first."""
+    facts = [fact.model_dump(mode="json") for fact in Platform.find(data_dir).registry.history(model)]
+    people = [{**fact, "what": _decision(fact), "by": fact["actor"]} for fact in facts]
+    columns = ("position", "occurred_at", "by", "what", "reason")
+    show(output, facts, lambda: rows(f"history of {model}", columns, people))
+
+
+def _decision(fact: dict[str, Any]) -> str:
+    """What happened, without why."""
+    detail = fact["detail"]
+    version = fact["version"] or detail.get("version") or detail.get("to_version")
+    stands = fact["stage"] or detail.get("state") or detail.get("verdict")
+    parts = (fact["alias"], fact["policy"], f"v{version}" if version else None, stands)
+    return " ".join([str(fact["change"]).replace("_", " "), *(str(part) for part in parts if part)])
+
+
+def known(platform: Platform, model: str | None, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was found; where that is nothing, ApiError if there is no such model: a slip is no empty list."""
+    if model is not None and not found:
+        platform.registry.model(model)
+    return found
 
 
 SUMMED: Final = (
@@ -127,5 +167,5 @@ def short(event: dict[str, Any], width: int = 150) -> str:
 
 def add_to(app: typer.Typer) -> None:
     """Register every verb."""
-    for command in (models, runs, rollouts, rollback, drift, story):
+    for command in (models, runs, rollouts, rollback, drift, story, history):
         app.command()(command)

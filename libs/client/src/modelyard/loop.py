@@ -39,8 +39,9 @@ class TrainerClient(ApiClient):
     def run(self, run_id: UUID | str) -> Json:
         return _object(self.get(f"/v1/runs/{run_id}"))
 
-    def runs(self, model: str | None = None) -> list[Json]:
-        return _items(self.get("/v1/runs", model=model))
+    def runs(self, model: str | None = None, *, limit: int = 100) -> list[Json]:
+        """Newest first, at most `limit`; of all models without one."""
+        return _items(self.get("/v1/runs", model=model, limit=limit))
 
     def cancel_run(self, run_id: UUID | str) -> Json:
         return _object(self.post(f"/v1/runs/{run_id}/cancel"))
@@ -64,8 +65,9 @@ class EvaluatorClient(ApiClient):
         """The full report."""
         return _object(self.get(f"/v1/evaluations/{evaluation_id}"))
 
-    def evaluations(self, model: str | None = None) -> list[Json]:
-        return _items(self.get("/v1/evaluations", model=model))
+    def evaluations(self, model: str | None = None, *, limit: int = 100) -> list[Json]:
+        """Newest first, at most `limit`; of all models without one."""
+        return _items(self.get("/v1/evaluations", model=model, limit=limit))
 
 
 class DeployerClient(ApiClient):
@@ -103,8 +105,9 @@ class DeployerClient(ApiClient):
     def rollout(self, rollout_id: UUID | str) -> Json:
         return _object(self.get(f"/v1/rollouts/{rollout_id}"))
 
-    def rollouts(self, model: str | None = None) -> list[Json]:
-        return _items(self.get("/v1/rollouts", model=model))
+    def rollouts(self, model: str | None = None, *, limit: int = 100) -> list[Json]:
+        """Newest first, at most `limit`; of all models without one."""
+        return _items(self.get("/v1/rollouts", model=model, limit=limit))
 
     def route(self, route: str) -> Json:
         return _object(self.get(f"/v1/routes/{_part(route)}"))

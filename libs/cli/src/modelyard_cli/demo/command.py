@@ -1,4 +1,4 @@
-"""modelyard demo."""
+"""The demo: one stream through the whole closed loop."""
 
 import asyncio
 import contextlib
@@ -10,22 +10,23 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import typer
+from rich.text import Text
 
 from modelyard import ApiError
 from modelyard_cli.context import Platform
 from modelyard_cli.demo import first as first_version
-from modelyard_cli.demo.data import Stream, load
+from modelyard_cli.demo.data import TRAIN_SHARE, Stream, load
 from modelyard_cli.demo.loops import ALWAYS, Event, closed, loops, read_events
 from modelyard_cli.demo.measure import counts, frozen_classes
 from modelyard_cli.demo.page import page
 from modelyard_cli.demo.report import Report, as_tables, faults, make_report
 from modelyard_cli.demo.traffic import Traffic
-from modelyard_cli.output import Form, FormOption, complaints, console, told
+from modelyard_cli.output import Form, complain, complaints, console, show
 from modelyard_cli.stack.commands import start_stack, stop_stack
-from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
+from modelyard_cli.stack.layout import StackError
 from modelyard_cli.verbs import short
 
 STREAM_S: Final = 240.0
@@ -40,19 +41,8 @@ TOLD_TYPES: Final = frozenset(
 )
 
 
-@told
-def demo(
-    data: Annotated[
-        Path | None, typer.Option(help="A CSV file with a time-ordered binary target; Elec2 without.")
-    ] = None,
-    data_dir: Annotated[Path, typer.Option(help="The folder of the demo.")] = DEFAULT_DATA_DIR / "demo",
-    rate: Annotated[
-        float | None, typer.Option(min=1, help="Requests per second; without it, about four minutes for all rows.")
-    ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards, to look around.")] = False,
-    output: FormOption = Form.TABLE,
-) -> None:
-    """Show the whole closed loop: train, serve, drift, retrain, evaluate, roll out, roll back."""
+def run_demo(data: Path | None, data_dir: Path, rate: float | None, *, keep: bool, output: Form) -> None:
+    """All of it, told as it happens; exit code 1 when a count does not add up or no loop closed."""
     began = time.monotonic()
     stream = load(data, data_dir.parent / "cache")
     _say(began, f"data: {stream.name}, {stream.rows:,} rows, {len(stream.numeric) + len(stream.categorical)} features")
@@ -60,20 +50,28 @@ def demo(
         report = Demo(platform, stream, rate or steady_rate(stream), began).run()
     report["wall_seconds"] = round(time.monotonic() - began, 1)
     _write(report, data_dir)
-    if output is Form.JSON:
-        typer.echo(json.dumps(report, indent=2))
-    else:
-        console.print(as_tables(report))
-        console.print(f"page: {data_dir / 'report.html'}   data: {data_dir / 'report.json'}")
+    show(output, report, lambda: as_tables(report))
+    if output is Form.TABLE:
+        console.print(Text(f"page: {data_dir / 'report.html'}   data: {data_dir / 'report.json'}"), soft_wrap=True)
+        console.print(Text(f"stories: {_how_to_ask(data_dir, keep=keep)}"), soft_wrap=True)
     wrong = faults(report)
     for fault in wrong:
-        complaints.print(f"[red]wrong: {fault}[/red]")
+        complain(f"wrong: {fault}")
     raise typer.Exit(1 if wrong else 0)
+
+
+def _how_to_ask(data_dir: Path, *, keep: bool) -> str:
+    """Where `modelyard story` finds what it is asked for: the stack of a demo has a folder of its own."""
+    if os.environ.get("REGISTRY_URL"):
+        return "modelyard story ID"
+    stack = data_dir / "stack"
+    start = "" if keep else f"modelyard up --any-ports --data-dir {stack}, then "
+    return f"{start}modelyard story ID --data-dir {stack}"
 
 
 def steady_rate(stream: Stream) -> float:
     """Requests per second that spread the rows after the first tenth over STREAM_S, within bounds."""
-    return min(max(stream.rows * (1 - first_version.TRAIN_SHARE) / STREAM_S, SLOWEST_PER_S), FASTEST_PER_S)
+    return min(max(stream.rows * (1 - TRAIN_SHARE) / STREAM_S, SLOWEST_PER_S), FASTEST_PER_S)
 
 
 @contextlib.contextmanager
@@ -106,7 +104,7 @@ class Demo:
         self._began = began
         self._seen: set[str] = set()
         self._looked_until = ALWAYS
-        self._first = int(stream.rows * first_version.TRAIN_SHARE)
+        self._first = int(stream.rows * TRAIN_SHARE)
         self._prefix = f"demo-{uuid.uuid4().hex[:8]}"
 
     def run(self) -> Report:
@@ -240,7 +238,8 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _say(began: float, text: str) -> None:
-    complaints.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {text}", highlight=False, soft_wrap=True)
+    moment = Text(f"{time.monotonic() - began:6.1f} s", style="dim")
+    complaints.print(moment.append(f"  {text}", style="not dim"), soft_wrap=True)
 
 
 def _write(report: Report, data_dir: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Final
 from modelyard import ApiError
 from modelyard_cli.context import Platform
 from modelyard_cli.datasets import upload
-from modelyard_cli.demo.data import Stream
+from modelyard_cli.demo.data import TRAIN_SHARE, Stream
 from modelyard_cli.stack.layout import StackError
 from modelyard_contracts.policies import GatePolicy, RetrainPolicy, RolloutPolicy
 
-TRAIN_SHARE: Final = 0.1
-TIMEOUT_S: Final = 180.0
+TIMEOUT_S: Final = 600.0
+"""For each step of the first version: seconds on a free machine, minutes on a busy one; a failed run ends by itself."""
 POLL_S: Final = 0.3
 
 Tell = Callable[[str], None]

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from modelyard_cli.demo.data import Stream
 from modelyard_cli.demo.loops import closed
 from modelyard_cli.demo.measure import accuracy_by_part, rolling
 from modelyard_cli.demo.traffic import Answers
-from modelyard_cli.output import rows
+from modelyard_cli.output import Listing, rows
 
 Report = dict[str, Any]
 
@@ -104,7 +103,7 @@ def as_tables(report: Report) -> Group:
     return Group(_accuracy_table(report), _loops(report), _counts(report))
 
 
-def _accuracy_table(report: Report) -> Table:
+def _accuracy_table(report: Report) -> Listing:
     accuracy = report["accuracy"]
     parts = list(zip(accuracy["frozen"], accuracy["platform"], strict=True))
     items = [
@@ -135,7 +134,7 @@ def _loops(report: Report) -> Text:
         lines += [
             f"{number}. {loop['alarm_at'][11:19]}  {loop['cause']}",
             f"   {_outcome(loop)}, {loop['seconds']:.1f} s from the alarm (run {loop['run_seconds']:.1f} s)",
-            f"   modelyard story {loop['correlation_id']}",
+            f"   story {loop['correlation_id']}",
         ]
     return Text("\n".join(lines))
 

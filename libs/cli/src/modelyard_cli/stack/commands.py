@@ -9,12 +9,20 @@ from typing import Annotated, Any, Final
 
 import psutil
 import typer
-from rich.table import Table
+from rich.text import Text
 
-from modelyard_cli.output import Form, FormOption, complaints, console, rows, show, told
+from modelyard_cli.output import Form, FormOption, Listing, complain, complaints, console, rows, show, told
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, Layout, StackError, choose_ports
-from modelyard_cli.stack.state import State, end_processes, ended, find, is_alive, read_state, running_state
-from modelyard_cli.stack.supervisor import end_orphans
+from modelyard_cli.stack.state import (
+    State,
+    end_orphans,
+    end_processes,
+    ended,
+    find,
+    is_alive,
+    read_state,
+    running_state,
+)
 
 START_TIMEOUT_S: Final = 120.0
 STOP_WITHIN_S: Final = 60.0
@@ -27,11 +35,14 @@ def up(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     any_ports: Annotated[bool, typer.Option("--any-ports", help="Take free ports instead of the usual ones.")] = False,
     timeout_s: Annotated[float, typer.Option(min=1, help="Give up when it is not ready by then.")] = START_TIMEOUT_S,
+    output: FormOption = Form.TABLE,
 ) -> None:
     """Start the local stack and return when it is ready."""
     state = start_stack(data_dir, any_ports=any_ports, timeout_s=timeout_s)
-    console.print(_status_table(data_dir, state))
-    console.print(f"ready after {state['ready_after_s']} s; stop it by [bold]modelyard down[/bold]")
+    show(output, state, lambda: _status_table(data_dir, state))
+    if output is Form.TABLE:
+        folder = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {data_dir}"
+        console.print(Text(f"ready after {state['ready_after_s']} s; stop it by `modelyard down{folder}`"))
 
 
 def start_stack(data_dir: Path, *, any_ports: bool, timeout_s: float = START_TIMEOUT_S) -> State:
@@ -58,7 +69,26 @@ def start_stack(data_dir: Path, *, any_ports: bool, timeout_s: float = START_TIM
 
 
 def _wait_ready(layout: Layout, process: subprocess.Popen[bytes], log: Path, timeout_s: float) -> State:
-    deadline = time.monotonic() + timeout_s
+    """The state when all is ready. What does not come to that, also because of Ctrl-C, is stopped."""
+    try:
+        state = _follow_start(layout, process, log, time.monotonic() + timeout_s)
+        if state["phase"] == "ready":
+            return state
+    except KeyboardInterrupt:
+        _stop_start(process)
+        complain("stopped before all was ready")
+        raise
+    _stop_start(process)
+    waiting = [name for name, service in (state.get("services") or {}).items() if not service["ready"]]
+    raise StackError(
+        f"not ready after {timeout_s:.0f} s: {', '.join(waiting) or state.get('phase', 'starting')}; "
+        f"see the logs in {layout.logs}, or give it longer by --timeout-s"
+    )
+
+
+def _follow_start(layout: Layout, process: subprocess.Popen[bytes], log: Path, deadline: float) -> State:
+    """Show how far it is; the last state by then."""
+    state: State | None = None
     with complaints.status("starting") as status:
         while time.monotonic() < deadline:
             if process.poll() is not None:
@@ -68,10 +98,16 @@ def _wait_ready(layout: Layout, process: subprocess.Popen[bytes], log: Path, tim
                 return state
             status.update(_progress(state))
             time.sleep(0.1)
-    waiting = [name for name, service in ((state or {}).get("services") or {}).items() if not service["ready"]]
+    return state or {"phase": "starting"}
+
+
+def _stop_start(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    process.wait(30)
-    raise StackError(f"not ready after {timeout_s:.0f} s: {', '.join(waiting)}; see the logs in {layout.logs}")
+    try:
+        process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _progress(state: State | None) -> str:
@@ -82,10 +118,10 @@ def _progress(state: State | None) -> str:
 
 
 @told
-def down(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def down(data_dir: DataDir = DEFAULT_DATA_DIR, output: FormOption = Form.TABLE) -> None:
     """Stop the local stack; its data stays."""
-    ended = stop_stack(data_dir)
-    console.print("stopped" if ended else f"nothing runs in {data_dir}")
+    stopped = stop_stack(data_dir)
+    show(output, {"stopped": stopped}, lambda: "stopped" if stopped else f"nothing runs in {data_dir}")
 
 
 def stop_stack(data_dir: Path) -> bool:
@@ -118,25 +154,20 @@ def _memory_mib(pid: int) -> float:
         return 0.0
 
 
-def _status_table(data_dir: Path, state: dict[str, Any]) -> Table:
-    servers = [
-        {
-            "process": f"kafka ({state['kafka']['provider']})",
-            "address": state["kafka"]["bootstrap"],
-            **state["kafka"],
-            "ready": True,
-        },
-        {
-            "process": f"clickhouse ({state['clickhouse']['provider']})",
-            "address": state["clickhouse"]["url"],
-            **state["clickhouse"],
-            "ready": True,
-        },
-    ]
-    services = [{"process": name, "address": it["url"], **it} for name, it in state["services"].items()]
-    items = [
-        {**item, "memory_mib": round(_memory_mib(item["pid"]), 0) if item.get("pid") else None}
-        for item in servers + services
-    ]
+def _status_table(data_dir: Path, state: dict[str, Any]) -> Listing:
+    items = [_server(name, state.get(name) or {}, address) for name, address in SERVERS]
+    items += [{"process": name, "address": it["url"], **it} for name, it in state["services"].items()]
+    used = [{**item, "memory_mib": round(_memory_mib(item["pid"])) if item.get("pid") else None} for item in items]
+    total = sum(item["memory_mib"] or 0 for item in used)
     columns = ("process", "address", "ready", "restarts", "memory_mib")  # no wider than 80 signs; JSON has the rest
-    return rows(f"stack in {data_dir}", columns, items)
+    return rows(f"stack in {data_dir}: {state['phase']}, {total:,} MiB", columns, used)
+
+
+SERVERS: Final = (("kafka", "bootstrap"), ("clickhouse", "url"))
+"""What the services speak to, and the field of the state that says where it is."""
+
+
+def _server(name: str, found: dict[str, Any], address: str) -> dict[str, Any]:
+    """A line of the table; a stack that only begins to start has none of them yet."""
+    provider = f" ({found['provider']})" if found else ""
+    return {"process": f"{name}{provider}", "address": found.get(address), "ready": bool(found), **found}

@@ -36,9 +36,14 @@ def read_state(layout: Layout) -> State | None:
 def running_state(data_dir: Path) -> State:
     """The state of a stack that runs; StackError when none does."""
     state = read_state(Layout(data_dir))
-    if state is None or not is_alive(state["supervisor"]):
-        raise StackError(f"no stack runs in {data_dir}; start one by `modelyard up --data-dir {data_dir}`")
-    return state
+    if state is not None and is_alive(state["supervisor"]):
+        return state
+    if state and any(is_alive(identity) for identity in state["processes"]):
+        raise StackError(
+            f"the supervisor of the stack in {data_dir} was killed, its processes still run; "
+            "`modelyard up` ends them and starts anew, `modelyard down` ends them"
+        )
+    raise StackError(f"no stack runs in {data_dir}; start one by `modelyard up --data-dir {data_dir}`")
 
 
 def identify(pid: int) -> dict[str, float]:
@@ -100,3 +105,12 @@ def _quietly(action: Any) -> None:
         action()
     except psutil.NoSuchProcess:
         return
+
+
+def end_orphans(layout: Layout) -> int:
+    """End what a killed supervisor left behind; how many there were."""
+    state = read_state(layout)
+    orphans = [found for identity in (state or {}).get("processes", []) if (found := find(identity))]
+    end_processes(orphans)
+    layout.state_file.unlink(missing_ok=True)
+    return len(orphans)

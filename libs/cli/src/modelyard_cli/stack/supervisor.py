@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, ServiceSpec, StackError, service_environment
-from modelyard_cli.stack.state import State, end_processes, find, identify, read_state, write_state
+from modelyard_cli.stack.state import State, end_orphans, end_processes, find, identify, write_state
 from modelyard_runtime.providers import ProviderError
 from modelyard_runtime.providers.clickhouse import RunningClickHouse, start_clickhouse
 from modelyard_runtime.providers.kafka import RunningKafka, start_kafka
@@ -112,7 +112,7 @@ class Child:
             "pid": self.process.pid if self.process else None,
             "ready": self.ready,
             "restarts": self.restarts,
-            "log": str(self._log),
+            "log": str(self._log.resolve()),
         }
 
 
@@ -272,15 +272,6 @@ def sole_owner(layout: Layout) -> Iterator[None]:
                 f"a stack already runs in {layout.root}; see `modelyard status`, end it by `modelyard down`"
             ) from error
         yield
-
-
-def end_orphans(layout: Layout) -> int:
-    """End what a killed supervisor left behind; how many there were."""
-    state = read_state(layout)
-    orphans = [found for identity in (state or {}).get("processes", []) if (found := find(identity))]
-    end_processes(orphans)
-    layout.state_file.unlink(missing_ok=True)
-    return len(orphans)
 
 
 def main() -> int:
