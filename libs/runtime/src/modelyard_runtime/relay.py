@@ -23,6 +23,7 @@ from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka.closing import stop_producer
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.metrics import Metrics
+from modelyard_runtime.pauses import Wakeup, pause
 from modelyard_runtime.relay_lock import RelayLock
 from modelyard_runtime.tables import OUTBOX
 
@@ -48,8 +49,7 @@ class OutboxRelay:
         self._bootstrap = bootstrap
         self._service = service
         self._readiness = readiness or Readiness()
-        self._wake = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wakeup = Wakeup()
         self._producer: Any = None
         self._known: set[str] = set()
         self._lock = RelayLock(database.engine)
@@ -58,16 +58,10 @@ class OutboxRelay:
         self._unsent = metrics.gauge("outbox_unsent", "Events queued and not yet acknowledged")
         self._age = metrics.gauge("outbox_age_seconds", "Age of the oldest event not yet acknowledged")
         self._sent = metrics.counter("outbox_sent_total", "Events acknowledged by the broker")
-        database.on_queued(self.notify)
-
-    def notify(self) -> None:
-        """Wake up now; from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake.set)
+        database.on_queued(self._wakeup.notify)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until `stop`; what can be sent at once is sent before it returns. Reconnects for ever."""
-        self._loop = asyncio.get_running_loop()
         pause_s = POLL_S
         try:
             while not stop.is_set():
@@ -79,16 +73,15 @@ class OutboxRelay:
                     log.warning("outbox of %s waits %.1f s: %r", self._service, pause_s, error)
                     self._readiness.set("outbox", False, f"{type(error).__name__}: {error}")
                     await self._drop_producer()
-                    await _wait(stop, pause_s)
+                    await pause(stop, pause_s)
                     pause_s = min(pause_s * 2, RETRY_MAX_S)
                     continue
                 if not more:
-                    await self._sleep(stop)
+                    await self._wakeup.pause(stop, POLL_S)
             await self._last_round()
         finally:
             await self._drop_producer()
             await asyncio.to_thread(self._lock.release)
-            self._loop = None
 
     async def _last_round(self) -> None:
         """What was committed just before the stop leaves now; if it cannot, it leaves after the next start."""
@@ -98,13 +91,6 @@ class OutboxRelay:
                     pass
         except (TimeoutError, ModelyardError, KafkaError) as error:
             log.warning("outbox of %s: left for the next start: %r", self._service, error)
-
-    async def _sleep(self, stop: asyncio.Event) -> None:
-        self._wake.clear()
-        waits = {asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(stop.wait())}
-        await asyncio.wait(waits, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
-        for task in waits:
-            task.cancel()
 
     async def _lead(self) -> bool:
         """Whether we are the one relay of this database; another process may be, then we wait for its death."""
@@ -188,11 +174,3 @@ class OutboxRelay:
     def _delete_old(self) -> None:
         with self._database.transaction() as tx:
             tx.connection.execute(delete(OUTBOX).where(OUTBOX.c.sent_at < self._database.clock() - KEEP_SENT))
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        pass

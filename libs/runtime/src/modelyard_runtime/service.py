@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.log import configure_logging
+from modelyard_runtime.pauses import pause
 from modelyard_runtime.tracing import configure_tracing
 
 Background = Callable[[asyncio.Event], Awaitable[None]]
@@ -204,8 +205,7 @@ class Service:
                 pause_s = RESTART_MIN_S
             log.error("%s: %s crashed, starting it again in %.1f s", self.name, check, pause_s, exc_info=error)
             self._readiness.set(check, False, f"crashed: {error!r}")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ending.wait(), pause_s)
+            await pause(ending, pause_s)
             pause_s = min(pause_s * 2, RESTART_MAX_S)
             self._readiness.forget(check)
 
