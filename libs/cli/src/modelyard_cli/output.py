@@ -90,7 +90,7 @@ class Listing:
         return sum(widths[:-1]) + min(widths[-1], NARROWEST_LAST) + GAP * (len(widths) - 1)
 
     def _table(self) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
         for column in self.columns:
             table.add_column(Text(heading(column)), no_wrap=column != self.columns[-1], overflow="fold")
         for line in self.lines:
