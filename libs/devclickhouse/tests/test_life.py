@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from modelyard_runtime.testing import eventually
+
 pytestmark = pytest.mark.usefixtures("loopback")
 ENVIRON = {"DEVCLICKHOUSE_WRITER_PASSWORD": "w-secret", "DEVCLICKHOUSE_READER_PASSWORD": "r-secret"}
 
@@ -140,17 +142,22 @@ async def test_acknowledged_batches_survive_kill_9_exactly_once_in_table_and_vie
     batches = itertools.count()
     inserters = [asyncio.create_task(inserter(server, batches, acknowledged, done)) for _ in range(4)]
     current = server
-    for _ in range(KILLS):
-        await asyncio.sleep(1.5)
-        os.kill(current.pid, signal.SIGKILL)
-        await asyncio.to_thread(current.wait)
-        current = await asyncio.to_thread(again.start)
-    await asyncio.sleep(1)
-    done.set()
-    await asyncio.gather(*inserters)
+    try:
+        for kills in range(1, KILLS + 1):
+            await asyncio.sleep(1.5)
+            await eventually(lambda least=5 * kills: len(acknowledged) >= least, 60)  # type: ignore[misc]
+            os.kill(current.pid, signal.SIGKILL)
+            await asyncio.to_thread(current.wait)
+            current = await asyncio.to_thread(again.start)
+        await eventually(lambda: len(acknowledged) > 5 * KILLS, 60)
+        done.set()
+        await asyncio.gather(*inserters)
+        _all_are_there_once(again, len(acknowledged))
+    finally:
+        again.kill()
 
-    count = len(acknowledged)
-    assert count > 20
+
+def _all_are_there_once(again: Any, count: int) -> None:
     rows = again.value("SELECT count(), uniqExact(batch), uniqExact(batch, n) FROM raw")
     assert rows == f"{count * ROWS}\t{count}\t{count * ROWS}"
     wrong = again.value(
@@ -159,4 +166,3 @@ async def test_acknowledged_batches_survive_kill_9_exactly_once_in_table_and_vie
     )
     assert wrong == "0"
     assert again.value("SELECT uniqExact(batch) FROM sums") == str(count)
-    again.kill()
