@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from modelyard_runtime.errors import StartupError
 
@@ -122,6 +123,8 @@ def load_settings(cls: type[SettingsT]) -> SettingsT:
             _ = settings.admin_key
     except ValidationError as error:
         _fail(*(_line(cls, dict(item)) for item in error.errors()))
+    except SettingsError as error:
+        _fail(_no_json(cls, error))
     except StartupError as error:
         _fail(str(error))
     return settings
@@ -148,6 +151,12 @@ def _line(cls: type[BaseSettings], item: dict[str, object]) -> str:
     given = item.get("input")
     shown = "" if given is None or "password" in name or "url" in name else f" (it is {given!r})"
     return f"{name}: {item['msg']}{shown}; correct the environment variable {variable}"
+
+
+def _no_json(cls: type[BaseSettings], error: SettingsError) -> str:
+    """Of a field whose variable is JSON; the library names it in its text only."""
+    name = next((name for name in cls.model_fields if f'"{name}"' in str(error)), "settings")
+    return f"{name}: is no JSON ({error.__cause__ or error}); correct the environment variable {variable_of(cls, name)}"
 
 
 def _fail(*lines: str) -> None:

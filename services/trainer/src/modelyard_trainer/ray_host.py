@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from modelyard_trainer.domain.errors import RayMissing
 from modelyard_trainer.rundir import RunDir, WorkerRuns, write_json
 from modelyard_trainer.warm_ray import ADDRESS
 
 
 def main(folder: Path, cpus: int, modules: Sequence[str]) -> int:
-    """0: told to end; 1: another one has the folder."""
+    """0: told to end; 1: another one has the folder; 2: there is no Ray here."""
     os.umask(0o077)
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -25,6 +26,9 @@ def main(folder: Path, cpus: int, modules: Sequence[str]) -> int:
             _serve(folder, cpus, modules)
     except WorkerRuns:
         return 1
+    except RayMissing as error:
+        print(error, file=sys.stderr, flush=True)
+        return 2
     return 0
 
 

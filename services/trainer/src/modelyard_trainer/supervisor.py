@@ -120,10 +120,13 @@ class Supervisor:
         """One step for each open run; returns how many there are."""
         open_runs = self._runs.open_runs()
         self._open.set(len(open_runs))
-        self._keep_ray(open_runs)
+        no_ray = self._keep_ray(open_runs)
         running = sum(run.state in (RunState.SNAPSHOTTING, RunState.TRAINING) for run in open_runs)
         for run in open_runs:
             try:
+                if no_ray is not None and self._wants_ray(run):
+                    self._fail(run, no_ray)
+                    continue
                 running += self._step(run, free_slot=running < self._limits.max_running)
             except Retryable as error:
                 log.warning("run %s: %s; trying again", run.id, error)
@@ -135,10 +138,15 @@ class Supervisor:
             self._prune()
         return len(open_runs)
 
-    def _keep_ray(self, open_runs: Sequence[Run]) -> None:
-        """From the request on: Ray starts while the data is being prepared."""
-        if self._ray is not None:
-            self._ray.keep(wanted=any(run.state in NEEDS_RAY and self._shares_ray(run) for run in open_runs))
+    def _keep_ray(self, open_runs: Sequence[Run]) -> str | None:
+        """From the request on: Ray starts while the data is being prepared. Returns why it cannot start at all."""
+        if self._ray is None:
+            return None
+        self._ray.keep(wanted=any(self._wants_ray(run) for run in open_runs))
+        return self._ray.cannot_start
+
+    def _wants_ray(self, run: Run) -> bool:
+        return run.state in NEEDS_RAY and self._shares_ray(run)
 
     def _shares_ray(self, run: Run) -> bool:
         return run.recipe in self._recipes and self._recipes[run.recipe].shares_ray

@@ -23,6 +23,8 @@ ORDERLY_S: Final = 8.0
 
 RESTART_S: Final = 5.0
 """At least between two starts: one that cannot start must not keep the machine busy."""
+MAX_FAILED_STARTS: Final = 3
+"""In a row; then the runs that wait for it fail, and the next one that wants it tries again."""
 log = logging.getLogger(__name__)
 
 
@@ -45,7 +47,16 @@ class WarmRay:
         self._child: subprocess.Popen[bytes] | None = None
         self._wanted_at = now()
         self._not_before = 0.0
+        self._failed_starts, self._last_words = 0, ""
         self.starts = 0
+
+    @property
+    def cannot_start(self) -> str | None:
+        """Why, once it has tried often enough. Told once: then it may try anew."""
+        if self._failed_starts < MAX_FAILED_STARTS:
+            return None
+        self._failed_starts = 0
+        return f"the shared Ray cannot start; its log ends: {self._last_words}"
 
     @property
     def env(self) -> dict[str, str]:
@@ -61,9 +72,12 @@ class WarmRay:
         """Start it when a run wants it and it is not there; stop it when none has for `idle_s`."""
         if wanted:
             self._wanted_at = self._now()
+            if self.pid is not None and self._failed_starts and connection(self._place.path) is not None:
+                self._failed_starts = 0
             if self.pid is None and time.monotonic() >= self._not_before:
                 if self._child is not None:
-                    log.warning("the shared Ray has died; its log ends: %s", self._place.log_tail[-300:])
+                    self._failed_starts, self._last_words = self._failed_starts + 1, self._place.log_tail
+                    log.warning("the shared Ray has died; its log ends: %s", self._last_words[-300:])
                 self.stop()  # what a dead one left
                 self._start()
         elif self._child is not None and self._now() - self._wanted_at >= self._idle_s:

@@ -35,6 +35,21 @@ class BadRequest(Invalid):
     code = "bad_run_request"
 
 
+class RayMissing(Invalid):
+    """Ray cannot be imported: no further attempt will mend that."""
+
+    code = "ray_missing"
+
+    def __init__(self, error: ImportError) -> None:
+        super().__init__(f"Ray cannot be used here ({error}); pip install ray beside the trainer")
+
+
+class ClusterAway(Retryable):
+    """Nobody answers at RAY_ADDRESS."""
+
+    code = "ray_cluster_away"
+
+
 class RegistryAway(Retryable):
     """The registry did not answer; nothing was decided."""
 

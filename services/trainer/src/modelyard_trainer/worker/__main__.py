@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -23,8 +24,12 @@ def main(folder: str) -> int:
     from modelyard_trainer.worker.main import run
     from modelyard_trainer.worker.ray_session import import_ray
 
+    def ahead() -> None:
+        with suppress(ModelyardError):  # told where it is needed
+            import_ray()
+
     if WARM_RAY in os.environ:
-        Thread(target=import_ray, daemon=True).start()  # takes as long as the snapshot
+        Thread(target=ahead, daemon=True).start()  # takes as long as the snapshot
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     place = RunDir(Path(folder))
     try:
@@ -34,7 +39,8 @@ def main(folder: str) -> int:
         logging.info("another worker has %s", folder)
     except ModelyardError as error:
         if error.retryable:
-            raise
+            logging.error("%s", error)  # noqa: TRY400  the line says it all, and ends the reason of the run
+            return 1
         place.fail(str(error))
     return 0
 

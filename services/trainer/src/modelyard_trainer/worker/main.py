@@ -12,9 +12,10 @@ from modelyard_trainer.domain.split import split_rows
 from modelyard_trainer.rundir import RunDir, file_digest
 from modelyard_trainer.worker.dataset import read_table, rows_of, schema_of
 from modelyard_trainer.worker.manifest import manifest_of
-from modelyard_trainer.worker.snapshot import Ask, clickhouse, take_snapshot
+from modelyard_trainer.worker.snapshot import Ask, clickhouse, patient, take_snapshot
 from modelyard_trainer.worker.work import RunRecipe, SavedFiles, Trained, Work
 
+ASKING = 0.02
 DATA_DONE = 0.15
 RECIPE_DONE = 0.9
 log = logging.getLogger(__name__)
@@ -26,8 +27,9 @@ def run(place: RunDir, recipe: Recipe, ask: Ask | None = None) -> None:
         return
     request = place.request
     if request["given_dataset"] is None:
-        place.tell(progress=0.02, note="taking a snapshot of labelled predictions")
-        take_snapshot(place, request, ask or clickhouse(request["clickhouse"]))
+        note = partial(_note, place)
+        note("taking a snapshot of labelled predictions")
+        take_snapshot(place, request, patient(ask or clickhouse(request["clickhouse"]), note))
     digest = file_digest(place.data)
     work = _work(place, recipe, digest)
     trained = _recipe_of(recipe)(work)
@@ -63,6 +65,10 @@ def _work(place: RunDir, recipe: Recipe, digest: str) -> Work:
         ray_cpus=request["ray_cpus"],
         tell=partial(_tell, place),
     )
+
+
+def _note(place: RunDir, note: str) -> None:
+    place.tell(progress=ASKING, note=note)
 
 
 def _tell(place: RunDir, share: float, note: str) -> None:

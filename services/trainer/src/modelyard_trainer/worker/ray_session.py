@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from modelyard_trainer.domain.errors import ClusterAway, RayMissing
 from modelyard_trainer.rundir import RAY_POINTER, RunDir
 from modelyard_trainer.warm_ray import WARM_RAY, connection
 from modelyard_trainer.worker.watch import ending_with
@@ -19,6 +21,9 @@ _LONGEST_BELOW: Final = len("/session_2026-11-21_14-00-00_000000_4194304/sockets
 OBJECT_STORE_BYTES: Final = 200 * 2**20
 """A few training sets; Ray's own default is 30 % of the memory."""
 WARM_START_S: Final = 90.0
+CLUSTER_WAIT_S: Final = 60.0
+"""How long a cluster may be away, as when its head is started anew."""
+CONNECT_S: Final = 5.0
 QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -78,6 +83,7 @@ def own_ray(folder: Path, cpus: int) -> Iterator[Any]:
 @contextmanager
 def _joined(address: str) -> Iterator[Any]:
     ray = import_ray()
+    await_cluster(address)
     ray.init(address=address, **OPTIONS)
     try:
         yield ray
@@ -105,14 +111,42 @@ def _awaited(host: Path) -> dict[str, Any]:
         if found is not None:
             return found
         time.sleep(0.05)
-    raise TimeoutError(f"the shared Ray was not there after {WARM_START_S:.0f} s; see {host / 'log.txt'}")
+    said = RunDir(host).log_tail
+    raise TimeoutError(
+        f"the shared Ray was not there after {WARM_START_S:.0f} s; its log {host / 'log.txt'} ends: {said}"
+    )
+
+
+def await_cluster(address: str, wait_s: float = CLUSTER_WAIT_S) -> None:
+    """Return when somebody listens at `host:port`; ClusterAway after wait_s. Ray itself would ask for ten minutes.
+
+    An address without a port (`auto`) is left to Ray.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+            return
+        except (OSError, OverflowError) as error:
+            if time.monotonic() >= deadline:
+                raise ClusterAway(
+                    f"RAY_ADDRESS: no Ray cluster answers at {address} ({error}); start it, correct RAY_ADDRESS, or "
+                    "unset it for a local Ray"
+                ) from error
+        time.sleep(min(1.0, wait_s))
 
 
 def import_ray() -> Any:
-    """The module; it reads its settings, and the token, when it is imported first."""
+    """The module; it reads its settings, and the token, when it is imported first. RayMissing where it is not."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    import ray
+    try:
+        import ray
+    except ImportError as error:
+        raise RayMissing(error) from error
 
     return ray
 

@@ -4,6 +4,7 @@ While there are fewer than the window asks for, rows that the serving version le
 """
 
 import os
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -26,9 +27,34 @@ ORDER BY predicted_at DESC, prediction_id DESC
 LIMIT {rows:UInt32}
 """.strip()
 TIMEOUT_S: Final = 120
+PATIENCE_S: Final = 600.0
+"""How long a ClickHouse that is away is asked again; a worker that gives up has used one of its attempts."""
+PAUSE_S: Final = 2.0
 
 Ask = Callable[[str, dict[str, Any]], Any]
-"""SQL and its parameters to an Arrow table."""
+"""SQL and its parameters to an Arrow table; ClickHouseAway when there was no answer."""
+
+
+class ClickHouseAway(Exception):
+    """It did not answer, or not to the end; the same question may be answered later."""
+
+
+def patient(ask: Ask, tell: Callable[[str], None], pause: Callable[[float], None] = time.sleep) -> Ask:
+    """`ask`, again and again while ClickHouse is away. A restart of it takes seconds, as three dying workers do."""
+
+    def asking(sql: str, parameters: dict[str, Any]) -> Any:
+        paused_s = 0.0
+        while True:
+            try:
+                return ask(sql, parameters)
+            except ClickHouseAway as error:
+                if paused_s >= PATIENCE_S:
+                    raise
+                tell(f"waiting for ClickHouse: {error}"[:300])
+                pause(PAUSE_S)
+                paused_s += PAUSE_S
+
+    return asking
 
 
 def take_snapshot(place: RunDir, request: dict[str, Any], ask: Ask) -> None:
@@ -91,21 +117,30 @@ def clickhouse(settings: dict[str, Any]) -> Ask:
     """Ask the server named in the request; the password comes by the environment, never by a file."""
 
     def ask(sql: str, parameters: dict[str, Any]) -> Any:
-        import clickhouse_connect
+        from clickhouse_connect.driver.exceptions import OperationalError
 
-        url = urlsplit(settings["url"])
-        client = clickhouse_connect.get_client(
-            interface=url.scheme,
-            host=url.hostname or "127.0.0.1",
-            port=url.port or (8443 if url.scheme == "https" else 8123),
-            username=settings["user"],
-            password=os.environ.get("CLICKHOUSE_PASSWORD", ""),
-            database=settings["database"],
-            send_receive_timeout=TIMEOUT_S,
-        )
         try:
-            return client.query_arrow(sql, parameters=parameters, use_strings=True)
-        finally:
-            client.close()
+            return _ask_once(settings, sql, parameters)
+        except (OperationalError, OSError) as error:
+            raise ClickHouseAway(f"{settings['url']}: {error}") from error
 
     return ask
+
+
+def _ask_once(settings: dict[str, Any], sql: str, parameters: dict[str, Any]) -> Any:
+    import clickhouse_connect
+
+    url = urlsplit(settings["url"])
+    client = clickhouse_connect.get_client(
+        interface=url.scheme,
+        host=url.hostname or "127.0.0.1",
+        port=url.port or (8443 if url.scheme == "https" else 8123),
+        username=settings["user"],
+        password=os.environ.get("CLICKHOUSE_PASSWORD", ""),
+        database=settings["database"],
+        send_receive_timeout=TIMEOUT_S,
+    )
+    try:
+        return client.query_arrow(sql, parameters=parameters, use_strings=True)
+    finally:
+        client.close()
