@@ -213,6 +213,23 @@ def test_the_status_of_a_stack_that_only_begins_is_told(tmp_path: Path) -> None:
     assert "starting the broker" in result.stdout
 
 
+def test_the_status_of_a_platform_that_the_environment_names_asks_each_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("my_admin_x")
+    environment = {f"{name.upper()}_URL": f"http://host/{name}" for name in ("registry", "trainer", "evaluator")}
+    environment |= {f"{name.upper()}_URL": f"http://host/{name}" for name in ("deployer", "router", "monitor")}
+    environment |= {"MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "key"), "KAFKA_BOOTSTRAP_SERVERS": "host:9092"}
+    environment |= {"CLICKHOUSE_URL": "http://host:8123", "CLICKHOUSE_PASSWORD": "secret"}
+    monkeypatch.setattr(Platform, "ready", lambda _, name: name != "router")
+    result = CliRunner().invoke(app, ["status", "-o", "json"], env=environment)
+    found = json.loads(result.stdout)
+    assert [name for name, it in found["services"].items() if not it["ready"]] == ["router"]
+    assert found["clickhouse"]["reader"] == {"user": "default", "password": "secret"}
+    assert Path(found["admin_key_file"]).read_text() == "my_admin_x"
+    assert "platform of the environment: not ready" in CliRunner().invoke(app, ["status"], env=environment).stdout
+
+
 def test_a_killed_supervisor_is_told_from_a_stack_that_never_was(tmp_path: Path) -> None:
     dead = {"pid": os.getpid(), "started": 1.0}
     starting(tmp_path, supervisor=dead, processes=[identify(os.getpid())])

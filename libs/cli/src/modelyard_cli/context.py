@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from modelyard import DeployerClient, EvaluatorClient, MonitorClient, RegistryClient, RouterClient, TrainerClient
+from modelyard import (
+    ApiClient,
+    DeployerClient,
+    EvaluatorClient,
+    MonitorClient,
+    RegistryClient,
+    RouterClient,
+    TrainerClient,
+)
 from modelyard_cli.stack.layout import SERVICES, StackError
 from modelyard_cli.stack.state import running_state
 
@@ -86,6 +94,11 @@ class Platform:
     @property
     def monitor(self) -> MonitorClient:
         return MonitorClient(self.urls["monitor"], self.token)
+
+    def ready(self, service: str) -> bool:
+        """Whether it says that it can do its work."""
+        with ApiClient(self.urls[service], self.token, timeout_s=3.0) as client:
+            return client.ready()
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a read-only query, as any analyst may ask it."""

@@ -1,6 +1,7 @@
 """up, down, status."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import psutil
 import typer
 from rich.text import Text
 
+from modelyard_cli.context import Platform
 from modelyard_cli.output import Form, FormOption, Listing, complain, complaints, console, rows, show, told
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, Layout, StackError, choose_ports
 from modelyard_cli.stack.state import (
@@ -39,7 +41,7 @@ def up(
 ) -> None:
     """Start the local stack and return when it is ready."""
     state = start_stack(data_dir, any_ports=any_ports, timeout_s=timeout_s)
-    show(output, state, lambda: _status_table(data_dir, state))
+    show(output, state, lambda: _status_table(f"stack in {data_dir}", state))
     if output is Form.TABLE:
         folder = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {data_dir}"
         console.print(Text(f"ready after {state['ready_after_s']} s; stop it by `modelyard down{folder}`"))
@@ -138,10 +140,28 @@ def stop_stack(data_dir: Path) -> bool:
 
 @told
 def status(data_dir: DataDir = DEFAULT_DATA_DIR, output: FormOption = Form.TABLE) -> None:
-    """Show what runs, where, and whether it is ready."""
-    state = running_state(data_dir)
-    state["memory_mib"] = round(sum(_memory_mib(identity["pid"]) for identity in state["processes"]), 1)
-    show(output, state, lambda: _status_table(data_dir, state))
+    """Show what runs, where, and whether it is ready: the platform of the environment, else the local stack."""
+    if os.environ.get("REGISTRY_URL"):
+        state, where = _given_state(Platform.find(data_dir)), "platform of the environment"
+    else:
+        state, where = running_state(data_dir), f"stack in {data_dir}"
+        state["memory_mib"] = round(sum(_memory_mib(identity["pid"]) for identity in state["processes"]), 1)
+    show(output, state, lambda: _status_table(where, state))
+
+
+def _given_state(platform: Platform) -> State:
+    """The same for a platform whose processes are not ours: each service is asked."""
+    services = {name: {"url": url, "pid": None, "ready": platform.ready(name)} for name, url in platform.urls.items()}
+    reader = {"user": platform.clickhouse_user, "password": platform.clickhouse_password}
+    clickhouse = {"url": platform.clickhouse_url, "database": platform.clickhouse_database, "reader": reader}
+    return {
+        "phase": "ready" if all(service["ready"] for service in services.values()) else "not ready",
+        "services": services,
+        "kafka": {"bootstrap": platform.kafka_bootstrap, "provider": "given"},
+        "clickhouse": {**clickhouse, "provider": "given"},
+        "schema_registry": {"url": platform.urls["registry"]},
+        "admin_key_file": str(Path(os.environ["MODELYARD_ADMIN_KEY_FILE"]).resolve()),
+    }
 
 
 def _memory_mib(pid: int) -> float:
@@ -154,13 +174,14 @@ def _memory_mib(pid: int) -> float:
         return 0.0
 
 
-def _status_table(data_dir: Path, state: dict[str, Any]) -> Listing:
+def _status_table(where: str, state: dict[str, Any]) -> Listing:
     items = [_server(name, state.get(name) or {}, address) for name, address in SERVERS]
     items += [{"process": name, "address": it["url"], **it} for name, it in state["services"].items()]
     used = [{**item, "memory_mib": round(_memory_mib(item["pid"])) if item.get("pid") else None} for item in items]
     total = sum(item["memory_mib"] or 0 for item in used)
     columns = ("process", "address", "ready", "restarts", "memory_mib")  # no wider than 80 signs; JSON has the rest
-    return rows(f"stack in {data_dir}: {state['phase']}, {total:,} MiB", columns, used)
+    memory = f", {total:,} MiB" if total else ""
+    return rows(f"{where}: {state['phase']}{memory}", columns, used)
 
 
 SERVERS: Final = (("kafka", "bootstrap"), ("clickhouse", "url"))
