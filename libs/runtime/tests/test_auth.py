@@ -140,3 +140,23 @@ async def test_the_registry_is_asked_over_http() -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+async def test_a_token_without_end_is_nobody_and_is_not_asked_about(
+    authenticator: Authenticator, registry: Registry
+) -> None:
+    registry.away = True
+    assert await authenticator.authenticate("x" * 1_001) is None
+    assert registry.asked == 0
+
+
+async def test_a_flood_of_wrong_keys_does_not_push_out_the_known_ones(
+    authenticator: Authenticator, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelyard_runtime.auth.MAX_REMEMBERED", 50)
+    assert await authenticator.authenticate("good") == READER
+    for number in range(200):
+        assert await authenticator.authenticate(f"wrong-{number}") is None
+    assert len(authenticator._answers) <= 50
+    registry.away = True
+    assert await authenticator.authenticate("good") == READER

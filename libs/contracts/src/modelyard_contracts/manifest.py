@@ -110,8 +110,11 @@ class FileEntry(Part):
 
     @model_validator(mode="after")
     def _stays_inside(self) -> Self:
-        if ".." in self.path.split("/"):
+        parts = self.path.split("/")
+        if ".." in parts:
             raise ValueError(f"{self.path}: a file may not leave its folder")
+        if "" in parts or "." in parts:
+            raise ValueError(f"{self.path}: write the path without empty parts and dots, so that a file has one name")
         return self
 
 

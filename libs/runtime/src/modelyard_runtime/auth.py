@@ -27,6 +27,8 @@ REFUSED_FOR: Final = timedelta(seconds=5)
 STALE_FOR: Final = timedelta(minutes=10)
 """How long a known key stays good while the registry cannot be asked."""
 MAX_REMEMBERED: Final = 10_000
+MAX_TOKEN_CHARS: Final = 1_000
+"""A longer one is nobody's, and is not asked about."""
 INTROSPECTION_TIMEOUT_S: Final = 3.0
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class Authenticator:
         raw = token.encode()
         if hmac.compare_digest(raw, self._admin_key):
             return BOOTSTRAP
-        if not raw or self._introspect is None:
+        if not raw or len(token) > MAX_TOKEN_CHARS or self._introspect is None:
             return None
         digest = hashlib.sha256(raw).digest()
         known = self._answers.get(digest)
@@ -103,6 +105,8 @@ class Authenticator:
             raise Unavailable("the registry cannot be asked about this key; try again") from error
         self._answers.pop(digest, None)
         self._answers[digest] = _Answer(principal, self._clock())
+        if len(self._answers) > MAX_REMEMBERED:  # wrong keys first: a flood of them may not push out the known ones
+            self._answers = {key: answer for key, answer in self._answers.items() if answer.principal}
         while len(self._answers) > MAX_REMEMBERED:
             self._answers.pop(next(iter(self._answers)))
         return principal

@@ -166,6 +166,7 @@ def problem(
     status: int, code: str, detail: str, *, field: str | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """An RFC 9457 answer."""
+    detail = detail.encode("utf-8", "replace").decode()  # it may tell what came, and that may be half a character
     body: dict[str, object] = {
         "type": f"urn:modelyard:problem:{code}",
         "title": HTTPStatus(status).phrase,

@@ -14,7 +14,10 @@ NAMESPACE = UUID("6f1d4a52-6d5c-5f0e-9d0a-4d6f64656c79")
 def _to_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a moment needs its zone, such as 2026-01-31T12:00:00Z")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a moment outside of the years 1 to 9999 in UTC") from error
 
 
 UtcDatetime = Annotated[datetime, AfterValidator(_to_utc)]

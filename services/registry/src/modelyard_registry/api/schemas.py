@@ -213,8 +213,8 @@ def _uses(deps: Deps, schema_id: str, deleted: bool) -> list[SubjectVersion]:
 
 
 def _id(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text[:11]) > MAX_ID:
-        raise SchemaNotFound(text)
+    if not (text.isascii() and text.isdigit() and len(text) <= 10) or int(text) > MAX_ID:
+        raise SchemaNotFound(text[:80])
     return int(text)
 
 

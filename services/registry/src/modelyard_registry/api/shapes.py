@@ -1,18 +1,23 @@
 """What comes in and goes out as JSON."""
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelyard_contracts import VersionStage
 from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.messages import UtcDatetime
 from modelyard_registry.domain.names import DIGEST, MODEL_NAME
 from modelyard_registry.domain.values import Alias, ApiKey, Dataset, Entry, Model, Version
+from modelyard_runtime.auth import MAX_TOKEN_CHARS
 
 MAX_INT: int = 2**53
+MAX_DEPTH: int = 32
+"""Of a document that we only keep."""
 ItemT = TypeVar("ItemT")
 
 
@@ -22,6 +27,27 @@ def _no_nul(text: str) -> str:
     return text
 
 
+def _storable(document: dict[str, Any]) -> dict[str, Any]:
+    """What every database and every reader takes: of finite numbers and whole characters, not nested for ever."""
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        level = [inner for value in level for inner in _inside(value)]
+    if level:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}; flatten it")
+    try:
+        json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:  # of encoding, too
+        raise ValueError("holds NaN, infinity or half a character (a lone surrogate); leave it out") from error
+    return document
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+Document = Annotated[dict[str, Any], AfterValidator(_storable)]
 Text = Annotated[str, Field(max_length=4_000), AfterValidator(_no_nul)]
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
 Reason = Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_no_nul)]
@@ -63,7 +89,7 @@ class AliasMove(Body):
 
 
 class NewPolicy(Body):
-    document: dict[str, Any]
+    document: Document
     expected_revision: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     reason: Text = ""
     actor: Line | None = None
@@ -77,17 +103,17 @@ class NewDataset(Body):
     rows: Annotated[int, Field(ge=0, le=MAX_INT)]
     size_bytes: Annotated[int, Field(ge=0, le=MAX_INT)]
     columns: dict[Line, Line]
-    source: dict[str, Any] = Field(default_factory=dict)
+    source: Document = Field(default_factory=dict)
 
 
 class NewKey(Body):
     name: Line
-    scopes: Annotated[tuple[str, ...], Field(min_length=1)]
-    expires_at: AwareDatetime | None = None
+    scopes: Annotated[tuple[Line, ...], Field(min_length=1, max_length=20)]
+    expires_at: UtcDatetime | None = None
 
 
 class Introspection(Body):
-    key: Annotated[str, Field(max_length=1_000)]
+    key: Annotated[str, Field(max_length=MAX_TOKEN_CHARS)]
 
 
 class Page(BaseModel, Generic[ItemT]):

@@ -93,8 +93,8 @@ def _of_subject(schemas: Schemas, subject: str, *, deleted: bool) -> list[Subjec
 def _number(version: str) -> int:
     if version in ("latest", "-1"):
         return -1
-    if not version.isascii() or not version.isdigit() or not 1 <= int(version[:11]) <= 2**31 - 1:
-        raise VersionNotFound(version)
+    if not (version.isascii() and version.isdigit() and len(version) <= 10) or not 1 <= int(version) <= 2**31 - 1:
+        raise VersionNotFound(version[:80])
     return int(version)
 
 

@@ -64,8 +64,14 @@ def _checked(model: str, manifest: ModelManifest) -> bytes:
         raise Invalid(f"manifest.files: {', '.join(twice)} is there more than once", field="manifest.files")
     if MANIFEST_FILE in paths:
         raise Invalid(f"manifest.files: {MANIFEST_FILE} is the manifest itself; rename it", field="manifest.files")
+    if inside := sorted(path for path in paths if any(other.startswith(f"{path}/") for other in paths)):
+        raise Invalid(f"manifest.files: {inside[0]} is a file and a folder", field="manifest.files")
+    if "\x00" in manifest.flavour or "\x00" in (manifest.training.run_id or ""):
+        raise Invalid("manifest: flavour and run_id may not hold the character NUL", field="manifest")
     try:
         return manifest.canonical()
+    except UnicodeEncodeError as error:
+        raise Invalid("manifest: a text holds half a character (a lone surrogate)", field="manifest") from error
     except ValueError as error:
         raise Invalid("manifest: NaN and infinity are no JSON; leave such numbers out", field="manifest") from error
 

@@ -1,0 +1,52 @@
+"""A policy that one service stores must be one that the others can compute with."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from modelyard_contracts.policies import CENTURY_S, POLICIES, GatePolicy, RetrainPolicy, RolloutPolicy
+
+NUMBERS = [
+    (kind, name)
+    for kind, policy in POLICIES.items()
+    for name, field in policy.model_fields.items()
+    if isinstance(field.default, int | float) and not isinstance(field.default, bool)
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), NUMBERS)
+def test_no_number_is_infinite_or_too_long_for_the_wire(kind: str, name: str) -> None:
+    for value in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(ValidationError):
+            POLICIES[kind].model_validate({name: value})
+    if isinstance(POLICIES[kind].model_fields[name].default, int):
+        with pytest.raises(ValidationError):
+            POLICIES[kind].model_validate({name: 2**31})
+
+
+def test_any_duration_can_be_added_to_a_moment() -> None:
+    for policy in (RetrainPolicy, RolloutPolicy):
+        for name in (name for name in policy.model_fields if name.endswith("_s")):
+            with pytest.raises(ValidationError):
+                policy.model_validate({name: 1e12})
+            with pytest.raises(ValidationError):
+                policy.model_validate({name: -1})
+            longest = policy.model_validate({name: CENTURY_S})
+            assert datetime.now(UTC) + timedelta(seconds=getattr(longest, name))
+
+
+def test_the_least_that_a_policy_asks_for_still_holds() -> None:
+    for policy, name, least in (
+        (GatePolicy, "min_rows", 30),
+        (GatePolicy, "recent_rows", 100),
+        (RetrainPolicy, "window_rows", 200),
+        (RetrainPolicy, "holdout_rows", 50),
+    ):
+        assert policy.model_validate({name: least})
+        with pytest.raises(ValidationError):
+            policy.model_validate({name: least - 1})
+    with pytest.raises(ValidationError):
+        RolloutPolicy(max_hold_s=0)
+    with pytest.raises(ValidationError):
+        RolloutPolicy(route="a/../b")
