@@ -1,19 +1,25 @@
 """The report says what was measured, and finds what does not add up."""
 
+import io
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from modelyard import ApiError
+from modelyard_cli.demo.command import Demo
 from modelyard_cli.demo.data import Stream
 from modelyard_cli.demo.loops import closed, loops
 from modelyard_cli.demo.measure import accuracy_by_part, rolling
 from modelyard_cli.demo.page import page
-from modelyard_cli.demo.report import Report, faults, make_report
+from modelyard_cli.demo.report import Report, as_tables, faults, make_report
 from modelyard_cli.demo.traffic import Answers
+from modelyard_cli.stack.layout import StackError
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STORY = UUID(int=1)
@@ -116,10 +122,27 @@ def test_counts_that_add_up_and_a_closed_loop_pass() -> None:
         ({"predictions_distinct": 901}, "901 distinct"),
         ({"labels_joined": 12}, "12 joined"),
         ({"loops": []}, "no loop closed"),
+        ({"rollback_error": "rollout 7 is still preparing"}, "no roll-back could be shown: rollout 7 is still"),
     ],
 )
 def test_what_does_not_add_up_is_named(changes: dict[str, Any], complaint: str) -> None:
     assert complaint in " ".join(faults(report(**changes)))
+
+
+@pytest.mark.parametrize("error", [StackError("still preparing"), ApiError(409, "conflict", "still preparing")])
+def test_a_roll_back_that_fails_does_not_cost_the_report(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(_: Demo) -> None:
+        raise error
+
+    monkeypatch.setattr(Demo, "_roll_back", fail)
+    stream: Any = SimpleNamespace(rows=1_000)
+    told = Demo(SimpleNamespace(), stream, rate_per_s=1.0, began=0.0)._show_roll_back()  # type: ignore[arg-type]
+    [complaint] = faults(report(**told))
+    assert "still preparing" in complaint
+    console = Console(file=io.StringIO(), width=100)
+    console.print(as_tables(report(**told)))
+    assert "no rollback: it failed" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "roll-back" in page(report(**told))
 
 
 def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:

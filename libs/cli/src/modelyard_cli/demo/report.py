@@ -60,6 +60,7 @@ def make_report(
         },
         "rollback_seconds": None,
         "rollback": None,
+        "rollback_error": None,
         "wall_seconds": None,
     }
 
@@ -95,6 +96,8 @@ def faults(report: Report) -> list[str]:
         found.append(f"labels: {report['labels_sent']} sent, {report['labels_joined']} joined")
     if not any(closed(loop) for loop in report["loops"]):
         found.append("no loop closed: no alarm led to a version that was promoted or refused")
+    if report["rollback_error"]:
+        found.append(f"no roll-back could be shown: {report['rollback_error']}")
     return found
 
 
@@ -154,6 +157,8 @@ def _counts(report: Report) -> Text:
     back = (
         f"rollback v{rollback['from_version']} -> v{rollback['to_version']} in {rollback['seconds']:.2f} s"
         if rollback
+        else "no rollback: it failed"
+        if report["rollback_error"]
         else "no rollback: only one version ever served"
     )
     cost = report["cost"]

@@ -71,8 +71,9 @@ class Layout:
     def prepare(self) -> None:
         """Make the folders and the bootstrap key; StackError when the disk refuses."""
         try:
-            for folder in (self.root, self.logs, self.root / "data"):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # predictions and labels are its owner's only
+            for folder in (self.logs, self.root / "data"):
+                folder.mkdir(exist_ok=True)
             if not self.admin_key_file.exists():
                 self._make_key()
         except OSError as error:
