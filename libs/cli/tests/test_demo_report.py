@@ -152,6 +152,11 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert not re.search(r"(src|href)=\"(?!data:)", html)
     assert "errors rose" in html
     assert "v2 live" in html
+    assert "alarm 1<" in html
+    assert "0.5000 USD" in html
+    assert "put back" not in html
+    shown = {"from_version": 2, "to_version": 1, "seconds": 0.1}
+    assert "Then v1 was put back in place of v2" in page({**made, "rollback": shown})
 
 
 def test_parts_and_rolling_windows_by_hand() -> None:

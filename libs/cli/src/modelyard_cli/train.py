@@ -49,7 +49,7 @@ def train(
     columns = ("run_id", "correlation_id", "state", "version", "reason", *(("outcome",) if outcome else ()))
     show(output, found, lambda: rows(f"run of {model}", columns, [found]))
     if run["state"] != "succeeded":
-        complain(f"the run {run['state']}: {run['reason']}")
+        complain(f"the run {run['state']}: {(run['reason'] or 'no reason given').strip().splitlines()[-1].strip()}")
         raise typer.Exit(1)
     if output is Form.TABLE:
         console.print(f"why and when: modelyard story {run['correlation_id']}", soft_wrap=True)

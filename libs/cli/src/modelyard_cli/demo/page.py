@@ -58,10 +58,15 @@ def _facts(report: dict[str, Any]) -> str:
         (f"{report['labels_joined']:,}", f"labels joined of {report['labels_sent']:,} sent"),
         (f"{report['latency_ms']['p50']} ms", f"answer time, median; p99 {report['latency_ms']['p99']} ms"),
         (rollback, "roll-back, from the command to the last router"),
-        (f"{report['wall_seconds']} s", "for everything on this page"),
+        (f"{report['wall_seconds']} s", f"for everything on this page; {_cost(report['cost'])}"),
     ]
     cards = "".join(f"<div><b>{escape(value)}</b>{escape(text)}</div>" for value, text in facts)
     return f'<div class="facts">{cards}</div>'
+
+
+def _cost(cost: dict[str, Any]) -> str:
+    usd = cost["training_usd"] + cost["predictions_usd"]
+    return f"{cost['training_seconds']:.1f} s of it training; {usd:.4f} USD"
 
 
 def _legend() -> str:
@@ -91,11 +96,15 @@ def _chart(report: dict[str, Any]) -> str:
         for v in _ticks(low, high)
     )
     lines = "".join(f'<polyline class="{name}" points="{_points(curve, x, y)}"/>' for name, curve in curves.items())
-    flags = "".join(_flag(x(mark["row"]), mark["what"], number % 3) for number, mark in enumerate(report["marks"]))
+    flags = "".join(_flag(x(mark["row"]), _word(mark), number % 3) for number, mark in enumerate(report["marks"]))
     title = f"{report['rows_sent']:,} rows, in time order"
     axis = f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 12}" text-anchor="end">{title}</text>'
     head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="accuracy over the stream">'
     return f"{head}{grid}{flags}{lines}{axis}</svg>"
+
+
+def _word(mark: dict[str, Any]) -> str:
+    return f"alarm {mark['loop']}" if mark["what"] == "alarm" else str(mark["what"])
 
 
 def _flag(x: float, what: str, step: int) -> str:
@@ -131,7 +140,7 @@ def _accuracy(report: dict[str, Any]) -> str:
 
 def _stories(report: dict[str, Any]) -> Iterable[str]:
     for number, loop in enumerate(report["loops"], start=1):
-        outcome = loop["rollout"] or loop["verdict"] or loop["run_state"]
+        outcome = (loop["rollout"] or loop["verdict"] or loop["run_state"]).replace("_", " ")
         serving = loop["rollout_version"] or loop["challenger"]
         version = f"version {serving}" if serving else "no version"
         head = f"Loop {number}: {loop['cause']}: {version}, {outcome}, {loop['seconds']} s"
@@ -146,7 +155,14 @@ def _stories(report: dict[str, Any]) -> Iterable[str]:
 
 def _versions(report: dict[str, Any]) -> str:
     body = [(f"v{version['version']}", version["stage"], version["digest"]) for version in report["versions"]]
-    return _table(("version", "stage", "digest"), body)
+    back = report["rollback"]
+    after = (
+        f"<p>So they stood when the stream ended. Then v{back['to_version']} was put back in place of "
+        f"v{back['from_version']}, to show how fast that is.</p>"
+        if back
+        else ""
+    )
+    return _table(("version", "stage", "digest"), body) + after
 
 
 def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:

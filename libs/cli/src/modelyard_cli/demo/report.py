@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
 from modelyard_cli.demo.data import Stream
@@ -103,7 +104,7 @@ def faults(report: Report) -> list[str]:
 
 def as_tables(report: Report) -> Group:
     """For the terminal."""
-    return Group(_accuracy_table(report), _loops(report), _counts(report))
+    return Group(_accuracy_table(report), Text(), _loops(report), Text(), _counts(report))
 
 
 def _accuracy_table(report: Report) -> Listing:
@@ -130,16 +131,18 @@ def _accuracy_table(report: Report) -> Listing:
     return rows("accuracy over the stream", ("eighth", "frozen version 1", "platform", "gain"), items)
 
 
-def _loops(report: Report) -> Text:
+def _loops(report: Report) -> Group:
     """Three lines a loop: what began it, what came of it, how to read the whole story."""
-    lines = [f"loops: {len(report['loops'])}, closed by themselves: {sum(map(closed, report['loops']))}"]
+    table = Table.grid(padding=(0, 1))
     for number, loop in enumerate(report["loops"], start=1):
-        lines += [
-            f"{number}. {loop['alarm_at'][11:19]}  {loop['cause']}",
-            f"   {_outcome(loop)}, {loop['seconds']:.1f} s from the alarm (run {loop['run_seconds']:.1f} s)",
-            f"   story {loop['correlation_id']}",
+        lines = [
+            f"{loop['alarm_at'][11:19]}  {loop['cause']}",
+            f"{_outcome(loop)}, {loop['seconds']:.1f} s from the alarm (run {loop['run_seconds']:.1f} s)",
+            f"story {loop['correlation_id']}",
         ]
-    return Text("\n".join(lines))
+        table.add_row(f"{number}.", Text("\n".join(lines)))
+    closed_ones = sum(map(closed, report["loops"]))
+    return Group(Text(f"loops: {len(report['loops'])}, closed by themselves: {closed_ones}", style="bold"), table)
 
 
 def _outcome(loop: Mapping[str, Any]) -> str:
