@@ -14,9 +14,10 @@ from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, Mo
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.recipes import Recipe
 from modelyard_trainer.rundir import RunDir, file_digest
+from modelyard_trainer.worker import snapshot
 from modelyard_trainer.worker.dataset import read_table, rows_of, schema_of
 from modelyard_trainer.worker.main import run
-from modelyard_trainer.worker.snapshot import SQL
+from modelyard_trainer.worker.snapshot import SQL, ClickHouseAway, clickhouse
 
 from .helpers.data import START, training_table, write_training_file
 from .helpers.fake_recipe import RECIPE
@@ -256,6 +257,38 @@ def test_a_snapshot_of_too_few_rows_says_how_many_there_are(place: RunDir) -> No
         run(place, RECIPE, lambda sql, parameters: stored(99))
     with pytest.raises(BadRequest, match="0 labelled rows"):
         run(place, RECIPE, lambda sql, parameters: stored(1).slice(0, 0))
+
+
+def test_a_clickhouse_that_is_away_for_a_while_costs_the_run_none_of_its_attempts(
+    place: RunDir, monkeypatch: pytest.MonkeyPatch, loopback: None
+) -> None:
+    monkeypatch.setattr(snapshot, "PAUSE_S", 0.0)
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", "secret")
+    nobody = clickhouse({"url": "http://127.0.0.1:1", "user": "reader", "database": "ml"})
+    tries = 0
+
+    def ask(sql: str, parameters: dict[str, Any]) -> pa.Table:
+        nonlocal tries
+        tries += 1
+        return nobody(sql, parameters) if tries < 4 else stored(400)
+
+    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+    run(place, RECIPE, ask)
+    assert tries == 4 and place.result is not None
+    waits = [line["note"] for line in place.progress if "waiting for ClickHouse" in line["note"]]
+    assert len(waits) == 3 and "http://127.0.0.1:1" in waits[0] and "secret" not in waits[0]
+
+
+def test_a_clickhouse_that_stays_away_ends_the_attempt(place: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "PATIENCE_S", 2 * snapshot.PAUSE_S)
+    pauses: list[float] = []
+
+    def ask(sql: str, parameters: dict[str, Any]) -> pa.Table:
+        raise ClickHouseAway("http://nowhere: no answer")
+
+    with pytest.raises(ClickHouseAway, match="nowhere"):
+        snapshot.patient(ask, lambda _: None, pauses.append)(SQL, {})
+    assert pauses == [snapshot.PAUSE_S] * 2
 
 
 def test_stored_features_that_break_the_contract_are_refused(place: RunDir) -> None:
