@@ -57,6 +57,13 @@ def test_a_whole_model_loads_in_a_fresh_process(saved: Path) -> None:
     assert loads_in_a_process(saved, manifest_of(saved)) == ""
 
 
+def test_a_description_that_would_fill_the_memory_is_not_read(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_admissible(manifest_of(saved), saved)
+    monkeypatch.setattr("modelyard_flavours.skops_check.MAX_SCHEMA_BYTES", 1_000)
+    with pytest.raises(Inadmissible, match=r"schema\.json of more than 1000 bytes"):
+        check_admissible(manifest_of(saved), saved)
+
+
 def test_a_tampered_file_is_refused(saved: Path) -> None:
     manifest = manifest_of(saved)
     data = bytearray((saved / "model.skops").read_bytes())

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelyard_serving.app import ModelApp
@@ -70,6 +71,15 @@ async def test_too_many_bytes_or_rows_are_refused(world: World) -> None:
     assert (await world.call("POST", INFER, b" " * 5_000))[0] == 413
     tensor = {"name": "num", "shape": [101, 2], "datatype": "FP64", "data": []}
     assert (await world.call("POST", INFER, {"inputs": [tensor]}))[0] == 413
+
+
+@pytest.mark.parametrize("parts", [[], [b'{"inputs"']])
+async def test_a_body_that_does_not_end_is_not_waited_for(world: World, parts: list[bytes]) -> None:
+    world.app.limits = msgspec.structs.replace(world.app.limits, read_timeout_ms=50)
+    async with asyncio.timeout(20):
+        status, problem = await world.call("POST", INFER, headers={"content-length": "100"}, parts=parts)
+    assert (status, problem["code"]) == (400, "bad_request")
+    assert "within 50 ms" in problem["error"]
 
 
 async def test_every_path_but_health_needs_the_token(world: World) -> None:

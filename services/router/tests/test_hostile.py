@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+
+from modelyard_runtime.testing import eventually
 
 from .conftest import KEY, ROW, Make, World
 from .replica import Behaviour
@@ -94,3 +97,17 @@ async def test_half_a_head_behind_a_prediction_is_not_waited_for(world: World, m
         assert (await read_answer(used[0]))[0] == 408
     writer.close()
     used[1].close()
+
+
+async def test_no_prediction_is_answered_once_the_log_folder_is_removed(make_world: Make) -> None:
+    world = await make_world()
+    await world.serve()
+    [(before, _)] = await asked(world, request())
+    shutil.rmtree(world.app.spool.folder)
+    stop = asyncio.Event()
+    watching = asyncio.create_task(world.app.watch(stop))
+    await eventually(lambda: not world.app.readiness.ready)
+    [(after, problem)] = await asked(world, request())
+    assert (before, after, problem["code"]) == (200, 503, "spool_unwritable")
+    stop.set()
+    await watching

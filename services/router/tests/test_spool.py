@@ -165,6 +165,27 @@ def test_a_full_spool_refuses_and_goes_on_when_it_was_shipped(tmp_path: Path) ->
     assert drain(spool) == list(range(count, count + 10))
 
 
+def test_a_folder_that_is_removed_under_it_is_said_and_nothing_more_is_taken(tmp_path: Path) -> None:
+    spool = opened(tmp_path / "spool")
+    fill(spool, 0, 3)
+    spool.look()
+    assert not spool.full
+    away = spool.folder.rename(tmp_path / "away")
+    spool.look()
+    assert spool.full
+    assert "was removed" in str(spool.too_full())
+    with pytest.raises(SpoolUnwritable, match="bring it back, or restart"):
+        fill(spool, 3, 4)
+    spool.folder.mkdir()
+    spool.look()
+    assert spool.full, "an empty folder is not the one we write to"
+    spool.folder.rmdir()
+    away.rename(spool.folder)
+    spool.look()
+    fill(spool, 3, 6)
+    assert drain(spool) == list(range(6))
+
+
 def test_a_full_disk_is_said_and_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = opened(tmp_path)
     fill(spool, 0, 3)

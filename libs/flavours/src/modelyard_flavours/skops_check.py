@@ -11,6 +11,8 @@ from modelyard_flavours.trust import TRUSTED_NODES
 
 MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
 """Of all members together: a small file may not unpack into all of the memory."""
+MAX_SCHEMA_BYTES: Final = 64 * 1024 * 1024
+"""Of the description alone, some five thousand trees: read as JSON it takes many times its size of memory."""
 MAX_MEMBERS: Final = 20_000
 MAX_DEPTH: Final = 100
 _SCHEMA: Final = "schema.json"
@@ -33,6 +35,8 @@ def _check_members(path: str, archive: zipfile.ZipFile) -> None:
     members = archive.infolist()
     if len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
         raise Inadmissible(path, f"has {len(members)} members, or more than {MAX_UNPACKED_BYTES} bytes when unpacked")
+    if sum(member.file_size for member in members if member.filename == _SCHEMA) > MAX_SCHEMA_BYTES:
+        raise Inadmissible(path, f"has a {_SCHEMA} of more than {MAX_SCHEMA_BYTES} bytes")
     if len({member.filename for member in members}) != len(members):
         raise Inadmissible(path, "has two members of one name")
     for member in members:

@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import math
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
@@ -142,24 +141,28 @@ class ModelApp:
         limit = self.limits.max_body_bytes
         if int(headers.get(b"content-length", b"0")) > limit:
             raise TooLarge(f"the body has more than {limit} bytes; send fewer rows")
+        try:
+            async with asyncio.timeout(self.limits.read_timeout_ms / 1000):
+                return await _whole(receive, limit)
+        except TimeoutError as error:
+            raise BadRequest(f"the body did not arrive within {self.limits.read_timeout_ms} ms") from error
+
+
+async def _whole(receive: Receive, limit: int) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    chunks, size = [body], len(body)
+    while message.get("more_body"):
         message = await receive()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            return body
-        chunks, size, until = [body], len(body), time.monotonic() + self.limits.read_timeout_ms / 1000
-        while message.get("more_body"):
-            try:
-                async with asyncio.timeout(max(until - time.monotonic(), 0)):
-                    message = await receive()
-            except TimeoutError as error:
-                raise BadRequest(f"the body did not arrive within {self.limits.read_timeout_ms} ms") from error
-            if message["type"] == "http.disconnect":
-                raise BadRequest("the caller went away")
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > limit:
-                raise TooLarge(f"the body has more than {limit} bytes; send fewer rows")
-        return b"".join(chunks)
+        if message["type"] == "http.disconnect":
+            raise BadRequest("the caller went away")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise TooLarge(f"the body has more than {limit} bytes; send fewer rows")
+    return b"".join(chunks)
 
 
 def _problem(message: str, code: str, field: str | None) -> bytes:

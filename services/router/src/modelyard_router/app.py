@@ -116,6 +116,7 @@ class RouterApp:
         """Say in the health what the spool's state is; a broker that is away is no reason to stop serving."""
         while not stop.is_set():
             spool = self.spool
+            spool.look()
             if spool.full:
                 self.readiness.set("spool", False, str(spool.too_full()))
             else:

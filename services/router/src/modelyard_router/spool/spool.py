@@ -58,6 +58,9 @@ class Spool:
     ) -> None:
         """recent_records: how many are kept in memory for the reader."""
         self.folder, self.max_bytes, self.fsync = folder, max_bytes, fsync
+        self._limit = max_bytes
+        self.gone = False
+        """The folder, or the newest segment in it, was removed while we work; see `look`."""
         self._segment_bytes = min(segment_bytes, max(max_bytes // 4, 4_096))
         self._lock = _lock(folder)
         self._note = os.open(folder / SENT_FILE, os.O_RDWR | os.O_CREAT, 0o600)
@@ -89,9 +92,21 @@ class Spool:
         """Of all segments, those records included that are sent but share a segment with some that are not."""
         return self._total
 
+    def look(self) -> None:
+        """See if somebody removed the folder under us: what is written then dies with this process, so nothing is.
+
+        To be called now and then: a look at each record would cost more than the record.
+        """
+        try:
+            there = segment_path(self.folder, self._segments[-1]).stat().st_ino
+        except OSError:
+            there = -1
+        self.gone = there != os.fstat(self._file).st_ino
+        self._limit = -1 if self.gone else self.max_bytes
+
     @property
     def full(self) -> bool:
-        return self._total >= self.max_bytes
+        return self._total >= self._limit
 
     def append(self, kind: int, key: bytes, value: bytes, trace: bytes = b"") -> None:
         """SpoolFull, or SpoolUnwritable with the disk's words: then nothing was written."""
@@ -104,7 +119,7 @@ class Spool:
 
     def _append(self, data: bytes, records: Sequence[tuple[int, bytes, bytes, bytes]]) -> None:
         size = len(data)
-        if self._total + size > self.max_bytes:
+        if self._total + size > self._limit:
             raise self.too_full()
         try:
             written = os.write(self._file, data)
@@ -127,6 +142,11 @@ class Spool:
             self._roll()
 
     def too_full(self) -> SpoolFull:
+        if self.gone:
+            return SpoolUnwritable(
+                f"{self.folder} was removed while the router works in it, so no prediction can be logged; "
+                "bring it back, or restart the router, which begins a new one"
+            )
         return SpoolFull(
             f"the spool holds {self._total} of ROUTER_SPOOL_MAX_BYTES={self.max_bytes} bytes that Kafka has not taken; "
             "bring the broker back or raise the limit"
