@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
+from modelyard_runtime.service import _server
 from modelyard_runtime.testing import Process, wait_until
 
 pytestmark = pytest.mark.usefixtures("loopback")
@@ -93,6 +95,13 @@ def test_a_port_in_use_is_one_line_and_nothing_was_started(start: Start) -> None
     [line] = process.lines
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
     assert "TOY_PORT" in line
+
+
+def test_an_idle_connection_is_closed_by_its_caller_first() -> None:
+    """Else a request that is sent at that moment is lost: a POST is not sent again by itself."""
+    config = _server(None, 1.0, None).config
+    assert config.timeout_keep_alive > 2 * (httpx.Limits().keepalive_expiry or 0)
+    assert config.timeout_keep_alive > 15 + 5, "aiohttp's, and room for a slow caller"
 
 
 def test_a_crashed_task_is_told_and_started_again(start: Start) -> None:

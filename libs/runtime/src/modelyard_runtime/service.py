@@ -25,6 +25,9 @@ EXIT_CANNOT_START: Final = 2
 BACKLOG: Final = 2_048
 RESTART_MIN_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0
+KEEP_ALIVE_S: Final = 30
+"""Idle connections are the callers' to close: httpx does after 5 s, aiohttp after 15 s. Who closes first as the other
+one asks loses a request, and uvicorn's own 5 s lost some."""
 log = logging.getLogger(__name__)
 
 
@@ -239,6 +242,7 @@ def _server(app: Any, grace_s: float, http: Any) -> Any:
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(grace_s),
         )
     )
