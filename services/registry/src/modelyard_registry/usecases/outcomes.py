@@ -43,7 +43,7 @@ def record_evaluation(deps: Deps, event: EvaluationFinished) -> None:
         version = unit.records.version(event.model, event.challenger_version)
         if version.digest != event.challenger_digest:
             raise EvidenceMismatch(event.model, version.version, version.digest, event.challenger_digest)
-        reason = f"{event.verdict}: {'; '.join(event.reasons)}"
+        reason = f"{event.verdict}: {' '.join(event.reasons)}"
         story = Story("evaluator", reason, deps.clock(), event.correlation_id, event.event_id)
         note(unit, event, "evaluation_finished", story, version=version.version)
         signal = SIGNALS.get(event.verdict)
