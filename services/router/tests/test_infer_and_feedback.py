@@ -139,6 +139,10 @@ BAD_LABELS: list[tuple[Any, str]] = [
     ({"prediction_id": "p", "label": 1}, "label"),
     ({"prediction_id": "p", "value": "1"}, "value"),
     ({"prediction_id": "p", "label": "up", "occurred_at": "2026-01-02T03:04:05"}, "occurred_at"),
+    ({"prediction_id": "p", "label": "up", "occurred_at": "1970-01-21T03:04:05Z"}, "occurred_at"),
+    ({"prediction_id": "p", "label": "up", "occurred_at": "9999-12-31T23:59:59-23:59"}, "occurred_at"),
+    ({"items": [{"prediction_id": "p", "label": "up", "occurred_at": "2100-01-01T00:00:00Z"}]}, "items[0].occurred_at"),
+    ({"prediction_id": "p" * 257, "label": "up"}, "prediction_id"),
     ({"items": []}, "items"),
     ({"items": [{"prediction_id": "p", "label": "up"}, {"prediction_id": "q"}]}, "items[1]"),
     ({"prediction_id": "p", "label": "up", "lable": "down"}, "lable"),
@@ -162,7 +166,7 @@ async def test_a_full_spool_is_503_that_names_the_setting_before_anything_is_pre
     assert (answer.body["code"], answer.headers["retry-after"]) == ("spool_full", "5")
     assert "ROUTER_SPOOL_MAX_BYTES=5000" in answer.body["detail"]
     assert len(world.logged()) == answered
-    assert (await world.call("POST", "/v1/feedback", {"prediction_id": "p" * 500, "label": "up"})).status == 503
+    assert (await world.call("POST", "/v1/feedback", {"prediction_id": "p", "label": "up" * 250})).status == 503
     assert len(replica.behaviour.requests) >= answered
 
 

@@ -1,6 +1,6 @@
 """Labels as callers send them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -8,7 +8,10 @@ import msgspec
 from modelyard_router.errors import BrokenContract, TooLarge
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+"""As the monitor takes them: it would dead-letter a label that it cannot store, and so many in a row that it stops."""
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
 class Label(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,6 +57,12 @@ def read_labels(body: bytes, max_items: int) -> list[Label]:
         if (label.label is None) == (label.value is None):
             where = f"items[{place}]" if many else "label"
             raise BrokenContract(f"{where}: send either label or value", field=where)
+        if label.occurred_at is not None and not EARLIEST <= label.occurred_at < LATEST:
+            where = f"items[{place}].occurred_at" if many else "occurred_at"
+            raise BrokenContract(
+                f"{where}: {label.occurred_at.isoformat()} is not between the years 2000 and 2100; check its unit",
+                field=where,
+            )
     return labels
 
 
