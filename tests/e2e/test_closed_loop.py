@@ -1,12 +1,15 @@
 """The whole loop on real processes: the world turns, the platform notices, learns, judges, rolls out, rolls back."""
 
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 from tests.e2e.conftest import turning_stream
+from typer.testing import CliRunner
 
 from modelyard import ApiError
+from modelyard_cli.__main__ import app
 from modelyard_cli.context import Platform
 from modelyard_cli.demo.command import Demo
 from modelyard_cli.demo.report import Report, faults
@@ -18,8 +21,6 @@ ROWS, TURN_AT, RATE_PER_S = 15_000, 3_000, 150.0
 
 @pytest.fixture(scope="module")
 def report(stack_dir: object, request: pytest.FixtureRequest) -> Report:
-    from pathlib import Path
-
     platform = Platform.find(Path(str(stack_dir)))
     stream = turning_stream("turning", ROWS, turn_at=TURN_AT)
     return Demo(platform, stream, rate_per_s=RATE_PER_S, began=time.monotonic()).run()
@@ -43,6 +44,15 @@ def test_the_story_of_a_loop_is_one_query_in_order(report: Report, platform: Pla
     milestones = ["DriftDetected", "TrainingRunChanged", "ModelChanged", "EvaluationFinished", "RolloutChanged"]
     firsts = [types.index(milestone) for milestone in milestones]
     assert firsts == sorted(firsts)
+
+
+def test_what_drifted_is_told_to_an_operator(report: Report, stack_dir: Path) -> None:
+    told = CliRunner().invoke(app, ["drift", "turning", "--limit", "1000", "--data-dir", str(stack_dir)]).stdout
+    loop = report["loops"][0]
+    [line] = [line for line in told.splitlines() if loop["correlation_id"] in line]
+    kind, reason = loop["cause"].split(": ", 1)
+    assert kind in line
+    assert line.rstrip().endswith(reason)
 
 
 def test_the_rollback_was_seen_by_the_router(report: Report, platform: Platform) -> None:

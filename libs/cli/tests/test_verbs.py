@@ -93,6 +93,21 @@ def test_an_empty_list_is_told_from_a_model_that_does_not_exist(
     assert "there is no model 'm'" in unknown.stderr
 
 
+def test_what_drifted_is_told_with_its_size_and_certainty(asked: Asked) -> None:
+    payload = {
+        "severity": "critical",
+        "kind": "performance",
+        "subject": "error_rate",
+        "model_version": 3,
+        "reason": "r",
+    }
+    payload |= {"detector": "adwin", "statistic": 0.25, "p_value": 0.001, "occurred_at": "x"}
+    event = {"event_id": ID, "occurred_at": "2026-11-21T21:08:29.1", "correlation_id": ID, "payload": payload}
+    result = asked("drift", "m", monitor={"drift": [event]})
+    told = ["2026-11-21", "21:08:29", "critical", "performance", "error_rate", "3", "adwin", "0.25", "0.001", ID, "r"]
+    assert result.stdout.splitlines()[-1].split() == told
+
+
 def test_a_story_that_nobody_told_is_an_error(asked: Asked) -> None:
     result = asked("story", ID, "-o", "json", monitor={"story": []})
     assert (result.exit_code, result.stdout) == (2, "")

@@ -201,6 +201,15 @@ def test_a_prediction_names_the_exact_version() -> None:
     assert server.body == {"features": {"price": 0.1, "day": None}}
 
 
+def test_lists_are_as_long_as_they_are_asked_for() -> None:
+    server = Server({"items": []}, {"items": []}, {"items": []})
+    TrainerClient("http://x", "k", transport=server.transport).runs("m", limit=500)
+    DeployerClient("http://x", "k", transport=server.transport).rollouts(limit=7)
+    EvaluatorClient("http://x", "k", transport=server.transport).evaluations("m")
+    asked = [dict(request.url.params) for request in server.seen]
+    assert asked == [{"model": "m", "limit": "500"}, {"limit": "7"}, {"model": "m", "limit": "100"}]
+
+
 def test_lists_are_found_under_their_name() -> None:
     since = datetime(2026, 1, 1, tzinfo=UTC)
     server = Server({"versions": [{"version": 1}]}, {"events": [1]}, {"items": [2]}, [3])

@@ -96,8 +96,9 @@ def drift(
     """List what drifted, with the size and the certainty of it."""
     platform = Platform.find(data_dir)
     found = known(platform, model, platform.monitor.drift(model, limit=limit))
-    columns = ("occurred_at", "severity", "kind", "subject", "model_version", "detector", "statistic")
-    show(output, found, lambda: rows(f"drift of {model}", (*columns, "correlation_id", "reason"), found))
+    people = [{**event["payload"], **event} for event in found]
+    columns = ("occurred_at", "severity", "kind", "subject", "model_version", "detector", "statistic", "p_value")
+    show(output, found, lambda: rows(f"drift of {model}", (*columns, "correlation_id", "reason"), people))
 
 
 @told

@@ -34,8 +34,9 @@ STREAM_S: Final = 240.0
 SLOWEST_PER_S, FASTEST_PER_S = 10.0, 250.0
 NEWS_EVERY_S: Final = 1.5
 OPEN_ROLLOUT_S: Final = 120.0
-LAST_LOOP_S: Final = 45.0
-"""How long to wait, after the last row, for a loop that is under way."""
+LAST_LOOP_S: Final = 150.0
+"""How long to wait, after the last row, for a loop that is under way and the first to close: longer than a canary that
+gets no traffic any more is held (`max_hold_s` of the demo's policy)."""
 TOLD_TYPES: Final = frozenset(
     {"DriftDetected", "TrainingRunChanged", "EvaluationFinished", "ModelChanged", "RolloutChanged"}
 )
