@@ -117,6 +117,9 @@ class FakeRuntime:
     unstartable: set[int] = field(default_factory=set)
     mute: set[int] = field(default_factory=set)
     """Versions that start and do not answer."""
+    stubborn: bool = False
+    """Processes live on for a while after they were asked to end."""
+    asked_to_end: set[Process] = field(default_factory=set)
     pids: int = 1000
     warmed: int = 0
 
@@ -151,6 +154,9 @@ class FakeRuntime:
         return dict(self.running)
 
     def stop(self, process: Process) -> bool:
+        self.asked_to_end.add(process)
+        if self.stubborn:
+            return False
         self.running = {one: running for one, running in self.running.items() if running != process}
         return True
 

@@ -110,6 +110,42 @@ def test_after_a_roll_back_the_bad_version_does_not_come_back_by_itself(world: W
         world.wish(RolloutAction.ROLL_BACK)
 
 
+def test_a_roll_back_gives_no_traffic_to_a_replica_that_was_asked_to_end(world: World) -> None:
+    """The version before has been kept warm long enough, and its process takes a moment to end."""
+    world.given_serving(1)
+    world.given_serving(2)
+    world.runtime.stubborn = True
+    world.settle(4000.0)
+    world.settle(6.0)
+    [ending] = world.runtime.asked_to_end
+    rollout = world.wish(RolloutAction.ROLL_BACK)
+    world.settle()
+    assert world.weights() == {1: 1.0}
+    [target] = world.route().targets
+    assert target.urls != (f"http://replica:{ending.pid}",)
+    assert len(world.runtime.running) == 3
+    world.routers_apply()
+    world.runtime.stubborn = False
+    world.settle()
+    assert world.rollout(rollout.id).state is State.ROLLED_BACK
+    assert ending not in world.runtime.running.values()
+    assert world.runtime.serving() >= {1}
+
+
+def test_a_deployer_killed_while_a_replica_ends_does_not_take_it_up_again(world: World) -> None:
+    world.given_serving(1)
+    world.given_serving(2)
+    world.runtime.stubborn = True
+    world.settle(4000.0)
+    world.settle(6.0)
+    [ending] = world.runtime.asked_to_end
+    world.runtime.stubborn = False
+    world.restart()
+    world.settle()
+    assert ending not in world.runtime.running.values()
+    assert world.runtime.serving() == {2}
+
+
 def test_two_roll_backs_go_two_versions_back(world: World) -> None:
     for version in (1, 2, 3):
         world.given_serving(version)

@@ -10,6 +10,7 @@ from modelyard_contracts import (
     ModelChange,
     RolloutAction,
     RolloutChanged,
+    RolloutStrategy,
     RoutePublished,
     Severity,
     VersionStage,
@@ -143,6 +144,37 @@ def test_a_hold_may_end_in_promotion_if_the_policy_says_so(world: World) -> None
         world.settle(1.0)
         world.routers_apply()
     assert world.rollout(rollout.id).state is State.PROMOTED
+
+
+def test_a_version_whose_replica_is_away_is_never_promoted_by_a_hold_that_expired(world: World) -> None:
+    world.registry.rollout_policy = RolloutPolicy(min_samples=100, max_hold_s=30.0, on_hold_expired="promote")
+    rollout = world.given_canary()
+    world.runtime.kill(2)
+    world.runtime.mute = {2}
+    world.settle(40.0)
+    world.routers_apply()
+    world.settle(2.0)
+    assert (world.rollout(rollout.id).step, world.route().champion) == (1, 1)
+    assert world.weights() == {1: 1.0}
+    world.runtime.mute = set()
+    world.settle(2.0)
+    world.settle(2.0)
+    world.settle(2.0)
+    assert world.weights() == {2: 1.0}
+
+
+def test_a_version_that_keeps_dying_while_routers_are_waited_for_does_not_serve(world: World) -> None:
+    world.given_serving(1)
+    world.routers_apply("router-1", "router-2")
+    rollout = world.wish(RolloutAction.START, 2, strategy=RolloutStrategy.FULL)
+    world.settle()
+    assert world.weights() == {2: 1.0}
+    for _ in range(3):
+        world.runtime.kill(2)
+        world.settle(0.1)
+        world.settle(2.1)
+    assert world.rollout(rollout.id).state is State.ABORTED
+    assert world.weights() == {1: 1.0}
 
 
 def test_too_few_answers_hold_until_more_have_come(world: World) -> None:

@@ -1,11 +1,13 @@
 """Evaluations from the outside: events and time in, verdicts and events out."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 from modelyard_contracts import EvaluationRequested, ModelChange, RolloutAction, Verdict
 from modelyard_contracts.manifest import Feature, FeatureSchema
 from modelyard_contracts.policies import GatePolicy
+from modelyard_evaluator import store
 from modelyard_evaluator.domain.model import Stage
 from modelyard_evaluator.domain.ports import Away, ChallengerBroken, Refused
 
@@ -136,6 +138,31 @@ def test_a_registry_that_is_away_is_waited_for_with_growing_pauses(world: World)
     world.registry.away = False
     world.work(60.0)
     assert world.told()[0].verdict is Verdict.DEPLOY
+
+
+def test_a_registry_that_is_away_for_long_loses_no_version(world: World) -> None:
+    """Before it has answered once nobody could be told of the end: neither the gate nor a person would know."""
+    world.registry.away = True
+    world.deliver(world.registered())
+    for _ in range(25):
+        world.work(31.0)
+    [waiting] = world.evaluations()
+    assert not waiting.done
+    with world.database.transaction() as tx:
+        store.save(tx.connection, waiting, replace(waiting, attempts=2_000))  # most of a day
+    world.work(31.0)
+    assert world.evaluations()[0].attempts == 2_001
+    world.registry.away = False
+    world.work(31.0)
+    assert [event.verdict for event in world.told()] == [Verdict.DEPLOY]
+
+
+def test_a_gate_that_needs_more_rows_than_it_looks_at_looks_at_as_many(world: World) -> None:
+    world.registry.gate = GatePolicy(min_rows=5_000, recent_rows=2_000)
+    world.labels.rows = 6_000
+    world.deliver(world.registered())
+    world.work()
+    assert world.scorer.jobs[0]["limit"] == 5_000
 
 
 def test_what_cannot_be_measured_at_all_ends_inconclusive(world: World) -> None:

@@ -105,7 +105,9 @@ def test_a_first_version_is_held_against_the_majority_class_on_held_out_rows(
     tmp_path: Path, scorer: ScorerProcesses
 ) -> None:
     table = a_table(1_000)
-    pq.write_table(table, tmp_path / "training.parquet")
+    place = table.column_names.index("label")
+    unlabelled = table.set_column(place, "label", pa.array([None, ""] * 500, pa.string()))
+    pq.write_table(pa.concat_tables([table, unlabelled]), tmp_path / "training.parquet")
     a_model(tmp_path / "challenger", table.slice(0, 600))
     until = START + timedelta(minutes=599)
     job = {"model": "ages", "since": until.isoformat(), "as_of": until.isoformat(), "limit": 300}

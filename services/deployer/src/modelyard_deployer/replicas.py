@@ -80,7 +80,7 @@ class Keeper:
     def _missing(self, model: str, wanted: Mapping[int, Version], known: list[Replica]) -> list[Replica]:
         made = []
         for version in wanted:
-            have = sum(replica.version == version for replica in known)
+            have = sum(replica.version == version and not replica.stopping for replica in known)
             made += [Replica(self._new_id(), model, version) for _ in range(self._limits.per_version - have)]
         for replica in made:
             self._save(replica)
@@ -88,7 +88,7 @@ class Keeper:
 
     def _step(self, replica: Replica, version: Version | None) -> Replica | None:
         """The replica after one step; None when it is gone."""
-        if version is None:
+        if version is None or replica.stopping:
             return self._retire(replica)
         if replica.drain_until is not None:
             replica = self._save(replace(replica, drain_until=None))
@@ -170,6 +170,8 @@ class Keeper:
             return self._save(replace(replica, drain_until=now + timedelta(seconds=self._limits.drain_s)))
         if process is not None and replica.drain_until and now < replica.drain_until:
             return replica
+        if process is not None and not replica.stopping:
+            replica = self._save(replace(replica, stopping=True, url=None))
         if process is not None and not self._runtime.stop(process):
             return replica
         with self._database.transaction() as tx:

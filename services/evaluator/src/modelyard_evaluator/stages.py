@@ -123,7 +123,7 @@ def _pin_job(
         "model": evaluation.model,
         "since": _since(evaluation).isoformat(),
         "as_of": (evaluation.as_of or deps.clock()).isoformat(),
-        "limit": evaluation.policy.recent_rows,
+        "limit": max(evaluation.policy.recent_rows, evaluation.policy.min_rows),
     }
     if champion is not None:
         schemas = {known.manifest.feature_schema.id: known.manifest.feature_schema for known in (challenger, champion)}

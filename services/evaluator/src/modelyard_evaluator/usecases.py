@@ -71,10 +71,10 @@ def advance(deps: Deps, evaluation: Evaluation) -> Evaluation:
 
 def _again(deps: Deps, evaluation: Evaluation, why: str) -> Evaluation:
     attempts = evaluation.attempts + 1
-    if attempts >= MAX_ATTEMPTS:
+    if attempts >= MAX_ATTEMPTS and evaluation.challenger is not None:  # before, nobody could be told of the end
         said = f"It could not be measured in {attempts} attempts: {why}"
         return finish(evaluation, deps.clock(), Judgement(Verdict.INCONCLUSIVE, (said,)))
-    pause_s = min(2.0 ** (attempts - 1), MAX_RETRY_S)
+    pause_s = min(2.0 ** min(attempts - 1, MAX_ATTEMPTS), MAX_RETRY_S)
     log.warning("evaluation %s waits %.0f s: %s", evaluation.id, pause_s, why)
     return replace(evaluation, attempts=attempts, note=why, next_at=deps.clock() + timedelta(seconds=pause_s))
 

@@ -95,9 +95,10 @@ def _look(facts: Facts) -> Analysis:
 def _hold(facts: Facts, look: Analysis) -> Rollout:
     """Wait; within the step's own time that is shifting, afterwards holding, and past its end the policy speaks."""
     rollout, age_s = facts.rollout, _step_age_s(facts)
-    if age_s > rollout.policy.max_hold_s:
+    promotes = rollout.policy.on_hold_expired == "promote"
+    if age_s > rollout.policy.max_hold_s and (facts.replicas.ready or not promotes):
         said = f"held longer than {rollout.policy.max_hold_s:.0f} s at {rollout.weight_percent:g} %: {look.reason}"
-        if rollout.policy.on_hold_expired == "abort":
+        if not promotes:
             return _abort(facts, said, look.evidence, against=False)
         return _to_step(facts, Signal.STEP, len(rollout.plan), f"{said}; the policy promotes", look.evidence)
     noted = replace(rollout, reason=look.reason, evidence=look.evidence or rollout.evidence)
@@ -112,6 +113,8 @@ def _complete(facts: Facts) -> Rollout:
     roll_back = rollout.kind is Kind.ROLL_BACK
     if applied.refused and not roll_back:
         return _abort(facts, f"refused by a router: {', '.join(applied.refused)}", against=False)
+    if facts.replicas.failures >= facts.limits.max_failures and not roll_back:
+        return _abort(facts, f"its replica keeps dying: {facts.replicas.last_failure}", against=True)
     if not applied.complete and _step_age_s(facts) < facts.limits.apply_wait_s:
         return replace(rollout, reason=f"waiting for {', '.join(applied.silent)}")
     evidence = dict(rollout.evidence) | {

@@ -139,6 +139,8 @@ class Replica:
     failed_probes: int = 0
     drain_until: datetime | None = None
     """Set when it is no longer wanted."""
+    stopping: bool = False
+    """Its process has been asked to end: it is not to be had any more, whoever wants its version."""
 
 
 @dataclass(frozen=True)

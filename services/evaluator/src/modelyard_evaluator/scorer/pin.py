@@ -45,11 +45,13 @@ def _from_dataset(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     for column in (LABEL, TIME):
         if column not in table.column_names:
             raise Unfit(f"the training dataset has no column {column}")
+    labels = table[LABEL].cast(pa.string())
+    table = table.filter(pc.and_(pc.is_valid(labels), pc.not_equal(labels, "")))
     border = pa.scalar(datetime.fromisoformat(job["since"]), pa.timestamp("us", "UTC"))
     times = table[TIME].cast(pa.timestamp("us", "UTC"))
     learned = Counter(table.filter(pc.less_equal(times, border))[LABEL].cast(pa.string()).to_pylist())
     if not learned:
-        raise Unfit(f"no row of the training dataset is from before {job['since']}")
+        raise Unfit(f"no labelled row of the training dataset is from before {job['since']}")
     held_out = table.filter(pc.greater(times, border)).sort_by(TIME)
     held_out = held_out.slice(max(0, held_out.num_rows - job["limit"]))
     source = {"dataset": job["dataset_digest"], "after": job["since"]}
