@@ -18,6 +18,7 @@ from modelyard_cli.context import Platform
 from modelyard_cli.stack.layout import Layout
 from modelyard_cli.stack.state import identify, write_state
 from modelyard_runtime import kafka
+from modelyard_runtime.errors import BrokerAway
 
 Asked = Callable[..., Result]
 ID = "181914e9-a5ec-4483-976a-77d1db79777a"
@@ -152,19 +153,20 @@ def test_the_history_says_who_did_what_and_why(asked: Asked) -> None:
         (("serving.prediction.logged.v1", "monitor"), "the broker does not answer: KafkaConnectionError"),
     ],
 )
+@pytest.mark.parametrize("error", [KafkaConnectionError("nobody listens"), BrokerAway("KafkaConnectionError: nobody")])
 @pytest.mark.parametrize("verb", [("list",), ("resend",), ("resend", "--apply")])
 def test_dead_letters_that_cannot_be_read_are_no_empty_list(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], arguments: tuple[str, ...], complaint: str
-) -> None:
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], error: Exception,
+    arguments: tuple[str, ...], complaint: str,
+) -> None:  # fmt: skip
+    async def away(*_: Any) -> Any:
+        raise error
+
     for call in ("list_dead_letters", "resend_dead_letters"):
-        monkeypatch.setattr(kafka, call, _away)
+        monkeypatch.setattr(kafka, call, away)
     result = asked("dead-letters", *verb, *arguments, "-o", "json")
     assert (result.exit_code, result.stdout) == (2, "")
     assert complaint in result.stderr
-
-
-async def _away(*_: Any) -> Any:
-    raise KafkaConnectionError("nobody listens")
 
 
 # ---- train: what it waits for
@@ -240,6 +242,7 @@ def test_the_status_of_a_platform_that_the_environment_names_asks_each_service(
     result = CliRunner().invoke(app, ["status", "-o", "json"], env=environment)
     found = json.loads(result.stdout)
     assert [name for name, it in found["services"].items() if not it["ready"]] == ["router"]
+    assert found["kafka"] == {"bootstrap": "host:9092", "provider": "given"}
     assert found["clickhouse"]["reader"] == {"user": "default", "password": "secret"}
     assert Path(found["admin_key_file"]).read_text() == "my_admin_x"
     assert "platform of the environment: not ready" in CliRunner().invoke(app, ["status"], env=environment).stdout

@@ -87,7 +87,9 @@ def _ask(question: Coroutine[Any, Any, T]) -> T:
     """Its answer; StackError when the broker has none."""
     from aiokafka.errors import KafkaError
 
+    from modelyard_runtime.errors import ModelyardError
+
     try:
         return asyncio.run(question)
-    except (KafkaError, OSError) as error:
+    except (ModelyardError, KafkaError, OSError) as error:
         raise StackError(f"the broker does not answer: {error or type(error).__name__}") from error

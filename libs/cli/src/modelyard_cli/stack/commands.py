@@ -189,6 +189,7 @@ SERVERS: Final = (("kafka", "bootstrap"), ("clickhouse", "url"))
 
 
 def _server(name: str, found: dict[str, Any], address: str) -> dict[str, Any]:
-    """A line of the table; a stack that only begins to start has none of them yet."""
+    """A line of the table. A stack that only begins has none of them yet; those that are not ours are not asked."""
     provider = f" ({found['provider']})" if found else ""
-    return {"process": f"{name}{provider}", "address": found.get(address), "ready": bool(found), **found}
+    ready = None if found and "pid" not in found else bool(found)
+    return {"process": f"{name}{provider}", "address": found.get(address), "ready": ready, **found}
