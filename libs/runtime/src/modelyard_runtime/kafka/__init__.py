@@ -1,6 +1,6 @@
 """Kafka: topics, producers, consumer loops, dead letters, transactions. Needs no SQL and no web framework."""
 
-from modelyard_runtime.kafka.consumer import BatchConsumer, BatchFailed, BatchHandler, Lag
+from modelyard_runtime.kafka.consumer import BatchConsumer
 from modelyard_runtime.kafka.dead_letters import (
     DeadLetter,
     DeadLetterLimit,
@@ -11,6 +11,7 @@ from modelyard_runtime.kafka.dead_letters import (
 )
 from modelyard_runtime.kafka.events import EventConsumer, EventContext, Handler
 from modelyard_runtime.kafka.producer import Producer
+from modelyard_runtime.kafka.pump import BatchFailed, BatchHandler, Lag
 from modelyard_runtime.kafka.records import Received, Records
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.kafka.transactions import PartitionTransactions, partition_transactional_id

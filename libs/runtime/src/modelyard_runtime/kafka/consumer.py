@@ -7,56 +7,26 @@ group's heartbeat goes on whatever the pumps wait for.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalGenerationError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.errors import IllegalGenerationError, KafkaError
 
 from modelyard_contracts.topics import all_topics
-from modelyard_runtime.errors import ModelyardError, retryable
+from modelyard_runtime.errors import ModelyardError
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.kafka.bulk import NO_ROWS, read_in_bulk, rows
+from modelyard_runtime.kafka.bulk import read_in_bulk
 from modelyard_runtime.kafka.dead_letters import DeadLetters
-from modelyard_runtime.kafka.records import Received, Records
+from modelyard_runtime.kafka.pump import BatchHandler, ConsumerMetrics, Lag, Pump, PumpOptions, commit_offset
 from modelyard_runtime.kafka.topics import ensure_topics
-from modelyard_runtime.metrics import Metrics
 
-BatchHandler = Callable[[str, int, Sequence[Received]], Awaitable[None]]
-"""(topic, partition, records): returns when their effects are durable. It may be called with the same records again."""
 PartitionsHandler = Callable[[set[tuple[str, int]]], Awaitable[None]]
 
 NEVER_MS: Final = 2**31 - 1
-POLL_MS: Final = 1_000
-BATCHES_PER_POLL: Final = 16
-"""The producer's batches, of one record or thousands: enough to be quick, too few to hold up the heartbeats."""
 CLOSE_TIMEOUT_S: Final = 10.0
 LAG_TIMEOUT_S: Final = 2.0
 log = logging.getLogger(__name__)
-
-
-class BatchFailed(Exception):
-    """The first `done` records have their effects and are to be committed; `raise ... from` the error of the next."""
-
-    def __init__(self, done: int) -> None:
-        super().__init__(f"after {done} records")
-        self.done = done
-
-
-class PartitionLost(Exception):
-    """Somebody else owns the partition now: forget it, join the group anew."""
-
-
-@dataclass(frozen=True)
-class Lag:
-    """How far a partition's reader is behind."""
-
-    records: int | None
-    """Offsets from the oldest record that is not handled to the end; None just after the assignment."""
-    oldest_ms: int | None
-    """Kafka timestamp of that record, once it was fetched; None when nothing waits."""
 
 
 class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -100,15 +70,13 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self.topics = frozenset(topics)
         self.dead_letters = dead_letters
         self._bootstrap = bootstrap
-        self._on_batch = on_batch
-        self._max_batch_records = max_batch_records
-        self._max_batch_bytes = max_batch_bytes
-        self._max_wait_s = max_wait_ms / 1000
+        self._pump_options = PumpOptions(
+            group, on_batch, max_batch_records, max_batch_bytes, max_wait_ms / 1000, retry_min_s, retry_max_s, commits
+        )
         self._revoke_wait_s = max_poll_interval_ms / 1000
         self._retry_min_s, self._retry_max_s = retry_min_s, retry_max_s
         self._readiness = readiness or Readiness()
         self._user_assigned, self._user_revoked = on_assigned, on_revoked
-        self._commits = commits
         self._settings: dict[str, Any] = {
             "bootstrap_servers": bootstrap,
             "group_id": group,
@@ -128,16 +96,9 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._client: Any = None
         self._closing = False
         self._broken: asyncio.Future[Any] | None = None
-        self._pumps: dict[TopicPartition, _Pump] = {}
-        self._stopped: dict[TopicPartition, str] = {}
-        self._waiting: dict[TopicPartition, str] = {}
-        self._resumed = asyncio.Event()
+        self._pumps: dict[TopicPartition, Pump] = {}
         self._replay_until: dict[TopicPartition, int] = {}
-        metrics = Metrics(group.split(".")[0])
-        self._handled = metrics.counter("consumer_records_total", "Records handled", ("group", "topic"))
-        self._retries = metrics.counter("consumer_retries_total", "Batches tried again", ("group", "topic"))
-        self._stops = metrics.gauge("consumer_partitions_stopped", "Partitions stopped by an unknown error", ("group",))
-        self._lag = metrics.gauge("consumer_lag_records", "Records not handled", ("group", "topic", "partition"))
+        self._metrics = ConsumerMetrics(group)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -192,16 +153,14 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     def stopped_partitions(self) -> dict[tuple[str, int], str]:
         """Partitions that an unknown error stopped, and which."""
-        return {(tp.topic, tp.partition): why for tp, why in self._stopped.items()}
+        return {(tp.topic, tp.partition): pump.stopped for tp, pump in self._pumps.items() if pump.stopped}
 
     def resume(self) -> int:
         """Try the stopped partitions again; returns how many there were. To be called on the event loop."""
-        stopped = list(self._stopped)
-        for tp in stopped:
-            self.dead_letters.forget(tp.topic, tp.partition)
-        self._stopped.clear()
-        self._resumed.set()
-        self._resumed = asyncio.Event()
+        stopped = [pump for pump in self._pumps.values() if pump.stopped]
+        for pump in stopped:
+            self.dead_letters.forget(pump.tp.topic, pump.tp.partition)
+            pump.resume()
         self._tell()
         return len(stopped)
 
@@ -223,20 +182,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 ends = await asyncio.wait_for(self._client.end_offsets(partitions), LAG_TIMEOUT_S)
             except (TimeoutError, KafkaError) as error:
                 log.warning("consumer %s: ends of its partitions not known: %r", self.group, error)
-        return {(tp.topic, tp.partition): self._lag_of(tp, pump, ends.get(tp)) for tp, pump in self._pumps.items()}
-
-    def _lag_of(self, tp: TopicPartition, pump: "_Pump", end: int | None = None) -> Lag:
-        """end: of the partition now; None takes what the last fetch told."""
-        oldest = pump.in_hand[0] if pump.in_hand else None
-        try:
-            end = self._client.highwater(tp) if end is None else end
-            next_ = oldest.offset if oldest else self._next(tp)
-        except (IllegalStateError, AssertionError, AttributeError):
-            return Lag(None, None)  # just revoked
-        return Lag(None if end is None else max(0, end - next_), oldest.timestamp_ms if oldest else None)
-
-    def _next(self, tp: TopicPartition) -> int:
-        return int(self._client._subscription.subscription.assignment.state_value(tp).position)
+        return {(tp.topic, tp.partition): pump.lag(ends.get(tp)) for tp, pump in self._pumps.items()}
 
     async def committed(self, topic: str, partition: int) -> tuple[int, str] | None:
         """The group's committed (offset, metadata), fresh from the broker; None when there is none."""
@@ -247,7 +193,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def commit(self, topic: str, partition: int, offset: int, metadata: str = "") -> None:
         """Commit by hand (`offset` is the next one to read); PartitionLost when it is no longer ours."""
-        await self._commit(TopicPartition(topic, partition), offset, metadata)
+        await commit_offset(self._client, TopicPartition(topic, partition), offset, metadata)
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Read on from `offset`; of use in `on_assigned` only."""
@@ -269,6 +215,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         given = set(assigned)
         if self._closing:
             return
+        self._replay_until.clear()
         try:
             if self._user_assigned and given:
                 await self._user_assigned({(tp.topic, tp.partition) for tp in given})
@@ -279,7 +226,15 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             self._break(error)
             return
         for tp in given:
-            self._pumps[tp] = _Pump(asyncio.create_task(self._pump(tp), name=f"pump {self.group} {tp}"))
+            self._pumps[tp] = Pump(
+                tp,
+                self._client,
+                self._pump_options,
+                self._metrics,
+                replay_until=self._replay_until.pop(tp, None),
+                told=self._tell,
+                broken=self._break,
+            )
         self._tell()
 
     async def _end_pumps(self, partitions: set[TopicPartition]) -> None:
@@ -297,125 +252,18 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 await asyncio.wait(late, timeout=1)
         for tp in ending:
             self._pumps.pop(tp, None)
-            self._stopped.pop(tp, None)
-            self._waiting.pop(tp, None)
-            self._replay_until.pop(tp, None)
 
-    # -- one partition -------------------------------------------------------------------------------------------------
-
-    async def _pump(self, tp: TopicPartition) -> None:
-        try:
-            rest = Records(tp.topic, tp.partition)
-            while not self._pumps[tp].leaving:
-                batch, rest = await self._collect(tp, rest)
-                await self._handle(tp, batch, rest)
-        except asyncio.CancelledError:
-            raise
-        except PartitionLost as error:
-            log.info("consumer %s lost %s: %s", self.group, tp, error)
-        except Exception as error:
-            log.exception("consumer %s: client of %s failed", self.group, tp)
-            self._break(error)
-
-    async def _collect(self, tp: TopicPartition, got: Records) -> tuple[Records, Records]:
-        """The next batch, and what was read beyond it; it begins with `got`."""
-        loop = asyncio.get_running_loop()
-        until = self._replay_until.get(tp)
-        deadline: float | None = loop.time() + self._max_wait_s if got else None
-        while not self._full(got, until):
-            wait_s = POLL_MS / 1000 if deadline is None or until is not None else deadline - loop.time()
-            if got and wait_s <= 0:
-                break
-            with self._pumps[tp].interruptible():
-                polled = await self._client.getmany(
-                    tp, timeout_ms=max(1, int(wait_s * 1000)), max_records=BATCHES_PER_POLL
-                )
-            if new := rows(polled.get(tp, NO_ROWS)):
-                got = self._pumps[tp].in_hand = got.plus(new)
-                deadline = deadline or loop.time() + self._max_wait_s
-        return self._split(tp, got, until)
-
-    def _full(self, got: Records, until: int | None) -> bool:
-        if until is not None:
-            return got.last_offset >= until
-        return len(got) >= self._max_batch_records or got.size_bytes >= self._max_batch_bytes
-
-    def _split(self, tp: TopicPartition, got: Records, until: int | None) -> tuple[Records, Records]:
-        if until is not None:
-            self._replay_until.pop(tp, None)
-            cut = sum(offset <= until for offset in got.offsets())
-        else:
-            cut = got.cut(self._max_batch_records, self._max_batch_bytes)
-        return got[:cut], got[cut:]
-
-    async def _handle(self, tp: TopicPartition, batch: Records, rest: Records) -> None:
-        """Handle `batch` until nothing of it is left, or the partition is; `rest` was read behind it."""
-        pause_s = self._retry_min_s
-        while batch and not self._pumps[tp].leaving:
-            done, error = await self._try(tp, batch)
-            if done and self._commits:
-                await self._commit(tp, batch[done - 1].offset + 1)
-            self._handled.labels(self.group, tp.topic).inc(done)
-            batch = batch[done:]
-            pump = self._pumps[tp]
-            pump.in_hand = batch or rest
-            self._lag.labels(self.group, tp.topic, tp.partition).set(self._lag_of(tp, pump).records or 0)
-            self._note_wait(tp, error)
-            if error is None:
-                continue
-            if isinstance(error, PartitionLost):
-                self._break(error)
-                raise error
-            if done:
-                pause_s = self._retry_min_s
-            if retryable(error):
-                log.warning("consumer %s retries %s in %.1f s: %s", self.group, tp, pause_s, error)
-                self._retries.labels(self.group, tp.topic).inc()
-                with self._pumps[tp].interruptible():
-                    await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, self._retry_max_s)
-            else:
-                await self._stop_partition(tp, batch, error)
-
-    async def _try(self, tp: TopicPartition, batch: Records) -> tuple[int, BaseException | None]:
-        try:
-            await self._on_batch(tp.topic, tp.partition, batch)
-        except BatchFailed as failed:
-            return failed.done, failed.__cause__
-        except Exception as error:
-            return 0, error
-        return len(batch), None
-
-    async def _stop_partition(self, tp: TopicPartition, batch: Records, error: BaseException) -> None:
-        """Wait, with the batch in hand, until somebody says resume; nothing is skipped."""
-        log.error("consumer %s: %s stops at offset %d", self.group, tp, batch[0].offset, exc_info=error)
-        self._stopped[tp] = f"offset {batch[0].offset}: {type(error).__name__}: {error}"
-        self._tell()
-        with self._pumps[tp].interruptible():
-            await self._resumed.wait()
-
-    async def _commit(self, tp: TopicPartition, offset: int, metadata: str = "") -> None:
-        try:
-            await self._client.commit({tp: OffsetAndMetadata(offset, metadata)})
-        except (CommitFailedError, IllegalStateError) as error:
-            raise PartitionLost(f"offset {offset} not committed: {error}") from error
+    # -- what it tells -------------------------------------------------------------------------------------------------
 
     def _break(self, error: BaseException) -> None:
         if self._broken is not None and not self._broken.done():
             self._broken.set_result(error)
 
-    def _note_wait(self, tp: TopicPartition, error: BaseException | None) -> None:
-        """Note what a partition waits for, if it does; the check stays good, as it goes on by itself."""
-        before = self._waiting.pop(tp, None)
-        if error is not None and retryable(error):
-            self._waiting[tp] = str(error)
-        if self._waiting.get(tp) != before:
-            self._tell()
-
     def _tell(self) -> None:
-        self._stops.labels(self.group).set(len(self._stopped))
-        stopped = [f"{tp.topic}[{tp.partition}] stopped at {why}" for tp, why in self._stopped.items()]
-        waiting = [f"{tp.topic}[{tp.partition}] waits: {why}" for tp, why in self._waiting.items()]
+        pumps = self._pumps.items()
+        stopped = [f"{tp.topic}[{tp.partition}] stopped at {pump.stopped}" for tp, pump in pumps if pump.stopped]
+        waiting = [f"{tp.topic}[{tp.partition}] waits: {pump.waiting}" for tp, pump in pumps if pump.waiting]
+        self._metrics.stops.labels(self.group).set(len(stopped))
         self._readiness.set(self._check, not stopped, "; ".join(stopped or waiting))
 
     @property
@@ -437,28 +285,3 @@ def _commit_as_member_only(coordinator: Any) -> None:
         await commit(assignment, offsets)
 
     coordinator._do_commit_offsets = commit_as_member
-
-
-class _Pump:
-    """The task of a partition; `leave` ends it where it only waits, and asks it to end where it works."""
-
-    def __init__(self, task: "asyncio.Task[None]") -> None:
-        self.task = task
-        self.leaving = False
-        self.in_hand: Sequence[Received] = ()
-        """Read and not handled yet."""
-        self._waits = False
-
-    def interruptible(self) -> "_Pump":
-        return self
-
-    def __enter__(self) -> None:
-        self._waits = True
-
-    def __exit__(self, *_: object) -> None:
-        self._waits = False
-
-    def leave(self) -> None:
-        self.leaving = True
-        if self._waits:
-            self.task.cancel()

@@ -11,8 +11,9 @@ from modelyard_contracts import Message
 from modelyard_contracts.codec import Codec
 from modelyard_runtime.errors import named, retryable
 from modelyard_runtime.headers import correlation_of
-from modelyard_runtime.kafka.consumer import BatchConsumer, BatchFailed
+from modelyard_runtime.kafka.consumer import BatchConsumer
 from modelyard_runtime.kafka.dead_letters import DeadLetters
+from modelyard_runtime.kafka.pump import BatchFailed
 from modelyard_runtime.kafka.records import Received
 from modelyard_runtime.tracing import CORRELATION_ID, correlated, span
 

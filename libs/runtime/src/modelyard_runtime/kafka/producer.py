@@ -12,6 +12,7 @@ from modelyard_contracts.codec import Codec
 from modelyard_contracts.topics import all_topics
 from modelyard_runtime.errors import BrokerAway, MessageTooLarge
 from modelyard_runtime.headers import message_headers, to_wire
+from modelyard_runtime.kafka.closing import stop_producer
 from modelyard_runtime.kafka.topics import ensure_topics
 
 REQUEST_TIMEOUT_MS: Final = 30_000
@@ -52,7 +53,7 @@ class Producer:
     async def stop(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await _stop(client)
+            await stop_producer(client, STOP_TIMEOUT_S)
 
     async def send(self, message: Message, key: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         """Encode and send; returns when it is acknowledged. key: None takes the message's own.
@@ -105,8 +106,10 @@ class Producer:
             raise await self._meaning(client, topic, error) from error
 
     async def _ensure(self, name: str) -> None:
-        if name not in self._made:
-            if ours := [spec for spec in all_topics() if spec.name == name]:
+        if name in self._made:
+            return
+        async with self._starting:  # of many senders the first asks
+            if name not in self._made and (ours := [spec for spec in all_topics() if spec.name == name]):
                 await ensure_topics(self._bootstrap, ours)
             self._made.add(name)
 
@@ -117,7 +120,7 @@ class Producer:
                 try:
                     await client.start()
                 except (KafkaError, OSError) as error:
-                    await _stop(client)
+                    await stop_producer(client, STOP_TIMEOUT_S)
                     raise BrokerAway(f"Kafka at {self._bootstrap}: {error}") from error
                 self._client = client
             return self._client
@@ -130,15 +133,8 @@ class Producer:
             return error
         if not getattr(error, "retriable", False) and self._client is client:
             self._client = None
-            await _stop(client)
+            await stop_producer(client, STOP_TIMEOUT_S)
         return BrokerAway(f"{topic}: {type(error).__name__}: {error}")
-
-
-async def _stop(client: Any) -> None:
-    try:
-        await asyncio.wait_for(client.stop(), STOP_TIMEOUT_S)
-    except (TimeoutError, KafkaError):
-        client._closed = True  # it gave up flushing; without this it complains when it is collected
 
 
 __all__ = ["Producer", "ProducerFenced"]

@@ -16,7 +16,8 @@ from aiokafka.structs import OffsetAndMetadata
 from modelyard_runtime.errors import BrokerAway
 from modelyard_runtime.headers import to_wire
 from modelyard_runtime.kafka.closing import stop_producer
-from modelyard_runtime.kafka.consumer import BatchConsumer, PartitionLost
+from modelyard_runtime.kafka.consumer import BatchConsumer
+from modelyard_runtime.kafka.pump import PartitionLost
 
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 """After a death nobody takes over from, readers of the output wait so long at most."""
