@@ -52,10 +52,21 @@ def test_a_constant_column_has_one_bin() -> None:
     assert numeric_edges(np.full(50, 7.0)) == ()
 
 
+def test_edges_between_huge_values_are_finite() -> None:
+    [edge] = numeric_edges(np.array([1.7e308, 1.6e308]))
+    assert 1.6e308 < edge < 1.7e308
+
+
 def test_many_values_are_cut_into_deciles() -> None:
     edges = numeric_edges(np.arange(1000, dtype=float))
     assert len(edges) == 9
     assert np.allclose(edges, np.arange(1, 10) * 99.9)
+
+
+def test_a_column_without_any_value_has_one_empty_bin_whatever_its_kind() -> None:
+    number = reference_numbers("n", np.full(5, np.nan))
+    category = reference_categories("c", {None: 5})
+    assert number.counts == category.counts == (5, 0, 0, 0)
 
 
 def test_unknown_categories_are_counted_as_other() -> None:

@@ -1,6 +1,6 @@
 """What the API answers, and that none of it is open."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from uuid import uuid4
 
 import httpx
@@ -94,6 +94,15 @@ async def test_a_story_is_its_events_in_order_however_often_they_came(world: Wor
     assert [event["event_id"] for event in events] == [str(first.event_id), str(second.event_id)]
     assert events[0]["payload"]["reason"] == "it moved"
     assert drifts[0]["event_id"] == str(second.event_id)
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, 2**62])
+async def test_an_event_without_a_sane_kafka_timestamp_is_dated_by_itself(world: World, timestamp_ms: int) -> None:
+    record = received(drift(), 0)
+    record.timestamp_ms = timestamp_ms
+    await AuditIngest(world.clickhouse, Codec(), world.letters).store([record])
+    [row] = world.clickhouse.rows("SELECT recorded_at FROM {db}.events")
+    assert row["recorded_at"].replace(tzinfo=UTC) == START
 
 
 async def test_control_events_are_recorded_once_per_record_and_bad_ones_are_dead_letters(world: World) -> None:

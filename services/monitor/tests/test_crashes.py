@@ -96,7 +96,7 @@ async def test_kill_9_of_the_monitor_loses_and_repeats_nothing(stack: Stack) -> 
 
 
 async def _stream(bootstrap: str) -> None:
-    """Predictions and, a little behind, their labels, over about twenty seconds."""
+    """Predictions and, a little behind, their labels, over about half a minute."""
     producer = Producer(bootstrap, "router", linger_ms=5)
     try:
         for first in range(0, ROWS, 100):
@@ -107,7 +107,7 @@ async def _stream(bootstrap: str) -> None:
             ]
             sent += [await producer.post_bytes(FeedbackReceived.TOPIC, f"p{i}", encode(_truth(i))) for i in rows]
             await asyncio.gather(*sent)
-            await asyncio.sleep(0.35)
+            await asyncio.sleep(0.45)
     finally:
         await producer.stop()
 

@@ -22,7 +22,9 @@ async def test_the_sql_of_an_event_recomputes_its_statistic(world: World) -> Non
             )
             for i in range(100)
         ]
-        await world.predictions.store(records(rows, first=batch * 100))
+        breaches = {"num_features": (9.0,), "cat_features": (), "score": None}
+        rows += [prediction(5_000 + batch * 5 + i, **breaches) for i in range(5)]
+        await world.predictions.store(records(rows, first=batch * 105))
         truths = [label(batch * 100 + i, "0" if i % 2 else "1") for i in range(100)]
         await world.labels.store(records(truths, first=batch * 100))
 

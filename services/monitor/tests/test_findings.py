@@ -36,6 +36,7 @@ from modelyard_monitor.domain.state import MAX_VERSIONS, ModelState, VersionStat
 from modelyard_monitor.ingest.counts import slice_id
 from modelyard_monitor.testing import START, Manifests, Sent
 from modelyard_profiles import count_numbers, reference_numbers
+from modelyard_runtime.errors import MessageTooLarge
 
 N_FEATURES = 10
 NAMES = tuple(f"f{i}" for i in range(N_FEATURES))
@@ -212,11 +213,10 @@ def test_failed_requests_raise_a_critical_alert() -> None:
 
 
 def test_labels_that_stop_coming_raise_an_alert_once() -> None:
-    rng, state = np.random.default_rng(6), VersionState()
+    state = VersionState()
     run(state, iter([labels(0, [0, 1])]))
     found = run(state, (piece(i, 500) for i in range(12)))
     assert [one.alert for one in found] == ["labels_missing"]
-    assert rng is not None
 
 
 def test_the_window_of_a_finding_names_the_offsets_it_covers() -> None:
@@ -256,6 +256,23 @@ async def test_a_state_that_was_lost_tells_the_same_events_under_the_same_ids() 
             await detector.handle(one, (0, offset))
     assert first[2].messages == second[2].messages
     assert len({m.event_id for m in first[2].messages}) == len(first[2].messages)
+
+
+async def test_an_event_that_no_topic_takes_is_told_without_its_sql() -> None:
+    """The worker would end there, be started again and end there again."""
+
+    class Small(Sent):
+        async def send(self, message: Any, key: str | None = None) -> None:
+            if message.sql:
+                raise MessageTooLarge("2 MB")
+            await super().send(message, key)
+
+    detector, _, _ = _detector()
+    detector._sender = sent = Small()
+    rng = np.random.default_rng(8)
+    for offset in range(30):
+        await detector.handle(predictions(offset, rng, score=1.0), (0, offset))
+    assert {type(m) for m in sent.messages} == {DriftDetected}
 
 
 async def test_a_state_of_another_key_is_refused_and_the_model_starts_cold() -> None:

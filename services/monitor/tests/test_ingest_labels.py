@@ -1,13 +1,18 @@
 """Labels meet their predictions: at once, after a wait, or late; each exactly once."""
 
 from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from modelyard_contracts import SliceSource, SliceSummarised
+from modelyard_monitor.clickhouse import ClickHouseAway
 from modelyard_monitor.ingest.labels import PredictionsOnTheirWay
+from modelyard_monitor.ingest.late import ROUND_SQL
 from modelyard_monitor.ingest.predictions import token_of
 from modelyard_monitor.testing import START, World, label, prediction, records
+from modelyard_runtime.errors import BrokerAway, Retryable
 
 
 def outcomes(world: World) -> list[tuple[int, ...]]:
@@ -34,6 +39,28 @@ async def test_a_young_label_waits_for_its_prediction(world: World) -> None:
     await world.labels.store(batch)
 
     assert outcomes(world) == [(0,)]
+
+
+async def test_a_label_from_a_clock_that_is_far_ahead_waits_for_nothing_and_holds_up_nobody(world: World) -> None:
+    ahead = records([label(0)], at=START + timedelta(days=300))
+    await world.labels.store([*ahead, *records([label(1)], first=1, at=START - timedelta(days=1))])
+    assert world.count("labels") == 2
+
+
+async def test_labels_of_very_long_ids_are_looked_up_in_pieces_that_a_url_can_hold(world: World) -> None:
+    world.clock.advance(11)
+    ids = [("\N{GRINNING FACE}" * 250 + str(i)) for i in range(100)]
+    asked, table = [], world.clickhouse.table
+
+    def noted(sql: str, parameters: Any = None) -> Any:
+        asked.append(len(quote(str(parameters.get("ids", "")))))
+        return table(sql, parameters)
+
+    world.clickhouse.table = noted  # type: ignore[method-assign]
+    await world.predictions.store(records([prediction(i, prediction_id=id_) for i, id_ in enumerate(ids)]))
+    await world.labels.store(records([label(i, prediction_id=id_) for i, id_ in enumerate(ids)]))
+    assert world.count("v_matched") == 100
+    assert max(asked) < 100_000
 
 
 async def test_an_old_label_without_prediction_is_stored_and_joined_when_it_comes(world: World) -> None:
@@ -64,6 +91,50 @@ async def test_the_last_late_round_is_told_again_after_a_start_with_the_same_id(
     assert len(told) == 2
     assert told[0] == told[1]
     assert told[0].covers.last_offset == 1
+
+
+@pytest.mark.parametrize("fails", ["insert", "read back", "send"])
+async def test_a_late_round_that_failed_half_way_is_told_before_the_next_one(
+    world: World, fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the table, and nobody was told."""
+    world.clock.advance(11)
+    await world.labels.store(records([label(0, "0"), label(1)]))
+    assert await world.late.join(0) == 0  # as a worker does that has run for a while
+    await world.predictions.store(records([prediction(0)]))
+    with monkeypatch.context() as patch:
+        _fail_once(patch, world, fails)
+        with pytest.raises(Retryable):
+            await world.late.join(0)
+    assert outcomes(world) == []
+
+    await world.predictions.store(records([prediction(1)], first=1))
+    assert await world.late.join(0) == 1
+    assert outcomes(world) == [(1,), (0,)]
+
+
+def _fail_once(patch: pytest.MonkeyPatch, world: World, what: str) -> None:
+    store = world.clickhouse
+    insert, table = store.insert, store.table
+
+    def lost_answer(*asked: Any) -> None:
+        insert(*asked)
+        raise ClickHouseAway("the answer was lost")
+
+    def unread(sql: str, parameters: Any = None) -> Any:
+        if sql == ROUND_SQL:
+            raise ClickHouseAway("away")
+        return table(sql, parameters)
+
+    async def unsent(*_: Any) -> None:
+        raise BrokerAway("away")
+
+    if what == "insert":
+        patch.setattr(store, "insert", lost_answer)
+    elif what == "read back":
+        patch.setattr(store, "table", unread)
+    else:
+        patch.setattr(world.sent, "send", unsent)
 
 
 async def test_a_replayed_batch_tells_what_was_stored_first_not_what_it_would_find_now(world: World) -> None:

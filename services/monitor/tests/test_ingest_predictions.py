@@ -1,6 +1,6 @@
 """Predictions are stored exactly once, counted over the reference's bins, and bad ones are told apart."""
 
-import dataclasses
+import asyncio
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,7 +10,7 @@ from modelyard_contracts import SliceSummarised
 from modelyard_contracts.codec import DEFAULT_CODEC, encode
 from modelyard_monitor.registry import RegistryAway
 from modelyard_monitor.testing import START, World, make_manifest, prediction, records
-from modelyard_profiles import count_numbers
+from modelyard_profiles import count_numbers, reference_categories
 
 
 async def test_a_batch_is_stored_with_its_offsets_and_counts(world: World) -> None:
@@ -127,6 +127,20 @@ async def test_counts_agree_with_the_profile_that_the_trainer_makes(world: World
     assert [row["n"] for row in rows] == [int(n) for n in expected[3:] if n]
 
 
+async def test_a_category_that_training_never_saw_a_value_of_is_counted_and_compared(world: World) -> None:
+    manifest = make_manifest()
+    assert manifest.reference is not None
+    empty = reference_categories("c", {None: manifest.reference.rows})
+    features = (*manifest.reference.features[:2], empty)
+    manifest = manifest.model_copy(update={"reference": manifest.reference.model_copy(update={"features": features})})
+    world.manifests.known[("m", 1)] = manifest
+    await world.predictions.store(records([prediction(i, model_digest=manifest.digest) for i in range(3)]))
+    [message] = world.sent.messages
+    assert isinstance(message, SliceSummarised)
+    assert message.features[2].counts == (0, 0, 3, 0)
+    assert len(message.features[2].counts) == len(empty.counts)
+
+
 async def test_a_version_the_registry_does_not_know_is_stored_without_counts(world: World) -> None:
     await world.predictions.store(records([prediction(0, model_version=7), prediction(1)]))
 
@@ -142,6 +156,73 @@ async def test_features_that_break_the_contract_are_stored_but_not_counted(world
     assert world.count("predictions") == 2
     [row] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a'")
     assert row["n"] == 1
+
+
+async def test_rows_with_features_by_name_are_counted_beside_positional_ones(world: World) -> None:
+    """What is counted must not depend on which rows share a batch."""
+    named = {"num_features": (), "cat_features": (), "features_by_name": {"b": 0.3, "a": float("nan")}}
+    await world.predictions.store(records([prediction(0), prediction(1, **named), prediction(2)]))
+
+    rows = world.clickhouse.rows(
+        "SELECT feature, sum(n) AS rows, sumIf(n, bin = -2) AS bad FROM {db}.feature_bins "
+        "WHERE feature IN ('a', 'b') GROUP BY feature ORDER BY feature"
+    )
+    assert [(row["feature"], row["rows"], row["bad"]) for row in rows] == [("a", 3, 1), ("b", 3, 0)]
+
+
+async def test_the_same_bytes_registered_as_two_versions_both_have_their_profile(world: World) -> None:
+    world.manifests.known[("m", 2)] = make_manifest()
+    await world.predictions.store(records([prediction(0), prediction(1, model_version=2)]))
+    rows = world.clickhouse.rows("SELECT DISTINCT model_version AS v FROM {db}.reference_bins ORDER BY v")
+    assert [row["v"] for row in rows] == [1, 2]
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, 0, 2**62])
+async def test_a_record_without_a_sane_kafka_timestamp_is_dated_by_its_event(world: World, timestamp_ms: int) -> None:
+    """By that date the tables forget: one of 1970 would be gone at once."""
+    [record] = records([prediction(0)])
+    record.timestamp_ms = timestamp_ms
+    await world.predictions.store([record])
+    [row] = world.clickhouse.rows("SELECT received_at FROM {db}.predictions")
+    assert row["received_at"].replace(tzinfo=UTC) == START
+
+
+async def test_values_whose_sum_is_beyond_any_number_leave_no_mean_behind(world: World) -> None:
+    """A mean of nought would be a shift."""
+    await world.predictions.store(records([prediction(i, num_features=(1.7e308, 0.5)) for i in range(2)]))
+    [message] = world.sent.messages
+    assert isinstance(message, SliceSummarised)
+    huge, usual = message.features[:2]
+    assert (sum(huge.counts), huge.finite, huge.total, huge.total_squares) == (2, 0, 0.0, 0.0)
+    assert (usual.finite, usual.total) == (2, 1.0)
+
+
+async def test_a_batch_of_many_models_is_split_into_each_models_rows_in_their_order(world: World) -> None:
+    rows = [prediction(i, model=f"m{i % 7}", latency_ms=float(i)) for i in range(70)]
+    await world.predictions.store(records(rows))
+    found = [m for m in world.sent.messages if isinstance(m, SliceSummarised)]
+    assert [(m.model, m.rows) for m in found] == [(f"m{i}", 10) for i in range(7)]
+    assert [m.latency_ms_max for m in found] == [float(63 + i) for i in range(7)]
+    assert [m.window_start for m in found] == [rows[i].occurred_at for i in range(7)]
+
+
+async def test_slices_of_a_batch_are_on_their_way_together(world: World) -> None:
+    """One acknowledgement after the other would take a batch of a thousand models many seconds."""
+    together = asyncio.Barrier(3)
+
+    async def send(message: object, key: str | None = None) -> None:
+        await together.wait()
+
+    world.sent.send = send  # type: ignore[method-assign]
+    batch = records([prediction(i, variant=f"v{i}") for i in range(3)])
+    await asyncio.wait_for(world.predictions.store(batch), 20)
+
+
+async def test_long_names_of_classes_do_not_make_a_slice_that_no_topic_takes(world: World) -> None:
+    await world.predictions.store(records([prediction(i, **{"class": f"{i}" * 20_000}) for i in range(60)]))
+    [message] = world.sent.messages
+    assert len(encode(message)) < 10_000
+    assert world.count("predictions") == 60
 
 
 async def test_features_by_name_serve_where_there_is_no_contract(world: World) -> None:
@@ -203,5 +284,4 @@ def test_a_batch_is_named_by_its_place() -> None:
 
     batch = records([prediction(i) for i in range(3)], first=7, partition=2)
     assert token_of(batch) == "v1:serving.prediction.logged.v1:2:7:9"
-    assert dataclasses.astuple is not None
     assert covers_of(batch).last_offset == 9

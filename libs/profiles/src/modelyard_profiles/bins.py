@@ -32,7 +32,7 @@ def numeric_edges(values: NDArray[np.float64]) -> tuple[float, ...]:
     if distinct.size <= 1:
         return ()
     if distinct.size <= MAX_VALUE_BINS:
-        return tuple(float(edge) for edge in (distinct[:-1] + distinct[1:]) / 2)
+        return tuple(float(edge) for edge in distinct[:-1] / 2 + distinct[1:] / 2)
     quantiles = np.quantile(finite, np.arange(1, MAX_BINS) / MAX_BINS)
     return tuple(float(edge) for edge in np.unique(quantiles))
 
@@ -73,4 +73,6 @@ def reference_categories(name: str, values: Mapping[str | None, int]) -> Feature
     known = sorted((value for value in values if value is not None), key=lambda value: (-values[value], value))
     categories = tuple(known[:MAX_CATEGORIES])
     counts = count_categories(values, categories)
+    if not categories:
+        counts = np.append(counts, 0)  # like a number that was never seen: one bin, which holds nothing
     return FeatureReference(name=name, categories=categories, counts=tuple(int(count) for count in counts))

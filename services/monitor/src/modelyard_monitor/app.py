@@ -18,7 +18,7 @@ from modelyard_monitor.registry import Registry
 from modelyard_monitor.settings import Settings
 from modelyard_runtime.auth import Authenticator, registry_introspection
 from modelyard_runtime.clock import system_clock
-from modelyard_runtime.errors import StartupError
+from modelyard_runtime.errors import Retryable, StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_runtime.kafka import DeadLetters, Producer
@@ -117,7 +117,7 @@ def _late_loop(joiner: LateJoiner, labels: PlannedIngest, every_s: float) -> Bac
             try:
                 for partition in await joiner.due(partitions) if partitions else ():
                     await joiner.join(partition)
-            except ClickHouseAway as error:
+            except Retryable as error:
                 log.warning("late labels wait", partitions=sorted(partitions), error=str(error))
             await _pause(stop, every_s)
 

@@ -11,8 +11,12 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from modelyard_runtime.errors import Retryable
 
-RETRY_CODES: Final = frozenset({159, 164, 202, 203, 209, 210, 241, 242, 243, 252, 319, 425, 439, 999})
-"""Time-outs, too many queries or parts, memory, network, read-only, no space, Keeper: the same may pass later."""
+RETRY_CODES: Final = frozenset(
+    {159, 160, 164, 201, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 279, 285, 286, 289, 319, 394, 425, 439}
+    | {473, 499, 574, 735, 745, 999}
+)
+"""Time-outs, quotas, too many queries or parts, memory, network, read-only, no space, replicas, shutdown, a query that
+was cancelled, the store below, overload, Keeper: the same may pass later."""
 
 INSERT_SETTINGS: Final[Mapping[str, Any]] = {
     "async_insert": 0,
@@ -168,7 +172,8 @@ def _sorted_errors() -> Iterator[None]:
     except OperationalError as error:
         raise ClickHouseAway(f"ClickHouse is away: {_short(error)}") from error
     except DatabaseError as error:
-        if getattr(error, "code", None) in RETRY_CODES:
+        of_a_proxy = type(error) is DatabaseError and error.code is None  # ClickHouse's own have a code
+        if of_a_proxy or error.code in RETRY_CODES:
             raise ClickHouseAway(f"ClickHouse cannot do it now: {_short(error)}") from error
         raise
     except (ConnectionError, TimeoutError) as error:

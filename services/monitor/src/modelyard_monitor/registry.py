@@ -18,7 +18,8 @@ log = get_logger(__name__)
 
 UNKNOWN_FOR_S: Final = 60.0
 """How long a version that the registry does not know is not asked for again."""
-MAX_CACHED: Final = 500
+MAX_CACHED: Final = 2_000
+"""Versions in use at a time; each takes some ten kilobytes. With more, every batch asks again."""
 TIMEOUT_S: Final = 10.0
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
@@ -41,6 +42,7 @@ WRITER: Final = ("writer", "w" * 16)
 """User and password of `own_clickhouse`."""
 
 
+@cache
 def make_manifest(model: str = "m", seed: int = 0, rows: int = 4_000, error_rate: float | None = 0.2) -> ModelManifest:
     """Two numeric features (standard normal, uniform) and one categorical one."""
     rng = np.random.default_rng(seed)
@@ -128,6 +130,11 @@ class World:
         return bool(row["n"] == row["u"])
 
 
+@cache
+def _usual_digest() -> str:
+    return make_manifest().digest
+
+
 def prediction(index: int = 0, **fields: Any) -> PredictionLogged:
     """A prediction of model m, version 1; `class_` is `1`."""
     given: dict[str, Any] = {
@@ -136,7 +143,7 @@ def prediction(index: int = 0, **fields: Any) -> PredictionLogged:
         "prediction_id": f"p{index}",
         "model": "m",
         "model_version": 1,
-        "model_digest": make_manifest().digest,
+        "model_digest": _usual_digest(),
         "route": "m",
         "num_features": (0.1, 0.5),
         "cat_features": ("x",),

@@ -13,7 +13,7 @@ from modelyard_monitor.domain.findings import apply
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.domain.state import ModelState
 from modelyard_monitor.ingest.predictions import Manifests, Sender
-from modelyard_runtime.errors import Retryable
+from modelyard_runtime.errors import MessageTooLarge, Retryable
 from modelyard_runtime.log import get_logger
 
 log = get_logger(__name__)
@@ -85,7 +85,10 @@ class Detector:
 
     async def _send(self, event: DriftDetected | AlertRaised) -> None:
         log.info("found", event_type=type(event).__name__, model=event.model, reason=event.reason)
-        await _patiently(lambda: self._sender.send(event))
+        try:
+            await _patiently(lambda: self._sender.send(event))
+        except MessageTooLarge:  # its categories have very long names
+            await _patiently(lambda: self._sender.send(event.model_copy(update={"sql": ""})))
 
 
 async def _patiently(attempt: Any) -> Any:

@@ -87,7 +87,7 @@ class ErrorWatch:
 
     def _look(self, promised: float | None, rules: Rules) -> list[Rise]:
         baselines = [(promised, REFERENCE_LABELS, "what it had on held-out rows")] if promised is not None else []
-        if self.early[0] >= rules.error_window_labels and self.early[0] + self.early[1]:
+        if self.early[0] >= rules.error_window_labels:
             baselines.append((self.early[1] / self.early[0], self.early[0], "its first labels"))
         found = [rise for one in baselines if (rise := self._against(*one, rules)) is not None]
         confirmed, self.suspicious = self.suspicious and bool(found), bool(found)

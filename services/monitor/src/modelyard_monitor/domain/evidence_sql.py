@@ -15,12 +15,13 @@ def drift_sql(found: Finding, piece: SliceSummarised, manifest: ModelManifest | 
         )
     value = _value(found, manifest)
     if found.reference is None or not value:
-        return f"SELECT avg({value}) FROM {database}.predictions WHERE {_rows(found, piece)}" if value else ""  # noqa: S608
+        return f"SELECT avg({value}) FROM {database}.predictions WHERE {_rows(found, piece, manifest)}" if value else ""  # noqa: S608
     reference = list(found.reference.counts)
+    bin_ = _bin(found, categorical=found.subject in _places(manifest)[1])
     return (
         "WITH counted AS (\n"  # noqa: S608  every value is a number or quoted
-        f"    SELECT {_bin(found)} AS bin, count() AS n FROM (SELECT {value} AS v FROM {database}.predictions\n"
-        f"    WHERE {_rows(found, piece)}) GROUP BY bin),\n"
+        f"    SELECT {bin_} AS bin, count() AS n FROM (SELECT {value} AS v FROM {database}.predictions\n"
+        f"    WHERE {_rows(found, piece, manifest)}) GROUP BY bin),\n"
         f"both AS (SELECT number AS bin, {reference}[number + 1] AS r, ifNull(n, 0) AS c\n"
         f"    FROM numbers({len(reference)}) AS places LEFT JOIN counted ON toInt64(number) = toInt64(counted.bin)\n"
         "    WHERE r + c > 0),\n"
@@ -39,19 +40,37 @@ def alert_sql(found: Finding, piece: SliceSummarised, database: str) -> str:
 def _value(found: Finding, manifest: ModelManifest | None) -> str:
     if found.kind is DriftKind.SCORE:
         return "score"
-    if manifest is None:
-        return ""
-    if found.subject in manifest.feature_schema.numeric:
-        return f"num_features[{manifest.feature_schema.numeric.index(found.subject) + 1}]"
-    if found.subject in manifest.feature_schema.categorical:
-        return f"cat_features[{manifest.feature_schema.categorical.index(found.subject) + 1}]"
+    numeric, categorical = _places(manifest)
+    if found.subject in numeric:
+        name = _quoted(found.subject)
+        by_name = f"if(mapContains(features_by_name, {name}), features_by_name[{name}], NULL)"
+        return f"if(length(num_features) = {len(numeric)}, num_features[{numeric.index(found.subject) + 1}], {by_name})"
+    if found.subject in categorical:
+        return f"cat_features[{categorical.index(found.subject) + 1}]"
     return ""
 
 
-def _bin(found: Finding) -> str:
+def _places(manifest: ModelManifest | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the numeric and of the categorical features, in their order."""
+    return (manifest.feature_schema.numeric, manifest.feature_schema.categorical) if manifest else ((), ())
+
+
+def _counted(found: Finding, manifest: ModelManifest | None) -> str:
+    """Rows that were counted: with a score, or with features that keep to the contract or have names."""
+    if found.kind is DriftKind.SCORE:
+        return "status = 'ok' AND score IS NOT NULL"
+    numeric, categorical = _places(manifest)
+    if found.subject in numeric:
+        return f"(length(num_features) = {len(numeric)} OR notEmpty(mapKeys(features_by_name)))"
+    return f"length(cat_features) = {len(categorical)}"
+
+
+def _bin(found: Finding, *, categorical: bool) -> str:
     assert found.reference is not None  # noqa: S101  asked by the caller
     first = len(RESERVED_BINS)
-    if found.reference.categories:
+    if categorical:
+        if not found.reference.categories:
+            return "if(v IS NULL, 0, 2)"
         names = ", ".join(_quoted(one) for one in found.reference.categories)
         return f"multiIf(v IS NULL, 0, indexOf([{names}], v) = 0, 2, {first - 1} + indexOf([{names}], v))"
     edges = ", ".join(repr(edge) for edge in found.reference.edges)
@@ -59,9 +78,8 @@ def _bin(found: Finding) -> str:
     return f"multiIf(v IS NULL, 0, NOT isFinite(v), 1, {first} + {place})"
 
 
-def _rows(found: Finding, piece: SliceSummarised) -> str:
-    score = "status = 'ok' AND score IS NOT NULL AND " if found.kind is DriftKind.SCORE else "sampled AND "
-    return f"{_whose(piece)} AND {score}{_offsets(found.covers)}"
+def _rows(found: Finding, piece: SliceSummarised, manifest: ModelManifest | None) -> str:
+    return f"{_whose(piece)} AND {_counted(found, manifest)} AND {_offsets(found.covers)}"
 
 
 def _whose(piece: SliceSummarised) -> str:

@@ -1,7 +1,6 @@
 """What is remembered of one model: per version and variant its detectors, and how far its slices were applied."""
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -113,7 +112,3 @@ class ModelState:
 
 def _age(state: VersionState) -> tuple[bool, datetime | None]:
     return (state.heard_at is not None, state.heard_at)
-
-
-def all_sources(states: Iterable[VersionState]) -> set[Source]:
-    return {source for state in states for source in state.applied}

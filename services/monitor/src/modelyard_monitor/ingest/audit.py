@@ -14,7 +14,7 @@ from modelyard_contracts import FeedbackReceived, PredictionLogged, SliceSummari
 from modelyard_contracts.codec import Codec, Undecodable
 from modelyard_contracts.topics import all_topics, avro_schema
 from modelyard_monitor.clickhouse import ClickHouse
-from modelyard_monitor.ingest.decode import EARLIEST, LATEST, BadRecord
+from modelyard_monitor.ingest.decode import EARLIEST, LATEST, BadRecord, is_sane
 from modelyard_monitor.ingest.predictions import DeadLetterBox, bury, token_of
 from modelyard_runtime.kafka import Received
 
@@ -88,7 +88,9 @@ def event_row(record: Received, codec: Codec) -> dict[str, Any]:
         "event_id": event["event_id"],
         "topic": record.topic,
         "occurred_at": event["occurred_at"],
-        "recorded_at": datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+        "recorded_at": datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+        if is_sane(record.timestamp_ms)
+        else event["occurred_at"],
         "correlation_id": event.get("correlation_id") or record.headers.get("correlation_id", ""),
         "cause_id": event.get("cause_id"),
         "model": event.get("model") or "",

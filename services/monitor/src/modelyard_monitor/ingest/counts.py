@@ -1,5 +1,6 @@
 """Columns to integer counts: per (version, variant), feature, minute and bin; and the slice that sums a batch up."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,13 +48,17 @@ class Column:
     """Which rows of the group the bins are of, shape (rows,)."""
 
     def slice(self) -> FeatureSlice:
+        """Counts, and moments unless they are beyond any number: a mean of nought would be a shift."""
         counts = np.bincount(self.bins, minlength=self.size)
+        with np.errstate(over="ignore"):
+            total, squares = float(self.values.sum()), float(np.square(self.values).sum())
+        known = math.isfinite(total) and math.isfinite(squares)
         return FeatureSlice(
             name=self.name,
             counts=tuple(counts.tolist()),
-            finite=int(self.values.size),
-            total=_finite(self.values.sum()),
-            total_squares=_finite(np.square(self.values).sum()),
+            finite=int(self.values.size) if known else 0,
+            total=total if known else 0.0,
+            total_squares=squares if known else 0.0,
         )
 
 
@@ -66,9 +71,11 @@ def groups_of(table: pa.Table) -> Iterator[Group]:
         codes = np.unique(codes, return_inverse=True)[1]
     if not table.num_rows:
         return
-    first = np.unique(codes, return_index=True)[1]
-    for code in codes[np.sort(first)]:
-        rows = table if first.size == 1 else table.filter(pa.array(codes == code))
+    first, sizes = np.unique(codes, return_index=True, return_counts=True)[1:]
+    sorted_ = table if first.size == 1 else table.take(pa.array(np.argsort(codes, kind="stable")))
+    begins = np.cumsum(sizes) - sizes
+    for code in np.argsort(first):
+        rows = sorted_.slice(begins[code], sizes[code])
         head = rows.slice(0, 1).to_pylist()[0]
         yield Group(head["model"], head["model_version"], head["model_digest"], head["variant"], rows)
 
@@ -92,8 +99,10 @@ def _numeric(group: Group, manifest: ModelManifest, references: dict[str, Featur
     if not names:
         return
     matrix, missing, places = _matrix(group.rows["num_features"], len(names))
-    if not places.size:
-        matrix, missing, places = _by_name(group.rows["features_by_name"], names)
+    more, more_missing, more_places = _by_name(group.rows, names)
+    if more_places.size:
+        matrix, missing = np.concatenate([matrix, more]), np.concatenate([missing, more_missing])
+        places = np.concatenate([places, more_places])
     for index, name in enumerate(names):
         if places.size and name in references:
             yield _number_column(name, matrix[:, index], missing[:, index], references[name], places)
@@ -112,14 +121,15 @@ def _matrix(column: pa.ChunkedArray, width: int) -> tuple[NDArray[np.float64], N
     return values.reshape(-1, width), missing.reshape(-1, width), places
 
 
-def _by_name(
-    column: pa.ChunkedArray, names: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-    """The same from maps, for upstreams without a contract: dearer, one row at a time."""
-    rows = [(place, dict(row)) for place, row in enumerate(column.to_pylist()) if row]
-    values = np.array([[row.get(name, np.nan) for name in names] for _, row in rows]).reshape(len(rows), len(names))
-    missing = np.array([[name not in row for name in names] for _, row in rows], dtype=bool)
-    return values, missing.reshape(values.shape), np.array([place for place, _ in rows], dtype=np.int64)
+def _by_name(rows: pa.Table, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """The same from the maps of the other rows, of upstreams without a contract: dearer, one row at a time."""
+    column = rows["features_by_name"].combine_chunks()
+    others = pc.list_value_length(rows["num_features"]).to_numpy() != len(names)
+    places = np.flatnonzero(others & (np.diff(column.offsets.to_numpy()) > 0))
+    maps = [dict(row) for row in column.take(pa.array(places)).to_pylist()]
+    values = np.array([[row.get(name, np.nan) for name in names] for row in maps], dtype=np.float64)
+    missing = np.array([[name not in row for name in names] for row in maps], dtype=bool)
+    return values.reshape(-1, len(names)), missing.reshape(-1, len(names)), places
 
 
 def _number_column(
@@ -148,7 +158,7 @@ def _categorical(group: Group, manifest: ModelManifest, references: dict[str, Fe
         found = pc.fill_null(pc.index_in(column, value_set=pa.array(categories, pa.string())), -1).to_numpy()
         bins = np.where(found >= 0, found + RESERVED, OTHER).astype(np.int64)
         bins[column.is_null().to_numpy(zero_copy_only=False)] = MISSING
-        yield Column(name, bins, RESERVED + len(categories), np.empty(0), places)
+        yield Column(name, bins, len(references[name].counts), np.empty(0), places)
 
 
 def bin_rows(group: Group, columns: Sequence[Column]) -> dict[str, list[Any]]:
@@ -213,10 +223,12 @@ def moment(scalar: pa.Scalar) -> datetime:
 
 
 MAX_CLASSES: Final = 100
+MAX_CLASS_CHARS: Final = 256
 
 
 def _class_counts(column: pa.ChunkedArray) -> dict[str, int]:
-    counted = pc.value_counts(pc.drop_null(column)).to_pylist()
+    short = column.filter(pc.less_equal(pc.utf8_length(column), MAX_CLASS_CHARS))  # and none that is null
+    counted = pc.value_counts(short).to_pylist()
     commonest = sorted(counted, key=lambda one: (-one["counts"], one["values"]))[:MAX_CLASSES]
     return {one["values"]: one["counts"] for one in commonest}
 

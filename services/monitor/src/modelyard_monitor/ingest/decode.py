@@ -203,13 +203,20 @@ def _in_order(parts: list[_Part], topic: str) -> tuple[pa.Table, NDArray[np.int6
     return table.combine_chunks(), places
 
 
+def is_sane(timestamp_ms: Any) -> Any:
+    """Whether a Kafka timestamp, or each of many, is a moment that the tables can go by; else take the event's own."""
+    return (timestamp_ms >= EARLIEST.timestamp() * 1000) & (timestamp_ms < LATEST.timestamp() * 1000)
+
+
 def _with_origin(table: pa.Table, places: NDArray[np.int64], batch: Records) -> pa.Table:
     """When and from where each row came."""
     utc = pa.timestamp("us", "UTC")
     millis = np.array(batch.timestamps_ms(), dtype=np.int64)[places]
     offsets = np.array(batch.offsets(), dtype=np.uint64)[places]
-    table = table.set_column(table.schema.get_field_index("occurred_at"), "occurred_at", table["occurred_at"].cast(utc))
-    table = table.append_column("received_at", pa.array(millis * 1000, utc))
+    occurred = table["occurred_at"].cast(utc)
+    received = np.where(is_sane(millis), millis * 1000, occurred.cast(pa.int64()).to_numpy())
+    table = table.set_column(table.schema.get_field_index("occurred_at"), "occurred_at", occurred)
+    table = table.append_column("received_at", pa.array(received, utc))
     table = table.append_column("_topic", pa.repeat(pa.scalar(batch.topic, pa.string()), table.num_rows))
     table = table.append_column("_partition", pa.array(np.full(table.num_rows, batch.partition, dtype=np.uint32)))
     return table.append_column("_offset", pa.array(offsets))

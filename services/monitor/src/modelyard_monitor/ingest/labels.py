@@ -5,9 +5,10 @@ are dropped under the same token, and the slices are made from the rows that are
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,12 +18,15 @@ from modelyard_contracts.codec import Codec
 from modelyard_monitor.clickhouse import ClickHouse
 from modelyard_monitor.ingest.counts import slice_id
 from modelyard_monitor.ingest.decode import BadRecord, decode_columns
-from modelyard_monitor.ingest.predictions import DeadLetterBox, Sender, bury, covers_of, token_of
+from modelyard_monitor.ingest.predictions import DeadLetterBox, Sender, bury, covers_of, send_all, token_of
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import Retryable
 from modelyard_runtime.kafka import Received
 
 IDS_PER_QUERY: Final = 2_000
+IDS_CHARS_PER_QUERY: Final = 96_000
+"""A tenth of what ClickHouse takes as a URL (http_max_uri_size); as many UUIDs as above."""
+QUOTES_CHARS: Final = len("%27%27%2C")
 RECENT: Final = timedelta(hours=2)
 """Most labels follow soon: predictions of this time before the label are looked through first."""
 
@@ -98,8 +102,7 @@ class LabelIngest:
         await bury(bad, self._dead_letters)
         covers = covers_of(records)
         stored = await asyncio.to_thread(self._insert, rows, token_of(records), covers)
-        for message in label_slices(stored, covers):
-            await self._sender.send(message)
+        await send_all(label_slices(stored, covers), self._sender)
         self._dead_letters.good(self.topic, records[0].partition, rows.num_rows)
         return int(rows.num_rows)
 
@@ -120,9 +123,10 @@ class LabelIngest:
         return joined(labels, found, self._earlier(labels, records)), decoded.bad
 
     def _wait_for_missing(self, labels: pa.Table, found: dict[Key, Any]) -> None:
-        youngest_allowed = self._clock() - self._grace
+        now = self._clock()
         keys = zip(keys_of(labels), labels["received_at"].to_pylist(), strict=True)
-        waiting = sum(at > youngest_allowed and key not in found for key, at in keys)
+        # Both ways: a label from a clock that is far ahead would be young for as long.
+        waiting = sum(abs(now - at) < self._grace and key not in found for key, at in keys)
         if waiting:
             raise PredictionsOnTheirWay(f"{waiting} of {labels.num_rows} labels wait for their prediction")
 
@@ -231,8 +235,19 @@ def _slice(
     )
 
 
-def _chunks(values: list[str]) -> list[list[str]]:
-    return [values[at : at + IDS_PER_QUERY] for at in range(0, len(values), IDS_PER_QUERY)]
+def _chunks(ids: list[str]) -> Iterator[list[str]]:
+    """In pieces that one query may name: they travel in its URL, quoted."""
+    chunk: list[str] = []
+    size = 0
+    for id_ in ids:
+        taken = len(quote(id_)) + QUOTES_CHARS
+        if chunk and (len(chunk) == IDS_PER_QUERY or size + taken > IDS_CHARS_PER_QUERY):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(id_)
+        size += taken
+    if chunk:
+        yield chunk
 
 
 def _text(moment: datetime) -> str:

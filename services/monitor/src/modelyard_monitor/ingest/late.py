@@ -2,7 +2,7 @@
 
 A round belongs to one partition of labels and has a number, one above the highest that is stored. Its rows are inserted
 under a token of that number and read back before they are told, so two workers that both believe to own the partition
-store and tell the same round. The last round is told again after a start, as nobody knows whether it was.
+store and tell the same round. The last round is told again after a start or an error, as nobody knows whether it was.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from modelyard_contracts import FeedbackReceived, OffsetRange
 from modelyard_monitor.clickhouse import ClickHouse
 from modelyard_monitor.ingest.labels import MATCH_FIELDS, RECENT, PredictionLookup, joined, keys_of, label_slices
-from modelyard_monitor.ingest.predictions import TOKEN_VERSION, Sender
+from modelyard_monitor.ingest.predictions import TOKEN_VERSION, Sender, send_all
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.log import get_logger
 
@@ -26,22 +26,26 @@ ROWS_PER_ROUND: Final = 5_000
 
 UNMATCHED_SQL: Final = """
 SELECT DISTINCT _partition FROM {db}.labels
-WHERE matched = 0 AND _topic = {topic:String} AND received_at >= now64(6) - toIntervalDay({days:UInt32})"""
+WHERE matched = 0 AND _topic = {topic:String} AND received_at >= now64(6) - toIntervalDay({days:UInt32})
+    AND (_partition, _offset) NOT IN (
+        SELECT _partition, _offset FROM {db}.label_matches
+        WHERE _topic = {topic:String} AND received_at >= now64(6) - toIntervalDay({days:UInt32})
+    )"""
 
 WAITING_SQL: Final = """
-SELECT * FROM {db}.labels AS l
-WHERE matched = 0 AND _topic = {topic:String} AND _partition = {partition:UInt32}
-    AND received_at >= now64(6) - toIntervalDay({days:UInt32})
-    AND _offset NOT IN (
-        SELECT _offset FROM {db}.label_matches WHERE _topic = {topic:String} AND _partition = {partition:UInt32}
-    )
-    AND (tenant, prediction_id) IN (
-        SELECT tenant, prediction_id FROM {db}.predictions
-        WHERE shadow_of IS NULL AND prediction_id IN (
-            SELECT prediction_id FROM {db}.labels
-            WHERE matched = 0 AND _topic = {topic:String} AND _partition = {partition:UInt32}
+WITH waiting AS (
+    SELECT * FROM {db}.labels
+    WHERE matched = 0 AND _topic = {topic:String} AND _partition = {partition:UInt32}
+        AND received_at >= now64(6) - toIntervalDay({days:UInt32})
+        AND _offset NOT IN (
+            SELECT _offset FROM {db}.label_matches WHERE _topic = {topic:String} AND _partition = {partition:UInt32}
         )
-    )
+)
+SELECT * FROM waiting
+WHERE (tenant, prediction_id) IN (
+    SELECT tenant, prediction_id FROM {db}.predictions
+    WHERE shadow_of IS NULL AND prediction_id IN (SELECT prediction_id FROM waiting)
+)
 ORDER BY _offset LIMIT {limit:UInt32}"""
 
 LAST_ROUND_SQL: Final = """
@@ -82,9 +86,11 @@ class LateJoiner:
         rows = await asyncio.to_thread(self._find, partition, last + 1)
         if not rows.num_rows:
             return 0
+        self._told.discard(partition)  # what fails from here on may be stored and not told
         token = f"{TOKEN_VERSION}:{LATE_SOURCE}:{partition}:{last + 1}"
         await asyncio.to_thread(self._clickhouse.insert, "label_matches", rows, token)
         await self._tell(partition, last + 1)
+        self._told.add(partition)
         log.info("late labels joined", partition=partition, labels=rows.num_rows, round=last + 1)
         return int(rows.num_rows)
 
@@ -111,8 +117,7 @@ class LateJoiner:
             return
         stored = await asyncio.to_thread(self._clickhouse.table, ROUND_SQL, {**_where(partition), "pass": number})
         covers = OffsetRange(topic=LATE_SOURCE, partition=partition, first_offset=number, last_offset=number)
-        for message in label_slices(stored, covers):
-            await self._sender.send(message)
+        await send_all(label_slices(stored, covers), self._sender)
 
 
 def _where(partition: int) -> dict[str, Any]:

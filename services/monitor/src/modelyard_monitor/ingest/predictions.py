@@ -1,7 +1,7 @@
 """A batch of one partition of logged predictions: decode, count, insert raw and counts, say what was in it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -81,15 +81,14 @@ class PredictionIngest:
         self._codec = codec
         self._sender = sender
         self._dead_letters = dead_letters
-        self._profiles_written: set[str] = set()
+        self._profiles_written: set[tuple[str, int, str]] = set()
 
     async def store(self, records: Sequence[Received]) -> int:
         """Store the records of one partition; returns the rows. Retryable: nothing is known to be done, repeat all."""
         counted = await asyncio.to_thread(self.count, records)
         await bury(counted.bad, self._dead_letters)
         await asyncio.to_thread(self._insert, counted, token_of(records))
-        for message in counted.slices:
-            await self._sender.send(message)
+        await send_all(counted.slices, self._sender)
         self._dead_letters.good(self.topic, records[0].partition, counted.table.num_rows)
         return int(counted.table.num_rows)
 
@@ -115,11 +114,12 @@ class PredictionIngest:
 
     def _write_profile(self, group: Group, manifest: ModelManifest) -> None:
         """The reference profile as rows, so that PSI is plain SQL; the same rows replace themselves."""
-        if group.digest in self._profiles_written or manifest.reference is None:
+        written = (group.model, group.version, group.digest)
+        if written in self._profiles_written or manifest.reference is None:
             return
         rows = profile_rows(group.model, group.version, manifest.reference)
         self._clickhouse.insert("reference_bins", rows, f"{TOKEN_VERSION}:{group.model}:{group.version}:{group.digest}")
-        self._profiles_written.add(group.digest)
+        self._profiles_written.add(written)
 
 
 def token_of(records: Sequence[Received]) -> str:
@@ -131,6 +131,11 @@ def token_of(records: Sequence[Received]) -> str:
 def covers_of(records: Sequence[Received]) -> OffsetRange:
     first, last = records[0], records[-1]
     return OffsetRange(topic=first.topic, partition=first.partition, first_offset=first.offset, last_offset=last.offset)
+
+
+async def send_all(slices: Iterable[SliceSummarised], sender: Sender) -> None:
+    """Send a batch's slices, which are of different versions or variants, and wait for all of them."""
+    await asyncio.gather(*(sender.send(message) for message in slices))
 
 
 async def bury(bad: Sequence[BadRecord], dead_letters: DeadLetterBox) -> None:
