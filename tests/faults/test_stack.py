@@ -31,7 +31,7 @@ PATHS = {
     "evaluator": "/v1/evaluations",
     "deployer": "/v1/rollouts",
     "router": "/v1/feedback",
-    "monitor": "/internal/consumers:resume",
+    "monitor": "/internal/consumers/resume",
 }
 """Where each takes a body."""
 FAR_TOO_MUCH_BYTES = 9 * 2**20

@@ -148,8 +148,8 @@ def test_every_route_refuses_a_key_without_the_scope(app: FastAPI, client: TestC
         ("predict", "POST", "/v1/predict", 200),
         ("write", "POST", "/v1/predict", 403),
         ("read", "GET", "/metrics", 200),
-        ("write", "POST", "/internal/consumers:resume", 403),
-        (ADMIN, "POST", "/internal/consumers:resume", 200),
+        ("write", "POST", "/internal/consumers/resume", 403),
+        (ADMIN, "POST", "/internal/consumers/resume", 200),
         (ADMIN, "POST", "/v1/predict", 200),
         ("unknown", "GET", "/v1/things", 401),
     ],
@@ -175,7 +175,7 @@ def test_ready_tells_every_check(client: TestClient, readiness: Readiness) -> No
 def test_consumers_are_shown_and_resumed(client: TestClient, consumer: ToyConsumer) -> None:
     shown = client.get("/internal/consumers", headers=bearer(ADMIN)).json()
     assert shown == [{"group": "toy", "stopped": {"topic[0]": "a bug"}}]
-    assert client.post("/internal/consumers:resume", headers=bearer(ADMIN)).json() == {"resumed": 1}
+    assert client.post("/internal/consumers/resume", headers=bearer(ADMIN)).json() == {"resumed": 1}
     assert consumer.resumed == 1
 
 

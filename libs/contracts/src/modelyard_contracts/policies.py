@@ -71,5 +71,4 @@ class RolloutPolicy(Part):
     timeout_ms: int = Field(default=2_000, gt=0, le=3_600_000)
 
 
-PolicyKind = Literal["gate", "retrain", "rollout"]
 POLICIES: Final[dict[str, type[Part]]] = {"gate": GatePolicy, "retrain": RetrainPolicy, "rollout": RolloutPolicy}

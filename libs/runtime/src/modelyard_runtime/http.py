@@ -138,7 +138,7 @@ def _own_routes(app: FastAPI, readiness: Readiness, metrics: Metrics, consumers:
             for one in consumers
         ]
 
-    @app.post("/internal/consumers:resume", include_in_schema=False)
+    @app.post("/internal/consumers/resume", include_in_schema=False)
     async def resume(_: Annotated[Principal, Depends(require("admin"))]) -> dict[str, int]:
         return {"resumed": sum(one.resume() for one in consumers)}
 

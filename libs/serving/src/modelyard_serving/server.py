@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 import sys
@@ -16,8 +15,6 @@ from modelyard_serving.app import Limits, ModelApp
 from modelyard_serving.batching import Batcher
 from modelyard_serving.errors import Unloadable
 from modelyard_serving.loading import Load, load
-
-logger = logging.getLogger("modelyard_serving")
 
 
 class Options(msgspec.Struct, frozen=True):

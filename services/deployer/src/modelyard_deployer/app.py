@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from modelyard import RegistryClient
+from modelyard_contracts.codec import Codec
 from modelyard_contracts.tokens import serving_token
 from modelyard_deployer import api, events, store
 from modelyard_deployer.beginning import Beginner
@@ -31,6 +32,7 @@ from modelyard_runtime.kafka import EventConsumer
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.retention import Periodic
+from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Service
 
 STOP_REPLICAS_WITHIN_S: Final = 15.0
@@ -92,6 +94,7 @@ def build(settings: Settings) -> Service:
         group=events.GROUP,
         service="deployer",
         handlers=events.handlers(deps),
+        codec=Codec(RegistrySchemas(settings.registry_url, key)),
         readiness=readiness,
     )
     authenticator = Authenticator(key, registry_introspection(settings.registry_url, key), system_clock)

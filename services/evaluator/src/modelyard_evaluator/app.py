@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from modelyard import RegistryClient
+from modelyard_contracts.codec import Codec
 from modelyard_evaluator import api, events
 from modelyard_evaluator.clients import ClickHouseLabels, HttpRegistry
 from modelyard_evaluator.domain.model import Evaluation
@@ -21,6 +22,7 @@ from modelyard_runtime.kafka import EventConsumer
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.retention import Periodic
+from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Service
 
 
@@ -72,6 +74,7 @@ def build(settings: Settings) -> Service:
         group=events.GROUP,
         service="evaluator",
         handlers=events.handlers(deps, loop.notify),
+        codec=Codec(RegistrySchemas(settings.registry_url, key)),
         readiness=readiness,
     )
     authenticator = Authenticator(key, registry_introspection(settings.registry_url, key), system_clock)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from fastapi import FastAPI
 
 from modelyard import RegistryClient
+from modelyard_contracts.codec import Codec
 from modelyard_runtime.auth import Authenticator, registry_introspection
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.database import Database, migrate, open_engine
@@ -19,6 +20,7 @@ from modelyard_runtime.inbox import forget_claims
 from modelyard_runtime.kafka import EventConsumer, ensure_topics
 from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.retention import Periodic
+from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Service
 from modelyard_runtime.zygote import Zygote
 from modelyard_trainer.api import add_routes
@@ -53,6 +55,7 @@ def build(settings: Settings) -> Service:
         group=NAME,
         service=NAME,
         handlers=handlers(deps),
+        codec=Codec(RegistrySchemas(settings.registry_url, settings.admin_key)),
         readiness=readiness,
     )
 

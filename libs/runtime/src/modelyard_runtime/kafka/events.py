@@ -36,7 +36,9 @@ class EventConsumer:
     """A consumer of events. Synchronous handlers run in a thread, one at a time per partition.
 
     Undecodable bytes, and errors that we named and that are not `retryable`: dead letter, go on. Retryable: again after
-    a pause. An exception that nobody named: the partition stops. Tombstones are passed over. options: BatchConsumer's.
+    a pause. An exception that nobody named: the partition stops. Tombstones are passed over.
+
+    codec: with a lookup of schemas, or else what a newer release writes is a dead letter. options: BatchConsumer's.
     """
 
     def __init__(
@@ -46,13 +48,13 @@ class EventConsumer:
         group: str,
         service: str,
         handlers: Mapping[type[Message], Handler],
-        codec: Codec | None = None,
+        codec: Codec,
         dead_letters: DeadLetters | None = None,
         max_record_bytes: int = MAX_RECORD_BYTES,
         **options: Any,
     ) -> None:
         self._handlers = {message.TOPIC: (message, handler) for message, handler in handlers.items()}
-        self._codec = codec or Codec()
+        self._codec = codec
         self._dead_letters = dead_letters or DeadLetters(bootstrap, service)
         self._max_record_bytes = max_record_bytes
         self._running: dict[tuple[str, int], asyncio.Future[None]] = {}

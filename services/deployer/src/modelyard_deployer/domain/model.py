@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from modelyard_contracts import RolloutState, RolloutStrategy, RouteTarget
@@ -152,6 +151,3 @@ class RouterAck:
     accepted: bool
     reason: str
     seen_at: datetime
-
-
-JsonObject = dict[str, Any]

@@ -1,7 +1,7 @@
 """A published route, compiled once: what a request needs is a dictionary away."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -193,6 +193,3 @@ def _answer_head(headers: tuple[Header, ...], rule: str, cost_usd: float) -> byt
         (b"content-type", b"application/json"),
     )
     return b"HTTP/1.1 200 OK\r\n" + b"".join([b"%b: %b\r\n" % header for header in fixed])
-
-
-Compile = Callable[[RoutePublished], Route]
