@@ -196,6 +196,7 @@ async def test_what_happened_while_kafka_was_away_is_told_in_order_when_it_is_ba
 
 @pytest.mark.server
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # many starts, and each may take a minute on a busy machine
 async def test_kills_while_it_works_lose_no_event_and_repeat_no_move(served: Service, own_devkafka: DevServer) -> None:
     """Versions are registered and evaluated while the process is killed again and again."""
     done = 0
