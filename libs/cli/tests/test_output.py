@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from modelyard import ApiError
-from modelyard_cli.output import Form, Listing, console, rows, show, told
+from modelyard_cli.output import Form, Listing, rows, show, stdout_columns, told
 from modelyard_cli.stack.layout import StackError
 
 RUN: dict[str, Any] = {
@@ -58,9 +58,11 @@ def test_an_empty_list_says_so() -> None:
     assert printed(rows("training runs of nobody", COLUMNS, []), 80) == "training runs of nobody: none\n"
 
 
-def test_a_pipe_gets_one_line_per_item() -> None:
-    assert console.width >= 1_000
-    lines = printed(rows("runs", COLUMNS, [RUN]), console.width).splitlines()
+def test_a_pipe_gets_one_line_per_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    width = stdout_columns()
+    assert width is not None
+    lines = printed(rows("runs", COLUMNS, [RUN]), width).splitlines()
     [line] = [line for line in lines if str(RUN["run_id"]) in line]
     assert line.rstrip().endswith("[/red]")
 

@@ -51,6 +51,8 @@ def test_a_start_is_accepted_and_can_be_followed(world: World, http: TestClient)
     rollout = answer.json()
     assert (rollout["state"], rollout["to_version"], rollout["requested_by"]) == ("pending", 1, "bootstrap-admin")
     world.settle()
+    world.routers_apply()
+    world.settle()
     followed = http.get(f"/v1/rollouts/{rollout['rollout_id']}").json()
     assert followed["state"] == "promoted"
     assert http.get("/v1/rollouts", params={"model": MODEL}).json()["items"] == [followed]

@@ -31,6 +31,7 @@ def test_the_first_version_of_a_route_gets_all_traffic_at_once(world: World) -> 
     event = world.approve(1)
     world.settle()
     assert world.weights() == {1: 1.0}
+    world.routers_apply()
     world.settle()
 
     assert states(world) == [(State.PREPARING, 0), (State.SHIFTING, 100), (State.PROMOTED, 100)]
@@ -40,6 +41,18 @@ def test_the_first_version_of_a_route_gets_all_traffic_at_once(world: World) -> 
     [table] = world.told(RoutePublished)
     assert (table.route, table.sequence, table.targets[0].variant) == (MODEL, 1, "stable")
     assert table.targets[0].feature_schema_id in table.feature_schemas
+
+
+def test_a_first_version_is_promoted_once_a_router_has_it_and_without_routers_after_a_while(world: World) -> None:
+    """Whoever waited for the promotion asks the router at once."""
+    rollout = world.wish(RolloutAction.START, 1)
+    world.settle()
+    world.settle(5.0)
+    waiting = world.rollout(rollout.id)
+    assert (waiting.state, waiting.reason) == (State.SHIFTING, "waiting for a first router")
+    world.settle(5.1)
+    alone = world.rollout(rollout.id)
+    assert (alone.state, alone.reason) == (State.PROMOTED, "version 1 answers on no router(s)")
 
 
 def test_a_healthy_canary_goes_through_its_steps_and_is_promoted(world: World) -> None:

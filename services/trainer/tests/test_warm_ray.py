@@ -42,9 +42,7 @@ class Warm(World):
 
     def calls(self, run: Run) -> list[tuple[int, int]]:
         """Which call of the run was in which process, in their order."""
-        marks = sorted(
-            (self.workers.dir_of(run.id).path / "work").glob("call-*"), key=lambda mark: mark.stat().st_mtime
-        )
+        marks = sorted(self.workers.dir_of(run.id).path.glob("call-*"), key=lambda mark: mark.stat().st_mtime)
         return [(int(place), int(pid)) for _, place, pid in (mark.name.split("-") for mark in marks)]
 
     def processes(self) -> list[psutil.Process]:
@@ -195,9 +193,7 @@ def test_runs_at_the_same_time_take_turns_on_the_fitter(shared: Warm, loopback: 
     ended = [shared.drive(run.id, timeout_s=180) for run in runs]
     assert [run.state for run in ended] == [RunState.SUCCEEDED] * 2
     marks = [
-        (mark.stat().st_mtime, run.model)
-        for run in runs
-        for mark in (shared.workers.dir_of(run.id).path / "work").glob("call-*")
+        (mark.stat().st_mtime, run.model) for run in runs for mark in shared.workers.dir_of(run.id).path.glob("call-*")
     ]
     turns = [model for _, model in sorted(marks)]
     assert turns in (["shifts", "other"] * 2, ["other", "shifts"] * 2)

@@ -26,12 +26,12 @@ PIPE_COLUMNS: Final = 10_000
 """What goes to a program or a file has lines of any length: one per item."""
 
 
-def _width() -> int | None:
-    """Of stdout: None, as the terminal or COLUMNS says, or as wide as it needs to be."""
+def stdout_columns() -> int | None:
+    """The width of stdout: None, as the terminal or COLUMNS says, or as wide as it needs to be."""
     return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else PIPE_COLUMNS
 
 
-console = Console(width=_width())
+console = Console(width=stdout_columns())
 complaints = Console(stderr=True)
 
 

@@ -27,6 +27,7 @@ from modelyard_devclickhouse.config import (
     write_engine_config,
 )
 from modelyard_devclickhouse.engine import Engine
+from modelyard_devclickhouse.tokens import forget_uncommitted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,13 +63,15 @@ def _open(settings: Settings) -> Engine:
     os.environ["TZ"] = "UTC"
     os.chdir(settings.data / "work")
     try:
+        if forgotten := forget_uncommitted(settings.data / "engine"):
+            print(f"{forgotten} insert tokens without a part forgotten, left by a kill", file=sys.stderr)
         return Engine(settings.data / "engine", config, settings.database)
     except ImportError as error:
         raise CannotStart(
             f"the engine's package {error.name} cannot be imported ({error}); "
             "pip install modelyard-devclickhouse, which brings it, or set CLICKHOUSE_URL to a ClickHouse of yours"
         ) from error
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise CannotStart(f"the engine cannot open {settings.data / 'engine'}: {error}") from error
 
 

@@ -43,13 +43,16 @@ def run_on_ray(work: Any) -> Any:
 
 
 def run_in_pool(work: Any) -> Any:
-    """Two calls in the pool, each of which leaves its process id; `deaths` is how many of them kill themselves."""
+    """Two calls in the pool; `deaths` is how many of them kill themselves.
+
+    Each leaves its process id beside the work folder, which goes when the run ends.
+    """
     from modelyard_trainer.worker.fitters import Pool
     from modelyard_trainer.worker.ray_session import ray_session
 
     with ray_session(work.folder.parent, work.ray_cpus) as ray:
         pool = Pool(ray, work.folder.parent)
-        calls = [(work.folder, place, work.parameters) for place in range(2)]
+        calls = [(work.folder.parent, place, work.parameters) for place in range(2)]
         done = sorted(pool.each(_in_pool, calls))
     work.tell(0.4, f"done {done}")
     return run(replace(work, parameters=Parameters()))

@@ -116,12 +116,12 @@ def _complete(facts: Facts) -> Rollout:
     if facts.replicas.failures >= facts.limits.max_failures and not roll_back:
         return _abort(facts, f"its replica keeps dying: {facts.replicas.last_failure}", against=True)
     if not applied.complete and _step_age_s(facts) < facts.limits.apply_wait_s:
-        return replace(rollout, reason=f"waiting for {', '.join(applied.silent)}")
+        return replace(rollout, reason=f"waiting for {', '.join(applied.silent) or 'a first router'}")
     evidence = dict(rollout.evidence) | {
         "routers_applied": float(len(applied.applied)),
         "routers_silent": float(len(applied.silent)),
     }
-    said = f"version {rollout.to_version} answers on {len(applied.applied)} router(s)"
+    said = f"version {rollout.to_version} answers on {len(applied.applied) or 'no'} router(s)"
     if applied.silent:
         said += f"; silent: {', '.join(applied.silent)}"
     if applied.refused:

@@ -23,7 +23,8 @@ class Applied:
 
     @property
     def complete(self) -> bool:
-        return not self.silent
+        """Nobody is waited for any more. Of a route's first table nobody is known who could be silent."""
+        return not self.silent and bool(self.applied or self.refused)
 
 
 def applied(acks: Iterable[RouterAck], sequence: int, settled_sequence: int, now: datetime) -> Applied:
