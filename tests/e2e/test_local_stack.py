@@ -109,7 +109,7 @@ def test_an_up_that_is_interrupted_leaves_nothing_running(tmp_path: Path) -> Non
         assert up.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    up.send_signal(signal.SIGINT)
+    up.terminate()  # is Ctrl-C to the command, which itself would be ignored where the tests run in the background
     stdout, stderr = up.communicate(timeout=90)
     assert (up.returncode, stdout) == (130, "")
     assert "stopped before all was ready" in stderr
