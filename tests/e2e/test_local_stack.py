@@ -110,11 +110,14 @@ def test_an_up_that_is_interrupted_leaves_nothing_running(tmp_path: Path) -> Non
         assert time.monotonic() < deadline
         time.sleep(0.02)
     up.terminate()  # is Ctrl-C to the command, which itself would be ignored where the tests run in the background
-    stdout, stderr = up.communicate(timeout=90)
-    assert (up.returncode, stdout) == (130, "")
-    assert "stopped before all was ready" in stderr
-    assert find(state["supervisor"]) is None
-    assert not stop_stack(folder)
+    try:
+        stdout, stderr = up.communicate(timeout=90)
+        assert (up.returncode, stdout) == (130, "")
+        assert "stopped before all was ready" in stderr
+        assert find(state["supervisor"]) is None
+    finally:
+        left = stop_stack(folder)
+    assert not left
 
 
 def test_a_demo_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:
