@@ -57,6 +57,16 @@ def test_every_call_carries_the_key() -> None:
     assert server.seen[0].headers["authorization"] == "Bearer secret"
 
 
+def test_every_call_carries_the_context_of_its_own_moment() -> None:
+    server, numbers = Server(), iter(("first", "second"))
+    registry = RegistryClient(
+        "http://x", "s", transport=server.transport, context=lambda: {"traceparent": next(numbers)}
+    )
+    for _ in range(2):
+        registry.get("/v1/models")
+    assert [request.headers["traceparent"] for request in server.seen] == ["first", "second"]
+
+
 def test_a_problem_becomes_an_error_with_its_code_and_field() -> None:
     problem = {"title": "Conflict", "status": 409, "detail": "generation 3", "code": "stale_generation", "field": "f"}
     client = RegistryClient("http://x", "k", transport=Server(problem, status=409).transport)

@@ -1,6 +1,6 @@
 """The registry's API: models, versions and their bytes, aliases, policies, datasets, history, keys."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, overload
@@ -35,8 +35,9 @@ class RegistryClient(ApiClient):
         *,
         cache_dir: Path | None = None,
         transport: httpx.BaseTransport | None = None,
+        context: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        super().__init__(base_url, token, timeout_s, transport=transport)
+        super().__init__(base_url, token, timeout_s, transport=transport, context=context)
         self._cache = BlobCache(cache_dir) if cache_dir else None
 
     # models

@@ -1,5 +1,6 @@
 """One HTTP connection pool per API: token, timeouts, errors as ApiError."""
 
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,7 +16,8 @@ class ApiClient:
     """Base of the clients. Safe to share between threads; close it, or use it in a `with`.
 
     token: a bearer key. timeout_s: for connecting and for each read, not for a whole download.
-    transport: an httpx transport, for tests.
+    transport: an httpx transport, for tests. context: headers to add to each request, asked for when it is made: the
+    caller's trace context.
     """
 
     def __init__(
@@ -25,6 +27,7 @@ class ApiClient:
         timeout_s: float = 10.0,
         *,
         transport: httpx.BaseTransport | None = None,
+        context: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._http = httpx.Client(
@@ -32,6 +35,7 @@ class ApiClient:
             timeout=timeout_s,
             headers={"authorization": f"Bearer {token}"},
             transport=transport or httpx.HTTPTransport(retries=CONNECT_RETRIES),
+            event_hooks={"request": [lambda request: request.headers.update(context())]},
             trust_env=False,  # a proxy meant for the outside must not see calls between our own services
         )
 

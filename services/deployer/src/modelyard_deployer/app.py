@@ -34,6 +34,7 @@ from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Service
+from modelyard_runtime.tracing import outgoing_headers
 
 STOP_REPLICAS_WITHIN_S: Final = 15.0
 
@@ -49,7 +50,7 @@ def build(settings: Settings) -> Service:
 
     engine = open_engine(settings.resolved_database_url)
     database = Database(engine, system_clock)
-    client = RegistryClient(settings.registry_url, key, cache_dir=data / "blobs")
+    client = RegistryClient(settings.registry_url, key, cache_dir=data / "blobs", context=outgoing_headers)
     registry, monitor = HttpRegistry(client), HttpMonitor(settings.monitor_url, key)
     runtime = LocalProcesses(
         data / "replicas",

@@ -24,6 +24,7 @@ from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Service
+from modelyard_runtime.tracing import outgoing_headers
 
 
 def build(settings: Settings) -> Service:
@@ -37,7 +38,9 @@ def build(settings: Settings) -> Service:
 
     engine = open_engine(settings.resolved_database_url)
     database = Database(engine, system_clock)
-    client = RegistryClient(settings.registry_url, key, timeout_s=30.0, cache_dir=data / "blobs")
+    client = RegistryClient(
+        settings.registry_url, key, timeout_s=30.0, cache_dir=data / "blobs", context=outgoing_headers
+    )
     labels = ClickHouseLabels(settings.clickhouse_url, settings.clickhouse_user, password, settings.clickhouse_database)
     zygote = scorer_zygote(settings.zygote_idle_s)
     scorer = ScorerProcesses(

@@ -22,6 +22,7 @@ from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Service
+from modelyard_runtime.tracing import outgoing_headers
 from modelyard_runtime.zygote import Zygote
 from modelyard_trainer.api import add_routes
 from modelyard_trainer.catalogue import known_recipes
@@ -42,7 +43,7 @@ log = logging.getLogger(__name__)
 def build(settings: Settings) -> Service:
     """The whole service, not yet started."""
     database = Database(open_engine(settings.resolved_database_url), system_clock)
-    client = RegistryClient(settings.registry_url, settings.admin_key)
+    client = RegistryClient(settings.registry_url, settings.admin_key, context=outgoing_headers)
     gateway, runs, recipes = RegistryGateway(client), RunStore(database), known_recipes(settings.recipes)
     deps = Deps(runs=runs, registry=gateway, recipes=recipes, clock=system_clock)
     supervisor = _supervisor(settings, runs, gateway, recipes)
