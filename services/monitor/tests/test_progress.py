@@ -6,7 +6,7 @@ from typing import Any
 from faust.types import TP
 
 from modelyard_monitor.detect.apply import Detector
-from modelyard_monitor.detect.progress import PositionedConsumer, Progress, in_order, newest
+from modelyard_monitor.detect.progress import PositionedConsumer, Progress, go_back_for_the_last, in_order, newest
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.domain.state import ModelState
@@ -135,3 +135,26 @@ def _positioned(
     monkeypatch.setattr(PositionedConsumer, "earliest_offsets", earliest)
     monkeypatch.setattr(PositionedConsumer, "seek", seek)
     return consumer, sought
+
+
+async def test_the_last_slices_are_gone_back_for_when_they_stay_away_for_two_looks() -> None:
+    progress, sought = begun(), []
+    progress.begin(1, 4)
+    tps = [TP("slices", 1), TP("slices", 3), TP("other", 1)]
+
+    async def highwaters(*asked: TP) -> dict[TP, int]:
+        return dict.fromkeys(asked, 6)
+
+    async def seek(tp: TP, offset: int) -> None:
+        sought.append((tp.partition, offset))
+
+    consumer = SimpleNamespace(assignment=lambda: tps, highwaters=highwaters, seek=seek)
+    behind = await go_back_for_the_last(progress, consumer, "slices", {})
+    assert (behind, sought) == ({TP("slices", 1): 4}, [])
+    progress.done(1, 4)
+    behind = await go_back_for_the_last(progress, consumer, "slices", behind)
+    assert sought == []  # it goes on by itself
+    behind = await go_back_for_the_last(progress, consumer, "slices", behind)
+    assert sought == [(1, 5)]
+    progress.done(1, 5)
+    assert await go_back_for_the_last(progress, consumer, "slices", behind) == {}

@@ -89,3 +89,20 @@ async def in_order(event: Any, progress: Progress, consumer: Any, apply: Apply) 
     elif message.offset > expected:
         log.warning("slices missed, read again", partition=message.partition, first=expected, last=message.offset - 1)
         await consumer.seek(TP(message.topic, message.partition), expected)
+
+
+async def go_back_for_the_last(
+    progress: Progress, consumer: Any, topic: str, before: Mapping[TP, int]
+) -> dict[TP, int]:
+    """Go back for slices that no later one tells of: short of the end, and no further than at the last look (`before`).
+
+    Returns what to hand to the next look. A slice that is only slow comes twice then, which changes nothing.
+    """
+    begun = {tp: progress.next_of(tp.partition) for tp in consumer.assignment() if tp.topic == topic}
+    ends = await consumer.highwaters(*begun) if begun else {}
+    behind = {tp: expected for tp, expected in begun.items() if expected is not None and ends[tp] > expected}
+    for tp, expected in behind.items():
+        if before.get(tp) == expected:
+            log.warning("slices missed, read again", partition=tp.partition, first=expected, last=ends[tp] - 1)
+            await consumer.seek(tp, expected)
+    return behind

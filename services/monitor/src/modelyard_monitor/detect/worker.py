@@ -11,13 +11,20 @@ import os
 from typing import Any, Final, cast
 
 import faust
+from faust.types import TP
 
 from modelyard_contracts import SliceSummarised
 from modelyard_contracts.codec import Codec, Undecodable
 from modelyard_contracts.topics import topic
 from modelyard_monitor.child import PARENT_VARIABLE
 from modelyard_monitor.detect.apply import Detector
-from modelyard_monitor.detect.progress import Apply, PositionedTransport, Progress, in_order
+from modelyard_monitor.detect.progress import (
+    Apply,
+    PositionedTransport,
+    Progress,
+    go_back_for_the_last,
+    in_order,
+)
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.registry import Registry
@@ -33,6 +40,8 @@ APP_ID: Final = "monitor.detect"
 TABLE: Final = "models"
 CHANGELOG: Final = f"{APP_ID}-{TABLE}-changelog"
 PARENT_CHECK_S: Final = 2.0
+LOOK_EVERY_S: Final = 5.0
+"""Between looks whether the last slices arrived: nothing comes behind them that would tell."""
 EXIT_UNFINISHED: Final = 3
 
 
@@ -125,6 +134,14 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
         await letters.close()
         registry.close()
 
+    async def watch_ends() -> None:
+        behind: dict[TP, int] = {}
+        while not app.should_stop:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if not app.rebalancing:
+                behind = await go_back_for_the_last(progress, app.consumer, slices.name, behind)
+
+    app.task(watch_ends)
     app.task(_tell_ready)
     app.task(_follow_parent)
     return app
