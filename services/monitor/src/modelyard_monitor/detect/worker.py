@@ -138,8 +138,11 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
         behind: dict[TP, int] = {}
         while not app.should_stop:
             await asyncio.sleep(LOOK_EVERY_S)
-            if not app.rebalancing:
-                behind = await go_back_for_the_last(progress, app.consumer, slices.name, behind)
+            try:
+                if not app.rebalancing:
+                    behind = await go_back_for_the_last(progress, app.consumer, slices.name, behind)
+            except Exception as error:  # the broker is away, or a partition was; the next look sees
+                log.warning("ends not looked at", error=repr(error))
 
     app.task(watch_ends)
     app.task(_tell_ready)
