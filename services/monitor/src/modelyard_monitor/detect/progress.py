@@ -87,8 +87,7 @@ async def in_order(event: Any, progress: Progress, consumer: Any, apply: Apply) 
         await apply(event)
         progress.done(message.partition, message.offset)
     elif message.offset > expected:
-        log.warning("slices missed, read again", partition=message.partition, first=expected, last=message.offset - 1)
-        await consumer.seek(TP(message.topic, message.partition), expected)
+        await _go_back(consumer, TP(message.topic, message.partition), expected, message.offset - 1)
 
 
 async def go_back_for_the_last(
@@ -103,6 +102,10 @@ async def go_back_for_the_last(
     behind = {tp: expected for tp, expected in begun.items() if expected is not None and ends[tp] > expected}
     for tp, expected in behind.items():
         if before.get(tp) == expected:
-            log.warning("slices missed, read again", partition=tp.partition, first=expected, last=ends[tp] - 1)
-            await consumer.seek(tp, expected)
+            await _go_back(consumer, tp, expected, ends[tp] - 1)
     return behind
+
+
+async def _go_back(consumer: Any, tp: TP, first: int, last: int) -> None:
+    log.warning("slices missed, read again", partition=tp.partition, first=first, last=last)
+    await consumer.seek(tp, first)
