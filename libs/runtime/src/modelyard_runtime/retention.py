@@ -51,6 +51,8 @@ def discard_unused_files(home: Path, before: datetime) -> int:
             if file.is_file() and (told := file.stat()).st_mtime < before.timestamp():
                 file.unlink()
                 freed += told.st_size
+    if freed:
+        log.info("removed %d unused bytes from %s", freed, home)
     return freed
 
 

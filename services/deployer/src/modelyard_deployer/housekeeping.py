@@ -34,8 +34,7 @@ class Housekeeping:
         now = self.database.clock()
         for folder in self.fetcher.prune(self._digests_in_use, self.model_folders):
             log.info("removed the unused model folder %s", folder)
-        if freed := discard_unused_files(self.blobs, now - self.blobs_keep):
-            log.info("removed %d unused bytes from %s", freed, self.blobs)
+        discard_unused_files(self.blobs, now - self.blobs_keep)
         with self.database.transaction() as tx:
             store.drop_acks(tx.connection, now - SILENT)
         forget_claims(self.database, self.inbox_keep)

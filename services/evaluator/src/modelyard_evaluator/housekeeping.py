@@ -33,6 +33,5 @@ class Housekeeping:
             if folder.name not in open_:
                 discard(folder)
                 log.info("removed the folder of an evaluation that has ended: %s", folder)
-        if freed := discard_unused_files(self.blobs, self.database.clock() - self.blobs_keep):
-            log.info("removed %d unused bytes from %s", freed, self.blobs)
+        discard_unused_files(self.blobs, self.database.clock() - self.blobs_keep)
         forget_claims(self.database, self.inbox_keep)
