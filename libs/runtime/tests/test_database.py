@@ -179,6 +179,24 @@ def test_writers_in_many_threads_wait_for_each_other(database: Database) -> None
         assert connection.execute(text("SELECT value FROM things")).scalar_one() == 100
 
 
+def test_many_may_open_a_new_file_at_the_same_moment(tmp_path: Path) -> None:
+    """Each connection switches the file to its write-ahead log: SQLite tells the second at once that it is locked."""
+
+    def opened(url: str, together: threading.Barrier) -> str:
+        engine = open_engine(url)
+        together.wait()
+        with engine.begin() as connection:
+            mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+        engine.dispose()
+        return str(mode)
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(100):
+            together = threading.Barrier(4)
+            url = f"sqlite:///{tmp_path}/{number}.db"
+            assert [each.result() for each in [pool.submit(opened, url, together) for _ in range(4)]] == ["wal"] * 4
+
+
 def test_moments_come_back_as_they_went_in_and_in_utc(database: Database) -> None:
     metadata = MetaData()
     moments = Table("moments", metadata, Column("at", UtcDateTime))

@@ -1,5 +1,7 @@
 """SQL: one engine per service, transactions that carry inbox and outbox, migrations at the start."""
 
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ BUSY_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_S: Final = 10
 UNWRITABLE: Final = ("disk is full", "disk I/O error", "readonly database", "No space left", "could not extend file")
 """What SQLite and PostgreSQL say of a disk that takes nothing more."""
+_SWITCH_AGAIN_S: Final = 0.01
 _READ_ONLY: Final = "modelyard_read_only"
 
 
@@ -50,7 +53,8 @@ def _open_sqlite(url: Any) -> Engine:
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # we begin ourselves: the driver would begin late and deferred
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -60,6 +64,22 @@ def _open_sqlite(url: Any) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch the file to its write-ahead log, once and for all processes.
+
+    Of two that switch at the same moment SQLite tells one "locked" at once: waiting for each other would never end.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
+                raise
+            time.sleep(_SWITCH_AGAIN_S)
 
 
 class DatabaseAway(Retryable):
