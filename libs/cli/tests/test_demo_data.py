@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from modelyard_cli.demo import data
+from modelyard_cli.demo import data, elec2
 from modelyard_cli.demo.command import steady_rate
-from modelyard_cli.demo.data import MIN_ROWS, UnfitFile, read_csv
+from modelyard_cli.demo.data import MIN_ROWS, read_csv
 from modelyard_cli.demo.first import rollout_policy
+from modelyard_cli.demo.table import UnfitFile
 
 
 def write(path: Path, header: str, row: str, rows: int = MIN_ROWS) -> Path:
@@ -85,6 +86,7 @@ GOOD = [f"{number}.5,{'ab'[number % 3 % 2]},{number % 2}" for number in range(MI
         ("\n\n", "is empty"),
         ("\n".join(line.replace(",", ";") for line in ["x,y,target", *GOOD]), "separates by ';': save it separated by"),
         ("\n".join(GOOD), "must name the columns, but '0' is a value of the last one"),
+        (",".join(f"x{number}" for number in range(1_002)), "1001 features; at most 1000 can be watched, leave some"),
         ("\n".join(["x,,target", *GOOD]), "column 2 has no name"),
         ("\n".join(["x,label,target", *GOOD]), "the platform has its own label; rename"),
         ("\n".join(["x,y,target", *GOOD, "1,a,"]), f"line {MIN_ROWS + 2}: no value of the target column 'target'"),
@@ -125,7 +127,7 @@ def test_a_byte_order_mark_and_blank_lines_say_nothing(tmp_path: Path) -> None:
 def test_a_cached_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elec2.csv").write_text("a,b\n")
     with pytest.raises(UnfitFile, match="is not the file it should be"):
-        data.fetch_elec2(tmp_path)
+        elec2.fetch(tmp_path)
 
 
 @pytest.mark.parametrize(("rows", "per_s"), [(45_312, 170), (3_000, 11), (500, 10), (10**6, 250)])

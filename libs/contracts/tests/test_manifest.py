@@ -1,5 +1,6 @@
 """What a manifest pins and what it refuses."""
 
+import math
 from typing import Any
 
 import pytest
@@ -54,3 +55,25 @@ def test_a_feature_named_twice_is_refused() -> None:
 def test_counts_that_do_not_fit_the_bins_are_refused() -> None:
     with pytest.raises(ValidationError, match="age: 4 counts"):
         FeatureReference(name="age", edges=(1.0, 2.0), counts=(0, 0, 0, 1))
+
+
+def test_more_features_than_can_be_watched_are_refused_with_the_limit() -> None:
+    with pytest.raises(ValidationError, match="1001 features, at most 1000"):
+        FeatureSchema(features=tuple(Feature(name=f"f{number}") for number in range(1_001)))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"edges": (2.0, 1.0), "counts": (0,) * 6}, "age: edges must be finite"),
+        ({"edges": (1.0, 1.0), "counts": (0,) * 6}, "age: edges must be finite"),
+        ({"edges": (math.nan,), "counts": (0,) * 5}, "age: edges must be finite"),
+        ({"edges": (math.inf,), "counts": (0,) * 5}, "age: edges must be finite"),
+        ({"edges": (1.0,), "counts": (0, 0, 0, 5, -1)}, "age: a count is negative"),
+        ({"categories": ("a", "a"), "counts": (0,) * 5}, "age: a category is there twice"),
+        ({"edges": tuple(map(float, range(100))), "counts": (0,) * 104}, "age: 101 bins, at most 100"),
+    ],
+)
+def test_a_reference_that_cannot_be_compared_with_is_refused(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        FeatureReference(name="age", **given)

@@ -57,6 +57,19 @@ def test_edges_between_huge_values_are_finite() -> None:
     assert 1.6e308 < edge < 1.7e308
 
 
+def test_deciles_across_the_whole_range_of_floats_are_finite_and_rise() -> None:
+    far_apart = np.concatenate([np.arange(30) * 1e295 - 1.7e308, 1.7e308 - np.arange(20) * 1e295])
+    edges = numeric_edges(far_apart)
+    assert np.isfinite(edges).all()
+    assert (np.diff(np.array(edges) / 2) > 0).all()
+
+
+def test_neighbours_among_the_floats_share_an_edge() -> None:
+    middle = np.nextafter(1.0, 2.0)
+    edges = numeric_edges(np.array([np.nextafter(1.0, 0.0), 1.0, middle, np.nextafter(middle, 2.0)]))
+    assert list(edges) == sorted(set(edges))
+
+
 def test_many_values_are_cut_into_deciles() -> None:
     edges = numeric_edges(np.arange(1000, dtype=float))
     assert len(edges) == 9

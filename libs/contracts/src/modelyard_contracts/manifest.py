@@ -7,6 +7,8 @@ digest, so one string pins all bytes.
 import hashlib
 import json
 from enum import StrEnum
+from itertools import pairwise
+from math import isfinite
 from typing import Any, Final, Self
 
 from pydantic import Field, model_validator
@@ -15,6 +17,9 @@ from modelyard_contracts.messages.base import Part, UtcDatetime
 
 RESERVED_BINS: Final = ("missing", "non_finite", "other")
 """The first bins of every feature: a broken column is drift, not invisible."""
+MAX_FEATURES: Final = 1_000
+"""The monitor keeps some 760 bytes per feature for each of 6 versions, in one Kafka message of at most 8 MiB."""
+MAX_REFERENCE_BINS: Final = 100
 
 
 def digest_of(data: bytes) -> str:
@@ -49,6 +54,15 @@ class FeatureSchema(Part):
     """Of a classifier, in the order of its scores; the last one is the positive class of a binary one."""
 
     @model_validator(mode="after")
+    def _can_be_watched(self) -> Self:
+        if len(self.features) > MAX_FEATURES:
+            raise ValueError(
+                f"{len(self.features)} features, at most {MAX_FEATURES} can be watched; leave some out, "
+                "or reduce them before the model"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         names = [feature.name for feature in self.features]
         if len(set(names)) != len(names):
@@ -74,8 +88,8 @@ class FeatureSchema(Part):
 class FeatureReference(Part):
     """How one feature looked in training: frozen bins and their counts.
 
-    Numeric: bins are (-inf, e0), [e0, e1), ..., [ek, inf) for the edges e. Categorical: one bin per category.
-    counts: shape (3 + bins,), the reserved bins first.
+    Numeric: bins are (-inf, e0), [e0, e1), ..., [ek, inf) for the rising edges e. Categorical: one bin per category.
+    counts: shape (3 + bins,), the reserved bins first. At most MAX_REFERENCE_BINS bins.
     """
 
     name: str
@@ -90,6 +104,18 @@ class FeatureReference(Part):
             raise ValueError(
                 f"{self.name}: {len(self.counts)} counts for {bins} bins and {len(RESERVED_BINS)} reserved"
             )
+        if bins > MAX_REFERENCE_BINS:
+            raise ValueError(f"{self.name}: {bins} bins, at most {MAX_REFERENCE_BINS}; count the rest as `other`")
+        if min(self.counts) < 0:
+            raise ValueError(f"{self.name}: a count is negative")
+        return self
+
+    @model_validator(mode="after")
+    def _bins_do_not_overlap(self) -> Self:
+        if not all(map(isfinite, self.edges)) or any(low >= high for low, high in pairwise(self.edges)):
+            raise ValueError(f"{self.name}: edges must be finite, and each above the one before")
+        if len(set(self.categories)) != len(self.categories):
+            raise ValueError(f"{self.name}: a category is there twice")
         return self
 
 

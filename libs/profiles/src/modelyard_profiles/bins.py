@@ -32,8 +32,9 @@ def numeric_edges(values: NDArray[np.float64]) -> tuple[float, ...]:
     if distinct.size <= 1:
         return ()
     if distinct.size <= MAX_VALUE_BINS:
-        return tuple(float(edge) for edge in distinct[:-1] / 2 + distinct[1:] / 2)
-    quantiles = np.quantile(finite, np.arange(1, MAX_BINS) / MAX_BINS)
+        # unique: between neighbours among the floats there is no midpoint
+        return tuple(float(edge) for edge in np.unique(distinct[:-1] / 2 + distinct[1:] / 2))
+    quantiles = 2 * np.quantile(finite / 2, np.arange(1, MAX_BINS) / MAX_BINS)  # halves: differences do not overflow
     return tuple(float(edge) for edge in np.unique(quantiles))
 
 

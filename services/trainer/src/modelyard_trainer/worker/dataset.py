@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
+from modelyard_contracts.manifest import MAX_FEATURES, Feature, FeatureKind, FeatureSchema
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.worker.work import Rows
 
@@ -70,8 +70,8 @@ def _features(table: pa.Table) -> tuple[Feature, ...]:
                 f"dataset: column {field.name} is {field.type}; give a number or a string", field=field.name
             )
         features.append(Feature(name=field.name, kind=kind))
-    if not features:
-        raise BadRequest("dataset: has no feature columns", field="dataset")
+    if not 1 <= len(features) <= MAX_FEATURES:
+        raise BadRequest(f"dataset: has {len(features)} feature columns; give 1 to {MAX_FEATURES}", field="dataset")
     return tuple(features)
 
 
