@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID
 
 import numpy as np
@@ -12,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from modelyard import ApiError
-from modelyard_cli.demo.command import Demo
 from modelyard_cli.demo.data import Stream
 from modelyard_cli.demo.loops import closed, loops
 from modelyard_cli.demo.measure import accuracy_by_part, rolling
 from modelyard_cli.demo.page import page
 from modelyard_cli.demo.report import Report, as_tables, faults, make_report
+from modelyard_cli.demo.roll_back import show_roll_back
 from modelyard_cli.demo.traffic import Answers
 from modelyard_cli.stack.layout import StackError
 
@@ -130,13 +131,10 @@ def test_what_does_not_add_up_is_named(changes: dict[str, Any], complaint: str) 
 
 
 @pytest.mark.parametrize("error", [StackError("still preparing"), ApiError(409, "conflict", "still preparing")])
-def test_a_roll_back_that_fails_does_not_cost_the_report(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def fail(_: Demo) -> None:
-        raise error
-
-    monkeypatch.setattr(Demo, "_roll_back", fail)
-    stream: Any = SimpleNamespace(rows=1_000)
-    told = Demo(SimpleNamespace(), stream, rate_per_s=1.0, began=0.0)._show_roll_back()  # type: ignore[arg-type]
+def test_a_roll_back_that_fails_does_not_cost_the_report(error: Exception) -> None:
+    platform: Any = SimpleNamespace(deployer=SimpleNamespace(rollouts=Mock(side_effect=error)))
+    stream: Any = SimpleNamespace(name="m", rows=1_000)
+    told = show_roll_back(platform, stream, print)
     [complaint] = faults(report(**told))
     assert "still preparing" in complaint
     console = Console(file=io.StringIO(), width=100)

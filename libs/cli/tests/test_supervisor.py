@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from modelyard_cli.stack import child as child_module
 from modelyard_cli.stack import supervisor
+from modelyard_cli.stack.child import BACK_OFF_S, STEADY_S, Child
 from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, ServiceSpec
 from modelyard_cli.stack.state import end_orphans, find, identify, write_state
-from modelyard_cli.stack.supervisor import BACK_OFF_S, STEADY_S, Child, Supervisor
+from modelyard_cli.stack.supervisor import Supervisor
 from modelyard_runtime.providers import ProviderError
 from modelyard_runtime.providers.clickhouse import Credentials
 
@@ -32,7 +34,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(supervisor, "time", clock)
+    monkeypatch.setattr(child_module, "time", clock)
     return clock
 
 
@@ -46,7 +48,7 @@ def layout(tmp_path: Path) -> Layout:
 @pytest.fixture
 def child(layout: Layout, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Child:
     """A service that ends as soon as it is started: there is no such module."""
-    monkeypatch.setattr(supervisor, "is_ready", lambda url: False)
+    monkeypatch.setattr(child_module, "is_ready", lambda url: False)
     nobody = Credentials("nobody", "none")
     ports = {spec.name: 1 for spec in SERVICES} | {"nothing": 1}
     return Child(

@@ -15,7 +15,6 @@ from typing import Any, Final
 import typer
 from rich.text import Text
 
-from modelyard import ApiError
 from modelyard_cli.context import Platform
 from modelyard_cli.demo import first as first_version
 from modelyard_cli.demo.data import TRAIN_SHARE, Stream, load
@@ -23,6 +22,7 @@ from modelyard_cli.demo.loops import ALWAYS, Event, closed, loops, read_events
 from modelyard_cli.demo.measure import counts, frozen_classes
 from modelyard_cli.demo.page import page
 from modelyard_cli.demo.report import Report, as_tables, faults, make_report
+from modelyard_cli.demo.roll_back import show_roll_back
 from modelyard_cli.demo.traffic import Traffic
 from modelyard_cli.output import Form, complain, complaints, console, show
 from modelyard_cli.stack.commands import start_stack, stop_stack
@@ -33,7 +33,6 @@ STREAM_S: Final = 240.0
 """How long the stream lasts if the rate allows: loops close within a part of it, and one can watch."""
 SLOWEST_PER_S, FASTEST_PER_S = 10.0, 250.0
 NEWS_EVERY_S: Final = 1.5
-OPEN_ROLLOUT_S: Final = 120.0
 LAST_LOOP_S: Final = 150.0
 """How long to wait, after the last row, for a loop that is under way and the first to close: longer than a canary that
 gets no traffic any more is held (`max_hold_s` of the demo's policy)."""
@@ -119,7 +118,7 @@ class Demo:
         report = make_report(
             self._stream, self._first, answers, list(frozen), stored, loops(self._events()), self._versions()
         )
-        return {**report, **self._show_roll_back()}
+        return {**report, **show_roll_back(self._platform, self._stream, self._say)}
 
     def _train(self) -> None:
         first_version.create_model(self._platform, self._stream, self._rate_per_s)
@@ -180,44 +179,6 @@ class Demo:
                 self._say(f"{event['type']}: {short(event)}")
             self._seen.add(key)
             self._looked_until = max(self._looked_until, event["recorded_at"])
-
-    def _show_roll_back(self) -> Report:
-        """The part of the report that is about it. What failed here does not cost what was measured before."""
-        try:
-            done = self._roll_back()
-        except (StackError, ApiError) as error:
-            return {"rollback": None, "rollback_seconds": None, "rollback_error": str(error)}
-        return {"rollback": done, "rollback_seconds": done and done["seconds"], "rollback_error": None}
-
-    def _roll_back(self) -> dict[str, Any] | None:
-        """Put the version before back, by the same call as `modelyard rollback`, and check who answers then."""
-        model = self._stream.name
-        self._end_open_rollout()
-        rollouts = self._platform.deployer.rollouts(model)
-        if len({rollout["to_version"] for rollout in rollouts if rollout["state"] == "promoted"}) < 2:
-            return None
-        done = self._platform.deployer.roll_back(model, reason="shown by the demo", wait_s=30)
-        answer = self._platform.router.predict(model, self._stream.features(self._stream.rows - 1))
-        if answer.version != done["to_version"]:
-            raise StackError(f"rolled back to v{done['to_version']}, but v{answer.version} answers")
-        self._say(f"rolled back to v{done['to_version']} in {done['seconds']:.2f} s")
-        return dict(done)
-
-    def _end_open_rollout(self) -> None:
-        """A canary without traffic would only hold, and a roll-back would take it back instead of what serves."""
-        deadline = time.monotonic() + OPEN_ROLLOUT_S
-        while opened := self._open_rollouts():
-            if time.monotonic() > deadline:
-                raise StackError(
-                    f"rollout {opened[0]['rollout_id']} is still {opened[0]['state']}; see `modelyard rollouts`"
-                )
-            with contextlib.suppress(ApiError):  # it may have ended by itself meanwhile
-                self._platform.deployer.abort_rollout(self._stream.name, reason="the demo's stream has ended")
-            time.sleep(0.5)
-
-    def _open_rollouts(self) -> list[dict[str, Any]]:
-        final = ("promoted", "aborted", "rolled_back", "failed")
-        return [it for it in self._platform.deployer.rollouts(self._stream.name) if it["state"] not in final]
 
     def _versions(self) -> list[dict[str, Any]]:
         found = self._platform.registry.versions(self._stream.name)
