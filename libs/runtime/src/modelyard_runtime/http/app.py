@@ -1,0 +1,121 @@
+"""An app whose every route but health needs a token, and the routes that every service has."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, Protocol
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from modelyard_runtime.auth import SCOPES, Authenticator, Principal
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.http.body import Limits
+from modelyard_runtime.http.edge import OPEN_PATHS, Edge
+from modelyard_runtime.http.problems import Problem, add_error_answers
+from modelyard_runtime.metrics import CONTENT_TYPE, Metrics
+
+MAX_REQUEST_BYTES: Final = 8 * 1_048_576
+
+
+class Resumable(Protocol):
+    """A consumer, as far as an operator is concerned."""
+
+    group: str
+
+    def resume(self) -> int: ...
+
+    def stopped_partitions(self) -> dict[tuple[str, int], str]: ...
+
+
+def create_app(
+    *,
+    service: str,
+    authenticator: Authenticator,
+    readiness: Readiness,
+    metrics: Metrics | None = None,
+    consumers: Sequence[Resumable] = (),
+    max_request_bytes: int = MAX_REQUEST_BYTES,
+    large_paths: Mapping[str, int] | None = None,
+    **options: Any,
+) -> FastAPI:
+    """An app whose every route but health needs a token.
+
+    A route says its scope by `Depends(require("..."))`; one that says nothing needs `read` for GET and HEAD and `write`
+    for the rest. large_paths: {path prefix: bytes} where uploads may be larger. options: FastAPI's own.
+    """
+    app = FastAPI(
+        title=f"modelyard {service}",
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(_scope_by_default)],
+        **options,
+    )
+    app.state.readiness = readiness
+    _own_routes(app, readiness, metrics or Metrics(service), consumers)
+    add_error_answers(app)
+    limits = Limits(max_request_bytes, dict(large_paths or {}))
+    app.add_middleware(Edge, authenticator=authenticator, limits=limits, metrics=metrics or Metrics(service))
+    return app
+
+
+def require(scope: str) -> Callable[[Request], Awaitable[Principal]]:
+    """A FastAPI dependency: the caller, who must have `scope`; otherwise 403 with the reason."""
+    if scope not in SCOPES:
+        raise ValueError(f"no scope {scope!r}; there are {sorted(SCOPES)}")
+
+    async def dependency(request: Request) -> Principal:
+        return _allowed(request, scope)
+
+    dependency.modelyard_scope = scope  # type: ignore[attr-defined]  # how the default finds that a route has its own
+    return dependency
+
+
+def caller(request: Request) -> Principal:
+    """Who sent this request; every request past the edge has one."""
+    principal: Principal = request.scope["modelyard.principal"]
+    return principal
+
+
+def _allowed(request: Request, scope: str) -> Principal:
+    principal = caller(request)
+    if not principal.may(scope):
+        raise Problem(403, "forbidden", f"{principal.name} has no scope {scope!r}; ask an admin for a key with it")
+    return principal
+
+
+async def _scope_by_default(request: Request) -> None:
+    route = request.scope.get("route")
+    if request.url.path in OPEN_PATHS or _has_scope(getattr(route, "dependant", None)):
+        return
+    _allowed(request, "read" if request.method in {"GET", "HEAD"} else "write")
+
+
+def _has_scope(dependant: Any) -> bool:
+    if dependant is None:
+        return False
+    return hasattr(dependant.call, "modelyard_scope") or any(_has_scope(inner) for inner in dependant.dependencies)
+
+
+def _own_routes(app: FastAPI, readiness: Readiness, metrics: Metrics, consumers: Sequence[Resumable]) -> None:
+    @app.get("/health/live", include_in_schema=False)
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/health/ready", include_in_schema=False)
+    async def ready() -> JSONResponse:
+        told = readiness.as_dict()
+        return JSONResponse(told, 200 if told["ready"] else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def show_metrics(_: Annotated[Principal, Depends(require("read"))]) -> Response:
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
+
+    @app.get("/internal/consumers", include_in_schema=False)
+    async def show_consumers(_: Annotated[Principal, Depends(require("read"))]) -> list[dict[str, object]]:
+        return [
+            {"group": one.group, "stopped": {f"{t}[{p}]": why for (t, p), why in one.stopped_partitions().items()}}
+            for one in consumers
+        ]
+
+    @app.post("/internal/consumers/resume", include_in_schema=False)
+    async def resume(_: Annotated[Principal, Depends(require("admin"))]) -> dict[str, int]:
+        return {"resumed": sum(one.resume() for one in consumers)}
