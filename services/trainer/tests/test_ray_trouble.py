@@ -11,8 +11,8 @@ from modelyard_trainer import warm_ray
 from modelyard_trainer.app import _warm_ray
 from modelyard_trainer.catalogue import known_recipes
 from modelyard_trainer.domain.errors import ClusterAway
+from modelyard_trainer.limits import Limits
 from modelyard_trainer.settings import Settings
-from modelyard_trainer.supervisor import Limits
 from modelyard_trainer.usecases import Wanted, request_run
 from modelyard_trainer.warm_ray import WarmRay
 from modelyard_trainer.worker.ray_session import await_cluster

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from modelyard_runtime import retention
+from modelyard_trainer.limits import Limits
 from modelyard_trainer.rundir import RunDir
-from modelyard_trainer.supervisor import Limits
 
 from .helpers.world import World
 

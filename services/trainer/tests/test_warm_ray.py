@@ -13,8 +13,8 @@ import pytest
 from modelyard_contracts import RunState
 from modelyard_runtime.testing import wait_until
 from modelyard_trainer.domain.run import Run
+from modelyard_trainer.limits import Limits
 from modelyard_trainer.processes import MARK
-from modelyard_trainer.supervisor import Limits
 from modelyard_trainer.usecases import Wanted, cancel_run, request_run
 from modelyard_trainer.warm_ray import WarmRay, connection
 

@@ -28,11 +28,12 @@ from modelyard_trainer.api import add_routes
 from modelyard_trainer.catalogue import known_recipes
 from modelyard_trainer.domain.recipes import Recipe
 from modelyard_trainer.events import handlers
+from modelyard_trainer.limits import Limits
 from modelyard_trainer.processes import PRELOAD, Workers
 from modelyard_trainer.registry import RegistryGateway
 from modelyard_trainer.settings import Settings
 from modelyard_trainer.store import RunStore
-from modelyard_trainer.supervisor import Limits, Supervisor
+from modelyard_trainer.supervisor import Supervisor
 from modelyard_trainer.usecases import Deps
 from modelyard_trainer.warm_ray import WarmRay
 

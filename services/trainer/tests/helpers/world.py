@@ -26,10 +26,11 @@ from modelyard_trainer.catalogue import known_recipes
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
 from modelyard_trainer.domain.ports import Served
 from modelyard_trainer.domain.run import Run
+from modelyard_trainer.limits import Limits
 from modelyard_trainer.processes import Workers
 from modelyard_trainer.rundir import RunDir
 from modelyard_trainer.store import RunStore
-from modelyard_trainer.supervisor import Limits, Supervisor
+from modelyard_trainer.supervisor import Supervisor
 from modelyard_trainer.usecases import Deps, Wanted, request_run
 from modelyard_trainer.warm_ray import WarmRay
 
