@@ -219,7 +219,7 @@ def _problem(error: ModelyardError, path: str, headers: list[Header]) -> Reply:
     """RFC 9457; with `error` beside it where the Open Inference Protocol wants that."""
     status = getattr(error, "status", 503 if error.retryable else 500)
     problem: dict[str, Any] = {
-        "type": f"urn:modelyard:error:{error.code}",
+        "type": f"urn:modelyard:problem:{error.code}",
         "title": getattr(error, "title", "Not available" if error.retryable else "Error"),
         "status": status,
         "detail": str(error),
