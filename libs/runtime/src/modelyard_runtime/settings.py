@@ -92,6 +92,10 @@ class DatabaseSettings(BaseSettings):
         return f"sqlite:///{folder.resolve() / 'service.db'}"
 
 
+class StatefulSettings(ServiceSettings, DatabaseSettings):
+    """Of a service that owns tables and follows topics; see assembly.Assembly."""
+
+
 class ClickHouseSettings(BaseSettings):
     """Mixin of a service that reads or writes ClickHouse."""
 

@@ -9,7 +9,6 @@ from typing import Final
 from modelyard_deployer import store
 from modelyard_deployer.fetching import Fetcher
 from modelyard_runtime.database import Database
-from modelyard_runtime.inbox import forget_claims
 from modelyard_runtime.retention import discard_unused_files
 
 SILENT: Final = timedelta(days=30)
@@ -24,7 +23,6 @@ class Housekeeping:
     database: Database
     fetcher: Fetcher
     blobs: Path
-    inbox_keep: timedelta
     rollback_versions: int = 3
     model_folders: int = 5
     blobs_keep: timedelta = timedelta(days=7)
@@ -37,7 +35,6 @@ class Housekeeping:
         discard_unused_files(self.blobs, now - self.blobs_keep)
         with self.database.transaction() as tx:
             store.drop_acks(tx.connection, now - SILENT)
-        forget_claims(self.database, self.inbox_keep)
 
     def _digests_in_use(self) -> set[str]:
         with self.database.read() as db:

@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from modelyard_runtime.settings import DatabaseSettings, ServiceSettings
+from modelyard_runtime.settings import StatefulSettings
 
 
-class Settings(ServiceSettings, DatabaseSettings):
+class Settings(StatefulSettings):
     """Variables are DEPLOYER_<FIELD>, but for those shared by all services."""
 
     model_config = SettingsConfigDict(env_prefix="DEPLOYER_", frozen=True, populate_by_name=True, extra="ignore")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from modelyard_evaluator import store
 from modelyard_runtime.database import Database
-from modelyard_runtime.inbox import forget_claims
 from modelyard_runtime.retention import discard, discard_unused_files, empty_trash, folders
 
 log = logging.getLogger(__name__)
@@ -20,7 +19,6 @@ class Housekeeping:
     database: Database
     work: Path
     blobs: Path
-    inbox_keep: timedelta
     blobs_keep: timedelta = timedelta(days=7)
 
     def tidy(self) -> None:
@@ -34,4 +32,3 @@ class Housekeeping:
                 discard(folder)
                 log.info("removed the folder of an evaluation that has ended: %s", folder)
         discard_unused_files(self.blobs, self.database.clock() - self.blobs_keep)
-        forget_claims(self.database, self.inbox_keep)

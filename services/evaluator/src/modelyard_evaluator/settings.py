@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from modelyard_runtime.settings import ClickHouseSettings, DatabaseSettings, ServiceSettings
+from modelyard_runtime.settings import ClickHouseSettings, StatefulSettings
 
 
-class Settings(ServiceSettings, DatabaseSettings, ClickHouseSettings):
+class Settings(StatefulSettings, ClickHouseSettings):
     """Variables are EVALUATOR_<FIELD>, but for those shared by all services."""
 
     model_config = SettingsConfigDict(env_prefix="EVALUATOR_", frozen=True, populate_by_name=True, extra="ignore")

@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from modelyard_runtime.settings import DatabaseSettings, ServiceSettings
+from modelyard_runtime.settings import StatefulSettings
 
 
-class Settings(DatabaseSettings, ServiceSettings):
+class Settings(StatefulSettings):
     """Read once, in app.py. `REGISTRY_DATABASE_URL`: SQLite in the data folder unless given."""
 
     model_config = SettingsConfigDict(env_prefix="REGISTRY_", frozen=True, populate_by_name=True, extra="ignore")

@@ -1,26 +1,12 @@
-"""Composition root: alone reads settings and opens connections; closes them in reverse."""
+"""The composition root: alone reads settings and opens connections; closes them in reverse."""
 
-import asyncio
-import logging
 import os
 from collections.abc import Mapping
 from datetime import timedelta
 
-from fastapi import FastAPI
-
 from modelyard import RegistryClient
-from modelyard_contracts.codec import Codec
-from modelyard_runtime.auth import Authenticator, registry_introspection
+from modelyard_runtime.assembly import Assembly
 from modelyard_runtime.clock import system_clock
-from modelyard_runtime.database import Database, migrate, open_engine
-from modelyard_runtime.errors import BrokerAway
-from modelyard_runtime.health import Readiness
-from modelyard_runtime.http import create_app
-from modelyard_runtime.inbox import forget_claims
-from modelyard_runtime.kafka import EventConsumer, ensure_topics
-from modelyard_runtime.relay import OutboxRelay
-from modelyard_runtime.retention import Periodic
-from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
 from modelyard_runtime.zygote import Zygote
@@ -37,61 +23,20 @@ from modelyard_trainer.supervisor import Supervisor
 from modelyard_trainer.usecases import Deps
 from modelyard_trainer.warm_ray import WarmRay
 
-NAME = "trainer"
-log = logging.getLogger(__name__)
-
 
 def build(settings: Settings) -> Service:
-    """The whole service, not yet started."""
-    database = Database(open_engine(settings.resolved_database_url), system_clock)
+    """The whole service, wired; nothing is connected before it runs."""
+    whole = Assembly("trainer", settings)
     client = RegistryClient(settings.registry_url, settings.admin_key, context=outgoing_headers)
-    gateway, runs, recipes = RegistryGateway(client), RunStore(database), known_recipes(settings.recipes)
-    deps = Deps(runs=runs, registry=gateway, recipes=recipes, clock=system_clock)
+    gateway, runs, recipes = RegistryGateway(client), RunStore(whole.database), known_recipes(settings.recipes)
+    deps = Deps(runs=runs, registry=gateway, recipes=recipes, clock=whole.clock)
     supervisor = _supervisor(settings, runs, gateway, recipes)
-    readiness = Readiness()
-    readiness.set("database", False, "not opened yet")
-    relay = OutboxRelay(database, settings.kafka_bootstrap_servers, NAME, readiness=readiness)
-    database.on_queued(supervisor.notify)
-    consumer = EventConsumer(
-        bootstrap=settings.kafka_bootstrap_servers,
-        group=NAME,
-        service=NAME,
-        handlers=handlers(deps),
-        codec=Codec(RegistrySchemas(settings.registry_url, settings.admin_key)),
-        readiness=readiness,
-    )
+    whole.database.on_queued(supervisor.notify)
 
-    forgetting = Periodic("forgetting handled events", lambda: forget_claims(database, settings.inbox_keep))
-
-    async def on_start() -> None:
-        await asyncio.to_thread(migrate, database.engine, "modelyard_trainer:migrations")
-        readiness.set("database", True)
-        try:
-            await ensure_topics(settings.kafka_bootstrap_servers)
-        except BrokerAway as error:  # no reason not to start: consumer and relay make theirs when it is there
-            log.warning("the topics are made later: %s", error)
-
-    async def on_stop() -> None:
+    async def close() -> None:
         client.close()
-        database.close()
 
-    return Service(
-        NAME,
-        settings,
-        _app(settings, deps, readiness, consumer),
-        background=[relay.run, consumer.run, supervisor.run, forgetting.run],
-        on_start=on_start,
-        on_stop=on_stop,
-        readiness=readiness,
-    )
-
-
-def _app(settings: Settings, deps: Deps, readiness: Readiness, consumer: EventConsumer) -> FastAPI:
-    introspect = registry_introspection(settings.registry_url, settings.admin_key)
-    authenticator = Authenticator(settings.admin_key, introspect, system_clock)
-    app = create_app(service=NAME, authenticator=authenticator, readiness=readiness, consumers=[consumer])
-    add_routes(app, deps)
-    return app
+    return whole.service(handlers(deps), lambda app: add_routes(app, deps), background=[supervisor.run], on_stop=close)
 
 
 def _supervisor(

@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from modelyard_runtime.settings import ClickHouseSettings, DatabaseSettings, ServiceSettings
+from modelyard_runtime.settings import ClickHouseSettings, StatefulSettings
 
 
-class Settings(ServiceSettings, DatabaseSettings, ClickHouseSettings):
+class Settings(StatefulSettings, ClickHouseSettings):
     """TRAINER_<FIELD>, and the names all services share."""
 
     model_config = SettingsConfigDict(env_prefix="TRAINER_", frozen=True, populate_by_name=True, extra="ignore")

@@ -1,0 +1,113 @@
+"""What every service that owns tables gets: migrations before its own start, readiness, claims that do not pile up."""
+
+import importlib
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from modelyard_runtime.assembly import Assembly
+from modelyard_runtime.clock import FakeClock
+from modelyard_runtime.inbox import claims_kept
+from modelyard_runtime.retention import Periodic
+from modelyard_runtime.service import Service
+from modelyard_runtime.settings import StatefulSettings
+from modelyard_runtime.tables import INBOX
+
+REVISION = """
+from alembic import op
+from modelyard_runtime.database import create_runtime_tables
+revision, down_revision = "0001", None
+def upgrade():
+    create_runtime_tables(op.get_bind())
+def downgrade():
+    pass
+"""
+
+
+@pytest.fixture
+def assembly(tmp_path: Path, unique: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Assembly]:
+    versions = tmp_path / f"modelyard_{unique}" / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (versions.parents[1] / "__init__.py").touch()
+    (versions / "v0001_first.py").write_text(REVISION)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    key = tmp_path / "admin.key"
+    key.write_text("an-admin-key-of-some-length")
+    settings = StatefulSettings(admin_key_file=key, data_dir=tmp_path / "data")
+    made = Assembly(unique, settings, FakeClock())
+    yield made
+    made.database.close()
+
+
+def routes(app: FastAPI) -> None:
+    @app.get("/v1/things")
+    def things() -> list[str]:
+        return []
+
+
+async def started(service: Service) -> None:
+    assert service._on_start is not None
+    await service._on_start()
+
+
+async def test_it_is_ready_once_its_tables_are_there_and_its_own_start_comes_behind(assembly: Assembly) -> None:
+    seen: list[object] = []
+
+    async def on_start() -> None:
+        with assembly.database.read() as connection:
+            seen.append(connection.execute(select(INBOX)).all())
+
+    service = assembly.service({}, routes, on_start=on_start)
+    with TestClient(service._app) as caller:
+        told = caller.get("/health/ready")
+        assert told.status_code == 503 and "not opened yet" in told.text
+        await started(service)
+        assert seen == [[]]
+        assert "not opened yet" not in caller.get("/health/ready").text
+        assert caller.get("/v1/things").status_code == 401
+        assert caller.get("/v1/things", headers={"authorization": "Bearer an-admin-key-of-some-length"}).json() == []
+
+
+async def test_claims_are_forgotten_when_no_event_can_come_again(assembly: Assembly) -> None:
+    service = assembly.service({}, routes)
+    await started(service)
+    with assembly.database.transaction() as tx:
+        assert tx.inbox.claim(assembly.name, uuid4())
+    tasks: list[Any] = [getattr(task, "__self__", None) for task in service._background]
+    [forgetting] = [task for task in tasks if isinstance(task, Periodic)]
+
+    def kept_after(seconds: float) -> int:
+        assert isinstance(assembly.clock, FakeClock)
+        assembly.clock.advance(seconds)
+        forgetting._work()
+        with assembly.database.read() as connection:
+            return len(connection.execute(select(INBOX)).all())
+
+    assert kept_after((claims_kept() - timedelta(seconds=1)).total_seconds()) == 1
+    assert kept_after(2) == 0
+
+
+async def test_what_the_service_holds_is_closed_before_its_database(
+    assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    async def on_stop() -> None:
+        with assembly.database.read() as connection:
+            connection.execute(select(INBOX))
+        order.append("service")
+
+    service = assembly.service({}, routes, on_stop=on_stop)
+    await started(service)
+    monkeypatch.setattr(assembly.database, "close", lambda: order.append("database"))
+    assert service._on_stop is not None
+    await service._on_stop()
+    assert order == ["service", "database"]
