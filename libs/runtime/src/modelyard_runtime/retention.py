@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from modelyard_runtime.pauses import pause
+
 TRASH: Final = ".trash-"
 EVERY_S: Final = 3_600.0
 FIRST_S: Final = 60.0
@@ -62,20 +64,16 @@ class Periodic:
     def __init__(
         self, what: str, work: Callable[[], object], *, every_s: float = EVERY_S, first_s: float = FIRST_S
     ) -> None:
-        self._what, self._work, self._every_s, self._pause_s = what, work, every_s, first_s
+        self._what, self._work, self._every_s, self._first_s = what, work, every_s, first_s
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not await self._stopped(stop):
-            self._pause_s = self._every_s
+        await pause(stop, self._first_s)
+        while not stop.is_set():
             try:
                 await asyncio.to_thread(self._work)
             except Exception:
                 log.exception("%s failed and is tried again in %.0f s", self._what, self._every_s)
-
-    async def _stopped(self, stop: asyncio.Event) -> bool:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), self._pause_s)
-        return stop.is_set()
+            await pause(stop, self._every_s)
 
 
 def _is_trash(path: Path) -> bool:

@@ -4,10 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from modelyard_deployer.reconciler import Reconciler
+from modelyard_runtime.pauses import Wakeup
 
 WAITING_S: Final = 0.1
 """While something is under way: a starting replica, a step's time."""
@@ -22,21 +22,14 @@ class ReconcileLoop:
 
     def __init__(self, reconciler: Reconciler, tidy: Callable[[], None]) -> None:
         self._reconciler, self._tidy = reconciler, tidy
-        self._wake = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def notify(self) -> None:
-        """Something has happened; from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake.set)
+        self._wakeup = Wakeup()
+        self.notify = self._wakeup.notify
 
     async def run(self, stop: asyncio.Event) -> None:
-        self._loop = asyncio.get_running_loop()
         running: dict[str, asyncio.Task[bool]] = {}
         tidied, waiting = 0.0, True
         try:
             while not stop.is_set():
-                self._wake.clear()
                 for model in await asyncio.to_thread(self._reconciler.models):
                     if model not in running:
                         running[model] = asyncio.create_task(self._settle(model))
@@ -48,8 +41,7 @@ class ReconcileLoop:
                 if time.monotonic() - tidied > TIDY_EVERY_S:
                     await asyncio.to_thread(self._tidy)
                     tidied = time.monotonic()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken(stop), WAITING_S if waiting else IDLE_S)
+                await self._wakeup.pause(stop, WAITING_S if waiting else IDLE_S)
         finally:
             await asyncio.gather(*running.values(), return_exceptions=True)
 
@@ -60,11 +52,3 @@ class ReconcileLoop:
         except Exception:
             log.exception("reconciling %s failed; it is tried again", model)
             return False
-
-    async def _woken(self, stop: asyncio.Event) -> None:
-        waits = [asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(stop.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -11,6 +10,7 @@ from modelyard_evaluator import store
 from modelyard_evaluator.domain.model import Evaluation
 from modelyard_evaluator.stages import Deps
 from modelyard_evaluator.usecases import advance
+from modelyard_runtime.pauses import Wakeup
 
 IDLE_S: Final = 0.5
 PAUSE_S: Final = 1.0
@@ -23,27 +23,19 @@ class EvaluationLoop:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._wake = asyncio.Event()
+        self._wakeup = Wakeup()
         self._paused: dict[UUID, tuple[datetime, float]] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def notify(self) -> None:
-        """There is something to do; from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake.set)
+        self.notify = self._wakeup.notify
 
     async def run(self, stop: asyncio.Event) -> None:
-        self._loop = asyncio.get_running_loop()
         while not stop.is_set():
-            self._wake.clear()
             moved = False
             for evaluation in await asyncio.to_thread(self._due):
                 if stop.is_set():
                     return
                 moved |= await asyncio.to_thread(self._advance, evaluation)
             if not moved:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), IDLE_S)
+                await self._wakeup.pause(stop, IDLE_S)
 
     def _due(self) -> list[Evaluation]:
         now = self._deps.clock()

@@ -23,6 +23,7 @@ from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_runtime.kafka import DeadLetters, Producer
 from modelyard_runtime.log import get_logger
+from modelyard_runtime.pauses import pause
 from modelyard_runtime.service import Background, Service
 
 log = get_logger(__name__)
@@ -119,16 +120,9 @@ def _late_loop(joiner: LateJoiner, labels: PlannedIngest, every_s: float) -> Bac
                     await joiner.join(partition)
             except Retryable as error:
                 log.warning("late labels wait", partitions=sorted(partitions), error=str(error))
-            await _pause(stop, every_s)
+            await pause(stop, every_s)
 
     return run
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
 
 
 async def _migrated(clickhouse: ClickHouse, url: str) -> None:

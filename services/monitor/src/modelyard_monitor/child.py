@@ -1,7 +1,6 @@
 """The detect worker as a supervised child: started again when it ends, ended when we end."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -9,6 +8,7 @@ from typing import Final
 
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.log import get_logger
+from modelyard_runtime.pauses import pause
 
 log = get_logger(__name__)
 
@@ -38,8 +38,7 @@ class DetectChild:
             began = loop.time()
             await self._once(stop)
             pause_s = RESTART_MIN_S if loop.time() - began > HEALTHY_AFTER_S else min(pause_s * 2, RESTART_MAX_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause_s)
+            await pause(stop, pause_s)
 
     async def _once(self, stop: asyncio.Event) -> None:
         child = await asyncio.create_subprocess_exec(

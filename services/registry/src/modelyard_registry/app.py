@@ -1,7 +1,6 @@
 """Composition root: alone reads settings and opens connections; closes them in reverse."""
 
 import asyncio
-import contextlib
 import logging
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_runtime.inbox import forget_claims
 from modelyard_runtime.kafka import DeadLetters, EventConsumer, ensure_topics
+from modelyard_runtime.pauses import pause
 from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
@@ -149,7 +149,7 @@ class Registry:
                 break
             except ModelyardError as error:
                 self.readiness.set("topics", True, f"waiting: {error}")
-                await _pause(stop, 1.0)
+                await pause(stop, 1.0)
         self.readiness.set("topics", True)
         await self.consumer.run(stop)
 
@@ -160,7 +160,7 @@ class Registry:
                 self.readiness.set("database", True)
             except ModelyardError as error:
                 self.readiness.set("database", False, str(error))
-            await _pause(stop, CHECK_EVERY_S)
+            await pause(stop, CHECK_EVERY_S)
 
     def _ask_database(self) -> Any:
         with self.deps.storage.read() as records:
@@ -173,8 +173,3 @@ def _open_blobs(settings: Settings) -> FolderBlobs:
         return FolderBlobs(folder, max_bytes=settings.max_blob_bytes)
     except OSError as error:
         raise StartupError(f"REGISTRY_DATA_DIR: cannot write {folder}: {error.strerror or error}") from error
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

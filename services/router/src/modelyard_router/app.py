@@ -30,6 +30,7 @@ from modelyard_runtime.clock import system_clock
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.metrics import Metrics
+from modelyard_runtime.pauses import pause
 from modelyard_runtime.service import Service
 
 ID_FILE: Final = "router-id"
@@ -123,8 +124,7 @@ class RouterApp:
                 self.readiness.set("spool", not spool.trouble, spool.trouble)
             away = f"the broker is away, {self.shipper.unsent} records wait" if self.shipper.broker_away else ""
             self.readiness.set("log", True, away)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), WATCH_S)
+            await pause(stop, WATCH_S)
 
     def _tables_changed(self) -> None:
         routes = self.tables.routes.values()

@@ -18,6 +18,7 @@ from modelyard_runtime.errors import ModelyardError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import Producer
 from modelyard_runtime.kafka.topics import ensure_topics
+from modelyard_runtime.pauses import pause
 
 RETRY_MIN_S: Final = 0.2
 RETRY_MAX_S: Final = 3.0
@@ -52,8 +53,7 @@ class RouteReader:
                 Exception
             ) as error:  # the broker is away in one of a dozen ways; reading again from the start is safe
                 log.warning("route tables cannot be read, keeping those we have: %s: %s", type(error).__name__, error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause_s)
+            await pause(stop, pause_s)
             pause_s = min(pause_s * 2, RETRY_MAX_S)
 
     async def _read(self, stop: asyncio.Event) -> None:
@@ -168,6 +168,5 @@ async def ensure_topics_when_there(bootstrap: str, stop: asyncio.Event) -> None:
             await ensure_topics(bootstrap, [topic(RouteApplied.TOPIC)])
             return
         except ModelyardError:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause_s)
+            await pause(stop, pause_s)
             pause_s = min(pause_s * 2, RETRY_MAX_S)

@@ -9,6 +9,7 @@ from modelyard_contracts import RunState
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError, Retryable
 from modelyard_runtime.metrics import Metrics
+from modelyard_runtime.pauses import Wakeup
 from modelyard_trainer.domain.ports import Runs
 from modelyard_trainer.domain.recipes import Recipe
 from modelyard_trainer.domain.run import Run
@@ -57,18 +58,16 @@ class Supervisor:
             ray_env=self._ray_env,
             metrics=metrics,
         )
-        self._wake = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wakeup = Wakeup()
+        self.notify = self._wakeup.notify
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; the workers end with us."""
-        self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self.tidy)
         try:
             while not stop.is_set():
-                self._wake.clear()
                 open_runs = await asyncio.to_thread(self.tick)
-                await self._pause(stop, self._limits.tick_s if open_runs else IDLE_S)
+                await self._wakeup.pause(stop, self._limits.tick_s if open_runs else IDLE_S)
         finally:
             await asyncio.to_thread(self.close)
 
@@ -77,17 +76,6 @@ class Supervisor:
         self._workers.kill_all()
         if self._ray is not None:
             self._ray.stop()
-
-    def notify(self) -> None:
-        """Look now; from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake.set)
-
-    async def _pause(self, stop: asyncio.Event, seconds: float) -> None:
-        waiting = {asyncio.create_task(stop.wait()), asyncio.create_task(self._wake.wait())}
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
 
     def tick(self) -> int:
         """One step for each open run; returns how many there are."""

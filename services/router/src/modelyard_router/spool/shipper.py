@@ -26,6 +26,7 @@ from modelyard_router.spool.segment import FEEDBACK, PREDICTION, SpoolRecord
 from modelyard_router.spool.spool import Spool
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka.topics import ensure_topics
+from modelyard_runtime.pauses import pause
 
 TOPICS: Final[Mapping[int, str]] = {PREDICTION: PredictionLogged.TOPIC, FEEDBACK: FeedbackReceived.TOPIC}
 POSITION: Final = TopicPartition(PredictionLogged.TOPIC, 0)
@@ -97,8 +98,7 @@ class Shipper:
             elif stop.is_set():
                 return
             if self.unsent < self._options.max_records:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), self._options.interval_s)
+                await pause(stop, self._options.interval_s)
 
     async def _ship(self, producer: Any, records: list[SpoolRecord]) -> None:
         """One transaction: the records and the position behind the last of them."""
