@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from modelyard_contracts.codec import Codec
 from modelyard_contracts.tokens import serving_token
 from modelyard_router.api import Api, ApiLimits, Pages
 from modelyard_router.domain.tables import compile_route
@@ -31,6 +32,7 @@ from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.pauses import pause
+from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Service
 
 ID_FILE: Final = "router-id"
@@ -72,8 +74,9 @@ class RouterApp:
             settings.admin_key, registry_introspection(settings.registry_url, settings.admin_key), system_clock
         )
         self._announcer = Announcer(settings.kafka_bootstrap_servers, self.router_id, system_clock)
+        codec = Codec(RegistrySchemas(settings.registry_url, settings.admin_key))
         self._reader = RouteReader(
-            settings.kafka_bootstrap_servers, self.tables, self._announcer, self.readiness, self.metrics
+            settings.kafka_bootstrap_servers, self.tables, self._announcer, self.readiness, self.metrics, codec
         )
         metrics = Metrics("router")
         self._gauges()

@@ -36,10 +36,10 @@ class RouteReader:
         announcer: "Announcer",
         readiness: Readiness,
         metrics: RouterMetrics,
-        codec: Codec | None = None,
+        codec: Codec,
     ) -> None:
         self._bootstrap, self._tables, self._announcer = bootstrap, tables, announcer
-        self._readiness, self._metrics, self._codec = readiness, metrics, codec or Codec()
+        self._readiness, self._metrics, self._codec = readiness, metrics, codec
         self.caught_up = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -49,9 +49,7 @@ class RouteReader:
             try:
                 await self._read(stop)
                 pause_s = RETRY_MIN_S
-            except (
-                Exception
-            ) as error:  # the broker is away in one of a dozen ways; reading again from the start is safe
+            except Exception as error:  # the broker is away in one of a dozen ways; reading all again is safe
                 log.warning("route tables cannot be read, keeping those we have: %s: %s", type(error).__name__, error)
             await pause(stop, pause_s)
             pause_s = min(pause_s * 2, RETRY_MAX_S)
@@ -68,7 +66,7 @@ class RouteReader:
             while not stop.is_set():
                 for records in (await consumer.getmany(timeout_ms=500)).values():
                     for record in records:
-                        self._apply(record)
+                        await self._apply(record)
                 if not self.caught_up:
                     positions = [await consumer.position(place) >= end for place, end in ends.items()]
                     self._caught_up(all(positions))
@@ -92,12 +90,14 @@ class RouteReader:
                 # Also those from the file: the word for them may have been lost with the last process.
                 self._announcer.say(route.published, accepted=True)
 
-    def _apply(self, record: Any) -> None:
+    async def _apply(self, record: Any) -> None:
+        """Unavailable when the schema of a newer deployer is to be had from the registry only, and that is away."""
         if record.value is None:
             self._tables.remove((record.key or b"").decode("utf-8", "replace"))
             return
         try:
-            published = self._codec.decode(record.value, RoutePublished)
+            # In a thread, as it may ask the registry: requests are not to wait for that.
+            published = await asyncio.to_thread(self._codec.decode, record.value, RoutePublished)
         except Undecodable as error:
             self._metrics.tables["unreadable"] += 1
             log.warning("route table at %s[%d]@%d: %s", record.topic, record.partition, record.offset, error)

@@ -1,0 +1,71 @@
+"""A deployer of a newer release writes tables with a schema that this router does not carry."""
+
+import json
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import fastavro
+import pytest
+
+from modelyard_contracts import RoutePublished
+from modelyard_contracts.codec import CONFLUENT_MAGIC, Codec, avro_record
+from modelyard_contracts.topics import schema_text
+from modelyard_router.events import Announcer, RouteReader
+from modelyard_runtime.clock import system_clock
+from modelyard_runtime.errors import Unavailable
+
+from .conftest import World, table, target
+
+NEWER_ID = 9_001
+
+
+def newer() -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(schema_text(RoutePublished.TOPIC))
+    schema["fields"].append({"name": "colour_of_the_route", "type": ["null", "string"], "default": None})
+    return schema
+
+
+def written(published: RoutePublished) -> Any:
+    out = BytesIO()
+    fastavro.schemaless_writer(
+        out, fastavro.parse_schema(newer()), {**avro_record(published), "colour_of_the_route": "red"}
+    )
+    value = CONFLUENT_MAGIC + NEWER_ID.to_bytes(4, "big") + out.getvalue()
+    return SimpleNamespace(value=value, key=b"elec", topic=RoutePublished.TOPIC, partition=0, offset=7)
+
+
+class Registry:
+    """Knows `text` under NEWER_ID, or is away."""
+
+    def __init__(self, text: str | None, *, away: bool = False) -> None:
+        self._text, self._away = text, away
+
+    def by_id(self, schema_id: int) -> str | None:
+        if self._away:
+            raise Unavailable("the registry is away")
+        return self._text if schema_id == NEWER_ID else None
+
+    def by_fingerprint(self, hexadecimal: str) -> str | None:
+        return None
+
+
+def reader(world: World, registry: Registry) -> RouteReader:
+    app, announcer = world.app, Announcer("127.0.0.1:1", "router-1", system_clock)
+    return RouteReader("127.0.0.1:1", app.tables, announcer, app.readiness, app.metrics, Codec(registry))
+
+
+async def test_it_is_applied_with_the_schema_that_the_registry_has(world: World) -> None:
+    await reader(world, Registry(json.dumps(newer())))._apply(written(table(target("http://127.0.0.1:1"), sequence=3)))
+    assert world.app.tables.routes["elec"].published.sequence == 3
+
+
+async def test_one_that_nobody_knows_is_counted_and_passed_over(world: World) -> None:
+    await reader(world, Registry(None))._apply(written(table(target("http://127.0.0.1:1"))))
+    assert (world.app.metrics.tables["unreadable"], dict(world.app.tables.routes)) == (1, {})
+
+
+async def test_while_the_registry_is_away_it_is_read_again_later(world: World) -> None:
+    with pytest.raises(Unavailable, match="is away"):
+        await reader(world, Registry(None, away=True))._apply(written(table(target("http://127.0.0.1:1"))))
+    assert world.app.metrics.tables["unreadable"] == 0
