@@ -1,4 +1,7 @@
-"""Faust's tables are exact under kill -9 when each value carries the last offset that is in it."""
+"""Faust's tables are exact under kill -9 when each value carries the last offset in it, which says where to begin.
+
+Left to Faust's own commits, one run of dozens did not come to its end: records are dropped when partitions move.
+"""
 
 import asyncio
 import contextlib
@@ -43,8 +46,8 @@ async def workers(count: int, *arguments: str) -> AsyncIterator[list[asyncio.sub
 
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:
-    quiet = asyncio.subprocess.DEVNULL
-    return await asyncio.create_subprocess_exec(sys.executable, str(WORKER), *arguments, stdout=quiet, stderr=quiet)
+    with (Path(arguments[-1]) / "workers.log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(sys.executable, str(WORKER), *arguments, stdout=log, stderr=log)
 
 
 async def test_two_workers_count_every_event_once_through_kills(kit: Kit, tmp_path: Path) -> None:

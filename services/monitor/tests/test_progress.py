@@ -2,11 +2,14 @@
 
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from modelyard_monitor.detect.apply import Detector
-from modelyard_monitor.detect.progress import PositionedConsumer, Progress, go_back_for_the_last, in_order, newest
+from modelyard_monitor.detect.exact import PositionedConsumer, _Unfiltered
+from modelyard_monitor.detect.progress import Progress, go_back_for_the_last, in_order, newest
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.domain.state import ModelState
@@ -20,7 +23,8 @@ class Consumer:
         self.end, self.lost, self.at = end, lost, 0
         self.sought: list[int] = []
 
-    async def seek(self, tp: TP, offset: int) -> None:
+    async def seek_wait(self, begins: dict[TP, int]) -> None:
+        [(tp, offset)] = begins.items()
         assert tp == TP("slices", 2)
         self.sought.append(offset)
         self.at = offset
@@ -75,6 +79,32 @@ async def test_a_slice_that_comes_before_its_partition_has_begun_is_left_to_the_
     assert (applied, consumer.sought) == ([5, 6, 7, 8], [])
 
 
+async def test_of_many_slices_that_come_too_early_one_sends_back_until_the_next_hole() -> None:
+    progress, applied, consumer = begun(), [], Consumer(0, set())
+
+    async def apply(event: Any) -> None:
+        applied.append(event.message.offset)
+
+    for offset in (3, 4, 5, 0, 1, 4, 5):
+        event = SimpleNamespace(message=SimpleNamespace(topic="slices", partition=2, offset=offset))
+        await in_order(event, progress, consumer, apply)
+    assert (applied, consumer.sought) == ([0, 1], [0, 2])
+
+
+async def test_a_partition_that_was_given_away_meanwhile_is_no_error() -> None:
+    async def seek_wait(begins: dict[TP, int]) -> None:
+        raise IllegalStateError("No current assignment for partition")
+
+    event = SimpleNamespace(message=SimpleNamespace(topic="slices", partition=2, offset=5))
+    await in_order(event, begun(), SimpleNamespace(seek_wait=seek_wait), AsyncMock())
+
+
+def test_faust_remembers_nothing_of_the_slices_so_that_it_drops_none_that_is_read_again() -> None:
+    read = _Unfiltered("slices")
+    read[TP("slices", 0)] = read[TP("changelog", 0)] = 7
+    assert (read[TP("slices", 0)], read[TP("changelog", 0)], read[TP("changelog", 1)]) == (None, 7, None)
+
+
 async def test_a_repeat_is_not_applied_again() -> None:
     progress, applied = begun(), []
 
@@ -127,28 +157,28 @@ def _positioned(
     async def earliest(self: Any, *mine: TP) -> dict[TP, int]:
         return {tp: starts[tp.partition] for tp in mine}
 
-    async def seek(self: Any, tp: TP, offset: int) -> None:
-        sought[tp.partition] = offset
+    async def seek_wait(self: Any, begins: dict[TP, int]) -> None:
+        sought.update({tp.partition: offset for tp, offset in begins.items()})
 
     monkeypatch.setattr(PositionedConsumer.__mro__[1], "perform_seek", nothing, raising=False)
     monkeypatch.setattr(PositionedConsumer, "assignment", lambda self: {*tps.values(), TP("another", 0)})
     monkeypatch.setattr(PositionedConsumer, "earliest_offsets", earliest)
-    monkeypatch.setattr(PositionedConsumer, "seek", seek)
+    monkeypatch.setattr(PositionedConsumer, "seek_wait", seek_wait)
     return consumer, sought
 
 
 async def test_the_last_slices_are_gone_back_for_when_they_stay_away_for_two_looks() -> None:
-    progress, sought = begun(), []
+    progress, sought = begun(), list[tuple[int, int]]()
     progress.begin(1, 4)
     tps = [TP("slices", 1), TP("slices", 3), TP("other", 1)]
 
     async def highwaters(*asked: TP) -> dict[TP, int]:
         return dict.fromkeys(asked, 6)
 
-    async def seek(tp: TP, offset: int) -> None:
-        sought.append((tp.partition, offset))
+    async def seek_wait(begins: dict[TP, int]) -> None:
+        sought.extend((tp.partition, offset) for tp, offset in begins.items())
 
-    consumer = SimpleNamespace(assignment=lambda: tps, highwaters=highwaters, seek=seek)
+    consumer = SimpleNamespace(assignment=lambda: tps, highwaters=highwaters, seek_wait=seek_wait)
     behind = await go_back_for_the_last(progress, consumer, "slices", {})
     assert (behind, sought) == ({TP("slices", 1): 4}, [])
     progress.done(1, 4)

@@ -6,9 +6,8 @@ begins behind the newest of them, and a slice that comes too early sends the con
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
-from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from modelyard_runtime.log import get_logger
@@ -24,10 +23,12 @@ class Progress:
 
     def __init__(self) -> None:
         self._next: dict[int, int] = {}
+        self._missed: dict[int, int] = {}
 
     def begin(self, partition: int, offset: int) -> None:
         """The slice at `offset` is the next one."""
         self._next[partition] = offset
+        self._missed.pop(partition, None)
 
     def done(self, partition: int, offset: int) -> None:
         self._next[partition] = max(self._next.get(partition, 0), offset + 1)
@@ -35,6 +36,12 @@ class Progress:
     def next_of(self, partition: int) -> int | None:
         """None before the partition has begun."""
         return self._next.get(partition)
+
+    def newly_missed(self, partition: int) -> bool:
+        """Whether it is the first time that a later slice came in place of the next one; the others follow it."""
+        first = self._missed.get(partition) != self._next[partition]
+        self._missed[partition] = self._next[partition]
+        return first
 
 
 def newest(positions: Iterable[Mapping[int, int]]) -> dict[int, int]:
@@ -44,34 +51,6 @@ def newest(positions: Iterable[Mapping[int, int]]) -> dict[int, int]:
         for partition, offset in position.items():
             found[partition] = max(offset, found.get(partition, -1))
     return found
-
-
-class PositionedConsumer(driver.Consumer):
-    """A Faust consumer that begins where the table ends."""
-
-    async def perform_seek(self) -> None:
-        """Seek behind what the table holds; where it holds nothing, to the commit or to the start."""
-        await super().perform_seek()
-        transport = cast(PositionedTransport, self.transport)
-        mine = {tp for tp in self.assignment() if tp.topic == transport.topic}
-        applied = transport.applied()
-        for tp, start in (await self.earliest_offsets(*mine)).items() if mine else ():
-            known = applied[tp.partition] + 1 if tp.partition in applied else self._committed_offset[tp] or 0
-            begin = max(start, known)  # retention may have taken what is known
-            transport.progress.begin(tp.partition, begin)
-            self._committed_offset[tp] = begin or None
-            await self.seek(tp, begin)
-            log.info("detect begins", partition=tp.partition, offset=begin)
-
-
-class PositionedTransport(driver.Transport):
-    """Makes positioned consumers; its three fields are set before the app starts."""
-
-    Consumer = PositionedConsumer
-    topic: str
-    progress: Progress
-    applied: Callable[[], Mapping[int, int]]
-    """{partition: last applied offset}, from the table."""
 
 
 async def in_order(event: Any, progress: Progress, consumer: Any, apply: Apply) -> None:
@@ -86,7 +65,7 @@ async def in_order(event: Any, progress: Progress, consumer: Any, apply: Apply) 
     if message.offset == expected:
         await apply(event)
         progress.done(message.partition, message.offset)
-    elif message.offset > expected:
+    elif message.offset > expected and progress.newly_missed(message.partition):
         await _go_back(consumer, TP(message.topic, message.partition), expected, message.offset - 1)
 
 
@@ -108,4 +87,7 @@ async def go_back_for_the_last(
 
 async def _go_back(consumer: Any, tp: TP, first: int, last: int) -> None:
     log.warning("slices missed, read again", partition=tp.partition, first=first, last=last)
-    await consumer.seek(tp, first)
+    try:
+        await consumer.seek_wait({tp: first})
+    except Exception as error:  # the partition was given away: whoever has it begins right; or the next look goes back
+        log.warning("could not go back", partition=tp.partition, error=repr(error))

@@ -11,20 +11,14 @@ import os
 from typing import Any, Final, cast
 
 import faust
-from faust.types import TP
 
 from modelyard_contracts import SliceSummarised
 from modelyard_contracts.codec import Codec, Undecodable
 from modelyard_contracts.topics import topic
 from modelyard_monitor.child import PARENT_VARIABLE
 from modelyard_monitor.detect.apply import Detector
-from modelyard_monitor.detect.progress import (
-    Apply,
-    PositionedTransport,
-    Progress,
-    go_back_for_the_last,
-    in_order,
-)
+from modelyard_monitor.detect.exact import ConfirmedTable, exactly
+from modelyard_monitor.detect.progress import Apply, in_order
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.registry import Registry
@@ -40,25 +34,7 @@ APP_ID: Final = "monitor.detect"
 TABLE: Final = "models"
 CHANGELOG: Final = f"{APP_ID}-{TABLE}-changelog"
 PARENT_CHECK_S: Final = 2.0
-LOOK_EVERY_S: Final = 5.0
-"""Between looks whether the last slices arrived: nothing comes behind them that would tell."""
 EXIT_UNFINISHED: Final = 3
-
-
-class ConfirmedTable(faust.Table[bytes, bytes]):
-    """A table whose last write can be waited for: no state is in the changelog before those of earlier slices."""
-
-    _last: Any = None
-
-    def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
-        self._last = super().send_changelog(*args, **kwargs)
-        return self._last
-
-    async def confirmed(self) -> None:
-        """Until the broker has acknowledged the last write; at once when there was none."""
-        if self._last is not None:
-            await self._last
-            self._last = None
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -109,8 +85,7 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
     """The Faust app, wired."""
     slices = topic(SliceSummarised.TOPIC)
     app = _app(settings, loop, slices.partitions)
-    transport = PositionedTransport(app.conf.broker_consumer, app)
-    app.transport = transport
+    progress = exactly(app, slices.name, lambda: detector.applied())
     source = app.topic(slices.name, key_serializer="raw", value_serializer="raw", partitions=slices.partitions)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=slices.partitions)  # bytes: raw both ways
     registry = Registry(settings.registry_url, settings.admin_key)
@@ -119,8 +94,6 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
     detector = Detector(
         table, Snapshots(settings.admin_key), registry, producer, rules_of(settings), settings.clickhouse_database
     )
-    progress = Progress()
-    transport.topic, transport.progress, transport.applied = slices.name, progress, detector.applied
     apply = _applier(detector, cast(ConfirmedTable, table), Codec(registry), letters)
 
     @app.agent(source)
@@ -134,17 +107,6 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
         await letters.close()
         registry.close()
 
-    async def watch_ends() -> None:
-        behind: dict[TP, int] = {}
-        while not app.should_stop:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                if not app.rebalancing:
-                    behind = await go_back_for_the_last(progress, app.consumer, slices.name, behind)
-            except Exception as error:  # the broker is away, or a partition was; the next look sees
-                log.warning("ends not looked at", error=repr(error))
-
-    app.task(watch_ends)
     app.task(_tell_ready)
     app.task(_follow_parent)
     return app
