@@ -1,19 +1,25 @@
 """A deployer of a newer release writes tables with a schema that this router does not carry."""
 
+import asyncio
 import json
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import fastavro
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from modelyard_contracts import RoutePublished
 from modelyard_contracts.codec import CONFLUENT_MAGIC, Codec, avro_record
-from modelyard_contracts.topics import schema_text
+from modelyard_contracts.topics import schema_text, topic
+from modelyard_router import events
 from modelyard_router.events import Announcer, RouteReader
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.errors import Unavailable
+from modelyard_runtime.kafka import ensure_topics
+from modelyard_runtime.testing import DevServer, eventually
 
 from .conftest import World, table, target
 
@@ -39,10 +45,10 @@ class Registry:
     """Knows `text` under NEWER_ID, or is away."""
 
     def __init__(self, text: str | None, *, away: bool = False) -> None:
-        self._text, self._away = text, away
+        self._text, self.away = text, away
 
     def by_id(self, schema_id: int) -> str | None:
-        if self._away:
+        if self.away:
             raise Unavailable("the registry is away")
         return self._text if schema_id == NEWER_ID else None
 
@@ -50,9 +56,9 @@ class Registry:
         return None
 
 
-def reader(world: World, registry: Registry) -> RouteReader:
-    app, announcer = world.app, Announcer("127.0.0.1:1", "router-1", system_clock)
-    return RouteReader("127.0.0.1:1", app.tables, announcer, app.readiness, app.metrics, Codec(registry))
+def reader(world: World, registry: Registry, bootstrap: str = "127.0.0.1:1") -> RouteReader:
+    app, announcer = world.app, Announcer(bootstrap, "router-1", system_clock)
+    return RouteReader(bootstrap, app.tables, announcer, app.readiness, app.metrics, Codec(registry))
 
 
 async def test_it_is_applied_with_the_schema_that_the_registry_has(world: World) -> None:
@@ -65,7 +71,27 @@ async def test_one_that_nobody_knows_is_counted_and_passed_over(world: World) ->
     assert (world.app.metrics.tables["unreadable"], dict(world.app.tables.routes)) == (1, {})
 
 
-async def test_while_the_registry_is_away_it_is_read_again_later(world: World) -> None:
-    with pytest.raises(Unavailable, match="is away"):
-        await reader(world, Registry(None, away=True))._apply(written(table(target("http://127.0.0.1:1"))))
-    assert world.app.metrics.tables["unreadable"] == 0
+@pytest.mark.server
+async def test_while_the_registry_is_away_others_are_applied_and_it_is_read_again_later(
+    world: World, devkafka: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "READ_AGAIN_S", 0.5)
+    bootstrap, registry, stop = devkafka.bootstrap, Registry(json.dumps(newer()), away=True), asyncio.Event()
+    await ensure_topics(bootstrap, [topic(RoutePublished.TOPIC)])
+    ours, theirs = f"ours-{uuid4().hex[:8]}", f"theirs-{uuid4().hex[:8]}"
+    await send(bootstrap, theirs, written(table(target("http://127.0.0.1:1"), route=theirs)).value)
+    await send(bootstrap, ours, Codec().encode(table(target("http://127.0.0.1:1"), route=ours)))
+    reading = asyncio.create_task((one := reader(world, registry, bootstrap)).run(stop))
+    routes = world.app.tables.routes
+    await eventually(lambda: one.caught_up and ours in routes, what="the readable table")
+    assert theirs not in routes
+    registry.away = False
+    await eventually(lambda: theirs in routes, what="the newer table")
+    stop.set()
+    await reading
+
+
+async def send(bootstrap: str, key: str, value: bytes) -> None:
+    """To one partition, so that one table is behind the other."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        await producer.send_and_wait(RoutePublished.TOPIC, value, key=key.encode(), partition=0)

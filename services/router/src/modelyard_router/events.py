@@ -14,7 +14,7 @@ from modelyard_contracts.topics import topic
 from modelyard_router.metrics import RouterMetrics
 from modelyard_router.tables import Effect, RouteTables
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.errors import ModelyardError
+from modelyard_runtime.errors import ModelyardError, Unavailable
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import Producer
 from modelyard_runtime.kafka.topics import ensure_topics
@@ -23,6 +23,7 @@ from modelyard_runtime.pauses import pause
 RETRY_MIN_S: Final = 0.2
 RETRY_MAX_S: Final = 3.0
 ATTEMPT_TIMEOUT_S: Final = 15.0
+READ_AGAIN_S: Final = 5.0
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +42,8 @@ class RouteReader:
         self._bootstrap, self._tables, self._announcer = bootstrap, tables, announcer
         self._readiness, self._metrics, self._codec = readiness, metrics, codec
         self.caught_up = False
+        self._again_at: float | None = None
+        """On the loop's clock: when to read all tables again, for one whose schema could not be asked for."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until `stop`; while the broker is away the tables stay as they are."""
@@ -70,6 +73,9 @@ class RouteReader:
                 if not self.caught_up:
                     positions = [await consumer.position(place) >= end for place, end in ends.items()]
                     self._caught_up(all(positions))
+                if self._again_at is not None and asyncio.get_running_loop().time() >= self._again_at:
+                    self._again_at = None
+                    await consumer.seek_to_beginning(*places)
         finally:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(consumer.stop(), 5)
@@ -91,14 +97,16 @@ class RouteReader:
                 self._announcer.say(route.published, accepted=True)
 
     async def _apply(self, record: Any) -> None:
-        """Unavailable when the schema of a newer deployer is to be had from the registry only, and that is away."""
+        """One whose schema only the registry has, which is away, does not hold up the others: it is read again."""
         if record.value is None:
             self._tables.remove((record.key or b"").decode("utf-8", "replace"))
             return
         try:
             # In a thread, as it may ask the registry: requests are not to wait for that.
             published = await asyncio.to_thread(self._codec.decode, record.value, RoutePublished)
-        except Undecodable as error:
+        except (Undecodable, Unavailable) as error:
+            if isinstance(error, Unavailable):
+                self._again_at = asyncio.get_running_loop().time() + READ_AGAIN_S
             self._metrics.tables["unreadable"] += 1
             log.warning("route table at %s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
             return
