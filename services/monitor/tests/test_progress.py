@@ -4,11 +4,12 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
 
+import faust
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from modelyard_monitor.detect.apply import Detector
-from modelyard_monitor.detect.exact import PositionedConsumer, _Unfiltered
+from modelyard_monitor.detect.exact import PositionedConsumer, _Unfiltered, exactly
 from modelyard_monitor.detect.progress import Progress, go_back_for_the_last, in_order, newest
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
@@ -99,6 +100,28 @@ async def test_a_partition_that_was_given_away_meanwhile_is_no_error() -> None:
     await in_order(event, begun(), SimpleNamespace(seek_wait=seek_wait), AsyncMock())
 
 
+async def test_a_partition_that_was_given_away_begins_anew_whatever_was_under_way() -> None:
+    progress, applied, consumer = begun(), [], Consumer(0, set())
+
+    async def apply(event: Any) -> None:
+        progress.forget([2])  # a rebalance while it is being applied
+        applied.append(event.message.offset)
+
+    for offset in (0, 1):
+        event = SimpleNamespace(message=SimpleNamespace(topic="slices", partition=2, offset=offset))
+        await in_order(event, progress, consumer, apply)
+    assert (applied, progress.next_of(2), consumer.sought) == ([0], None, [])
+
+
+def test_the_consumer_that_faust_makes_is_ours_and_filters_nothing() -> None:
+    app = faust.App("exact", broker="kafka://127.0.0.1:1", store="memory://")
+    exactly(app, "slices", dict)
+    consumer: Any = app.consumer
+    assert isinstance(consumer, PositionedConsumer)
+    consumer._read_offset[TP("slices", 0)] = 7
+    assert consumer._read_offset[TP("slices", 0)] is None
+
+
 def test_faust_remembers_nothing_of_the_slices_so_that_it_drops_none_that_is_read_again() -> None:
     read = _Unfiltered("slices")
     read[TP("slices", 0)] = read[TP("changelog", 0)] = 7
@@ -178,7 +201,13 @@ async def test_the_last_slices_are_gone_back_for_when_they_stay_away_for_two_loo
     async def seek_wait(begins: dict[TP, int]) -> None:
         sought.extend((tp.partition, offset) for tp, offset in begins.items())
 
-    consumer = SimpleNamespace(assignment=lambda: tps, highwaters=highwaters, seek_wait=seek_wait)
+    async def earliest_offsets(*asked: TP) -> dict[TP, int]:
+        return dict.fromkeys(asked, start)
+
+    start = 0
+    consumer = SimpleNamespace(
+        assignment=lambda: tps, highwaters=highwaters, earliest_offsets=earliest_offsets, seek_wait=seek_wait
+    )
     behind = await go_back_for_the_last(progress, consumer, "slices", {})
     assert (behind, sought) == ({TP("slices", 1): 4}, [])
     progress.done(1, 4)
@@ -188,3 +217,17 @@ async def test_the_last_slices_are_gone_back_for_when_they_stay_away_for_two_loo
     assert sought == [(1, 5)]
     progress.done(1, 5)
     assert await go_back_for_the_last(progress, consumer, "slices", behind) == {}
+
+
+async def test_what_retention_took_meanwhile_is_given_up() -> None:
+    progress, [tp] = begun(), [TP("slices", 2)]
+    consumer = SimpleNamespace(
+        assignment=lambda: [tp],
+        highwaters=AsyncMock(return_value={tp: 9}),
+        earliest_offsets=AsyncMock(return_value={tp: 6}),
+        seek_wait=AsyncMock(),
+    )
+    behind = await go_back_for_the_last(progress, consumer, "slices", {})
+    await go_back_for_the_last(progress, consumer, "slices", behind)
+    consumer.seek_wait.assert_awaited_once_with({tp: 6})
+    assert progress.next_of(2) == 6

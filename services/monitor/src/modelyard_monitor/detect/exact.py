@@ -61,15 +61,22 @@ class PositionedConsumer(driver.Consumer):
         await super().perform_seek()
         transport = cast(PositionedTransport, self.transport)
         mine = {tp for tp in self.assignment() if tp.topic == transport.topic}
-        applied = transport.applied()
+        starts = await self.earliest_offsets(*mine) if mine else {}
+        applied = transport.applied()  # behind the last wait: nothing is applied between here and `begin`
         begins: dict[TP, int] = {}
-        for tp, start in (await self.earliest_offsets(*mine)).items() if mine else ():
+        for tp, start in starts.items():
             known = applied[tp.partition] + 1 if tp.partition in applied else self._committed_offset[tp] or 0
             begins[tp] = max(start, known)  # retention may have taken what is known
             transport.progress.begin(tp.partition, begins[tp])
             self._committed_offset[tp] = begins[tp] or None
             log.info("begins", topic=tp.topic, partition=tp.partition, offset=begins[tp])
         await self.seek_wait(begins)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """What comes before the next seek is left alone: another worker may have gone on meanwhile."""
+        transport = cast(PositionedTransport, self.transport)
+        transport.progress.forget(tp.partition for tp in revoked if tp.topic == transport.topic)
+        await super().on_partitions_revoked(revoked)
 
 
 class PositionedTransport(driver.Transport):

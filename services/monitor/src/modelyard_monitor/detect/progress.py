@@ -30,8 +30,16 @@ class Progress:
         self._next[partition] = offset
         self._missed.pop(partition, None)
 
+    def forget(self, partitions: Iterable[int]) -> None:
+        """These partitions have not begun any more."""
+        for partition in partitions:
+            self._next.pop(partition, None)
+            self._missed.pop(partition, None)
+
     def done(self, partition: int, offset: int) -> None:
-        self._next[partition] = max(self._next.get(partition, 0), offset + 1)
+        """The slice at `offset` was applied; of a partition that was given away meanwhile it says nothing."""
+        if partition in self._next:
+            self._next[partition] = max(self._next[partition], offset + 1)
 
     def next_of(self, partition: int) -> int | None:
         """None before the partition has begun."""
@@ -74,14 +82,20 @@ async def go_back_for_the_last(
 ) -> dict[TP, int]:
     """Go back for slices that no later one tells of: short of the end, and no further than at the last look (`before`).
 
-    Returns what to hand to the next look. A slice that is only slow comes twice then, which changes nothing.
+    Returns what to hand to the next look. A slice that is only slow comes twice then, which changes nothing; what
+    retention has taken meanwhile is given up.
     """
     begun = {tp: progress.next_of(tp.partition) for tp in consumer.assignment() if tp.topic == topic}
     ends = await consumer.highwaters(*begun) if begun else {}
     behind = {tp: expected for tp, expected in begun.items() if expected is not None and ends[tp] > expected}
-    for tp, expected in behind.items():
-        if before.get(tp) == expected:
-            await _go_back(consumer, tp, expected, ends[tp] - 1)
+    stuck = [tp for tp, expected in behind.items() if before.get(tp) == expected]
+    for tp, start in (await consumer.earliest_offsets(*stuck)).items() if stuck else ():
+        if progress.next_of(tp.partition) != behind[tp]:
+            continue  # it went on while we asked
+        if start > behind[tp]:
+            log.error("slices gone for good", partition=tp.partition, first=behind[tp], last=start - 1)
+            progress.begin(tp.partition, start)
+        await _go_back(consumer, tp, max(start, behind[tp]), ends[tp] - 1)
     return behind
 
 

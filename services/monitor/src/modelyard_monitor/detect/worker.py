@@ -35,6 +35,8 @@ TABLE: Final = "models"
 CHANGELOG: Final = f"{APP_ID}-{TABLE}-changelog"
 PARENT_CHECK_S: Final = 2.0
 EXIT_UNFINISHED: Final = 3
+STUCK_AFTER_S: Final = 300.0
+"""A recovery that takes so long has ended unseen: Faust gives it up for good when the broker is away meanwhile."""
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -107,8 +109,8 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
         await letters.close()
         registry.close()
 
-    app.task(_tell_ready)
-    app.task(_follow_parent)
+    for task in (_tell_ready, _follow_parent, _leave_when_stuck):
+        app.task(task)
     return app
 
 
@@ -166,6 +168,17 @@ async def _tell_ready(app: faust.App) -> None:
     while not (app.consumer.assignment() and app.tables.actives_ready and not app.rebalancing):  # noqa: ASYNC110  Faust has no event for it
         await asyncio.sleep(0.1)
     print(f"\nready {APP_ID}\n", end="", flush=True)  # one write, a line of its own: the worker writes too
+
+
+async def _leave_when_stuck(app: faust.App) -> None:
+    since: float | None = None
+    while not app.should_stop:
+        await asyncio.sleep(PARENT_CHECK_S)
+        now = asyncio.get_running_loop().time()
+        since = (since or now) if app.rebalancing else None
+        if since is not None and now - since > STUCK_AFTER_S:
+            log.error("the table was not recovered in time, leaving", seconds=STUCK_AFTER_S)
+            os._exit(EXIT_UNFINISHED)
 
 
 async def _follow_parent() -> None:
