@@ -72,6 +72,7 @@ def test_a_worker_that_always_dies_ends_in_a_failure_with_the_end_of_its_log(wor
     run = world.drive(world.begin(deaths="9").id)
     assert (run.state, run.attempt) == (RunState.FAILED, 3)
     assert "its worker died 3 times; its log ends:" in run.reason and "I am about to die" in run.reason
+    assert "\n" not in run.reason
     assert not world.registry.versions
 
 

@@ -105,6 +105,17 @@ def test_another_file_than_was_asked_for_is_refused(place: RunDir) -> None:
         run(place, RECIPE)
 
 
+def test_of_a_wide_file_only_what_the_contract_names_counts() -> None:
+    rows = training_table()
+    wide = rows.append_column("more", pa.array([0.0] * rows.num_rows))
+    for number in range(1_000):
+        wide = wide.append_column(f"more_{number}", wide["more"])
+    known = schema_of(rows, None)
+    assert schema_of(wide, known).features == known.features
+    with pytest.raises(BadRequest, match="1004 feature columns; give 1 to 1000"):
+        schema_of(wide, None)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -15,6 +15,7 @@ from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
 TIMEOUT_S: Final = 600.0
 POLL_S: Final = 0.5
 MIN_ROWS: Final = 500
+SHOWN_CHARS: Final = 200
 ENDED_RUN: Final = ("succeeded", "failed", "cancelled", "refused")
 ENDED_ROLLOUT: Final = ("promoted", "aborted", "rolled_back", "failed")
 
@@ -49,10 +50,15 @@ def train(
     columns = ("run_id", "correlation_id", "state", "version", "reason", *(("outcome",) if outcome else ()))
     show(output, found, lambda: rows(f"run of {model}", columns, [found]))
     if run["state"] != "succeeded":
-        complain(f"the run {run['state']}: {(run['reason'] or 'no reason given').strip().splitlines()[-1].strip()}")
+        complain(f"the run {run['state']}: {_end_of(run['reason'] or 'no reason given')}")
         raise typer.Exit(1)
     if output is Form.TABLE:
         console.print(f"why and when: modelyard story {run['correlation_id']}", soft_wrap=True)
+
+
+def _end_of(reason: str) -> str:
+    """The last words of a log say what went wrong; all of it is in the table above."""
+    return reason if len(reason) <= SHOWN_CHARS else f"... {reason[-SHOWN_CHARS:]}"
 
 
 def _await_run(platform: Platform, run_id: str, tell: Tell) -> Json:

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from modelyard import RegistryClient
 from modelyard_runtime.assembly import Assembly
-from modelyard_runtime.clock import system_clock
 from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
 from modelyard_runtime.zygote import Zygote
@@ -30,7 +29,7 @@ def build(settings: Settings) -> Service:
     client = RegistryClient(settings.registry_url, settings.admin_key, context=outgoing_headers)
     gateway, runs, recipes = RegistryGateway(client), RunStore(whole.database), known_recipes(settings.recipes)
     deps = Deps(runs=runs, registry=gateway, recipes=recipes, clock=whole.clock)
-    supervisor = _supervisor(settings, runs, gateway, recipes)
+    supervisor = _supervisor(settings, runs, gateway, deps)
     whole.database.on_queued(supervisor.notify)
 
     async def close() -> None:
@@ -39,15 +38,13 @@ def build(settings: Settings) -> Service:
     return whole.service(handlers(deps), lambda app: add_routes(app, deps), background=[supervisor.run], on_stop=close)
 
 
-def _supervisor(
-    settings: Settings, runs: RunStore, gateway: RegistryGateway, recipes: Mapping[str, Recipe]
-) -> Supervisor:
+def _supervisor(settings: Settings, runs: RunStore, gateway: RegistryGateway, deps: Deps) -> Supervisor:
     secrets = {"CLICKHOUSE_PASSWORD": settings.clickhouse_password.get_secret_value()}
     return Supervisor(
         runs=runs,
         registry=gateway,
         workers=Workers(settings.data_dir.resolve() / "runs", secrets, Zygote(PRELOAD, idle_s=settings.ray_idle_s)),
-        recipes=recipes,
+        recipes=deps.recipes,
         clickhouse={
             "url": settings.clickhouse_url,
             "user": settings.clickhouse_user,
@@ -63,9 +60,9 @@ def _supervisor(
             ray_cpus=settings.ray_cpus,
             cpu_hour_usd=settings.cpu_hour_usd,
         ),
-        clock=system_clock,
+        clock=deps.clock,
         own_recipes=settings.recipes,
-        warm_ray=_warm_ray(settings, recipes),
+        warm_ray=_warm_ray(settings, deps.recipes),
     )
 
 

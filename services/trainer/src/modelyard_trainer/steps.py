@@ -171,9 +171,10 @@ class Steps:
         self._workers.dir_of(run.id).forget_data()
 
     def fail(self, run: Run, reason: str, place: RunDir | None = None) -> None:
+        """End the run, and its worker. place: its folder, whose log's end is told where the worker gave no reason."""
         self._workers.kill(run.id)
         tail = place.log_tail if place is not None and place.failure is None else ""
-        text = " ".join(f"{reason}; its log ends: {tail}".split()) if tail else reason  # one line; the log is kept
+        text = " ".join((f"{reason}; its log ends: {tail}" if tail else reason).split())  # one line; the log is kept
         with contextlib.suppress(Retryable):  # somebody changed it meanwhile: the next look decides anew
             self._save(run.moved(Signal.FAILED, at=self._clock(), reason=text, cost_usd=self._cost(run)))
             self._workers.dir_of(run.id).forget_data()

@@ -51,6 +51,8 @@ def schema_of(table: pa.Table, known: FeatureSchema | None) -> FeatureSchema:
     features = _features(table)
     if known is not None and {feature.name for feature in known.features} <= set(table.column_names):
         features = known.features
+    if not 1 <= len(features) <= MAX_FEATURES:
+        raise BadRequest(f"dataset: has {len(features)} feature columns; give 1 to {MAX_FEATURES}", field="dataset")
     before = known.classes if known is not None else ()
     classes = (*before, *(label for label in found if label not in before))
     return FeatureSchema(features=features, target=LABEL, classes=classes)
@@ -70,8 +72,6 @@ def _features(table: pa.Table) -> tuple[Feature, ...]:
                 f"dataset: column {field.name} is {field.type}; give a number or a string", field=field.name
             )
         features.append(Feature(name=field.name, kind=kind))
-    if not 1 <= len(features) <= MAX_FEATURES:
-        raise BadRequest(f"dataset: has {len(features)} feature columns; give 1 to {MAX_FEATURES}", field="dataset")
     return tuple(features)
 
 
