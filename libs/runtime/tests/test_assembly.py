@@ -1,5 +1,6 @@
 """What every service that owns tables gets: migrations before its own start, readiness, claims that do not pile up."""
 
+import asyncio
 import importlib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,6 +21,7 @@ from modelyard_runtime.service import Service
 from modelyard_runtime.settings import StatefulSettings
 from modelyard_runtime.tables import INBOX
 
+KEPT = claims_kept() + timedelta(days=7)
 REVISION = """
 from alembic import op
 from modelyard_runtime.database import create_runtime_tables
@@ -41,7 +43,9 @@ def assembly(tmp_path: Path, unique: str, monkeypatch: pytest.MonkeyPatch) -> It
     importlib.invalidate_caches()
     key = tmp_path / "admin.key"
     key.write_text("an-admin-key-of-some-length")
-    settings = StatefulSettings(admin_key_file=key, data_dir=tmp_path / "data")
+    settings = StatefulSettings(
+        admin_key_file=key, data_dir=tmp_path / "data", inbox_keep_days=KEPT / timedelta(days=1)
+    )
     made = Assembly(unique, settings, FakeClock())
     yield made
     made.database.close()
@@ -91,8 +95,16 @@ async def test_claims_are_forgotten_when_no_event_can_come_again(assembly: Assem
         with assembly.database.read() as connection:
             return len(connection.execute(select(INBOX)).all())
 
-    assert kept_after((claims_kept() - timedelta(seconds=1)).total_seconds()) == 1
+    assert kept_after((KEPT - timedelta(seconds=1)).total_seconds()) == 1
     assert kept_after(2) == 0
+
+
+def test_its_own_background_tasks_and_their_grace_are_the_services(assembly: Assembly) -> None:
+    async def work(stop: asyncio.Event) -> None: ...
+
+    service = assembly.service({}, routes, background=[work], background_grace_s=7.5)
+    assert work in service._background
+    assert service._background_grace_s == 7.5
 
 
 async def test_what_the_service_holds_is_closed_before_its_database(

@@ -192,7 +192,7 @@ def test_many_may_open_a_new_file_at_the_same_moment(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         for number in range(100):
-            together = threading.Barrier(4)
+            together = threading.Barrier(4, timeout=30)
             url = f"sqlite:///{tmp_path}/{number}.db"
             assert [each.result() for each in [pool.submit(opened, url, together) for _ in range(4)]] == ["wal"] * 4
 

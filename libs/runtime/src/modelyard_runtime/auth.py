@@ -1,6 +1,6 @@
 """Bearer tokens: the bootstrap admin key is known here; any other key is asked of the registry and remembered.
 
-This module needs no web framework; `require` for FastAPI lives in http.py.
+This module needs no web framework; `require` for FastAPI lives in http/app.py.
 """
 
 import asyncio
@@ -151,7 +151,7 @@ def registry_introspection(registry_url: str, admin_key: str) -> Introspect:
 
 
 def require(scope: str) -> Any:
-    """For FastAPI: `Depends(require("write"))`; see http.py."""
+    """For FastAPI: `Depends(require("write"))`; see http/app.py."""
     from modelyard_runtime.http import require as dependency
 
     return dependency(scope)

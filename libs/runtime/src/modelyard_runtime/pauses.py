@@ -1,6 +1,7 @@
 """Pauses of background loops: they end early when the service stops, or when there is something to do."""
 
 import asyncio
+from threading import Lock
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
@@ -14,17 +15,20 @@ class Wakeup:
     def __init__(self) -> None:
         self._told = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = Lock()
 
     def notify(self) -> None:
         """There is something to do."""
-        if self._loop is None:
-            self._told.set()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._told.set)
+        with self._lock:
+            if self._loop is None:
+                self._told.set()
+            elif not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._told.set)
 
     async def pause(self, stop: asyncio.Event, seconds: float) -> None:
         """Wait, but no longer than until `notify` or `stop`."""
-        self._loop = asyncio.get_running_loop()
+        with self._lock:  # an event that a loop waits on is set in that loop only
+            self._loop = asyncio.get_running_loop()
         await _first_of(seconds, stop, self._told)
         self._told.clear()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Final
 
 from modelyard import RegistryClient
 from modelyard_evaluator import api, events
@@ -19,8 +20,8 @@ from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
 from modelyard_runtime.zygote import Zygote
 
-BACKGROUND_GRACE_S = 30.0
-"""A scoring process ends with us, and what it scored is scored again."""
+BACKGROUND_GRACE_S: Final = 30.0
+"""A stage that only waits for the registry (30 s at most) may end; a scoring process ends with us and is done again."""
 
 
 def build(settings: Settings) -> Service:
