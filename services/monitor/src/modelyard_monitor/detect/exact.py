@@ -93,8 +93,9 @@ def exactly(app: faust.App, topic: str, applied: Callable[[], Mapping[int, int]]
     """Have `app` begin each partition of `topic` behind what its table holds, and go back for what Faust dropped.
 
     applied: {partition: last applied offset}, from the table; asked at each rebalance, once the table is recovered.
-    Call it before anything of the app is declared. Its agent hands every event to `in_order`, which keeps the rest of
-    the promise: each value is written with its offset, and confirmed before the next event.
+    Call it before anything of the app is declared. The agent keeps the rest of the promise: it hands every event to
+    `in_order`, writes each value with the last offset in it, skips an event whose offset the value has (one that was in
+    hand while partitions moved comes again), and has the value confirmed before the next event.
     """
     transport = PositionedTransport(app.conf.broker_consumer, app)
     app.transport = transport
