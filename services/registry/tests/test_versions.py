@@ -220,10 +220,13 @@ def test_a_decision_without_a_reason_is_refused(on_sqlite: World) -> None:
     assert (refused.value.status, refused.value.field) == (422, "reason")
 
 
-def test_a_version_that_an_alias_needs_is_not_retired(world: World) -> None:
+@pytest.mark.parametrize("decision", ["reject", "retire"])
+def test_a_version_that_serves_is_neither_rejected_nor_retired(world: World, decision: str) -> None:
     version = world.given_version(VersionStage.LIVE)
-    with pytest.raises(ApiError, match="still has the alias champion"):
-        world.client.retire("elec", version.version, "tidy up")
+    with pytest.raises(ApiError, match="still has the alias champion; move it first") as refused:
+        getattr(world.client, decision)("elec", version.version, "no longer wanted")
+    assert (refused.value.status, refused.value.code) == (409, "alias_in_use")
+    assert world.client.version("elec", version.version).stage is VersionStage.LIVE
 
 
 def test_unknown_things_are_404_and_say_what(world: World) -> None:

@@ -123,7 +123,8 @@ class AliasInUse(Conflict):
     code = "alias_in_use"
 
     def __init__(self, version: int, aliases: Sequence[str]) -> None:
-        super().__init__(f"version {version} still has the alias {', '.join(aliases)}; move it first")
+        remedy = "move it first (the champion moves by a roll-back or a promotion)"
+        super().__init__(f"version {version} still has the alias {', '.join(aliases)}; {remedy}")
 
 
 class UnfitForAlias(Conflict):
