@@ -1,17 +1,22 @@
 """Slices in their order, whatever Faust hands over: nothing skipped, nothing twice, and begun where the table ends."""
 
+import asyncio
+import contextlib
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
 
 import faust
+import pytest
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
+from modelyard_monitor.detect import worker
 from modelyard_monitor.detect.apply import Detector
 from modelyard_monitor.detect.exact import PositionedConsumer, _Unfiltered, exactly
 from modelyard_monitor.detect.progress import Progress, go_back_for_the_last, in_order, newest
 from modelyard_monitor.detect.snapshot import Snapshots
+from modelyard_monitor.detect.worker import EXIT_UNFINISHED
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.domain.state import ModelState
 from modelyard_monitor.testing import Manifests, Sent
@@ -231,3 +236,22 @@ async def test_what_retention_took_meanwhile_is_given_up() -> None:
     await go_back_for_the_last(progress, consumer, "slices", behind)
     consumer.seek_wait.assert_awaited_once_with({tp: 6})
     assert progress.next_of(2) == 6
+
+
+@pytest.mark.parametrize(("rebalancing", "left"), [(True, [EXIT_UNFINISHED]), (False, [])])
+async def test_a_recovery_that_never_ends_ends_the_worker_and_nothing_else_does(
+    monkeypatch: pytest.MonkeyPatch, rebalancing: bool, left: list[int]
+) -> None:
+    app: Any = SimpleNamespace(should_stop=False, rebalancing=rebalancing)
+    codes: list[int] = []
+
+    def leave(code: int) -> None:
+        codes.append(code)
+        app.should_stop = True
+
+    monkeypatch.setattr("os._exit", leave)
+    monkeypatch.setattr(worker, "PARENT_CHECK_S", 0.01)
+    monkeypatch.setattr(worker, "STUCK_AFTER_S", 0.05)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(worker._leave_when_stuck(app), 0.5)
+    assert codes == left
