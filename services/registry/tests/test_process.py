@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from modelyard import ApiUnavailable, RegistryClient
 from modelyard_contracts import Message, ModelChanged, RolloutState, Verdict, VersionStage
 from modelyard_contracts.codec import decode, encode
-from modelyard_runtime.testing import DevServer, Process, eventually
+from modelyard_devstack.testing import DevServer, Process, eventually
 
 from .conftest import ADMIN_KEY, evaluation, manifest_of, rollout
 
