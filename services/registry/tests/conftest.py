@@ -24,12 +24,12 @@ from modelyard_contracts import (
 )
 from modelyard_contracts.codec import decode
 from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_devstack.testing.postgres import Postgres
 from modelyard_registry.app import Registry
 from modelyard_registry.events import handlers
 from modelyard_registry.store.tables import METADATA
 from modelyard_registry.testing import ADMIN_KEY, InProcessRegistry, settings_in
 from modelyard_runtime.clock import FakeClock
-from modelyard_runtime.testing.postgres import Postgres
 
 OUTBOX = METADATA.tables["outbox"]
 

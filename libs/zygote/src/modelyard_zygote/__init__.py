@@ -14,7 +14,7 @@ server's session, output and arguments. Ours must be found again by their own fi
 around them, know their end without us, and must not carry one another's secrets.
 """
 
-from modelyard_runtime.zygote.client import Zygote
-from modelyard_runtime.zygote.handles import UNKNOWN_CODE, Handle
+from modelyard_zygote.client import Zygote
+from modelyard_zygote.handles import UNKNOWN_CODE, Handle
 
 __all__ = ["UNKNOWN_CODE", "Handle", "Zygote"]

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
-from modelyard_runtime.providers import ProviderError
-from modelyard_runtime.providers.kafka_home import start_kraft
-from modelyard_runtime.providers.process import Child
+from modelyard_devstack.providers import ProviderError
+from modelyard_devstack.providers.kafka_home import start_kraft
+from modelyard_devstack.providers.process import Child
 
 Provider = Literal["given", "kafka-home", "docker", "development"]
 DOCKER_IMAGE: Final = "confluentinc/cp-kafka:7.9.0"

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelyard_runtime.providers import ProviderError
-from modelyard_runtime.providers.clickhouse import RunningClickHouse, start_clickhouse
+from modelyard_devstack.providers import ProviderError
+from modelyard_devstack.providers.clickhouse import RunningClickHouse, start_clickhouse
 
 pytestmark = pytest.mark.usefixtures("loopback")
 BARE = {k: v for k, v in os.environ.items() if not k.startswith("CLICKHOUSE_")}

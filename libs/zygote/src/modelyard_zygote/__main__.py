@@ -1,4 +1,4 @@
-"""`python -m modelyard_runtime.zygote --owner-fd N --idle-s S --preload MODULE,MODULE`: import, then fork as asked."""
+"""`python -m modelyard_zygote --owner-fd N --idle-s S --preload MODULE,MODULE`: import, then fork as asked."""
 
 import argparse
 import gc
@@ -7,13 +7,13 @@ import os
 import socket
 import sys
 
-from modelyard_runtime.zygote import wire
-from modelyard_runtime.zygote.child import become
-from modelyard_runtime.zygote.server import Server
+from modelyard_zygote import wire
+from modelyard_zygote.child import become
+from modelyard_zygote.server import Server
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="modelyard_runtime.zygote", description=__doc__)
+    parser = argparse.ArgumentParser(prog="modelyard_zygote", description=__doc__)
     parser.add_argument("--owner-fd", type=int, required=True, help="our end of the owner's socket pair")
     parser.add_argument("--idle-s", type=float, required=True, help="end after so many seconds without a request")
     parser.add_argument("--preload", default="", help="modules to import, with commas between")

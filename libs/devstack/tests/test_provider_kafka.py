@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard_runtime.providers import ProviderError, kafka
-from modelyard_runtime.providers.kafka import start_kafka
+from modelyard_devstack.providers import ProviderError, kafka
+from modelyard_devstack.providers.kafka import start_kafka
 
 BARE: Mapping[str, str] = {k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "MODELYARD_"))}
 

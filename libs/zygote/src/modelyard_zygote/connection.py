@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any, Final
 
-from modelyard_runtime.zygote import wire
-from modelyard_runtime.zygote.handles import UNKNOWN_CODE, ForkedProcess
+from modelyard_zygote import wire
+from modelyard_zygote.handles import UNKNOWN_CODE, ForkedProcess
 
 END_WITHIN_S: Final = 5.0
 ANSWER_WITHIN_S: Final = 30.0

@@ -1,4 +1,4 @@
-"""The pytest plugin of every package: `pytest_plugins = ["modelyard_runtime.testing.plugin"]` in the root conftest.py.
+"""The pytest plugin of every package: `pytest_plugins = ["modelyard_devstack.testing.plugin"]` in the root conftest.py.
 
 Without the `server` or `bench` mark, or the `loopback` fixture, a test that opens a network connection fails, also when
 the code under test swallowed the error. Fixtures of servers skip when theirs is missing; with REQUIRE_SERVERS=1 that is
@@ -14,12 +14,12 @@ from uuid import uuid4
 
 import pytest
 
+from modelyard_devstack.providers.clickhouse import RunningClickHouse, start_clickhouse
+from modelyard_devstack.providers.kafka import RunningKafka, start_kafka
+from modelyard_devstack.testing.network import network_blocked
+from modelyard_devstack.testing.postgres import Postgres, postgres_binaries
+from modelyard_devstack.testing.processes import DevServer, wait_until
 from modelyard_runtime.clock import FakeClock
-from modelyard_runtime.providers.clickhouse import RunningClickHouse, start_clickhouse
-from modelyard_runtime.providers.kafka import RunningKafka, start_kafka
-from modelyard_runtime.testing.network import network_blocked
-from modelyard_runtime.testing.postgres import Postgres, postgres_binaries
-from modelyard_runtime.testing.processes import DevServer, wait_until
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import IO, Final
 
-from modelyard_runtime.zygote import wire
-from modelyard_runtime.zygote.connection import Connection, ZygoteGone
-from modelyard_runtime.zygote.handles import Handle
+from modelyard_zygote import wire
+from modelyard_zygote.connection import Connection, ZygoteGone
+from modelyard_zygote.handles import Handle
 
 ONE_THREAD: Final = {
     "OMP_NUM_THREADS": "1",
@@ -130,7 +130,7 @@ class Zygote:
 
     def _start(self) -> Connection:
         began = time.monotonic()
-        command = [*self._python, "-m", "modelyard_runtime.zygote", "--idle-s", str(self._idle_s)]
+        command = [*self._python, "-m", "modelyard_zygote", "--idle-s", str(self._idle_s)]
         self._starting = connection = Connection([*command, "--preload", ",".join(self._preload)], self._env)
         if self._closed:
             connection.abandon()

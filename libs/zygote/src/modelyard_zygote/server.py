@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard_runtime.zygote import wire
+from modelyard_zygote import wire
 
 
 @dataclass(frozen=True)

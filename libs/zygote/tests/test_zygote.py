@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from modelyard_runtime.testing import Process, wait_until
-from modelyard_runtime.zygote import UNKNOWN_CODE, Handle, Zygote, client
-from modelyard_runtime.zygote.handles import ForkedProcess
+from modelyard_devstack.testing import Process, wait_until
+from modelyard_zygote import UNKNOWN_CODE, Handle, Zygote, client
+from modelyard_zygote.handles import ForkedProcess
 
-SCRIPTS = Path(__file__).parent / "scripts" / "zygote"
+SCRIPTS = Path(__file__).parent / "scripts"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks after imports are safe on Linux only")
 
 
 class World:
-    """Starts modules of tests/scripts/zygote, and ends whatever is left of them."""
+    """Starts modules of tests/scripts, and ends whatever is left of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.started, self.zygotes = folder, list[Handle](), list[Zygote]()

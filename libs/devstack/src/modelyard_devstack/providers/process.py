@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from modelyard_runtime.providers import ProviderError
+from modelyard_devstack.providers import ProviderError
 
 POLL_S: Final = 0.05
 TAIL_LINES: Final = 15

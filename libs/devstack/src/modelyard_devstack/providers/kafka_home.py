@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from modelyard_runtime.ports import free_port, port_is_free
-from modelyard_runtime.providers import ProviderError
-from modelyard_runtime.providers.process import Child
+from modelyard_devstack.ports import free_port, port_is_free
+from modelyard_devstack.providers import ProviderError
+from modelyard_devstack.providers.process import Child
 
 CLUSTER_ID: Final = "MkU3OEVBNTcwNTJENDM2Qk"
 FORMAT_TIMEOUT_S: Final = 60.0

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from modelyard_runtime.zygote.server import Forked
+from modelyard_zygote.server import Forked
 
 
 def become(forked: Forked) -> NoReturn:

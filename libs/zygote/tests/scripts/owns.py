@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from modelyard_runtime.zygote import Zygote
+from modelyard_zygote import Zygote
 
 folder = Path(sys.argv[1])
 zygote = Zygote([], env=os.environ)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
-from modelyard_runtime.ports import free_port
+from modelyard_devstack.ports import free_port
 
 READY: Final = re.compile(r"^ready\s+(\S+)")
 START_TIMEOUT_S: Final = 60.0

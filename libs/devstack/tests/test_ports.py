@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from modelyard_runtime import ports
-from modelyard_runtime.ports import PORTS, free_port, port_is_free
+from modelyard_devstack import ports
+from modelyard_devstack.ports import PORTS, free_port, port_is_free
 
 
 def test_ports_are_free_and_never_the_same_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard_runtime.testing.network import NetworkTouched, network_blocked
+from modelyard_devstack.testing.network import NetworkTouched, network_blocked
 
 pytest_plugins = ["pytester"]
 
@@ -35,7 +35,7 @@ def test_does_not():
 def test_a_test_that_touches_the_network_unasked_fails_even_if_the_error_was_swallowed(
     pytester: pytest.Pytester,
 ) -> None:
-    pytester.makeconftest('pytest_plugins = ["modelyard_runtime.testing.plugin"]')
+    pytester.makeconftest('pytest_plugins = ["modelyard_devstack.testing.plugin"]')
     pytester.makepyfile(TESTS)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=4, errors=1)
@@ -45,7 +45,7 @@ def test_a_test_that_touches_the_network_unasked_fails_even_if_the_error_was_swa
 def test_a_missing_server_skips_and_fails_where_it_was_promised(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    pytester.makeconftest('pytest_plugins = ["modelyard_runtime.testing.plugin"]')
+    pytester.makeconftest('pytest_plugins = ["modelyard_devstack.testing.plugin"]')
     pytester.makepyfile("import pytest\n@pytest.mark.server\ndef test_it(postgres_url):\n    pass\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("REQUIRE_SERVERS", raising=False)

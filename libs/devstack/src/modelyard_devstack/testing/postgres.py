@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from modelyard_runtime.ports import free_port
+from modelyard_devstack.ports import free_port
 
 UNPRIVILEGED: Final = "nobody"
 

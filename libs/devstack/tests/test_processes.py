@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from modelyard_runtime.testing import Process
+from modelyard_devstack.testing import Process
 
 pytestmark = pytest.mark.usefixtures("loopback")
 MUCH = "import sys; sys.stdout.write('x\\n' * 300_000); sys.exit(3)"

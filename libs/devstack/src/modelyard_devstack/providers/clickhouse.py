@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from modelyard_runtime.providers import ProviderError
-from modelyard_runtime.providers.process import Child
+from modelyard_devstack.providers import ProviderError
+from modelyard_devstack.providers.process import Child
 
 Provider = Literal["given", "docker", "development"]
 START_TIMEOUT_S: Final = 90.0
