@@ -8,7 +8,6 @@ from modelyard import RegistryClient
 from modelyard_runtime.assembly import Assembly
 from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
-from modelyard_runtime.zygote import Zygote
 from modelyard_trainer.api.routes import add_routes
 from modelyard_trainer.clients.registry import RegistryGateway
 from modelyard_trainer.domain.limits import Limits
@@ -21,6 +20,7 @@ from modelyard_trainer.runs.supervisor import Supervisor
 from modelyard_trainer.settings import Settings
 from modelyard_trainer.store.runs import RunStore
 from modelyard_trainer.usecases import Deps
+from modelyard_zygote import Zygote
 
 
 def build(settings: Settings) -> Service:

@@ -21,7 +21,6 @@ from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.tables import OUTBOX
-from modelyard_runtime.zygote import Zygote
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
 from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.ports import Served
@@ -33,6 +32,7 @@ from modelyard_trainer.jobs.warm_ray import WarmRay
 from modelyard_trainer.runs.supervisor import Supervisor
 from modelyard_trainer.store.runs import RunStore
 from modelyard_trainer.usecases import Deps, RunRequest, request_run
+from modelyard_zygote import Zygote
 
 from .data import write_training_file
 
