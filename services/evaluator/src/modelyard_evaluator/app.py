@@ -21,7 +21,7 @@ from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
-from modelyard_runtime.zygote import Zygote
+from modelyard_zygote import Zygote
 
 BACKGROUND_GRACE_S: Final = 30.0
 """Long enough for a call to the registry (30 s at most); a scoring process ends with the service and is repeated."""

@@ -13,7 +13,7 @@ import psutil
 
 from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
 from modelyard_evaluator.scoring.errors import BROKEN, UNREACHABLE, UNUSABLE
-from modelyard_runtime.zygote import Handle, Zygote
+from modelyard_zygote import Handle, Zygote
 
 POLL_S: Final = 0.05
 WALL_SHARE: Final = 5.0
