@@ -1,4 +1,4 @@
-"""The tables as the code sees them; migrations/ makes them."""
+"""The tables as the code sees them; migrations/ creates them."""
 
 from typing import Final
 

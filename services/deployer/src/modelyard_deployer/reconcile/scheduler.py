@@ -1,4 +1,4 @@
-"""When the reconciler runs: when something has happened, and every now and then."""
+"""Runs the reconciler: when something has happened, and at regular intervals."""
 
 import asyncio
 import logging
@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from modelyard_deployer.reconciler import Reconciler
+from modelyard_deployer.reconcile.reconciler import Reconciler
 from modelyard_runtime.pauses import Wakeup
 
 WAITING_S: Final = 0.1
-"""While something is under way: a starting replica, a step's time."""
+"""Interval while something is under way: a starting replica, a step's time."""
 IDLE_S: Final = 1.0
-"""Otherwise: dead replicas and the end of keeping warm are found so fast."""
+"""Interval otherwise: the delay until an exited replica or the end of keeping warm is noticed."""
 TIDY_EVERY_S: Final = 30.0
 log = logging.getLogger(__name__)
 
 
-class ReconcileLoop:
-    """Every model in a thread of its own, so that none waits for another's slow replica."""
+class Scheduler:
+    """Reconciles every model in a thread of its own, so that no model waits for the slow replica of another."""
 
     def __init__(self, reconciler: Reconciler, tidy: Callable[[], None]) -> None:
         self._reconciler, self._tidy = reconciler, tidy
@@ -46,9 +46,9 @@ class ReconcileLoop:
             await asyncio.gather(*running.values(), return_exceptions=True)
 
     async def _settle(self, model: str) -> bool:
-        """True when something is being waited for; an error of one model is no other's trouble."""
+        """Return True while something is being waited for. An error of one model does not affect the others."""
         try:
             return await asyncio.to_thread(self._reconciler.settle, model)
         except Exception:
-            log.exception("reconciling %s failed; it is tried again", model)
+            log.exception("reconciling %s failed; it is repeated", model)
             return False

@@ -1,18 +1,19 @@
-"""Who has to confirm a table, and who has."""
+"""Which routers have to confirm a table, and which have."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from modelyard_deployer.domain.model import RouterAck
+from modelyard_deployer.domain.routes import RouterAck
 
 ROUTER_MEMORY_S: Final = 60.0
+"""A router that missed every table of this long, and sent nothing, is not live."""
 
 
 @dataclass(frozen=True)
 class Applied:
-    """How far a published table has come."""
+    """State of a published table on the live routers."""
 
     applied: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
@@ -23,15 +24,15 @@ class Applied:
 
     @property
     def complete(self) -> bool:
-        """Nobody is waited for any more. Of a route's first table nobody is known who could be silent."""
+        """Every known live router has answered, and there is at least one."""
         return not self.silent and bool(self.applied or self.refused)
 
 
 def applied(acks: Iterable[RouterAck], sequence: int, settled_sequence: int, now: datetime) -> Applied:
-    """Where the table `sequence` is.
+    """State of the table `sequence`.
 
-    settled_sequence: the newest table that was published more than a minute ago (0: none). A router that has not
-    confirmed even that one, nor anything within the last minute, is gone, and is not waited for.
+    settled_sequence: newest table published more than a minute ago (0: none). A router that has not confirmed even
+    that table, nor sent anything within the last minute, is not live and is not waited for.
     """
     recent = now - timedelta(seconds=ROUTER_MEMORY_S)
     live = [ack for ack in acks if ack.sequence >= settled_sequence or ack.seen_at >= recent]

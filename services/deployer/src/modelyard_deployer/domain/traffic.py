@@ -1,4 +1,4 @@
-"""From the state of a route and its rollout to the table that routers get, and to the versions that must run."""
+"""The table that routers get and the versions that must run, from the state of a route and its rollout."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,8 +7,10 @@ from typing import Final
 
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts import RouteTarget
-from modelyard_deployer.domain.model import Kind, Rollout, Route, Version, VersionReplicas
-from modelyard_deployer.domain.plan import ALL
+from modelyard_deployer.domain.replicas import VersionReplicas
+from modelyard_deployer.domain.rollouts import Kind, Rollout
+from modelyard_deployer.domain.routes import Route, Version
+from modelyard_deployer.domain.steps import ALL
 
 HISTORY_LENGTH: Final = 20
 STABLE: Final = "stable"
@@ -18,7 +20,7 @@ CANARY: Final = "canary"
 def shares(route: Route, rollout: Rollout | None, replicas: Mapping[int, VersionReplicas]) -> dict[int, float]:
     """Version to share of traffic, adding up to 1; empty while nothing may serve yet.
 
-    A new version whose replica is away has no share, whatever the plan says; the stable version gets the rest.
+    A new version without a ready replica has no share, whatever its step; the stable version gets the rest.
     """
     new = rollout if rollout and rollout.state in (State.SHIFTING, State.HOLDING) else None
     if new is None:
@@ -35,10 +37,10 @@ def targets(
     versions: Mapping[int, Version],
     replicas: Mapping[int, VersionReplicas],
 ) -> tuple[RouteTarget, ...] | None:
-    """The table's targets; empty when nothing may serve, None when what shall serve has never had an address yet.
+    """Targets of the table; empty when nothing may serve, None while a version of it has no address yet.
 
-    A version whose replicas are all away keeps the addresses it was last published with, until new ones answer: an
-    empty list would only turn a short gap into a refusal.
+    A version without ready replicas keeps the addresses it was last published with until new ones answer: an empty
+    list would turn a short gap into a refusal.
     """
     wanted = shares(route, rollout, replicas)
     last = {target.version: target.urls for target in route.targets}
@@ -62,7 +64,7 @@ def targets(
 
 
 def wanted_versions(route: Route | None, rollout: Rollout | None, now: datetime) -> set[int]:
-    """Versions that must have replicas: what serves, what is being rolled out, and what served before, kept warm."""
+    """Versions that must have replicas: champion, version being rolled out, previous version while kept warm."""
     wanted: set[int] = set()
     if route and route.champion is not None:
         wanted.add(route.champion)
@@ -74,12 +76,12 @@ def wanted_versions(route: Route | None, rollout: Rollout | None, now: datetime)
 
 
 def after(route: Route, rollout: Rollout, now: datetime) -> Route:
-    """The route when `rollout` has ended as it has: who serves, who served before, and how long that stays warm."""
+    """The route after `rollout` ended: its champion, history, and how long the previous version stays warm."""
     if rollout.state not in (State.PROMOTED, State.ROLLED_BACK) or rollout.to_version == route.champion:
         return route
     others = tuple(version for version in route.history if version != rollout.to_version)
     if rollout.kind is Kind.ROLL_BACK:
-        # What was rolled back is not what a second roll-back should return to, nor is it worth keeping ready.
+        # A second roll-back must not return to the version just rolled back, so it is not kept ready either.
         older = route.history[: route.history.index(rollout.to_version)] if others != route.history else others
         return replace(route, champion=rollout.to_version, history=older, warm_until=None)
     history = (*others, route.champion) if route.champion is not None else others

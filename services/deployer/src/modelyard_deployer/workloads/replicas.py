@@ -1,4 +1,4 @@
-"""The keeper of the replicas: the wanted versions run, dead ones come back, unwanted ones drain and end."""
+"""Keeps the wanted versions running: restarts exited replicas, drains and stops unwanted ones."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -7,52 +7,52 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from modelyard_deployer import store
-from modelyard_deployer.domain.model import Replica, Version, VersionReplicas
-from modelyard_deployer.domain.ports import Process, Refused, Runtime
-from modelyard_deployer.fetching import Fetcher
+from modelyard_deployer.domain.errors import VersionUnusable
+from modelyard_deployer.domain.ports import Process, Runtime, Store
+from modelyard_deployer.domain.replicas import Replica, VersionReplicas
+from modelyard_deployer.domain.routes import Version
+from modelyard_deployer.workloads.downloads import Downloads
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.database import Database
 
 BACK_OFF_S: Final = 0.5
 MAX_BACK_OFF_S: Final = 30.0
 HEALTHY_S: Final = 60.0
-"""A replica that has been ready this long is forgiven its failures."""
+"""The failures of a replica that has been ready this long are reset."""
 PROBE_EVERY_S: Final = 5.0
 MAX_FAILED_PROBES: Final = 6
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class KeeperLimits:
+class ReplicaLimits:
     per_version: int = 1
     start_timeout_s: float = 60.0
     drain_s: float = 5.0
 
 
-class Keeper:
+class ReplicaManager:
     """Replicas of all models; `sync` is called by one thread per model at a time."""
 
     def __init__(
         self,
-        database: Database,
+        store: Store,
         runtime: Runtime,
-        fetcher: Fetcher,
+        downloads: Downloads,
         clock: Clock,
-        limits: KeeperLimits,
+        limits: ReplicaLimits,
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
-        self._database, self._runtime, self._fetcher = database, runtime, fetcher
+        self._store, self._runtime, self._downloads = store, runtime, downloads
         self._clock, self._limits, self._new_id = clock, limits, new_id
 
     def adopt(self) -> tuple[int, int]:
-        """At the start: take up living replicas of a deployer before us, end those without a record.
+        """At the start: adopt the living replicas of an earlier deployer, stop those without a record.
 
-        Returns how many were taken up and how many were ended.
+        Returns the numbers of adopted and of stopped replicas.
         """
         found = self._runtime.find()
-        with self._database.read() as db:
-            known = store.replicas(db)
+        with self._store.read() as records:
+            known = records.replicas.all()
         for replica in known:
             process = found.pop(replica.id, None)
             if (process.pid, process.started) != (replica.pid, replica.started) if process else replica.pid is not None:
@@ -63,19 +63,19 @@ class Keeper:
         return sum(replica.pid is not None for replica in known), len(found)
 
     def sync(self, model: str, wanted: Mapping[int, Version]) -> dict[int, VersionReplicas]:
-        """One round over the replicas of `model`: bring each one step nearer, and say how they are."""
-        with self._database.read() as db:
-            known = store.replicas(db, model)
+        """Move each replica of `model` one step towards `wanted`, and return their state per version."""
+        with self._store.read() as records:
+            known = records.replicas.all(model)
         known += self._missing(model, wanted, known)
         after = [self._step(replica, wanted.get(replica.version)) for replica in known]
         return {version: self._sum_up([r for r in after if r and r.version == version]) for version in wanted}
 
     def stop_all(self) -> bool:
-        """Ask every replica to end; True when all are gone. To be called until then."""
-        with self._database.read() as db:
-            processes = [process for replica in store.replicas(db) if (process := _process(replica))]
-        gone = [self._runtime.stop(process) for process in processes]
-        return all(gone)
+        """Stop every replica. Returns True once all processes have exited; poll until it does."""
+        with self._store.read() as records:
+            processes = [process for replica in records.replicas.all() if (process := _process(replica))]
+        exited = [self._runtime.stop(process) for process in processes]
+        return all(exited)
 
     def _missing(self, model: str, wanted: Mapping[int, Version], known: list[Replica]) -> list[Replica]:
         made = []
@@ -87,7 +87,7 @@ class Keeper:
         return made
 
     def _step(self, replica: Replica, version: Version | None) -> Replica | None:
-        """The replica after one step; None when it is gone."""
+        """The replica after one step; None once it is deleted."""
         if version is None or replica.stopping:
             return self._retire(replica)
         if replica.drain_until is not None:
@@ -96,7 +96,7 @@ class Keeper:
         if process is None:
             return self._start(replica, version)
         if not self._runtime.alive(process):
-            return self._failed(replica, f"its process ended: {self._runtime.last_words(replica.id)}")
+            return self._failed(replica, f"its process exited: {self._runtime.last_words(replica.id)}")
         return self._probe(replica, process) if replica.url else self._await(replica, process, version)
 
     def _start(self, replica: Replica, version: Version) -> Replica:
@@ -104,17 +104,17 @@ class Keeper:
         if replica.next_start_at and now < replica.next_start_at:
             return replica
         try:
-            folder = self._fetcher.folder(version)
+            folder = self._downloads.folder(version)
             if folder is None:
                 self._runtime.warm()
                 return replica
             process = self._runtime.start(replica.id, folder, version)
-        except (Refused, OSError) as error:
+        except (VersionUnusable, OSError) as error:
             return self._failed(replica, str(error))
         return self._save(_with_process(replica, process, now))
 
     def _await(self, replica: Replica, process: Process, version: Version) -> Replica:
-        """Started, not known to answer yet."""
+        """Wait for a started process to become ready."""
         now = self._clock()
         url = self._runtime.address(replica.id)
         if url and self._runtime.answers(url):
@@ -129,7 +129,7 @@ class Keeper:
         return replica
 
     def _probe(self, replica: Replica, process: Process) -> Replica:
-        """Ready; ask now and then whether it still answers, and give a busy one half a minute."""
+        """Check a ready replica at intervals; a busy one has half a minute to answer."""
         now = self._clock()
         if replica.next_probe_at and now < replica.next_probe_at:
             return replica
@@ -150,7 +150,7 @@ class Keeper:
     def _failed(self, replica: Replica, why: str) -> Replica:
         failures = replica.failures + 1
         pause_s = min(BACK_OFF_S * 2 ** (failures - 1), MAX_BACK_OFF_S)
-        log.warning("replica of %s version %s: %s; again in %.1f s", replica.model, replica.version, why, pause_s)
+        log.warning("replica of %s version %s: %s; restart in %.1f s", replica.model, replica.version, why, pause_s)
         return self._save(
             replace(
                 replica,
@@ -174,8 +174,8 @@ class Keeper:
             replica = self._save(replace(replica, stopping=True, url=None))
         if process is not None and not self._runtime.stop(process):
             return replica
-        with self._database.transaction() as tx:
-            store.drop_replicas(tx.connection, [replica.id])
+        with self._store.write() as records:
+            records.replicas.delete(replica.id)
         return None
 
     def _sum_up(self, replicas: list[Replica]) -> VersionReplicas:
@@ -188,8 +188,8 @@ class Keeper:
         )
 
     def _save(self, replica: Replica) -> Replica:
-        with self._database.transaction() as tx:
-            store.save_replica(tx.connection, replica)
+        with self._store.write() as records:
+            records.replicas.save(replica)
         return replica
 
 

@@ -1,4 +1,4 @@
-"""The shares of traffic a rollout goes through."""
+"""Shares of traffic that a rollout goes through."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ ALL: Final = 100.0
 
 
 def choose_strategy(asked: RolloutStrategy | None, policy: RolloutPolicy, *, first: bool) -> RolloutStrategy:
-    """What was asked for, else the policy; a route's first version has nothing to be compared with."""
+    """The requested strategy, else the policy's. The first version of a route has no version to compare with."""
     if first:
         return RolloutStrategy.FULL
     return asked or RolloutStrategy(policy.strategy)
@@ -18,7 +18,7 @@ def choose_strategy(asked: RolloutStrategy | None, policy: RolloutPolicy, *, fir
 def steps(strategy: RolloutStrategy, policy: RolloutPolicy) -> tuple[float, ...]:
     """Percentages, rising, ending with 100.
 
-    Steps of the policy that do not rise or leave (0, 100] are left out, so any document gives a plan that ends.
+    Steps of the policy that do not rise or lie outside (0, 100] are skipped, so every policy gives a plan that ends.
     """
     if strategy is RolloutStrategy.FULL:
         return (ALL,)

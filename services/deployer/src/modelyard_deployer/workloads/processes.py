@@ -1,4 +1,4 @@
-"""Replicas as processes of this machine: `python -m modelyard_serving`, found again after a crash of ours."""
+"""Replicas as local processes: `python -m modelyard_serving`, found again after a crash of the deployer."""
 
 import contextlib
 import os
@@ -14,8 +14,8 @@ import httpx
 import psutil
 
 from modelyard_contracts.manifest import FeatureSchema, ModelManifest
-from modelyard_deployer.domain.model import Version
 from modelyard_deployer.domain.ports import Process
+from modelyard_deployer.domain.routes import Version
 from modelyard_runtime.zygote import Handle, Zygote
 
 HOME_VARIABLE: Final = "MODELYARD_REPLICA_HOME"
@@ -36,10 +36,10 @@ WARM_UP_TIMEOUT_S: Final = 10.0
 
 
 class LocalProcesses:
-    """A runtime of processes. `home` holds `<replica>.out` (its address) and `<replica>.log`, bounded by `tidy`.
+    """Starts and stops processes. `home` holds `<replica>.out` (its address) and `<replica>.log`, bounded by `tidy`.
 
-    host: where they listen; advertised_host: the name by which routers reach them, None for the same.
-    zygote_idle_s: how long the parent that replicas are forked from stays without work; 0 starts each from nothing.
+    host: address they listen on; advertised_host: name by which routers reach them, None for the same.
+    zygote_idle_s: how long the idle parent process that replicas are forked from stays; 0 starts each without one.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LocalProcesses:
         self._home.mkdir(parents=True, exist_ok=True)
         self._zygote = Zygote(PRELOAD, idle_s=zygote_idle_s, python=python)
         self._children: dict[int, Handle] = {}
-        self._asked: dict[Process, float] = {}
+        self._terminated: dict[Process, float] = {}
         self._http = httpx.Client(
             timeout=PROBE_TIMEOUT_S, headers={"Authorization": f"Bearer {token}"}, trust_env=False
         )
@@ -77,7 +77,7 @@ class LocalProcesses:
         }
         self._out(replica_id).unlink(missing_ok=True)
         with self._out(replica_id).open("ab") as out, self._log(replica_id).open("ab") as log:
-            # A session of its own: a signal to our terminal's group is ours to pass on, or not.
+            # A session of its own, so that a signal to our terminal's process group does not reach it.
             child = self._zygote.spawn(
                 "modelyard_serving", arguments, env=environment, stdout=out, stderr=log, detached=True
             )
@@ -95,12 +95,12 @@ class LocalProcesses:
 
     def address(self, replica_id: UUID) -> str | None:
         try:
-            said = self._out(replica_id).read_text().split()
+            output = self._out(replica_id).read_text().split()
         except OSError:
             return None
-        if len(said) < 2 or said[0] != "ready":
+        if len(output) < 2 or output[0] != "ready":
             return None
-        return f"http://{self._advertised_host}:{said[1].rpartition(':')[2]}"
+        return f"http://{self._advertised_host}:{output[1].rpartition(':')[2]}"
 
     def answers(self, url: str) -> bool:
         try:
@@ -122,7 +122,7 @@ class LocalProcesses:
             lines = self._log(replica_id).read_bytes()[-2_000:].decode(errors="replace").strip().splitlines()
             if lines:
                 return lines[-1][:500]
-        return "it left no word in its log"
+        return "its log is empty"
 
     def find(self) -> dict[UUID, Process]:
         home, found = self._home.resolve(), {}
@@ -135,11 +135,11 @@ class LocalProcesses:
 
     def stop(self, process: Process) -> bool:
         if not self.alive(process):
-            self._asked.pop(process, None)
+            self._terminated.pop(process, None)
             return True
-        first = process not in self._asked
-        asked_at = self._asked.setdefault(process, monotonic())
-        late = monotonic() - asked_at > self._grace_s
+        first = process not in self._terminated
+        terminated_at = self._terminated.setdefault(process, monotonic())
+        late = monotonic() - terminated_at > self._grace_s
         if first or late:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL if late else signal.SIGTERM)
@@ -167,7 +167,7 @@ class LocalProcesses:
 
 
 def example(manifest: ModelManifest) -> dict[str, Any]:
-    """One row that the contract allows: middles of the reference's bins and first categories, or zeros and blanks."""
+    """One valid row: middles of the reference's bins and first categories, or zeros and empty strings."""
     schema, known = manifest.feature_schema, manifest.reference.features if manifest.reference else ()
     reference = {feature.name: feature for feature in known}
     numbers = [_middle(reference[n].edges) if n in reference else 0.0 for n in schema.numeric]
@@ -189,10 +189,10 @@ def _middle(edges: Sequence[float]) -> float:
 
 
 def _replica_of(process: psutil.Process, home: Path) -> UUID | None:
-    """Which replica of `home` it is, whatever became of its record; ValueError, OSError or psutil.Error for none.
+    """Id of the replica of `home` that runs in this process; ValueError, OSError or psutil.Error if there is none.
 
-    On Linux by the log that it writes to: the kernel knows it from the first moment to the last, also of a process
-    that was forked and whose environment in /proc is therefore its parent's. Elsewhere nothing is forked.
+    On Linux by the log that the process writes to, which is set from its first moment to its last: /proc shows the
+    environment of a forked process as its parent's. On other systems replicas are not forked.
     """
     if sys.platform == "linux":
         log = Path(str(Path(f"/proc/{process.pid}/fd/2").readlink()).removesuffix(" (deleted)"))
@@ -218,7 +218,7 @@ def _lives(process: Process) -> bool:
 
 
 def _shorten(file: Path) -> None:
-    """Keep the end beside it and begin anew; the process goes on writing, as it appends."""
+    """Move the end of the log to `.old` and truncate it; the process keeps appending."""
     with file.open("rb+") as log:
         log.seek(-KEPT_LOG_BYTES, os.SEEK_END)
         file.with_suffix(".old").write_bytes(log.read())
