@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelyard_cli.stack.layout import Layout, StackError
-from modelyard_runtime.testing import Process, wait_until
+from modelyard_devstack.testing import Process, wait_until
 
 from .disk import SmallDisk
 from .services import NAMES, service
@@ -131,7 +131,7 @@ def without(packages: str, tmp_path: Path, *arguments: str) -> subprocess.Comple
 
 
 RECIPE = """
-from modelyard_trainer.catalogue import known_recipes
+from modelyard_trainer.jobs.catalogue import known_recipes
 from modelyard_trainer.usecases import check_recipe
 try:
     check_recipe(known_recipes({}), "NAME", {})

@@ -5,7 +5,7 @@ import time
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, FastAPI, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,10 +50,8 @@ class RolloutBody(BaseModel):
         )
 
 
-def router(deps: Deps) -> APIRouter:
-    endpoints = APIRouter()
-
-    @endpoints.post("/v1/rollouts")
+def add_rollouts(app: FastAPI, deps: Deps) -> None:
+    @app.post("/v1/rollouts")
     async def request(body: RolloutBody, caller: Annotated[Principal, Depends(require("write"))]) -> JSONResponse:
         """202 while the rollout is under way, 200 when it ended within `wait_s`."""
         until = time.monotonic() + body.wait_s
@@ -65,7 +63,7 @@ def router(deps: Deps) -> APIRouter:
             rollout = await asyncio.to_thread(find_rollout, deps, rollout.id)
         return JSONResponse(as_json(rollout), 200 if rollout.state.final else 202)
 
-    @endpoints.get("/v1/rollouts")
+    @app.get("/v1/rollouts")
     def list_rollouts(
         model: Annotated[str | None, Query()] = None, limit: Annotated[int, Query(ge=1, le=1_000)] = 100
     ) -> dict[str, Any]:
@@ -73,11 +71,9 @@ def router(deps: Deps) -> APIRouter:
         with deps.store.read() as records:
             return {"items": [as_json(rollout) for rollout in records.rollouts.recent(model, limit)]}
 
-    @endpoints.get("/v1/rollouts/{rollout_id}")
+    @app.get("/v1/rollouts/{rollout_id}")
     def one_rollout(rollout_id: UUID) -> dict[str, Any]:
         return as_json(find_rollout(deps, rollout_id))
-
-    return endpoints
 
 
 def as_json(rollout: Rollout) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import FastAPI, Query
 
 from modelyard_deployer.domain.ports import Deps, Records
 from modelyard_deployer.domain.replicas import Replica
@@ -11,15 +11,13 @@ from modelyard_deployer.domain.routes import Route
 from modelyard_runtime.errors import NotFound
 
 
-def router(deps: Deps) -> APIRouter:
-    endpoints = APIRouter()
-
-    @endpoints.get("/v1/routes")
+def add_routes(app: FastAPI, deps: Deps) -> None:
+    @app.get("/v1/routes")
     def list_routes() -> dict[str, Any]:
         with deps.store.read() as records:
             return {"items": [_route(records, route) for route in records.routes.all()]}
 
-    @endpoints.get("/v1/routes/{name}")
+    @app.get("/v1/routes/{name}")
     def one_route(name: str) -> dict[str, Any]:
         with deps.store.read() as records:
             route = records.routes.get(name)
@@ -27,12 +25,10 @@ def router(deps: Deps) -> APIRouter:
                 raise NotFound(f"no route {name}")
             return _route(records, route)
 
-    @endpoints.get("/v1/replicas")
+    @app.get("/v1/replicas")
     def list_replicas(model: Annotated[str | None, Query()] = None) -> dict[str, Any]:
         with deps.store.read() as records:
             return {"items": [_replica(replica) for replica in records.replicas.all(model)]}
-
-    return endpoints
 
 
 def _route(records: Records, route: Route) -> dict[str, Any]:

@@ -47,9 +47,7 @@ class Admission:
             return known, snapshot.route.policy
         version = self.registry.version(rollout.model, rollout.to_version)
         if version.stage not in SERVABLE:
-            raise VersionUnusable(
-                f"version {rollout.to_version} is {version.stage}; approve it first"
-            )
+            raise VersionUnusable(f"version {rollout.to_version} is {version.stage}; approve it first")
         return version, self.registry.policy(rollout.model)
 
     def _start(self, route: Route | None, rollout: Rollout, version: Version, policy: RolloutPolicy) -> None:
@@ -67,9 +65,7 @@ class Admission:
         )
         with self.store.write() as records:
             if route is None and (other := records.routes.get(name)):
-                raise VersionUnusable(
-                    f"route {name} belongs to model {other.model}; set another in the rollout policy"
-                )
+                raise VersionUnusable(f"route {name} belongs to model {other.model}; set another in the rollout policy")
             new = route or Route(name, rollout.model, salt=derived_id("salt", name, rollout.id).hex[:16])
             records.routes.save(route, replace(new, policy=policy))
             records.versions.save(version)
