@@ -17,8 +17,9 @@ from modelyard import ApiUnavailable, RegistryClient
 from modelyard_contracts import Message, ModelChanged, RolloutState, Verdict, VersionStage
 from modelyard_contracts.codec import decode, encode
 from modelyard_devstack.testing import DevServer, Process, eventually
+from modelyard_registry.testing import ADMIN_KEY
 
-from .conftest import ADMIN_KEY, evaluation, manifest_of, rollout
+from .conftest import evaluation, manifest_of, rollout
 
 NOBODY = "127.0.0.1:1"
 
