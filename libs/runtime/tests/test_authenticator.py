@@ -1,30 +1,33 @@
-"""Who may come in, and what is remembered when the registry is away."""
+"""Keys are checked at the registry; its answers are cached for a short time."""
 
 import asyncio
 import base64
 import json
+import pickle
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from modelyard_runtime.auth import Authenticator, Principal, registry_introspection, token_of
+from modelyard_runtime.access import Authenticator, Principal, registry_introspection, token_of
+from modelyard_runtime.access.introspection import Introspected
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.errors import Unavailable
 
 ADMIN = "an-admin-key-of-some-length"
-READER = Principal("reader", frozenset({"read"}))
+READER = Principal("reader", "user", {"acme": frozenset({"viewer"})})
 
 
 class Registry:
-    """What the registry would answer, and how often it was asked."""
+    """A registry that holds keys in memory and counts questions."""
 
     def __init__(self) -> None:
-        self.keys: dict[str, Principal] = {"good": READER}
+        self.keys: dict[str, Principal | Introspected] = {"good": READER}
         self.away = False
         self.asked = 0
 
-    async def __call__(self, token: str) -> Principal | None:
+    async def __call__(self, token: str) -> Principal | Introspected | None:
         self.asked += 1
         await asyncio.sleep(0)
         if self.away:
@@ -46,10 +49,18 @@ async def test_the_bootstrap_key_is_an_admin_without_asking(authenticator: Authe
     registry.away = True
     principal = await authenticator.authenticate(ADMIN)
     assert principal is not None
-    assert all(principal.may(scope) for scope in ("admin", "write", "read", "predict", "service"))
+    assert principal.kind == "bootstrap"
+    assert principal.roles == {"*": frozenset({"admin"})}
 
 
-async def test_an_unknown_key_is_nobody(authenticator: Authenticator) -> None:
+async def test_without_an_admin_key_of_its_own_a_service_asks_about_every_key(
+    registry: Registry, fake_clock: FakeClock
+) -> None:
+    assert await Authenticator(None, registry, fake_clock).authenticate(ADMIN) is None
+    assert registry.asked == 1
+
+
+async def test_an_unknown_key_is_refused(authenticator: Authenticator) -> None:
     assert await authenticator.authenticate("bad") is None
     assert await authenticator.authenticate("") is None
     assert await authenticator.authenticate(ADMIN[:-1]) is None
@@ -66,6 +77,39 @@ async def test_an_answer_is_good_for_thirty_seconds(
     del registry.keys["good"]
     fake_clock.advance(2)
     assert await authenticator.authenticate("good") is None
+
+
+async def test_a_key_is_refused_once_it_expires_however_fresh_the_answer(
+    authenticator: Authenticator, registry: Registry, fake_clock: FakeClock
+) -> None:
+    registry.keys["good"] = Introspected(READER, fake_clock() + timedelta(seconds=10))
+    assert await authenticator.authenticate("good") == READER
+    fake_clock.advance(9)
+    assert authenticator.known(b"Bearer good") == READER
+    fake_clock.advance(1)
+    assert authenticator.known(b"Bearer good") is None
+    assert await authenticator.authenticate("good") is None
+
+
+async def test_a_known_header_is_found_without_asking(
+    authenticator: Authenticator, registry: Registry, fake_clock: FakeClock
+) -> None:
+    assert authenticator.known(b"Bearer good") is None
+    await authenticator.authenticate("good")
+    assert authenticator.known(b"Bearer good") == READER
+    fake_clock.advance(31)
+    assert authenticator.known(b"Bearer good") is None
+    assert authenticator.known(f"Bearer {ADMIN}".encode()) is not None
+    assert registry.asked == 1
+
+
+async def test_no_key_is_kept_after_its_request(authenticator: Authenticator, registry: Registry) -> None:
+    key = "my_0123_a-secret-of-some-length"
+    registry.keys[key] = READER
+    await authenticator.authenticate(key)
+    kept = pickle.dumps({name: value for name, value in vars(authenticator).items() if name != "_introspect"})
+    assert b"a-secret" not in kept
+    assert ADMIN.encode() not in kept
 
 
 async def test_a_refusal_is_good_for_five_seconds(
@@ -94,7 +138,7 @@ async def test_a_known_key_stays_good_for_ten_minutes_while_the_registry_is_away
 
 
 def test_an_empty_admin_key_is_refused(fake_clock: FakeClock) -> None:
-    with pytest.raises(ValueError, match="let everybody in"):
+    with pytest.raises(ValueError, match="accept every request"):
         Authenticator("", None, fake_clock)
 
 
@@ -115,12 +159,24 @@ def test_the_token_is_found_in_the_header(header: str | None, token: str | None)
     assert token_of(header) == token
 
 
+ANSWERS: dict[str, dict[str, object]] = {
+    "/v1/keys/introspect": {
+        "identity": "reader",
+        "kind": "user",
+        "roles": {"acme": ["viewer"]},
+        "scopes": None,
+        "expires_at": "2030-01-01T00:00:00+00:00",
+    },
+    "/older/v1/api-keys/introspect": {"name": "reader", "scopes": ["read", "invented"]},
+}
+
+
 class _Registry(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["key"]
         known = self.headers["Authorization"] == f"Bearer {ADMIN}" and asked == "good"
-        answer = {"active": True, "name": "reader", "scopes": ["read", "invented"]} if known else {"active": False}
-        self.send_response(200 if self.path == "/v1/api-keys/introspect" else 404)
+        answer = {"active": True, **ANSWERS[self.path]} if known and self.path in ANSWERS else {"active": False}
+        self.send_response(200 if self.path in ANSWERS else 404)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
 
@@ -131,20 +187,22 @@ class _Registry(BaseHTTPRequestHandler):
 async def test_the_registry_is_asked_over_http() -> None:
     server = HTTPServer(("127.0.0.1", 0), _Registry)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    ask = registry_introspection(f"http://127.0.0.1:{server.server_port}/", ADMIN)
+    url = f"http://127.0.0.1:{server.server_port}"
+    ask = registry_introspection(f"{url}/", ADMIN)
     try:
-        assert await ask("good") == READER
+        assert await ask("good") == Introspected(READER, datetime(2030, 1, 1, tzinfo=UTC))
         assert await ask("bad") is None
+        old = await registry_introspection(f"{url}/older", ADMIN)("good")
+        assert isinstance(old, Introspected)
+        assert old.principal == Principal("reader", "user", {"*": frozenset({"viewer"})})
         with pytest.raises(Unavailable):
-            await registry_introspection(f"http://127.0.0.1:{server.server_port}/wrong", ADMIN)("good")
+            await registry_introspection(f"{url}/wrong", ADMIN)("good")
     finally:
         server.shutdown()
         server.server_close()
 
 
-async def test_a_token_without_end_is_nobody_and_is_not_asked_about(
-    authenticator: Authenticator, registry: Registry
-) -> None:
+async def test_a_very_long_token_is_refused_without_asking(authenticator: Authenticator, registry: Registry) -> None:
     registry.away = True
     assert await authenticator.authenticate("x" * 1_001) is None
     assert registry.asked == 0
@@ -153,10 +211,10 @@ async def test_a_token_without_end_is_nobody_and_is_not_asked_about(
 async def test_a_flood_of_wrong_keys_does_not_push_out_the_known_ones(
     authenticator: Authenticator, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelyard_runtime.auth.MAX_REMEMBERED", 50)
+    monkeypatch.setattr("modelyard_runtime.access.authenticator.MAX_CACHED", 50)
     assert await authenticator.authenticate("good") == READER
     for number in range(200):
         assert await authenticator.authenticate(f"wrong-{number}") is None
-    assert len(authenticator._answers) <= 50
+    assert authenticator.cached <= 50
     registry.away = True
     assert await authenticator.authenticate("good") == READER
