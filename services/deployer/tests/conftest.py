@@ -13,8 +13,8 @@ from sqlalchemy import select
 
 from modelyard_contracts import (
     Message,
-    ModelChange,
-    ModelChanged,
+    ResourceChange,
+    ResourceChanged,
     RolloutAction,
     RolloutStrategy,
     RouteApplied,
@@ -208,7 +208,7 @@ class World:
         more = {"id": uuid4(), "correlation_id": uuid4(), "requested_by": "anna", **more}
         return self.deps.wish(Wish(model=MODEL, action=action, version=version, **more))
 
-    def approve(self, version: int, **more: Any) -> ModelChanged:
+    def approve(self, version: int, **more: Any) -> ResourceChanged:
         event = approved(version, self.clock.advance(0.001), **more)
         self.deliver(event)
         return event
@@ -283,20 +283,20 @@ class World:
         return [message for message in messages if kind is None or isinstance(message, kind)]
 
 
-def approved(version: int, at: datetime, **more: Any) -> ModelChanged:
+def approved(version: int, at: datetime, **more: Any) -> ResourceChanged:
     given: dict[str, Any] = {
         "event_id": uuid4(),
         "occurred_at": at,
         "correlation_id": uuid4(),
         "model": MODEL,
         "revision": version,
-        "change": ModelChange.VERSION_MOVED,
+        "change": ResourceChange.VERSION_MOVED,
         "version": version,
         "stage": VersionStage.APPROVED,
         "previous_stage": VersionStage.EVALUATED,
         "actor": "gate",
     }
-    return ModelChanged(**{**given, **more})
+    return ResourceChanged(**{**given, **more})
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from modelyard_contracts import (
     EvaluationFinished,
     EvaluationRequested,
     Message,
-    ModelChange,
-    ModelChanged,
+    ResourceChange,
+    ResourceChanged,
     RolloutRequested,
 )
 from modelyard_contracts.codec import decode
@@ -173,7 +173,7 @@ class World:
         self.registry, self.labels, self.scorer = FakeRegistry(), FakeLabels(), FakeScorer()
         self.deps = Deps(self.database, self.registry, self.labels, self.scorer, self.clock, folder / "work")
 
-    def deliver(self, event: ModelChanged | EvaluationRequested) -> None:
+    def deliver(self, event: ResourceChanged | EvaluationRequested) -> None:
         events.handle(self.deps, event)
 
     def work(self, seconds: float = 0.0) -> None:
@@ -185,18 +185,18 @@ class World:
             for evaluation in due:
                 advance(self.deps, evaluation)
 
-    def registered(self, version: int = 2, **more: Any) -> ModelChanged:
+    def registered(self, version: int = 2, **more: Any) -> ResourceChanged:
         given: dict[str, Any] = {
             "event_id": uuid4(),
             "occurred_at": self.clock(),
             "correlation_id": uuid4(),
             "model": MODEL,
             "revision": version,
-            "change": ModelChange.VERSION_REGISTERED,
+            "change": ResourceChange.VERSION_REGISTERED,
             "version": version,
             "actor": "trainer",
         }
-        return ModelChanged(**{**given, **more})
+        return ResourceChanged(**{**given, **more})
 
     def evaluations(self) -> list[Evaluation]:
         with self.database.read() as db:

@@ -18,7 +18,7 @@ from modelyard import RegistryClient, VersionInfo
 from modelyard_contracts import (
     EvaluationFinished,
     Message,
-    ModelChanged,
+    ResourceChanged,
     RolloutChanged,
     RolloutState,
     RolloutStrategy,
@@ -114,10 +114,10 @@ class World:
         known: dict[type[Message], Callable[[Any, Any], Any]] = dict(handlers(self.registry.deps))
         known[type(event)](event, None)
 
-    def queued(self) -> list[ModelChanged]:
+    def queued(self) -> list[ResourceChanged]:
         with self.registry.database.read() as connection:
             rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.position))
-            return [decode(row.body, ModelChanged) for row in rows]
+            return [decode(row.body, ResourceChanged) for row in rows]
 
 
 def evaluation(version: VersionInfo, verdict: Verdict, **more: Any) -> EvaluationFinished:

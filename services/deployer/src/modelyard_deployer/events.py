@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from modelyard_contracts import AlertRaised, Message, ModelChange, ModelChanged, RolloutRequested, RouteApplied
+from modelyard_contracts import AlertRaised, Message, ResourceChange, ResourceChanged, RolloutRequested, RouteApplied
 from modelyard_deployer import usecases
 from modelyard_deployer.world import Deps
 from modelyard_runtime.database import Transaction
 
 GROUP: Final = "deployer"
 USE_CASES: Final[Mapping[type[Message], Callable[[Transaction, Any, datetime], None]]] = {
-    ModelChanged: usecases.on_model_changed,
+    ResourceChanged: usecases.on_model_changed,
     RolloutRequested: usecases.on_rollout_requested,
     AlertRaised: usecases.on_alert,
     RouteApplied: usecases.on_route_applied,
@@ -24,7 +24,7 @@ def handle(deps: Deps, event: Message) -> None:
     with deps.database.transaction() as tx:
         if tx.inbox.claim(GROUP, event.event_id):
             use_case(tx, event, deps.clock())
-    if isinstance(event, ModelChanged) and event.change is ModelChange.VERSION_REGISTERED:
+    if isinstance(event, ResourceChanged) and event.change is ResourceChange.VERSION_REGISTERED:
         deps.prepare()  # while it is evaluated
     deps.notify()
 

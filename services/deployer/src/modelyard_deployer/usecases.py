@@ -6,8 +6,8 @@ from uuid import UUID
 
 from modelyard_contracts import (
     AlertRaised,
-    ModelChange,
-    ModelChanged,
+    ResourceChange,
+    ResourceChanged,
     RolloutAction,
     RolloutRequested,
     RolloutState,
@@ -137,9 +137,9 @@ def _add(tx: Transaction, wish: Wish, version: int, kind: Kind, at: datetime) ->
     return new
 
 
-def on_model_changed(tx: Transaction, event: ModelChanged, at: datetime) -> None:
+def on_model_changed(tx: Transaction, event: ResourceChanged, at: datetime) -> None:
     """An approved version gets its rollout; one that is withdrawn while it is rolled out loses it."""
-    if event.change is not ModelChange.VERSION_MOVED or event.version is None:
+    if event.change is not ResourceChange.VERSION_MOVED or event.version is None:
         return
     if event.stage is VersionStage.APPROVED:
         _on_approved(tx, event, event.version, at)
@@ -150,7 +150,7 @@ def on_model_changed(tx: Transaction, event: ModelChanged, at: datetime) -> None
                 store.ask_abort(tx.connection, rollout.id, f"{event.stage} in the registry by {event.actor}")
 
 
-def _on_approved(tx: Transaction, event: ModelChanged, version: int, at: datetime) -> None:
+def _on_approved(tx: Transaction, event: ResourceChanged, version: int, at: datetime) -> None:
     """Only a version that is newer than all that this model ever rolled out.
 
     A version that another one replaced, or that a roll-back took away, becomes `approved` again; it must not come back

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from modelyard_contracts import EvaluationRequested, Message, ModelChange, ModelChanged
+from modelyard_contracts import EvaluationRequested, Message, ResourceChange, ResourceChanged
 from modelyard_evaluator.stages import Deps
 from modelyard_evaluator.usecases import Request, request_evaluation
 
 GROUP: Final = "evaluator"
 
 
-def handle(deps: Deps, event: ModelChanged | EvaluationRequested) -> None:
+def handle(deps: Deps, event: ResourceChanged | EvaluationRequested) -> None:
     """Once, however often it is delivered; never waits for anything but the database."""
-    asked = _from_registry(event) if isinstance(event, ModelChanged) else _from_request(event)
+    asked = _from_registry(event) if isinstance(event, ResourceChanged) else _from_request(event)
     if asked is None:
         return
     with deps.database.transaction() as tx:
@@ -20,8 +20,8 @@ def handle(deps: Deps, event: ModelChanged | EvaluationRequested) -> None:
             request_evaluation(tx, asked, deps.clock())
 
 
-def _from_registry(event: ModelChanged) -> Request | None:
-    if event.change is not ModelChange.VERSION_REGISTERED or event.version is None:
+def _from_registry(event: ResourceChanged) -> Request | None:
+    if event.change is not ResourceChange.VERSION_REGISTERED or event.version is None:
         return None
     return Request(
         model=event.model,
@@ -54,4 +54,4 @@ def handlers(deps: Deps, notify: Callable[[], None]) -> dict[type[Message], Call
         handle(deps, event)
         notify()
 
-    return {ModelChanged: handler, EvaluationRequested: handler}
+    return {ResourceChanged: handler, EvaluationRequested: handler}
