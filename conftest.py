@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-pytest_plugins = ["modelyard_runtime.testing.plugin"]
+pytest_plugins = ["modelyard_devstack.testing.plugin"]
 
 if find_spec("hypothesis"):
     from hypothesis import HealthCheck, settings

@@ -1,10 +1,10 @@
-"""The broker: what `modelyard_runtime.providers.kafka` chooses from the environment, one for all tests."""
+"""The broker: what `modelyard_devstack.providers.kafka` chooses from the environment, one for all tests."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from modelyard_runtime.providers.kafka import RunningKafka
+from modelyard_devstack.providers.kafka import RunningKafka
 
 from .kit import Kit, running
 

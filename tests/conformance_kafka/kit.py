@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from modelyard_devkafka.testing import RawClient
-from modelyard_runtime.testing.processes import eventually
+from modelyard_devstack.testing.processes import eventually
 
 SESSION_MS = 6_000
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard_runtime.providers.kafka import RunningKafka, start_kafka
-from modelyard_runtime.testing import free_port
+from modelyard_devstack.providers.kafka import RunningKafka, start_kafka
+from modelyard_devstack.testing import free_port
 
 from .kit import Kit, running
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard_runtime.testing.processes import eventually
+from modelyard_devstack.testing.processes import eventually
 
 from .kit import Kit, partition
 

@@ -30,7 +30,7 @@ from modelyard_devkafka.wire.group_apis import (
     SYNC_GROUP,
 )
 from modelyard_devkafka.wire.schema import Message
-from modelyard_runtime.testing.processes import eventually
+from modelyard_devstack.testing.processes import eventually
 
 from .kit import SESSION_MS, Kit, partition, take
 

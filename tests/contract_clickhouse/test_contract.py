@@ -20,7 +20,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 from clickhouse_connect.driver.external import ExternalData
 
-from modelyard_runtime.providers.clickhouse import RunningClickHouse, start_clickhouse
+from modelyard_devstack.providers.clickhouse import RunningClickHouse, start_clickhouse
 
 pytestmark = [pytest.mark.usefixtures("loopback"), pytest.mark.timeout(180)]
 WINDOW = "SETTINGS non_replicated_deduplication_window = 100"

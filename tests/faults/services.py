@@ -13,8 +13,8 @@ from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.state import running_state
 from modelyard_contracts import Message
 from modelyard_contracts.codec import encode
+from modelyard_devstack.testing import Process
 from modelyard_runtime.kafka import Producer
-from modelyard_runtime.testing import Process
 
 from .disk import SmallDisk
 

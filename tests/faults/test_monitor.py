@@ -14,6 +14,9 @@ import pytest
 
 from modelyard_contracts import FeedbackReceived, Message, PredictionLogged
 from modelyard_contracts.codec import Codec, encode
+from modelyard_devstack.providers.clickhouse import RunningClickHouse
+from modelyard_devstack.providers.kafka import RunningKafka
+from modelyard_devstack.testing import DevServer, Process, eventually, free_port
 from modelyard_monitor.clickhouse import ClickHouse, connect
 from modelyard_monitor.ingest.planned import PlannedIngest
 from modelyard_monitor.ingest.predictions import PredictionIngest
@@ -34,9 +37,6 @@ from modelyard_monitor.testing import (
 )
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, Producer, Received, ensure_topics, list_dead_letters
-from modelyard_runtime.providers.clickhouse import RunningClickHouse
-from modelyard_runtime.providers.kafka import RunningKafka
-from modelyard_runtime.testing import DevServer, Process, eventually, free_port
 
 from .disk import SmallDisk
 

@@ -19,7 +19,7 @@ from modelyard_contracts import (
     Verdict,
 )
 from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
-from modelyard_runtime.testing import eventually, wait_until
+from modelyard_devstack.testing import eventually, wait_until
 
 from .services import NAMES, Stack
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelyard_cli.stack.layout import Layout, StackError
-from modelyard_runtime.testing import Process, wait_until
+from modelyard_devstack.testing import Process, wait_until
 
 from .disk import SmallDisk
 from .services import NAMES, service

@@ -15,7 +15,7 @@ from modelyard_cli.stack import layout as stack_layout
 from modelyard_cli.stack.layout import Layout, StackError, choose_ports
 from modelyard_cli.stack.state import end_processes, ended, find, identify, read_state, write_state
 from modelyard_cli.stack.supervisor import sole_owner
-from modelyard_runtime.testing import wait_until
+from modelyard_devstack.testing import wait_until
 
 
 def test_the_key_is_made_once_and_only_the_owner_reads_it(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from modelyard_cli.stack.child import BACK_OFF_S, STEADY_S, Child
 from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, ServiceSpec
 from modelyard_cli.stack.state import end_orphans, find, identify, write_state
 from modelyard_cli.stack.supervisor import Supervisor
-from modelyard_runtime.providers import ProviderError
-from modelyard_runtime.providers.clickhouse import Credentials
+from modelyard_devstack.providers import ProviderError
+from modelyard_devstack.providers.clickhouse import Credentials
 
 NOBODY = 2**22 + 1
 """Above any process id."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelyard_runtime.testing.processes import Process
+from modelyard_devstack.testing.processes import Process
 
 PASSWORDS = {"writer": "w-secret", "reader": "r-secret", "default": "w-secret"}
 ENVIRON = {

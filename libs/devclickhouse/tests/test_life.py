@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from modelyard_runtime.testing import eventually
+from modelyard_devstack.testing import eventually
 
 pytestmark = pytest.mark.usefixtures("loopback")
 ENVIRON = {"DEVCLICKHOUSE_WRITER_PASSWORD": "w-secret", "DEVCLICKHOUSE_READER_PASSWORD": "r-secret"}

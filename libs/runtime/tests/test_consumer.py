@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from modelyard_devstack.testing import eventually
 from modelyard_runtime.errors import Invalid, Retryable
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, resend_dead_letters
-from modelyard_runtime.testing import eventually
 
 pytestmark = pytest.mark.server
 

@@ -10,11 +10,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from sqlalchemy import text
 
+from modelyard_devstack.testing import DevServer, eventually
 from modelyard_runtime.database import Database
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import BatchConsumer, DeadLetters, PartitionTransactions, partition_transactional_id
 from modelyard_runtime.kafka.topics import create_topics
-from modelyard_runtime.testing import DevServer, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 SESSION_MS = 3_000

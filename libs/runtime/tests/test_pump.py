@@ -7,10 +7,10 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from modelyard_devstack.testing import eventually
 from modelyard_runtime.kafka.bulk import Batch
 from modelyard_runtime.kafka.pump import BatchHandler, ConsumerMetrics, Pump, PumpOptions
 from modelyard_runtime.kafka.records import Received, _Row
-from modelyard_runtime.testing import eventually
 
 TP = TopicPartition("toy.v1", 0)
 

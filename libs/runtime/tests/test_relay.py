@@ -16,13 +16,13 @@ from sqlalchemy import func, select
 
 from modelyard_contracts import TrainingRunRequested
 from modelyard_contracts.codec import decode
+from modelyard_devstack.testing import DevServer, Process, eventually
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.database import Database
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import ensure_topics
 from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.tables import OUTBOX
-from modelyard_runtime.testing import DevServer, Process, eventually
 
 pytestmark = pytest.mark.server
 TOPIC = TrainingRunRequested.TOPIC

@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
+from modelyard_devstack.testing import Process, wait_until
 from modelyard_runtime.service import _server
-from modelyard_runtime.testing import Process, wait_until
 
 pytestmark = pytest.mark.usefixtures("loopback")
 SCRIPT = Path(__file__).parent / "scripts" / "toyservice.py"

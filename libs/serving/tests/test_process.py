@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage
-from modelyard_runtime.testing import Process, wait_until
+from modelyard_devstack.testing import Process, wait_until
 
 from .conftest import TOKEN, cat, num
 

@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from modelyard_deployer import api
+from modelyard_devstack.testing import wait_until
 from modelyard_runtime.auth import Authenticator
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import OPEN_PATHS, create_app
-from modelyard_runtime.testing import wait_until
 
 from .conftest import MODEL, World, a_version
 

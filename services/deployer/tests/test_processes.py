@@ -27,8 +27,8 @@ from modelyard_contracts.tokens import serving_token
 from modelyard_deployer.domain.model import Version
 from modelyard_deployer.domain.ports import Process
 from modelyard_deployer.processes import HOME_VARIABLE, ID_VARIABLE, MAX_LOG_BYTES, LocalProcesses, example
-from modelyard_runtime.testing import Process as Server
-from modelyard_runtime.testing import wait_until
+from modelyard_devstack.testing import Process as Server
+from modelyard_devstack.testing import wait_until
 
 SCRIPTS = Path(__file__).parent / "scripts"
 

@@ -30,7 +30,7 @@ from modelyard_evaluator.usecases import advance
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.tables import OUTBOX
-from modelyard_runtime.zygote import Zygote
+from modelyard_zygote import Zygote
 
 MODEL = "churn"
 Sent = TypeVar("Sent", bound=Message)

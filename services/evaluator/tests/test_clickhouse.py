@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
+from modelyard_devstack.testing import free_port
 from modelyard_evaluator.clients import ClickHouseLabels
 from modelyard_evaluator.domain.ports import Away
 from modelyard_evaluator.processes import ScorerProcesses
-from modelyard_runtime.testing import free_port
-from modelyard_runtime.zygote import Zygote
+from modelyard_zygote import Zygote
 
 from .conftest import DAY
 

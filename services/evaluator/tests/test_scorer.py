@@ -19,7 +19,7 @@ from modelyard_evaluator.domain.ports import Away, ChallengerBroken, Refused
 from modelyard_evaluator.processes import ScorerProcesses, scorer_zygote
 from modelyard_evaluator.scorer import measure
 from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
-from modelyard_runtime.zygote import Zygote
+from modelyard_zygote import Zygote
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SCHEMA = FeatureSchema(

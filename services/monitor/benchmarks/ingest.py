@@ -22,6 +22,7 @@ import fastavro
 from modelyard_contracts import PredictionLogged
 from modelyard_contracts.codec import Codec, encode
 from modelyard_contracts.topics import avro_schema
+from modelyard_devstack.testing.processes import DevServer
 from modelyard_monitor.clickhouse import ClickHouse, connect
 from modelyard_monitor.ingest.planned import PlannedIngest
 from modelyard_monitor.ingest.predictions import PredictionIngest
@@ -29,7 +30,6 @@ from modelyard_monitor.settings import Settings
 from modelyard_monitor.testing import START, Manifests, make_manifest, prediction
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, Producer, ensure_topics
-from modelyard_runtime.testing.processes import DevServer
 
 PARTITIONS = 4
 

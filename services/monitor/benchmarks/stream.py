@@ -18,6 +18,7 @@ from typing import Final
 
 from modelyard_contracts import FeedbackReceived, PredictionLogged
 from modelyard_contracts.codec import encode
+from modelyard_devstack.testing.processes import DevServer
 from modelyard_monitor.testing import (
     FakeRegistry,
     label,
@@ -27,7 +28,6 @@ from modelyard_monitor.testing import (
     prediction,
 )
 from modelyard_runtime.kafka import Producer, ensure_topics
-from modelyard_runtime.testing.processes import DevServer
 
 SEND_EVERY_S: Final = 0.05
 LABEL_AFTER_S: Final = 2.0

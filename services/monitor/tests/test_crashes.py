@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from modelyard_contracts import DriftDetected, FeedbackReceived, PredictionLogged
 from modelyard_contracts.codec import decode, encode
 from modelyard_contracts.topics import topic
+from modelyard_devstack.testing.processes import DevServer, Process, eventually
 from modelyard_monitor.clickhouse import ClickHouse
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.detect.worker import CHANGELOG
@@ -28,7 +29,6 @@ from modelyard_monitor.testing import (
     store_of,
 )
 from modelyard_runtime.kafka import Producer, ensure_topics
-from modelyard_runtime.testing.processes import DevServer, Process, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]
 

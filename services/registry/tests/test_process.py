@@ -16,9 +16,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from modelyard import ApiUnavailable, RegistryClient
 from modelyard_contracts import Message, ResourceChanged, RolloutState, Verdict, VersionStage
 from modelyard_contracts.codec import decode, encode
-from modelyard_runtime.testing import DevServer, Process, eventually
+from modelyard_devstack.testing import DevServer, Process, eventually
+from modelyard_registry.testing import ADMIN_KEY
 
-from .conftest import ADMIN_KEY, evaluation, manifest_of, rollout
+from .conftest import evaluation, manifest_of, rollout
 
 NOBODY = "127.0.0.1:1"
 

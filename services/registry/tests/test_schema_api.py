@@ -18,10 +18,11 @@ from modelyard_contracts import ResourceChanged
 from modelyard_contracts.codec import Codec, avro_record, encode, schema_fingerprint
 from modelyard_contracts.topics import all_topics, schema_text
 from modelyard_registry.app import SeededSchemas
+from modelyard_registry.testing import ADMIN_KEY
 from modelyard_registry.usecases import schemas as use
 from modelyard_runtime.errors import StartupError
 
-from .conftest import ADMIN_KEY, World
+from .conftest import World
 from .test_avro import field, record
 
 ONE = record(field("a", "string"))

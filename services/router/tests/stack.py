@@ -15,10 +15,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from modelyard_contracts import Message, RoutePublished
 from modelyard_contracts.codec import decode
 from modelyard_contracts.topics import all_topics
+from modelyard_devstack.testing import Process, free_port
 from modelyard_router.upstream.connection import CallFailed, Reply
 from modelyard_router.upstream.pool import Pool, PoolLimits
 from modelyard_runtime.kafka import Producer, ensure_topics
-from modelyard_runtime.testing import Process, free_port
 
 from .conftest import KEY, ROW, table, target
 

@@ -17,7 +17,7 @@ import pytest
 
 from modelyard_contracts import PredictionLogged
 from modelyard_contracts.manifest import Feature, FeatureSchema
-from modelyard_runtime.testing import DevServer, Process, eventually
+from modelyard_devstack.testing import DevServer, Process, eventually
 
 from .conftest import KEY, table, target
 from .stack import Callers, RouterProcess, committed, prepare, replica_process

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelyard_runtime.testing import eventually
+from modelyard_devstack.testing import eventually
 
 from .conftest import KEY, ROW, Make, World
 from .replica import Behaviour

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from modelyard_contracts import PredictionStatus
+from modelyard_devstack.testing import eventually
 from modelyard_router.lane.heads import MAX_HEADS, Heads
 from modelyard_router.upstream.connection import Connection
-from modelyard_runtime.testing import eventually
 
 from .conftest import KEY, ROW, Make, World, table, target
 from .replica import Behaviour

@@ -14,12 +14,12 @@ from aiokafka import AIOKafkaProducer
 from modelyard_contracts import RoutePublished
 from modelyard_contracts.codec import CONFLUENT_MAGIC, Codec, avro_record
 from modelyard_contracts.topics import schema_text, topic
+from modelyard_devstack.testing import DevServer, eventually
 from modelyard_router import events
 from modelyard_router.events import Announcer, RouteReader
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.errors import Unavailable
 from modelyard_runtime.kafka import ensure_topics
-from modelyard_runtime.testing import DevServer, eventually
 
 from .conftest import World, table, target
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from modelyard_contracts import FeedbackReceived, PredictionLogged, RouteApplied
-from modelyard_runtime.testing import DevServer, Process, eventually
+from modelyard_devstack.testing import DevServer, Process, eventually
 
 from .conftest import KEY, table, target
 from .stack import Callers, RouterProcess, committed, prepare, publish, replica_process, route_to

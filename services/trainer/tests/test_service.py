@@ -20,8 +20,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from modelyard_contracts import RunState, TrainingRunChanged, TrainingRunRequested
 from modelyard_contracts.codec import Codec
 from modelyard_contracts.policies import RetrainPolicy
+from modelyard_devstack.testing import DevServer, Process, free_port, wait_until
 from modelyard_runtime.kafka import Producer, ensure_topics
-from modelyard_runtime.testing import DevServer, Process, free_port, wait_until
 from modelyard_trainer.rundir import RunDir, file_digest
 from modelyard_trainer.warm_ray import connection
 

@@ -10,13 +10,13 @@ import pytest
 
 from modelyard_contracts import RunState
 from modelyard_contracts.manifest import Feature, FeatureSchema
-from modelyard_runtime.testing import wait_until
-from modelyard_runtime.zygote import Zygote
+from modelyard_devstack.testing import wait_until
 from modelyard_trainer.domain.ports import Served
 from modelyard_trainer.limits import Limits
 from modelyard_trainer.processes import PRELOAD
 from modelyard_trainer.rundir import file_digest
 from modelyard_trainer.usecases import Wanted, cancel_run, request_run
+from modelyard_zygote import Zygote
 
 from .helpers.world import PYTHONPATH, World
 

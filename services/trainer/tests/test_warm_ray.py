@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from modelyard_contracts import RunState
-from modelyard_runtime.testing import wait_until
+from modelyard_devstack.testing import wait_until
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.limits import Limits
 from modelyard_trainer.processes import MARK

@@ -16,7 +16,7 @@ import psutil
 from modelyard_contracts.manifest import FeatureSchema, ModelManifest
 from modelyard_deployer.domain.model import Version
 from modelyard_deployer.domain.ports import Process
-from modelyard_runtime.zygote import Handle, Zygote
+from modelyard_zygote import Handle, Zygote
 
 HOME_VARIABLE: Final = "MODELYARD_REPLICA_HOME"
 ID_VARIABLE: Final = "MODELYARD_REPLICA_ID"

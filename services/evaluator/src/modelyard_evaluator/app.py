@@ -18,7 +18,7 @@ from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
-from modelyard_runtime.zygote import Zygote
+from modelyard_zygote import Zygote
 
 BACKGROUND_GRACE_S: Final = 30.0
 """A stage that only waits for the registry (30 s at most) may end; a scoring process ends with us and is done again."""

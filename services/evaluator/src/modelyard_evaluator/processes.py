@@ -13,7 +13,7 @@ import psutil
 
 from modelyard_evaluator.domain.ports import Away, ChallengerBroken, Refused
 from modelyard_evaluator.scorer.errors import AWAY, BROKEN, REFUSED
-from modelyard_runtime.zygote import Handle, Zygote
+from modelyard_zygote import Handle, Zygote
 
 POLL_S: Final = 0.05
 WALL_SHARE: Final = 5.0

@@ -25,6 +25,7 @@ from modelyard_contracts.manifest import (
     ReferenceProfile,
     TrainingLineage,
 )
+from modelyard_devstack.testing.processes import DevServer, Process
 from modelyard_monitor.clickhouse import ClickHouse, connect
 from modelyard_monitor.ingest.labels import LabelIngest
 from modelyard_monitor.ingest.late import LateJoiner
@@ -32,7 +33,6 @@ from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_profiles import reference_categories, reference_numbers
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.kafka import Received
-from modelyard_runtime.testing.processes import DevServer, Process
 
 START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 """Of today, as the tables forget what is older than their TTL."""

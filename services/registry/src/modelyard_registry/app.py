@@ -104,13 +104,14 @@ class Registry:
 
     async def start(self) -> None:
         """Tables, seeds, leftovers; StartupError says what is wrong."""
-        await asyncio.to_thread(self._prepare)
+        await asyncio.to_thread(self.prepare)
         self.readiness.set("database", True)
 
     async def stop(self) -> None:
         await asyncio.to_thread(self.database.close)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Migrate and seed the database, remove interrupted uploads."""
         try:
             migrate(self.database.engine, "modelyard_registry:migrations")
             schemas.seed(self.deps)

@@ -8,7 +8,6 @@ from modelyard import RegistryClient
 from modelyard_runtime.assembly import Assembly
 from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
-from modelyard_runtime.zygote import Zygote
 from modelyard_trainer.api import add_routes
 from modelyard_trainer.catalogue import known_recipes
 from modelyard_trainer.domain.recipes import Recipe
@@ -21,6 +20,7 @@ from modelyard_trainer.store import RunStore
 from modelyard_trainer.supervisor import Supervisor
 from modelyard_trainer.usecases import Deps
 from modelyard_trainer.warm_ray import WarmRay
+from modelyard_zygote import Zygote
 
 
 def build(settings: Settings) -> Service:

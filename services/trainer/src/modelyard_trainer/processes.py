@@ -14,8 +14,8 @@ from uuid import UUID
 import psutil
 
 from modelyard_runtime.retention import empty_trash, folders
-from modelyard_runtime.zygote import Handle, Zygote
 from modelyard_trainer.rundir import RunDir
+from modelyard_zygote import Handle, Zygote
 
 DEATH_S: Final = 10.0
 """How long the kernel may take to end what was killed."""

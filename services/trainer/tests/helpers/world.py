@@ -21,7 +21,6 @@ from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.tables import OUTBOX
-from modelyard_runtime.zygote import Zygote
 from modelyard_trainer.catalogue import known_recipes
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
 from modelyard_trainer.domain.ports import Served
@@ -33,6 +32,7 @@ from modelyard_trainer.store import RunStore
 from modelyard_trainer.supervisor import Supervisor
 from modelyard_trainer.usecases import Deps, Wanted, request_run
 from modelyard_trainer.warm_ray import WarmRay
+from modelyard_zygote import Zygote
 
 from .data import write_training_file
 

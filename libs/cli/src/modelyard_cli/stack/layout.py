@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from modelyard_runtime.ports import free_port, port_is_free
-from modelyard_runtime.providers.clickhouse import Credentials
+from modelyard_devstack.ports import free_port, port_is_free
+from modelyard_devstack.providers.clickhouse import Credentials
 
 DEFAULT_DATA_DIR: Final = Path(".modelyard")
 KAFKA_PORT: Final = 9092

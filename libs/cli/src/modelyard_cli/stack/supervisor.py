@@ -20,9 +20,9 @@ from typing import Any, Final, Protocol
 from modelyard_cli.stack.child import Child, complain
 from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, StackError
 from modelyard_cli.stack.state import State, end_orphans, end_processes, find, identify, write_state
-from modelyard_runtime.providers import ProviderError
-from modelyard_runtime.providers.clickhouse import RunningClickHouse, start_clickhouse
-from modelyard_runtime.providers.kafka import RunningKafka, start_kafka
+from modelyard_devstack.providers import ProviderError
+from modelyard_devstack.providers.clickhouse import RunningClickHouse, start_clickhouse
+from modelyard_devstack.providers.kafka import RunningKafka, start_kafka
 
 LOOK_EVERY_S: Final = 0.25
 STOP_GRACE_S: Final = 15.0

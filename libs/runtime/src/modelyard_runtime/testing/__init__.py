@@ -1,6 +1,0 @@
-"""Helpers for tests of services: ports, waiting, subprocesses. Fixtures are in testing/plugin.py."""
-
-from modelyard_runtime.ports import free_port
-from modelyard_runtime.testing.processes import DevServer, Process, eventually, run_service, wait_until
-
-__all__ = ["DevServer", "Process", "eventually", "free_port", "run_service", "wait_until"]
