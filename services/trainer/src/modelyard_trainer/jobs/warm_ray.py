@@ -1,4 +1,4 @@
-"""The local Ray that successive runs share: begins with the first run, ends when no run wanted it for a while."""
+"""The local Ray that successive runs share: it starts with the first run and stops after an idle time."""
 
 import contextlib
 import logging
@@ -11,25 +11,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from modelyard_trainer.processes import MARK, end_all_at
-from modelyard_trainer.rundir import RunDir, read_json
+from modelyard_trainer.jobs.processes import MARK, end_all_at
+from modelyard_trainer.jobs.rundir import RunDir, read_json
 
 WARM_RAY: Final = "MODELYARD_WARM_RAY"
-"""In a worker's environment: the folder where the shared Ray says how to connect."""
+"""Environment variable of a worker: folder with the address of the shared Ray."""
 ADDRESS: Final = "address.json"
 ORDERLY_S: Final = 8.0
 """How long Ray may take to end by itself."""
-
-
 RESTART_S: Final = 5.0
-"""At least between two starts: one that cannot start must not keep the machine busy."""
+"""Least time between two starts: a Ray that cannot start must not keep the machine busy."""
 MAX_FAILED_STARTS: Final = 3
-"""In a row; then the runs that wait for it fail, and the next one that wants it tries again."""
+"""Failed starts in a row after which the waiting runs fail; the next run tries again."""
 log = logging.getLogger(__name__)
 
 
 class WarmRay:
-    """Call `keep` now and then; not thread-safe. Ray's start takes seconds, no call waits for it."""
+    """Starts and stops the shared Ray; call `keep` regularly. Not thread-safe. No call waits for Ray's start."""
 
     def __init__(
         self,
@@ -40,8 +38,8 @@ class WarmRay:
         *,
         preload: Sequence[str] = (),
     ) -> None:
-        """preload: modules that its fitters import ahead of the first run."""
-        self._place, self._cpus, self._idle_s, self._now = RunDir(folder.resolve()), cpus, idle_s, now
+        """preload: modules that its fitters import before the first run."""
+        self._run_dir, self._cpus, self._idle_s, self._now = RunDir(folder.resolve()), cpus, idle_s, now
         self._preload = tuple(preload)
         self._secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # its ports are open to all
         self._child: subprocess.Popen[bytes] | None = None
@@ -52,7 +50,7 @@ class WarmRay:
 
     @property
     def cannot_start(self) -> str | None:
-        """Why, once it has tried often enough. Told once: then it may try anew."""
+        """Reason after MAX_FAILED_STARTS, else None. Returned once; reading it allows new attempts."""
         if self._failed_starts < MAX_FAILED_STARTS:
             return None
         self._failed_starts = 0
@@ -60,49 +58,56 @@ class WarmRay:
 
     @property
     def env(self) -> dict[str, str]:
-        """For a worker that is to use it."""
-        return {WARM_RAY: str(self._place.path), **self._secret}
+        """Environment of a worker that uses it."""
+        return {WARM_RAY: str(self._run_dir.path), **self._secret}
 
     @property
     def pid(self) -> int | None:
-        """Of the process that has Ray; None while there is none."""
+        """Process id of Ray's host; None if it is not running."""
         return self._child.pid if self._child is not None and self._child.poll() is None else None
 
     def keep(self, *, wanted: bool) -> None:
-        """Start it when a run wants it and it is not there; stop it when none has for `idle_s`."""
+        """Start it if a run needs it and it is not running; stop it once no run has needed it for `idle_s`."""
         if wanted:
             self._wanted_at = self._now()
-            if self.pid is not None and self._failed_starts and connection(self._place.path) is not None:
+            if self.pid is not None and self._failed_starts and connection(self._run_dir.path) is not None:
                 self._failed_starts = 0
             if self.pid is None and time.monotonic() >= self._not_before:
                 if self._child is not None:
-                    self._failed_starts, self._last_words = self._failed_starts + 1, self._place.log_tail
+                    self._failed_starts, self._last_words = self._failed_starts + 1, self._run_dir.log_tail
                     log.warning("the shared Ray has died; its log ends: %s", self._last_words[-300:])
-                self.stop()  # what a dead one left
+                self.stop()  # removes the rest of a dead one
                 self._start()
         elif self._child is not None and self._now() - self._wanted_at >= self._idle_s:
             self.stop()
 
     def stop(self) -> None:
-        """End it, orderly if it can, and all it started, whoever started it; returns when they are gone."""
+        """End it and all it started, in order if possible; returns once they have exited."""
         child, self._child = self._child, None
         if child is not None and child.stdin is not None:
             child.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(ORDERLY_S)
-        if self._place.path.is_dir():
-            end_all_at(self._place, child)
+        if self._run_dir.path.is_dir():
+            end_all_at(self._run_dir, child)
 
     def _start(self) -> None:
-        folder = self._place.path
+        folder = self._run_dir.path
         folder.mkdir(parents=True, exist_ok=True)
         self.starts += 1
         self._not_before = time.monotonic() + RESTART_S
-        with self._place.log.open("wb") as log:
+        with self._run_dir.log.open("wb") as log:
             self._child = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable, "-m", "modelyard_trainer.ray_host", str(folder), str(self._cpus), *self._preload],
+                [
+                    sys.executable,
+                    "-m",
+                    "modelyard_trainer.worker.ray_host",
+                    str(folder),
+                    str(self._cpus),
+                    *self._preload,
+                ],
                 env={**os.environ, **self._secret, MARK: str(folder)},
-                stdin=subprocess.PIPE,  # its end tells the host that we are gone
+                stdin=subprocess.PIPE,  # the host ends when this pipe closes
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -110,6 +115,6 @@ class WarmRay:
 
 
 def connection(folder: Path) -> dict[str, Any] | None:
-    """pid, address and fitters of the Ray that lives there; None while there is none."""
-    told = read_json(folder / ADDRESS)
-    return told if told is not None and RunDir(folder).holder == told["pid"] else None
+    """Return pid, address and fitters of the Ray of that folder; None if it is not ready."""
+    found = read_json(folder / ADDRESS)
+    return found if found is not None and RunDir(folder).holder == found["pid"] else None

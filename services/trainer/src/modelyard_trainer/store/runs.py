@@ -1,4 +1,4 @@
-"""Runs in SQL: every change of a run and the event that tells of it commit together."""
+"""Runs in SQL: a change of a run and its event commit together."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -17,14 +17,14 @@ from modelyard_trainer.domain.errors import OpenRun, UnknownRun
 from modelyard_trainer.domain.policy import Facts
 from modelyard_trainer.domain.ports import Session
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.tables import runs
+from modelyard_trainer.store.tables import runs
 
 CONSUMER: Final = "trainer"
 _OPEN: Final = tuple(state.value for state in RunState if state not in FINAL_RUN_STATES)
 
 
 class StaleRun(Retryable):
-    """Somebody else changed the run after we read it; read again, then retry."""
+    """Another writer changed the run after it was read; read again, then retry."""
 
     code = "stale_run"
 
@@ -48,8 +48,8 @@ class RunSession:
             raise OpenRun(run.model, other)
         try:
             self._db.execute(insert(runs).values(_row(run)))
-        except IntegrityError as error:  # another process was between our question and our insert
-            raise StaleRun(f"a run of model {run.model} was begun at the same moment") from error
+        except IntegrityError as error:  # another process inserted between the query and the insert
+            raise StaleRun(f"another run of model {run.model} was created at the same moment") from error
         self._tx.outbox.add(run.event(at), key=run.model)
 
     def save(self, run: Run, at: datetime) -> None:
@@ -72,12 +72,12 @@ class RunSession:
         return Facts(None if open_run is None else str(open_run), ended, begun)
 
     def last_refusal(self, model: str, code: str) -> datetime | None:
-        question = select(func.max(runs.c.created_at)).where(runs.c.model == model, runs.c.refusal == code)
-        return self._db.execute(question).scalar_one_or_none()
+        query = select(func.max(runs.c.created_at)).where(runs.c.model == model, runs.c.refusal == code)
+        return self._db.execute(query).scalar_one_or_none()
 
     def _open_of(self, model: str) -> UUID | None:
-        question = select(runs.c.id).where(runs.c.model == model, runs.c.state.in_(_OPEN))
-        return self._db.execute(question).scalar_one_or_none()
+        query = select(runs.c.id).where(runs.c.model == model, runs.c.state.in_(_OPEN))
+        return self._db.execute(query).scalar_one_or_none()
 
 
 class RunStore:
@@ -87,7 +87,7 @@ class RunStore:
         self._database = database
 
     def session(self) -> AbstractContextManager[Session]:
-        """A transaction: commits when the block ends well."""
+        """Open a transaction; it commits when the block ends without an error."""
         return self._session()
 
     @contextmanager
@@ -103,16 +103,16 @@ class RunStore:
 
     def list(self, model: str | None, limit: int) -> Sequence[Run]:
         """Newest first."""
-        question = select(runs.c.document).order_by(runs.c.created_at.desc(), runs.c.id).limit(limit)
-        return self._read(question if model is None else question.where(runs.c.model == model))
+        query = select(runs.c.document).order_by(runs.c.created_at.desc(), runs.c.id).limit(limit)
+        return self._read(query if model is None else query.where(runs.c.model == model))
 
     def open_runs(self) -> Sequence[Run]:
         """Oldest first."""
         return self._read(select(runs.c.document).where(runs.c.state.in_(_OPEN)).order_by(runs.c.created_at))
 
-    def _read(self, question: "Select[tuple[Any]]") -> Sequence[Run]:
+    def _read(self, query: "Select[tuple[Any]]") -> Sequence[Run]:
         with self._database.read() as connection:
-            return [Run.model_validate(document) for document in connection.execute(question).scalars()]
+            return [Run.model_validate(document) for document in connection.execute(query).scalars()]
 
 
 def _row(run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How much the trainer does at once, how long it waits, and what it keeps."""
+"""Limits of the supervisor: concurrency, time, attempts, retention and price."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Looks at every open run, again and again, and has its next step done; nothing is in memory that a crash may take."""
+"""Checks every open run periodically and performs its next step; all state is in the database and in run folders."""
 
 import asyncio
 import logging
@@ -10,23 +10,23 @@ from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError, Retryable
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.pauses import Wakeup
+from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.ports import Runs
 from modelyard_trainer.domain.recipes import Recipe
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.folders import Folders
-from modelyard_trainer.limits import Limits
-from modelyard_trainer.processes import Workers
-from modelyard_trainer.steps import Publisher, Steps
-from modelyard_trainer.warm_ray import WarmRay
+from modelyard_trainer.jobs.processes import Workers
+from modelyard_trainer.jobs.warm_ray import WarmRay
+from modelyard_trainer.runs.retention import Folders
+from modelyard_trainer.runs.steps import Publisher, Steps
 
 IDLE_S: Final = 2.0
-"""How often to look when there is no open run; a new one wakes us at once."""
+"""Interval while there is no open run; a new run wakes the supervisor at once."""
 NEEDS_RAY: Final = (RunState.REQUESTED, RunState.SNAPSHOTTING, RunState.TRAINING)
 log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Run `run` as a background task; `tick` is one look at everything, and blocks."""
+    """Run `run` as a background task; `tick` performs one step for each open run, and blocks."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Supervisor:
         self.notify = self._wakeup.notify
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; the workers end with us."""
+        """Run until `stop`, then kill the workers."""
         await asyncio.to_thread(self.tidy)
         try:
             while not stop.is_set():
@@ -72,13 +72,13 @@ class Supervisor:
             await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """End the workers, and Ray."""
+        """Kill the workers and stop Ray."""
         self._workers.kill_all()
         if self._ray is not None:
             self._ray.stop()
 
     def tick(self) -> int:
-        """One step for each open run; returns how many there are."""
+        """Perform one step for each open run; returns the number of open runs."""
         open_runs = self._runs.open_runs()
         self._open.set(len(open_runs))
         no_ray = self._keep_ray(open_runs)
@@ -93,13 +93,13 @@ class Supervisor:
                 log.warning("run %s: %s; trying again", run.id, error)
             except ModelyardError as error:
                 self._steps.fail(run, str(error))
-            except Exception:  # a fault of ours must not keep the other runs from their steps
+            except Exception:  # an unexpected error affects this run only
                 log.exception("run %s: step failed", run.id)
         self._folders.prune_when_due()
         return len(open_runs)
 
     def _keep_ray(self, open_runs: Sequence[Run]) -> str | None:
-        """From the request on: Ray starts while the data is being prepared. Returns why it cannot start at all."""
+        """Start Ray with the request, while the data is being prepared. Returns the reason if it cannot start."""
         if self._ray is None:
             return None
         self._ray.keep(wanted=any(self._wants_ray(run) for run in open_runs))
@@ -115,7 +115,7 @@ class Supervisor:
         return self._ray.env if self._ray is not None and self._shares_ray(run) else None
 
     def tidy(self) -> None:
-        """After a start: end Ray, and workers whose runs have ended, which a crash of ours may have left."""
+        """After a start: end Ray and workers of ended runs, which a crash of the service may have left running."""
         if self._ray is not None:
             self._ray.stop()
         self._folders.tidy()

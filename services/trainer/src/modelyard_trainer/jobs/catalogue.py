@@ -1,4 +1,4 @@
-"""The recipes of this installation: the built-in ones and those of a setting."""
+"""The recipes of this installation: the built-in ones and those of TRAINER_RECIPES."""
 
 import importlib
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from modelyard_trainer.domain.recipes import RECIPES, Recipe
 
 
 def known_recipes(more: Mapping[str, str]) -> Mapping[str, Recipe]:
-    """The built-in recipes and those of {name: "module:RECIPE"}; StartupError names one that cannot be found."""
+    """Return built-in recipes and those of {name: "module:RECIPE"}; StartupError names one that cannot be loaded."""
     found = dict(RECIPES)
     for name, target in more.items():
         module, _, attribute = target.partition(":")

@@ -1,4 +1,4 @@
-"""The trainer's tables; what is asked for has columns, the rest of a run is its document."""
+"""The trainer's tables: queried fields are columns, the rest of a run is a JSON document."""
 
 from sqlalchemy import JSON, Column, Index, Integer, MetaData, Table, Text, Uuid, text
 

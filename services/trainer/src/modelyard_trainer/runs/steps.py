@@ -1,6 +1,6 @@
-"""The next step of one run: safe to repeat, and kept nowhere but in the database and the run's folder.
+"""The steps of a run. Each is safe to repeat; all state is in the database and the run's folder.
 
-Starting (a second worker ends by itself), taking the result, registering (by run id).
+A second worker ends by itself, and registering uses the run's id as its idempotency key.
 """
 
 import contextlib
@@ -12,23 +12,23 @@ from modelyard_contracts import RunState
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import Retryable
 from modelyard_runtime.metrics import Metrics
+from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.ports import Runs, Served
 from modelyard_trainer.domain.recipes import Recipe, recipe_named
-from modelyard_trainer.domain.reconcile import Action, Seen, Step, next_step
+from modelyard_trainer.domain.reconcile import Action, Observed, Step, next_step
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.domain.states import Signal
-from modelyard_trainer.folders import Folders
-from modelyard_trainer.limits import Limits
-from modelyard_trainer.processes import Workers
-from modelyard_trainer.rundir import RunDir
+from modelyard_trainer.jobs.processes import Workers
+from modelyard_trainer.jobs.rundir import RunDir
+from modelyard_trainer.runs.retention import Folders
 
-MIN_TOLD: Final = 0.05
-"""Progress below this step is not worth an event."""
+MIN_PROGRESS_STEP: Final = 0.05
+"""Smaller progress is not published."""
 log = logging.getLogger(__name__)
 
 
 class Publisher(Protocol):
-    """What of the registry is needed here; see registry.RegistryGateway."""
+    """The part of the registry used here; see clients.registry.RegistryGateway."""
 
     def served(self, model: str) -> Served | None: ...
 
@@ -36,13 +36,13 @@ class Publisher(Protocol):
 
     def fetch_dataset(self, digest: str, target: Any) -> None: ...
 
-    def publish(self, run: Run, place: RunDir, result: dict[str, Any]) -> int: ...
+    def publish(self, run: Run, run_dir: RunDir, result: dict[str, Any]) -> int: ...
 
 
 class Steps:
-    """What is done with a run: `next` looks at it and does its next step, `fail` ends it.
+    """Performs the steps of runs: `next` does the next one, `fail` ends a run.
 
-    ray_env: the environment of a worker that shares the warm Ray, None where each has its own; asked at each start.
+    ray_env: environment of a worker that shares the warm Ray, None if it has its own; called at each start.
     """
 
     def __init__(
@@ -67,50 +67,50 @@ class Steps:
         self._restarts = metrics.counter("worker_restarts_total", "Workers started again after they died")
 
     def next(self, run: Run, *, free_slot: bool) -> int:
-        """Returns 1 when a worker was started that took a place."""
-        place = self._workers.dir_of(run.id)
-        alive = self._workers.alive(run.id)  # asked first: a worker that ends in between left its result before
-        seen = Seen(alive, place.result is not None, place.failure)
+        """Perform the next step; returns 1 if it occupied a slot, else 0."""
+        run_dir = self._workers.dir_of(run.id)
+        alive = self._workers.alive(run.id)  # first: a worker that ends in between has written its result
+        observed = Observed(alive, run_dir.result is not None, run_dir.failure)
         begun = run.started_at or self._clock()
         overdue = (self._clock() - begun).total_seconds() > self._limits.max_run_s
-        free = free_slot or run.state is not RunState.REQUESTED  # a restart has its place already
-        step = next_step(run, seen, free_slot=free, max_attempts=self._limits.max_attempts, overdue=overdue)
+        free = free_slot or run.state is not RunState.REQUESTED  # a restart already has a slot
+        step = next_step(run, observed, free_slot=free, max_attempts=self._limits.max_attempts, overdue=overdue)
         if step.action is Action.START_WORKER:
-            return self._start(run, place)
+            return self._start(run, run_dir)
         if step.action is Action.TAKE_RESULT:
-            self._take(run, place)
+            self._take(run, run_dir)
         elif step.action is Action.REGISTER:
-            self._register(run, place)
+            self._register(run, run_dir)
         elif step.action is Action.CANCEL:
             self._cancel(run, step)
         elif step.action is Action.FAIL:
-            self.fail(run, step.reason, place)
+            self.fail(run, step.reason, run_dir)
         else:
-            self._follow(run, place)
+            self._follow(run, run_dir)
         return 0
 
-    def _start(self, run: Run, place: RunDir) -> int:
-        self._workers.kill(run.id)  # what a dead worker left of its Ray
+    def _start(self, run: Run, run_dir: RunDir) -> int:
+        self._workers.kill(run.id)  # ends a Ray that a dead worker left
         served = self._registry.served(run.model)
-        self._fetch_older(run, served, place)
-        place.prepare(self._request(run, served))
+        self._fetch_older(run, served, run_dir)
+        run_dir.prepare(self._request(run, served))
         if run.given_dataset is not None:
-            self._registry.fetch_dataset(run.given_dataset, place.data)
+            self._registry.fetch_dataset(run.given_dataset, run_dir.data)
         now, first = self._clock(), run.state is RunState.REQUESTED
         if first:
             self._save(run.moved(Signal.STARTED, at=now, attempt=1, started_at=now, reason="preparing the data"))
         else:
             self._restarts.inc()
-            log.warning("run %s: worker died, attempt %d: %s", run.id, run.attempt + 1, place.log_tail[-300:])
-            self._save(run.told(attempt=run.attempt + 1, reason=f"its worker died; attempt {run.attempt + 1}"))
+            log.warning("run %s: worker died, attempt %d: %s", run.id, run.attempt + 1, run_dir.log_tail[-300:])
+            self._save(run.changed(attempt=run.attempt + 1, reason=f"its worker died; attempt {run.attempt + 1}"))
         self._workers.start(run.id, self._ray_env(run))
         return int(first)
 
-    def _fetch_older(self, run: Run, served: Served | None, place: RunDir) -> None:
-        """The dataset that fills the window while there are few live rows; the worker looks whether it is there."""
+    def _fetch_older(self, run: Run, served: Served | None, run_dir: RunDir) -> None:
+        """Fetch the dataset that fills the window while there are few live rows; the worker checks for the file."""
         if run.given_dataset is None and served is not None and served.dataset_digest is not None:
-            place.path.mkdir(parents=True, exist_ok=True)
-            self._registry.fetch_older(served.dataset_digest, place.older)
+            run_dir.path.mkdir(parents=True, exist_ok=True)
+            self._registry.fetch_older(served.dataset_digest, run_dir.older)
 
     def _request(self, run: Run, served: Served | None) -> dict[str, Any]:
         recipe = recipe_named(run.recipe, self._recipes)
@@ -129,21 +129,21 @@ class Steps:
             "ray_cpus": self._limits.ray_cpus,
         }
 
-    def _follow(self, run: Run, place: RunDir) -> None:
-        """Publish what the worker told since."""
-        lines = place.progress
+    def _follow(self, run: Run, run_dir: RunDir) -> None:
+        """Publish new progress of the worker."""
+        lines = run_dir.progress
         if run.state is RunState.REQUESTED or not lines:
             return
-        told = lines[-1]
+        latest = lines[-1]
         digest = next((line["dataset_digest"] for line in reversed(lines) if "dataset_digest" in line), None)
-        changes = {"progress": told["progress"], "reason": told["note"]}
+        changes = {"progress": latest["progress"], "reason": latest["note"]}
         if run.state is RunState.SNAPSHOTTING and digest is not None:
             self._save(run.moved(Signal.DATA_READY, at=self._clock(), dataset_digest=digest, **changes))
-        elif told["progress"] - run.progress >= MIN_TOLD:
-            self._save(run.told(**changes))
+        elif latest["progress"] - run.progress >= MIN_PROGRESS_STEP:
+            self._save(run.changed(**changes))
 
-    def _take(self, run: Run, place: RunDir) -> None:
-        result = place.result or {}
+    def _take(self, run: Run, run_dir: RunDir) -> None:
+        result = run_dir.result or {}
         now, digest = self._clock(), result["manifest"]["training"]["dataset_digest"]
         if run.state is RunState.SNAPSHOTTING:
             run = run.moved(Signal.DATA_READY, at=now, dataset_digest=digest)
@@ -151,17 +151,17 @@ class Steps:
         cost = self._cost(run)
         taken = {"dataset_digest": digest, "metrics": result["metrics"], "cost_usd": cost}
         self._save(run.moved(Signal.TRAINED, at=now, progress=0.95, reason="registering the version", **taken))
-        self._workers.kill(run.id)  # it has said its last word; nothing of Ray may linger
+        self._workers.kill(run.id)  # its result is complete; Ray must not stay
 
-    def _register(self, run: Run, place: RunDir) -> None:
-        result = place.result
+    def _register(self, run: Run, run_dir: RunDir) -> None:
+        result = run_dir.result
         if result is None:
-            self.fail(run, f"its result was lost from {place.path}", place)
+            self.fail(run, f"its result was lost from {run_dir.path}", run_dir)
             return
-        version = self._registry.publish(run, place, result)
+        version = self._registry.publish(run, run_dir, result)
         now = self._clock()
         self._save(run.moved(Signal.REGISTERED, at=now, version=version, progress=1.0, reason=result["summary"]))
-        place.forget_data()
+        run_dir.forget_data()
         self._folders.prune()
         self._workers.expect_more()
 
@@ -170,12 +170,12 @@ class Steps:
         self._save(run.moved(Signal.CANCELLED, at=self._clock(), reason=step.reason, cost_usd=self._cost(run)))
         self._workers.dir_of(run.id).forget_data()
 
-    def fail(self, run: Run, reason: str, place: RunDir | None = None) -> None:
-        """End the run, and its worker. place: its folder, whose log's end is told where the worker gave no reason."""
+    def fail(self, run: Run, reason: str, run_dir: RunDir | None = None) -> None:
+        """End the run and its worker. The end of the log in `run_dir` is added if the worker gave no reason."""
         self._workers.kill(run.id)
-        tail = place.log_tail if place is not None and place.failure is None else ""
+        tail = run_dir.log_tail if run_dir is not None and run_dir.failure is None else ""
         text = " ".join((f"{reason}; its log ends: {tail}" if tail else reason).split())  # one line; the log is kept
-        with contextlib.suppress(Retryable):  # somebody changed it meanwhile: the next look decides anew
+        with contextlib.suppress(Retryable):  # changed by another writer: the next tick decides again
             self._save(run.moved(Signal.FAILED, at=self._clock(), reason=text, cost_usd=self._cost(run)))
             self._workers.dir_of(run.id).forget_data()
 

@@ -1,4 +1,4 @@
-"""The registry as the trainer sees it: policies and schemas in, datasets and versions out."""
+"""Registry adapter: reads policies and signatures, publishes datasets and versions."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -9,16 +9,16 @@ from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
 from modelyard_trainer.domain.ports import Served
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.rundir import RunDir
+from modelyard_trainer.jobs.rundir import RunDir
 
 SERVING_ALIAS: Final = "champion"
 ACTOR: Final = "trainer"
 MAX_OLDER_BYTES: Final = 256 * 2**20
-"""A retraining does without an older dataset above this: it is fetched for the sake of its newest rows only."""
+"""Larger older datasets are not used: only their newest rows would be needed."""
 
 
 class RegistryGateway:
-    """domain.ports.Registry over HTTP, and the two things that only the supervisor does: inputs and publishing."""
+    """domain.ports.Registry over HTTP, and the supervisor's calls: fetching datasets and publishing."""
 
     def __init__(self, client: RegistryClient) -> None:
         self._client = client
@@ -39,7 +39,7 @@ class RegistryGateway:
         return None if alias is None else alias.version
 
     def served(self, model: str) -> Served | None:
-        """Of the version that serves, else of the newest; None before the first."""
+        """Return facts of the serving version, else of the newest; None if there is no version."""
         try:
             version = self.serving_version(model)
             if version is None:
@@ -52,7 +52,7 @@ class RegistryGateway:
             raise _away(error) from error
 
     def fetch_older(self, digest: str, target: Path) -> bool:
-        """A dataset to fill a window with, as a file; False when the registry has it no more or it is too large."""
+        """Download a dataset that fills a window; False if the registry no longer has it or it is too large."""
         if target.exists():
             return True
         try:
@@ -66,7 +66,7 @@ class RegistryGateway:
         return True
 
     def fetch_dataset(self, digest: str, target: Path) -> None:
-        """The rows of a dataset as a file, verified. BadRequest when there is none of that digest."""
+        """Download a dataset and verify its digest. BadRequest if the registry does not have it."""
         if target.exists():
             return
         try:
@@ -74,20 +74,20 @@ class RegistryGateway:
         except ApiError as error:
             if error.status == 404:
                 raise BadRequest(
-                    f"dataset_digest: the registry has no {digest}; upload the blob and POST /v1/datasets first",
+                    f"dataset_digest: the registry has no {digest}; upload and register it first",
                     field="dataset_digest",
                 ) from error
             raise _away(error) from error
 
-    def publish(self, run: Run, place: RunDir, result: dict[str, Any]) -> int:
-        """Dataset and version of a finished run; repeats, after a crash at any point, give the same version."""
+    def publish(self, run: Run, run_dir: RunDir, result: dict[str, Any]) -> int:
+        """Publish dataset and version of a finished run; a repeat after a crash returns the same version."""
         try:
-            if (snapshot := place.snapshot()) is not None:
-                self._publish_dataset(run, place, snapshot)
+            if (snapshot := run_dir.snapshot) is not None:
+                self._publish_dataset(run, run_dir, snapshot)
             manifest = ModelManifest.model_validate(result["manifest"])
             version = self._client.register(
                 manifest,
-                {entry.path: place.model / entry.path for entry in manifest.files},
+                {entry.path: run_dir.model / entry.path for entry in manifest.files},
                 idempotency_key=str(run.id),
                 correlation_id=run.correlation_id,
                 cause_id=run.event(run.created_at).event_id,
@@ -97,8 +97,8 @@ class RegistryGateway:
             raise _away(error) from error
         return version.version
 
-    def _publish_dataset(self, run: Run, place: RunDir, snapshot: dict[str, Any]) -> None:
-        digest = self._client.put_blob(place.data)
+    def _publish_dataset(self, run: Run, run_dir: RunDir, snapshot: dict[str, Any]) -> None:
+        digest = self._client.put_blob(run_dir.data)
         if digest != snapshot["digest"]:
             raise BadRequest(f"dataset: data.parquet has become {digest}, the snapshot was {snapshot['digest']}")
         self._client.create_dataset(
@@ -106,14 +106,14 @@ class RegistryGateway:
             f"{run.model}-{run.as_of:%Y%m%dT%H%M%S}",
             model=run.model,
             rows=snapshot["rows"],
-            size_bytes=place.data.stat().st_size,
+            size_bytes=run_dir.data.stat().st_size,
             columns=snapshot["columns"],
             source=snapshot["source"],
         )
 
 
 def _away(error: ApiError) -> RegistryAway | BadRequest:
-    """Retry what may succeed later; the rest is the run's end, in the registry's words."""
+    """Map retryable errors to RegistryAway; all others end the run with the registry's message."""
     if error.retryable:
         return RegistryAway(str(error))
     return BadRequest(f"the registry refused: {error}", field=error.field)

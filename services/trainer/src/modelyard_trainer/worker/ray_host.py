@@ -1,8 +1,8 @@
-"""python -m modelyard_trainer.ray_host DIR CPUS [MODULE...]: a local Ray that several runs share.
+"""python -m modelyard_trainer.worker.ray_host DIR CPUS [MODULE...]: a local Ray that several runs share.
 
-DIR/address.json says how to connect, once it can be; the token is in the environment, ours and the workers'.
-DIR/worker.lock is held as long as we live. It ends when its standard input does, so it does not outlive the service
-that started it. Its fitters import the modules. Started by warm_ray.py.
+DIR/address.json holds the address once Ray is ready; the token is in the environment of this process and the workers.
+DIR/worker.lock is locked while this process lives. It ends when its standard input closes, so it does not outlive the
+service. Its fitters import the modules. Started by jobs/warm_ray.py.
 """
 
 import os
@@ -13,12 +13,12 @@ from pathlib import Path
 from types import FrameType
 
 from modelyard_trainer.domain.errors import RayMissing
-from modelyard_trainer.rundir import RunDir, WorkerRuns, write_json
-from modelyard_trainer.warm_ray import ADDRESS
+from modelyard_trainer.jobs.rundir import RunDir, WorkerRuns, write_json
+from modelyard_trainer.jobs.warm_ray import ADDRESS
 
 
 def main(folder: Path, cpus: int, modules: Sequence[str]) -> int:
-    """0: told to end; 1: another one has the folder; 2: there is no Ray here."""
+    """Exit code. 0: stopped; 1: another process has the folder; 2: Ray cannot be imported."""
     os.umask(0o077)
     signal.signal(signal.SIGTERM, _end)
     try:

@@ -1,13 +1,13 @@
-"""The folder of one run: all that worker and service tell each other, each file complete or absent.
+"""The folder of one run: worker and service communicate by these files, each complete or absent.
 
-request.json   what is to be done; written by the service before the worker starts
-data.parquet   the rows; given, or the worker's snapshot (snapshot.json says which SQL and digest)
-older.parquet  what the version that serves learned from, to fill a snapshot that is short
-progress.jsonl the worker's telling, one JSON object a line
-result.json    the end: manifest and metrics; the files are in model/
-failure.json   it cannot be done, and trying again would not help
-worker.lock    held by the living worker; its text is its process id
-log.txt        what worker and Ray print
+request.json   what to do; written by the service before the worker starts
+data.parquet   the rows: a given dataset, or the worker's snapshot (snapshot.json holds its SQL and digest)
+older.parquet  training rows of the serving version, to fill a short snapshot
+progress.jsonl the worker's progress, one JSON object per line
+result.json    the result: manifest and metrics; the model's files are in model/
+failure.json   the run cannot be done; a restart would not help
+worker.lock    locked by the living worker; holds its process id
+log.txt        output of worker and Ray
 """
 
 import contextlib
@@ -31,7 +31,7 @@ class WorkerRuns(Exception):
 
 
 class RunDir:
-    """Paths and atomic files of one run."""
+    """Paths of one run, and its files: read as a whole, written atomically."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,9 +43,9 @@ class RunDir:
         self._lock = path / "worker.lock"
         self._progress = path / "progress.jsonl"
 
-    # what the service writes
+    # written by the service
     def prepare(self, request: dict[str, Any]) -> None:
-        """Make the folder and put the request in; again, after a crash, with the same or a later attempt."""
+        """Create the folder and write the request; repeated with each attempt."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "request.json", request)
 
@@ -53,9 +53,9 @@ class RunDir:
     def request(self) -> dict[str, Any]:
         return dict(json.loads((self.path / "request.json").read_text()))
 
-    # what the worker writes
-    def tell(self, **fields: Any) -> None:
-        """One line of progress, with the machine's time for people; a torn last line is passed over by the reader."""
+    # written by the worker
+    def report(self, **fields: Any) -> None:
+        """Append a line of progress with the machine's time; readers skip a torn last line."""
         with self._progress.open("a") as file:
             file.write(json.dumps({"at": round(time.time(), 2), **fields}) + "\n")
 
@@ -65,25 +65,28 @@ class RunDir:
     def fail(self, reason: str) -> None:
         write_json(self.path / "failure.json", {"reason": reason})
 
-    def snapshot(self, told: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """What data.parquet is; written once, beside it."""
-        if told is not None:
-            write_json(self.path / "snapshot.json", told)
-        return self._read("snapshot.json")
+    def write_snapshot(self, snapshot: dict[str, Any]) -> None:
+        """Describe data.parquet: digest, rows, columns and source."""
+        write_json(self.path / "snapshot.json", snapshot)
 
-    # what is seen
+    # read by both
+    @property
+    def snapshot(self) -> dict[str, Any] | None:
+        """Description of data.parquet; None for a given dataset."""
+        return read_json(self.path / "snapshot.json")
+
     @property
     def result(self) -> dict[str, Any] | None:
-        return self._read("result.json")
+        return read_json(self.path / "result.json")
 
     @property
     def failure(self) -> str | None:
-        found = self._read("failure.json")
+        found = read_json(self.path / "failure.json")
         return None if found is None else str(found["reason"])
 
     @property
     def progress(self) -> list[dict[str, Any]]:
-        """Every complete line so far."""
+        """All complete lines so far."""
         if not self._progress.exists():
             return []
         lines = []
@@ -94,14 +97,14 @@ class RunDir:
 
     @property
     def log_tail(self) -> str:
-        """The last words, for people."""
+        """The end of the log, for people."""
         if not self.log.exists():
             return ""
         return self.log.read_text(errors="replace")[-LOG_TAIL_CHARS:].strip()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Be the folder's only worker; WorkerRuns when there is one. Ends with the process, however it ends."""
+        """Lock the folder for this worker; WorkerRuns if another one has it. The lock ends with the process."""
         with self._lock.open("a+") as file:
             self._lock_within(file, LOCK_WAIT_S)
             file.truncate(0)
@@ -110,7 +113,7 @@ class RunDir:
             yield
 
     def _lock_within(self, file: IO[str], seconds: float) -> None:
-        """Wait a moment: who asks for the holder has the lock for an instant."""
+        """Retry for a moment: `holder` takes the lock for an instant, too."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -123,7 +126,7 @@ class RunDir:
 
     @property
     def holder(self) -> int | None:
-        """Process id of the living worker, None when there is none."""
+        """Process id of the living worker; None if there is none."""
         if not self._lock.exists():
             return None
         with self._lock.open("a+") as file:
@@ -135,8 +138,10 @@ class RunDir:
         return None
 
     def forget_data(self) -> None:
-        """Once all is in the registry: keep what explains the run, drop what is large. The data last: who finds them
-        knows that this was broken off."""
+        """Delete the large files of an ended run; keep those that explain it.
+
+        The data goes last: an ended run that still has data was interrupted while deleting.
+        """
         shutil.rmtree(self.model, ignore_errors=True)
         shutil.rmtree(self.work, ignore_errors=True)
         self.older.unlink(missing_ok=True)
@@ -144,18 +149,15 @@ class RunDir:
         self.data.unlink(missing_ok=True)
 
     def forget_ray(self) -> None:
-        """Remove the folder that Ray had outside of ours, if a worker died before it could."""
+        """Delete Ray's folder outside of this one, if a worker died before it could."""
         pointer = self.path / RAY_POINTER
         if pointer.exists():
             shutil.rmtree(pointer.read_text().strip(), ignore_errors=True)
             pointer.unlink(missing_ok=True)
 
-    def _read(self, name: str) -> dict[str, Any] | None:
-        return read_json(self.path / name)
-
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Complete or absent, also when the machine stops in the middle."""
+    """Write a file that is complete or absent, even if the machine stops."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     with part.open("w") as file:
         json.dump(value, file)
@@ -165,7 +167,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """What write_json wrote; None when it is not there."""
+    """Read a file of write_json; None if it is absent."""
     try:
         return dict(json.loads(path.read_text()))
     except FileNotFoundError:
