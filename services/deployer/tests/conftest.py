@@ -21,7 +21,15 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_contracts.messages import MESSAGES
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer import events, store
@@ -48,7 +56,7 @@ def a_manifest(model: str = MODEL, version: int = 1) -> ModelManifest:
         model=model,
         flavour="sklearn",
         files=(FileEntry(path="model.bin", digest=digest_of(f"{model}{version}".encode()), size_bytes=3),),
-        feature_schema=FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes")),
+        **signed(FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes"))),
         training=TrainingLineage(recipe="test"),
     )
 

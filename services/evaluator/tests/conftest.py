@@ -19,7 +19,15 @@ from modelyard_contracts import (
     RolloutRequested,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_contracts.policies import GatePolicy
 from modelyard_evaluator import events, store
 from modelyard_evaluator.domain.model import Evaluation
@@ -47,7 +55,7 @@ def known(
         model=MODEL,
         flavour="sklearn",
         files=(FileEntry(path="model.bin", digest=digest_of(str(version).encode()), size_bytes=3),),
-        feature_schema=schema,
+        **signed(schema),
         training=TrainingLineage(
             recipe="test",
             dataset_digest=dataset,

@@ -90,7 +90,7 @@ class RolloutPolicy(Document):
     accuracy_margin: Finite = Field(default=0.05, ge=0)
     """Abort when the accuracy is lower than the stable version's by more than this, with confidence 1 - alpha."""
     error_margin: Finite = Field(default=0.05, ge=0)
-    """For regressions: abort when the mean absolute error is higher by more than this share, with the same confidence."""
+    """For regressions: abort when the mean absolute error is higher by more than this share, as confidently."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     keep_warm_s: Seconds = 3600.0
     """How long the replaced version stays ready for a roll-back."""

@@ -18,6 +18,7 @@ def tell(unit: Unit, model: str, change: ResourceChange, story: Story, **fields:
         correlation_id=story.correlation_id,
         cause_id=story.cause_id,
         model=model,
+        name=model,
         revision=revision or 0,
         change=change,
         actor=story.actor,
@@ -35,7 +36,7 @@ def _entry(event: ResourceChanged, position: int, story: Story) -> Entry:
         position=position,
         recorded_at=story.at,
         detail={"aliases": dict(event.aliases)},
-        **event.model_dump(exclude={"aliases"}),
+        **event.model_dump(exclude={"aliases", "workspace", "kind", "name", "semver", "tags"}),
     )
 
 
