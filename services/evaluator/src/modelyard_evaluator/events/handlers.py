@@ -1,23 +1,31 @@
-"""Topics: a registered version and a request become evaluations, in the transaction that claims the event."""
+"""A registered version or an explicit request becomes an evaluation, in the transaction that claims the event."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from modelyard_contracts import EvaluationRequested, Message, ResourceChange, ResourceChanged
-from modelyard_evaluator.stages import Deps
-from modelyard_evaluator.usecases import Request, request_evaluation
-
-GROUP: Final = "evaluator"
+from modelyard_evaluator.domain.ports import Deps
+from modelyard_evaluator.usecases.request import Request, request_evaluation
 
 
 def handle(deps: Deps, event: ResourceChanged | EvaluationRequested) -> None:
-    """Once, however often it is delivered; never waits for anything but the database."""
-    asked = _from_registry(event) if isinstance(event, ResourceChanged) else _from_request(event)
-    if asked is None:
+    """Request the evaluation, once per event; blocks on the database only."""
+    request = _from_registry(event) if isinstance(event, ResourceChanged) else _from_request(event)
+    if request is None:
         return
-    with deps.database.transaction() as tx:
-        if tx.inbox.claim(GROUP, event.event_id):
-            request_evaluation(tx, asked, deps.clock())
+    with deps.storage.transaction() as tx:
+        if tx.claim(event.event_id):
+            request_evaluation(tx, request, deps.clock())
+
+
+def handlers(deps: Deps, notify: Callable[[], None]) -> dict[type[Message], Callable[[Any, Any], None]]:
+    """Message class to handler, for the consumer. notify: wakes the worker."""
+
+    def handler(event: Any, _: Any) -> None:
+        handle(deps, event)
+        notify()
+
+    return {ResourceChanged: handler, EvaluationRequested: handler}
 
 
 def _from_registry(event: ResourceChanged) -> Request | None:
@@ -45,13 +53,3 @@ def _from_request(event: EvaluationRequested) -> Request:
         champion_version=event.champion_version,
         reason=event.reason,
     )
-
-
-def handlers(deps: Deps, notify: Callable[[], None]) -> dict[type[Message], Callable[[Any, Any], None]]:
-    """For the consumer: message class to handler."""
-
-    def handler(event: Any, _: Any) -> None:
-        handle(deps, event)
-        notify()
-
-    return {ResourceChanged: handler, EvaluationRequested: handler}

@@ -1,4 +1,4 @@
-"""The scorer's processes on real artifacts: fitted, saved by the flavours, scored under limits."""
+"""Scoring processes on real artifacts: fitted, saved by the flavours, scored under limits."""
 
 import os
 import signal
@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage, signed
-from modelyard_evaluator import processes
-from modelyard_evaluator.domain.ports import Away, ChallengerBroken, Refused
-from modelyard_evaluator.processes import ScorerProcesses, scorer_zygote
-from modelyard_evaluator.scorer import measure
+from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
+from modelyard_evaluator.scoring import measure, processes
+from modelyard_evaluator.scoring.processes import ScorerProcesses, scorer_zygote
 from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
 from modelyard_zygote import Zygote
 
@@ -28,7 +27,7 @@ SCHEMA = FeatureSchema(
 
 
 def a_table(rows: int, seed: int = 0) -> pa.Table:
-    """`yes` where age is above 40, with one label in ten turned round."""
+    """`yes` where age is above 40, with one label in ten inverted."""
     rng = np.random.default_rng(seed)
     age = rng.uniform(20, 60, rows)
     truth = np.where((age > 40) ^ (rng.random(rows) < 0.1), "yes", "no")
@@ -43,7 +42,7 @@ def a_table(rows: int, seed: int = 0) -> pa.Table:
 
 
 def a_model(folder: Path, table: pa.Table, *, invert: bool = False) -> ModelManifest:
-    """A logistic regression in `folder`; `invert` teaches it the wrong way round."""
+    """A logistic regression in `folder`; `invert` trains it on inverted labels."""
     from sklearn.linear_model import LogisticRegression
 
     numeric = table["age"].to_numpy().reshape(-1, 1)
@@ -64,8 +63,8 @@ def a_model(folder: Path, table: pa.Table, *, invert: bool = False) -> ModelMani
     return manifest
 
 
-def raced(scorer: ScorerProcesses, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """Measured and compared, as an evaluation does it."""
+def compared(scorer: ScorerProcesses, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Measure and compare, as an evaluation does."""
     sides = ("challenger",) if job["baseline_class"] is not None else ("champion", "challenger")
     costs = {f"{side}_cost": scorer.measure(folder, side) for side in sides}
     return {**scorer.compare(folder, {"old": "champion", "new": "challenger", **job}), **costs}
@@ -88,7 +87,7 @@ def test_two_real_models_are_scored_and_compared(tmp_path: Path, zygote: Zygote,
     a_model(tmp_path / "challenger", a_table(400))
     a_model(tmp_path / "champion", a_table(400), invert=True)
 
-    found = raced(scorer, tmp_path, compare_job())
+    found = compared(scorer, tmp_path, compare_job())
 
     assert found["rows"] == 600
     assert 0.85 < found["challenger"] < 0.95
@@ -101,7 +100,7 @@ def test_two_real_models_are_scored_and_compared(tmp_path: Path, zygote: Zygote,
 
 
 @pytest.mark.slow
-def test_a_first_version_is_held_against_the_majority_class_on_held_out_rows(
+def test_a_first_version_is_compared_with_the_majority_class_on_held_out_rows(
     tmp_path: Path, scorer: ScorerProcesses
 ) -> None:
     table = a_table(1_000)
@@ -113,7 +112,7 @@ def test_a_first_version_is_held_against_the_majority_class_on_held_out_rows(
     job = {"model": "ages", "since": until.isoformat(), "as_of": until.isoformat(), "limit": 300}
 
     pinned = scorer.pin(tmp_path, {**job, "source": "dataset", "dataset_digest": "sha256:0"})
-    found = raced(scorer, tmp_path, compare_job(baseline_class=pinned["baseline_class"]))
+    found = compared(scorer, tmp_path, compare_job(baseline_class=pinned["baseline_class"]))
 
     assert pinned["rows"] == 300
     held_out = pq.read_table(tmp_path / "rows.parquet")
@@ -135,7 +134,7 @@ def test_log_loss_of_real_models(tmp_path: Path, scorer: ScorerProcesses) -> Non
     pq.write_table(table, tmp_path / "rows.parquet")
     manifest = a_model(tmp_path / "challenger", a_table(400))
     a_model(tmp_path / "champion", a_table(40, seed=9))
-    found = raced(scorer, tmp_path, compare_job(metric="log_loss"))
+    found = compared(scorer, tmp_path, compare_job(metric="log_loss"))
     scores = load_model(manifest, tmp_path / "challenger").predict(
         table["age"].to_numpy().reshape(-1, 1), np.array(table["colour"].to_pylist(), dtype=object).reshape(-1, 1)
     )
@@ -153,55 +152,57 @@ def test_the_same_rows_are_pinned_to_the_same_bytes(tmp_path: Path, scorer: Scor
 
 
 @pytest.mark.slow
-def test_an_altered_challenger_is_named_as_broken(tmp_path: Path, scorer: ScorerProcesses) -> None:
+def test_an_altered_challenger_is_reported_as_broken(tmp_path: Path, scorer: ScorerProcesses) -> None:
     pq.write_table(a_table(100), tmp_path / "rows.parquet")
     a_model(tmp_path / "challenger", a_table(400))
     (tmp_path / "challenger" / "model.skops").write_bytes(b"no zip at all")
     with pytest.raises(ChallengerBroken, match=r"model\.skops"):
-        raced(scorer, tmp_path, compare_job(baseline_class="no"))
+        compared(scorer, tmp_path, compare_job(baseline_class="no"))
 
 
 @pytest.mark.slow
-def test_a_broken_champion_is_not_the_challengers_fault(tmp_path: Path, scorer: ScorerProcesses) -> None:
+def test_a_broken_champion_is_not_evidence_against_the_challenger(tmp_path: Path, scorer: ScorerProcesses) -> None:
     pq.write_table(a_table(100), tmp_path / "rows.parquet")
     a_model(tmp_path / "champion", a_table(400))
     (tmp_path / "champion" / "model.skops").unlink()
-    with pytest.raises(Refused, match="champion"):
-        raced(scorer, tmp_path, compare_job())
+    with pytest.raises(NotMeasurable, match="champion"):
+        compared(scorer, tmp_path, compare_job())
 
 
-@pytest.mark.parametrize(("limit", "says"), [({"memory_limit_mib": 8.0}, "MiB"), ({"timeout_s": 0.2}, "longer than")])
-def test_a_challenger_over_its_limits_is_ended_and_says_which(
-    tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any], says: str
+@pytest.mark.parametrize(
+    ("limit", "message"), [({"memory_limit_mib": 8.0}, "MiB"), ({"timeout_s": 0.2}, "more than 0.2 s")]
+)
+def test_a_challenger_over_a_limit_is_killed_and_the_limit_named(
+    tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any], message: str
 ) -> None:
-    """By its own work: a busy machine, on which even that takes long, may not come first."""
+    """The wall-clock limit is raised, so that a busy machine does not trigger it first."""
     monkeypatch.setattr(processes, "WALL_SHARE", 500.0)
     pq.write_table(pa.concat_tables([a_table(1_000)] * 500), tmp_path / "rows.parquet")
     a_model(tmp_path / "challenger", a_table(400))
-    with pytest.raises(ChallengerBroken, match=says):
-        raced(ScorerProcesses(zygote, {}, **limit), tmp_path, compare_job(baseline_class="no"))
+    with pytest.raises(ChallengerBroken, match=message):
+        compared(ScorerProcesses(zygote, {}, **limit), tmp_path, compare_job(baseline_class="no"))
 
 
 def test_both_sides_start_from_the_same_memory(tmp_path: Path, scorer: ScorerProcesses) -> None:
-    """The same version against itself: what differs is noise, so what differs between two versions is theirs."""
+    """The same version twice: any difference is noise."""
     pq.write_table(a_table(300), tmp_path / "rows.parquet")
     for side in ("challenger", "champion"):
         a_model(tmp_path / side, a_table(400))
-    found = raced(scorer, tmp_path, compare_job())
+    found = compared(scorer, tmp_path, compare_job())
     assert found["challenger_cost"]["memory_mib"] == pytest.approx(found["champion_cost"]["memory_mib"], abs=5.0)
 
 
-def test_a_scorer_whose_parent_was_killed_goes_on(tmp_path: Path, scorer: ScorerProcesses, zygote: Zygote) -> None:
+def test_scoring_continues_after_its_parent_was_killed(tmp_path: Path, scorer: ScorerProcesses, zygote: Zygote) -> None:
     pq.write_table(a_table(300), tmp_path / "rows.parquet")
     a_model(tmp_path / "challenger", a_table(400))
-    first = raced(scorer, tmp_path, compare_job(baseline_class="no"))
+    first = compared(scorer, tmp_path, compare_job(baseline_class="no"))
     assert zygote.pid is not None
     os.kill(zygote.pid, signal.SIGKILL)
-    again = raced(scorer, tmp_path, compare_job(baseline_class="no"))
-    assert again["challenger"] == first["challenger"]
+    second = compared(scorer, tmp_path, compare_job(baseline_class="no"))
+    assert second["challenger"] == first["challenger"]
 
 
-def test_measuring_imports_no_pandas_and_missing_numbers_stay_missing(tmp_path: Path) -> None:
+def test_measuring_does_not_import_pandas_and_missing_numbers_stay_missing(tmp_path: Path) -> None:
     table = pa.table({"age": pa.array([1.0, None, 3.0]), "colour": pa.array(["red", None, "blue"])})
     pq.write_table(table, tmp_path / "rows.parquet")
     manifest = a_model(tmp_path / "challenger", a_table(400))
@@ -209,12 +210,12 @@ def test_measuring_imports_no_pandas_and_missing_numbers_stay_missing(tmp_path: 
     assert numeric[:, 0].tolist() == pytest.approx([1.0, np.nan, 3.0], nan_ok=True)
     assert categorical[:, 0].tolist() == ["red", None, "blue"]
     pq.write_table(a_table(100), tmp_path / "rows.parquet")
-    run = "import sys; from modelyard_evaluator.scorer.measure import run; run(Path('.'), {'side': 'challenger'})"
+    run = "import sys; from modelyard_evaluator.scoring.measure import run; run(Path('.'), {'side': 'challenger'})"
     code = f"from pathlib import Path; {run}; sys.exit('pandas' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=100).returncode == 0
 
 
-def test_an_artifacts_process_and_its_parent_are_given_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scoring_processes_and_their_parent_receive_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELYARD_ADMIN_KEY_FILE", "/secret")
     seen: list[dict[str, str]] = []
     real_spawn: Any = Zygote.spawn
@@ -232,8 +233,8 @@ def test_an_artifacts_process_and_its_parent_are_given_no_key(tmp_path: Path, mo
     monkeypatch.setattr(subprocess, "Popen", popen)
     pq.write_table(a_table(50), tmp_path / "rows.parquet")
     zygote = scorer_zygote(idle_s=60.0)
-    with pytest.raises(Away, match=r"manifest\.json"):
-        raced(ScorerProcesses(zygote, {"CLICKHOUSE_PASSWORD": "x"}), tmp_path, compare_job(baseline_class="no"))
+    with pytest.raises(Unreachable, match=r"manifest\.json"):
+        compared(ScorerProcesses(zygote, {"CLICKHOUSE_PASSWORD": "x"}), tmp_path, compare_job(baseline_class="no"))
     zygote.close()
     assert len(seen) == 2
     for given in seen:

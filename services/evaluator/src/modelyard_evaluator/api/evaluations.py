@@ -1,4 +1,4 @@
-"""HTTP: evaluations and their reports."""
+"""HTTP: request evaluations and read their reports."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,35 +9,38 @@ from uuid import UUID, uuid4
 from fastapi import Depends, FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_evaluator import store
-from modelyard_evaluator.domain.model import Evaluation
-from modelyard_evaluator.domain.ports import Away, Refused
-from modelyard_evaluator.stages import Deps
-from modelyard_evaluator.usecases import Request, request_evaluation
+from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable
+from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_evaluator.domain.ports import Deps
+from modelyard_evaluator.usecases.request import Request, request_evaluation
 from modelyard_runtime.auth import Principal
 from modelyard_runtime.errors import NotFound, Unavailable
 from modelyard_runtime.http import require
 
 
 class EvaluationBody(BaseModel):
-    """What POST /v1/evaluations takes."""
+    """Body of POST /v1/evaluations."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(min_length=1, max_length=128)
     challenger_version: int = Field(ge=1)
     champion_version: int | None = Field(None, ge=1)
-    """None takes the version that holds the alias `champion`."""
+    """None: the version under the alias `champion`."""
     reason: str = Field(max_length=2_000)
     correlation_id: UUID | None = None
     idempotency_key: str | None = Field(None, max_length=200)
-    """The same key for the same versions is the same evaluation."""
+    """Requests with the same key and versions return the same evaluation."""
 
 
 def add_routes(app: FastAPI, deps: Deps, notify: Callable[[], None]) -> None:
+    """Add the endpoints. notify: wakes the worker."""
+
     @app.post("/v1/evaluations", status_code=202)
-    async def request(body: EvaluationBody, who: Annotated[Principal, Depends(require("write"))]) -> dict[str, Any]:
-        evaluation = await asyncio.to_thread(_request, deps, body, who.name)
+    async def request(
+        body: EvaluationBody, principal: Annotated[Principal, Depends(require("write"))]
+    ) -> dict[str, Any]:
+        evaluation = await asyncio.to_thread(_request, deps, body, principal.name)
         notify()
         return as_json(evaluation)
 
@@ -45,48 +48,49 @@ def add_routes(app: FastAPI, deps: Deps, notify: Callable[[], None]) -> None:
     def list_evaluations(
         model: Annotated[str | None, Query()] = None, limit: Annotated[int, Query(ge=1, le=1_000)] = 100
     ) -> dict[str, Any]:
-        """The newest first."""
-        with deps.database.read() as db:
-            return {"items": [as_json(found) for found in store.newest(db, model, limit)]}
+        """Newest first."""
+        with deps.storage.read() as evaluations:
+            return {"items": [as_json(evaluation) for evaluation in evaluations.newest(model, limit)]}
 
     @app.get("/v1/evaluations/{evaluation_id}")
-    def one_evaluation(evaluation_id: UUID) -> dict[str, Any]:
-        with deps.database.read() as db:
-            found = store.get(db, evaluation_id)
-        if found is None:
+    def get_evaluation(evaluation_id: UUID) -> dict[str, Any]:
+        with deps.storage.read() as evaluations:
+            evaluation = evaluations.get(evaluation_id)
+        if evaluation is None:
             raise NotFound(f"no evaluation {evaluation_id}")
-        return as_json(found)
+        return as_json(evaluation)
 
 
-def _request(deps: Deps, body: EvaluationBody, who: str) -> Evaluation:
-    """Versions that do not exist are told now, not in a report nobody reads."""
+def _request(deps: Deps, body: EvaluationBody, requested_by: str) -> Evaluation:
+    """Refuse versions that do not exist in the answer to the request, not in a later report."""
     for field in ("challenger_version", "champion_version"):
         version = getattr(body, field)
         if version is not None:
             _must_exist(deps, body.model, version, field)
-    asked = Request(
+    request = Request(
         model=body.model,
         challenger_version=body.challenger_version,
         correlation_id=body.correlation_id or uuid4(),
-        requested_by=who,
+        requested_by=requested_by,
         cause=body.idempotency_key or str(uuid4()),
         champion_version=body.champion_version,
         reason=body.reason,
     )
-    with deps.database.transaction() as tx:
-        return request_evaluation(tx, asked, deps.clock())
+    with deps.storage.transaction() as tx:
+        return request_evaluation(tx, request, deps.clock())
 
 
 def _must_exist(deps: Deps, model: str, version: int, field: str) -> None:
     try:
         deps.registry.version(model, version)
-    except Refused as error:
+    except NotMeasurable as error:
         raise NotFound(f"{field}: {error}", field=field) from error
-    except Away as error:
+    except Unreachable as error:
         raise Unavailable(f"the registry does not answer: {error}") from error
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation as answers show it."""
     return {
         "evaluation_id": str(evaluation.id),
         "model": evaluation.model,

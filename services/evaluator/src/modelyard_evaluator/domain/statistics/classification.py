@@ -1,4 +1,4 @@
-"""Paired statistics: champion and challenger on the same rows. numpy and scipy; used in the scorer's process only."""
+"""Paired comparison of classifiers: accuracy, balanced accuracy, log loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Estimate:
 
 
 def mcnemar_mid_p(wins: int, losses: int) -> float:
-    """Two-sided mid-p of McNemar's exact test over the discordant rows; 1 when there are none."""
+    """Two-sided mid-p of McNemar's exact test over the discordant rows; 1 if there are none."""
     discordant = wins + losses
     if discordant == 0:
         return 1.0

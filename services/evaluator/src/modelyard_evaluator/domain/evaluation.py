@@ -1,4 +1,4 @@
-"""The evaluator's nouns."""
+"""The evaluation: one comparison of a challenger with the champion."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,20 +11,20 @@ from modelyard_contracts.policies import GatePolicy
 
 
 class Stage(StrEnum):
-    """How far an evaluation is. Each stage can be done again after a crash."""
+    """Progress of an evaluation. Every stage can be repeated after a crash."""
 
     PENDING = "pending"
-    """Written down; the registry has not been asked yet."""
+    """Stored; the registry has not been queried yet."""
     WAITING = "waiting"
-    """Known what to compare; waiting for labelled rows."""
+    """Both versions are known; waiting for labelled rows."""
     SCORING = "scoring"
-    """The rows are fixed by a moment; pinned, scored and compared."""
+    """The moment that fixes the rows is stored; the versions are scored and compared."""
     FINISHED = "finished"
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two versions."""
+    """One of the two versions compared."""
 
     version: int
     digest: str
@@ -32,7 +32,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One comparison. Its id is derived from what asked for it, so asking twice is one."""
+    """One comparison. Its id is derived from the request, so a repeated request is the same evaluation."""
 
     id: UUID
     model: str
@@ -44,31 +44,33 @@ class Evaluation:
     changed_at: datetime
     reason: str = ""
     asked_champion: int | None = None
+    """Version to compare with, as requested; None: the version under the alias `champion`."""
     stage: Stage = Stage.PENDING
     challenger: Side | None = None
     champion: Side | None = None
-    """None: there is no champion, and the majority class is the one to beat."""
+    """None: the model has no champion, and the challenger is compared with the majority class."""
     policy: GatePolicy = field(default_factory=GatePolicy)
     since: datetime | None = None
-    """Rows predicted after it were seen by neither version in training."""
+    """Rows predicted after this moment were seen by neither version in training."""
     as_of: datetime | None = None
-    """Labels known at this moment count; set once, so that a repeat pins the same rows."""
+    """Labels received by this moment count; set once, so that a repeat pins the same rows."""
     dataset_digest: str | None = None
     note: str = ""
-    """What it waits for, or what went wrong last."""
+    """Reason for waiting, or the last error."""
     attempts: int = 0
-    """Failed ones at this stage."""
+    """Failed attempts at this stage."""
     next_at: datetime | None = None
-    """Not to be tried before."""
+    """Earliest moment of the next attempt."""
     return_to: int | None = None
-    """An earlier version that shall serve again."""
+    """An earlier version that should serve again."""
     verdict: Verdict | None = None
     report: dict[str, Any] | None = None
     writes: int = 0
+    """Revision of the row, for compare and swap."""
 
     @property
     def champion_name(self) -> str:
-        """What the challenger has to beat, in words."""
+        """The opponent of the challenger, for sentences."""
         return f"version {self.champion.version}" if self.champion else "the majority class"
 
     @property

@@ -1,4 +1,4 @@
-"""Choose the rows: the newest labelled predictions, or the part of a training dataset that was held out."""
+"""Choose the rows: the newest labelled predictions, or the held-out part of a training dataset."""
 
 import os
 from collections import Counter
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from modelyard_contracts.manifest import FeatureSchema
-from modelyard_evaluator.scorer.errors import SourceAway, Unfit
+from modelyard_evaluator.scoring.errors import RowsUnusable, SourceUnreachable
 
 LABEL, TIME, ID = "label", "occurred_at", "prediction_id"
 SQL: Final = """
@@ -27,7 +27,7 @@ ROW_GROUP_ROWS: Final = 10_000
 
 
 def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """Writes FOLDER/rows.parquet: a column per feature, `label`, `occurred_at`, oldest row first."""
+    """Write FOLDER/rows.parquet: a column per feature, `label`, `occurred_at`, oldest row first."""
     if job["source"] == "dataset":
         return _from_dataset(folder, job)
     found = _query(job)
@@ -40,22 +40,22 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_dataset(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """The rows behind `since`; the baseline is the commonest label of those before."""
+    """Use the rows after `since`; the baseline is the most frequent label before it."""
     table = pq.ParquetFile(folder / "training.parquet").read()
     for column in (LABEL, TIME):
         if column not in table.column_names:
-            raise Unfit(f"the training dataset has no column {column}")
+            raise RowsUnusable(f"the training dataset has no column {column}")
     labels = table[LABEL].cast(pa.string())
     table = table.filter(pc.and_(pc.is_valid(labels), pc.not_equal(labels, "")))
-    border = pa.scalar(datetime.fromisoformat(job["since"]), pa.timestamp("us", "UTC"))
+    boundary = pa.scalar(datetime.fromisoformat(job["since"]), pa.timestamp("us", "UTC"))
     times = table[TIME].cast(pa.timestamp("us", "UTC"))
-    learned = Counter(table.filter(pc.less_equal(times, border))[LABEL].cast(pa.string()).to_pylist())
-    if not learned:
-        raise Unfit(f"no labelled row of the training dataset is from before {job['since']}")
-    held_out = table.filter(pc.greater(times, border)).sort_by(TIME)
+    seen = Counter(table.filter(pc.less_equal(times, boundary))[LABEL].cast(pa.string()).to_pylist())
+    if not seen:
+        raise RowsUnusable(f"no labelled row of the training dataset is from before {job['since']}")
+    held_out = table.filter(pc.greater(times, boundary)).sort_by(TIME)
     held_out = held_out.slice(max(0, held_out.num_rows - job["limit"]))
     source = {"dataset": job["dataset_digest"], "after": job["since"]}
-    return _write(folder, held_out, source, learned.most_common(1)[0][0])
+    return _write(folder, held_out, source, seen.most_common(1)[0][0])
 
 
 def _query(job: dict[str, Any]) -> pa.Table:
@@ -72,7 +72,7 @@ def _query(job: dict[str, Any]) -> pa.Table:
         )
         return client.query_arrow(SQL, parameters=_parameters(job), use_strings=True)
     except (ClickHouseError, OSError) as error:
-        raise SourceAway(f"ClickHouse: {error}") from error
+        raise SourceUnreachable(f"ClickHouse: {error}") from error
 
 
 def _parameters(job: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _clickhouse_time(moment: str) -> str:
 
 
 def _by_name(found: pa.Table, schema_id: str, schema: FeatureSchema) -> pa.Table:
-    """The rows of one contract with a column per feature; rows whose lists have another length are left out."""
+    """The rows of one feature schema with a column per feature; rows with lists of another length are left out."""
     ids = found["feature_schema_id"].cast(pa.string())
     fits = pc.and_(
         pc.equal(ids, schema_id),
@@ -112,7 +112,7 @@ def _by_name(found: pa.Table, schema_id: str, schema: FeatureSchema) -> pa.Table
 
 
 def _write(folder: Path, table: pa.Table, source: dict[str, Any], baseline: str | None) -> dict[str, Any]:
-    """The same rows give the same bytes, so a repeat registers the same dataset."""
+    """Write rows deterministically, so that a repeat registers the same dataset."""
     keys = [(TIME, "ascending")] + ([(ID, "ascending")] if ID in table.column_names else [])
     table = table.sort_by(keys).replace_schema_metadata(None)
     pq.write_table(table, folder / "rows.parquet", compression="zstd", row_group_size=ROW_GROUP_ROWS)

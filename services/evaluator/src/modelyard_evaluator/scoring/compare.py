@@ -1,4 +1,4 @@
-"""The paired comparison of what `measure` wrote."""
+"""Compare two measured sides with paired statistics."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from modelyard_evaluator.domain.paired import Bools, Estimate, Floats, Ints, accuracy, balanced_accuracy, log_loss
+from modelyard_evaluator.domain.statistics.classification import (
+    Bools,
+    Estimate,
+    Floats,
+    Ints,
+    accuracy,
+    balanced_accuracy,
+    log_loss,
+)
 
 SMOOTHING = 1.0
 
 
 def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """The fields of domain.verdict.Comparison without costs and name, and `by_class`."""
+    """The fields of domain.verdict.Comparison without costs and name, plus `by_class`."""
     truth = np.array(
         pq.ParquetFile(folder / "rows.parquet").read()["label"].cast(pa.string()).to_pylist(), dtype=np.str_
     )
@@ -58,7 +66,7 @@ def _estimate(job: dict[str, Any], labels: Ints, old: tuple[Bools, Floats], new:
 
 
 def _scored(file: Path, truth: NDArray[np.str_]) -> tuple[Bools, Floats]:
-    """Right or wrong, and the probability given to the true class; a label that the model does not know has 0."""
+    """Correctness and probability of the true class per row; a label unknown to the model has probability 0."""
     with np.load(file, allow_pickle=False) as stored:
         scores, classes = stored["scores"], stored["classes"]
     right = classes[scores.argmax(axis=1)] == truth
@@ -69,7 +77,7 @@ def _scored(file: Path, truth: NDArray[np.str_]) -> tuple[Bools, Floats]:
 
 
 def _shares(truth: NDArray[np.str_]) -> Floats:
-    """What a model that knows only the classes' shares would say; the best that a baseline without features can."""
+    """Probabilities of a model that knows only the class shares: the best baseline without features."""
     labels, places, counts = np.unique(truth, return_inverse=True, return_counts=True)
     share = (counts + SMOOTHING) / (len(truth) + SMOOTHING * len(labels))
     return np.asarray(share[places], dtype=np.float64)

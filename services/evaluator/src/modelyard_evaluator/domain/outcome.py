@@ -1,26 +1,26 @@
-"""The report of an evaluation, for the database and for the topic."""
+"""The end of an evaluation: its report, and the events that publish it."""
 
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
 from modelyard_contracts import EvaluationFinished, RolloutAction, RolloutRequested, derived_id
-from modelyard_evaluator.domain.model import Evaluation, Stage
+from modelyard_evaluator.domain.evaluation import Evaluation, Stage
 from modelyard_evaluator.domain.verdict import Comparison, Judgement
 
 
-def finish(
+def conclude(
     evaluation: Evaluation,
     at: datetime,
     judgement: Judgement,
-    found: Comparison | None = None,
+    comparison: Comparison | None = None,
     by_class: dict[str, Any] | None = None,
 ) -> Evaluation:
-    """The evaluation with its verdict and its report."""
+    """Return the evaluation with its verdict and report."""
     report = {
         "verdict": judgement.verdict,
         "reasons": list(judgement.reasons),
-        "comparison": asdict(found) if found else None,
+        "comparison": asdict(comparison) if comparison else None,
         "by_class": by_class or {},
         "policy": evaluation.policy.model_dump(mode="json"),
     }
@@ -28,11 +28,11 @@ def finish(
 
 
 def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
-    """What the others are told of a finished evaluation; None of one whose challenger was never found."""
+    """The event that publishes the verdict; None if the challenger was never found."""
     if evaluation.challenger is None or evaluation.report is None or evaluation.verdict is None:
         return None
-    found = evaluation.report["comparison"] or {}
-    costs = {side: found.get(f"{side}_cost") or {} for side in ("champion", "challenger")}
+    comparison = evaluation.report["comparison"] or {}
+    costs = {side: comparison.get(f"{side}_cost") or {} for side in ("champion", "challenger")}
     return EvaluationFinished(
         event_id=derived_id("evaluation-finished", evaluation.id),
         occurred_at=evaluation.changed_at,
@@ -47,15 +47,15 @@ def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
         verdict=evaluation.verdict,
         reasons=tuple(evaluation.report["reasons"]),
         metric=evaluation.policy.metric or "accuracy",
-        rows=found.get("rows", 0),
+        rows=comparison.get("rows", 0),
         dataset_digest=evaluation.dataset_digest,
-        champion_value=found.get("champion"),
-        challenger_value=found.get("challenger"),
-        difference=found.get("difference"),
-        difference_low=found.get("low"),
-        difference_high=found.get("high"),
-        p_value=found.get("p_value"),
-        test=found.get("test", ""),
+        champion_value=comparison.get("champion"),
+        challenger_value=comparison.get("challenger"),
+        difference=comparison.get("difference"),
+        difference_low=comparison.get("low"),
+        difference_high=comparison.get("high"),
+        p_value=comparison.get("p_value"),
+        test=comparison.get("test", ""),
         champion_latency_ms_p95=costs["champion"].get("latency_ms_p95"),
         challenger_latency_ms_p95=costs["challenger"].get("latency_ms_p95"),
         champion_memory_mib=costs["champion"].get("memory_mib"),
@@ -63,8 +63,8 @@ def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
     )
 
 
-def return_event(evaluation: Evaluation) -> RolloutRequested | None:
-    """The wish that an earlier version serve again; None without one, and where a person has to approve."""
+def rollout_request(evaluation: Evaluation) -> RolloutRequested | None:
+    """Request to roll out the earlier version that won; None without one, or if a person has to approve."""
     if evaluation.return_to is None or evaluation.policy.approval != "automatic":
         return None
     return RolloutRequested(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from modelyard_evaluator.domain.paired import (
+from modelyard_evaluator.domain.statistics.classification import (
     accuracy,
     balanced_accuracy,
     log_loss,
@@ -39,7 +39,7 @@ def test_wilson_agrees_with_scipy() -> None:
 
 
 def test_newcombes_interval_worked_by_hand() -> None:
-    """both 20, wins 12, losses 2, neither 16: phi with the correction of 25, and Wilson's ends, put in by hand."""
+    """both 20, wins 12, losses 2, neither 16: phi with the correction of 25, and Wilson's ends, by hand."""
     new_low, new_high = wilson(32, 50, 0.95)
     old_low, old_high = wilson(22, 50, 0.95)
     phi = max(20 * 16 - 12 * 2 - 25, 0) / (32 * 18 * 22 * 28) ** 0.5
