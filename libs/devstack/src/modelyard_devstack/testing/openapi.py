@@ -40,11 +40,11 @@ def check_api(app: FastAPI, *, key: str = ADMIN, examples: int = 20, skip: froze
 def _operations(app: FastAPI) -> Iterator[Any]:
     import schemathesis
 
-    document = app.openapi()
-    schema = schemathesis.openapi.from_dict(document)
+    schema = schemathesis.openapi.from_dict(app.openapi())
     schema.app = app
     for result in schema.get_all_operations():
-        yield result.ok()
+        operation: Any = result
+        yield operation.ok()
 
 
 def _streams(operation: Any) -> bool:
