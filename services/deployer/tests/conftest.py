@@ -18,15 +18,23 @@ from sqlalchemy import select
 from modelyard import RegistryClient
 from modelyard_contracts import (
     Message,
-    ModelChange,
-    ModelChanged,
+    ResourceChange,
+    ResourceChanged,
     RolloutAction,
     RolloutStrategy,
     RouteApplied,
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_contracts.messages import MESSAGES
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer import events
@@ -63,7 +71,7 @@ def a_manifest(model: str = MODEL, version: int = 1) -> ModelManifest:
         model=model,
         flavour="sklearn",
         files=(FileEntry(path="model.bin", digest=digest_of(data), size_bytes=len(data)),),
-        feature_schema=FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes")),
+        **signed(FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes"))),
         training=TrainingLineage(recipe="test"),
     )
 
@@ -237,7 +245,7 @@ class World:
     def set_policy(self, policy: RolloutPolicy) -> None:
         self.registry_client.set_policy(MODEL, policy)
 
-    def approve(self, version: int, **more: Any) -> ModelChanged:
+    def approve(self, version: int, **more: Any) -> ResourceChanged:
         event = approved(version, self.clock.advance(0.001), **more)
         self.deliver(event)
         return event
@@ -312,20 +320,20 @@ class World:
         return [message for message in messages if kind is None or isinstance(message, kind)]
 
 
-def approved(version: int, at: datetime, **more: Any) -> ModelChanged:
+def approved(version: int, at: datetime, **more: Any) -> ResourceChanged:
     given: dict[str, Any] = {
         "event_id": uuid4(),
         "occurred_at": at,
         "correlation_id": uuid4(),
         "model": MODEL,
         "revision": version,
-        "change": ModelChange.VERSION_MOVED,
+        "change": ResourceChange.VERSION_MOVED,
         "version": version,
         "stage": VersionStage.APPROVED,
         "previous_stage": VersionStage.EVALUATED,
         "actor": "gate",
     }
-    return ModelChanged(**{**given, **more})
+    return ResourceChanged(**{**given, **more})
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from modelyard_contracts.manifest import (
     ModelManifest,
     ReferenceProfile,
     TrainingLineage,
+    signed,
 )
 from modelyard_contracts.tokens import serving_token
 from modelyard_deployer.domain.ports import Process
@@ -53,7 +54,7 @@ def a_real_version(folder: Path) -> Version:
         model="ages",
         flavour="sklearn",
         files=files,
-        feature_schema=SCHEMA,
+        **signed(SCHEMA),
         training=TrainingLineage(recipe="test"),
         environment=environment("sklearn"),
     )
@@ -220,7 +221,7 @@ def test_the_warm_up_row_is_one_that_the_contract_allows() -> None:
         model="ages",
         flavour="sklearn",
         files=(FileEntry(path="m", digest="sha256:" + "0" * 64, size_bytes=1),),
-        feature_schema=SCHEMA,
+        **signed(SCHEMA),
         training=TrainingLineage(recipe="test"),
         reference=ReferenceProfile(
             rows=4,

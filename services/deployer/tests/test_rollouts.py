@@ -7,7 +7,7 @@ import pytest
 
 from modelyard_contracts import (
     AlertRaised,
-    ModelChange,
+    ResourceChange,
     RolloutAction,
     RolloutChanged,
     RolloutStrategy,
@@ -390,7 +390,7 @@ def test_an_approval_event_of_another_kind_does_nothing(world: World) -> None:
 
 
 def test_replicas_are_prepared_for_while_a_new_version_is_evaluated(world: World) -> None:
-    world.approve(1, change=ModelChange.VERSION_REGISTERED, stage=VersionStage.REGISTERED, previous_stage=None)
+    world.approve(1, change=ResourceChange.VERSION_REGISTERED, stage=VersionStage.REGISTERED, previous_stage=None)
     assert world.runtime.warmed == 1
     assert world.rollouts() == []
     world.approve(2)

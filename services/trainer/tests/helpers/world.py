@@ -21,6 +21,7 @@ from modelyard_contracts.manifest import (
     ModelManifest,
     TrainingLineage,
     digest_of,
+    signed,
 )
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_registry.testing import InProcessRegistry
@@ -114,7 +115,7 @@ class World:
             model="shifts",
             flavour="torch-mlp",
             files=(FileEntry(path="model.safetensors", digest=digest_of(WEIGHTS), size_bytes=len(WEIGHTS)),),
-            feature_schema=schema or training_schema(),
+            **signed(schema or training_schema()),
             training=TrainingLineage(recipe=f"test-{uuid4()}", dataset_digest=dataset),
         )
         return self.registry.given_version(manifest, {"model.safetensors": WEIGHTS}, stage)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from modelyard_contracts import AlertRaised, Message, ModelChange, ModelChanged, RolloutRequested, RouteApplied
+from modelyard_contracts import AlertRaised, Message, ResourceChange, ResourceChanged, RolloutRequested, RouteApplied
 from modelyard_deployer.domain.ports import Deps, Records
 from modelyard_deployer.usecases import reactions
 
 USE_CASES: Final[Mapping[type[Message], Callable[[Records, Any, datetime], None]]] = {
-    ModelChanged: reactions.on_model_changed,
+    ResourceChanged: reactions.on_model_changed,
     RolloutRequested: reactions.on_rollout_requested,
     AlertRaised: reactions.on_alert,
     RouteApplied: reactions.on_route_applied,
@@ -22,7 +22,7 @@ def handle(deps: Deps, event: Message) -> None:
     with deps.store.write() as records:
         if records.claim(event):
             use_case(records, event, deps.clock())
-    if isinstance(event, ModelChanged) and event.change is ModelChange.VERSION_REGISTERED:
+    if isinstance(event, ResourceChanged) and event.change is ResourceChange.VERSION_REGISTERED:
         deps.prepare()  # while the version is evaluated
     deps.notify()
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from modelyard_contracts import (
     AlertRaised,
-    ModelChange,
-    ModelChanged,
+    ResourceChange,
+    ResourceChanged,
     RolloutAction,
     RolloutRequested,
     RolloutState,
@@ -23,9 +23,9 @@ from modelyard_deployer.usecases.snapshot import read_snapshot
 WITHDRAWN: Final = frozenset({VersionStage.REJECTED, VersionStage.RETIRED})
 
 
-def on_model_changed(records: Records, event: ModelChanged, at: datetime) -> None:
+def on_model_changed(records: Records, event: ResourceChanged, at: datetime) -> None:
     """Start a rollout of an approved version; abort the rollout of a withdrawn one."""
-    if event.change is not ModelChange.VERSION_MOVED or event.version is None:
+    if event.change is not ResourceChange.VERSION_MOVED or event.version is None:
         return
     if event.stage is VersionStage.APPROVED:
         _on_approved(records, event, event.version, at)
@@ -36,7 +36,7 @@ def on_model_changed(records: Records, event: ModelChanged, at: datetime) -> Non
                 records.rollouts.request_abort(rollout.id, f"{event.stage} in the registry by {event.actor}")
 
 
-def _on_approved(records: Records, event: ModelChanged, version: int, at: datetime) -> None:
+def _on_approved(records: Records, event: ResourceChanged, version: int, at: datetime) -> None:
     """Start only a version newer than every version of the model that was ever rolled out.
 
     A replaced or rolled-back version becomes `approved` again; it must not return by itself.
