@@ -68,7 +68,7 @@ def test_task_and_estimator_must_agree(tmp_path: Path, rows: Rows, classes: tupl
     estimator = Ridge() if classes else LogisticRegression()
     fitted = estimator.fit(np.nan_to_num(rows.matrix), rows.labels % 2)
     encoding = Encoding.learn(rows.numeric, rows.categorical, classes)
-    with pytest.raises(Inadmissible, match="a regressor has no classes|a classifier needs its classes"):
+    with pytest.raises(Inadmissible, match=r"a regressor has no classes|a classifier needs its classes"):
         save_model("sklearn", FittedSklearn(fitted, encoding), tmp_path)
 
 

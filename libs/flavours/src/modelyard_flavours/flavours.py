@@ -48,7 +48,7 @@ def load_model(manifest: ModelManifest, folder: Path) -> Predictor:
 
 
 def _check_signature(manifest: ModelManifest, predictor: Predictor, file: str) -> None:
-    expected = manifest.feature_schema
+    expected = manifest.signature
     if predictor.classes != expected.classes:
         raise Inadmissible(file, f"has the classes {predictor.classes}; the manifest has {expected.classes}")
     shape = (len(expected.numeric), len(expected.categorical))
