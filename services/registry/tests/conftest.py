@@ -1,6 +1,5 @@
 """The world of the registry's tests: a real app over a real database, without network and without a broker."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,15 +9,13 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-from fastapi import FastAPI
 from sqlalchemy import select
 
 from modelyard import RegistryClient, VersionInfo
 from modelyard_contracts import (
     EvaluationFinished,
     Message,
-    ModelChanged,
+    ResourceChanged,
     RolloutChanged,
     RolloutState,
     RolloutStrategy,
@@ -26,15 +23,22 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_devstack.testing.postgres import Postgres
 from modelyard_registry.app import Registry
 from modelyard_registry.events import handlers
-from modelyard_registry.settings import Settings
 from modelyard_registry.store.tables import METADATA
+from modelyard_registry.testing import ADMIN_KEY, InProcessRegistry, settings_in
 from modelyard_runtime.clock import FakeClock
 
-ADMIN_KEY = "an-admin-key-for-tests"
 OUTBOX = METADATA.tables["outbox"]
 
 
@@ -44,26 +48,9 @@ def manifest_of(model: str = "elec", /, **files: bytes) -> ModelManifest:
         model=model,
         flavour="sklearn",
         files=tuple(entries),
-        feature_schema=FeatureSchema(features=(Feature(name="price"),), classes=("down", "up")),
+        **signed(FeatureSchema(features=(Feature(name="price"),), classes=("down", "up"))),
         training=TrainingLineage(run_id="run-1", recipe="tabular-classifier", metrics={"accuracy": 0.9}),
     )
-
-
-class InProcess(httpx.BaseTransport):
-    """Requests straight into the app, on an event loop of its own; an error of ours is raised, not answered."""
-
-    def __init__(self, app: FastAPI, portal: BlockingPortal) -> None:
-        self._inner = httpx.ASGITransport(app)
-        self._portal = portal
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._portal.call(self._send, request)
-
-    async def _send(self, request: httpx.Request) -> httpx.Response:
-        content = b"".join(request.stream) if isinstance(request.stream, httpx.SyncByteStream) else b""
-        inner = httpx.Request(request.method, request.url, headers=request.headers, content=content)
-        answer = await self._inner.handle_async_request(inner)
-        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
 
 @dataclass
@@ -114,10 +101,10 @@ class World:
         known: dict[type[Message], Callable[[Any, Any], Any]] = dict(handlers(self.registry.deps))
         known[type(event)](event, None)
 
-    def queued(self) -> list[ModelChanged]:
+    def queued(self) -> list[ResourceChanged]:
         with self.registry.database.read() as connection:
             rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.position))
-            return [decode(row.body, ModelChanged) for row in rows]
+            return [decode(row.body, ResourceChanged) for row in rows]
 
 
 def evaluation(version: VersionInfo, verdict: Verdict, **more: Any) -> EvaluationFinished:
@@ -154,44 +141,21 @@ def rollout(
     return RolloutChanged(**{**fields, **more})
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return settings_in(tmp_path)
-
-
-def settings_in(folder: Path, **more: Any) -> Settings:
-    (folder / "admin.key").write_text(ADMIN_KEY)
-    values = {"admin_key_file": folder / "admin.key", "data_dir": folder / "data", "max_blob_bytes": 3_000_000}
-    return Settings(**{**values, **more})
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy: the migrations themselves are tested in test_migrations.py."""
-    folder = tmp_path_factory.mktemp("migrated")
-    registry = Registry(settings_in(folder), FakeClock())
-    registry._prepare()
-    registry.database.close()
-    return folder / "data" / "service.db"
-
-
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of a migrated PostgreSQL database to copy."""
     postgres.execute("CREATE DATABASE registry_migrated")
     folder = tmp_path_factory.mktemp("migrated-postgres")
     registry = Registry(settings_in(folder, database_url=postgres.url_of("registry_migrated")), FakeClock())
-    registry._prepare()
+    registry.prepare()
     registry.database.close()
     return "registry_migrated"
 
 
 @pytest.fixture
-def on_sqlite(settings: Settings, migrated: Path) -> Iterator[World]:
-    """For what does not depend on the database."""
-    registry = Registry(settings, FakeClock())
-    shutil.copy(migrated, settings.data_dir / "service.db")
-    yield from _opened(registry)
+def on_sqlite(tmp_path: Path) -> Iterator[World]:
+    """For tests that do not depend on the kind of database."""
+    yield from _opened(tmp_path)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
@@ -202,14 +166,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, unique: str) -> Iterat
         return
     postgres: Postgres = request.getfixturevalue("postgres")
     postgres.execute(f"CREATE DATABASE test_{unique} TEMPLATE {request.getfixturevalue('migrated_postgres')}")
-    yield from _opened(Registry(settings_in(tmp_path, database_url=postgres.url_of(f"test_{unique}")), FakeClock()))
+    yield from _opened(tmp_path, database_url=postgres.url_of(f"test_{unique}"))
 
 
-def _opened(registry: Registry) -> Iterator[World]:
-    clock = registry.database.clock
-    assert isinstance(clock, FakeClock)
-    with start_blocking_portal() as portal:
-        transport = InProcess(registry.app, portal)
-        http = httpx.Client(transport=transport, base_url="http://registry")
-        yield World(registry, http, transport, RegistryClient("http://registry", ADMIN_KEY, transport=transport), clock)
-    registry.database.close()
+def _opened(folder: Path, **settings: Any) -> Iterator[World]:
+    clock = FakeClock()
+    with InProcessRegistry(folder, clock, max_blob_bytes=3_000_000, **settings) as opened:
+        http = httpx.Client(transport=opened.transport, base_url="http://registry")
+        client = RegistryClient("http://registry", ADMIN_KEY, transport=opened.transport)
+        yield World(opened.registry, http, opened.transport, client, clock)

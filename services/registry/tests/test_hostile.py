@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from httpx import Response
 
-from .conftest import ADMIN_KEY, World
+from modelyard_registry.testing import ADMIN_KEY
+
+from .conftest import World
 from .test_schema_api import refused
 
 DEEP = '{"a":' * 900 + "1" + "}" * 900

@@ -8,9 +8,8 @@ from alembic.migration import MigrationContext
 
 from modelyard_registry.app import Registry
 from modelyard_registry.store.tables import METADATA
+from modelyard_registry.testing import settings_in
 from modelyard_runtime.clock import FakeClock
-
-from .conftest import settings_in
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
@@ -20,7 +19,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
 
 
 def test_the_migrations_make_the_tables_of_the_code(registry: Registry) -> None:
-    registry._prepare()
+    registry.prepare()
     with registry.database.engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), METADATA)
     registry.database.close()
@@ -29,10 +28,10 @@ def test_the_migrations_make_the_tables_of_the_code(registry: Registry) -> None:
 
 
 def test_a_second_start_changes_nothing(registry: Registry) -> None:
-    registry._prepare()
+    registry.prepare()
     with registry.deps.storage.read_schemas() as schemas:
         before = [(subject, schemas.versions(subject, deleted=True)) for subject in schemas.subjects(deleted=True)]
-    registry._prepare()
+    registry.prepare()
     with registry.deps.storage.read_schemas() as schemas:
         after = [(subject, schemas.versions(subject, deleted=True)) for subject in schemas.subjects(deleted=True)]
     registry.database.close()

@@ -1,4 +1,4 @@
-"""The Ray that runs share: one for successive runs, gone when idle, started again when it dies, and nothing left."""
+"""The shared Ray: one for successive runs, stopped when idle, restarted when it dies, with no leftovers."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ import pytest
 
 from modelyard_contracts import RunState
 from modelyard_devstack.testing import wait_until
+from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.limits import Limits
-from modelyard_trainer.processes import MARK
-from modelyard_trainer.usecases import Wanted, cancel_run, request_run
-from modelyard_trainer.warm_ray import WarmRay, connection
+from modelyard_trainer.jobs.processes import MARK
+from modelyard_trainer.jobs.warm_ray import WarmRay, connection
+from modelyard_trainer.usecases import RunRequest, cancel_run, request_run
 
 from .helpers.world import PYTHONPATH, World
 
@@ -37,13 +37,13 @@ class Warm(World):
 
     def train(self, seconds: float = 0.0, recipe: str = "on-ray", model: str = "shifts", **more: str) -> Run:
         parameters = {"seconds": str(seconds), **more}
-        wanted = Wanted(model, "a test", "test", recipe=recipe, dataset_digest=self.dataset, parameters=parameters)
-        return request_run(self.deps, wanted)
+        request = RunRequest(model, "a test", "test", recipe=recipe, dataset_digest=self.dataset, parameters=parameters)
+        return request_run(self.deps, request)
 
     def calls(self, run: Run) -> list[tuple[int, int]]:
         """Which call of the run was in which process, in their order."""
         marks = sorted(self.workers.dir_of(run.id).path.glob("call-*"), key=lambda mark: mark.stat().st_mtime)
-        return [(int(place), int(pid)) for _, place, pid in (mark.name.split("-") for mark in marks)]
+        return [(int(call), int(pid)) for _, call, pid in (mark.name.split("-") for mark in marks)]
 
     def processes(self) -> list[psutil.Process]:
         """All that belong to the Ray of this trainer."""
@@ -105,7 +105,7 @@ def test_a_ray_that_is_killed_in_mid_run_ends_in_one_version_by_a_second_attempt
     assert warm.ray.pid
     os.kill(warm.ray.pid, signal.SIGKILL)
     run = warm.drive(run_id, timeout_s=240)
-    assert (run.state, run.attempt, len(warm.registry.versions)) == (RunState.SUCCEEDED, 2, 1), run.reason
+    assert (run.state, run.attempt, len(warm.manifests())) == (RunState.SUCCEEDED, 2, 1), run.reason
     assert warm.ray.starts == 2 and len(which(warm, run)) == 2
 
 
@@ -123,7 +123,7 @@ def test_a_cancel_ends_the_worker_and_leaves_ray_to_the_next_run(warm: Warm) -> 
 def test_a_ray_whose_trainer_was_killed_ends_by_itself(tmp_path: Path, loopback: None) -> None:
     folder = tmp_path / "ray"
     program = (
-        "import sys, time; from pathlib import Path; from modelyard_trainer.warm_ray import WarmRay;"
+        "import sys, time; from pathlib import Path; from modelyard_trainer.jobs.warm_ray import WarmRay;"
         "WarmRay(Path(sys.argv[1]), 1, 60).keep(wanted=True); time.sleep(600)"
     )
     trainer = subprocess.Popen([sys.executable, "-c", program, str(folder)])
@@ -158,7 +158,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PYTHONPATH)  # as a service has it whose own recipes are in TRAINER_RECIPES
         warm = Warm(tmp_path_factory.mktemp("fitters") / "trainer", Limits(max_running=2))
-        warm.registry.policies["other"] = warm.registry.policies["shifts"]
+        warm.given_model("other")
         yield warm
         warm.close()
 
@@ -174,7 +174,7 @@ def test_a_fitter_that_is_killed_in_a_call_is_replaced_and_the_run_goes_on(share
     run = shared.drive(shared.train(recipe="in-pool", deaths="1").id, timeout_s=180)
     assert (run.state, run.attempt, shared.ray.starts) == (RunState.SUCCEEDED, 1, 1), run.reason
     calls = shared.calls(run)
-    assert [place for place, _ in calls] == [0, 0, 1, 1] and calls[1][1] != calls[0][1]
+    assert [call for call, _ in calls] == [0, 0, 1, 1] and calls[1][1] != calls[0][1]
 
 
 def test_a_cancel_gives_the_fitter_back(shared: Warm, loopback: None) -> None:

@@ -27,10 +27,22 @@ def avro_lengths(columns: pa.RecordBatch, schema: Any) -> Lengths:
 
     Raises UnknownAvroType for types that are not computed here.
     """
+    names = schema.get("__named_schemas", {})
     total = np.zeros(columns.num_rows, dtype=np.int64)
     for field in schema["fields"]:
-        total += _lengths(columns.column(field["name"]), field["type"])
+        total += _lengths(columns.column(field["name"]), _resolved(field["type"], names))
     return total
+
+
+def _resolved(avro: Any, names: dict[str, Any]) -> Any:
+    """Replace every name of an earlier type by that type."""
+    if isinstance(avro, str):
+        return names.get(avro, avro)
+    if isinstance(avro, list):
+        return [_resolved(one, names) for one in avro]
+    if avro["type"] == "record":
+        return {**avro, "fields": [{**field, "type": _resolved(field["type"], names)} for field in avro["fields"]]}
+    return {key: _resolved(value, names) if key in ("items", "values") else value for key, value in avro.items()}
 
 
 def _lengths(values: pa.Array, avro: Any) -> Lengths:

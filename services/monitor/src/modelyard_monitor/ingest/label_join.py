@@ -20,11 +20,11 @@ RECENT: Final = timedelta(hours=2)
 """Most labels arrive soon: predictions from this long before the label on are searched first."""
 
 PREDICTION_SQL: Final = """
-SELECT tenant, prediction_id, model, model_version, model_digest, route, variant, class, score,
+SELECT workspace, prediction_id, model, model_version, model_digest, route, variant, class, score,
     occurred_at AS predicted_at
 FROM {db}.predictions
 WHERE prediction_id IN {ids:Array(String)} AND occurred_at >= {since:DateTime64(6)} AND shadow_of IS NULL
-ORDER BY occurred_at, _partition, _offset LIMIT 1 BY tenant, prediction_id"""
+ORDER BY occurred_at, _partition, _offset LIMIT 1 BY workspace, prediction_id"""
 
 MATCH_FIELDS: Final = pa.schema(
     [
@@ -43,7 +43,7 @@ MATCH_FIELDS: Final = pa.schema(
 )
 
 Key = tuple[str, str]
-"""(tenant, prediction_id): the labels of a tenant meet only its own predictions."""
+"""(workspace, prediction_id): the labels of a workspace meet only its own predictions."""
 
 
 class PredictionLookup:
@@ -56,16 +56,16 @@ class PredictionLookup:
         """Return the stored predictions. Searches from `since` on first, then all time for the rest."""
         found: dict[Key, dict[str, Any]] = {}
         for moment in (since, datetime.fromtimestamp(0, since.tzinfo)):
-            missing = sorted({id_ for tenant, id_ in keys if (tenant, id_) not in found})
+            missing = sorted({id_ for workspace, id_ in keys if (workspace, id_) not in found})
             for ids in id_chunks(missing):
                 rows = self._clickhouse.table(PREDICTION_SQL, {"ids": ids, "since": _text(moment)}).to_pylist()
-                found.update({(row["tenant"], row["prediction_id"]): row for row in rows})
+                found.update({(row["workspace"], row["prediction_id"]): row for row in rows})
         return found
 
 
 def keys_of(rows: pa.Table) -> list[Key]:
     """Return the key of the prediction of each row."""
-    return list(zip(rows["tenant"].to_pylist(), rows["prediction_id"].to_pylist(), strict=True))
+    return list(zip(rows["workspace"].to_pylist(), rows["prediction_id"].to_pylist(), strict=True))
 
 
 def joined(labels: pa.Table, found: dict[Key, dict[str, Any]], earlier: set[Key]) -> pa.Table:

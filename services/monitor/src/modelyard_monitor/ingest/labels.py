@@ -32,7 +32,7 @@ from modelyard_runtime.errors import Retryable
 from modelyard_runtime.kafka import Received
 
 EARLIER_SQL: Final = """
-SELECT DISTINCT tenant, prediction_id FROM {db}.labels
+SELECT DISTINCT workspace, prediction_id FROM {db}.labels
 WHERE prediction_id IN {ids:Array(String)}
     AND NOT (_topic = {topic:String} AND _partition = {partition:UInt32} AND _offset >= {first:UInt64})"""
 
@@ -43,7 +43,7 @@ WHERE _topic = {topic:String} AND _partition = {partition:UInt32}
 ORDER BY _offset"""
 
 LABEL_COLUMNS: Final = (
-    *("event_id", "prediction_id", "label", "value", "source", "occurred_at", "received_at", "tenant"),
+    *("event_id", "prediction_id", "label", "value", "source", "occurred_at", "received_at", "workspace"),
     *("_topic", "_partition", "_offset"),
 )
 

@@ -49,7 +49,6 @@ def _prediction_rules(table: pa.Table) -> list[Rule]:
         (_too_long(table, "variant"), "field variant: longer than 256 characters"),
         (_outside(table, "model_version", 0, 2**32), "field model_version: not between 0 and 4294967295"),
         (_outside(table, "route_sequence", 0, 2**63 - 1), "field route_sequence: negative"),
-        (_outside(table, "attempts", 0, 2**32), "field attempts: not between 0 and 4294967295"),
         (pc.less(table["text_length"], 0), "field text_length: negative"),
     ]
 
