@@ -123,12 +123,12 @@ def use_internals(app: faust.App, topic: str, applied: Applied, progress: Progre
 def use_public_api(app: faust.App, topic: str, applied: Applied, progress: Progress) -> None:
     """Begin partitions by signals. Faust seeks to its commit; `in_order` skips repeats and goes back over gaps."""
 
-    async def forget(_: Any, *revoked: set[TP], **__: Any) -> None:
-        progress.forget(tp.partition for tp in set().union(*revoked) if tp.topic == topic)
+    async def forget(_: Any, revoked: set[TP], **__: Any) -> None:
+        progress.forget(tp.partition for tp in revoked if tp.topic == topic)
 
     async def begin(*_: Any, **__: Any) -> None:
         for tp, offset in (await begins_of(app.consumer, topic, applied, {})).items():
             progress.begin(tp.partition, offset)
 
-    app.on_partitions_revoked.connect(forget)
+    app.on_partitions_revoked.connect(cast(Any, forget))
     app.on_rebalance_complete.connect(begin)
