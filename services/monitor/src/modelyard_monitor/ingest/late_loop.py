@@ -6,7 +6,7 @@ from collections.abc import Callable
 from modelyard_monitor.ingest.late_labels import LateJoiner
 from modelyard_runtime.errors import Retryable
 from modelyard_runtime.log import get_logger
-from modelyard_runtime.pauses import pause
+from modelyard_runtime.wakeup import pause
 
 log = get_logger(__name__)
 
