@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest, TrainingLineage, digest_of
-from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task
+from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task, new_schema_id
 from modelyard_serving.app import ModelApp
 from modelyard_serving.loading import LoadedModel, load
 from modelyard_serving.requests import Limits
@@ -88,6 +88,8 @@ def write_model(folder: Path, signature: Signature = BINARY) -> ManifestFile:
             flavour="fake",
             files=(FileEntry(path="weights.bin", digest=digest_of(b"weights"), size_bytes=7),),
             signature=signature,
+            task=signature.task,
+            feature_schema_id=new_schema_id(signature),
             training=TrainingLineage(recipe="test"),
         )
     )

@@ -6,7 +6,7 @@ the next piece.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import BoundedSemaphore, Event, Thread
@@ -63,7 +63,7 @@ class Generation:
         self.generations = self.tokens = 0
         self._thread.start()
 
-    async def stream(self, request: GenerateRequest, timeout_s: float) -> AsyncIterator[Piece]:
+    async def stream(self, request: GenerateRequest, timeout_s: float) -> AsyncGenerator[Piece]:
         """Pieces of the answer, Finished last. Overloaded, BadRequest, DeadlinePassed, or an error of the model."""
         job = _Job(request.text_input, request.parameters or {}, _max_tokens(request), asyncio.get_running_loop())
         if self._open > self._max_waiting:

@@ -18,7 +18,7 @@ def describe(model: LoadedModel) -> dict[str, Any]:
         "outputs": describe_outputs(model.signature),
         "parameters": {
             "digest": model.digest,
-            "signature_id": model.manifest.signature_id,
+            "signature_id": model.manifest.feature_schema_id,
             "task": model.signature.task.value,
             "classes": list(model.signature.classes),
             "compact_inputs": [codec.numeric_tensor, codec.text_tensor],

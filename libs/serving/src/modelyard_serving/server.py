@@ -62,9 +62,7 @@ async def serve(options: Options, sock: socket.socket, flavour_load: Load | None
     running = asyncio.create_task(server.serve(sockets=[sock]))
     host, port = sock.getsockname()[:2]
     try:
-        model = await asyncio.to_thread(
-            load, options.model_dir, options.version, flavour_load, digest=options.digest
-        )
+        model = await asyncio.to_thread(load, options.model_dir, options.version, flavour_load, digest=options.digest)
     except Unloadable as error:
         print(f"cannot serve {options.model_dir}: {error}", file=sys.stderr)
         server.should_exit = True

@@ -52,9 +52,7 @@ class TextEndpoint:
                     task.cancel()
                 await asyncio.gather(sending, leaving, return_exceptions=True)
 
-    async def _send_all(
-        self, request: GenerateRequest, first: Piece, pieces: AsyncIterator[Piece], send: Send
-    ) -> None:
+    async def _send_all(self, request: GenerateRequest, first: Piece, pieces: AsyncIterator[Piece], send: Send) -> None:
         await self._send(send, request, first)
         try:
             async for piece in pieces:
