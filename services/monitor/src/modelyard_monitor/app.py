@@ -23,8 +23,8 @@ from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_runtime.kafka import DeadLetters, Producer
 from modelyard_runtime.log import get_logger
-from modelyard_runtime.pauses import pause
 from modelyard_runtime.service import Background, Service
+from modelyard_runtime.wakeup import pause
 
 log = get_logger(__name__)
 

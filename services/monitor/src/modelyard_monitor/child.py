@@ -8,7 +8,7 @@ from typing import Final
 
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.log import get_logger
-from modelyard_runtime.pauses import pause
+from modelyard_runtime.wakeup import pause
 
 log = get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""Pauses of background loops: they end early when the service stops, or when there is something to do."""
+"""Waiting in background loops: a wait ends early when the service stops, or when there is work."""
 
 import asyncio
 from threading import Lock
@@ -10,27 +10,27 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 class Wakeup:
-    """Ends the pause of one loop early; told from any thread, and kept until the loop pauses next."""
+    """Ends the wait of one loop early. Notified from any thread; a notification stays until the loop waits next."""
 
     def __init__(self) -> None:
-        self._told = asyncio.Event()
+        self._notified = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = Lock()
 
     def notify(self) -> None:
-        """There is something to do."""
+        """End the current wait, or the next one."""
         with self._lock:
             if self._loop is None:
-                self._told.set()
+                self._notified.set()
             elif not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._told.set)
+                self._loop.call_soon_threadsafe(self._notified.set)
 
     async def pause(self, stop: asyncio.Event, seconds: float) -> None:
         """Wait, but no longer than until `notify` or `stop`."""
-        with self._lock:  # an event that a loop waits on is set in that loop only
+        with self._lock:  # an event that a loop waits on may be set in that loop only
             self._loop = asyncio.get_running_loop()
-        await _first_of(seconds, stop, self._told)
-        self._told.clear()
+        await _first_of(seconds, stop, self._notified)
+        self._notified.clear()
 
 
 async def _first_of(seconds: float, *events: asyncio.Event) -> None:

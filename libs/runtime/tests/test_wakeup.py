@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from modelyard_runtime.pauses import Wakeup, pause
+from modelyard_runtime.wakeup import Wakeup, pause
 
 LONG_S = 600.0
 
