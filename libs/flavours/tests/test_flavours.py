@@ -107,6 +107,7 @@ def test_a_perceptron_with_a_wrong_shape_is_refused(tmp_path: Path, rows: Rows) 
         save_model("torch-mlp", fitted, tmp_path)
 
 
+@pytest.mark.process
 def test_checking_needs_neither_scikit_learn_nor_skops(saved: Path) -> None:
     manifest = manifest_of(saved)
     program = (

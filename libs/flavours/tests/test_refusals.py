@@ -21,6 +21,8 @@ from modelyard_flavours import FittedSklearn, Inadmissible, UnknownFlavour, chec
 
 from .conftest import Rows, manifest_of
 
+pytestmark = pytest.mark.process
+
 LOADING = """
 import sys
 from pathlib import Path
