@@ -14,7 +14,7 @@ from modelyard.errors import ApiError, DigestMismatch
 from modelyard.records import AliasInfo, ApiKeyInfo, DatasetInfo, HistoryEntry, ModelInfo, PolicyInfo, VersionInfo
 from modelyard.transport import ApiClient, given
 from modelyard_contracts import VersionStage
-from modelyard_contracts.manifest import ModelManifest, digest_of
+from modelyard_contracts.manifest import ManifestFile, ModelManifest, digest_of
 from modelyard_contracts.policies import POLICIES, GatePolicy, RetrainPolicy, RolloutPolicy
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -141,14 +141,21 @@ class RegistryClient(ApiClient):
 
     def manifest(self, model: str, version: int) -> ModelManifest:
         """The manifest, verified against the version's digest."""
-        return ModelManifest.model_validate_json(self._manifest_bytes(model, version)[0])
+        return self.manifest_file(model, version).manifest
 
-    def download(self, manifest: ModelManifest, folder: Path) -> Path:
-        """All files of a version and its manifest.json in `folder`, all verified; files that are right stay."""
-        for entry in manifest.files:
+    def manifest_file(self, model: str, version: int) -> ManifestFile:
+        """The manifest with its bytes, verified against the version's digest."""
+        return ManifestFile.read(self._manifest_bytes(model, version)[0])
+
+    def download(self, version: ManifestFile | ModelManifest, folder: Path) -> Path:
+        """All files of a version and its manifest.json in `folder`, all verified; files that are right stay.
+
+        A ManifestFile is written byte for byte; give it wherever the digest matters.
+        """
+        file = version if isinstance(version, ManifestFile) else ManifestFile.write(version)
+        for entry in file.manifest.files:
             self._place(entry.digest, folder / entry.path)
-        data = manifest.canonical()
-        write_verified((data,), folder / MANIFEST_FILE, digest_of(data))
+        write_verified((file.data,), folder / MANIFEST_FILE, file.digest)
         return folder
 
     def approve(self, model: str, version: int, reason: str, *, actor: str | None = None) -> VersionInfo:

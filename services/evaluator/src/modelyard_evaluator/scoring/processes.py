@@ -32,6 +32,7 @@ INHERITED_VARIABLES: Final = (
 ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
 PRELOAD: Final = (
     "modelyard_flavours.preload",  # before pyarrow: preloading decides which packages are optional
+    "modelyard_evaluator.scoring.clickhouse",
     "modelyard_evaluator.scoring.pin",
     "modelyard_evaluator.scoring.measure",
     "modelyard_evaluator.scoring.compare",
