@@ -16,8 +16,8 @@ from modelyard_contracts import (
     EvaluationFinished,
     EvaluationRequested,
     Message,
-    ModelChange,
-    ModelChanged,
+    ResourceChange,
+    ResourceChanged,
     RolloutChanged,
     RolloutRequested,
     RolloutState,
@@ -26,7 +26,15 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_contracts.policies import GatePolicy
 from modelyard_evaluator.clients.registry import HttpRegistry
 from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable
@@ -172,7 +180,7 @@ class World:
             model=model,
             flavour="sklearn",
             files=(FileEntry(path="model.bin", digest=digest_of(data), size_bytes=len(data)),),
-            feature_schema=schema,
+            **signed(schema),
             training=TrainingLineage(
                 recipe="test",
                 dataset_digest=dataset,
@@ -227,20 +235,20 @@ class World:
             self.client.set_policy(model, GatePolicy(**policy))
 
     # events and time
-    def registered(self, version: int = 2, **changes: Any) -> ModelChanged:
+    def registered(self, version: int = 2, **changes: Any) -> ResourceChanged:
         given: dict[str, Any] = {
             "event_id": uuid4(),
             "occurred_at": self.clock(),
             "correlation_id": uuid4(),
             "model": MODEL,
             "revision": version,
-            "change": ModelChange.VERSION_REGISTERED,
+            "change": ResourceChange.VERSION_REGISTERED,
             "version": version,
             "actor": "trainer",
         }
-        return ModelChanged(**{**given, **changes})
+        return ResourceChanged(**{**given, **changes})
 
-    def deliver(self, event: ModelChanged | EvaluationRequested) -> None:
+    def deliver(self, event: ResourceChanged | EvaluationRequested) -> None:
         handle(self.deps, event)
 
     def work(self, seconds: float = 0.0) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
-from modelyard_contracts import EvaluationRequested, ModelChange, RolloutAction, Verdict
+from modelyard_contracts import EvaluationRequested, ResourceChange, RolloutAction, Verdict
 from modelyard_contracts.manifest import Feature, FeatureSchema
 from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
 from modelyard_evaluator.domain.evaluation import Stage
@@ -38,8 +38,8 @@ def test_a_redelivered_event_is_one_evaluation_and_one_verdict(world: World) -> 
 
 
 def test_only_the_registration_of_a_version_starts_an_evaluation(world: World) -> None:
-    world.deliver(world.registered(2, change=ModelChange.ALIAS_MOVED))
-    world.deliver(world.registered(2, change=ModelChange.VERSION_MOVED))
+    world.deliver(world.registered(2, change=ResourceChange.ALIAS_MOVED))
+    world.deliver(world.registered(2, change=ResourceChange.VERSION_MOVED))
     assert world.evaluations() == []
 
 

@@ -26,15 +26,18 @@ from modelyard_contracts.manifest import (
     ModelManifest,
     ReferenceProfile,
     TrainingLineage,
+    signed,
 )
-from modelyard_monitor.detect.apply import Detector
+from modelyard_monitor.detect.detector import Detector
 from modelyard_monitor.detect.snapshot import Refused, Snapshots
-from modelyard_monitor.domain.findings import SCORE, Finding, apply
-from modelyard_monitor.domain.means import MeanWatch
+from modelyard_monitor.domain.finding import SCORE, Finding
+from modelyard_monitor.domain.findings import apply
+from modelyard_monitor.domain.mean_shift import MeanWatch
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.domain.state import MAX_VERSIONS, ModelState, VersionState
-from modelyard_monitor.ingest.counts import slice_id
-from modelyard_monitor.testing import START, Manifests, Sent
+from modelyard_monitor.ingest.slices import slice_id
+from modelyard_monitor.testing.fakes import Manifests, Sent
+from modelyard_monitor.testing.samples import START
 from modelyard_profiles import count_numbers, reference_numbers
 from modelyard_runtime.errors import MessageTooLarge
 
@@ -46,7 +49,7 @@ MANIFEST = ModelManifest(
     model="m",
     flavour="sklearn",
     files=(FileEntry(path="m", digest="sha256:" + "0" * 64, size_bytes=1),),
-    feature_schema=FeatureSchema(features=tuple(Feature(name=name) for name in NAMES)),
+    **signed(FeatureSchema(features=tuple(Feature(name=name) for name in NAMES))),
     reference=ReferenceProfile(
         rows=5_000,
         features=tuple(FeatureReference(name=n, edges=REFERENCE.edges, counts=REFERENCE.counts) for n in NAMES),

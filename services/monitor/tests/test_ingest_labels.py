@@ -7,11 +7,12 @@ from urllib.parse import quote
 import pytest
 
 from modelyard_contracts import SliceSource, SliceSummarised
-from modelyard_monitor.clickhouse import ClickHouseAway
+from modelyard_monitor.ingest.batches import token_of
 from modelyard_monitor.ingest.labels import PredictionsOnTheirWay
-from modelyard_monitor.ingest.late import ROUND_SQL
-from modelyard_monitor.ingest.predictions import token_of
-from modelyard_monitor.testing import START, World, label, prediction, records
+from modelyard_monitor.ingest.late_labels import ROUND_SQL
+from modelyard_monitor.store.connection import ClickHouseAway
+from modelyard_monitor.testing.samples import START, label, prediction, records
+from modelyard_monitor.testing.world import World
 from modelyard_runtime.errors import BrokerAway, Retryable
 
 
@@ -180,10 +181,10 @@ async def test_a_repeated_prediction_is_one_row_in_the_views(world: World) -> No
     assert world.count("v_labelled") == 1
 
 
-async def test_a_tenant_cannot_label_the_predictions_of_another(world: World) -> None:
+async def test_a_workspace_cannot_label_the_predictions_of_another(world: World) -> None:
     world.clock.advance(11)
     await world.predictions.store(records([prediction(0)]))
-    await world.labels.store(records([label(0, tenant="other")]))
+    await world.labels.store(records([label(0, workspace="other")]))
 
     [row] = world.clickhouse.rows("SELECT matched FROM {db}.labels")
     assert row["matched"] == 0

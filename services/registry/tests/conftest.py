@@ -15,7 +15,7 @@ from modelyard import RegistryClient, VersionInfo
 from modelyard_contracts import (
     EvaluationFinished,
     Message,
-    ModelChanged,
+    ResourceChanged,
     RolloutChanged,
     RolloutState,
     RolloutStrategy,
@@ -23,7 +23,15 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_devstack.testing.postgres import Postgres
 from modelyard_registry.app import Registry
 from modelyard_registry.events import handlers
@@ -40,7 +48,7 @@ def manifest_of(model: str = "elec", /, **files: bytes) -> ModelManifest:
         model=model,
         flavour="sklearn",
         files=tuple(entries),
-        feature_schema=FeatureSchema(features=(Feature(name="price"),), classes=("down", "up")),
+        **signed(FeatureSchema(features=(Feature(name="price"),), classes=("down", "up"))),
         training=TrainingLineage(run_id="run-1", recipe="tabular-classifier", metrics={"accuracy": 0.9}),
     )
 
@@ -93,10 +101,10 @@ class World:
         known: dict[type[Message], Callable[[Any, Any], Any]] = dict(handlers(self.registry.deps))
         known[type(event)](event, None)
 
-    def queued(self) -> list[ModelChanged]:
+    def queued(self) -> list[ResourceChanged]:
         with self.registry.database.read() as connection:
             rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.position))
-            return [decode(row.body, ModelChanged) for row in rows]
+            return [decode(row.body, ResourceChanged) for row in rows]
 
 
 def evaluation(version: VersionInfo, verdict: Verdict, **more: Any) -> EvaluationFinished:

@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from modelyard import ApiError
-from modelyard_contracts import ModelChange, VersionStage
+from modelyard_contracts import ResourceChange, VersionStage
 
 from .conftest import World
 
@@ -61,7 +61,7 @@ def test_every_move_is_told_with_all_aliases_after_it(world: World) -> None:
     world.client.move_alias("elec", "a", version.version, expected_generation=0, reason="why a")
     world.client.move_alias("elec", "b", version.version, expected_generation=0, reason="why b")
     world.client.drop_alias("elec", "a", expected_generation=1, reason="no more a")
-    moves = [event for event in world.queued() if event.change is ModelChange.ALIAS_MOVED]
+    moves = [event for event in world.queued() if event.change is ResourceChange.ALIAS_MOVED]
     assert [(move.alias, move.version, move.alias_generation, dict(move.aliases)) for move in moves] == [
         ("a", 1, 1, {"a": 1}),
         ("b", 1, 1, {"a": 1, "b": 1}),

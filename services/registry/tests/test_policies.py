@@ -1,7 +1,7 @@
 import pytest
 
 from modelyard import ApiError
-from modelyard_contracts import ModelChange
+from modelyard_contracts import ResourceChange
 from modelyard_contracts.policies import GatePolicy, RetrainPolicy, RolloutPolicy
 
 from .conftest import World
@@ -20,7 +20,7 @@ def test_each_change_is_a_new_revision_and_is_told(world: World) -> None:
         world.client.set_policy("elec", GatePolicy(min_rows=min_rows), reason="more evidence")
     assert world.client.policy("elec", "gate").min_rows == 500
     assert world.client.policy_info("elec", "gate").revision == 2
-    told = [event for event in world.queued() if event.change is ModelChange.POLICY_CHANGED]
+    told = [event for event in world.queued() if event.change is ResourceChange.POLICY_CHANGED]
     assert [(event.policy, event.revision, event.reason) for event in told] == [
         ("gate", 2, "more evidence"),
         ("gate", 3, "more evidence"),

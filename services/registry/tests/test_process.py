@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from modelyard import ApiUnavailable, RegistryClient
-from modelyard_contracts import Message, ModelChanged, RolloutState, Verdict, VersionStage
+from modelyard_contracts import Message, ResourceChanged, RolloutState, Verdict, VersionStage
 from modelyard_contracts.codec import decode, encode
 from modelyard_devstack.testing import DevServer, Process, eventually
 from modelyard_registry.testing import ADMIN_KEY
@@ -132,16 +132,16 @@ async def _send(bootstrap: str, *events: Message) -> None:
             await producer.send_and_wait(event.TOPIC, encode(event), key=event.key.encode())
 
 
-async def _told(bootstrap: str, model: str, count: int, timeout_s: float = 60) -> list[ModelChanged]:
+async def _told(bootstrap: str, model: str, count: int, timeout_s: float = 60) -> list[ResourceChanged]:
     """The first `count` distinct events of a model on the topic; repeats of one event are dropped as readers do."""
-    found: dict[Any, ModelChanged] = {}
-    consumer = AIOKafkaConsumer(ModelChanged.TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    found: dict[Any, ResourceChanged] = {}
+    consumer = AIOKafkaConsumer(ResourceChanged.TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     deadline = time.monotonic() + timeout_s
     async with consumer:
         while len(found) < count and time.monotonic() < deadline:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    event = decode(record.value, ModelChanged)
+                    event = decode(record.value, ResourceChanged)
                     if event.model == model:
                         found.setdefault(event.event_id, event)
     return list(found.values())
@@ -167,7 +167,7 @@ async def test_events_come_in_and_go_out_through_a_broker(served: Service, own_d
         await eventually(lambda: client.version("elec", 1).stage is VersionStage.LIVE, 60)
         told = await _told(own_devkafka.bootstrap, "elec", 6)
         assert [(one.revision, one.change.value, one.stage) for one in told] == [
-            (1, "model_created", None),
+            (1, "created", None),
             (2, "version_registered", VersionStage.REGISTERED),
             (3, "version_moved", VersionStage.EVALUATED),
             (4, "version_moved", VersionStage.APPROVED),

@@ -14,7 +14,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.serialization import MessageField, SerializationContext
 from httpx import Response
 
-from modelyard_contracts import ModelChanged
+from modelyard_contracts import ResourceChanged
 from modelyard_contracts.codec import Codec, avro_record, encode, schema_fingerprint
 from modelyard_contracts.topics import all_topics, schema_text
 from modelyard_registry.app import SeededSchemas
@@ -99,8 +99,8 @@ def test_an_unfit_version_is_409_with_the_reason_and_changes_nothing(world: Worl
 
 
 def test_our_own_subjects_take_only_what_all_readers_can_read(on_sqlite: World) -> None:
-    subject = "registry.model.changed.v1-value"
-    schema = json.loads(schema_text("registry.model.changed.v1"))
+    subject = "registry.resource.changed.v1-value"
+    schema = json.loads(schema_text("registry.resource.changed.v1"))
     schema["fields"].append({"name": "extra", "type": "string"})
     refused(register(on_sqlite, subject, json.dumps(schema)), 40901)
     schema["fields"][-1]["default"] = ""
@@ -110,7 +110,7 @@ def test_our_own_subjects_take_only_what_all_readers_can_read(on_sqlite: World) 
     on_sqlite.client.create_model("elec")
     body = encode(on_sqlite.queued()[0])
     foreign = b"\x00" + new.to_bytes(4, "big") + body[5:] + b"\x00"  # the new field, an empty string
-    assert codec.decode(foreign, ModelChanged) == on_sqlite.queued()[0]
+    assert codec.decode(foreign, ResourceChanged) == on_sqlite.queued()[0]
 
 
 def test_levels_are_global_and_per_subject(world: World) -> None:
@@ -244,14 +244,14 @@ def test_an_upstream_with_confluents_serializer_writes_what_our_codec_reads(on_s
     client = SchemaRegistryClient({"url": url, "bearer.auth.credentials.source": "STATIC_TOKEN",
                                    "bearer.auth.token": ADMIN_KEY, "bearer.auth.logical.cluster": "x",
                                    "bearer.auth.identity.pool.id": "x"})  # fmt: skip
-    topic = ModelChanged.TOPIC
+    topic = ResourceChanged.TOPIC
     context = SerializationContext(topic, MessageField.VALUE)
     serialize = AvroSerializer(
         client, schema_text(topic), lambda value, _: avro_record(value), conf={"auto.register.schemas": True}
     )
     data = serialize(message, context)
     assert data == encode(message)
-    assert Codec().decode(data, ModelChanged) == message
+    assert Codec().decode(data, ResourceChanged) == message
 
 
 def test_a_client_without_a_key_is_refused(url: str) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from modelyard import ApiError, DigestMismatch, RegistryClient
-from modelyard_contracts import ModelChange, VersionStage
+from modelyard_contracts import ResourceChange, VersionStage
 from modelyard_contracts.manifest import digest_of
 
 from .conftest import World, manifest_of
@@ -105,7 +105,7 @@ def _broken(**changes: Any) -> dict[str, Any]:
         (_broken(files=[{"path": "x", "digest": digest_of(b""), "size_bytes": -1}]), "manifest.files.0.size_bytes"),
         (_broken(files=[{"path": "x", "digest": digest_of(b""), "size_bytes": 0}] * 2), "manifest.files"),
         (_broken(files=[{"path": "manifest.json", "digest": digest_of(b""), "size_bytes": 0}]), "manifest.files"),
-        (_broken(feature_schema={"features": []}), "manifest.feature_schema.features"),
+        (_broken(feature_schema={"features": []}), "manifest.features"),
         (_broken(surprise=1), "manifest.surprise"),
         (_broken(model="other"), "manifest.model"),
         ("no object", "manifest"),
@@ -194,8 +194,8 @@ def test_versions_are_listed_by_stage(world: World) -> None:
 def test_a_registered_version_is_told_in_the_story_that_made_it(world: World) -> None:
     world.given_version()
     created, registered = world.queued()
-    assert (created.change, created.revision) == (ModelChange.MODEL_CREATED, 1)
-    assert (registered.change, registered.version) == (ModelChange.VERSION_REGISTERED, 1)
+    assert (created.change, created.revision) == (ResourceChange.CREATED, 1)
+    assert (registered.change, registered.version) == (ResourceChange.VERSION_REGISTERED, 1)
     assert registered.correlation_id == world.correlation_id
     assert (registered.stage, registered.previous_stage) == (VersionStage.REGISTERED, VersionStage.PENDING)
 

@@ -37,7 +37,7 @@ LAST_LOOP_S: Final = 150.0
 """How long to wait, after the last row, for a loop that is under way and the first to close: longer than a canary that
 gets no traffic any more is held (`max_hold_s` of the demo's policy)."""
 TOLD_TYPES: Final = frozenset(
-    {"DriftDetected", "TrainingRunChanged", "EvaluationFinished", "ModelChanged", "RolloutChanged"}
+    {"DriftDetected", "TrainingRunChanged", "EvaluationFinished", "ResourceChanged", "RolloutChanged"}
 )
 
 
@@ -198,7 +198,7 @@ def _worth_telling(event: Event) -> bool:
         return bool(payload["severity"] != "info" and payload["kind"] != "feature")
     if event["type"] == "TrainingRunChanged":
         return payload["state"] in ("requested", "succeeded", "failed")
-    return event["type"] != "ModelChanged" or payload["change"] in ("version_registered", "alias_moved")
+    return event["type"] != "ResourceChanged" or payload["change"] in ("version_registered", "alias_moved")
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -23,21 +23,31 @@ from modelyard_contracts.messages.monitoring import (
     SliceSource,
     SliceSummarised,
 )
-from modelyard_contracts.messages.registry import ModelChange, ModelChanged, VersionStage
-from modelyard_contracts.messages.serving import FeedbackReceived, PredictionLogged, PredictionStatus
+from modelyard_contracts.messages.registry import ResourceChange, ResourceChanged, VersionStage
+from modelyard_contracts.messages.serving import (
+    Attempt,
+    FeedbackReceived,
+    GenerationAttempt,
+    GenerationLogged,
+    GenerationStatus,
+    PredictionLogged,
+    PredictionStatus,
+    TextPolicy,
+)
 from modelyard_contracts.messages.training import RunState, TrainingRunChanged, TrainingRunRequested
 
 MESSAGES: Final[dict[str, type[Message]]] = {
     message.TOPIC: message
     for message in (
         PredictionLogged,
+        GenerationLogged,
         FeedbackReceived,
         SliceSummarised,
         DriftDetected,
         AlertRaised,
         TrainingRunRequested,
         TrainingRunChanged,
-        ModelChanged,
+        ResourceChanged,
         EvaluationRequested,
         EvaluationFinished,
         RolloutRequested,
@@ -51,6 +61,7 @@ MESSAGES: Final[dict[str, type[Message]]] = {
 __all__ = [
     "MESSAGES",
     "AlertRaised",
+    "Attempt",
     "ControlMessage",
     "DriftDetected",
     "DriftKind",
@@ -58,13 +69,16 @@ __all__ = [
     "EvaluationRequested",
     "FeatureSlice",
     "FeedbackReceived",
+    "GenerationAttempt",
+    "GenerationLogged",
+    "GenerationStatus",
     "Message",
-    "ModelChange",
-    "ModelChanged",
     "OffsetRange",
     "Part",
     "PredictionLogged",
     "PredictionStatus",
+    "ResourceChange",
+    "ResourceChanged",
     "RolloutAction",
     "RolloutChanged",
     "RolloutRequested",
@@ -77,6 +91,7 @@ __all__ = [
     "Severity",
     "SliceSource",
     "SliceSummarised",
+    "TextPolicy",
     "TrainingRunChanged",
     "TrainingRunRequested",
     "UtcDatetime",

@@ -1,11 +1,13 @@
-"""What every message on every topic has in common."""
+"""Base classes of all messages."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID, uuid4, uuid5
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from modelyard_contracts.references import DEFAULT_WORKSPACE, workspace_of
 
 NAMESPACE = UUID("6f1d4a52-6d5c-5f0e-9d0a-4d6f64656c79")
 """Names of events that must get the same id on every replay are hashed below this one (RFC 9562, version 5)."""
@@ -45,14 +47,26 @@ class Message(Part):
         raise NotImplementedError
 
 
+def fill_workspace(data: Any) -> Any:
+    """Validator of events about a model: the workspace is part of the model's reference."""
+    if isinstance(data, dict) and "workspace" not in data and isinstance(data.get("model"), str):
+        return {**data, "workspace": workspace_of(data["model"])}
+    return data
+
+
 class ControlMessage(Message):
-    """An event of the loop: it knows which story it belongs to and which event led to it."""
+    """An event of the loop; it names its timeline and the event that caused it."""
 
     correlation_id: UUID
     """One value from the drift event to the promotion."""
     cause_id: UUID | None = None
-    """The event before; None when a person or a clock began the story."""
+    """The event before; None when a person or a clock started the timeline."""
     model: str
+    """Reference of the model: `name` or `workspace:name`."""
+    workspace: str = DEFAULT_WORKSPACE
+    """Filled from `model`."""
+
+    _fill_workspace = model_validator(mode="before")(fill_workspace)
 
     @property
     def key(self) -> str:
@@ -60,22 +74,32 @@ class ControlMessage(Message):
 
     @classmethod
     def following(cls, cause: "ControlMessage", *, occurred_at: datetime, **fields: Any) -> Self:
-        """An event that `cause` led to: the same story, the same model."""
+        """Return an event that `cause` led to, in the same timeline and about the same model."""
         given = {"model": cause.model, "event_id": uuid4(), **fields}
         return cls(occurred_at=occurred_at, correlation_id=cause.correlation_id, cause_id=cause.event_id, **given)
 
 
 def derived_id(*parts: object) -> UUID:
-    """The id of an event whose cause may be replayed: equal parts give the equal id."""
+    """Id of an event whose cause may be replayed: equal parts give equal ids."""
     return uuid5(NAMESPACE, "\x1f".join(str(part) for part in parts))
 
 
 class Severity(StrEnum):
-    """How much a reader should care; only `warning` and above may start anything."""
+    """Urgency of a finding; only `warning` and above may start a run or a rollout."""
 
     INFO = "info"
     WARNING = "warning"
     CRITICAL = "critical"
 
 
-__all__ = ["NAMESPACE", "ControlMessage", "Field", "Message", "Part", "Severity", "UtcDatetime", "derived_id"]
+__all__ = [
+    "NAMESPACE",
+    "ControlMessage",
+    "Field",
+    "Message",
+    "Part",
+    "Severity",
+    "UtcDatetime",
+    "derived_id",
+    "fill_workspace",
+]

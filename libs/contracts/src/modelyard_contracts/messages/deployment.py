@@ -4,11 +4,14 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from modelyard_contracts.messages.base import ControlMessage, Field, Message, Part
+from pydantic import model_validator
+
+from modelyard_contracts.messages.base import ControlMessage, Field, Message, Part, fill_workspace
+from modelyard_contracts.references import DEFAULT_WORKSPACE
 
 
 class RolloutAction(StrEnum):
-    """What is asked of the deployer."""
+    """Actions of a rollout request."""
 
     START = "start"
     ROLL_BACK = "roll_back"
@@ -23,7 +26,7 @@ class RolloutStrategy(StrEnum):
 
 
 class RolloutRequested(ControlMessage):
-    """Somebody wants traffic to move."""
+    """A request to move traffic."""
 
     TOPIC: ClassVar[str] = "deployment.rollout.requested.v1"
 
@@ -37,7 +40,7 @@ class RolloutRequested(ControlMessage):
 
 
 class RolloutState(StrEnum):
-    """Where a rollout is; the last four are final."""
+    """State of a rollout; the last four are final."""
 
     PENDING = "pending"
     PREPARING = "preparing"
@@ -78,12 +81,12 @@ class RolloutChanged(ControlMessage):
     evidence: dict[str, float] = Field(default_factory=dict)
 
     AGAINST_VERSION: ClassVar[str] = "against_version"
-    """Key in the evidence of a rollout that was aborted: 1 when what ended it speaks against the version, 0 when not (a
-    person's word, a refusing router, a hold that ran out)."""
+    """Key in the evidence of an aborted rollout: 1 when the cause speaks against the version, 0 when it does not (a
+    person aborted it, a router refused the table, a hold expired)."""
 
     @property
     def speaks_against_version(self) -> bool:
-        """Of an aborted rollout. One that does not say was told by a deployer that knew no difference."""
+        """Whether an aborted rollout is evidence against its version; True when the writer did not state it."""
         return self.evidence.get(self.AGAINST_VERSION, 1.0) != 0.0
 
 
@@ -102,7 +105,7 @@ class RouteTarget(Part):
 
 
 class RoutePublished(Message):
-    """The whole truth about one route; a higher `sequence` replaces a lower one, never the other way round."""
+    """The complete state of one route; a higher `sequence` replaces a lower one, never the other way round."""
 
     TOPIC: ClassVar[str] = "deployment.route.published.v1"
 
@@ -110,15 +113,24 @@ class RoutePublished(Message):
     cause_id: UUID | None = None
     route: str
     model: str
+    """The model that the route belongs to; the leaves of the plan may name others."""
+    workspace: str = DEFAULT_WORKSPACE
     sequence: int
     salt: str
     """Fixed for the life of a route, so that a unit keeps its bucket while weights move."""
-    targets: tuple[RouteTarget, ...]
+    plan: str = ""
+    """Canonical JSON of a modelyard_contracts.routes.RoutePlan."""
+    signatures: dict[str, str] = Field(default_factory=dict)
+    """Feature schema id to the JSON of its modelyard_contracts.signature.Signature, for every leaf of the plan."""
+    targets: tuple[RouteTarget, ...] = ()
+    """The plan in its earlier form, for routers that do not read `plan`."""
     feature_schemas: dict[str, str] = Field(default_factory=dict)
     """Feature schema id to its JSON document (modelyard_contracts.manifest.FeatureSchema)."""
     timeout_ms: int = 2_000
     rollout_id: UUID | None = None
     reason: str = ""
+
+    _fill_workspace = model_validator(mode="before")(fill_workspace)
 
     @property
     def key(self) -> str:
@@ -126,7 +138,7 @@ class RoutePublished(Message):
 
 
 class RouteApplied(Message):
-    """A router instance answers by this table from now on."""
+    """A router instance applied a published route, or refused it with a reason."""
 
     TOPIC: ClassVar[str] = "deployment.route.applied.v1"
 
@@ -134,10 +146,13 @@ class RouteApplied(Message):
     cause_id: UUID | None = None
     route: str
     model: str
+    workspace: str = DEFAULT_WORKSPACE
     sequence: int
     router_id: str
     accepted: bool = True
     reason: str = ""
+
+    _fill_workspace = model_validator(mode="before")(fill_workspace)
 
     @property
     def key(self) -> str:

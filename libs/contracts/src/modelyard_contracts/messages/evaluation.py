@@ -1,4 +1,4 @@
-"""What is asked of the evaluator and what it found."""
+"""Requests to the evaluator and its results."""
 
 from enum import StrEnum
 from typing import ClassVar
@@ -20,7 +20,7 @@ class EvaluationRequested(ControlMessage):
 
 
 class Verdict(StrEnum):
-    """What the evidence allows; no evidence is never a pass."""
+    """Outcome of an evaluation; missing evidence is never a pass."""
 
     DEPLOY = "deploy"
     REJECT = "reject"

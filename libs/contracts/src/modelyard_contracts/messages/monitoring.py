@@ -1,9 +1,20 @@
-"""What the monitor says: summaries of what it stored, and what it found in them."""
+"""Summaries of stored batches, and the drift and alerts found in them."""
 
 from enum import StrEnum
 from typing import ClassVar
 
-from modelyard_contracts.messages.base import ControlMessage, Field, Message, Part, Severity, UtcDatetime
+from pydantic import model_validator
+
+from modelyard_contracts.messages.base import (
+    ControlMessage,
+    Field,
+    Message,
+    Part,
+    Severity,
+    UtcDatetime,
+    fill_workspace,
+)
+from modelyard_contracts.references import DEFAULT_WORKSPACE
 
 
 class OffsetRange(Part):
@@ -37,12 +48,13 @@ class SliceSource(StrEnum):
 class SliceSummarised(Message):
     """One stored batch of one (model, version, variant): small enough for a keyed, stateful reader.
 
-    Its id is derived from the offsets it covers, so a replayed batch says the same thing again.
+    Its id is derived from the offsets it covers, so a replayed batch gives the same event.
     """
 
     TOPIC: ClassVar[str] = "monitoring.slice.summarised.v1"
 
     model: str
+    workspace: str = DEFAULT_WORKSPACE
     model_version: int
     model_digest: str
     variant: str
@@ -62,7 +74,11 @@ class SliceSummarised(Message):
     class_counts: dict[str, int] = Field(default_factory=dict)
     outcomes: tuple[int, ...] = ()
     """Labels only: 1 where the prediction was wrong, 0 where right, in the order the labels arrived."""
+    absolute_errors: tuple[float, ...] = ()
+    """Labels of a regression only: |value - label| in the unit of the target, in the order the labels arrived."""
     label_lag_s_total: float = 0.0
+
+    _fill_workspace = model_validator(mode="before")(fill_workspace)
 
     @property
     def key(self) -> str:
@@ -70,10 +86,11 @@ class SliceSummarised(Message):
 
 
 class DriftKind(StrEnum):
-    """What moved: an input, the output, or the agreement with the truth."""
+    """What moved: an input, the score or value, the distribution of classes, or the agreement with labels."""
 
     FEATURE = "feature"
     SCORE = "score"
+    CLASSES = "classes"
     PERFORMANCE = "performance"
 
 
@@ -87,7 +104,7 @@ class DriftDetected(ControlMessage):
     variant: str = "stable"
     kind: DriftKind
     subject: str
-    """A feature's name, `score` or `error_rate`."""
+    """A feature's name, `score`, `classes`, `error_rate` or `mean_absolute_error`."""
     detector: str
     severity: Severity
     reason: str
@@ -110,7 +127,7 @@ class DriftDetected(ControlMessage):
 
 
 class AlertRaised(ControlMessage):
-    """An objective is broken, or evidence is missing: not a drift, but someone should look."""
+    """An objective is broken, or evidence is missing: not a drift, but a person should look."""
 
     TOPIC: ClassVar[str] = "monitoring.alert.raised.v1"
 
@@ -118,7 +135,7 @@ class AlertRaised(ControlMessage):
     model_digest: str
     variant: str = "stable"
     alert: str
-    """What kind, in snake case: `error_rate_high`, `missing_values_high`, `latency_high`, `labels_missing`."""
+    """Kind, in snake case: `error_rate_high`, `missing_values_high`, `latency_high`, `labels_missing`."""
     subject: str
     severity: Severity
     reason: str

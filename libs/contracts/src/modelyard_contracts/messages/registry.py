@@ -1,13 +1,14 @@
-"""What changed in the registry."""
+"""Changes in the registry."""
 
 from enum import StrEnum
 from typing import ClassVar
 
 from modelyard_contracts.messages.base import ControlMessage, Field
+from modelyard_contracts.references import Kind
 
 
 class VersionStage(StrEnum):
-    """Where a model version is in its life; services/registry holds the table of legal moves."""
+    """Stage of a version; services/registry holds the table of legal moves."""
 
     PENDING = "pending"
     REGISTERED = "registered"
@@ -18,25 +19,33 @@ class VersionStage(StrEnum):
     RETIRED = "retired"
 
 
-class ModelChange(StrEnum):
-    """What kind of fact a ModelChanged tells."""
+class ResourceChange(StrEnum):
+    """Kind of a change in the registry."""
 
-    MODEL_CREATED = "model_created"
+    CREATED = "created"
     VERSION_REGISTERED = "version_registered"
     VERSION_MOVED = "version_moved"
     ALIAS_MOVED = "alias_moved"
     POLICY_CHANGED = "policy_changed"
+    TAGS_CHANGED = "tags_changed"
 
 
-class ModelChanged(ControlMessage):
-    """One fact about one model, in total order by a gapless `revision`; the aliases after it are a snapshot."""
+class ResourceChanged(ControlMessage):
+    """One fact about one resource, in total order by a gapless `revision`; `aliases` is a snapshot after the change.
 
-    TOPIC: ClassVar[str] = "registry.model.changed.v1"
+    `model` is the key: the reference of a model, and `<kind>/<reference>` for resources of other kinds.
+    """
 
+    TOPIC: ClassVar[str] = "registry.resource.changed.v1"
+
+    kind: str = Kind.MODEL.value
+    name: str = ""
     revision: int
-    change: ModelChange
+    change: ResourceChange
     version: int | None = None
     digest: str | None = None
+    semver: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
     stage: VersionStage | None = None
     previous_stage: VersionStage | None = None
     alias: str | None = None
@@ -46,3 +55,8 @@ class ModelChanged(ControlMessage):
     reason: str = ""
     aliases: dict[str, int] = Field(default_factory=dict)
     """Alias to version, after this change."""
+
+    @property
+    def about_model(self) -> bool:
+        """False for datasets, prompts and kinds of newer releases, which the loop ignores."""
+        return self.kind == Kind.MODEL

@@ -1,4 +1,4 @@
-"""What is asked of the trainer and what becomes of it."""
+"""Requests to the trainer and the progress of runs."""
 
 from enum import StrEnum
 from typing import ClassVar
@@ -8,7 +8,7 @@ from modelyard_contracts.messages.base import ControlMessage, Field
 
 
 class TrainingRunRequested(ControlMessage):
-    """Somebody wants a run; the trainer decides whether there will be one."""
+    """A request for a run; the trainer decides whether it starts."""
 
     TOPIC: ClassVar[str] = "training.run.requested.v1"
 
@@ -22,7 +22,7 @@ class TrainingRunRequested(ControlMessage):
 
 
 class RunState(StrEnum):
-    """Where a training run is; the last four are final."""
+    """State of a training run; the last four are final."""
 
     REQUESTED = "requested"
     SNAPSHOTTING = "snapshotting"
@@ -42,7 +42,7 @@ FINAL_RUN_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANC
 
 
 class TrainingRunChanged(ControlMessage):
-    """A run moved, or told how far it is; `revision` is gapless per run."""
+    """A run changed its state or reports progress; `revision` is gapless per run."""
 
     TOPIC: ClassVar[str] = "training.run.changed.v1"
 
@@ -51,7 +51,7 @@ class TrainingRunChanged(ControlMessage):
     state: RunState
     recipe: str
     trigger: str
-    """What began it: `request`, or the kind of drift."""
+    """What started it: `request`, or the kind of drift."""
     progress: float = 0.0
     """Share of the work done, 0 to 1."""
     reason: str = ""

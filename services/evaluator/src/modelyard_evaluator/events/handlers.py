@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from modelyard_contracts import EvaluationRequested, Message, ModelChange, ModelChanged
+from modelyard_contracts import EvaluationRequested, Message, ResourceChange, ResourceChanged
 from modelyard_evaluator.domain.ports import Deps
 from modelyard_evaluator.usecases.request import Request, request_evaluation
 
 
-def handle(deps: Deps, event: ModelChanged | EvaluationRequested) -> None:
+def handle(deps: Deps, event: ResourceChanged | EvaluationRequested) -> None:
     """Request the evaluation, once per event; blocks on the database only."""
-    request = _from_registry(event) if isinstance(event, ModelChanged) else _from_request(event)
+    request = _from_registry(event) if isinstance(event, ResourceChanged) else _from_request(event)
     if request is None:
         return
     with deps.storage.transaction() as tx:
@@ -25,11 +25,11 @@ def handlers(deps: Deps, notify: Callable[[], None]) -> dict[type[Message], Call
         handle(deps, event)
         notify()
 
-    return {ModelChanged: handler, EvaluationRequested: handler}
+    return {ResourceChanged: handler, EvaluationRequested: handler}
 
 
-def _from_registry(event: ModelChanged) -> Request | None:
-    if event.change is not ModelChange.VERSION_REGISTERED or event.version is None:
+def _from_registry(event: ResourceChanged) -> Request | None:
+    if event.change is not ResourceChange.VERSION_REGISTERED or event.version is None:
         return None
     return Request(
         model=event.model,

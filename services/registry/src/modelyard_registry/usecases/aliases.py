@@ -1,6 +1,6 @@
 """Aliases: one name, one version, one generation that only grows; moved by compare and swap."""
 
-from modelyard_contracts import ModelChange, VersionStage
+from modelyard_contracts import ResourceChange, VersionStage
 from modelyard_registry.domain.errors import AliasNotFound, StaleGeneration, UnfitForAlias
 from modelyard_registry.domain.names import CHAMPION, check_alias
 from modelyard_registry.domain.ports import Deps, Unit
@@ -42,7 +42,7 @@ def point(unit: Unit, model: str, name: str, version: Version | None, story: Sto
     tell(
         unit,
         model,
-        ModelChange.ALIAS_MOVED,
+        ResourceChange.ALIAS_MOVED,
         story,
         version=number,
         digest=digest,

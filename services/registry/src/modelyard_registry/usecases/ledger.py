@@ -3,21 +3,22 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from modelyard_contracts import ControlMessage, ModelChange, ModelChanged
+from modelyard_contracts import ControlMessage, ResourceChange, ResourceChanged
 from modelyard_registry.domain.ports import Unit
 from modelyard_registry.domain.stages import Signal, next_stage
 from modelyard_registry.domain.values import Entry, Story, Version
 
 
-def tell(unit: Unit, model: str, change: ModelChange, story: Story, **fields: Any) -> ModelChanged:
+def tell(unit: Unit, model: str, change: ResourceChange, story: Story, **fields: Any) -> ResourceChanged:
     """Write a change of ours into the history and queue its event. The caller holds the lock of the model."""
     position, revision = unit.records.next_entry(model, told=True)
-    event = ModelChanged(
+    event = ResourceChanged(
         event_id=uuid4(),
         occurred_at=story.at,
         correlation_id=story.correlation_id,
         cause_id=story.cause_id,
         model=model,
+        name=model,
         revision=revision or 0,
         change=change,
         actor=story.actor,
@@ -30,12 +31,12 @@ def tell(unit: Unit, model: str, change: ModelChange, story: Story, **fields: An
     return event
 
 
-def _entry(event: ModelChanged, position: int, story: Story) -> Entry:
+def _entry(event: ResourceChanged, position: int, story: Story) -> Entry:
     return Entry(
         position=position,
         recorded_at=story.at,
         detail={"aliases": dict(event.aliases)},
-        **event.model_dump(exclude={"aliases"}),
+        **event.model_dump(exclude={"aliases", "workspace", "kind", "name", "semver", "tags"}),
     )
 
 
@@ -67,7 +68,7 @@ def move(unit: Unit, version: Version, signal: Signal, story: Story) -> UUID:
     event = tell(
         unit,
         version.model,
-        ModelChange.VERSION_REGISTERED if first else ModelChange.VERSION_MOVED,
+        ResourceChange.VERSION_REGISTERED if first else ResourceChange.VERSION_MOVED,
         story,
         version=version.version,
         digest=version.digest,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from modelyard_contracts import ModelChange
+from modelyard_contracts import ResourceChange
 from modelyard_contracts.policies import POLICIES
 from modelyard_registry.domain.errors import ModelExists, StaleRevision
 from modelyard_registry.domain.ports import Deps, Records
@@ -28,7 +28,7 @@ def create_model(
     with deps.storage.transaction() as unit:
         if not unit.records.add_model(wanted):
             return _same(unit.records.model(name), wanted), False
-        tell(unit, name, ModelChange.MODEL_CREATED, story)
+        tell(unit, name, ResourceChange.CREATED, story)
         return replace(wanted, revision=1), True
 
 
@@ -63,5 +63,5 @@ def set_policy(
             return current
         policy = Policy(kind, current.revision + 1, document)
         unit.records.add_policy(model, policy, story.actor, story.at)
-        tell(unit, model, ModelChange.POLICY_CHANGED, story, policy=kind)
+        tell(unit, model, ResourceChange.POLICY_CHANGED, story, policy=kind)
         return policy

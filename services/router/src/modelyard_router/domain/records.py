@@ -50,11 +50,12 @@ class PredictionRecords:
         variant: str,
         feature_schema_id: str,
         cost_usd: float,
-        tenant: str = "default",
+        workspace: str = "default",
     ) -> None:
         self._target = b"".join(
-            (text(tenant), text(model), long(version), text(digest), text(route), long(sequence), text(variant))
+            (text(workspace), text(model), long(version), text(digest), text(route), long(sequence), text(variant))
         )
+        self._attempt = b"".join((text(""), text(model), long(version), text(digest)))
         self._schema_id = optional_text(feature_schema_id)
         self._cost = double(cost_usd)
         self._outcomes: dict[tuple[str, int], bytes] = {}
@@ -84,6 +85,7 @@ class PredictionRecords:
                 text(prediction_id),
                 self._target,
                 repeated_text(rule),
+                EMPTY,  # path
                 optional_text(entity_key_hash),
                 self._schema_id,
                 optional_doubles(numbers),
@@ -100,7 +102,9 @@ class PredictionRecords:
 
     def _outcome(self, status: PredictionStatus, attempts: int) -> bytes:
         """Cost, status, attempts and the remaining fields: the same bytes for nearly all records."""
-        end = self._outcomes[status.value, attempts] = self._cost + STATUS[status] + long(attempts) + _END
+        one = self._attempt + STATUS[status] + double(0.0) + NULL + NULL + self._cost
+        listed = long(attempts) + one * attempts + EMPTY if attempts else EMPTY
+        end = self._outcomes[status.value, attempts] = self._cost + STATUS[status] + listed + _END
         return end
 
 
@@ -111,7 +115,7 @@ def encode_feedback(
     label: str | None,
     value: float | None,
     source: str,
-    tenant: str = "default",
+    workspace: str = "default",
 ) -> bytes:
     """FeedbackReceived without a cause."""
     return b"".join(
@@ -121,7 +125,7 @@ def encode_feedback(
             long(occurred_us),
             NULL,
             text(prediction_id),
-            text(tenant),
+            text(workspace),
             optional_text(label),
             optional_double(value),
             text(source),

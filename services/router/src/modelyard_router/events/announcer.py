@@ -11,7 +11,7 @@ from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError
 from modelyard_runtime.kafka import Producer
 from modelyard_runtime.kafka.topics import ensure_topics
-from modelyard_runtime.pauses import Wakeup, pause
+from modelyard_runtime.wakeup import Wakeup, pause
 
 RETRY_MIN_S: Final = 0.2
 RETRY_MAX_S: Final = 3.0
