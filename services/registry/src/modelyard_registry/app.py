@@ -26,10 +26,10 @@ from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_runtime.inbox import forget_claims
 from modelyard_runtime.kafka import DeadLetters, EventConsumer, ensure_topics
-from modelyard_runtime.pauses import pause
 from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
+from modelyard_runtime.wakeup import pause
 
 NAME: Final = "registry"
 CHECK_EVERY_S: Final = 5.0

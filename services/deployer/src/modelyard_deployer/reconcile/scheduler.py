@@ -9,7 +9,7 @@ from typing import Final
 
 from modelyard_deployer.domain.ports import Workloads
 from modelyard_deployer.reconcile.reconciler import Reconciler
-from modelyard_runtime.pauses import Wakeup
+from modelyard_runtime.wakeup import Wakeup
 
 WAITING_S: Final = 0.1
 """Interval while a model waits: for a starting replica, a step's time."""
