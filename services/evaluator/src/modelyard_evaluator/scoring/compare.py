@@ -88,5 +88,5 @@ def _majority(name: str, names: NDArray[np.str_], truth: NDArray[np.int64]) -> P
     """A model that always predicts `name`, with the class shares of these rows as probabilities."""
     place = next((place for place, known in enumerate(names.tolist()) if known == name), -1)
     counts = np.bincount(truth, minlength=len(names))
-    shares: Floats = (counts + SMOOTHING) / (len(truth) + SMOOTHING * len(names))
+    shares = np.asarray((counts + SMOOTHING) / (len(truth) + SMOOTHING * len(names)), dtype=np.float64)
     return Predictions(np.full(len(truth), place, dtype=np.int64), shares[truth])
