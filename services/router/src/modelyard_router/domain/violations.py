@@ -1,4 +1,4 @@
-"""The slow path after a failed decode: what exactly is wrong, where, and what to send instead."""
+"""Explain a failed decode: the field, the problem and the remedy. Slow, and only used after an error."""
 
 import math
 import re
@@ -8,9 +8,9 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
-from modelyard_router.errors import BrokenContract
+from modelyard_router.domain.errors import BrokenContract
 
-MAX_FAULTS: Final = 20
+MAX_VIOLATIONS: Final = 20
 _BYTE: Final = re.compile(r"byte (\d+)")
 _NOT_JSON: Final = re.compile(rb"-?(NaN|Infinity|inf|nan)")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?')
@@ -28,18 +28,18 @@ def explain(body: bytes, schema: FeatureSchema, error: Exception) -> NoReturn:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as broken:
         _explain_syntax(body, str(broken))
-    faults = list(_faults(value, schema))[:MAX_FAULTS]
-    if not faults:
+    violations = list(_violations(value, schema))[:MAX_VIOLATIONS]
+    if not violations:
         raise BrokenContract(str(error))
-    field, detail = faults[0]
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    field, detail = violations[0]
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     raise BrokenContract(
-        f"{detail}{more}", field=field, errors=[{"field": name, "detail": text} for name, text in faults]
+        f"{detail}{more}", field=field, errors=[{"field": name, "detail": text} for name, text in violations]
     )
 
 
-def _explain_syntax(body: bytes, said: str) -> NoReturn:
-    found = _BYTE.search(said)
+def _explain_syntax(body: bytes, message: str) -> NoReturn:
+    found = _BYTE.search(message)
     place = int(found[1]) if found else _first_infinite(body)
     name = _name_before(body, place)
     where = f"feature {name}: " if name else ""
@@ -49,13 +49,13 @@ def _explain_syntax(body: bytes, said: str) -> NoReturn:
             f"{where}{token[0].decode()} is not JSON; send null for a missing value, and a finite number otherwise",
             field=name,
         )
-    if "out of range" in said:
+    if "out of range" in message:
         raise BrokenContract(f"{where}the number is out of the range of a double; send a finite number", field=name)
-    raise BrokenContract(f'the body is not JSON: {said}; send an object such as {{"features": {{...}}}}')
+    raise BrokenContract(f'the body is not JSON: {message}; send an object such as {{"features": {{...}}}}')
 
 
 def _first_infinite(body: bytes) -> int:
-    """Where the first number stands that no double can hold; 0 when there is none."""
+    """Offset of the first number that a double cannot hold; 0 when there is none."""
     for token in _TOKEN.finditer(body):
         if token[0][:1] != b'"' and math.isinf(float(token[0])):
             return token.start()
@@ -63,14 +63,14 @@ def _first_infinite(body: bytes) -> int:
 
 
 def _name_before(body: bytes, place: int) -> str | None:
-    """The object key whose value stands at `place`."""
+    """The object key whose value is at offset `place`."""
     for end in (place, place + 1):
         if found := _LAST_NAME.search(body[max(0, end - 500) : end]):
             return found[1].decode("utf-8", "replace")
     return None
 
 
-def _faults(value: Any, schema: FeatureSchema) -> Iterator[tuple[str, str]]:
+def _violations(value: Any, schema: FeatureSchema) -> Iterator[tuple[str, str]]:
     if not isinstance(value, dict):
         yield "body", 'the body is not an object; send {"features": {...}}'
         return
@@ -83,11 +83,11 @@ def _faults(value: Any, schema: FeatureSchema) -> Iterator[tuple[str, str]]:
     if "features" not in value:
         yield "features", "features: missing; send an object of feature values, or a list in the schema's order"
         return
-    yield from feature_faults(value["features"], schema)
+    yield from feature_violations(value["features"], schema)
 
 
-def feature_faults(given: Any, schema: FeatureSchema) -> Iterator[tuple[str, str]]:
-    """(feature, sentence) for each breach of the contract."""
+def feature_violations(given: Any, schema: FeatureSchema) -> Iterator[tuple[str, str]]:
+    """(feature, sentence) for each violation of the contract."""
     names = [feature.name for feature in schema.features]
     if isinstance(given, list):
         if len(given) != len(names):

@@ -1,4 +1,4 @@
-"""The router behind a real socket, with uvicorn's protocol and the short way in front of it."""
+"""The router on a real socket, with uvicorn's protocol and the fast path in front of it."""
 
 import asyncio
 import contextlib
@@ -10,20 +10,20 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from modelyard_router.app import RouterApp
-from modelyard_router.errors import Unauthenticated
-from modelyard_router.lane.protocol import LaneProtocol, protocol_of
-from modelyard_router.upstream.connection import CallFailed
+from modelyard_router.domain.errors import Unauthenticated
+from modelyard_router.domain.upstreams import CallFailed
+from modelyard_router.fastpath.protocol import FastPathProtocol, protocol_of
 from modelyard_runtime.errors import Unavailable
 
 
-class Wire:
-    """`rides` counts the requests that the short way took."""
+class SocketServer:
+    """`fast_requests` counts the requests that the fast path took."""
 
     def __init__(self, app: RouterApp, keep_alive_s: int = 5) -> None:
-        self.app, self.rides = app, 0
-        self.protocols: list[LaneProtocol] = []
+        self.app, self.fast_requests = app, 0
+        self.protocols: list[FastPathProtocol] = []
         self._config = uvicorn.Config(
-            app, http=protocol_of(lambda: app.lane), loop="none", log_config=None, timeout_keep_alive=keep_alive_s
+            app, http=protocol_of(lambda: app.fast_path), loop="none", log_config=None, timeout_keep_alive=keep_alive_s
         )
         self._config.load()
         self.state = ServerState()
@@ -31,16 +31,16 @@ class Wire:
     async def open(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(self._protocol, "127.0.0.1", 0)
         self.port: int = self._server.sockets[0].getsockname()[1]
-        lane: Any = self.app.lane
-        if lane is not None:
-            take = lane.take
+        fast_path: Any = self.app.fast_path
+        if fast_path is not None:
+            take = fast_path.take
 
-            def counted(asker: Any, data: bytes) -> bool:
-                taken: bool = take(asker, data)
-                self.rides += taken
+            def counted(client: Any, data: bytes) -> bool:
+                taken: bool = take(client, data)
+                self.fast_requests += taken
                 return taken
 
-            lane.take = counted
+            fast_path.take = counted
 
     def _protocol(self) -> Any:
         made: Any = self._config.http_protocol_class
@@ -48,18 +48,15 @@ class Wire:
         return self.protocols[-1]
 
     async def warm(self, authorization: str = "") -> None:
-        """The key is known and every replica has a connection to spare."""
+        """Cache the key, and give every replica an idle connection."""
         with contextlib.suppress(Unauthenticated, Unavailable):
-            await self.app.keys.ask(authorization.encode())
+            await self.app.keys.check(authorization.encode())
         loop = asyncio.get_running_loop()
         for route in self.app.tables.routes.values():
-            for address in {address for one in route.targets for address in one.addresses}:
+            for address in {address for target in route.targets for address in target.addresses}:
                 pool = self.app.replicas.pool(address)
                 with contextlib.suppress(CallFailed):
-                    if not pool._idle:
-                        connection = await pool._fresh(loop.time() + 5)
-                        connection.used = True
-                        pool.free(connection)
+                    await pool.warm(loop.time() + 5)
 
     async def call(
         self, method: str, path: str, headers: dict[str, str], pieces: Sequence[bytes]

@@ -1,19 +1,19 @@
-"""What operators and clients read: the applied tables, the models behind them, the figures."""
+"""Read-only views for operators and clients: applied tables, the models they serve, the log, metrics."""
 
 from typing import Any
 
 import msgspec
 
-from modelyard_router.api import JSON
-from modelyard_router.domain.tables import Route, Target
+from modelyard_router.api.problems import JSON
+from modelyard_router.domain.requests import Reply
+from modelyard_router.domain.routes import Route, Target
 from modelyard_router.spool.shipper import Shipper
 from modelyard_router.spool.spool import Spool
-from modelyard_router.tables import RouteTables
-from modelyard_router.usecases import Reply
+from modelyard_router.store.route_tables import RouteTables
 from modelyard_runtime.metrics import CONTENT_TYPE, Metrics
 
 
-class PageSet:
+class Views:
     """GET path -> reply."""
 
     def __init__(self, tables: RouteTables, spool: Spool, shipper: Shipper, metrics: Metrics, router_id: str) -> None:
@@ -21,13 +21,13 @@ class PageSet:
         self._metrics, self._router_id = metrics, router_id
 
     def get(self, path: str) -> Reply | None:
-        """None when there is nothing at `path`."""
+        """None when no view has this path."""
         if path == "/metrics":
             return 200, [(b"content-type", CONTENT_TYPE.encode())], self._metrics.render()
         if path == "/v1/routes":
             return _json({"router_id": self._router_id, "routes": [_route(r) for r in self._tables.routes.values()]})
         if path == "/v1/spool":
-            return _json(self._log_state())
+            return _json(self._spool_state())
         if path == "/v2":
             return _json({"name": "modelyard-router", "version": "2", "extensions": []})
         if path.startswith("/v1/routes/"):
@@ -38,13 +38,13 @@ class PageSet:
         return None
 
     def _model(self, rest: str) -> Reply | None:
-        name, slash, what = rest.partition("/")
+        name, slash, view = rest.partition("/")
         route = self._tables.by_name.get(name)
-        if route is None or what not in ("", "ready"):
+        if route is None or view not in ("", "ready"):
             return None
         return _json({"ready": True}) if slash else _json(_metadata(name, route))
 
-    def _log_state(self) -> dict[str, Any]:
+    def _spool_state(self) -> dict[str, Any]:
         return {
             "group": self._shipper.group,
             "next_position": self._spool.next_position,
@@ -74,7 +74,7 @@ def _route(route: Route) -> dict[str, Any]:
 
 
 def _metadata(name: str, route: Route) -> dict[str, Any]:
-    """Of the target that has most of the traffic."""
+    """Model metadata (Open Inference Protocol), from the target with most of the traffic."""
     main: Target = max(route.targets, key=lambda target: target.weight)
     schema = main.contract.schema
     inputs = [

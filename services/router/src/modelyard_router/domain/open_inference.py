@@ -1,12 +1,12 @@
-"""Rows of an Open Inference Protocol v2 request, as the router logs and checks them; the bytes go on unchanged."""
+"""Rows of an Open Inference Protocol v2 request, to check and log them; the bytes are forwarded unchanged."""
 
 from typing import Annotated, Any, Final
 
 import msgspec
 
-from modelyard_router.domain.complaints import feature_faults
 from modelyard_router.domain.contract import Contract, EntityKey, Numbers, PredictionId, Words
-from modelyard_router.errors import BrokenContract, TooLarge
+from modelyard_router.domain.errors import BrokenContract, TooLarge
+from modelyard_router.domain.violations import feature_violations
 
 NUMERIC_TYPES: Final = frozenset(
     {"FP64", "FP32", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8"}
@@ -21,7 +21,7 @@ class Tensor(msgspec.Struct):
 
 
 class Parameters(msgspec.Struct):
-    """What we read of the request's parameters; others are the model's business."""
+    """The request parameters that the router reads; others are for the model."""
 
     entity_key: EntityKey | None = None
     prediction_ids: list[PredictionId] | None = None
@@ -59,7 +59,7 @@ def read_request(body: bytes, max_rows: int) -> tuple[InferRequest, int]:
 
 
 def rows_of(request: InferRequest, count: int, contract: Contract) -> list[tuple[Numbers, Words]]:
-    """Each row's numbers and words in the contract's order; BrokenContract names the input."""
+    """The numbers and words of each row in the contract's order; BrokenContract names the input."""
     named = {tensor.name: tensor for tensor in request.inputs}
     if len(named) != len(request.inputs):
         raise BrokenContract("two inputs have the same name; name each once", field="inputs")
@@ -75,9 +75,9 @@ def rows_of(request: InferRequest, count: int, contract: Contract) -> list[tuple
 
 
 def _check_names(named: dict[str, Tensor], contract: Contract) -> None:
-    """As for a single row: the same words for the same fault."""
+    """The same messages as for a single row."""
     present: dict[str, Any] = {name: 0.0 if name in contract.numeric else "" for name in named}
-    for field, detail in feature_faults(present, contract.schema):
+    for field, detail in feature_violations(present, contract.schema):
         raise BrokenContract(detail, field=field)
 
 

@@ -1,53 +1,57 @@
-"""Request heads, parsed once: a caller sends the same bytes before every body."""
+"""Request heads, parsed once: a client sends the same bytes before every body."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
 import httptools
 
-from modelyard_router.domain.tables import Header
+from modelyard_router.domain.routes import Header
 
 MAX_HEADS: Final = 1_024
 MAX_HEAD_BYTES: Final = 4_096
 PREDICT: Final = b"/v1/predict/"
 _NOT_SIMPLE: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"connection", b"content-encoding"})
+_PER_REQUEST: Final = frozenset({b"traceparent", b"x-modelyard-timeout-ms"})
 
 
 @dataclass(slots=True, frozen=True)
 class Head:
-    """What a prediction's head says."""
+    """The parsed head of a prediction request."""
 
     path: str
     headers: list[Header]
     authorization: bytes
     length: int
     plain: bool
-    """Whether no header needs more than this: no trace, no deadline of the caller's."""
+    """Whether the head carries neither a trace nor a deadline of the caller."""
 
 
 class Heads:
-    """Head bytes to Head; None for what is not a simple prediction. Bounded, for one event loop."""
+    """Cache from head bytes to Head; None for anything but a simple prediction. Bounded, for one event loop."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Head] = {}
+        self._cached: dict[bytes, Head] = {}
+
+    def __len__(self) -> int:
+        return len(self._cached)
 
     def get(self, raw: bytes) -> Head | None:
         """raw: from the method to the last header, without the empty line."""
-        return self._known.get(raw) or self._read(raw)
+        return self._cached.get(raw) or self._parse(raw)
 
-    def _read(self, raw: bytes) -> Head | None:
+    def _parse(self, raw: bytes) -> Head | None:
         if not raw.startswith(b"POST " + PREDICT) or len(raw) > MAX_HEAD_BYTES:
             return None
-        head = _Reading().read(raw)
+        head = _HeadParser().parse(raw)
         if head is not None and head.plain:
-            if len(self._known) >= MAX_HEADS:
-                self._known.clear()
-            self._known[raw] = head
+            if len(self._cached) >= MAX_HEADS:
+                self._cached.clear()
+            self._cached[raw] = head
         return head
 
 
-class _Reading:
-    """httptools' callbacks, for one head: the same parser decides here as on the ordinary way."""
+class _HeadParser:
+    """Callbacks of httptools for one head: the parser of the ordinary path decides here too."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -63,7 +67,7 @@ class _Reading:
     def on_headers_complete(self) -> None:
         self.simple = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
 
-    def read(self, raw: bytes) -> Head | None:
+    def parse(self, raw: bytes) -> Head | None:
         self.parser: Any = httptools.HttpRequestParser(self)
         try:
             self.parser.feed_data(raw + b"\r\n\r\n")
@@ -75,5 +79,5 @@ class _Reading:
             return None
         if any(special in self.url for special in (b"?", b"%", b"#")) or not self.url.isascii():
             return None
-        plain = not fields.keys() & {b"traceparent", b"x-modelyard-timeout-ms"}
+        plain = not fields.keys() & _PER_REQUEST
         return Head(self.url.decode(), self.headers, fields.get(b"authorization", b""), int(length), plain)

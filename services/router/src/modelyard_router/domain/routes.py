@@ -1,4 +1,4 @@
-"""A published route, compiled once: what a request needs is a dictionary away."""
+"""A published route, compiled once."""
 
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -12,60 +12,63 @@ from modelyard_contracts import RoutePublished, RouteTarget
 from modelyard_contracts.manifest import FeatureSchema
 from modelyard_router.domain.assignment import Assigner, upper_bounds
 from modelyard_router.domain.contract import Contract
+from modelyard_router.domain.errors import UnusableRoute
 from modelyard_router.domain.records import PredictionRecords
-from modelyard_router.errors import UnusableRoute
 
 STABLE: Final = "stable"
 WEIGHT_TOLERANCE: Final = 1e-6
 Header = tuple[bytes, bytes]
+Address = tuple[str, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One version behind a route."""
+    """One version that a route sends requests to."""
 
     variant: str
     version: int
     digest: str
     weight: float
-    addresses: tuple[tuple[str, int], ...]
+    addresses: tuple[Address, ...]
     """Host and port of each replica."""
     infer_head: tuple[bytes, ...]
-    """Per replica, the head of an infer request up to the value of content-length."""
+    """For each replica, the head of an infer request up to the value of content-length."""
     contract: Contract
     records: PredictionRecords
     headers: tuple[Header, ...]
     cost_usd: float
     rule: str
-    """Why a request came here, when nothing failed."""
+    """Why a request was sent here if nothing failed."""
     answer_head: bytes
-    """Of an answer at the first attempt: the status line and every header that is the same for all of them."""
+    """Status line and constant headers of first-attempt answers, precomputed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Route:
+    """A compiled route table."""
+
     published: RoutePublished
     name: str
     model: str
     targets: tuple[Target, ...]
-    """The challengers first, so that their weights are monotone; the stable one last."""
+    """Challengers first, so that raising their weights is monotone; stable last."""
     bounds: tuple[float, ...]
     assigner: Assigner
     only: Target | None
-    """The target that has all the weight: no hash is needed."""
+    """The target with all the weight, if there is one: no hash is needed."""
     contract: Contract | None
-    """Of all targets, when they agree on one."""
+    """The contract of all targets, or None when they differ."""
     timeout_s: float
     others: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
-    """Per variant, the targets to fall back on: same contract, the heaviest first."""
+    """For each variant, the targets to fall back on: same contract, heaviest first."""
 
     def choose(self, unit: str) -> Target:
-        """The unit's target: sticky, and monotone in the challengers' weights."""
+        """The target of a unit: sticky, and monotone in the challengers' weights."""
         return self.only or self.targets[bisect_right(self.bounds, self.assigner.bucket(unit))]
 
 
 def compile_route(published: RoutePublished, serving_token: str = "") -> Route:
-    """UnusableRoute says what is wrong with the table."""
+    """Compile a table; UnusableRoute names the field and the problem."""
     if not published.targets:
         raise UnusableRoute(f"route {published.route}: no targets", field="targets")
     total = sum(target.weight for target in published.targets)
@@ -150,7 +153,7 @@ def _target(published: RoutePublished, target: RouteTarget, contract: Contract, 
     )
 
 
-def _address(url: str, where: str) -> tuple[str, int]:
+def _address(url: str, where: str) -> Address:
     try:
         parts = urlsplit(url)
         port = parts.port or 80
@@ -161,7 +164,7 @@ def _address(url: str, where: str) -> tuple[str, int]:
     return parts.hostname, port
 
 
-def _infer_head(model: str, address: tuple[str, int], token: str) -> bytes:
+def _infer_head(model: str, address: Address, token: str) -> bytes:
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     return (
         f"POST /v2/models/{model}/infer HTTP/1.1\r\nhost: {host}:{address[1]}\r\n"
@@ -170,7 +173,7 @@ def _infer_head(model: str, address: tuple[str, int], token: str) -> bytes:
 
 
 def _headers(published: RoutePublished, target: RouteTarget) -> tuple[Header, ...]:
-    """The part of an answer's headers that is fixed for a target. ValueErrors of odd names become UnusableRoute."""
+    """Headers that are constant for a target; UnusableRoute when a value is not printable ASCII."""
     values: dict[str, str] = {
         "model": published.model,
         "version": str(target.version),
@@ -180,7 +183,7 @@ def _headers(published: RoutePublished, target: RouteTarget) -> tuple[Header, ..
     }
     for name, value in values.items():
         if not value.isascii() or not value.isprintable():
-            raise UnusableRoute(f"route {published.route}: {name} {value!r} cannot stand in a header", field=name)
+            raise UnusableRoute(f"route {published.route}: {name} {value!r} cannot be sent in a header", field=name)
     return tuple((f"x-modelyard-{name}".encode(), value.encode()) for name, value in values.items())
 
 

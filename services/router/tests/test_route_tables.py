@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from modelyard_contracts import RoutePublished
-from modelyard_router.domain.tables import compile_route
-from modelyard_router.tables import Effect, RouteTables
+from modelyard_router.domain.routes import compile_route
+from modelyard_router.store.route_tables import Effect, RouteTables
 
 from .conftest import SCHEMA, table, target
 from .replica import DIGEST_2
@@ -44,7 +44,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"targets": (target("ftp://a:1"),)}, "not an address"),
     ({"targets": (target("http://a:99999"),)}, "not an address"),
     ({"targets": (target("http://a:1", weight=0.5), target("http://a:1", weight=0.5))}, "same variant"),
-    ({"targets": (target("http://a:1", digest="bad\r\nheader: x"),)}, "cannot stand in a header"),
+    ({"targets": (target("http://a:1", digest="bad\r\nheader: x"),)}, "cannot be sent in a header"),
     ({"feature_schemas": {}}, "is not in the table"),
     ({"feature_schemas": {SCHEMA.id: "{"}}, "feature schema"),
     ({"feature_schemas": {SCHEMA.id: SCHEMA.model_copy(update={"id": "fs-other"}).model_dump_json()}}, "has the id"),

@@ -15,8 +15,9 @@ from modelyard_contracts import RoutePublished
 from modelyard_contracts.codec import CONFLUENT_MAGIC, Codec, avro_record
 from modelyard_contracts.topics import schema_text, topic
 from modelyard_devstack.testing import DevServer, eventually
-from modelyard_router import events
-from modelyard_router.events import Announcer, RouteReader
+from modelyard_router.events import reader as reader_module
+from modelyard_router.events.announcer import Announcer
+from modelyard_router.events.reader import RouteReader
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.errors import Unavailable
 from modelyard_runtime.kafka import ensure_topics
@@ -58,24 +59,24 @@ class Registry:
 
 def reader(world: World, registry: Registry, bootstrap: str = "127.0.0.1:1") -> RouteReader:
     app, announcer = world.app, Announcer(bootstrap, "router-1", system_clock)
-    return RouteReader(bootstrap, app.tables, announcer, app.readiness, app.metrics, Codec(registry))
+    return RouteReader(bootstrap, app.tables, announcer, app.readiness, app.counters, Codec(registry))
 
 
-async def test_it_is_applied_with_the_schema_that_the_registry_has(world: World) -> None:
-    await reader(world, Registry(json.dumps(newer())))._apply(written(table(target("http://127.0.0.1:1"), sequence=3)))
+async def test_a_newer_table_is_applied_with_the_schema_from_the_registry(world: World) -> None:
+    await reader(world, Registry(json.dumps(newer()))).apply(written(table(target("http://127.0.0.1:1"), sequence=3)))
     assert world.app.tables.routes["elec"].published.sequence == 3
 
 
-async def test_one_that_nobody_knows_is_counted_and_passed_over(world: World) -> None:
-    await reader(world, Registry(None))._apply(written(table(target("http://127.0.0.1:1"))))
-    assert (world.app.metrics.tables["unreadable"], dict(world.app.tables.routes)) == (1, {})
+async def test_a_table_of_an_unknown_schema_is_counted_and_skipped(world: World) -> None:
+    await reader(world, Registry(None)).apply(written(table(target("http://127.0.0.1:1"))))
+    assert (world.app.counters.tables["unreadable"], dict(world.app.tables.routes)) == (1, {})
 
 
 @pytest.mark.server
-async def test_while_the_registry_is_away_others_are_applied_and_it_is_read_again_later(
+async def test_while_the_registry_is_unreachable_others_are_applied_and_the_newer_one_later(
     world: World, devkafka: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "READ_AGAIN_S", 0.5)
+    monkeypatch.setattr(reader_module, "READ_AGAIN_S", 0.5)
     bootstrap, registry, stop = devkafka.bootstrap, Registry(json.dumps(newer()), away=True), asyncio.Event()
     await ensure_topics(bootstrap, [topic(RoutePublished.TOPIC)])
     ours, theirs = f"ours-{uuid4().hex[:8]}", f"theirs-{uuid4().hex[:8]}"
@@ -92,6 +93,6 @@ async def test_while_the_registry_is_away_others_are_applied_and_it_is_read_agai
 
 
 async def send(bootstrap: str, key: str, value: bytes) -> None:
-    """To one partition, so that one table is behind the other."""
+    """To one partition, so that one table follows the other."""
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
         await producer.send_and_wait(RoutePublished.TOPIC, value, key=key.encode(), partition=0)

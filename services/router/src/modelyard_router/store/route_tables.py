@@ -1,4 +1,4 @@
-"""The tables this router answers by: replaced only by newer ones, kept in a file for a start without a broker."""
+"""The route tables in use: replaced only by newer ones, and kept in a file for a start without a broker."""
 
 import json
 import logging
@@ -11,29 +11,33 @@ from typing import Final
 from pydantic import ValidationError
 
 from modelyard_contracts import RoutePublished
-from modelyard_router.domain.tables import Route
-from modelyard_router.errors import UnusableRoute
+from modelyard_router.domain.errors import UnusableRoute
+from modelyard_router.domain.routes import Route
 
 FILE: Final = "routes.json"
 log = logging.getLogger(__name__)
 
 
 class Effect(StrEnum):
+    """The result of a published table."""
+
     APPLIED = "applied"
     STALE = "stale"
-    """Not newer than what is applied: nothing happened."""
+    """Not newer than the applied table: ignored."""
     REFUSED = "refused"
-    """It cannot be compiled: the table before stays."""
+    """It cannot be compiled: the previous table stays."""
 
 
 @dataclass(frozen=True)
 class Offered:
+    """The result, and the reason of a refusal."""
+
     effect: Effect
     reason: str = ""
 
 
 class RouteTables:
-    """Routes by name, and by the paths that lead to them. Changed and read on one event loop."""
+    """Routes by name and by path. Changed and read on one event loop."""
 
     def __init__(
         self, folder: Path, compile_: Callable[[RoutePublished], Route], changed: Callable[[], None] = lambda: None
@@ -43,10 +47,10 @@ class RouteTables:
         self.routes: dict[str, Route] = {}
         self.by_predict_path: dict[str, Route] = {}
         self.by_name: dict[str, Route] = {}
-        """By route, and by model where exactly one route serves it."""
+        """By route name, and by model name where exactly one route serves the model."""
 
     def offer(self, published: RoutePublished) -> Offered:
-        """Apply a table if it is newer than the one that is applied and can be compiled."""
+        """Apply a table if it is newer than the present one and can be compiled."""
         known = self.routes.get(published.route)
         if known is not None and published.sequence <= known.published.sequence:
             return Offered(Effect.STALE)
@@ -61,13 +65,13 @@ class RouteTables:
         return Offered(Effect.APPLIED)
 
     def remove(self, name: str) -> None:
-        """The route was taken back (a tombstone)."""
+        """Remove a route after its tombstone."""
         if self.routes.pop(name, None) is not None:
             self._index()
             self._save()
 
     def load(self) -> None:
-        """Take the tables of the last run; a damaged file is said and ignored, the topic has them all."""
+        """Apply the tables of the last run; a damaged file is logged and ignored, as the topic has all tables."""
         try:
             documents = json.loads(self._file.read_bytes())
             for document in documents.values():
@@ -88,7 +92,7 @@ class RouteTables:
         self._changed()
 
     def _save(self) -> None:
-        """Whole or not at all; a full disk only costs the head start of the next run."""
+        """Write all or nothing; after a failure the next run starts without tables until it has read Kafka."""
         documents = {name: route.published.model_dump(mode="json") for name, route in self.routes.items()}
         fresh = self._file.with_suffix(".new")
         try:
