@@ -112,8 +112,8 @@ class Worker:
             dead_letters=DeadLetters(self.settings.kafka_bootstrap_servers, "monitor"),
             readiness=Readiness(),
         )
-        # No setting: a session this short would lose its partitions on any busy machine.
-        ingest.consumer._settings |= {"session_timeout_ms": SESSION_MS, "heartbeat_interval_ms": SESSION_MS // 3}
+        short = {"session_timeout_ms": SESSION_MS, "heartbeat_interval_ms": SESSION_MS // 3}
+        ingest.consumer._settings |= short  # private: so short a session is not a setting; it fails on a busy machine
         await ingest.run(self._stop)
 
 
