@@ -10,7 +10,7 @@ from subprocess import run
 import pytest
 
 from modelyard import ApiUnavailable, RegistryClient
-from modelyard_contracts import ModelChange, VersionStage
+from modelyard_contracts import ResourceChange, VersionStage
 from modelyard_registry.testing import InProcessRegistry
 from modelyard_runtime.clock import FakeClock
 
@@ -55,7 +55,7 @@ def test_versions_are_moved_to_any_stage_and_the_queued_events_are_readable(
         client = RegistryClient("http://registry", registry.admin_key, transport=registry.transport)
         assert client.version("elec", number).stage is stage
         assert client.get_blob(manifest_of(m=b"bytes").files[0].digest) == b"bytes"
-        moves = [event.stage for event in registry.messages() if event.change is not ModelChange.ALIAS_MOVED]
+        moves = [event.stage for event in registry.messages() if event.change is not ResourceChange.ALIAS_MOVED]
     assert moves[1] is VersionStage.REGISTERED and stage in moves
 
 

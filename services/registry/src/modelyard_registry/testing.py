@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modelyard_contracts import (
     EvaluationFinished,
     Message,
-    ModelChanged,
+    ResourceChanged,
     RolloutChanged,
     RolloutState,
     RolloutStrategy,
@@ -135,11 +135,11 @@ class InProcessRegistry:
         story = models.begin_story(deps, "test")
         models.set_policy(deps, model, "gate", document, expected_revision=None, story=story)
 
-    def messages(self) -> list[ModelChanged]:
+    def messages(self) -> list[ResourceChanged]:
         """All events queued for Kafka so far, oldest first."""
         with self.registry.database.read() as connection:
             rows = connection.execute(select(_OUTBOX).order_by(_OUTBOX.c.position))
-            return [decode(row.body, ModelChanged) for row in rows]
+            return [decode(row.body, ResourceChanged) for row in rows]
 
 
 class InProcessTransport(httpx.BaseTransport):
