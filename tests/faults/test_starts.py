@@ -131,7 +131,7 @@ def without(packages: str, tmp_path: Path, *arguments: str) -> subprocess.Comple
 
 
 RECIPE = """
-from modelyard_trainer.catalogue import known_recipes
+from modelyard_trainer.jobs.catalogue import known_recipes
 from modelyard_trainer.usecases import check_recipe
 try:
     check_recipe(known_recipes({}), "NAME", {})

@@ -67,7 +67,8 @@ def test_settings_can_be_made_by_name_in_tests(key_file: Path, tmp_path: Path) -
         ("TOY_INBOX_KEEP_DAYS", "30", ["inbox_keep_days:", "TOY_INBOX_KEEP_DAYS", "at least 90"]),
         ("TOY_INBOX_KEEP_DAYS", "nan", ["inbox_keep_days:", "at least 90"]),
         ("MODELYARD_LOG_LEVEL", "LOUD", ["log_level:", "MODELYARD_LOG_LEVEL", "'LOUD'"]),
-        ("MODELYARD_ADMIN_KEY_FILE", None, ["admin_key_file: required", "MODELYARD_ADMIN_KEY_FILE"]),
+        ("MODELYARD_ADMIN_KEY_FILE", None, ["MODELYARD_SERVICE_KEY_FILE: required", "name the file"]),
+        ("MODELYARD_SERVICE_KEY_FILE", "/nowhere/key", ["MODELYARD_SERVICE_KEY_FILE", "/nowhere/key", "write a key"]),
         ("MODELYARD_ADMIN_KEY_FILE", "/nowhere/key", ["MODELYARD_ADMIN_KEY_FILE", "/nowhere/key", "write a key"]),
     ],
 )

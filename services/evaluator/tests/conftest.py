@@ -1,129 +1,88 @@
-"""The world of the evaluator's tests: a real database, fakes of everything outside."""
+"""The world of the evaluator's tests: a real database, the real registry in process, fakes of labels and scorer."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
 
+from modelyard import RegistryClient
 from modelyard_contracts import (
     EvaluationFinished,
     EvaluationRequested,
     Message,
+<<<<<<< HEAD
     ResourceChange,
     ResourceChanged,
+=======
+    ModelChange,
+    ModelChanged,
+    RolloutChanged,
+>>>>>>> main
     RolloutRequested,
+    RolloutState,
+    RolloutStrategy,
+    Verdict,
+    VersionStage,
 )
 from modelyard_contracts.codec import decode
 from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
 from modelyard_contracts.policies import GatePolicy
-from modelyard_evaluator import events, store
-from modelyard_evaluator.domain.model import Evaluation
-from modelyard_evaluator.domain.ports import Away, Known, Refused
-from modelyard_evaluator.processes import scorer_zygote
-from modelyard_evaluator.stages import Deps
-from modelyard_evaluator.usecases import advance
+from modelyard_evaluator.clients.registry import HttpRegistry
+from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable
+from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_evaluator.domain.ports import Deps
+from modelyard_evaluator.events.handlers import handle
+from modelyard_evaluator.scoring.processes import scorer_zygote
+from modelyard_evaluator.store.evaluations import SqlStorage
+from modelyard_evaluator.usecases.advance import advance
+from modelyard_registry.testing import InProcessRegistry
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.tables import OUTBOX
 from modelyard_zygote import Zygote
 
 MODEL = "churn"
-Sent = TypeVar("Sent", bound=Message)
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
-
-
+TRAINING_ROWS = b"the parquet file that the versions were trained on"
 SCHEMA = FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes"))
-
-
-def known(
-    version: int, *, dataset: str | None = "sha256:" + "a" * 64, schema: FeatureSchema = SCHEMA, **lineage: Any
-) -> Known:
-    manifest = ModelManifest(
-        model=MODEL,
-        flavour="sklearn",
-        files=(FileEntry(path="model.bin", digest=digest_of(str(version).encode()), size_bytes=3),),
-        feature_schema=schema,
-        training=TrainingLineage(
-            recipe="test",
-            dataset_digest=dataset,
-            **{"train_until": DAY + timedelta(days=version), **lineage},
-        ),
-    )
-    return Known(version, manifest.digest, manifest, DAY + timedelta(days=30))
-
-
-@dataclass
-class FakeRegistry:
-    versions: dict[int, Known] = field(default_factory=lambda: {version: known(version) for version in (1, 2, 3)})
-    champion_version: int | None = 1
-    approved_versions: list[int] = field(default_factory=list)
-    gate: GatePolicy = field(default_factory=lambda: GatePolicy(min_rows=300))
-    away: bool = False
-    datasets: list[dict[str, Any]] = field(default_factory=list)
-
-    def version(self, model: str, version: int) -> Known:
-        self._here()
-        if version not in self.versions:
-            raise Refused(f"no version {version} of {model}")
-        return self.versions[version]
-
-    def champion(self, model: str) -> int | None:
-        self._here()
-        return self.champion_version
-
-    def approved(self, model: str) -> list[int]:
-        self._here()
-        return self.approved_versions
-
-    def policy(self, model: str) -> GatePolicy:
-        self._here()
-        return self.gate
-
-    def download(self, manifest: ModelManifest, folder: Path) -> None:
-        self._here()
-
-    def download_dataset(self, digest: str, file: Path) -> None:
-        self._here()
-
-    def register_dataset(self, file: Path, **given: Any) -> str:
-        self._here()
-        self.datasets.append(given)
-        return digest_of(b"rows")
-
-    def _here(self) -> None:
-        if self.away:
-            raise Away("the registry: connection refused")
+Sent = TypeVar("Sent", bound=Message)
 
 
 @dataclass
 class FakeLabels:
+    """Answers with a fixed number of rows and records the question."""
+
     rows: int = 1_000
-    away: bool = False
+    reachable: bool = True
     since: list[datetime] = field(default_factory=list)
 
     def count(self, model: str, since: datetime, schema_ids: tuple[str, ...]) -> int:
         self.since.append(since)
-        if self.away:
-            raise Away("ClickHouse: connection refused")
+        if not self.reachable:
+            raise Unreachable("ClickHouse: connection refused")
         return self.rows
 
 
 @dataclass
 class FakeScorer:
-    """Says what a test wants it to have found."""
+    """Returns the results a test sets, and records the jobs."""
 
-    found: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    """Changes to a_comparison() in every comparison."""
+    results: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """Changes for the pair (old, new)."""
     pinned_rows: int = 1_000
-    pairs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    """What is found of (old, new)."""
     costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
-    error: Exception | None = None
+    """Sides that cannot be scored."""
+    error: BaseException | None = None
+    """Raised by every measurement."""
     jobs: list[dict[str, Any]] = field(default_factory=list)
     warmed: int = 0
 
@@ -132,23 +91,25 @@ class FakeScorer:
 
     def pin(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         self.jobs.append(job)
+        (folder / "rows.parquet").write_bytes(str(sorted(job.items())).encode())
         baseline = "no" if job["source"] == "dataset" else None
         return {"rows": self.pinned_rows, "columns": {"age": "double"}, "source": {}, "baseline_class": baseline}
 
     def measure(self, folder: Path, side: str) -> dict[str, Any]:
+        assert (folder / side / "manifest.json").is_file()
         if side in self.broken:
-            raise Refused(f"{side} cannot be scored")
+            raise NotMeasurable(f"{side} cannot be scored")
         if self.error is not None:
             raise self.error
         return {"latency_ms_p95": 2.0, "memory_mib": 100.0, **self.costs.get(side, {})}
 
     def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         self.jobs.append(job)
-        return {**a_comparison(), **self.found, **self.pairs.get((job["old"], job["new"]), {}), "by_class": {}}
+        return {**a_comparison(), **self.result, **self.results.get((job["old"], job["new"]), {}), "by_class": {}}
 
 
 def a_comparison(**changes: Any) -> dict[str, Any]:
-    """A challenger that is clearly better."""
+    """A challenger that is significantly better."""
     return {
         "metric": "accuracy",
         "rows": 1_000,
@@ -166,26 +127,121 @@ def a_comparison(**changes: Any) -> dict[str, Any]:
 
 
 class World:
-    def __init__(self, folder: Path, url: str) -> None:
-        self.clock = FakeClock(DAY + timedelta(days=40))
-        self.database = Database(open_engine(url), self.clock)
-        migrate(self.database.engine, "modelyard_evaluator:migrations")
-        self.registry, self.labels, self.scorer = FakeRegistry(), FakeLabels(), FakeScorer()
-        self.deps = Deps(self.database, self.registry, self.labels, self.scorer, self.clock, folder / "work")
+    """Versions 1 (champion), 2 and 3 of MODEL, registered on day 30; now is day 40."""
 
+    def __init__(self, folder: Path, url: str) -> None:
+        self._open = ExitStack()
+        self.clock = FakeClock(DAY + timedelta(days=30))
+        self.registry = self._open.enter_context(InProcessRegistry(folder / "registry", self.clock))
+        self.client = RegistryClient("http://registry", self.registry.admin_key, transport=self.registry.transport)
+        self._open.callback(self.client.close)
+        self.database = Database(open_engine(url), self.clock)
+        self._open.callback(self.database.close)
+        migrate(self.database.engine, "modelyard_evaluator:migrations")
+        self.labels, self.scorer = FakeLabels(), FakeScorer()
+        self.deps = Deps(
+            SqlStorage(self.database),
+            HttpRegistry(self.client),
+            self.labels,
+            self.scorer,
+            self.clock,
+            folder / "work",
+        )
+        self.client.put_blob(TRAINING_ROWS)
+        for version in (1, 2, 3):
+            self.given_version(version)
+        self.set_gate(min_rows=300)
+        self.promote(1)
+        self.clock.advance(timedelta(days=10).total_seconds())
+
+<<<<<<< HEAD
     def deliver(self, event: ResourceChanged | EvaluationRequested) -> None:
         events.handle(self.deps, event)
+=======
+    def __enter__(self) -> Self:
+        return self
+>>>>>>> main
 
-    def work(self, seconds: float = 0.0) -> None:
-        """Let time pass, and do what is due."""
-        self.clock.advance(seconds)
-        for _ in range(6):
-            with self.database.read() as db:
-                due = store.due(db, self.clock())
-            for evaluation in due:
-                advance(self.deps, evaluation)
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
+<<<<<<< HEAD
     def registered(self, version: int = 2, **more: Any) -> ResourceChanged:
+=======
+    # registry
+    def given_version(
+        self,
+        number: int,
+        *,
+        model: str = MODEL,
+        dataset: str | None = digest_of(TRAINING_ROWS),
+        schema: FeatureSchema = SCHEMA,
+        stage: VersionStage = VersionStage.REGISTERED,
+        **lineage: Any,
+    ) -> str:
+        """Register version `number`, trained until day `number`; returns its digest."""
+        data = f"{model} {number}".encode()
+        manifest = ModelManifest(
+            model=model,
+            flavour="sklearn",
+            files=(FileEntry(path="model.bin", digest=digest_of(data), size_bytes=len(data)),),
+            feature_schema=schema,
+            training=TrainingLineage(
+                recipe="test",
+                dataset_digest=dataset,
+                **{"train_until": DAY + timedelta(days=number), **lineage},
+            ),
+        )
+        assert self.registry.given_version(manifest, {"model.bin": data}, stage) == number
+        return manifest.digest
+
+    def promote(self, version: int) -> None:
+        """Approve a version and make it the champion; the champion before it stays approved."""
+        self.clock.advance(1.0)
+        info = self.client.version(MODEL, version)
+        if info.stage is VersionStage.REGISTERED:
+            self.registry.deliver(self._passed(version, info.digest))
+        if self.client.version(MODEL, version).stage is VersionStage.EVALUATED:
+            self.client.approve(MODEL, version, "by the test")
+        self.registry.deliver(
+            RolloutChanged(
+                event_id=uuid4(),
+                occurred_at=self.clock(),
+                correlation_id=uuid4(),
+                model=MODEL,
+                rollout_id=uuid4(),
+                revision=1,
+                route=MODEL,
+                strategy=RolloutStrategy.FULL,
+                state=RolloutState.PROMOTED,
+                to_version=version,
+                reason="by the test",
+            )
+        )
+        champion = self.client.alias(MODEL, "champion")
+        assert champion is not None and champion.version == version
+
+    def _passed(self, version: int, digest: str) -> EvaluationFinished:
+        return EvaluationFinished(
+            event_id=uuid4(),
+            occurred_at=self.clock(),
+            correlation_id=uuid4(),
+            model=MODEL,
+            evaluation_id=uuid4(),
+            challenger_version=version,
+            challenger_digest=digest,
+            verdict=Verdict.DEPLOY,
+            reasons=("by the test",),
+        )
+
+    def set_gate(self, **policy: Any) -> None:
+        self.client.create_model("fresh")
+        for model in (MODEL, "fresh"):
+            self.client.set_policy(model, GatePolicy(**policy))
+
+    # events and time
+    def registered(self, version: int = 2, **changes: Any) -> ModelChanged:
+>>>>>>> main
         given: dict[str, Any] = {
             "event_id": uuid4(),
             "occurred_at": self.clock(),
@@ -196,29 +252,45 @@ class World:
             "version": version,
             "actor": "trainer",
         }
+<<<<<<< HEAD
         return ResourceChanged(**{**given, **more})
+=======
+        return ModelChanged(**{**given, **changes})
+>>>>>>> main
 
+    def deliver(self, event: ModelChanged | EvaluationRequested) -> None:
+        handle(self.deps, event)
+
+    def work(self, seconds: float = 0.0) -> None:
+        """Let time pass, then advance all due evaluations as far as possible."""
+        self.clock.advance(seconds)
+        for _ in range(6):
+            with self.deps.storage.read() as evaluations:
+                due = evaluations.due(self.clock())
+            for evaluation in due:
+                advance(self.deps, evaluation)
+
+    # results
     def evaluations(self) -> list[Evaluation]:
-        with self.database.read() as db:
-            return store.newest(db, None, 100)
+        with self.deps.storage.read() as evaluations:
+            return list(evaluations.newest(None, 100))
 
-    def told(self) -> list[EvaluationFinished]:
-        return self._sent(EvaluationFinished)
+    def verdicts(self) -> list[EvaluationFinished]:
+        return self._published(EvaluationFinished)
 
-    def asked(self) -> list[RolloutRequested]:
-        return self._sent(RolloutRequested)
+    def rollout_requests(self) -> list[RolloutRequested]:
+        return self._published(RolloutRequested)
 
-    def _sent(self, kind: type[Sent]) -> list[Sent]:
+    def _published(self, kind: type[Sent]) -> list[Sent]:
         query = select(OUTBOX.c.body).where(OUTBOX.c.topic == kind.TOPIC).order_by(OUTBOX.c.position)
-        with self.database.read() as db:
-            return [decode(body, kind) for body in db.execute(query).scalars()]
+        with self.database.read() as connection:
+            return [decode(body, kind) for body in connection.execute(query).scalars()]
 
 
 @pytest.fixture
 def world(tmp_path: Path, database_url: str) -> Iterator[World]:
-    world = World(tmp_path, database_url)
-    yield world
-    world.database.close()
+    with World(tmp_path, database_url) as world:
+        yield world
 
 
 @pytest.fixture(scope="session")

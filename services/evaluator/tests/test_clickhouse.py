@@ -1,4 +1,4 @@
-"""Counting and pinning labelled rows, on a ClickHouse that holds the view as the monitor makes it."""
+"""Counting and pinning labelled rows, on a ClickHouse with the monitor's view."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -10,9 +10,9 @@ import pytest
 
 from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
 from modelyard_devstack.testing import free_port
-from modelyard_evaluator.clients import ClickHouseLabels
-from modelyard_evaluator.domain.ports import Away
-from modelyard_evaluator.processes import ScorerProcesses
+from modelyard_evaluator.clients.labels import ClickHouseLabels
+from modelyard_evaluator.domain.errors import Unreachable
+from modelyard_evaluator.scoring.processes import ScorerProcesses
 from modelyard_zygote import Zygote
 
 from .conftest import DAY
@@ -34,7 +34,7 @@ CREATE TABLE v_labelled (
 
 @pytest.fixture
 def clickhouse(devclickhouse: Any, unique: str) -> dict[str, str]:
-    """Rows of two contracts, one minute apart, each labelled ten minutes after its prediction."""
+    """Rows of two feature schemas, one minute apart, each labelled ten minutes after its prediction."""
     database = f"evaluator_{unique}"
     user, password = devclickhouse.writer.user, devclickhouse.writer.password
     given = {"dsn": devclickhouse.url, "username": user, "password": password}
@@ -50,7 +50,7 @@ def clickhouse(devclickhouse: Any, unique: str) -> dict[str, str]:
         rows.append([f"p{i:02}", "churn", contract.id, [number], texts, "yes", at, at + timedelta(minutes=10)])
     rows.append(["other", "another", NEW.id, [1.0], ["red"], "yes", DAY, DAY])
     rows.append(["unlabelled", "churn", NEW.id, [1.0], ["red"], None, DAY + timedelta(hours=1), DAY])
-    rows.append(["stranger", "churn", "fs-unknown", [1.0, 2.0], [], "yes", DAY + timedelta(hours=1), DAY])
+    rows.append(["unknown-schema", "churn", "fs-unknown", [1.0, 2.0], [], "yes", DAY + timedelta(hours=1), DAY])
     client.insert("v_labelled", rows, column_names="*")
     return {
         "CLICKHOUSE_URL": devclickhouse.url,
@@ -85,7 +85,7 @@ def test_only_labelled_rows_of_the_model_and_its_contracts_after_the_moment_coun
     count = labels(clickhouse).count
     assert count("churn", DAY + timedelta(minutes=9), (OLD.id, NEW.id)) == 30
     assert count("churn", DAY + timedelta(minutes=9), (OLD.id,)) == 10
-    assert count("nobody", DAY, (OLD.id,)) == 0
+    assert count("unknown", DAY, (OLD.id,)) == 0
 
 
 def test_rows_of_both_contracts_are_pinned_by_name(clickhouse: dict[str, str], tmp_path: Path, zygote: Zygote) -> None:
@@ -113,14 +113,14 @@ def test_the_newest_rows_win_and_a_repeat_gives_the_same_bytes(
     assert (tmp_path / "rows.parquet").read_bytes() == first
 
 
-def test_a_clickhouse_that_is_away_is_told_as_such(tmp_path: Path, zygote: Zygote) -> None:
-    away = {
+def test_an_unreachable_clickhouse_is_reported_as_such(tmp_path: Path, zygote: Zygote) -> None:
+    unreachable = {
         "CLICKHOUSE_URL": f"http://127.0.0.1:{free_port()}",
         "CLICKHOUSE_USER": "default",
         "CLICKHOUSE_PASSWORD": "",
         "CLICKHOUSE_DATABASE": "ml",
     }
-    with pytest.raises(Away, match="ClickHouse"):
-        labels(away).count("churn", DAY, ("x",))
-    with pytest.raises(Away, match="ClickHouse"):
-        ScorerProcesses(zygote, away).pin(tmp_path, job())
+    with pytest.raises(Unreachable, match="ClickHouse"):
+        labels(unreachable).count("churn", DAY, ("x",))
+    with pytest.raises(Unreachable, match="ClickHouse"):
+        ScorerProcesses(zygote, unreachable).pin(tmp_path, job())

@@ -18,7 +18,7 @@ def compared(**changes: Any) -> Comparison:
 
 
 @pytest.mark.parametrize(
-    ("changes", "policy", "verdict", "says"),
+    ("changes", "policy", "verdict", "message"),
     [
         ({}, {}, Verdict.DEPLOY, "better by at least 0.0300"),
         ({"low": 0.0, "high": 0.1}, {}, Verdict.CONTINUE_TUNING, "between +0.0000 and +0.1000"),
@@ -33,10 +33,10 @@ def compared(**changes: Any) -> Comparison:
         ({"metric": "log_loss", "low": 0.1, "high": 0.2}, {"metric": "log_loss"}, Verdict.REJECT, "at least 0.1000"),
     ],
 )
-def test_the_table(changes: dict[str, Any], policy: dict[str, Any], verdict: Verdict, says: str) -> None:
+def test_the_table(changes: dict[str, Any], policy: dict[str, Any], verdict: Verdict, message: str) -> None:
     judgement = judge(compared(**changes), GatePolicy(**{"min_rows": 300, **policy}))
     assert judgement.verdict is verdict
-    assert says in judgement.reasons[0]
+    assert message in judgement.reasons[0]
 
 
 def test_reasons_are_sentences_with_the_numbers() -> None:

@@ -171,12 +171,12 @@ async def test_a_full_spool_is_503_that_names_the_setting_before_anything_is_pre
 
 
 async def test_a_key_without_the_scope_is_refused(world: World) -> None:
-    from modelyard_runtime.auth import Principal
+    from modelyard_runtime.auth import of_old_scopes
 
     await world.serve()
     keys = world.app._api._keys
-    keys._known[b"Bearer reader"] = Principal("reader", frozenset({"read"})), float("inf")
-    keys._known[b"Bearer caller"] = Principal("caller", frozenset({"predict"})), float("inf")
+    keys._known[b"Bearer reader"] = of_old_scopes("reader", {"read"}), float("inf")
+    keys._known[b"Bearer caller"] = of_old_scopes("caller", {"predict"}), float("inf")
     assert (await world.call("GET", "/v1/routes", key="reader")).status == 200
     assert (await world.call("POST", "/v1/predict/elec", {}, key="reader")).status == 403
     assert (await world.call("GET", "/v1/routes", key="caller")).status == 403

@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 from modelyard_runtime.auth import Authenticator
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
-from modelyard_trainer.api import add_routes
+from modelyard_trainer.api.routes import add_routes
 
 from .helpers.world import World
 

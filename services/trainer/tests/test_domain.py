@@ -11,9 +11,9 @@ from modelyard_contracts import DriftDetected, DriftKind, RunState, Severity
 from modelyard_contracts.messages.training import FINAL_RUN_STATES
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.errors import BadRequest, IllegalMove
-from modelyard_trainer.domain.policy import Facts, Refusal, refuse, worth_telling
+from modelyard_trainer.domain.policy import Facts, Refusal, refuse, should_publish
 from modelyard_trainer.domain.recipes import RECIPES, TabularParameters, parse_parameters, recipe_named
-from modelyard_trainer.domain.reconcile import Action, Seen, next_step
+from modelyard_trainer.domain.reconcile import Action, Observed, next_step
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.domain.split import split_rows
 from modelyard_trainer.domain.states import MOVES, Signal, next_state
@@ -95,9 +95,9 @@ def test_a_drift_becomes_a_run_unless_a_rule_refuses_it(
 
 def test_a_refusal_is_told_once_per_cool_down() -> None:
     refusal = Refusal("cool_down", "too soon")
-    assert worth_telling(refusal, None, POLICY, NOW)
-    assert not worth_telling(refusal, NOW - timedelta(seconds=299), POLICY, NOW)
-    assert worth_telling(refusal, NOW - timedelta(seconds=300), POLICY, NOW)
+    assert should_publish(refusal, None, POLICY, NOW)
+    assert not should_publish(refusal, NOW - timedelta(seconds=299), POLICY, NOW)
+    assert should_publish(refusal, NOW - timedelta(seconds=300), POLICY, NOW)
 
 
 def a_run(state: RunState, **changes: Any) -> Run:
@@ -106,12 +106,12 @@ def a_run(state: RunState, **changes: Any) -> Run:
     )
 
 
-def test_every_open_run_has_a_next_step_whatever_is_seen() -> None:
+def test_every_open_run_has_a_next_step_whatever_is_observed() -> None:
     for state, alive, result, failure, free, cancel, overdue in product(
         RunState, (True, False), (True, False), (None, "no"), (True, False), (True, False), (True, False)
     ):
         run = a_run(state, cancel_requested=cancel, attempt=1)
-        step = next_step(run, Seen(alive, result, failure), free_slot=free, max_attempts=3, overdue=overdue)
+        step = next_step(run, Observed(alive, result, failure), free_slot=free, max_attempts=3, overdue=overdue)
         assert (step.action is Action.WAIT) or not state.final
         if state is RunState.REGISTERING:
             assert step.action is Action.REGISTER
@@ -120,7 +120,7 @@ def test_every_open_run_has_a_next_step_whatever_is_seen() -> None:
 
 
 def test_a_dead_worker_is_started_again_until_the_attempts_are_used_up() -> None:
-    dead = Seen(worker_alive=False, result=False, failure=None)
+    dead = Observed(worker_alive=False, result=False, failure=None)
     actions = [
         next_step(a_run(RunState.TRAINING, attempt=n), dead, free_slot=True, max_attempts=3).action for n in (1, 2, 3)
     ]
@@ -128,8 +128,8 @@ def test_a_dead_worker_is_started_again_until_the_attempts_are_used_up() -> None
 
 
 def test_the_worker_s_own_no_is_not_tried_again() -> None:
-    said = Seen(worker_alive=False, result=False, failure="one class only")
-    step = next_step(a_run(RunState.TRAINING, attempt=1), said, free_slot=True, max_attempts=3)
+    refused = Observed(worker_alive=False, result=False, failure="one class only")
+    step = next_step(a_run(RunState.TRAINING, attempt=1), refused, free_slot=True, max_attempts=3)
     assert (step.action, step.reason) == (Action.FAIL, "one class only")
 
 
@@ -169,5 +169,5 @@ def test_a_wrong_parameter_is_named(given: dict[str, str], told: str) -> None:
 
 
 def test_an_unknown_recipe_is_answered_with_those_there_are() -> None:
-    with pytest.raises(BadRequest, match="'magic' is unknown; there are tabular-classifier, torch-mlp"):
+    with pytest.raises(BadRequest, match="'magic' is unknown; known are tabular-classifier, torch-mlp"):
         recipe_named("magic", RECIPES)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from modelyard_contracts import RunState
-from modelyard_trainer import warm_ray
 from modelyard_trainer.app import _warm_ray
-from modelyard_trainer.catalogue import known_recipes
 from modelyard_trainer.domain.errors import ClusterAway
-from modelyard_trainer.limits import Limits
+from modelyard_trainer.domain.limits import Limits
+from modelyard_trainer.jobs import warm_ray
+from modelyard_trainer.jobs.catalogue import known_recipes
+from modelyard_trainer.jobs.warm_ray import WarmRay
 from modelyard_trainer.settings import Settings
-from modelyard_trainer.usecases import Wanted, request_run
-from modelyard_trainer.warm_ray import WarmRay
+from modelyard_trainer.usecases import RunRequest, request_run
 from modelyard_trainer.worker.ray_session import await_cluster
 
 from .helpers.world import PYTHONPATH, World
@@ -35,7 +35,7 @@ def no_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def begin(world: World, model: str = "shifts") -> None:
     world.registry.policies[model] = world.registry.policies["shifts"]
-    request_run(world.deps, Wanted(model, "a test", "test", recipe="on-ray", dataset_digest=world.dataset))
+    request_run(world.deps, RunRequest(model, "a test", "test", recipe="on-ray", dataset_digest=world.dataset))
 
 
 @pytest.mark.slow

@@ -18,11 +18,11 @@ import pytest
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_flavours import Encoding, load_model
 from modelyard_trainer.domain.recipes import TabularParameters
-from modelyard_trainer.processes import Workers
+from modelyard_trainer.jobs.processes import Workers
+from modelyard_trainer.jobs.rundir import RunDir, file_digest
 from modelyard_trainer.recipes.candidates import Tried, attempt, newest
 from modelyard_trainer.recipes.metrics import figures
 from modelyard_trainer.recipes.tabular import choose
-from modelyard_trainer.rundir import RunDir, file_digest
 from modelyard_trainer.worker.dataset import rows_of, schema_of
 
 from .helpers.data import training_table
@@ -73,8 +73,8 @@ def prepared(folder: Path, recipe: str, **parameters: str) -> RunDir:
     folder.mkdir()
     table = training_table(1_200)
     pq.write_table(table, folder / "data.parquet")
-    place = RunDir(folder)
-    place.prepare(
+    run_dir = RunDir(folder)
+    run_dir.prepare(
         {
             "run_id": "r-1",
             "model": "shifts",
@@ -84,30 +84,30 @@ def prepared(folder: Path, recipe: str, **parameters: str) -> RunDir:
             "holdout_rows": 200,
             "window_rows": 400,
             "as_of": "2026-03-01T00:00:00+00:00",
-            "given_dataset": file_digest(place.data),
+            "given_dataset": file_digest(run_dir.data),
             "feature_schema": None,
             "clickhouse": {},
             "ray_cpus": 2,
         }
     )
-    return place
+    return run_dir
 
 
-def train(place: RunDir, timeout_s: float, **env: str) -> ModelManifest:
-    command = [sys.executable, "-m", "modelyard_trainer.worker", str(place.path)]
-    with place.log.open("ab") as log:
+def train(run_dir: RunDir, timeout_s: float, **env: str) -> ModelManifest:
+    command = [sys.executable, "-m", "modelyard_trainer.worker", str(run_dir.path)]
+    with run_dir.log.open("ab") as log:
         subprocess.run(
-            command, check=False, timeout=timeout_s, stdout=log, stderr=log, cwd=place.path, env={**os.environ, **env}
+            command, check=False, timeout=timeout_s, stdout=log, stderr=log, cwd=run_dir.path, env={**os.environ, **env}
         )
-    assert place.failure is None, place.failure
-    assert place.result is not None, place.log_tail
-    return ModelManifest.model_validate(place.result["manifest"])
+    assert run_dir.failure is None, run_dir.failure
+    assert run_dir.result is not None, run_dir.log_tail
+    return ModelManifest.model_validate(run_dir.result["manifest"])
 
 
-def accuracy(place: RunDir, manifest: ModelManifest) -> float:
+def accuracy(run_dir: RunDir, manifest: ModelManifest) -> float:
     """Of the loaded model on the rows that were kept."""
-    kept = rows_of(pq.ParquetFile(place.data).read(), manifest.feature_schema).part(1_000, 1_200)
-    scores = load_model(manifest, place.model).predict(kept.numeric, kept.categorical)
+    kept = rows_of(pq.ParquetFile(run_dir.data).read(), manifest.feature_schema).part(1_000, 1_200)
+    scores = load_model(manifest, run_dir.model).predict(kept.numeric, kept.categorical)
     return float((scores.argmax(axis=1) == kept.labels).mean())
 
 
@@ -119,20 +119,20 @@ def ray_processes(folder: Path) -> list[Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_tabular_classifier_trains_candidates_on_ray_and_leaves_nothing_running(tmp_path: Path, loopback: None) -> None:
-    place = prepared(tmp_path / "run", "tabular-classifier")
+    run_dir = prepared(tmp_path / "run", "tabular-classifier")
     with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as temporary:  # short, for Ray's sockets
-        manifest = train(place, 280, TMPDIR=temporary)
+        manifest = train(run_dir, 280, TMPDIR=temporary)
         assert not list(Path(temporary).glob("*ray*"))
 
     told = manifest.training
     tried = {name for name in told.metrics if name.startswith("candidate_")}
     assert len(tried) == 4 and told.parameters["winner"] in {name.removeprefix("candidate_") for name in tried}
-    assert accuracy(place, manifest) > 0.8
+    assert accuracy(run_dir, manifest) > 0.8
     assert manifest.reference is not None and manifest.reference.error_rate == pytest.approx(
         1 - told.metrics["validation_accuracy"], abs=1e-6
     )
     assert not ray_processes(tmp_path)
-    assert not (place.path / "ray-dir.txt").exists()
+    assert not (run_dir.path / "ray-dir.txt").exists()
 
 
 @pytest.mark.slow
@@ -140,14 +140,14 @@ def test_tabular_classifier_trains_candidates_on_ray_and_leaves_nothing_running(
 def test_killing_a_worker_takes_its_ray_along(tmp_path: Path, loopback: None) -> None:
     workers = Workers(tmp_path, {})
     run_id = uuid4()
-    place = prepared(tmp_path / str(run_id), "tabular-classifier", max_iterations="2000")
+    run_dir = prepared(tmp_path / str(run_id), "tabular-classifier", max_iterations="2000")
     workers.start(run_id)
     deadline = time.monotonic() + 200
-    while not any("trying" in line["note"] for line in place.progress):
-        assert time.monotonic() < deadline and workers.alive(run_id), place.log_tail
+    while not any("trying" in line["note"] for line in run_dir.progress):
+        assert time.monotonic() < deadline and workers.alive(run_id), run_dir.log_tail
         time.sleep(0.1)
-    pointer = Path((place.path / "ray-dir.txt").read_text())
-    started = [process for process in psutil.process_iter() if marked(process, place)]
+    pointer = Path((run_dir.path / "ray-dir.txt").read_text())
+    started = [process for process in psutil.process_iter() if marked(process, run_dir)]
     assert pointer.is_dir() and len(started) >= 3
 
     workers.kill(run_id)
@@ -156,9 +156,9 @@ def test_killing_a_worker_takes_its_ray_along(tmp_path: Path, loopback: None) ->
     assert not alive and not pointer.exists()
 
 
-def marked(process: psutil.Process, place: RunDir) -> bool:
+def marked(process: psutil.Process, run_dir: RunDir) -> bool:
     try:
-        return process.pid != os.getpid() and process.environ().get("MODELYARD_RUN_DIR") == str(place.path.resolve())
+        return process.pid != os.getpid() and process.environ().get("MODELYARD_RUN_DIR") == str(run_dir.path.resolve())
     except (psutil.Error, OSError):
         return False
 
@@ -174,17 +174,17 @@ def needs_torch() -> None:
 @pytest.mark.timeout(600)
 def test_torch_mlp_trains_with_two_workers_and_serves_without_torch(tmp_path: Path, loopback: None) -> None:
     needs_torch()
-    place = prepared(tmp_path / "run", "torch-mlp", epochs="6", hidden="16", learning_rate="0.01")
-    manifest = train(place, 580)
+    run_dir = prepared(tmp_path / "run", "torch-mlp", epochs="6", hidden="16", learning_rate="0.01")
+    manifest = train(run_dir, 580)
 
     assert manifest.flavour == "torch-mlp"
-    assert accuracy(place, manifest) > 0.7
-    assert len(list(place.path.glob("work/training/checkpoint*"))) >= 1
+    assert accuracy(run_dir, manifest) > 0.7
+    assert len(list(run_dir.path.glob("work/training/checkpoint*"))) >= 1
     assert "torch" not in manifest.environment
     program = (
         "import sys; from pathlib import Path; from modelyard_contracts.manifest import ModelManifest as M;"
         "from modelyard_flavours import load_model;"
-        f"load_model(M.model_validate_json({manifest.model_dump_json()!r}), Path({str(place.model)!r}));"
+        f"load_model(M.model_validate_json({manifest.model_dump_json()!r}), Path({str(run_dir.model)!r}));"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

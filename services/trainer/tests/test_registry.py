@@ -8,7 +8,7 @@ import pytest
 from modelyard import RegistryClient
 from modelyard_contracts.manifest import digest_of
 from modelyard_contracts.policies import RetrainPolicy
-from modelyard_trainer.registry import MAX_OLDER_BYTES, RegistryGateway
+from modelyard_trainer.clients.registry import MAX_OLDER_BYTES, RegistryGateway
 
 from .helpers.registry_server import RegistryServer
 

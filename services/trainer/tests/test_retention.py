@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from modelyard_runtime import retention
-from modelyard_trainer.limits import Limits
-from modelyard_trainer.rundir import RunDir
+from modelyard_trainer.domain.limits import Limits
+from modelyard_trainer.jobs.rundir import RunDir
 
 from .helpers.world import World
 
@@ -25,16 +25,16 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def a_folder(world: World, name: str, days_old: float) -> RunDir:
-    place = RunDir(world.folder / "runs" / name)
-    place.prepare({})
-    place.log.write_text("what happened")
+    run_dir = RunDir(world.folder / "runs" / name)
+    run_dir.prepare({})
+    run_dir.log.write_text("what happened")
     at = world.clock().timestamp() - days_old * 86_400
-    os.utime(place.path, (at, at))
-    return place
+    os.utime(run_dir.path, (at, at))
+    return run_dir
 
 
 def names(world: World) -> set[str]:
-    return {place.path.name for place in world.workers.folders()}
+    return {run_dir.path.name for run_dir in world.workers.folders()}
 
 
 def test_of_ended_runs_the_newest_folders_stay_for_their_days_and_open_ones_for_ever(world: World) -> None:
@@ -85,20 +85,20 @@ def test_a_trainer_killed_while_it_removes_a_folder_leaves_nothing_for_ever(
 def test_what_is_large_goes_with_the_end_of_a_run_also_when_that_was_broken_off(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = a_folder(world, "ended", days_old=0)
-    for large in (place.data, place.older, place.model / "model.bin", place.work / "epoch-1" / "checkpoint.pt"):
+    run_dir = a_folder(world, "ended", days_old=0)
+    for large in (run_dir.data, run_dir.older, run_dir.model / "model.bin", run_dir.work / "epoch-1" / "checkpoint.pt"):
         large.parent.mkdir(parents=True, exist_ok=True)
         large.touch()
     whole = shutil.rmtree
 
     def killed(path: Path, **more: Any) -> None:
-        if path == place.work:
+        if path == run_dir.work:
             raise KeyboardInterrupt
         whole(path, **more)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(shutil, "rmtree", killed)
-        place.forget_data()
+        run_dir.forget_data()
     world.restart()
     world.supervisor.tidy()
-    assert {path.name for path in place.path.iterdir()} <= {"request.json", "log.txt", "worker.lock"}
+    assert {path.name for path in run_dir.path.iterdir()} <= {"request.json", "log.txt", "worker.lock"}

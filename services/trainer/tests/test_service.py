@@ -22,8 +22,8 @@ from modelyard_contracts.codec import Codec
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_devstack.testing import DevServer, Process, free_port, wait_until
 from modelyard_runtime.kafka import Producer, ensure_topics
-from modelyard_trainer.rundir import RunDir, file_digest
-from modelyard_trainer.warm_ray import connection
+from modelyard_trainer.jobs.rundir import RunDir, file_digest
+from modelyard_trainer.jobs.warm_ray import connection
 
 from .helpers.data import write_training_file
 from .helpers.registry_server import RegistryServer
@@ -61,7 +61,7 @@ class Trainer:
     def run(self, run_id: str) -> dict[str, Any]:
         return dict(self.http.get(f"/v1/runs/{run_id}").json())
 
-    def place(self, run_id: str) -> RunDir:
+    def run_dir(self, run_id: str) -> RunDir:
         return RunDir(self.data / "runs" / run_id)
 
     def kill(self) -> None:
@@ -90,7 +90,7 @@ async def told_of(bootstrap: str, run_id: str, timeout_s: float = 60.0) -> list[
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
     await consumer.start()
     try:
-        partitions = [TopicPartition(TrainingRunChanged.TOPIC, place) for place in range(4)]
+        partitions = [TopicPartition(TrainingRunChanged.TOPIC, number) for number in range(4)]
         consumer.assign(partitions)
         await consumer.seek_to_beginning()
         found: list[TrainingRunChanged] = []
@@ -160,14 +160,14 @@ async def test_killed_at_every_stage_the_run_ends_in_exactly_one_version(
     trainer.start()
     wait_until(lambda: trainer.run(run_id)["state"] == "training", 120)
     trainer.kill()  # the worker lives on
-    assert trainer.place(run_id).holder
+    assert trainer.run_dir(run_id).holder
     trainer.start()
-    holder = trainer.place(run_id).holder
+    holder = trainer.run_dir(run_id).holder
     if holder:
         os.kill(holder, signal.SIGKILL)  # the worker alone
     wait_until(lambda: trainer.run(run_id)["attempt"] >= 2 or trainer.run(run_id)["state"] == "succeeded", 120)
     trainer.kill()
-    wait_until(lambda: trainer.place(run_id).result is not None, 120)  # the worker ends while nobody looks
+    wait_until(lambda: trainer.run_dir(run_id).result is not None, 120)  # the worker ends while nobody looks
     trainer.start()
 
     told = await told_of(devkafka.bootstrap, run_id, 120)
@@ -184,7 +184,7 @@ def test_an_orderly_stop_leaves_no_worker_and_the_next_start_goes_on(trainer: Tr
     run_id = begin(trainer, f"shifts-{unique}".lower(), seconds="2")
     wait_until(lambda: trainer.run(run_id)["state"] == "training", 120)
     assert trainer.process.stop() == 0
-    assert trainer.place(run_id).holder is None
+    assert trainer.run_dir(run_id).holder is None
     trainer.start()
     wait_until(lambda: trainer.run(run_id)["state"] == "succeeded", 120)
     assert len(trainer.registry.versions) == 1

@@ -11,11 +11,11 @@ import pytest
 from modelyard_contracts import RunState
 from modelyard_contracts.manifest import Feature, FeatureSchema
 from modelyard_devstack.testing import wait_until
+from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.ports import Served
-from modelyard_trainer.limits import Limits
-from modelyard_trainer.processes import PRELOAD
-from modelyard_trainer.rundir import file_digest
-from modelyard_trainer.usecases import Wanted, cancel_run, request_run
+from modelyard_trainer.jobs.processes import PRELOAD
+from modelyard_trainer.jobs.rundir import file_digest
+from modelyard_trainer.usecases import RunRequest, cancel_run, request_run
 from modelyard_zygote import Zygote
 
 from .helpers.world import PYTHONPATH, World
@@ -31,28 +31,28 @@ def test_a_run_goes_through_all_states_to_one_version(world: World) -> None:
     run = world.drive(world.begin().id)
 
     assert (run.state, run.version, run.progress) == (RunState.SUCCEEDED, 1, 1.0)
-    told = world.told()
+    told = world.published()
     assert [one.revision for one in told] == list(range(1, len(told) + 1))
     states = list(dict.fromkeys(one.state.value for one in told))
     assert states == ["requested", "snapshotting", "training", "registering", "succeeded"]
     manifest = world.registry.versions[str(run.id)]
     assert manifest.training.dataset_digest == world.dataset == run.dataset_digest
     assert manifest.training.run_id == str(run.id)
-    place = world.workers.dir_of(run.id)
-    assert not place.data.exists() and not place.model.exists() and place.result is not None
+    run_dir = world.workers.dir_of(run.id)
+    assert not run_dir.data.exists() and not run_dir.model.exists() and run_dir.result is not None
 
 
 def test_a_run_on_live_rows_gets_what_the_serving_version_learned_from(world: World) -> None:
     world.registry.serves["shifts"] = Served(
         FeatureSchema(features=(Feature(name="x"),), classes=("a", "b")), world.dataset
     )
-    live = request_run(world.deps, Wanted("shifts", "a test", "test"))
+    live = request_run(world.deps, RunRequest("shifts", "a test", "test"))
     world.drive(live.id, lambda run: run.attempt == 1)
-    place = world.workers.dir_of(live.id)
-    assert file_digest(place.older) == world.dataset
+    run_dir = world.workers.dir_of(live.id)
+    assert file_digest(run_dir.older) == world.dataset
     cancel_run(world.deps, live.id)
     world.drive(live.id)
-    assert not place.older.exists()
+    assert not run_dir.older.exists()
 
     given = world.begin(seconds="600")
     world.drive(given.id, lambda run: run.attempt == 1)
@@ -63,7 +63,7 @@ def test_a_run_on_live_rows_gets_what_the_serving_version_learned_from(world: Wo
 def test_a_worker_that_is_killed_is_started_again(world: World) -> None:
     run = world.drive(world.begin(deaths="1").id)
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 2)
-    assert any("its worker died; attempt 2" in told.reason for told in world.told())
+    assert any("its worker died; attempt 2" in told.reason for told in world.published())
     assert len(world.registry.versions) == 1
 
 
@@ -132,16 +132,16 @@ def test_while_the_registry_is_away_the_run_waits(world: World) -> None:
 def test_cancelling_ends_the_worker_and_all_it_started(world: World) -> None:
     run_id = world.begin(seconds="600", spawn="true").id
     world.drive(run_id, lambda run: run.progress > 0.4)
-    place = world.workers.dir_of(run_id)
-    child = int((place.path / "work" / "child.pid").read_text())
-    assert psutil.pid_exists(child) and place.holder
+    run_dir = world.workers.dir_of(run_id)
+    child = int((run_dir.path / "work" / "child.pid").read_text())
+    assert psutil.pid_exists(child) and run_dir.holder
 
     cancel_run(world.deps, run_id)
     run = world.drive(run_id)
 
     assert (run.state, run.reason) == (RunState.CANCELLED, "cancelled on request")
-    assert place.holder is None and not psutil.pid_exists(child)
-    assert not place.data.exists() and not world.registry.versions
+    assert run_dir.holder is None and not psutil.pid_exists(child)
+    assert not run_dir.data.exists() and not world.registry.versions
 
 
 @pytest.mark.slow
@@ -156,12 +156,12 @@ def test_a_worker_from_the_zygote_is_cancelled_with_all_it_started(
         wait_until(lambda: zygote.pid is not None, 60)
         run_id = world.begin(seconds="600", spawn="true").id
         world.drive(run_id, lambda run: run.progress > 0.4)
-        place = world.workers.dir_of(run_id)
-        assert place.holder and psutil.Process(place.holder).ppid() == zygote.pid
-        child = int((place.path / "work" / "child.pid").read_text())
+        run_dir = world.workers.dir_of(run_id)
+        assert run_dir.holder and psutil.Process(run_dir.holder).ppid() == zygote.pid
+        child = int((run_dir.path / "work" / "child.pid").read_text())
         cancel_run(world.deps, run_id)
         assert world.drive(run_id).state is RunState.CANCELLED
-        assert place.holder is None and not psutil.pid_exists(child)
+        assert run_dir.holder is None and not psutil.pid_exists(child)
     finally:
         world.close()
     assert zygote.pid is None
@@ -179,12 +179,12 @@ def test_a_cancel_that_a_crash_interrupted_is_finished(world: World) -> None:
 
 @pytest.mark.slow
 def test_what_cannot_be_trained_fails_at_once_in_the_worker_s_words(world: World) -> None:
-    wanted = Wanted("shifts", "a test", "test", dataset_digest="sha256:" + "0" * 64)
-    run = world.drive(request_run(world.deps, wanted).id)
+    request = RunRequest("shifts", "a test", "test", dataset_digest="sha256:" + "0" * 64)
+    run = world.drive(request_run(world.deps, request).id)
     assert (run.state, run.attempt) == (RunState.FAILED, 0)
     assert "the registry has no sha256:000" in run.reason
 
-    without = world.drive(request_run(world.deps, Wanted("shifts", "a test", "test")).id)
+    without = world.drive(request_run(world.deps, RunRequest("shifts", "a test", "test")).id)
     assert (without.state, without.attempt) == (RunState.FAILED, 1)
     assert "has no version yet" in without.reason and "give dataset_digest" in without.reason
 
@@ -195,7 +195,7 @@ def test_a_run_that_takes_too_long_is_ended(world: World) -> None:
     world.drive(run_id, lambda run: run.state is RunState.TRAINING)
     world.clock.advance(Limits().max_run_s + 1)
     run = world.drive(run_id)
-    assert run.state is RunState.FAILED and "longer than a run may take" in run.reason
+    assert run.state is RunState.FAILED and "exceeded its time limit" in run.reason
     assert world.workers.dir_of(run_id).holder is None
 
 
@@ -203,7 +203,7 @@ def test_a_run_that_takes_too_long_is_ended(world: World) -> None:
 def test_runs_of_several_models_wait_for_a_free_place(world: World) -> None:
     world.registry.policies["other"] = world.registry.policies["shifts"]
     first = world.begin(seconds="1")
-    second = request_run(world.deps, Wanted("other", "a test", "test", dataset_digest=world.dataset))
+    second = request_run(world.deps, RunRequest("other", "a test", "test", dataset_digest=world.dataset))
     world.supervisor.tick()
     assert world.runs.get(first.id).state is RunState.SNAPSHOTTING
     assert world.runs.get(second.id).state is RunState.REQUESTED
@@ -228,7 +228,7 @@ def test_after_a_start_workers_of_ended_runs_are_ended(world: World) -> None:
     run_id = world.begin(seconds="600").id
     world.drive(run_id, lambda run: run.state is RunState.TRAINING)
     with world.runs.session() as session:
-        ended = world.runs.get(run_id).told(state=RunState.FAILED, ended_at=world.clock())
+        ended = world.runs.get(run_id).changed(state=RunState.FAILED, ended_at=world.clock())
         session.save(ended, world.clock())
     world.restart()
     world.supervisor.tidy()
@@ -240,17 +240,17 @@ def test_only_the_newest_folders_of_ended_runs_are_kept(tmp_path: Path) -> None:
     world = World(tmp_path / "few", limits=Limits(keep_run_dirs=1))
     try:
         ids = [world.drive(world.begin().id).id for _ in range(2)]
-        assert [place.path.name for place in world.workers.folders()] == [str(ids[-1])]
+        assert [run_dir.path.name for run_dir in world.workers.folders()] == [str(ids[-1])]
     finally:
         world.close()
 
 
 @pytest.mark.parametrize("torn", ['{"progress": 0.', ""], ids=["half a line", "nothing"])
 def test_a_torn_line_of_progress_is_passed_over(world: World, torn: str) -> None:
-    place = world.workers.dir_of(world.begin().id)
-    place.path.mkdir(parents=True)
-    place.tell(progress=0.3, note="so far")
-    with (place.path / "progress.jsonl").open("a") as file:
+    run_dir = world.workers.dir_of(world.begin().id)
+    run_dir.path.mkdir(parents=True)
+    run_dir.report(progress=0.3, note="so far")
+    with (run_dir.path / "progress.jsonl").open("a") as file:
         file.write(torn)
-    [line] = place.progress
+    [line] = run_dir.progress
     assert (line["progress"], line["note"]) == (0.3, "so far")

@@ -11,17 +11,16 @@ import pytest
 from modelyard_contracts import DriftKind, RunState, TrainingRunRequested
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.errors import Retryable
-from modelyard_trainer.domain.errors import BadRequest, IllegalMove, OpenRun, RegistryAway, UnknownRun
+from modelyard_trainer.domain.errors import BadRequest, IllegalMove, OpenRun, RegistryAway, UnknownModel, UnknownRun
 from modelyard_trainer.domain.states import Signal
-from modelyard_trainer.store import StaleRun
+from modelyard_trainer.store.runs import StaleRun
 from modelyard_trainer.usecases import (
-    UnknownModel,
-    Wanted,
+    RunRequest,
     cancel_run,
     check_recipe,
-    drift_detected,
     request_run,
-    run_requested,
+    request_run_by_event,
+    retrain_on_drift,
 )
 
 from .helpers.world import World, drift
@@ -37,36 +36,36 @@ def world(tmp_path: Path, database_url: str) -> Iterator[World]:
 
 def test_a_drift_begins_one_run_however_often_it_is_delivered(world: World) -> None:
     event = drift(world)
-    run = drift_detected(world.deps, event)
-    again = drift_detected(world.deps, event)
+    run = retrain_on_drift(world.deps, event)
+    again = retrain_on_drift(world.deps, event)
 
     assert run is not None and again is None
-    [told] = world.told()
+    [told] = world.published()
     assert (told.state, told.run_id, told.trigger, told.revision) == (RunState.REQUESTED, run.id, "performance", 1)
     assert (told.correlation_id, told.cause_id) == (event.correlation_id, event.event_id)
 
 
 def test_a_second_drift_while_a_run_is_open_is_refused_and_told_once(world: World) -> None:
-    drift_detected(world.deps, drift(world))
-    second = drift_detected(world.deps, drift(world, DriftKind.SCORE))
-    third = drift_detected(world.deps, drift(world))
+    retrain_on_drift(world.deps, drift(world))
+    second = retrain_on_drift(world.deps, drift(world, DriftKind.SCORE))
+    third = retrain_on_drift(world.deps, drift(world))
 
     assert second is not None and third is None
     assert (second.state, second.refusal) == (RunState.REFUSED, "open_run")
-    assert [told.state for told in world.told()] == [RunState.REQUESTED, RunState.REFUSED]
-    assert "is under way" in world.told()[-1].reason
+    assert [told.state for told in world.published()] == [RunState.REQUESTED, RunState.REFUSED]
+    assert "is still open" in world.published()[-1].reason
 
 
 def test_after_the_cool_down_drift_begins_a_run_again(world: World) -> None:
-    first = drift_detected(world.deps, drift(world))
+    first = retrain_on_drift(world.deps, drift(world))
     assert first is not None
     with world.runs.session() as session:
         session.save(first.moved(Signal.FAILED, at=world.clock()), world.clock())
 
     world.clock.advance(299)
-    early = drift_detected(world.deps, drift(world))
+    early = retrain_on_drift(world.deps, drift(world))
     world.clock.advance(1)
-    late = drift_detected(world.deps, drift(world))
+    late = retrain_on_drift(world.deps, drift(world))
 
     assert early is not None and early.refusal == "cool_down"
     assert late is not None and late.state is RunState.REQUESTED
@@ -76,7 +75,7 @@ def test_the_budget_counts_the_runs_of_the_last_day(world: World) -> None:
     world.registry.policies["shifts"] = RetrainPolicy(recipe="fake", cool_down_s=0, max_runs_per_day=2)
     states = []
     for _ in range(3):
-        run = drift_detected(world.deps, drift(world))
+        run = retrain_on_drift(world.deps, drift(world))
         assert run is not None
         states.append(run.refusal or run.state.value)
         if run.state is RunState.REQUESTED:
@@ -85,19 +84,19 @@ def test_the_budget_counts_the_runs_of_the_last_day(world: World) -> None:
         world.clock.advance(3_600)
     assert states == ["requested", "requested", "budget"]
     world.clock.advance(timedelta(days=1).total_seconds())
-    run = drift_detected(world.deps, drift(world))
+    run = retrain_on_drift(world.deps, drift(world))
     assert run is not None and run.refusal is None
 
 
 def test_drift_of_a_version_that_no_longer_serves_is_refused(world: World) -> None:
     world.registry.serving["shifts"] = 2
-    run = drift_detected(world.deps, drift(world, model_version=1))
+    run = retrain_on_drift(world.deps, drift(world, model_version=1))
     assert run is not None and (run.refusal, run.reason) == ("version", "version 1 drifted, but version 2 serves now")
 
 
 def test_a_policy_that_cannot_be_followed_refuses_and_says_why(world: World) -> None:
     world.registry.policies["shifts"] = RetrainPolicy(recipe="magic")
-    run = drift_detected(world.deps, drift(world))
+    run = retrain_on_drift(world.deps, drift(world))
     assert run is not None and run.state is RunState.REFUSED
     assert "cannot be followed: recipe: 'magic' is unknown" in run.reason
 
@@ -106,9 +105,9 @@ def test_while_the_registry_is_away_a_drift_is_neither_lost_nor_decided(world: W
     world.registry.away = 1
     event = drift(world)
     with pytest.raises(RegistryAway) as error:
-        drift_detected(world.deps, event)
+        retrain_on_drift(world.deps, event)
     assert isinstance(error.value, Retryable)
-    assert drift_detected(world.deps, event) is not None
+    assert retrain_on_drift(world.deps, event) is not None
 
 
 def requested(**changes: object) -> TrainingRunRequested:
@@ -125,32 +124,32 @@ def requested(**changes: object) -> TrainingRunRequested:
 
 def test_a_requested_run_begins_once_and_an_impossible_one_is_told_as_refused(world: World) -> None:
     event = requested()
-    assert (run := run_requested(world.deps, event)) is not None and run.state is RunState.REQUESTED
-    assert run_requested(world.deps, event) is None
+    assert (run := request_run_by_event(world.deps, event)) is not None and run.state is RunState.REQUESTED
+    assert request_run_by_event(world.deps, event) is None
     for bad, code in (
         (requested(), "run_open"),
         (requested(recipe="magic"), "bad_run_request"),
         (requested(model="nobody"), "model_not_found"),
     ):
-        refused = run_requested(world.deps, bad)
+        refused = request_run_by_event(world.deps, bad)
         assert refused is not None and (refused.state, refused.refusal) == (RunState.REFUSED, code)
-    assert [told.state.value for told in world.told()] == ["requested", "refused", "refused", "refused"]
+    assert [told.state.value for told in world.published()] == ["requested", "refused", "refused", "refused"]
 
 
 def test_a_request_with_a_key_gives_the_same_run_again(world: World) -> None:
-    wanted = Wanted("shifts", "a test", "test")
-    first = request_run(world.deps, wanted, idempotency_key="k")
-    assert request_run(world.deps, wanted, idempotency_key="k").id == first.id
+    request = RunRequest("shifts", "a test", "test")
+    first = request_run(world.deps, request, idempotency_key="k")
+    assert request_run(world.deps, request, idempotency_key="k").id == first.id
     with pytest.raises(OpenRun, match=str(first.id)):
-        request_run(world.deps, wanted, idempotency_key="other")
-    assert len(world.told()) == 1
+        request_run(world.deps, request, idempotency_key="other")
+    assert len(world.published()) == 1
 
 
 def test_a_request_for_an_unknown_model_or_recipe_names_the_field(world: World) -> None:
     with pytest.raises(UnknownModel) as model:
-        request_run(world.deps, Wanted("nobody", "", "test"))
+        request_run(world.deps, RunRequest("nobody", "", "test"))
     with pytest.raises(BadRequest) as recipe:
-        request_run(world.deps, Wanted("shifts", "", "test", recipe="magic"))
+        request_run(world.deps, RunRequest("shifts", "", "test", recipe="magic"))
     assert (model.value.field, recipe.value.field) == ("model", "recipe")
 
 
@@ -161,17 +160,17 @@ def test_a_missing_package_is_refused_with_the_extra_to_install(world: World, mo
 
 
 def test_a_stale_writer_is_told_and_changes_nothing(world: World) -> None:
-    run = request_run(world.deps, Wanted("shifts", "a test", "test"))
+    run = request_run(world.deps, RunRequest("shifts", "a test", "test"))
     with world.runs.session() as session:
-        session.save(run.told(progress=0.5), world.clock())
+        session.save(run.changed(progress=0.5), world.clock())
     with pytest.raises(StaleRun), world.runs.session() as session:
-        session.save(run.told(progress=0.1), world.clock())
+        session.save(run.changed(progress=0.1), world.clock())
     assert world.runs.get(run.id).progress == 0.5
-    assert [told.revision for told in world.told()] == [1, 2]
+    assert [told.revision for told in world.published()] == [1, 2]
 
 
 def test_cancelling_what_is_over_or_unknown_is_refused(world: World) -> None:
-    run = request_run(world.deps, Wanted("shifts", "a test", "test"))
+    run = request_run(world.deps, RunRequest("shifts", "a test", "test"))
     cancel_run(world.deps, run.id)
     world.drive(run.id)
     with pytest.raises(IllegalMove, match="cancelled cannot be cancelled"):

@@ -12,11 +12,11 @@ import pytest
 
 from modelyard_contracts import RunState
 from modelyard_devstack.testing import wait_until
+from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.limits import Limits
-from modelyard_trainer.processes import MARK
-from modelyard_trainer.usecases import Wanted, cancel_run, request_run
-from modelyard_trainer.warm_ray import WarmRay, connection
+from modelyard_trainer.jobs.processes import MARK
+from modelyard_trainer.jobs.warm_ray import WarmRay, connection
+from modelyard_trainer.usecases import RunRequest, cancel_run, request_run
 
 from .helpers.world import PYTHONPATH, World
 
@@ -37,13 +37,13 @@ class Warm(World):
 
     def train(self, seconds: float = 0.0, recipe: str = "on-ray", model: str = "shifts", **more: str) -> Run:
         parameters = {"seconds": str(seconds), **more}
-        wanted = Wanted(model, "a test", "test", recipe=recipe, dataset_digest=self.dataset, parameters=parameters)
-        return request_run(self.deps, wanted)
+        request = RunRequest(model, "a test", "test", recipe=recipe, dataset_digest=self.dataset, parameters=parameters)
+        return request_run(self.deps, request)
 
     def calls(self, run: Run) -> list[tuple[int, int]]:
         """Which call of the run was in which process, in their order."""
         marks = sorted(self.workers.dir_of(run.id).path.glob("call-*"), key=lambda mark: mark.stat().st_mtime)
-        return [(int(place), int(pid)) for _, place, pid in (mark.name.split("-") for mark in marks)]
+        return [(int(call), int(pid)) for _, call, pid in (mark.name.split("-") for mark in marks)]
 
     def processes(self) -> list[psutil.Process]:
         """All that belong to the Ray of this trainer."""
@@ -123,7 +123,7 @@ def test_a_cancel_ends_the_worker_and_leaves_ray_to_the_next_run(warm: Warm) -> 
 def test_a_ray_whose_trainer_was_killed_ends_by_itself(tmp_path: Path, loopback: None) -> None:
     folder = tmp_path / "ray"
     program = (
-        "import sys, time; from pathlib import Path; from modelyard_trainer.warm_ray import WarmRay;"
+        "import sys, time; from pathlib import Path; from modelyard_trainer.jobs.warm_ray import WarmRay;"
         "WarmRay(Path(sys.argv[1]), 1, 60).keep(wanted=True); time.sleep(600)"
     )
     trainer = subprocess.Popen([sys.executable, "-c", program, str(folder)])
@@ -174,7 +174,7 @@ def test_a_fitter_that_is_killed_in_a_call_is_replaced_and_the_run_goes_on(share
     run = shared.drive(shared.train(recipe="in-pool", deaths="1").id, timeout_s=180)
     assert (run.state, run.attempt, shared.ray.starts) == (RunState.SUCCEEDED, 1, 1), run.reason
     calls = shared.calls(run)
-    assert [place for place, _ in calls] == [0, 0, 1, 1] and calls[1][1] != calls[0][1]
+    assert [call for call, _ in calls] == [0, 0, 1, 1] and calls[1][1] != calls[0][1]
 
 
 def test_a_cancel_gives_the_fitter_back(shared: Warm, loopback: None) -> None:

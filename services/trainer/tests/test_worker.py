@@ -13,7 +13,7 @@ import pytest
 from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.recipes import Recipe
-from modelyard_trainer.rundir import RunDir, file_digest
+from modelyard_trainer.jobs.rundir import RunDir, file_digest
 from modelyard_trainer.worker import snapshot
 from modelyard_trainer.worker.dataset import read_table, rows_of, schema_of
 from modelyard_trainer.worker.main import run
@@ -47,62 +47,62 @@ def request(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> RunDir:
+def run_dir(tmp_path: Path) -> RunDir:
     return RunDir(tmp_path / "run")
 
 
-def given(place: RunDir, table: pa.Table, **changes: Any) -> None:
-    place.path.mkdir(parents=True)
-    pq.write_table(table, place.data)
-    place.prepare(request(given_dataset=file_digest(place.data), **changes))
+def given(run_dir: RunDir, table: pa.Table, **changes: Any) -> None:
+    run_dir.path.mkdir(parents=True)
+    pq.write_table(table, run_dir.data)
+    run_dir.prepare(request(given_dataset=file_digest(run_dir.data), **changes))
 
 
-def manifest(place: RunDir) -> ModelManifest:
-    result = place.result
-    assert result is not None, place.failure
+def manifest(run_dir: RunDir) -> ModelManifest:
+    result = run_dir.result
+    assert result is not None, run_dir.failure
     return ModelManifest.model_validate(result["manifest"])
 
 
-def test_the_manifest_says_which_rows_were_seen(place: RunDir) -> None:
-    given(place, training_table(400))
-    run(place, RECIPE)
+def test_the_manifest_says_which_rows_were_seen(run_dir: RunDir) -> None:
+    given(run_dir, training_table(400))
+    run(run_dir, RECIPE)
 
-    made = manifest(place)
+    made = manifest(run_dir)
     # 400 rows, 50 kept: the last one used is number 349, a minute apart
     assert made.training.train_from == START
     assert made.training.train_until == START + timedelta(minutes=349)
-    assert made.training.dataset_digest == file_digest(place.data)
+    assert made.training.dataset_digest == file_digest(run_dir.data)
     assert made.reference is not None and made.reference.rows == 350
     assert [feature.name for feature in made.reference.features] == ["x", "y", "kind"]
     assert made.reference.score is not None and sum(made.reference.score.counts) == 70  # the validation rows
     assert made.feature_schema.classes == ("DOWN", "UP")
 
 
-def test_rows_that_are_kept_cannot_change_the_model_or_its_reference(place: RunDir, tmp_path: Path) -> None:
+def test_rows_that_are_kept_cannot_change_the_model_or_its_reference(run_dir: RunDir, tmp_path: Path) -> None:
     table = training_table(400)
-    given(place, table)
-    run(place, RECIPE)
+    given(run_dir, table)
+    run(run_dir, RECIPE)
     other = RunDir(tmp_path / "other")
     x = table["x"].to_pylist()[:350] + [1e6] * 50
     given(other, table.set_column(0, "x", pa.array(x, pa.float64())))
     run(other, RECIPE)
-    one, two = manifest(place), manifest(other)
+    one, two = manifest(run_dir), manifest(other)
     assert one.reference == two.reference and one.files == two.files
 
 
-def test_a_run_with_a_result_is_not_done_again(place: RunDir) -> None:
-    given(place, training_table())
-    run(place, RECIPE)
-    before = place.result
-    run(place, Recipe("fake", RECIPE.parameters, "nowhere:nothing"))
-    assert place.result == before
+def test_a_run_with_a_result_is_not_done_again(run_dir: RunDir) -> None:
+    given(run_dir, training_table())
+    run(run_dir, RECIPE)
+    before = run_dir.result
+    run(run_dir, Recipe("fake", RECIPE.parameters, "nowhere:nothing"))
+    assert run_dir.result == before
 
 
-def test_another_file_than_was_asked_for_is_refused(place: RunDir) -> None:
-    given(place, training_table())
-    write_training_file(place.data, rows=300)
+def test_another_file_than_was_asked_for_is_refused(run_dir: RunDir) -> None:
+    given(run_dir, training_table())
+    write_training_file(run_dir.data, rows=300)
     with pytest.raises(BadRequest, match="the file is sha256:"):
-        run(place, RECIPE)
+        run(run_dir, RECIPE)
 
 
 def test_of_a_wide_file_only_what_the_contract_names_counts() -> None:
@@ -117,7 +117,7 @@ def test_of_a_wide_file_only_what_the_contract_names_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda table: table.drop_columns(["label"]), "has no column label; it has x, y, kind, occurred_at"),
         (
@@ -131,10 +131,10 @@ def test_of_a_wide_file_only_what_the_contract_names_counts() -> None:
         (lambda table: table.slice(0, 60), "60 labelled rows; at least 100"),
     ],
 )
-def test_an_unfit_file_is_refused_with_what_is_wrong(place: RunDir, change: Any, told: str) -> None:
-    given(place, change(training_table()))
-    with pytest.raises(BadRequest, match=told):
-        run(place, RECIPE)
+def test_an_unfit_file_is_refused_with_what_is_wrong(run_dir: RunDir, change: Any, message: str) -> None:
+    given(run_dir, change(training_table()))
+    with pytest.raises(BadRequest, match=message):
+        run(run_dir, RECIPE)
 
 
 def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
@@ -143,10 +143,10 @@ def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "x.parquet")
 
 
-def test_rows_are_put_in_the_order_of_time(place: RunDir) -> None:
+def test_rows_are_put_in_the_order_of_time(run_dir: RunDir) -> None:
     table = training_table().take(pa.array(np.random.default_rng(0).permutation(400)))
-    given(place, table)
-    ordered = read_table(place.data)
+    given(run_dir, table)
+    ordered = read_table(run_dir.data)
     assert ordered["occurred_at"].to_pylist() == sorted(table["occurred_at"].to_pylist())
 
 
@@ -174,7 +174,7 @@ def stored(rows: int) -> pa.Table:
     table = training_table(rows)
     return pa.table(
         {
-            "prediction_id": [f"p{place}" for place in range(rows)],
+            "prediction_id": [f"p{row}" for row in range(rows)],
             "num_features": [list(pair) for pair in zip(table["x"].to_pylist(), table["y"].to_pylist(), strict=True)],
             "cat_features": [[value] for value in table["kind"].to_pylist()],
             "label": table["label"],
@@ -183,58 +183,61 @@ def stored(rows: int) -> pa.Table:
     ).take(pa.array(range(rows - 1, -1, -1)))
 
 
-def test_a_snapshot_is_a_dataset_with_its_sql_and_digest(place: RunDir) -> None:
+def test_a_snapshot_is_a_dataset_with_its_sql_and_digest(run_dir: RunDir) -> None:
     asked: list[tuple[str, dict[str, Any]]] = []
 
     def ask(sql: str, parameters: dict[str, Any]) -> pa.Table:
         asked.append((sql, parameters))
         return stored(400)
 
-    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
-    run(place, RECIPE, ask)
+    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+    run(run_dir, RECIPE, ask)
 
-    told = place.snapshot()
-    assert told is not None and told["digest"] == file_digest(place.data) == manifest(place).training.dataset_digest
-    assert told["source"]["sql"] == SQL
-    assert told["source"]["parameters"] == {
+    described = run_dir.snapshot
+    assert (
+        described is not None
+        and described["digest"] == file_digest(run_dir.data) == manifest(run_dir).training.dataset_digest
+    )
+    assert described["source"]["sql"] == SQL
+    assert described["source"]["parameters"] == {
         "model": "shifts",
         "feature_schema_id": SCHEMA.id,
         "as_of": "2026-03-01 00:00:00.000000",
         "rows": 400,
     }
     expected = rows_of(training_table(), SCHEMA)
-    rows = rows_of(read_table(place.data), SCHEMA)
+    rows = rows_of(read_table(run_dir.data), SCHEMA)
     np.testing.assert_array_equal(rows.numeric, expected.numeric)
     assert rows.categorical.tolist() == expected.categorical.tolist() and (rows.labels == expected.labels).all()
-    assert manifest(place).feature_schema == SCHEMA
+    assert manifest(run_dir).feature_schema == SCHEMA
 
-    run(RunDir(place.path), RECIPE, ask)
-    (place.path / "result.json").unlink()
-    run(place, RECIPE, ask)
+    run(RunDir(run_dir.path), RECIPE, ask)
+    (run_dir.path / "result.json").unlink()
+    run(run_dir, RECIPE, ask)
     assert len(asked) == 1  # a worker that is started again reads what the first one wrote
 
 
-def test_a_short_snapshot_is_filled_with_the_newest_rows_that_the_serving_version_learned_from(place: RunDir) -> None:
+def test_a_short_snapshot_is_filled_with_the_newest_rows_that_the_serving_version_learned_from(run_dir: RunDir) -> None:
     table = training_table(400)
-    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json"), window_rows=300))
+    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json"), window_rows=300))
     pq.write_table(
-        table.slice(0, 320).drop_columns(["kind"]).append_column("kind", table["kind"].slice(0, 320)), place.older
+        table.slice(0, 320).drop_columns(["kind"]).append_column("kind", table["kind"].slice(0, 320)), run_dir.older
     )
     live = stored(400).slice(0, 150)  # the newest: numbers 250 to 399, so 70 of them are in both
 
-    run(place, RECIPE, lambda sql, parameters: live)
+    run(run_dir, RECIPE, lambda sql, parameters: live)
 
-    told = place.snapshot()
-    assert told is not None and (told["rows"], told["live_rows"]) == (300, 150)
-    assert told["source"]["rows"] == 150
-    assert told["source"]["older"] == {"dataset": file_digest(place.older), "rows": 150}
-    assert told["digest"] == file_digest(place.data) == manifest(place).training.dataset_digest
-    filled = read_table(place.data)
+    described = run_dir.snapshot
+    assert described is not None and (described["rows"], described["live_rows"]) == (300, 150)
+    assert described["source"]["rows"] == 150
+    assert described["source"]["older"] == {"dataset": file_digest(run_dir.older), "rows": 150}
+    assert described["digest"] == file_digest(run_dir.data) == manifest(run_dir).training.dataset_digest
+    filled = read_table(run_dir.data)
     assert filled["occurred_at"].to_pylist() == table["occurred_at"].to_pylist()[100:]
     assert filled["prediction_id"].to_pylist() == [None] * 150 + [f"p{number}" for number in range(250, 400)]
     assert filled["x"].to_pylist() == table["x"].to_pylist()[100:]
     # a fifth of the 150 live rows is kept, not 50 rows
-    assert manifest(place).training.train_until == START + timedelta(minutes=399 - 30)
+    assert manifest(run_dir).training.train_until == START + timedelta(minutes=399 - 30)
 
 
 @pytest.mark.parametrize(
@@ -246,32 +249,36 @@ def test_a_short_snapshot_is_filled_with_the_newest_rows_that_the_serving_versio
     ],
     ids=["another feature contract", "another type", "no older rows"],
 )
-def test_an_older_dataset_that_does_not_fit_is_left_out(place: RunDir, change: Any) -> None:
-    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
-    pq.write_table(change(training_table(400)), place.older)
-    run(place, RECIPE, lambda sql, parameters: stored(150))
-    told = place.snapshot()
-    assert told is not None and told["rows"] == told["live_rows"] == 150 and "older" not in told["source"]
+def test_an_older_dataset_that_does_not_fit_is_left_out(run_dir: RunDir, change: Any) -> None:
+    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+    pq.write_table(change(training_table(400)), run_dir.older)
+    run(run_dir, RECIPE, lambda sql, parameters: stored(150))
+    described = run_dir.snapshot
+    assert (
+        described is not None
+        and described["rows"] == described["live_rows"] == 150
+        and "older" not in described["source"]
+    )
 
 
-def test_a_full_window_needs_no_older_rows(place: RunDir) -> None:
-    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json"), window_rows=150))
-    place.older.write_text("is not even read")
-    run(place, RECIPE, lambda sql, parameters: stored(400).slice(0, 150))
-    told = place.snapshot()
-    assert told is not None and told["rows"] == 150
+def test_a_full_window_needs_no_older_rows(run_dir: RunDir) -> None:
+    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json"), window_rows=150))
+    run_dir.older.write_text("is not even read")
+    run(run_dir, RECIPE, lambda sql, parameters: stored(400).slice(0, 150))
+    described = run_dir.snapshot
+    assert described is not None and described["rows"] == 150
 
 
-def test_a_snapshot_of_too_few_rows_says_how_many_there_are(place: RunDir) -> None:
-    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+def test_a_snapshot_of_too_few_rows_says_how_many_there_are(run_dir: RunDir) -> None:
+    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
     with pytest.raises(BadRequest, match=r"99 labelled rows of fs-.* at least 100"):
-        run(place, RECIPE, lambda sql, parameters: stored(99))
+        run(run_dir, RECIPE, lambda sql, parameters: stored(99))
     with pytest.raises(BadRequest, match="0 labelled rows"):
-        run(place, RECIPE, lambda sql, parameters: stored(1).slice(0, 0))
+        run(run_dir, RECIPE, lambda sql, parameters: stored(1).slice(0, 0))
 
 
 def test_a_clickhouse_that_is_away_for_a_while_costs_the_run_none_of_its_attempts(
-    place: RunDir, monkeypatch: pytest.MonkeyPatch, loopback: None
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch, loopback: None
 ) -> None:
     monkeypatch.setattr(snapshot, "PAUSE_S", 0.0)
     monkeypatch.setenv("CLICKHOUSE_PASSWORD", "secret")
@@ -283,14 +290,14 @@ def test_a_clickhouse_that_is_away_for_a_while_costs_the_run_none_of_its_attempt
         tries += 1
         return nobody(sql, parameters) if tries < 4 else stored(400)
 
-    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
-    run(place, RECIPE, ask)
-    assert tries == 4 and place.result is not None
-    waits = [line["note"] for line in place.progress if "waiting for ClickHouse" in line["note"]]
+    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+    run(run_dir, RECIPE, ask)
+    assert tries == 4 and run_dir.result is not None
+    waits = [line["note"] for line in run_dir.progress if "waiting for ClickHouse" in line["note"]]
     assert len(waits) == 3 and "http://127.0.0.1:1" in waits[0] and "secret" not in waits[0]
 
 
-def test_a_clickhouse_that_stays_away_ends_the_attempt(place: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clickhouse_that_stays_away_ends_the_attempt(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "PATIENCE_S", 2 * snapshot.PAUSE_S)
     pauses: list[float] = []
 
@@ -302,8 +309,8 @@ def test_a_clickhouse_that_stays_away_ends_the_attempt(place: RunDir, monkeypatc
     assert pauses == [snapshot.PAUSE_S] * 2
 
 
-def test_stored_features_that_break_the_contract_are_refused(place: RunDir) -> None:
-    place.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+def test_stored_features_that_break_the_contract_are_refused(run_dir: RunDir) -> None:
+    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
     broken = stored(200).set_column(1, "num_features", pa.array([[1.0]] * 200))
     with pytest.raises(BadRequest, match=r"num_features of stored predictions has \[1\] values, not 2"):
-        run(place, RECIPE, lambda sql, parameters: broken)
+        run(run_dir, RECIPE, lambda sql, parameters: broken)

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from modelyard_contracts import Message
 from modelyard_contracts.codec import Codec
-from modelyard_runtime.auth import Authenticator, registry_introspection
+from modelyard_runtime.access import Authenticator, registry_introspection
 from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.health import Readiness
@@ -20,7 +20,13 @@ from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Background, Hook, Service
-from modelyard_runtime.settings import StatefulSettings
+from modelyard_runtime.settings import ServiceSettings, StatefulSettings
+
+
+def authenticator_of(settings: ServiceSettings, clock: Clock = system_clock) -> Authenticator:
+    """Check keys at the registry, as this service; the admin key is known here only where it is configured."""
+    admin_key = None if settings.admin_key_file is None else settings.admin_key
+    return Authenticator(admin_key, registry_introspection(settings.registry_url, settings.service_key), clock)
 
 
 class Assembly:
@@ -80,15 +86,14 @@ class Assembly:
             group=self.name,
             service=self.name,
             handlers=handlers,
-            codec=Codec(RegistrySchemas(self.settings.registry_url, self.settings.admin_key)),
+            codec=Codec(RegistrySchemas(self.settings.registry_url, self.settings.service_key)),
             readiness=self.readiness,
         )
 
     def _app(self, consumer: EventConsumer, add_routes: Callable[[FastAPI], None]) -> FastAPI:
-        key = self.settings.admin_key
         app = create_app(
             service=self.name,
-            authenticator=Authenticator(key, registry_introspection(self.settings.registry_url, key), self.clock),
+            authenticator=authenticator_of(self.settings, self.clock),
             readiness=self.readiness,
             metrics=self.metrics,
             consumers=[consumer],

@@ -10,12 +10,13 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from modelyard_contracts.keyring import InvalidKeyRing, KeyRingFile
 from modelyard_runtime.errors import StartupError
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 EXIT_BAD_SETTINGS = 2
-MIN_ADMIN_KEY_CHARS = 16
+MIN_KEY_CHARS = 16
 MAX_PORT = 65_535
 
 
@@ -30,8 +31,10 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", alias="KAFKA_BOOTSTRAP_SERVERS", min_length=1)
     """host:port of the brokers, separated by commas."""
     registry_url: str = Field("http://127.0.0.1:8101", alias="REGISTRY_URL", pattern=r"^https?://")
-    admin_key_file: Path = Field(alias="MODELYARD_ADMIN_KEY_FILE")
-    """File with the bootstrap admin key; no key, no start."""
+    service_key_file: Path | None = Field(None, alias="MODELYARD_SERVICE_KEY_FILE")
+    """File with this service's own key, for its calls to other services."""
+    admin_key_file: Path | None = Field(None, alias="MODELYARD_ADMIN_KEY_FILE")
+    """File with the admin key. For the registry; elsewhere only until every service has a key of its own."""
     log_level: str = Field("INFO", alias="MODELYARD_LOG_LEVEL", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     host: str = "127.0.0.1"
     port: int = 0
@@ -49,8 +52,23 @@ class ServiceSettings(BaseSettings):
 
     @property
     def admin_key(self) -> str:
-        """The bootstrap admin key; StartupError when the file is missing or the key too short."""
-        return read_admin_key(self.admin_key_file)
+        """The admin key; StartupError when the file is missing or the key too short."""
+        if self.admin_key_file is None:
+            raise StartupError("MODELYARD_ADMIN_KEY_FILE: required; name the file with the admin key")
+        return read_key(self.admin_key_file, "MODELYARD_ADMIN_KEY_FILE")
+
+    @property
+    def service_key(self) -> str:
+        """The key for calls to other services; StartupError when its file cannot be used."""
+        if self.service_key_file is not None:
+            return read_key(self.service_key_file, "MODELYARD_SERVICE_KEY_FILE")
+        if self.admin_key_file is not None:
+            return self.admin_key
+        raise StartupError("MODELYARD_SERVICE_KEY_FILE: required; name the file with the key of this service")
+
+    def check_files(self) -> None:
+        """Read every key and secret once, so that a start without one fails at once. Extend it in a subclass."""
+        _ = self.service_key
 
 
 class DatabaseSettings(BaseSettings):
@@ -107,16 +125,29 @@ class ClickHouseSettings(BaseSettings):
     clickhouse_database: str = Field("ml", alias="CLICKHOUSE_DATABASE")
 
 
-def read_admin_key(path: Path) -> str:
+def read_key(path: Path, variable: str) -> str:
     """The key in `path`, stripped; StartupError names the variable and the remedy."""
-    remedy = f"write a key of at least {MIN_ADMIN_KEY_CHARS} characters into it, such as `openssl rand -hex 32` gives"
+    remedy = f"write a key of at least {MIN_KEY_CHARS} characters into it, such as the output of `openssl rand -hex 32`"
     try:
         key = path.read_text().strip()
     except OSError as error:
-        raise StartupError(f"MODELYARD_ADMIN_KEY_FILE: cannot read {path} ({error.strerror}); {remedy}") from error
-    if len(key) < MIN_ADMIN_KEY_CHARS:
-        raise StartupError(f"MODELYARD_ADMIN_KEY_FILE: the key in {path} is shorter than 16 characters; {remedy}")
+        raise StartupError(f"{variable}: cannot read {path} ({error.strerror}); {remedy}") from error
+    if len(key) < MIN_KEY_CHARS:
+        raise StartupError(f"{variable}: the key in {path} is shorter than {MIN_KEY_CHARS} characters; {remedy}")
     return key
+
+
+def open_key_ring(path: Path | None, variable: str) -> KeyRingFile:
+    """The key ring in a file; StartupError names the variable and the remedy."""
+    remedy = "write lines `id:secret` into it, the current secret first"
+    if path is None:
+        raise StartupError(f"{variable}: required; name a file, and {remedy}")
+    try:
+        return KeyRingFile(path)
+    except OSError as error:
+        raise StartupError(f"{variable}: cannot read {path} ({error.strerror}); {remedy}") from error
+    except InvalidKeyRing as error:
+        raise StartupError(f"{variable}: {path}: {error}") from error
 
 
 def load_settings(cls: type[SettingsT]) -> SettingsT:
@@ -124,7 +155,7 @@ def load_settings(cls: type[SettingsT]) -> SettingsT:
     try:
         settings = cls()
         if isinstance(settings, ServiceSettings):
-            _ = settings.admin_key
+            settings.check_files()
     except ValidationError as error:
         _fail(*(_line(cls, dict(item)) for item in error.errors()))
     except SettingsError as error:

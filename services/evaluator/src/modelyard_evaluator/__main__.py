@@ -7,7 +7,7 @@ from modelyard_runtime.settings import load_settings
 
 def main() -> int:
     settings = load_settings(Settings)
-    from modelyard_evaluator.app import build  # after the settings: a bad one is told without a second of imports
+    from modelyard_evaluator.app import build  # imported later, so that a wrong setting is reported at once
 
     return built("evaluator", build, settings).run()
 

@@ -1,18 +1,21 @@
-"""The composition root: alone reads settings and opens connections; closes them in reverse."""
+"""Composition root: alone reads settings and opens connections; closes them in reverse."""
 
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 from modelyard import RegistryClient
-from modelyard_evaluator import api, events
-from modelyard_evaluator.clients import ClickHouseLabels, HttpRegistry
-from modelyard_evaluator.domain.model import Evaluation
-from modelyard_evaluator.housekeeping import Housekeeping
-from modelyard_evaluator.loop import EvaluationLoop
-from modelyard_evaluator.processes import ScorerProcesses, scorer_zygote
+from modelyard_evaluator.api.evaluations import add_routes
+from modelyard_evaluator.background.housekeeping import Housekeeping
+from modelyard_evaluator.background.worker import EvaluationWorker
+from modelyard_evaluator.clients.labels import ClickHouseLabels
+from modelyard_evaluator.clients.registry import HttpRegistry
+from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_evaluator.domain.ports import Deps
+from modelyard_evaluator.events.handlers import handlers
+from modelyard_evaluator.scoring.processes import ScorerProcesses, scorer_zygote
 from modelyard_evaluator.settings import Settings
-from modelyard_evaluator.stages import Deps
+from modelyard_evaluator.store.evaluations import SqlStorage
 from modelyard_runtime.assembly import Assembly
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.retention import Periodic
@@ -21,43 +24,42 @@ from modelyard_runtime.tracing import outgoing_headers
 from modelyard_zygote import Zygote
 
 BACKGROUND_GRACE_S: Final = 30.0
-"""A stage that only waits for the registry (30 s at most) may end; a scoring process ends with us and is done again."""
+"""Long enough for a call to the registry (30 s at most); a scoring process ends with the service and is repeated."""
 
 
 def build(settings: Settings) -> Service:
-    """The whole service, wired; nothing is connected before it runs."""
+    """Wire the service; nothing is connected before it runs."""
     data = settings.data_dir
     data.mkdir(parents=True, exist_ok=True)
-    whole = Assembly("evaluator", settings)
+    assembly = Assembly("evaluator", settings)
     client = RegistryClient(
         settings.registry_url, settings.admin_key, timeout_s=30.0, cache_dir=data / "blobs", context=outgoing_headers
     )
     labels = _labels(settings)
     zygote = scorer_zygote(settings.zygote_idle_s)
     deps = Deps(
-        database=whole.database,
+        storage=SqlStorage(assembly.database),
         registry=HttpRegistry(client),
         labels=labels,
         scorer=_scorer(settings, zygote),
-        clock=whole.clock,
-        work=data / "work",
+        clock=assembly.clock,
+        work_dir=data / "work",
         max_wait_s=settings.max_wait_s,
-        on_finished=_counted(whole.metrics),
+        on_finished=_count_verdicts(assembly.metrics),
     )
-    loop = EvaluationLoop(deps)
-    housekeeping = Housekeeping(
-        whole.database, deps.work, data / "blobs", blobs_keep=timedelta(days=settings.keep_blobs_days)
-    )
+    worker = EvaluationWorker(deps)
+    blobs_keep = timedelta(days=settings.keep_blobs_days)
+    housekeeping = Housekeeping(deps.storage, deps.clock, deps.work_dir, data / "blobs", blobs_keep)
 
     async def close() -> None:
         zygote.close()
         labels.close()
         client.close()
 
-    return whole.service(
-        events.handlers(deps, loop.notify),
-        lambda app: api.add_routes(app, deps, loop.notify),
-        background=[loop.run, Periodic("housekeeping", housekeeping.tidy).run],
+    return assembly.service(
+        handlers(deps, worker.notify),
+        lambda app: add_routes(app, deps, worker.notify),
+        background=[worker.run, Periodic("housekeeping", housekeeping.tidy).run],
         on_stop=close,
         background_grace_s=BACKGROUND_GRACE_S,
     )
@@ -82,10 +84,10 @@ def _scorer(settings: Settings, zygote: Zygote) -> ScorerProcesses:
     )
 
 
-def _counted(metrics: Metrics) -> Callable[[Evaluation], None]:
+def _count_verdicts(metrics: Metrics) -> Callable[[Evaluation], None]:
     verdicts = metrics.counter("evaluations_total", "Finished evaluations", ("model", "verdict"))
 
-    def finished(evaluation: Evaluation) -> None:
+    def on_finished(evaluation: Evaluation) -> None:
         verdicts.labels(evaluation.model, evaluation.verdict or "none").inc()
 
-    return finished
+    return on_finished

@@ -18,7 +18,7 @@ from modelyard_registry.settings import Settings
 from modelyard_registry.store.blobs import FolderBlobs
 from modelyard_registry.store.records import SqlStorage
 from modelyard_registry.usecases import keys, schemas
-from modelyard_runtime.auth import SCOPES, Authenticator, Principal
+from modelyard_runtime.auth import Authenticator, Principal, of_old_scopes
 from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.errors import ModelyardError, StartupError
@@ -140,7 +140,7 @@ class Registry:
 
     async def _introspect(self, token: str) -> Principal | None:
         key = await asyncio.to_thread(keys.introspect, self.deps, token)
-        return None if key is None else Principal(key.name, frozenset(key.scopes) & SCOPES)
+        return None if key is None else of_old_scopes(key.name, key.scopes)
 
     async def _consume(self, stop: asyncio.Event) -> None:
         """All topics are made here, whoever needs them; then our own are read."""

@@ -7,7 +7,7 @@ from modelyard_trainer.settings import Settings
 
 
 def main() -> int:
-    """Exit code: 0 after an orderly stop, 2 when it could not start."""
+    """Exit code: 0 after an orderly stop, 2 if the service could not start."""
     return built("trainer", build, load_settings(Settings)).run()
 
 

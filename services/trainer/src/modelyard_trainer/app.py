@@ -1,4 +1,4 @@
-"""The composition root: alone reads settings and opens connections; closes them in reverse."""
+"""Composition root: the only module that reads settings and opens connections; closes them in reverse."""
 
 import os
 from collections.abc import Mapping
@@ -8,34 +8,36 @@ from modelyard import RegistryClient
 from modelyard_runtime.assembly import Assembly
 from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
-from modelyard_trainer.api import add_routes
-from modelyard_trainer.catalogue import known_recipes
+from modelyard_trainer.api.routes import add_routes
+from modelyard_trainer.clients.registry import RegistryGateway
+from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.recipes import Recipe
-from modelyard_trainer.events import handlers
-from modelyard_trainer.limits import Limits
-from modelyard_trainer.processes import PRELOAD, Workers
-from modelyard_trainer.registry import RegistryGateway
+from modelyard_trainer.events.handlers import handlers
+from modelyard_trainer.jobs.catalogue import known_recipes
+from modelyard_trainer.jobs.processes import PRELOAD, Workers
+from modelyard_trainer.jobs.warm_ray import WarmRay
+from modelyard_trainer.runs.supervisor import Supervisor
 from modelyard_trainer.settings import Settings
-from modelyard_trainer.store import RunStore
-from modelyard_trainer.supervisor import Supervisor
+from modelyard_trainer.store.runs import RunStore
 from modelyard_trainer.usecases import Deps
-from modelyard_trainer.warm_ray import WarmRay
 from modelyard_zygote import Zygote
 
 
 def build(settings: Settings) -> Service:
-    """The whole service, wired; nothing is connected before it runs."""
-    whole = Assembly("trainer", settings)
+    """Wire the service; nothing is connected before it runs."""
+    assembly = Assembly("trainer", settings)
     client = RegistryClient(settings.registry_url, settings.admin_key, context=outgoing_headers)
-    gateway, runs, recipes = RegistryGateway(client), RunStore(whole.database), known_recipes(settings.recipes)
-    deps = Deps(runs=runs, registry=gateway, recipes=recipes, clock=whole.clock)
+    gateway, runs, recipes = RegistryGateway(client), RunStore(assembly.database), known_recipes(settings.recipes)
+    deps = Deps(runs=runs, registry=gateway, recipes=recipes, clock=assembly.clock)
     supervisor = _supervisor(settings, runs, gateway, deps)
-    whole.database.on_queued(supervisor.notify)
+    assembly.database.on_queued(supervisor.notify)
 
     async def close() -> None:
         client.close()
 
-    return whole.service(handlers(deps), lambda app: add_routes(app, deps), background=[supervisor.run], on_stop=close)
+    return assembly.service(
+        handlers(deps), lambda app: add_routes(app, deps), background=[supervisor.run], on_stop=close
+    )
 
 
 def _supervisor(settings: Settings, runs: RunStore, gateway: RegistryGateway, deps: Deps) -> Supervisor:
@@ -67,7 +69,7 @@ def _supervisor(settings: Settings, runs: RunStore, gateway: RegistryGateway, de
 
 
 def _warm_ray(settings: Settings, recipes: Mapping[str, Recipe]) -> WarmRay | None:
-    """None when each run has a Ray of its own, or all use the cluster of Ray's own variable RAY_ADDRESS."""
+    """None if each run has its own Ray, or all use the cluster of Ray's variable RAY_ADDRESS."""
     if settings.ray_idle_s == 0 or os.environ.get("RAY_ADDRESS"):
         return None
     cpus = settings.ray_cpus * settings.max_running

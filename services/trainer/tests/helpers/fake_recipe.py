@@ -35,9 +35,9 @@ def run_on_ray(work: Any) -> Any:
     from modelyard_trainer.worker.ray_session import ray_session
 
     seconds = work.parameters.seconds
-    work.tell(0.0, "starting Ray")
+    work.report(0.0, "starting Ray")
     with ray_session(work.folder.parent, work.ray_cpus) as ray:
-        work.tell(0.2, f"in the Ray at {ray.get_runtime_context().gcs_address}")
+        work.report(0.2, f"in the Ray at {ray.get_runtime_context().gcs_address}")
         ray.get(ray.remote(num_cpus=1)(lambda: time.sleep(seconds)).remote())
     return run(replace(work, parameters=Parameters()))
 
@@ -54,7 +54,7 @@ def run_in_pool(work: Any) -> Any:
         pool = Pool(ray, work.folder.parent)
         calls = [(work.folder.parent, place, work.parameters) for place in range(2)]
         done = sorted(pool.each(_in_pool, calls))
-    work.tell(0.4, f"done {done}")
+    work.report(0.4, f"done {done}")
     return run(replace(work, parameters=Parameters()))
 
 
@@ -78,7 +78,7 @@ def run(work: Any) -> Any:
     if len(list(Path(work.folder).glob("started-*"))) <= parameters.deaths:
         print("I am about to die", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
-    work.tell(0.5, "half of it")
+    work.report(0.5, "half of it")
     time.sleep(parameters.seconds)
     encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.schema.classes)
     width, classes = encoding.width, len(work.schema.classes)

@@ -21,17 +21,17 @@ from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.tables import OUTBOX
-from modelyard_trainer.catalogue import known_recipes
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
+from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.ports import Served
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.limits import Limits
-from modelyard_trainer.processes import Workers
-from modelyard_trainer.rundir import RunDir
-from modelyard_trainer.store import RunStore
-from modelyard_trainer.supervisor import Supervisor
-from modelyard_trainer.usecases import Deps, Wanted, request_run
-from modelyard_trainer.warm_ray import WarmRay
+from modelyard_trainer.jobs.catalogue import known_recipes
+from modelyard_trainer.jobs.processes import Workers
+from modelyard_trainer.jobs.rundir import RunDir
+from modelyard_trainer.jobs.warm_ray import WarmRay
+from modelyard_trainer.runs.supervisor import Supervisor
+from modelyard_trainer.store.runs import RunStore
+from modelyard_trainer.usecases import Deps, RunRequest, request_run
 from modelyard_zygote import Zygote
 
 from .data import write_training_file
@@ -76,12 +76,12 @@ class FakeRegistry:
             raise BadRequest(f"dataset_digest: the registry has no {digest}", field="dataset_digest")
         shutil.copy(source, target)
 
-    def publish(self, run: Run, place: RunDir, result: dict[str, Any]) -> int:
+    def publish(self, run: Run, run_dir: RunDir, result: dict[str, Any]) -> int:
         self._answer()
         self.published += 1
         manifest = ModelManifest.model_validate(result["manifest"])
         for entry in manifest.files:
-            assert file_digest(place.model / entry.path) == entry.digest
+            assert file_digest(run_dir.model / entry.path) == entry.digest
         self.versions.setdefault(str(run.id), manifest)
         return list(self.versions).index(str(run.id)) + 1
 
@@ -130,8 +130,8 @@ class World:
 
     def begin(self, **parameters: str) -> Run:
         """A run of the fake recipe on the given rows."""
-        wanted = Wanted("shifts", "a test", "test", dataset_digest=self.dataset, parameters=parameters)
-        return request_run(self.deps, wanted)
+        request = RunRequest("shifts", "a test", "test", dataset_digest=self.dataset, parameters=parameters)
+        return request_run(self.deps, request)
 
     def drive(self, run_id: UUID, until: Callable[[Run], bool] | None = None, timeout_s: float = 60.0) -> Run:
         """Tick until the run is final, or `until` says so."""
@@ -144,15 +144,15 @@ class World:
             assert time.monotonic() < deadline, f"{run.state} {run.reason}: {self.workers.dir_of(run_id).log_tail}"
             time.sleep(0.05)
 
-    def told(self) -> list[TrainingRunChanged]:
+    def published(self) -> list[TrainingRunChanged]:
         """Events queued so far, in their order."""
         with self.database.read() as connection:
             bodies = connection.execute(select(OUTBOX.c.body).order_by(OUTBOX.c.position)).scalars().all()
         return [Codec().decode(body, TrainingRunChanged) for body in bodies]
 
     def close(self) -> None:
-        for place in self.workers.folders():
-            self.workers.kill_at(place)
+        for run_dir in self.workers.folders():
+            self.workers.kill_at(run_dir)
         self.workers.kill_all()
         self.database.close()
 

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Final, Protocol
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from modelyard_runtime.auth import SCOPES, Authenticator, Principal
+from modelyard_runtime.access import Authenticator, Principal
+from modelyard_runtime.auth import SCOPES
 from modelyard_runtime.health import Readiness
+from modelyard_runtime.http.access import allow, needs_of
 from modelyard_runtime.http.body import Limits
 from modelyard_runtime.http.edge import OPEN_PATHS, Edge
 from modelyard_runtime.http.problems import Problem, add_error_answers
@@ -84,7 +86,8 @@ def _allowed(request: Request, scope: str) -> Principal:
 
 async def _scope_by_default(request: Request) -> None:
     route = request.scope.get("route")
-    if request.url.path in OPEN_PATHS or _has_scope(getattr(route, "dependant", None)):
+    dependant = getattr(route, "dependant", None)
+    if request.url.path in OPEN_PATHS or _has_scope(dependant) or any(needs_of(dependant)):
         return
     _allowed(request, "read" if request.method in {"GET", "HEAD"} else "write")
 
@@ -93,6 +96,10 @@ def _has_scope(dependant: Any) -> bool:
     if dependant is None:
         return False
     return hasattr(dependant.call, "modelyard_scope") or any(_has_scope(inner) for inner in dependant.dependencies)
+
+
+Observer = Annotated[Principal, Depends(allow("read", "service", over="all-workspaces"))]
+Operator = Annotated[Principal, Depends(allow("update", "service", over="all-workspaces"))]
 
 
 def _own_routes(app: FastAPI, readiness: Readiness, metrics: Metrics, consumers: Sequence[Resumable]) -> None:
@@ -106,16 +113,16 @@ def _own_routes(app: FastAPI, readiness: Readiness, metrics: Metrics, consumers:
         return JSONResponse(told, 200 if told["ready"] else 503)
 
     @app.get("/metrics", include_in_schema=False)
-    async def show_metrics(_: Annotated[Principal, Depends(require("read"))]) -> Response:
+    async def show_metrics(_: Observer) -> Response:
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 
     @app.get("/internal/consumers", include_in_schema=False)
-    async def show_consumers(_: Annotated[Principal, Depends(require("read"))]) -> list[dict[str, object]]:
+    async def show_consumers(_: Observer) -> list[dict[str, object]]:
         return [
             {"group": one.group, "stopped": {f"{t}[{p}]": why for (t, p), why in one.stopped_partitions().items()}}
             for one in consumers
         ]
 
     @app.post("/internal/consumers/resume", include_in_schema=False)
-    async def resume(_: Annotated[Principal, Depends(require("admin"))]) -> dict[str, int]:
+    async def resume(_: Operator) -> dict[str, int]:
         return {"resumed": sum(one.resume() for one in consumers)}

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard_runtime.auth import Authenticator
+from modelyard_runtime.access import Authenticator
 from modelyard_runtime.errors import Unavailable
 from modelyard_runtime.http.body import BODY_PAUSE_S, Limits, TooLarge, TooSlow, counted_body
 from modelyard_runtime.http.problems import code_of, problem
@@ -41,6 +41,7 @@ class Edge:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        scope["modelyard.authorizations"] = sum(name == b"authorization" for name, _ in scope["headers"])
         correlation = _uuid(headers.get(CORRELATION_HEADER))
         with span(f"{scope['method']} {scope['path']}", headers), correlated(correlation):
             await self._answer(scope, receive, send, headers, correlation)
@@ -87,6 +88,8 @@ class Edge:
 
     async def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> JSONResponse | None:
         """Why this request may not come in; None: it may, and the scope says who it is."""
+        if scope["modelyard.authorizations"] > 1:
+            return problem(400, "duplicate_authorization", "two Authorization headers were sent; send one")
         try:
             principal = await self._authenticator.authenticate_header(headers.get("authorization"))
         except Unavailable as error:
@@ -102,10 +105,9 @@ class Edge:
         route = getattr(scope.get("route"), "path", "none")
         self._seconds.labels(scope["method"], route, str(status)).observe(seconds)
         if scope["path"] not in OPEN_PATHS:
-            who = scope.get("modelyard.principal")
-            access.info(
-                "%s %s %d %.1f ms %s", scope["method"], scope["path"], status, seconds * 1000, who.name if who else "-"
-            )
+            principal = scope.get("modelyard.principal")
+            identity = principal.identity if principal else "-"
+            access.info("%s %s %d %.1f ms %s", scope["method"], scope["path"], status, seconds * 1000, identity)
 
 
 def _uuid(text: str | None) -> UUID:

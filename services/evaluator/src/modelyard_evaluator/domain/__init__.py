@@ -1,1 +1,1 @@
-"""What the evaluator decides: values in, values out. `model`, `verdict` and `stages` need no numpy."""
+"""Pure decisions: evaluations, statistics, verdicts and their events. Values in, values out."""

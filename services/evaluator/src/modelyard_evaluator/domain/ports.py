@@ -1,29 +1,65 @@
-"""What the evaluator needs of the world."""
+"""Ports of the evaluator: storage, registry, labels and the scorer."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
+from modelyard_contracts import Message
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_contracts.policies import GatePolicy
+from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_runtime.clock import Clock
 
 
-class Away(Exception):
-    """Somebody does not answer now; the same may work later."""
+class Evaluations(Protocol):
+    """The table of evaluations, within one transaction or on a connection for reading."""
 
-    retryable = True
+    def add(self, new: Evaluation) -> Evaluation:
+        """Insert, or return the evaluation already stored under this id."""
+
+    def save(self, before: Evaluation, after: Evaluation) -> Evaluation:
+        """Replace `before`; StaleEvaluation if it was written since it was read."""
+
+    def get(self, evaluation_id: UUID) -> Evaluation | None: ...
+
+    def newest(self, model: str | None, limit: int) -> Sequence[Evaluation]:
+        """Newest first; of all models if `model` is None."""
+
+    def due(self, now: datetime) -> Sequence[Evaluation]:
+        """Unfinished evaluations whose next attempt is due, longest waiting first."""
+
+    def open_ids(self) -> set[UUID]:
+        """Ids of all unfinished evaluations."""
 
 
-class Refused(Exception):
-    """It cannot be had: no such version, no such dataset, wrong bytes."""
+class UnitOfWork(Protocol):
+    """One transaction: rows, claims and events commit together."""
 
-    retryable = False
+    @property
+    def evaluations(self) -> Evaluations: ...
+
+    def claim(self, event_id: UUID) -> bool:
+        """True the first time an event is claimed, False for a repeat."""
+
+    def publish(self, event: Message, key: str) -> None:
+        """Queue an event for its topic."""
+
+
+class Storage(Protocol):
+    """The database. Blocks."""
+
+    def transaction(self) -> AbstractContextManager[UnitOfWork]: ...
+
+    def read(self) -> AbstractContextManager[Evaluations]: ...
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the registry says about a version."""
+class RegisteredVersion:
+    """A version as the registry describes it."""
 
     version: int
     digest: str
@@ -32,54 +68,49 @@ class Known:
 
     @property
     def seen_until(self) -> datetime:
-        """Rows predicted after it were not in its training.
+        """No row predicted after this moment was used in training.
 
-        A version that does not say may have seen everything until its birth.
+        A version without `train_until` may have used every row until its registration.
         """
         return self.manifest.training.train_until or self.created_at
 
 
 class Registry(Protocol):
-    """Raises Refused, or Away."""
+    """Raises NotMeasurable for what the registry refuses, Unreachable while it does not answer."""
 
-    def version(self, model: str, version: int) -> Known: ...
+    def version(self, model: str, version: int) -> RegisteredVersion: ...
 
     def champion(self, model: str) -> int | None:
-        """The version that holds the alias `champion`."""
+        """The version under the alias `champion`."""
 
     def approved(self, model: str) -> list[int]:
-        """The versions that may serve and do not, oldest first."""
+        """Approved versions that serve no traffic, oldest first."""
 
     def policy(self, model: str) -> GatePolicy: ...
 
-    def download(self, manifest: ModelManifest, folder: Path) -> None: ...
+    def download(self, version: RegisteredVersion, folder: Path) -> None:
+        """Write the manifest and all files of a version into `folder`, verified."""
 
     def download_dataset(self, digest: str, file: Path) -> None: ...
 
     def register_dataset(
         self, file: Path, *, model: str, name: str, rows: int, columns: dict[str, str], source: dict[str, Any]
     ) -> str:
-        """Upload the parquet file and make it known; returns its digest. The same again changes nothing."""
+        """Upload and register a Parquet file; returns its digest. Idempotent."""
 
 
 class Labels(Protocol):
-    """Labelled predictions. Raises Away."""
+    """Labelled predictions. Raises Unreachable."""
 
     def count(self, model: str, since: datetime, schema_ids: tuple[str, ...]) -> int:
-        """Labelled rows of these contracts predicted after `since`."""
-
-
-class ChallengerBroken(Exception):
-    """The challenger cannot be loaded or does not answer, within its limits: its own fault, whoever tries."""
-
-    retryable = False
+        """Labelled rows with these feature schemas predicted after `since`."""
 
 
 class Scorer(Protocol):
-    """Processes that open artifacts and count. Raises ChallengerBroken, Refused, or Away."""
+    """Scoring processes. Raises ChallengerBroken, NotMeasurable or Unreachable."""
 
     def warm(self) -> None:
-        """There will soon be something to score; returns at once."""
+        """Start the parent process of the scoring processes; returns at once."""
 
     def pin(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         """Choose the rows and write `folder`/rows.parquet; returns {rows, columns, source, baseline_class}."""
@@ -87,11 +118,32 @@ class Scorer(Protocol):
     def measure(self, folder: Path, side: str) -> dict[str, Any]:
         """Score the version in `folder`/`side` on rows.parquet; returns the fields of domain.verdict.Cost.
 
-        ChallengerBroken when the side `challenger` cannot be scored, Refused for another one.
+        ChallengerBroken if the side `challenger` cannot be scored, NotMeasurable for any other side.
         """
 
     def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-        """Two measured sides, job["new"] against job["old"].
+        """Compare two measured sides, job["new"] with job["old"].
 
-        Returns the fields of domain.verdict.Comparison but costs and name, and `by_class`.
+        Returns the fields of domain.verdict.Comparison except costs and names, and `by_class`.
         """
+
+
+def _ignore(_: Evaluation) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Deps:
+    """Everything a use case needs."""
+
+    storage: Storage
+    registry: Registry
+    labels: Labels
+    scorer: Scorer
+    clock: Clock
+    work_dir: Path
+    """Parent of the evaluations' folders; a folder is removed when its evaluation ends."""
+    max_wait_s: float = 60.0
+    """Longest wait for labelled rows."""
+    on_finished: Callable[[Evaluation], None] = _ignore
+    """Called after a finished evaluation was committed."""

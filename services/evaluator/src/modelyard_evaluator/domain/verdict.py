@@ -1,4 +1,4 @@
-"""From measured numbers to a verdict, with reasons that carry the numbers. A table, read from the top."""
+"""From measured numbers to a verdict with reasons that carry the numbers: an ordered table of rules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from modelyard_contracts import Verdict
 from modelyard_contracts.policies import GatePolicy
 
 LATENCY_FLOOR_MS: Final = 1.0
-"""Latencies below it count as it: beside a network hop nobody notices them, and their ratio is mostly noise."""
+"""Lower latencies count as this: compared with a network hop they do not matter, and their ratio is mostly noise."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one row costs."""
+    """Cost of predicting one row."""
 
     latency_ms_p95: float
     memory_mib: float
@@ -21,7 +21,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both on the same rows. Without a champion the baseline is the training rows' commonest class."""
+    """Two versions on the same rows. Without a champion, the majority class of the training rows takes its place."""
 
     metric: str
     rows: int
@@ -41,7 +41,7 @@ class Comparison:
 
     @property
     def gain(self) -> tuple[float, float, float]:
-        """Low end, value and high end of how much better the challenger is, whichever way the metric points."""
+        """Low end, value and high end of the improvement; positive means the challenger is better."""
         if self.metric == "log_loss":
             return -self.high, -self.difference, -self.low
         return self.low, self.difference, self.high
@@ -49,124 +49,133 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Judgement:
+    """A verdict and its reasons, the decisive one first."""
+
     verdict: Verdict
     reasons: tuple[str, ...]
 
 
-Rule = tuple[Callable[[Comparison, GatePolicy], bool], Verdict, Callable[[Comparison, GatePolicy], str]]
+@dataclass(frozen=True)
+class Rule:
+    """One line of the decision table."""
+
+    applies: Callable[[Comparison, GatePolicy], bool]
+    verdict: Verdict
+    explain: Callable[[Comparison, GatePolicy], str]
 
 
-def judge(found: Comparison, policy: GatePolicy) -> Judgement:
-    """The first rule that applies gives the verdict; the numbers are said whatever it is."""
-    for applies, verdict, say in RULES:
-        if applies(found, policy):
-            said = [say(found, policy), *_numbers(found, policy)]
-            return Judgement(verdict, tuple(said))
-    raise AssertionError("the last rule applies to everything")
+def judge(comparison: Comparison, policy: GatePolicy) -> Judgement:
+    """Return the verdict of the first rule that applies; the reasons always include the numbers."""
+    rule = next(rule for rule in RULES if rule.applies(comparison, policy))
+    return Judgement(rule.verdict, (rule.explain(comparison, policy), *_numbers(comparison)))
+
+
+def better(comparison: Comparison, policy: GatePolicy) -> bool:
+    """Whether a challenger with these numbers would be deployed."""
+    return judge(comparison, policy).verdict is Verdict.DEPLOY
 
 
 def too_few_rows(rows: int, policy: GatePolicy, waited_s: float) -> Judgement:
-    """No evidence is its own verdict, never a pass."""
-    said = (
-        f"Only {rows} labelled rows are newer than what the challenger learned from; the gate needs {policy.min_rows}, "
-        f"and {waited_s:.0f} s of waiting brought no more."
+    """Inconclusive: missing evidence is never a pass."""
+    reason = (
+        f"Only {rows} labelled rows are newer than the challenger's training rows; the gate needs {policy.min_rows}, "
+        f"and none were added in {waited_s:.0f} s."
     )
-    return Judgement(Verdict.INCONCLUSIVE, (said,))
+    return Judgement(Verdict.INCONCLUSIVE, (reason,))
 
 
-def better(found: Comparison, policy: GatePolicy) -> bool:
-    """Whether the rule that deploys a challenger would deploy this one."""
-    return judge(found, policy).verdict is Verdict.DEPLOY
+def overtaken(judgement: Judgement, version: int, comparison: Comparison, policy: GatePolicy) -> Judgement:
+    """The challenger's judgement when an earlier version should serve again.
 
-
-def overtaken(own: Judgement, version: int, found: Comparison, policy: GatePolicy) -> Judgement:
-    """The challenger's verdict where an earlier version shall serve again; `found` is that one against the champion."""
-    again = "It serves again." if policy.approval == "automatic" else "Approval is manual: roll it out if you agree."
-    said = (
-        f"Version {version}, which served before, is better than {found.champion_name} on these rows: "
-        f"{_words(found)} {found.challenger:.4f} against {found.champion:.4f}, difference {found.difference:+.4f} "
-        f"[{found.low:+.4f}, {found.high:+.4f}]. {again}"
+    comparison: the earlier version compared with the champion.
+    """
+    next_step = "It serves again." if policy.approval == "automatic" else "Approval is manual: roll it out to use it."
+    reason = (
+        f"Version {version}, which served before, is better than {comparison.champion_name} on these rows: "
+        f"{_metric_name(comparison)} {comparison.challenger:.4f} against {comparison.champion:.4f}, "
+        f"difference {comparison.difference:+.4f} [{comparison.low:+.4f}, {comparison.high:+.4f}]. {next_step}"
     )
-    verdict = Verdict.REJECT if own.verdict is Verdict.DEPLOY else own.verdict
-    return Judgement(verdict, (said, *own.reasons))
+    verdict = Verdict.REJECT if judgement.verdict is Verdict.DEPLOY else judgement.verdict
+    return Judgement(verdict, (reason, *judgement.reasons))
 
 
-def latency_ratio(found: Comparison) -> float | None:
-    if found.champion_cost is None or found.challenger_cost is None:
+def latency_ratio(comparison: Comparison) -> float | None:
+    """Challenger's p95 latency over the champion's, both at least LATENCY_FLOOR_MS; None without both."""
+    if comparison.champion_cost is None or comparison.challenger_cost is None:
         return None
-    return max(found.challenger_cost.latency_ms_p95, LATENCY_FLOOR_MS) / max(
-        found.champion_cost.latency_ms_p95, LATENCY_FLOOR_MS
+    return max(comparison.challenger_cost.latency_ms_p95, LATENCY_FLOOR_MS) / max(
+        comparison.champion_cost.latency_ms_p95, LATENCY_FLOOR_MS
     )
-
-
-def _too_slow(found: Comparison, policy: GatePolicy) -> bool:
-    return (latency_ratio(found) or 0.0) > policy.max_latency_ratio
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    (
+    Rule(
         lambda found, policy: found.rows < policy.min_rows,
         Verdict.INCONCLUSIVE,
         lambda found, policy: f"{found.rows} rows are too few; the gate needs {policy.min_rows}.",
     ),
-    (
+    Rule(
         lambda found, _: found.gain[2] < 0,
         Verdict.REJECT,
         lambda found, policy: (
-            f"The challenger is worse than {found.champion_name} beyond doubt: at {policy.confidence:.0%} confidence "
-            f"its {_words(found)} is worse by at least {-found.gain[2]:.4f}."
+            f"The challenger is worse than {found.champion_name}: at {policy.confidence:.0%} confidence "
+            f"its {_metric_name(found)} is worse by at least {-found.gain[2]:.4f}."
         ),
     ),
-    (
-        _too_slow,
+    Rule(
+        lambda found, policy: (latency_ratio(found) or 0.0) > policy.max_latency_ratio,
         Verdict.REJECT,
         lambda found, policy: (
             f"Its p95 latency for one row is {latency_ratio(found) or 0:.1f} times that of {found.champion_name}; "
-            f"allowed are {policy.max_latency_ratio:g} times."
+            f"the limit is {policy.max_latency_ratio:g} times."
         ),
     ),
-    (
+    Rule(
         lambda found, policy: found.gain[0] > policy.min_gain,
         Verdict.DEPLOY,
         lambda found, policy: (
             f"The challenger is better than {found.champion_name}: at {policy.confidence:.0%} confidence "
-            f"its {_words(found)} is better by at least {found.gain[0]:.4f}, above the {policy.min_gain:g} needed."
+            f"its {_metric_name(found)} is better by at least {found.gain[0]:.4f}, more than the {policy.min_gain:g} "
+            "required."
         ),
     ),
-    (
+    Rule(
         lambda _, __: True,
         Verdict.CONTINUE_TUNING,
         lambda found, policy: (
             f"No gain above {policy.min_gain:g} over {found.champion_name} is shown: at {policy.confidence:.0%} "
-            f"confidence the gain in {_words(found)} lies between {found.gain[0]:+.4f} and {found.gain[2]:+.4f}."
+            f"confidence the gain in {_metric_name(found)} lies between {found.gain[0]:+.4f} and {found.gain[2]:+.4f}."
         ),
     ),
 )
-"""First match wins; the last one always matches."""
+"""First match wins; the last rule always applies."""
 
 
-def _words(found: Comparison) -> str:
-    return found.metric.replace("_", " ")
+def _metric_name(comparison: Comparison) -> str:
+    return comparison.metric.replace("_", " ")
 
 
-def _numbers(found: Comparison, policy: GatePolicy) -> list[str]:
-    said = [
-        f"{_words(found).capitalize()} on {found.rows} rows: challenger {found.challenger:.4f}, "
+def _numbers(comparison: Comparison) -> list[str]:
+    found = comparison
+    reasons = [
+        f"{_metric_name(found).capitalize()} on {found.rows} rows: challenger {found.challenger:.4f}, "
         f"{found.champion_name} {found.champion:.4f}, difference {found.difference:+.4f} "
         f"[{found.low:+.4f}, {found.high:+.4f}], p = {found.p_value:.2g} ({found.test}).",
         f"Only the challenger is right on {found.wins} rows, only {found.champion_name} on {found.losses}."
         if found.metric != "log_loss"
-        else f"The challenger is the better one on {found.wins} rows, {found.champion_name} on {found.losses}.",
+        else f"The challenger is better on {found.wins} rows, {found.champion_name} on {found.losses}.",
     ]
-    if found.challenger_cost is not None:
-        against = (
-            f", {found.champion_name} {found.champion_cost.latency_ms_p95:.2f} ms and "
-            f"{found.champion_cost.memory_mib:.0f} MiB"
-            if found.champion_cost
-            else ""
-        )
-        said.append(
-            f"One row takes the challenger {found.challenger_cost.latency_ms_p95:.2f} ms (p95) in "
-            f"{found.challenger_cost.memory_mib:.0f} MiB{against}."
-        )
-    return said
+    return reasons if found.challenger_cost is None else [*reasons, _cost(found, found.challenger_cost)]
+
+
+def _cost(comparison: Comparison, challenger: Cost) -> str:
+    champion = comparison.champion_cost
+    against = (
+        f", {comparison.champion_name} {champion.latency_ms_p95:.2f} ms and {champion.memory_mib:.0f} MiB"
+        if champion
+        else ""
+    )
+    return (
+        f"One row takes the challenger {challenger.latency_ms_p95:.2f} ms (p95) in "
+        f"{challenger.memory_mib:.0f} MiB{against}."
+    )

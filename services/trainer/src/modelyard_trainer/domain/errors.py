@@ -1,4 +1,4 @@
-"""Errors of the trainer; what may be retried says so."""
+"""Errors of the trainer; the retryable ones derive from Retryable."""
 
 from modelyard_contracts import RunState
 from modelyard_runtime.errors import Conflict, Invalid, NotFound, Retryable
@@ -11,6 +11,13 @@ class UnknownRun(NotFound):
         super().__init__(f"there is no run {run_id}", field="run_id")
 
 
+class UnknownModel(NotFound):
+    code = "model_not_found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"the registry has no model {model}; create it first", field="model")
+
+
 class IllegalMove(Conflict):
     """The state table does not hold this move."""
 
@@ -21,7 +28,7 @@ class IllegalMove(Conflict):
 
 
 class OpenRun(Conflict):
-    """One model, one run at a time."""
+    """A model may have one open run at a time."""
 
     code = "run_open"
 
@@ -30,13 +37,13 @@ class OpenRun(Conflict):
 
 
 class BadRequest(Invalid):
-    """What was asked for cannot be trained; the text names the field and the remedy."""
+    """The request cannot be trained; the text names the field and the remedy."""
 
     code = "bad_run_request"
 
 
 class RayMissing(Invalid):
-    """Ray cannot be imported: no further attempt will mend that."""
+    """Ray cannot be imported; a further attempt would fail the same way."""
 
     code = "ray_missing"
 
@@ -45,12 +52,12 @@ class RayMissing(Invalid):
 
 
 class ClusterAway(Retryable):
-    """Nobody answers at RAY_ADDRESS."""
+    """No Ray cluster answers at RAY_ADDRESS."""
 
     code = "ray_cluster_away"
 
 
 class RegistryAway(Retryable):
-    """The registry did not answer; nothing was decided."""
+    """The registry did not answer; nothing was changed."""
 
     code = "registry_away"

@@ -1,4 +1,4 @@
-"""Whether a drift becomes a run: rules in their order, each with its sentence. Time is handed in."""
+"""Decide whether a drift becomes a run: ordered rules, each with its own reason. Time is an argument."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,33 +13,33 @@ BUDGET_WINDOW: Final = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Facts:
-    """What the trainer knows of a model when a drift arrives."""
+    """State of a model when a drift arrives."""
 
     open_run: str | None
-    """Id of the run that is under way."""
+    """Id of the open run, if any."""
     last_ended_at: datetime | None
-    """Of the newest run that was not refused."""
+    """End of the newest run that was not refused."""
     runs_in_window: int
-    """Begun within BUDGET_WINDOW, refused ones left out."""
+    """Runs created within BUDGET_WINDOW, without refused ones."""
     serving_version: int | None = None
-    """None: not known, then the rule about it is passed over."""
+    """None if unknown: the rule about it does not apply."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """No run; `code` is stable, `reason` is for people."""
+    """Why no run was created; `code` is stable, `reason` is for people."""
 
     code: str
     reason: str
 
 
 def refuse(drift: DriftDetected, policy: RetrainPolicy, facts: Facts, now: datetime) -> Refusal | None:
-    """Why this drift does not become a run; None when it does."""
-    return _not_meant(drift, policy, facts) or _not_now(policy, facts, now)
+    """Return why this drift does not become a run; None if it does."""
+    return _by_policy(drift, policy, facts) or _by_timing(policy, facts, now)
 
 
-def _not_meant(drift: DriftDetected, policy: RetrainPolicy, facts: Facts) -> Refusal | None:
-    """Rules that would say the same tomorrow."""
+def _by_policy(drift: DriftDetected, policy: RetrainPolicy, facts: Facts) -> Refusal | None:
+    """Rules that do not depend on the time."""
     if not policy.enabled:
         return Refusal("disabled", "the model's retraining policy is switched off")
     if drift.kind.value not in policy.kinds:
@@ -52,10 +52,10 @@ def _not_meant(drift: DriftDetected, policy: RetrainPolicy, facts: Facts) -> Ref
     return None
 
 
-def _not_now(policy: RetrainPolicy, facts: Facts, now: datetime) -> Refusal | None:
-    """Rules that look at the runs there were."""
+def _by_timing(policy: RetrainPolicy, facts: Facts, now: datetime) -> Refusal | None:
+    """Rules about open and earlier runs."""
     if facts.open_run is not None:
-        return Refusal("open_run", f"run {facts.open_run} of this model is under way")
+        return Refusal("open_run", f"run {facts.open_run} of this model is still open")
     if facts.last_ended_at is not None:
         rested_s = (now - facts.last_ended_at).total_seconds()
         if rested_s < policy.cool_down_s:
@@ -67,9 +67,9 @@ def _not_now(policy: RetrainPolicy, facts: Facts, now: datetime) -> Refusal | No
     return None
 
 
-def worth_telling(refusal: Refusal, last_told: datetime | None, policy: RetrainPolicy, now: datetime) -> bool:
-    """Whether a refusal is published: once per cool-down window for each rule, so that drift does not flood the topic.
+def should_publish(refusal: Refusal, last_published: datetime | None, policy: RetrainPolicy, now: datetime) -> bool:
+    """Return whether to publish a refusal: once per cool-down and rule, so that drift does not flood the topic.
 
-    last_told: when the same rule last refused a run of the model, as far as it was published.
+    last_published: when a refusal by the same rule was last published for the model.
     """
-    return last_told is None or (now - last_told).total_seconds() >= max(policy.cool_down_s, 1.0)
+    return last_published is None or (now - last_published).total_seconds() >= max(policy.cool_down_s, 1.0)

@@ -1,4 +1,4 @@
-"""What the trainer needs of the world."""
+"""Interfaces that the trainer depends on; the adapters are in store, clients and jobs."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -15,11 +15,11 @@ from modelyard_trainer.domain.run import Run
 
 @dataclass(frozen=True)
 class Served:
-    """What a retraining takes over from the version that serves."""
+    """What a retraining takes over from the serving version."""
 
     feature_schema: FeatureSchema
     dataset_digest: str | None
-    """Of the rows it learned from."""
+    """Digest of the rows it was trained on."""
 
 
 class Session(Protocol):
@@ -31,10 +31,10 @@ class Session(Protocol):
     def get(self, run_id: UUID) -> Run | None: ...
 
     def add(self, run: Run, at: datetime) -> None:
-        """A new run and its event. OpenRun when it is open and the model has one already."""
+        """Store a new run and queue its event. OpenRun if the model has an open run already."""
 
     def save(self, run: Run, at: datetime) -> None:
-        """A run one revision on, and its event; Retryable when somebody else was faster."""
+        """Store the next revision of a run and queue its event; Retryable if another writer came first."""
 
     def facts(self, model: str, now: datetime, window: timedelta) -> Facts: ...
 
@@ -54,9 +54,9 @@ class Runs(Protocol):
 
 
 class Registry(Protocol):
-    """What is asked of the registry; RegistryAway when it does not answer."""
+    """What the use cases read from the registry; RegistryAway if it does not answer."""
 
     def retrain_policy(self, model: str) -> RetrainPolicy | None:
-        """None: there is no such model."""
+        """None if there is no such model."""
 
     def serving_version(self, model: str) -> int | None: ...

@@ -1,4 +1,4 @@
-"""The recipes: their parameters, what they need, and where their code is; naming one imports nothing heavy."""
+"""Recipes: their parameters, required packages and entry points. Importing this module imports nothing heavy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ CANDIDATES: Final[tuple[Candidate, ...]] = get_args(Candidate)
 
 
 class TabularParameters(Part):
-    """Of `tabular-classifier`; given as strings, such as {"candidates": "logistic,boosting"}."""
+    """Parameters of `tabular-classifier`, given as strings, such as {"candidates": "logistic,boosting"}."""
 
     candidates: tuple[Candidate, ...] = ("logistic", "boosting", "boosting-recent", "extra-trees")
     metric: Literal["accuracy", "balanced_accuracy", "log_loss"] = "accuracy"
     latency_penalty_per_ms: float = Field(default=0.002, ge=0)
-    """Taken off the metric per millisecond that one row costs: the winner is served row by row."""
+    """Subtracted from the metric per millisecond of time for one row: the winner is served row by row."""
     max_iterations: int = Field(default=60, ge=1, le=2_000)
     """Trees of boosting."""
     seed: int = 0
@@ -38,7 +38,7 @@ class TabularParameters(Part):
 
 
 class MlpParameters(Part):
-    """Of `torch-mlp`."""
+    """Parameters of `torch-mlp`."""
 
     hidden: tuple[Annotated[int, Field(ge=1, le=1_024)], ...] = (32, 16)
     epochs: int = Field(default=12, ge=1, le=1_000)
@@ -58,9 +58,9 @@ class Recipe:
     """A way to train.
 
     run: "module:function" with the signature of modelyard_trainer.worker.work.RunRecipe; imported in the worker only.
-    needs: top-level modules it cannot do without. extra: what to install when one is missing.
-    shares_ray: it uses worker.ray_session and is content with TRAINER_RAY_CPUS, so it gets the service's warm Ray.
-    preload: a module that the warm Ray's fitters import ahead of the first run, so that no run waits for it.
+    needs: required top-level modules. extra: the extra to install if one is missing.
+    shares_ray: it uses worker.ray_session and fits in TRAINER_RAY_CPUS, so it runs in the service's warm Ray.
+    preload: a module that the warm Ray's fitters import before the first run, so that no run waits for it.
     """
 
     name: str
@@ -91,14 +91,14 @@ RECIPES: Final[Mapping[str, Recipe]] = {
 
 
 def recipe_named(name: str, recipes: Mapping[str, Recipe]) -> Recipe:
-    """BadRequest listing those there are."""
+    """Return the recipe; BadRequest listing the known names if there is none."""
     if name not in recipes:
-        raise BadRequest(f"recipe: {name!r} is unknown; there are {', '.join(sorted(recipes))}", field="recipe")
+        raise BadRequest(f"recipe: {name!r} is unknown; known are {', '.join(sorted(recipes))}", field="recipe")
     return recipes[name]
 
 
 def parse_parameters(recipe: Recipe, given: Mapping[str, str]) -> Part:
-    """The recipe's parameters from strings; BadRequest names the first wrong one."""
+    """Parse the recipe's parameters from strings; BadRequest names the first wrong one."""
     try:
         return recipe.parameters.model_validate(dict(given))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What to do next for an open run, from what is on disk and what lives; the same answer before and after a crash."""
+"""Decide the next step of an open run from its files and its worker; the same before and after a crash."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,14 +19,14 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A run as the machine shows it."""
+class Observed:
+    """A run's worker and files, as found on this machine."""
 
     worker_alive: bool
     result: bool
-    """The worker left a complete result."""
+    """The worker wrote a complete result."""
     failure: str | None
-    """The worker's own words that it cannot be done; starting it again would not help."""
+    """Reason why the worker cannot do the run; a restart would not help."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Step:
     reason: str = ""
 
 
-def next_step(run: Run, seen: Seen, *, free_slot: bool, max_attempts: int, overdue: bool = False) -> Step:
-    """Total over all open runs; a final one waits.
+def next_step(run: Run, observed: Observed, *, free_slot: bool, max_attempts: int, overdue: bool = False) -> Step:
+    """Return the next step; defined for every state (a final run waits).
 
-    free_slot: whether one more worker may run on this machine. overdue: it has been running for too long.
+    free_slot: whether one more worker may run on this machine. overdue: the run has passed its time limit.
     """
     if run.state.final:
         return Step(Action.WAIT)
@@ -47,19 +47,19 @@ def next_step(run: Run, seen: Seen, *, free_slot: bool, max_attempts: int, overd
     if run.cancel_requested:
         return Step(Action.CANCEL, "cancelled on request")
     if overdue:
-        return Step(Action.FAIL, "it took longer than a run may take")
+        return Step(Action.FAIL, "the run exceeded its time limit")
     if run.state is RunState.REQUESTED:
-        return Step(Action.START_WORKER) if free_slot else Step(Action.WAIT, "waits for a free place")
-    return _working(run, seen, free_slot=free_slot, max_attempts=max_attempts)
+        return Step(Action.START_WORKER) if free_slot else Step(Action.WAIT, "waits for a free slot")
+    return _working(run, observed, free_slot=free_slot, max_attempts=max_attempts)
 
 
-def _working(run: Run, seen: Seen, *, free_slot: bool, max_attempts: int) -> Step:
-    if seen.result:
+def _working(run: Run, observed: Observed, *, free_slot: bool, max_attempts: int) -> Step:
+    if observed.result:
         return Step(Action.TAKE_RESULT)
-    if seen.worker_alive:
+    if observed.worker_alive:
         return Step(Action.WAIT)
-    if seen.failure is not None:
-        return Step(Action.FAIL, seen.failure)
+    if observed.failure is not None:
+        return Step(Action.FAIL, observed.failure)
     if run.attempt >= max_attempts:
         return Step(Action.FAIL, f"its worker died {run.attempt} times")
-    return Step(Action.START_WORKER) if free_slot else Step(Action.WAIT, "waits for a free place")
+    return Step(Action.START_WORKER) if free_slot else Step(Action.WAIT, "waits for a free slot")

@@ -1,4 +1,4 @@
-"""A training run, and the event that tells of it."""
+"""A training run, and the event that each of its revisions emits."""
 
 from datetime import datetime
 from typing import Any, Self
@@ -14,7 +14,7 @@ REQUEST_TRIGGER = "request"
 
 
 class Run(Part):
-    """One attempt to make a new version; frozen, a change is a new value with the next revision."""
+    """A run that makes a new version. Frozen: a change is a new value with the next revision."""
 
     id: UUID
     model: str
@@ -23,19 +23,19 @@ class Run(Part):
     trigger: str = REQUEST_TRIGGER
     """`request`, or the kind of drift."""
     why: str = ""
-    """In the words of who asked."""
+    """Reason given with the request."""
     reason: str = ""
-    """Of the present state: why refused, failed; what is going on."""
+    """Explains the current state: why it was refused or failed, or which step is running."""
     requested_by: str = ""
     parameters: dict[str, str] = Field(default_factory=dict)
     policy: RetrainPolicy = Field(default_factory=RetrainPolicy)
-    """As it was when the run began; a change of the policy does not reach a run."""
+    """The policy when the run was created; later changes do not affect the run."""
     correlation_id: UUID
     cause_id: UUID | None = None
     given_dataset: str | None = None
-    """Digest asked for; None: a snapshot."""
+    """Digest of the requested dataset; None: take a snapshot."""
     as_of: UtcDatetime
-    """The snapshot's moment: labels that came later are not seen, however often the run is started again."""
+    """Moment of the snapshot: labels that arrive later are not used, even if the run is restarted."""
     created_at: UtcDatetime
     started_at: UtcDatetime | None = None
     ended_at: UtcDatetime | None = None
@@ -52,17 +52,17 @@ class Run(Part):
     cost_usd: float = 0.0
 
     def moved(self, signal: Signal, *, at: datetime, **changes: Any) -> Self:
-        """The run after `signal`; IllegalMove when the table does not hold it."""
+        """The run after `signal`; IllegalMove if the state table does not allow it."""
         state = next_state(self.state, signal)
         ended = {"ended_at": at} if state.final else {}
-        return self.told(state=state, **{**ended, **changes})
+        return self.changed(state=state, **{**ended, **changes})
 
-    def told(self, **changes: Any) -> Self:
-        """The run with changes that readers should hear of: one revision on."""
+    def changed(self, **changes: Any) -> Self:
+        """The next revision of the run, with changes that are published."""
         return self.model_validate({**dict(self), **changes, "revision": self.revision + 1})
 
     def event(self, at: datetime) -> TrainingRunChanged:
-        """What this revision says; its id is derived, so telling it twice is telling it once."""
+        """The event of this revision. Its id is derived from run and revision, so a repeat is a duplicate."""
         return TrainingRunChanged(
             event_id=derived_id("training-run", self.id, self.revision),
             occurred_at=at,

@@ -1,4 +1,4 @@
-"""Time-ordered split of labelled rows: what is learned from lies before what is judged by."""
+"""Time-ordered split of labelled rows: rows for fitting come before rows for judging."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ MIN_ROWS: Final = 100
 
 @dataclass(frozen=True)
 class Split:
-    """Rows [0, train) are fitted on, [train, used) choose, [used, rows) are kept for the evaluator."""
+    """Rows [0, train) are for fitting, [train, used) for choosing, [used, rows) for the evaluator."""
 
     train: int
     used: int
@@ -20,9 +20,9 @@ class Split:
 
 
 def split_rows(rows: int, holdout_rows: int, live_rows: int | None = None) -> Split:
-    """Of rows in the order of time; the holdout is at most a fifth of the live ones. BadRequest when there are too few.
+    """Split rows that are ordered by time; the holdout is at most a fifth of the live ones. BadRequest if too few.
 
-    live_rows: how many of them, the newest, are not from an older dataset; None: all. A holdout of all live rows would
+    live_rows: number of newest rows that are not from an older dataset; None: all. A holdout of all live rows would
     leave nothing new to learn from.
     """
     if rows < MIN_ROWS:

@@ -1,4 +1,4 @@
-"""The life of a run, as a table; what it does not hold is an error."""
+"""The states of a run as a table; a move that is not in it is an error."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ from modelyard_trainer.domain.errors import IllegalMove
 
 
 class Signal(StrEnum):
-    """What happens to a run."""
+    """An event in the life of a run."""
 
     STARTED = "started"
     DATA_READY = "given its data"
@@ -29,14 +29,14 @@ MOVES: Final[Mapping[tuple[RunState, Signal], RunState]] = {
     (RunState.TRAINING, Signal.TRAINED): RunState.REGISTERING,
     (RunState.TRAINING, Signal.FAILED): RunState.FAILED,
     (RunState.TRAINING, Signal.CANCELLED): RunState.CANCELLED,
-    # Not cancellable from here on: the version may exist already, and versions are for ever.
+    # Not cancellable from here on: the version may exist already, and versions are immutable.
     (RunState.REGISTERING, Signal.REGISTERED): RunState.SUCCEEDED,
     (RunState.REGISTERING, Signal.FAILED): RunState.FAILED,
 }
 
 
 def next_state(state: RunState, signal: Signal) -> RunState:
-    """Follow the table; IllegalMove for a pair it does not hold."""
+    """Follow the table; IllegalMove for a pair that is not in it."""
     if (state, signal) not in MOVES:
         raise IllegalMove(state, signal.value)
     return MOVES[state, signal]

@@ -34,9 +34,9 @@ def run(work: Work) -> Trained:
     """Fit on training rows to judge, then on all usable rows, from scratch, for as many epochs as served best."""
     parameters: MlpParameters = work.parameters
     encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.schema.classes)
-    work.tell(0.0, "starting Ray")
+    work.report(0.0, "starting Ray")
     with ray_session(work.folder.parent, max(work.ray_cpus, parameters.workers + ROOM_CPUS)) as ray:
-        work.tell(0.2, f"training on {len(work.train)} rows with {parameters.workers} workers")
+        work.report(0.2, f"training on {len(work.train)} rows with {parameters.workers} workers")
         state, mean, scale = _fit(ray, work, encoding)
     scaling = {"input.mean": mean.astype(np.float32), "input.scale": scale.astype(np.float32)}
     judged = MlpPredictor({**state[JUDGED], **scaling}, encoding)

@@ -15,13 +15,13 @@ def run(work: Work) -> Trained:
     if len(set(work.train.labels.tolist())) < 2:
         raise BadRequest("dataset: the rows to learn from have one class only; give a longer or a newer stretch")
     encoding = Encoding.learn(work.train.numeric, work.train.categorical, work.schema.classes)
-    work.tell(0.0, "starting Ray")
+    work.report(0.0, "starting Ray")
     with ray_session(work.folder.parent, work.ray_cpus) as ray:
-        work.tell(0.15, f"trying {', '.join(parameters.candidates)}")
+        work.report(0.15, f"trying {', '.join(parameters.candidates)}")
         pool = Pool(ray, work.folder.parent)
         tried = _try_all(pool, work, parameters, encoding)
         best = choose(tried, parameters)
-        work.tell(0.85, f"{best.name} wins; fitting it on {work.split.used} rows")
+        work.report(0.85, f"{best.name} wins; fitting it on {work.split.used} rows")
         encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.schema.classes)
         files = pool.one(fit_and_save, best.name, parameters, work.used, encoding)
     return _trained(files, best, tried, parameters)
@@ -39,7 +39,7 @@ def _try_all(pool: Pool, work: Work, parameters: TabularParameters, encoding: En
     for one in pool.each(attempt, calls):
         tried.append(one)
         share = 0.15 + 0.7 * len(tried) / len(parameters.candidates)
-        work.tell(share, f"{one.name}: {parameters.metric} {one.figures[parameters.metric]:.4f} in {one.fit_s:.1f} s")
+        work.report(share, f"{one.name}: {parameters.metric} {one.figures[parameters.metric]:.4f} in {one.fit_s:.1f} s")
     return tried
 
 

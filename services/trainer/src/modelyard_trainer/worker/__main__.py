@@ -17,10 +17,10 @@ def main(folder: str) -> int:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from modelyard_runtime.errors import ModelyardError
-    from modelyard_trainer.catalogue import known_recipes
     from modelyard_trainer.domain.recipes import recipe_named
-    from modelyard_trainer.rundir import RunDir, WorkerRuns
-    from modelyard_trainer.warm_ray import WARM_RAY
+    from modelyard_trainer.jobs.catalogue import known_recipes
+    from modelyard_trainer.jobs.rundir import RunDir, WorkerRuns
+    from modelyard_trainer.jobs.warm_ray import WARM_RAY
     from modelyard_trainer.worker.main import run
     from modelyard_trainer.worker.ray_session import import_ray
 
@@ -31,17 +31,17 @@ def main(folder: str) -> int:
     if WARM_RAY in os.environ:
         Thread(target=ahead, daemon=True).start()  # takes as long as the snapshot
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    place = RunDir(Path(folder))
+    run_dir = RunDir(Path(folder))
     try:
-        with place.held():
-            run(place, recipe_named(place.request["recipe"], known_recipes(place.request.get("recipes", {}))))
+        with run_dir.held():
+            run(run_dir, recipe_named(run_dir.request["recipe"], known_recipes(run_dir.request.get("recipes", {}))))
     except WorkerRuns:
         logging.info("another worker has %s", folder)
     except ModelyardError as error:
         if error.retryable:
             logging.error("%s", error)  # noqa: TRY400  the line says it all, and ends the reason of the run
             return 1
-        place.fail(str(error))
+        run_dir.fail(str(error))
     return 0
 
 

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from modelyard_trainer.rundir import RunDir
-from modelyard_trainer.warm_ray import WARM_RAY, connection
+from modelyard_trainer.jobs.rundir import RunDir
+from modelyard_trainer.jobs.warm_ray import WARM_RAY, connection
 from modelyard_trainer.worker.watch import ending_with
 
 NAMESPACE: Final = "modelyard-trainer"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelyard_trainer.domain.errors import ClusterAway, RayMissing
-from modelyard_trainer.rundir import RAY_POINTER, RunDir
-from modelyard_trainer.warm_ray import WARM_RAY, connection
+from modelyard_trainer.jobs.rundir import RAY_POINTER, RunDir
+from modelyard_trainer.jobs.warm_ray import WARM_RAY, connection
 from modelyard_trainer.worker.watch import ending_with
 
 MAX_SOCKET_PATH: Final = 107

@@ -15,7 +15,7 @@ import pyarrow as pa
 from modelyard_contracts.manifest import FeatureSchema
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.split import MIN_ROWS
-from modelyard_trainer.rundir import RunDir, file_digest
+from modelyard_trainer.jobs.rundir import RunDir, file_digest
 from modelyard_trainer.worker.dataset import older_rows, table_of_predictions, write_table
 
 SQL: Final = """
@@ -57,12 +57,12 @@ def patient(ask: Ask, tell: Callable[[str], None], pause: Callable[[float], None
     return asking
 
 
-def take_snapshot(place: RunDir, request: dict[str, Any], ask: Ask) -> None:
+def take_snapshot(run_dir: RunDir, request: dict[str, Any], ask: Ask) -> None:
     """Write data.parquet and snapshot.json, once: a worker that is started again finds them.
 
     BadRequest when the model has no version to say which features there are, or when there are too few rows.
     """
-    if place.data.exists():
+    if run_dir.data.exists():
         return
     if request["feature_schema"] is None:
         raise BadRequest(
@@ -82,26 +82,26 @@ def take_snapshot(place: RunDir, request: dict[str, Any], ask: Ask) -> None:
         raise BadRequest(
             f"snapshot: {len(table)} labelled rows of {schema.id} by {request['as_of']}; at least {MIN_ROWS} are needed"
         )
-    older = _older(place, request, table)
-    _write(place, table, older, {"sql": SQL, "parameters": parameters})
+    older = _older(run_dir, request, table)
+    _write(run_dir, table, older, {"sql": SQL, "parameters": parameters})
 
 
-def _older(place: RunDir, request: dict[str, Any], live: Any) -> Any | None:
+def _older(run_dir: RunDir, request: dict[str, Any], live: Any) -> Any | None:
     missing = int(request["window_rows"]) - len(live)
-    if missing <= 0 or not place.older.exists():
+    if missing <= 0 or not run_dir.older.exists():
         return None
-    return older_rows(place.older, live, missing)
+    return older_rows(run_dir.older, live, missing)
 
 
-def _write(place: RunDir, live: Any, older: Any | None, asked: dict[str, Any]) -> None:
+def _write(run_dir: RunDir, live: Any, older: Any | None, asked: dict[str, Any]) -> None:
     table = live.sort_by("occurred_at")
     source = {**asked, "rows": len(live)}
     if older is not None:
         table = pa.concat_tables([older, table])
-        source["older"] = {"dataset": file_digest(place.older), "rows": len(older)}
-    part = place.path / "snapshot.parquet"
+        source["older"] = {"dataset": file_digest(run_dir.older), "rows": len(older)}
+    part = run_dir.path / "snapshot.parquet"
     write_table(table, part)
-    place.snapshot(
+    run_dir.write_snapshot(
         {
             "digest": file_digest(part),
             "rows": len(table),
@@ -110,7 +110,7 @@ def _write(place: RunDir, live: Any, older: Any | None, asked: dict[str, Any]) -
             "source": source,
         }
     )
-    part.replace(place.data)  # last: whoever sees data.parquet may rely on snapshot.json
+    part.replace(run_dir.data)  # last: whoever sees data.parquet may rely on snapshot.json
 
 
 def clickhouse(settings: dict[str, Any]) -> Ask:

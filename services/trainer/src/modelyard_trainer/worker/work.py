@@ -49,7 +49,7 @@ class Work:
     folder: Path
     """For files of the recipe's own, such as checkpoints; kept until the run ends, so a restarted worker finds them."""
     ray_cpus: int
-    tell: Callable[[float, str], None]
+    report: Callable[[float, str], None]
     """Progress of the recipe from 0 to 1, and a sentence."""
 
     @property

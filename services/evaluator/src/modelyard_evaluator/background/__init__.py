@@ -1,0 +1,1 @@
+"""Background tasks: advance evaluations, clean up files."""

@@ -1,0 +1,73 @@
+"""The registry over HTTP, with its errors sorted by what can be done about them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from modelyard import ApiError, RegistryClient
+from modelyard_contracts import VersionStage
+from modelyard_contracts.policies import GatePolicy
+from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable
+from modelyard_evaluator.domain.ports import RegisteredVersion
+
+
+class HttpRegistry:
+    """Implements domain.ports.Registry."""
+
+    def __init__(self, client: RegistryClient) -> None:
+        self._client = client
+
+    def version(self, model: str, version: int) -> RegisteredVersion:
+        with _translated():
+            info = self._client.version(model, version)
+            manifest = self._client.manifest(model, version)
+        return RegisteredVersion(version, info.digest, manifest, info.created_at)
+
+    def champion(self, model: str) -> int | None:
+        with _translated():
+            alias = self._client.alias(model, "champion")
+        return alias.version if alias else None
+
+    def approved(self, model: str) -> list[int]:
+        with _translated():
+            return [info.version for info in self._client.versions(model, stage=VersionStage.APPROVED)]
+
+    def policy(self, model: str) -> GatePolicy:
+        with _translated():
+            return self._client.policy(model, "gate")
+
+    def download(self, version: RegisteredVersion, folder: Path) -> None:
+        with _translated():
+            self._client.download(version.manifest, folder)
+
+    def download_dataset(self, digest: str, file: Path) -> None:
+        with _translated():
+            self._client.get_blob(digest, file)
+
+    def register_dataset(
+        self, file: Path, *, model: str, name: str, rows: int, columns: dict[str, str], source: dict[str, Any]
+    ) -> str:
+        with _translated():
+            digest = self._client.put_blob(file)
+            self._client.create_dataset(
+                digest,
+                name,
+                rows=rows,
+                size_bytes=file.stat().st_size,
+                columns=columns,
+                source=source,
+                model=model,
+            )
+        return digest
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise Unreachable for errors that may pass, NotMeasurable for refusals."""
+    try:
+        yield
+    except ApiError as error:
+        if error.retryable or error.status in {401, 403}:  # a wrong key is our configuration, not the version's fault
+            raise Unreachable(str(error)) from error
+        raise NotMeasurable(str(error)) from error

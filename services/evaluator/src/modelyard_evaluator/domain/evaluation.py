@@ -1,0 +1,78 @@
+"""The evaluation: one comparison of a challenger with the champion."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from modelyard_contracts import Verdict
+from modelyard_contracts.policies import GatePolicy
+
+
+class Stage(StrEnum):
+    """Progress of an evaluation. Every stage can be repeated after a crash."""
+
+    PENDING = "pending"
+    """Stored; the registry has not been queried yet."""
+    WAITING = "waiting"
+    """Both versions are known; waiting for labelled rows."""
+    SCORING = "scoring"
+    """The moment that fixes the rows is stored; the versions are scored and compared."""
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two versions compared."""
+
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One comparison. Its id is derived from the request, so a repeated request is the same evaluation."""
+
+    id: UUID
+    model: str
+    challenger_version: int
+    cause_id: UUID | None
+    correlation_id: UUID
+    requested_by: str
+    created_at: datetime
+    changed_at: datetime
+    reason: str = ""
+    asked_champion: int | None = None
+    """Version to compare with, as requested; None: the version under the alias `champion`."""
+    stage: Stage = Stage.PENDING
+    challenger: Side | None = None
+    champion: Side | None = None
+    """None: the model has no champion, and the challenger is compared with the majority class."""
+    policy: GatePolicy = field(default_factory=GatePolicy)
+    since: datetime | None = None
+    """Rows predicted after this moment were seen by neither version in training."""
+    as_of: datetime | None = None
+    """Labels received by this moment count; set once, so that a repeat pins the same rows."""
+    dataset_digest: str | None = None
+    note: str = ""
+    """Reason for waiting, or the last error."""
+    attempts: int = 0
+    """Failed attempts at this stage."""
+    next_at: datetime | None = None
+    """Earliest moment of the next attempt."""
+    return_to: int | None = None
+    """An earlier version that should serve again."""
+    verdict: Verdict | None = None
+    report: dict[str, Any] | None = None
+    writes: int = 0
+    """Revision of the row, for compare and swap."""
+
+    @property
+    def champion_name(self) -> str:
+        """The opponent of the challenger, for sentences."""
+        return f"version {self.champion.version}" if self.champion else "the majority class"
+
+    @property
+    def done(self) -> bool:
+        return self.stage is Stage.FINISHED

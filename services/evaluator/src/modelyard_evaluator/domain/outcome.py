@@ -1,0 +1,80 @@
+"""The end of an evaluation: its report, and the events that publish it."""
+
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from modelyard_contracts import EvaluationFinished, RolloutAction, RolloutRequested, derived_id
+from modelyard_evaluator.domain.evaluation import Evaluation, Stage
+from modelyard_evaluator.domain.verdict import Comparison, Judgement
+
+
+def conclude(
+    evaluation: Evaluation,
+    at: datetime,
+    judgement: Judgement,
+    comparison: Comparison | None = None,
+    by_class: dict[str, Any] | None = None,
+) -> Evaluation:
+    """Return the evaluation with its verdict and report."""
+    report = {
+        "verdict": judgement.verdict,
+        "reasons": list(judgement.reasons),
+        "comparison": asdict(comparison) if comparison else None,
+        "by_class": by_class or {},
+        "policy": evaluation.policy.model_dump(mode="json"),
+    }
+    return replace(evaluation, stage=Stage.FINISHED, verdict=judgement.verdict, report=report, note="", changed_at=at)
+
+
+def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
+    """The event that publishes the verdict; None if the challenger was never found."""
+    if evaluation.challenger is None or evaluation.report is None or evaluation.verdict is None:
+        return None
+    comparison = evaluation.report["comparison"] or {}
+    costs = {side: comparison.get(f"{side}_cost") or {} for side in ("champion", "challenger")}
+    return EvaluationFinished(
+        event_id=derived_id("evaluation-finished", evaluation.id),
+        occurred_at=evaluation.changed_at,
+        correlation_id=evaluation.correlation_id,
+        cause_id=evaluation.cause_id,
+        model=evaluation.model,
+        evaluation_id=evaluation.id,
+        challenger_version=evaluation.challenger.version,
+        challenger_digest=evaluation.challenger.digest,
+        champion_version=evaluation.champion.version if evaluation.champion else None,
+        champion_digest=evaluation.champion.digest if evaluation.champion else None,
+        verdict=evaluation.verdict,
+        reasons=tuple(evaluation.report["reasons"]),
+        metric=evaluation.policy.metric,
+        rows=comparison.get("rows", 0),
+        dataset_digest=evaluation.dataset_digest,
+        champion_value=comparison.get("champion"),
+        challenger_value=comparison.get("challenger"),
+        difference=comparison.get("difference"),
+        difference_low=comparison.get("low"),
+        difference_high=comparison.get("high"),
+        p_value=comparison.get("p_value"),
+        test=comparison.get("test", ""),
+        champion_latency_ms_p95=costs["champion"].get("latency_ms_p95"),
+        challenger_latency_ms_p95=costs["challenger"].get("latency_ms_p95"),
+        champion_memory_mib=costs["champion"].get("memory_mib"),
+        challenger_memory_mib=costs["challenger"].get("memory_mib"),
+    )
+
+
+def rollout_request(evaluation: Evaluation) -> RolloutRequested | None:
+    """Request to roll out the earlier version that won; None without one, or if a person has to approve."""
+    if evaluation.return_to is None or evaluation.policy.approval != "automatic":
+        return None
+    return RolloutRequested(
+        event_id=derived_id("evaluation-return", evaluation.id),
+        occurred_at=evaluation.changed_at,
+        correlation_id=evaluation.correlation_id,
+        cause_id=derived_id("evaluation-finished", evaluation.id),
+        model=evaluation.model,
+        action=RolloutAction.START,
+        version=evaluation.return_to,
+        requested_by="evaluator",
+        reason=(evaluation.report or {"reasons": [""]})["reasons"][0],
+    )

@@ -1,0 +1,1 @@
+"""Events in: topics to use cases."""

@@ -1,0 +1,1 @@
+"""Use cases: request an evaluation, and advance it stage by stage."""

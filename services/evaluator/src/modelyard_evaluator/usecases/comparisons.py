@@ -1,0 +1,35 @@
+"""Measure each version once and compare any two of them on the same rows."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from modelyard_evaluator.domain.ports import RegisteredVersion, Registry, Scorer
+from modelyard_evaluator.domain.verdict import Comparison
+
+_COMPARISON: Final = TypeAdapter(Comparison)
+
+
+@dataclass
+class Comparisons:
+    """All comparisons of one evaluation. job: metric, confidence, seed, baseline_class."""
+
+    registry: Registry
+    scorer: Scorer
+    folder: Path
+    job: dict[str, Any]
+    _costs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def measure(self, side: str, version: RegisteredVersion) -> None:
+        """Download and score a version; raises NotMeasurable, or ChallengerBroken for the side `challenger`."""
+        self.registry.download(version, self.folder / side)
+        self._costs[side] = self.scorer.measure(self.folder, side)
+
+    def compare(self, old: str | None, new: str, old_name: str) -> tuple[Comparison, dict[str, Any]]:
+        """Compare side `new` with side `old` (None: the majority class); returns the counts by class as well."""
+        result = self.scorer.compare(self.folder, {**self.job, "old": old, "new": new})
+        by_class = result.pop("by_class", {})
+        costs = {"champion_cost": self._costs.get(old or ""), "challenger_cost": self._costs[new]}
+        return _COMPARISON.validate_python({**result, **costs, "champion_name": old_name}), by_class

@@ -1,0 +1,73 @@
+"""Compare versions that served before: when an earlier concept recurs, an earlier version may be the best again.
+
+Widmer and Kubat (1996): a model trained on a concept performs better at the concept's return than a model that has seen
+little of it. Only versions whose approval stands take part; a roll-back or a failed canary withdraws it.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from modelyard_contracts import Verdict
+from modelyard_evaluator.domain.errors import NotMeasurable
+from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_evaluator.domain.ports import RegisteredVersion, Registry
+from modelyard_evaluator.domain.verdict import Comparison, Judgement, better
+from modelyard_evaluator.usecases.comparisons import Comparisons
+from modelyard_evaluator.usecases.prepare import since_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EarlierVersion:
+    """An earlier version, compared with the champion."""
+
+    version: int
+    comparison: Comparison
+
+
+def best_earlier_version(
+    comparisons: Comparisons, evaluation: Evaluation, challenger: RegisteredVersion, judgement: Judgement
+) -> EarlierVersion | None:
+    """The best earlier version that significantly beats the champion, and the challenger if that would be deployed."""
+    policy = evaluation.policy
+    compared = _compare_with_champion(comparisons, evaluation, challenger)
+    winners = [earlier for earlier in compared if better(earlier.comparison, policy)]
+    if not winners:
+        return None
+    best = max(winners, key=lambda earlier: earlier.comparison.gain[1])
+    if judgement.verdict is not Verdict.DEPLOY:
+        return best
+    versus_challenger, _ = comparisons.compare("challenger", _side(best.version), f"version {challenger.version}")
+    return best if better(versus_challenger, policy) else None
+
+
+def _compare_with_champion(
+    comparisons: Comparisons, evaluation: Evaluation, challenger: RegisteredVersion
+) -> list[EarlierVersion]:
+    """Compare every candidate with the champion; candidates that cannot be scored are skipped."""
+    compared = []
+    for candidate in _candidates(comparisons.registry, evaluation, challenger):
+        side = _side(candidate.version)
+        try:
+            comparisons.measure(side, candidate)
+            comparison, _ = comparisons.compare("champion", side, evaluation.champion_name)
+        except NotMeasurable as error:
+            log.warning("version %s of %s is left out: %s", candidate.version, evaluation.model, error)
+        else:
+            compared.append(EarlierVersion(candidate.version, comparison))
+    return compared
+
+
+def _candidates(registry: Registry, evaluation: Evaluation, challenger: RegisteredVersion) -> list[RegisteredVersion]:
+    """The newest approved versions with the challenger's feature schema that saw none of the rows in training."""
+    champion = evaluation.champion.version if evaluation.champion else None
+    others = [number for number in registry.approved(evaluation.model) if number not in (challenger.version, champion)]
+    newest = others[max(0, len(others) - evaluation.policy.earlier_versions) :]
+    versions = [registry.version(evaluation.model, number) for number in newest]
+    schema_id, since = challenger.manifest.feature_schema.id, since_of(evaluation)
+    return [v for v in versions if v.manifest.feature_schema.id == schema_id and v.seen_until <= since]
+
+
+def _side(version: int) -> str:
+    return f"version-{version}"

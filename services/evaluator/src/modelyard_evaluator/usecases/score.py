@@ -1,0 +1,92 @@
+"""The scoring stage: pin the rows as a dataset, score both versions on them, compare, judge."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from modelyard_evaluator.domain.errors import NotMeasurable
+from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_evaluator.domain.outcome import conclude
+from modelyard_evaluator.domain.ports import Deps, RegisteredVersion
+from modelyard_evaluator.domain.verdict import judge, overtaken, too_few_rows
+from modelyard_evaluator.usecases.comparisons import Comparisons
+from modelyard_evaluator.usecases.earlier_versions import best_earlier_version
+from modelyard_evaluator.usecases.prepare import sides, since_of
+
+
+def score(deps: Deps, evaluation: Evaluation) -> Evaluation:
+    """Pin, score, compare and judge."""
+    folder = deps.work_dir / str(evaluation.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    challenger, champion = sides(deps, evaluation)
+    pinned = deps.scorer.pin(folder, _pin_job(deps, evaluation, folder, challenger, champion))
+    if pinned["rows"] < evaluation.policy.min_rows:
+        waited_s = (deps.clock() - evaluation.created_at).total_seconds()
+        return conclude(evaluation, deps.clock(), too_few_rows(pinned["rows"], evaluation.policy, waited_s))
+    evaluation = replace(evaluation, dataset_digest=_register_rows(deps, evaluation, folder, pinned))
+    comparisons = Comparisons(deps.registry, deps.scorer, folder, _compare_job(evaluation, pinned))
+    return _judge(deps, evaluation, comparisons, challenger, champion)
+
+
+def _judge(
+    deps: Deps,
+    evaluation: Evaluation,
+    comparisons: Comparisons,
+    challenger: RegisteredVersion,
+    champion: RegisteredVersion | None,
+) -> Evaluation:
+    if champion:
+        comparisons.measure("champion", champion)
+    comparisons.measure("challenger", challenger)
+    comparison, by_class = comparisons.compare("champion" if champion else None, "challenger", evaluation.champion_name)
+    judgement = judge(comparison, evaluation.policy)
+    earlier = best_earlier_version(comparisons, evaluation, challenger, judgement) if champion else None
+    if earlier:
+        judgement = overtaken(judgement, earlier.version, earlier.comparison, evaluation.policy)
+        evaluation = replace(evaluation, return_to=earlier.version)
+    return conclude(evaluation, deps.clock(), judgement, comparison, by_class)
+
+
+def _register_rows(deps: Deps, evaluation: Evaluation, folder: Path, pinned: dict[str, Any]) -> str:
+    return deps.registry.register_dataset(
+        folder / "rows.parquet",
+        model=evaluation.model,
+        name=f"{evaluation.model} evaluation {evaluation.id}",
+        rows=pinned["rows"],
+        columns=pinned["columns"],
+        source=pinned["source"],
+    )
+
+
+def _pin_job(
+    deps: Deps,
+    evaluation: Evaluation,
+    folder: Path,
+    challenger: RegisteredVersion,
+    champion: RegisteredVersion | None,
+) -> dict[str, Any]:
+    job: dict[str, Any] = {
+        "model": evaluation.model,
+        "since": since_of(evaluation).isoformat(),
+        "as_of": (evaluation.as_of or deps.clock()).isoformat(),
+        "limit": max(evaluation.policy.recent_rows, evaluation.policy.min_rows),
+    }
+    if champion is not None:
+        schemas = {side.manifest.feature_schema.id: side.manifest.feature_schema for side in (challenger, champion)}
+        return {**job, "source": "labels", "schemas": {i: s.model_dump(mode="json") for i, s in schemas.items()}}
+    digest = challenger.manifest.training.dataset_digest
+    if digest is None:
+        raise NotMeasurable(
+            "the model has no champion, and the challenger's manifest names no training dataset with held-out rows"
+        )
+    deps.registry.download_dataset(digest, folder / "training.parquet")
+    return {**job, "source": "dataset", "dataset_digest": digest}
+
+
+def _compare_job(evaluation: Evaluation, pinned: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "metric": evaluation.policy.metric,
+        "confidence": evaluation.policy.confidence,
+        "seed": evaluation.id.int % 2**63,
+        "baseline_class": pinned["baseline_class"] if evaluation.champion is None else None,
+    }

@@ -1,0 +1,1 @@
+"""Other services, seen through the trainer's ports."""

@@ -1,0 +1,119 @@
+"""Registry adapter: reads policies and signatures, publishes datasets and versions."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from modelyard import ApiError, RegistryClient
+from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.policies import RetrainPolicy
+from modelyard_trainer.domain.errors import BadRequest, RegistryAway
+from modelyard_trainer.domain.ports import Served
+from modelyard_trainer.domain.run import Run
+from modelyard_trainer.jobs.rundir import RunDir
+
+SERVING_ALIAS: Final = "champion"
+ACTOR: Final = "trainer"
+MAX_OLDER_BYTES: Final = 256 * 2**20
+"""Larger older datasets are not used: only their newest rows would be needed."""
+
+
+class RegistryGateway:
+    """domain.ports.Registry over HTTP, and the supervisor's calls: fetching datasets and publishing."""
+
+    def __init__(self, client: RegistryClient) -> None:
+        self._client = client
+
+    def retrain_policy(self, model: str) -> RetrainPolicy | None:
+        try:
+            return self._client.policy(model, "retrain")
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise _away(error) from error
+
+    def serving_version(self, model: str) -> int | None:
+        try:
+            alias = self._client.alias(model, SERVING_ALIAS)
+        except ApiError as error:
+            raise _away(error) from error
+        return None if alias is None else alias.version
+
+    def served(self, model: str) -> Served | None:
+        """Return facts of the serving version, else of the newest; None if there is no version."""
+        try:
+            version = self.serving_version(model)
+            if version is None:
+                version = max((one.version for one in self._client.versions(model)), default=None)
+            if version is None:
+                return None
+            manifest = self._client.manifest(model, version)
+            return Served(manifest.feature_schema, manifest.training.dataset_digest)
+        except ApiError as error:
+            raise _away(error) from error
+
+    def fetch_older(self, digest: str, target: Path) -> bool:
+        """Download a dataset that fills a window; False if the registry no longer has it or it is too large."""
+        if target.exists():
+            return True
+        try:
+            if self._client.dataset(digest).size_bytes > MAX_OLDER_BYTES:
+                return False
+            self._client.get_blob(digest, target)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise _away(error) from error
+        return True
+
+    def fetch_dataset(self, digest: str, target: Path) -> None:
+        """Download a dataset and verify its digest. BadRequest if the registry does not have it."""
+        if target.exists():
+            return
+        try:
+            self._client.get_blob(digest, target)
+        except ApiError as error:
+            if error.status == 404:
+                raise BadRequest(
+                    f"dataset_digest: the registry has no {digest}; upload and register it first",
+                    field="dataset_digest",
+                ) from error
+            raise _away(error) from error
+
+    def publish(self, run: Run, run_dir: RunDir, result: dict[str, Any]) -> int:
+        """Publish dataset and version of a finished run; a repeat after a crash returns the same version."""
+        try:
+            if (snapshot := run_dir.snapshot) is not None:
+                self._publish_dataset(run, run_dir, snapshot)
+            manifest = ModelManifest.model_validate(result["manifest"])
+            version = self._client.register(
+                manifest,
+                {entry.path: run_dir.model / entry.path for entry in manifest.files},
+                idempotency_key=str(run.id),
+                correlation_id=run.correlation_id,
+                cause_id=run.event(run.created_at).event_id,
+                actor=ACTOR,
+            )
+        except ApiError as error:
+            raise _away(error) from error
+        return version.version
+
+    def _publish_dataset(self, run: Run, run_dir: RunDir, snapshot: dict[str, Any]) -> None:
+        digest = self._client.put_blob(run_dir.data)
+        if digest != snapshot["digest"]:
+            raise BadRequest(f"dataset: data.parquet has become {digest}, the snapshot was {snapshot['digest']}")
+        self._client.create_dataset(
+            digest,
+            f"{run.model}-{run.as_of:%Y%m%dT%H%M%S}",
+            model=run.model,
+            rows=snapshot["rows"],
+            size_bytes=run_dir.data.stat().st_size,
+            columns=snapshot["columns"],
+            source=snapshot["source"],
+        )
+
+
+def _away(error: ApiError) -> RegistryAway | BadRequest:
+    """Map retryable errors to RegistryAway; all others end the run with the registry's message."""
+    if error.retryable:
+        return RegistryAway(str(error))
+    return BadRequest(f"the registry refused: {error}", field=error.field)

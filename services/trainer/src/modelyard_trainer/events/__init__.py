@@ -1,0 +1,1 @@
+"""Topics: one handler per event."""

@@ -1,0 +1,35 @@
+"""Handlers of events; each event may be delivered more than once."""
+
+import logging
+from collections.abc import Mapping
+
+from modelyard_contracts import AlertRaised, DriftDetected, Message, TrainingRunRequested
+from modelyard_runtime.kafka import EventContext
+from modelyard_runtime.kafka.events import Handler
+from modelyard_trainer.usecases import Deps, request_run_by_event, retrain_on_drift
+
+log = logging.getLogger(__name__)
+
+
+def handlers(deps: Deps) -> Mapping[type[Message], Handler]:
+    """Return the handler of each event type."""
+
+    def on_run_requested(event: TrainingRunRequested, context: EventContext) -> None:
+        run = request_run_by_event(deps, event)
+        outcome = "duplicate" if run is None else f"run {run.id} {run.state.value}"
+        log.info("request %s: %s", event.event_id, outcome)
+
+    def on_drift_detected(event: DriftDetected, context: EventContext) -> None:
+        run = retrain_on_drift(deps, event)
+        outcome = "no new run" if run is None else f"run {run.id} {run.state.value} {run.reason}"
+        log.info("%s drift of %s (%s): %s", event.kind.value, event.model, event.subject, outcome)
+
+    def on_alert_raised(event: AlertRaised, context: EventContext) -> None:
+        """Log only: training on the same data does not fix an error rate or a latency."""
+        log.info("alert %s of %s: %s", event.alert, event.model, event.reason)
+
+    return {
+        TrainingRunRequested: on_run_requested,
+        DriftDetected: on_drift_detected,
+        AlertRaised: on_alert_raised,
+    }

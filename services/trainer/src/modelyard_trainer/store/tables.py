@@ -1,0 +1,25 @@
+"""The trainer's tables: queried fields are columns, the rest of a run is a JSON document."""
+
+from sqlalchemy import JSON, Column, Index, Integer, MetaData, Table, Text, Uuid, text
+
+from modelyard_runtime.tables import UtcDateTime, metadata_tables
+
+metadata = MetaData()
+metadata_tables(metadata)
+
+OPEN = text("state IN ('requested', 'snapshotting', 'training', 'registering')")
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("revision", Integer, nullable=False, comment="compare and swap, and the event's revision"),
+    Column("refusal", Text, comment="code of the rule that refused the run"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("document", JSON, nullable=False, comment="domain.run.Run"),
+    Index("runs_of_model", "model", "created_at"),
+    Index("one_open_run", "model", unique=True, sqlite_where=OPEN, postgresql_where=OPEN),
+)

@@ -1,0 +1,37 @@
+"""Ports and values that the use cases are given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from modelyard_runtime.clock import Clock
+from modelyard_trainer.domain.ports import Registry, Runs
+from modelyard_trainer.domain.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Deps:
+    """Ports, clock, and the recipes of this installation by name."""
+
+    runs: Runs
+    registry: Registry
+    recipes: Mapping[str, Recipe]
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A request for a training run.
+
+    recipe: None selects the recipe of the model's retraining policy. dataset_digest: None takes a snapshot of labelled
+    predictions.
+    """
+
+    model: str
+    reason: str
+    requested_by: str
+    recipe: str | None = None
+    dataset_digest: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    correlation_id: UUID | None = None
+    cause_id: UUID | None = None
