@@ -237,7 +237,7 @@ class EvidenceMismatch(Invalid):
         super().__init__(f"version {version} of model {model!r} has the digest {digest}; the event has {event_digest}")
 
 
-class UnfitReplacement(Conflict):
+class KeyNotActive(Conflict):
     """A key that cannot be rotated."""
 
     code = "key_not_active"

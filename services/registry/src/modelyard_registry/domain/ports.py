@@ -101,7 +101,8 @@ class Keys(Protocol):
     def get(self, key_id: str) -> ApiKey | None: ...
     def all(self) -> Sequence[ApiKey]: ...  # oldest first
     def revoke(self, key_id: str, at: datetime) -> None: ...
-    def expire(self, key_id: str, at: datetime) -> None: ...
+    def expire(self, key_id: str, at: datetime | None) -> None: ...  # None: never
+    def set_hash(self, key_id: str, secret_id: str, secret_hash: str) -> None: ...
 
 
 class Schemas(Protocol):
@@ -191,4 +192,5 @@ class Deps:
     storage: Storage
     blobs: Blobs
     clock: Clock
-    secrets: HashSecrets
+    hash_secrets: HashSecrets
+    """What API keys are hashed with."""

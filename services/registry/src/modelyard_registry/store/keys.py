@@ -32,8 +32,12 @@ class SqlKeys:
     def revoke(self, key_id: str, at: datetime) -> None:
         self._db.execute(update(t).where(t.c.id == key_id).values(revoked_at=at))
 
-    def expire(self, key_id: str, at: datetime) -> None:
+    def expire(self, key_id: str, at: datetime | None) -> None:
         self._db.execute(update(t).where(t.c.id == key_id).values(expires_at=at))
+
+    def set_hash(self, key_id: str, secret_id: str, secret_hash: str) -> None:
+        values = {"hash_secret_id": secret_id, "secret_hash": secret_hash}
+        self._db.execute(update(t).where(t.c.id == key_id).values(**values))
 
 
 def _key(row: Row[Any]) -> ApiKey:
