@@ -18,7 +18,15 @@ from modelyard_contracts import (
     TrainingRunRequested,
     Verdict,
 )
-from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_devstack.testing import eventually, wait_until
 
 from .services import NAMES, Stack
@@ -65,7 +73,7 @@ def registered(stack: Stack, model: str) -> VersionInfo:
         model=model,
         flavour="sklearn",
         files=(FileEntry(path="model.skops", digest=digest_of(data), size_bytes=len(data)),),
-        feature_schema=FeatureSchema(features=(Feature(name="price"),), classes=("down", "up")),
+        **signed(FeatureSchema(features=(Feature(name="price"),), classes=("down", "up"))),
         training=TrainingLineage(recipe="test"),
     )
     with RegistryClient(stack.state["services"]["registry"]["url"], stack.key_file.read_text().strip()) as client:

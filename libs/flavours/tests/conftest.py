@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage
+from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage, signed
 from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
 from modelyard_flavours.files import entry_of
 from modelyard_flavours.predictor import FloatArray, ObjectArray
@@ -40,9 +40,11 @@ def manifest_of(folder: Path, flavour: str = "sklearn", classes: tuple[str, ...]
         model="shifts",
         flavour=flavour,
         files=tuple(entry_of(folder, path.name) for path in sorted(folder.iterdir())),
-        feature_schema=FeatureSchema(
-            features=(Feature(name="x"), Feature(name="y"), Feature(name="kind", kind=FeatureKind.CATEGORICAL)),
-            classes=classes,
+        **signed(
+            FeatureSchema(
+                features=(Feature(name="x"), Feature(name="y"), Feature(name="kind", kind=FeatureKind.CATEGORICAL)),
+                classes=classes,
+            )
         ),
         training=TrainingLineage(recipe="test"),
         environment=environment(flavour),

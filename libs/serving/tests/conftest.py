@@ -18,6 +18,7 @@ from modelyard_contracts.manifest import (
     ModelManifest,
     TrainingLineage,
     digest_of,
+    signed,
 )
 from modelyard_serving.app import Limits, ModelApp
 from modelyard_serving.batching import Batcher
@@ -57,7 +58,7 @@ def write_model(folder: Path, schema: FeatureSchema = SCHEMA) -> ModelManifest:
         model="elec",
         flavour="fake",
         files=(FileEntry(path="weights.bin", digest=digest_of(b"weights"), size_bytes=7),),
-        feature_schema=schema,
+        **signed(schema),
         training=TrainingLineage(recipe="test"),
     )
     (folder / "manifest.json").write_bytes(manifest.canonical())

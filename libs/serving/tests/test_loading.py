@@ -36,7 +36,7 @@ def test_a_bad_or_missing_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(Unloadable, match=r"manifest.json"):
         load(tmp_path, "1", refuse)
     (tmp_path / "manifest.json").write_text('{"model": "elec"}')
-    with pytest.raises(Unloadable, match="flavour"):
+    with pytest.raises(Unloadable, match="task"):
         load(tmp_path, "1", refuse)
 
 

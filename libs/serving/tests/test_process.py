@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage
+from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage, signed
 from modelyard_devstack.testing import Process, wait_until
 
 from .conftest import TOKEN, cat, num
@@ -45,7 +45,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model="elec",
         flavour="sklearn",
         files=files,
-        feature_schema=SCHEMA,
+        **signed(SCHEMA),
         training=TrainingLineage(recipe="test"),
         environment=environment("sklearn"),
     )

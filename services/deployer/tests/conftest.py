@@ -1,9 +1,13 @@
-"""The world of the deployer's tests: a real database and reconciler, fakes of everything outside."""
+"""The deployer's tests: a real database, reconciler and registry; the monitor and the processes are fakes."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,6 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
+from modelyard import RegistryClient
 from modelyard_contracts import (
     Message,
     ResourceChange,
@@ -21,34 +26,52 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_contracts.messages import MESSAGES
 from modelyard_contracts.policies import RolloutPolicy
-from modelyard_deployer import events, store
-from modelyard_deployer.beginning import Beginner
+from modelyard_deployer import events
+from modelyard_deployer.clients.registry import HttpRegistry
 from modelyard_deployer.domain.analysis import Arm, Stratum
 from modelyard_deployer.domain.decide import Limits
-from modelyard_deployer.domain.model import Rollout, Route, Version
-from modelyard_deployer.domain.ports import Process, Refused, RegistryAway
-from modelyard_deployer.fetching import Fetcher
-from modelyard_deployer.looks import Looks
-from modelyard_deployer.reconciler import Reconciler
-from modelyard_deployer.replicas import Keeper, KeeperLimits
-from modelyard_deployer.usecases import Wish
-from modelyard_deployer.world import Deps
+from modelyard_deployer.domain.ports import Deps, Process
+from modelyard_deployer.domain.rollouts import Rollout, RolloutRequest
+from modelyard_deployer.domain.routes import Route, Version
+from modelyard_deployer.reconcile.admission import Admission
+from modelyard_deployer.reconcile.evidence import Evidence
+from modelyard_deployer.reconcile.reconciler import Reconciler
+from modelyard_deployer.store.records import SqlStore
+from modelyard_deployer.usecases.requests import request_rollout
+from modelyard_deployer.workloads.downloads import Downloads
+from modelyard_deployer.workloads.replicas import ReplicaLimits, ReplicaManager
+from modelyard_registry.testing import InProcessRegistry
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.tables import OUTBOX
 
 MODEL = "churn"
+VERSIONS = range(1, 6)
+"""Approved in the registry when a test starts."""
+
+
+def model_file(model: str, version: int) -> bytes:
+    return f"{model}{version}".encode()
 
 
 def a_manifest(model: str = MODEL, version: int = 1) -> ModelManifest:
+    data = model_file(model, version)
     return ModelManifest(
         model=model,
         flavour="sklearn",
-        files=(FileEntry(path="model.bin", digest=digest_of(f"{model}{version}".encode()), size_bytes=3),),
-        feature_schema=FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes")),
+        files=(FileEntry(path="model.bin", digest=digest_of(data), size_bytes=len(data)),),
+        **signed(FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes"))),
         training=TrainingLineage(recipe="test"),
     )
 
@@ -59,7 +82,7 @@ def a_version(version: int, stage: str = "approved", model: str = MODEL) -> Vers
 
 
 class Inline(Executor):
-    """Does it at once, in the caller's thread."""
+    """Runs each task at once, in the caller's thread."""
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -70,31 +93,19 @@ class Inline(Executor):
         return future
 
 
-@dataclass
-class FakeRegistry:
-    versions: dict[int, Version] = field(default_factory=dict)
-    rollout_policy: RolloutPolicy = field(default_factory=lambda: RolloutPolicy(min_samples=100, min_step_s=2.0))
-    away: bool = False
-    broken_downloads: bool = False
+@cache
+def _registry_template() -> Path:
+    """A registry's folder with all VERSIONS approved; copying it is faster than registering them for each test."""
+    folder = Path(tempfile.mkdtemp(prefix="modelyard-deployer-tests-"))
+    with InProcessRegistry(folder) as registry:
+        for version in VERSIONS:
+            register(registry, version)
+    return folder
 
-    def version(self, model: str, version: int) -> Version:
-        self._here()
-        if version not in self.versions:
-            raise Refused(f"no version {version} of {model}")
-        return self.versions[version]
 
-    def policy(self, model: str) -> RolloutPolicy:
-        self._here()
-        return self.rollout_policy
-
-    def download(self, manifest: ModelManifest, folder: Path) -> None:
-        self._here()
-        if self.broken_downloads:
-            raise Refused("wrong bytes: model.bin")
-
-    def _here(self) -> None:
-        if self.away:
-            raise RegistryAway("connection refused")
+def register(registry: InProcessRegistry, version: int, stage: VersionStage = VersionStage.APPROVED) -> int:
+    files = {"model.bin": model_file(MODEL, version)}
+    return registry.given_version(a_manifest(MODEL, version), files, stage)
 
 
 @dataclass
@@ -109,17 +120,17 @@ class FakeMonitor:
 
 @dataclass
 class FakeRuntime:
-    """Processes that start at once, answer at once and end when told, unless a test says otherwise."""
+    """Processes that start, answer and exit at once, unless a test sets otherwise."""
 
     running: dict[UUID, Process] = field(default_factory=dict)
     started: list[tuple[UUID, int]] = field(default_factory=list)
     versions: dict[UUID, int] = field(default_factory=dict)
     unstartable: set[int] = field(default_factory=set)
     mute: set[int] = field(default_factory=set)
-    """Versions that start and do not answer."""
+    """Versions that start but do not answer."""
     stubborn: bool = False
-    """Processes live on for a while after they were asked to end."""
-    asked_to_end: set[Process] = field(default_factory=set)
+    """Processes keep running after a stop."""
+    stopped: set[Process] = field(default_factory=set)
     pids: int = 1000
     warmed: int = 0
 
@@ -154,7 +165,7 @@ class FakeRuntime:
         return dict(self.running)
 
     def stop(self, process: Process) -> bool:
-        self.asked_to_end.add(process)
+        self.stopped.add(process)
         if self.stubborn:
             return False
         self.running = {one: running for one, running in self.running.items() if running != process}
@@ -171,42 +182,68 @@ class FakeRuntime:
 
 
 class World:
-    """Drives a deployer whose time, registry, monitor and processes are ours."""
+    """Drives a deployer whose time, registry, monitor and processes the test controls."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.clock = folder, FakeClock()
         self.database = Database(open_engine(url), self.clock)
         migrate(self.database.engine, "modelyard_deployer:migrations")
-        self.registry, self.monitor, self.runtime = FakeRegistry(), FakeMonitor(), FakeRuntime()
-        self.registry.versions = {version: a_version(version) for version in range(1, 6)}
+        self.store = SqlStore(self.database)
+        self._open = ExitStack()
+        self._open_registry()
+        self.monitor, self.runtime = FakeMonitor(), FakeRuntime()
         self.restart()
 
-    def restart(self) -> None:
-        """A new deployer on what the old one left: tables and processes."""
-        nothing = lambda: None  # noqa: E731
-        self.fetcher = Fetcher(self.registry, self.folder / "models", self.clock, nothing, Inline())
-        self.keeper = Keeper(self.database, self.runtime, self.fetcher, self.clock, KeeperLimits(drain_s=5.0))
-        looks = Looks(self.monitor, self.clock, 1.0, nothing, Inline())
-        beginner = Beginner(self.database, self.registry, self.clock)
-        self.reconciler = Reconciler(self.database, beginner, self.keeper, looks, self.clock, Limits())
-        self.deps = Deps(self.database, self.registry, self.clock, nothing, self.runtime.warm)
-        self.keeper.adopt()
+    def _open_registry(self) -> None:
+        shutil.copytree(_registry_template(), self.folder / "registry")
+        self.registry = self._open.enter_context(InProcessRegistry(self.folder / "registry", self.clock))
+        self.registry_client = RegistryClient(
+            "http://registry", self.registry.admin_key, transport=self.registry.transport
+        )
 
-    # doing
+    def restart(self) -> None:
+        """A new deployer on the tables and processes that the old one left."""
+        ignore = lambda: None  # noqa: E731
+        registry = HttpRegistry(self.registry_client)
+        self.downloads = Downloads(registry, self.folder / "models", self.clock, ignore, Inline())
+        self.replicas = ReplicaManager(self.store, self.runtime, self.downloads, self.clock, ReplicaLimits(drain_s=5.0))
+        evidence = Evidence(self.monitor, self.clock, 1.0, ignore, Inline())
+        admission = Admission(self.store, registry, self.clock)
+        self.reconciler = Reconciler(self.store, admission, self.replicas, evidence, self.clock, Limits())
+        self.deps = Deps(self.store, registry, self.clock, ignore, self.runtime.warm)
+        self.replicas.adopt()
+
+    def close(self) -> None:
+        self._open.close()
+        self.database.close()
+
+    # acting
 
     def deliver(self, event: Message) -> None:
         events.handle(self.deps, event)
 
     def settle(self, seconds: float = 0.0) -> None:
-        """Let time pass and the reconciler work, some rounds, as a replica needs more than one to start."""
+        """Advance the time and reconcile some rounds; a replica needs more than one to start."""
         self.clock.advance(seconds)
         for _ in range(4):
             for model in self.reconciler.models():
                 self.reconciler.settle(model)
 
-    def wish(self, action: RolloutAction, version: int | None = None, **more: Any) -> Rollout:
+    def request(self, action: RolloutAction, version: int | None = None, **more: Any) -> Rollout:
         more = {"id": uuid4(), "correlation_id": uuid4(), "requested_by": "anna", **more}
-        return self.deps.wish(Wish(model=MODEL, action=action, version=version, **more))
+        return request_rollout(self.deps, RolloutRequest(model=MODEL, action=action, version=version, **more))
+
+    def registry_unavailable(self) -> AbstractContextManager[None]:
+        return self.registry.unavailable()
+
+    def corrupt_files(self, version: int) -> None:
+        """Change the stored bytes of a version in the registry."""
+        digest = digest_of(model_file(MODEL, version)).removeprefix("sha256:")
+        [blob] = [path for path in (self.folder / "registry").rglob(f"*{digest[8:]}*") if path.is_file()]
+        blob.write_bytes(b"xxxxxx")
+
+    def set_policy(self, policy: RolloutPolicy) -> None:
+        self.registry_client.set_policy(MODEL, policy)
 
     def approve(self, version: int, **more: Any) -> ResourceChanged:
         event = approved(version, self.clock.advance(0.001), **more)
@@ -214,8 +251,8 @@ class World:
         return event
 
     def given_serving(self, version: int = 1) -> None:
-        """`version` serves everything, and the one router there is has said so."""
-        self.wish(RolloutAction.START, version, strategy=RolloutStrategy.FULL)
+        """`version` serves all traffic, confirmed by the only router."""
+        self.request(RolloutAction.START, version, strategy=RolloutStrategy.FULL)
         self.settle()
         self.routers_apply()
         self.settle()
@@ -224,7 +261,7 @@ class World:
     def given_canary(self, version: int = 2, stable: int = 1) -> Rollout:
         """`version` at its first step against `stable`."""
         self.given_serving(stable)
-        rollout = self.wish(RolloutAction.START, version)
+        rollout = self.request(RolloutAction.START, version)
         self.settle()
         self.routers_apply()
         assert self.weights() == pytest.approx({stable: 0.95, version: 0.05})
@@ -248,15 +285,15 @@ class World:
             )
 
     def healthy(self, answers: int = 200, **arms: Arm) -> None:
-        """The monitor tells of two versions that are equally good."""
+        """The monitor reports two equally good versions."""
         arm = Arm(answers=answers, errors=answers // 100, labelled=answers // 2, wrong=answers // 10)
         self.monitor.stratum = replace(Stratum(arm, arm), **arms)
 
-    # seeing
+    # observing
 
     def route(self) -> Route:
-        with self.database.read() as db:
-            found = store.route_of(db, MODEL)
+        with self.store.read() as records:
+            found = records.routes.of_model(MODEL)
         assert found is not None
         return found
 
@@ -265,17 +302,17 @@ class World:
         return {target.version: target.weight for target in self.route().targets}
 
     def rollout(self, rollout_id: UUID) -> Rollout:
-        with self.database.read() as db:
-            found = store.rollout(db, rollout_id)
+        with self.store.read() as records:
+            found = records.rollouts.get(rollout_id)
         assert found is not None
         return found
 
     def rollouts(self) -> list[Rollout]:
         """Oldest first."""
-        with self.database.read() as db:
-            return store.rollouts(db)[::-1]
+        with self.store.read() as records:
+            return records.rollouts.recent()[::-1]
 
-    def told(self, kind: type[Message] | None = None) -> list[Any]:
+    def published(self, kind: type[Message] | None = None) -> list[Any]:
         """Events in the outbox, in their order."""
         with self.database.read() as db:
             rows = db.execute(select(OUTBOX.c.topic, OUTBOX.c.body).order_by(OUTBOX.c.position)).all()
@@ -303,4 +340,4 @@ def approved(version: int, at: datetime, **more: Any) -> ResourceChanged:
 def world(tmp_path: Path, database_url: str) -> Iterator[World]:
     world = World(tmp_path, database_url)
     yield world
-    world.database.close()
+    world.close()

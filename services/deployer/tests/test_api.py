@@ -1,4 +1,4 @@
-"""The HTTP side: what it answers, and whom."""
+"""The HTTP API."""
 
 from collections.abc import Iterator
 from threading import Thread
@@ -8,24 +8,25 @@ from uuid import uuid4
 import pytest
 from fastapi.testclient import TestClient
 
+from modelyard_contracts import VersionStage
 from modelyard_deployer import api
 from modelyard_devstack.testing import wait_until
 from modelyard_runtime.auth import Authenticator
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import OPEN_PATHS, create_app
 
-from .conftest import MODEL, World, a_version
+from .conftest import MODEL, World, register
 
 KEY = "a-key-of-the-tests-alone"
 
 
-async def nobody(_: str) -> None:
+async def no_other_keys(_: str) -> None:
     return None
 
 
 @pytest.fixture
 def http(world: World) -> Iterator[TestClient]:
-    authenticator = Authenticator(KEY, nobody, world.clock)
+    authenticator = Authenticator(KEY, no_other_keys, world.clock)
     app = create_app(service="deployer", authenticator=authenticator, readiness=Readiness())
     api.add_routes(app, world.deps)
     with TestClient(app, headers={"Authorization": f"Bearer {KEY}"}) as client:
@@ -59,14 +60,14 @@ def test_a_start_is_accepted_and_can_be_followed(world: World, http: TestClient)
 
 
 def test_a_version_that_may_not_serve_is_refused_with_the_remedy(world: World, http: TestClient) -> None:
-    world.registry.versions[2] = a_version(2, stage="registered")
-    refused = post(http, "start", version=2)
+    register(world.registry, 6, VersionStage.REGISTERED)
+    refused = post(http, "start", version=6)
     assert refused.status_code == 409
     assert "approve it first" in refused.json()["detail"]
     unknown = post(http, "start", version=99)
     assert (unknown.status_code, unknown.json()["field"]) == (404, "version")
-    world.registry.away = True
-    assert post(http, "start", version=1).status_code == 503
+    with world.registry_unavailable():
+        assert post(http, "start", version=1).status_code == 503
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_the_same_idempotency_key_is_one_rollout(http: TestClient) -> None:
     assert first["rollout_id"] == again["rollout_id"] == key
 
 
-def test_routes_and_replicas_tell_what_serves(world: World, http: TestClient) -> None:
+def test_routes_and_replicas_show_what_serves(world: World, http: TestClient) -> None:
     world.given_canary()
     route = http.get(f"/v1/routes/{MODEL}").json()
     assert (route["champion_version"], route["sequence"]) == (1, 2)

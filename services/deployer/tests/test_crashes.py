@@ -1,4 +1,4 @@
-"""The deployer dies between any two writes; the next one ends up where an undisturbed one would have."""
+"""The deployer is killed between any two writes; the next one reaches the same result as an undisturbed one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from .conftest import World
 
 
 class Killed(BaseException):
-    """kill -9, as far as Python can say it: no handler may catch it."""
+    """Stands for kill -9: no handler may catch it."""
 
 
 class Dying:
-    """Lets so many transactions commit, then dies before or after the next one."""
+    """Lets `commits` transactions commit, then dies before or after the next one."""
 
     def __init__(self, world: World, commits: int, *, after: bool) -> None:
         self._transaction = world.database.transaction
@@ -39,13 +39,11 @@ class Dying:
 
 
 def live(world: World) -> None:
-    """A canary from approval to promotion, with the world's answers always the same."""
+    """A canary from approval to promotion, with the same answers from outside every time."""
     for _ in range(14):
         world.settle(1.0)
-        with world.database.read() as db:
-            from modelyard_deployer import store
-
-            known = store.route_of(db, "churn")
+        with world.store.read() as records:
+            known = records.routes.of_model("churn")
         if known and known.sequence:
             world.routers_apply()
 
@@ -57,7 +55,7 @@ def test_a_deployer_killed_at_any_write_is_replaced_by_one_that_finishes(
     world = World(tmp_path, f"sqlite:///{tmp_path}/deployer.db")
     world.healthy()
     world.given_serving(1)
-    world.wish(RolloutAction.START, 2, id=uuid4())
+    world.request(RolloutAction.START, 2, id=uuid4())
     real = world.database.transaction
     Dying(world, commits, after=after)
     try:
@@ -71,12 +69,12 @@ def test_a_deployer_killed_at_any_write_is_replaced_by_one_that_finishes(
 
     assert world.weights() == {2: 1.0}
     assert [r.state for r in world.rollouts()] == [State.PROMOTED, State.PROMOTED]
-    assert _gapless([e.revision for e in world.told(RolloutChanged) if e.to_version == 2])
-    assert _gapless([table.sequence for table in world.told(RoutePublished)])
-    assert _never_falls(world.told(RoutePublished))
+    assert _gapless([e.revision for e in world.published(RolloutChanged) if e.to_version == 2])
+    assert _gapless([table.sequence for table in world.published(RoutePublished)])
+    assert _never_falls(world.published(RoutePublished))
     assert world.runtime.serving() == {1, 2}
     assert len(world.runtime.running) == 2
-    world.database.close()
+    world.close()
 
 
 def _gapless(numbers: list[int]) -> bool:
@@ -88,7 +86,7 @@ def _never_falls(tables: list[Any]) -> bool:
     return shares == sorted(shares)
 
 
-def test_replicas_that_live_are_taken_up_and_not_started_again(world: World) -> None:
+def test_living_replicas_are_adopted_and_not_started_again(world: World) -> None:
     world.given_canary()
     started = len(world.runtime.started)
     world.restart()
@@ -115,8 +113,8 @@ def test_a_process_without_a_record_is_ended(world: World) -> None:
     assert len(world.runtime.running) == 1
 
 
-def test_an_abort_asked_for_while_the_reconciler_decides_is_not_lost(world: World) -> None:
-    """The wish is written between the reconciler's reading and its write, which then must not win."""
+def test_an_abort_requested_while_the_reconciler_decides_is_not_lost(world: World) -> None:
+    """The request is recorded between the reconciler's read and its write, which must then not win."""
     rollout = world.given_canary()
     world.healthy()
     monitor = world.monitor
@@ -124,7 +122,7 @@ def test_an_abort_asked_for_while_the_reconciler_decides_is_not_lost(world: Worl
 
     def health(*_: Any) -> Any:
         if not asked:
-            asked.append(world.wish(RolloutAction.ABORT, reason="now"))
+            asked.append(world.request(RolloutAction.ABORT, reason="now"))
         return monitor.stratum
 
     monitor.health = health  # type: ignore[method-assign,assignment]

@@ -1,7 +1,7 @@
-"""What nobody needs any more goes, and nothing that serves, served lately or is under way."""
+"""Files and rows that are no longer needed are removed; versions that serve, served lately or are under way stay."""
 
 import os
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -11,26 +11,26 @@ import pytest
 
 from modelyard_contracts import RolloutAction, RolloutStrategy
 from modelyard_contracts.manifest import ModelManifest
-from modelyard_deployer import store
-from modelyard_deployer.fetching import Fetcher
-from modelyard_deployer.housekeeping import Housekeeping
+from modelyard_deployer.clients.registry import HttpRegistry
+from modelyard_deployer.workloads.downloads import Downloads
+from modelyard_deployer.workloads.housekeeping import Housekeeping
 from modelyard_runtime import retention
 from modelyard_runtime.inbox import claims_kept, forget_claims
 
-from .conftest import FakeRegistry, World, a_version
+from .conftest import VERSIONS, Inline, World, a_version
 
 
 def housekeeping(world: World, **limits: Any) -> Housekeeping:
     given = {"rollback_versions": 1, "model_folders": 0, **limits}
-    return Housekeeping(world.database, world.fetcher, world.folder / "blobs", **given)
+    return Housekeeping(world.store, world.downloads, world.clock, world.folder / "blobs", **given)
 
 
 def folder_of(world: World, version: int) -> Path:
-    return world.folder / "models" / world.registry.versions[version].digest.removeprefix("sha256:")
+    return world.folder / "models" / a_version(version).digest.removeprefix("sha256:")
 
 
 def kept(world: World) -> set[int]:
-    return {version for version in world.registry.versions if folder_of(world, version).is_dir()}
+    return {version for version in VERSIONS if folder_of(world, version).is_dir()}
 
 
 def cold(world: World) -> None:
@@ -59,9 +59,9 @@ def test_the_newest_of_the_others_stay(world: World) -> None:
     assert kept(world) == {2, 3, 4}
 
 
-def test_what_has_replicas_is_kept_even_if_it_is_no_longer_wanted(world: World) -> None:
+def test_a_version_with_replicas_is_kept_even_if_it_is_no_longer_wanted(world: World) -> None:
     rollout = world.given_canary(2)
-    world.wish(RolloutAction.ABORT)
+    world.request(RolloutAction.ABORT)
     world.settle()
     assert world.rollout(rollout.id).state.final
     assert world.runtime.serving() == {1, 2}
@@ -77,10 +77,10 @@ def test_a_version_that_is_rolled_out_or_waits_for_its_turn_keeps_its_folder(wor
     for version in (1, 2, 3):
         world.given_serving(version)
     cold(world)
-    world.wish(RolloutAction.START, 4, strategy=RolloutStrategy.FULL)
+    world.request(RolloutAction.START, 4, strategy=RolloutStrategy.FULL)
     world.runtime.mute = {4}
     world.settle()
-    world.wish(RolloutAction.START, 1)
+    world.request(RolloutAction.START, 1)
     housekeeping(world).tidy()
     assert kept(world) == {1, 2, 3, 4}
 
@@ -122,55 +122,48 @@ def test_a_crash_between_two_steps_leaves_nothing_half_and_the_next_round_finish
 def test_a_folder_that_is_being_fetched_is_left_alone(tmp_path: Path, world: World) -> None:
     arriving, may_go_on = Event(), Event()
 
-    class Slow(FakeRegistry):
+    class Slow(HttpRegistry):
         def download(self, manifest: ModelManifest, folder: Path) -> None:
             arriving.set()
             may_go_on.wait(30)
 
     pool = ThreadPoolExecutor(1)
-    fetcher = Fetcher(Slow(), tmp_path / "slow", world.clock, lambda: None, pool)
+    downloads = Downloads(Slow(world.registry_client), tmp_path / "slow", world.clock, lambda: None, pool)
     version = a_version(1)
-    assert fetcher.folder(version) is None
+    assert downloads.folder(version) is None
     assert arriving.wait(30)
-    assert fetcher.prune(set, 0) == []
+    assert downloads.prune(set, 0) == []
     may_go_on.set()
     pool.shutdown(wait=True)
-    folder = fetcher.folder(version)
+    folder = downloads.folder(version)
     assert folder is not None
     assert folder.is_dir()
 
 
 def test_a_folder_that_is_asked_for_while_folders_are_removed_is_there_afterwards(tmp_path: Path, world: World) -> None:
-    """The reconciler writes down that it wants a version, then asks for its folder; housekeeping looks in between."""
+    """The reconciler records that it needs a version, then asks for its folder; housekeeping runs in between."""
     version = a_version(1)
-    fetcher = Fetcher(FakeRegistry(), tmp_path / "models", world.clock, lambda: None, _Inline())
-    fetcher.folder(version)
-    assert fetcher.folder(version) is not None
+    downloads = Downloads(HttpRegistry(world.registry_client), tmp_path / "models", world.clock, lambda: None, Inline())
+    downloads.folder(version)
+    assert downloads.folder(version) is not None
     asked: list[Future[Path | None]] = []
     with ThreadPoolExecutor(1) as reconciler:
 
         def nothing_is_in_use() -> set[str]:
-            asked.append(reconciler.submit(fetcher.folder, version))
+            asked.append(reconciler.submit(downloads.folder, version))
             return set()
 
-        assert len(fetcher.prune(nothing_is_in_use, 0)) == 1
+        assert len(downloads.prune(nothing_is_in_use, 0)) == 1
         assert asked[0].result(30) is None
-    folder = fetcher.folder(version)
+    folder = downloads.folder(version)
     assert folder is not None
     assert folder.is_dir()
 
 
-class _Inline(Executor):
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-def test_cached_downloads_and_routers_that_are_gone_are_forgotten(world: World) -> None:
+def test_unused_downloads_and_stopped_routers_are_forgotten(world: World) -> None:
     world.given_serving(1)
     world.routers_apply("router-1", "gone", "quiet")
-    world.wish(RolloutAction.START, 2, strategy=RolloutStrategy.FULL)
+    world.request(RolloutAction.START, 2, strategy=RolloutStrategy.FULL)
     world.settle()
     world.routers_apply("router-1", "quiet")
     world.settle()
@@ -192,8 +185,8 @@ def test_cached_downloads_and_routers_that_are_gone_are_forgotten(world: World) 
 
 
 def routers(world: World) -> set[str]:
-    with world.database.read() as db:
-        return {ack.router_id for ack in store.acks(db, world.route().name)}
+    with world.store.read() as records:
+        return {ack.router_id for ack in records.acknowledgements.of_route(world.route().name)}
 
 
 def test_an_approval_that_comes_again_after_its_claim_was_forgotten_does_nothing(world: World) -> None:

@@ -22,11 +22,12 @@ from modelyard_contracts.manifest import (
     ModelManifest,
     ReferenceProfile,
     TrainingLineage,
+    signed,
 )
 from modelyard_contracts.tokens import serving_token
-from modelyard_deployer.domain.model import Version
 from modelyard_deployer.domain.ports import Process
-from modelyard_deployer.processes import HOME_VARIABLE, ID_VARIABLE, MAX_LOG_BYTES, LocalProcesses, example
+from modelyard_deployer.domain.routes import Version
+from modelyard_deployer.workloads.processes import HOME_VARIABLE, ID_VARIABLE, MAX_LOG_BYTES, LocalProcesses, example
 from modelyard_devstack.testing import Process as Server
 from modelyard_devstack.testing import wait_until
 
@@ -53,7 +54,7 @@ def a_real_version(folder: Path) -> Version:
         model="ages",
         flavour="sklearn",
         files=files,
-        feature_schema=SCHEMA,
+        **signed(SCHEMA),
         training=TrainingLineage(recipe="test"),
         environment=environment("sklearn"),
     )
@@ -93,16 +94,16 @@ def test_replicas_outlive_a_killed_deployer_and_its_zygote_and_are_found_again(t
     version = a_real_version(tmp_path / "model")
     (tmp_path / "manifest.json").write_bytes(version.manifest.canonical())
     deployer = Server([sys.executable, str(SCRIPTS / "deploys.py"), str(tmp_path), "2"]).start()
-    said = json.loads(str(deployer.address))
-    zygote = psutil.Process(psutil.Process(said["pids"][0]).ppid())
+    started = json.loads(str(deployer.address))
+    zygote = psutil.Process(psutil.Process(started["pids"][0]).ppid())
     deployer.kill()
     wait_until(lambda: not zygote.is_running(), 30)
 
     successor = LocalProcesses(tmp_path / "replicas", "token")
     try:
         found = successor.find()
-        assert sorted(str(one) for one in found) == sorted(said["replicas"])
-        assert sorted(process.pid for process in found.values()) == sorted(said["pids"])
+        assert sorted(str(one) for one in found) == sorted(started["replicas"])
+        assert sorted(process.pid for process in found.values()) == sorted(started["pids"])
         for replica, process in found.items():
             assert successor.alive(process)
             url = wait_until(partial(successor.address, replica), 90, what=successor.last_words(replica))
@@ -111,7 +112,7 @@ def test_replicas_outlive_a_killed_deployer_and_its_zygote_and_are_found_again(t
             wait_until(partial(successor.stop, process), 30)
         assert successor.find() == {}
     finally:
-        for pid in filter(psutil.pid_exists, said["pids"]):
+        for pid in filter(psutil.pid_exists, started["pids"]):
             os.kill(pid, signal.SIGKILL)
 
 
@@ -130,7 +131,7 @@ def test_a_replica_killed_is_seen_as_dead_with_and_without_its_zygote(tmp_path: 
 
 
 @pytest.mark.parametrize("system", ["linux", "darwin"])
-def test_replicas_are_told_from_all_other_processes(
+def test_replicas_are_distinguished_from_all_other_processes(
     tmp_path: Path, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By their log on Linux, also when it was deleted; by their environment elsewhere."""
@@ -182,7 +183,7 @@ def test_a_reused_pid_is_not_taken_for_the_replica(tmp_path: Path) -> None:
     assert not runtime.alive(Process(own.pid, own.create_time() - 100))
 
 
-def test_a_replica_that_ignores_the_asking_is_ended(tmp_path: Path) -> None:
+def test_a_replica_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     stubborn = subprocess.Popen(
         [
             sys.executable,
@@ -220,7 +221,7 @@ def test_the_warm_up_row_is_one_that_the_contract_allows() -> None:
         model="ages",
         flavour="sklearn",
         files=(FileEntry(path="m", digest="sha256:" + "0" * 64, size_bytes=1),),
-        feature_schema=SCHEMA,
+        **signed(SCHEMA),
         training=TrainingLineage(recipe="test"),
         reference=ReferenceProfile(
             rows=4,

@@ -1,4 +1,4 @@
-"""Back to what served before: fast, without the registry, and not twice to the same mistake."""
+"""Roll-back to the previous version: fast, without the registry, and not twice to the same mistake."""
 
 import pytest
 
@@ -13,10 +13,9 @@ def test_a_roll_back_takes_the_version_before_which_is_still_warm(world: World) 
     world.given_serving(1)
     world.given_serving(2)
     started = len(world.runtime.started)
-    world.registry.away = True
-
-    rollout = world.wish(RolloutAction.ROLL_BACK, reason="it hurts")
-    world.settle()
+    with world.registry_unavailable():
+        rollout = world.request(RolloutAction.ROLL_BACK, reason="too slow")
+        world.settle()
     assert world.weights() == {1: 1.0}
     world.clock.advance(0.4)
     world.routers_apply()
@@ -27,7 +26,7 @@ def test_a_roll_back_takes_the_version_before_which_is_still_warm(world: World) 
     assert done.evidence["seconds"] == pytest.approx(0.4)
     assert len(world.runtime.started) == started
     assert (world.route().champion, world.route().previous) == (1, None)
-    assert world.told(RolloutChanged)[-1].state is State.ROLLED_BACK
+    assert world.published(RolloutChanged)[-1].state is State.ROLLED_BACK
 
 
 def test_a_cold_version_is_started_before_it_gets_traffic(world: World) -> None:
@@ -37,7 +36,7 @@ def test_a_cold_version_is_started_before_it_gets_traffic(world: World) -> None:
     world.settle(6.0)
     assert world.runtime.serving() == {2}
     world.runtime.mute = {1}
-    world.wish(RolloutAction.ROLL_BACK)
+    world.request(RolloutAction.ROLL_BACK)
     world.settle()
     assert world.weights() == {2: 1.0}
     world.runtime.mute = set()
@@ -49,7 +48,7 @@ def test_silent_routers_are_reported_and_not_waited_for_for_ever(world: World) -
     world.given_serving(1)
     world.given_serving(2)
     world.routers_apply("router-1", "router-2")
-    rollout = world.wish(RolloutAction.ROLL_BACK)
+    rollout = world.request(RolloutAction.ROLL_BACK)
     world.settle()
     world.routers_apply("router-1")
     world.settle(1.0)
@@ -64,13 +63,13 @@ def test_silent_routers_are_reported_and_not_waited_for_for_ever(world: World) -
 def test_a_router_that_missed_the_tables_of_the_last_minute_is_forgotten(world: World) -> None:
     world.given_serving(1)
     world.routers_apply("router-1", "gone")
-    world.wish(RolloutAction.START, 2, strategy=RolloutStrategy.FULL)
+    world.request(RolloutAction.START, 2, strategy=RolloutStrategy.FULL)
     world.settle()
     world.routers_apply("router-1")
     world.settle(11.0)
     assert world.route().champion == 2
     world.settle(120.0)
-    rollout = world.wish(RolloutAction.ROLL_BACK)
+    rollout = world.request(RolloutAction.ROLL_BACK)
     world.settle()
     world.routers_apply("router-1")
     world.settle()
@@ -82,14 +81,14 @@ def test_a_quiet_router_that_has_the_newest_table_is_waited_for(world: World) ->
     world.given_serving(1)
     world.given_serving(2)
     world.settle(1_000.0)
-    rollout = world.wish(RolloutAction.ROLL_BACK)
+    rollout = world.request(RolloutAction.ROLL_BACK)
     world.settle()
     assert world.rollout(rollout.id).state is State.SHIFTING
 
 
 def test_a_roll_back_during_a_canary_ends_the_canary(world: World) -> None:
     canary = world.given_canary()
-    answer = world.wish(RolloutAction.ROLL_BACK, reason="looks bad")
+    answer = world.request(RolloutAction.ROLL_BACK, reason="looks bad")
     world.settle()
     assert answer.id == canary.id
     assert world.rollout(canary.id).state is State.ABORTED
@@ -99,7 +98,7 @@ def test_a_roll_back_during_a_canary_ends_the_canary(world: World) -> None:
 def test_after_a_roll_back_the_bad_version_does_not_come_back_by_itself(world: World) -> None:
     world.given_serving(1)
     world.given_serving(2)
-    world.wish(RolloutAction.ROLL_BACK)
+    world.request(RolloutAction.ROLL_BACK)
     world.settle()
     world.routers_apply()
     world.settle()
@@ -107,18 +106,18 @@ def test_after_a_roll_back_the_bad_version_does_not_come_back_by_itself(world: W
     world.settle()
     assert world.route().champion == 1
     with pytest.raises(Conflict, match="served before"):
-        world.wish(RolloutAction.ROLL_BACK)
+        world.request(RolloutAction.ROLL_BACK)
 
 
-def test_a_roll_back_gives_no_traffic_to_a_replica_that_was_asked_to_end(world: World) -> None:
-    """The version before has been kept warm long enough, and its process takes a moment to end."""
+def test_a_roll_back_gives_no_traffic_to_a_replica_that_was_stopped(world: World) -> None:
+    """The previous version is no longer kept warm, and its process takes a moment to exit."""
     world.given_serving(1)
     world.given_serving(2)
     world.runtime.stubborn = True
     world.settle(4000.0)
     world.settle(6.0)
-    [ending] = world.runtime.asked_to_end
-    rollout = world.wish(RolloutAction.ROLL_BACK)
+    [ending] = world.runtime.stopped
+    rollout = world.request(RolloutAction.ROLL_BACK)
     world.settle()
     assert world.weights() == {1: 1.0}
     [target] = world.route().targets
@@ -132,13 +131,13 @@ def test_a_roll_back_gives_no_traffic_to_a_replica_that_was_asked_to_end(world: 
     assert world.runtime.serving() >= {1}
 
 
-def test_a_deployer_killed_while_a_replica_ends_does_not_take_it_up_again(world: World) -> None:
+def test_a_deployer_killed_while_a_replica_stops_does_not_adopt_it(world: World) -> None:
     world.given_serving(1)
     world.given_serving(2)
     world.runtime.stubborn = True
     world.settle(4000.0)
     world.settle(6.0)
-    [ending] = world.runtime.asked_to_end
+    [ending] = world.runtime.stopped
     world.runtime.stubborn = False
     world.restart()
     world.settle()
@@ -150,7 +149,7 @@ def test_two_roll_backs_go_two_versions_back(world: World) -> None:
     for version in (1, 2, 3):
         world.given_serving(version)
     for expected in (2, 1):
-        world.wish(RolloutAction.ROLL_BACK)
+        world.request(RolloutAction.ROLL_BACK)
         world.settle()
         world.routers_apply()
         world.settle()

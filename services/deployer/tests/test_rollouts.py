@@ -1,4 +1,4 @@
-"""Rollouts from the outside: events and time in, weights and events out."""
+"""Rollouts: events and time in, weights and events out."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -20,11 +20,11 @@ from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.analysis import Arm, Stratum
 from modelyard_runtime.errors import Conflict, Invalid
 
-from .conftest import MODEL, World, a_version, approved
+from .conftest import MODEL, World, a_version, approved, register
 
 
 def states(world: World) -> list[tuple[State, float]]:
-    return [(event.state, event.weight_percent) for event in world.told(RolloutChanged)]
+    return [(event.state, event.weight_percent) for event in world.published(RolloutChanged)]
 
 
 def test_the_first_version_of_a_route_gets_all_traffic_at_once(world: World) -> None:
@@ -35,17 +35,17 @@ def test_the_first_version_of_a_route_gets_all_traffic_at_once(world: World) -> 
     world.settle()
 
     assert states(world) == [(State.PREPARING, 0), (State.SHIFTING, 100), (State.PROMOTED, 100)]
-    told = world.told(RolloutChanged)
-    assert {one.correlation_id for one in told} == {event.correlation_id}
-    assert [one.revision for one in told] == [1, 2, 3]
-    [table] = world.told(RoutePublished)
+    events = world.published(RolloutChanged)
+    assert {one.correlation_id for one in events} == {event.correlation_id}
+    assert [one.revision for one in events] == [1, 2, 3]
+    [table] = world.published(RoutePublished)
     assert (table.route, table.sequence, table.targets[0].variant) == (MODEL, 1, "stable")
     assert table.targets[0].feature_schema_id in table.feature_schemas
 
 
 def test_a_first_version_is_promoted_once_a_router_has_it_and_without_routers_after_a_while(world: World) -> None:
-    """Whoever waited for the promotion asks the router at once."""
-    rollout = world.wish(RolloutAction.START, 1)
+    """A caller that waited for the promotion calls the router at once."""
+    rollout = world.request(RolloutAction.START, 1)
     world.settle()
     world.settle(5.0)
     waiting = world.rollout(rollout.id)
@@ -78,7 +78,7 @@ def test_salt_stays_and_sequence_rises_by_one_with_every_table(world: World) -> 
         world.settle(1.0)
         world.routers_apply()
 
-    tables = world.told(RoutePublished)
+    tables = world.published(RoutePublished)
     assert [table.sequence for table in tables] == list(range(1, len(tables) + 1))
     assert len({table.salt for table in tables}) == 1
     assert all(sum(target.weight for target in table.targets) == pytest.approx(1.0) for table in tables)
@@ -106,19 +106,19 @@ def test_a_replaced_version_that_is_approved_again_stays_where_it_is(world: Worl
     assert [rollout.to_version for rollout in world.rollouts()] == [1]
 
 
-def test_of_several_versions_that_wait_the_newest_has_its_turn(world: World) -> None:
+def test_the_newest_of_several_pending_versions_is_next(world: World) -> None:
     world.given_canary(2)
     world.approve(3)
     world.approve(4)
     world.settle()
     assert [(r.to_version, r.state) for r in world.rollouts()][2:] == [(3, State.ABORTED), (4, State.PENDING)]
-    told_before = len(world.told(RolloutChanged))
+    published_before = len(world.published(RolloutChanged))
 
-    world.wish(RolloutAction.ABORT, reason="enough")
+    world.request(RolloutAction.ABORT, reason="enough")
     world.settle()
 
     assert world.rollouts()[-1].state is State.SHIFTING
-    assert 3 not in [event.to_version for event in world.told(RolloutChanged)[told_before:]]
+    assert 3 not in [event.to_version for event in world.published(RolloutChanged)[published_before:]]
 
 
 def test_too_many_errors_abort_at_once_and_the_replica_drains_before_it_ends(world: World) -> None:
@@ -151,7 +151,7 @@ def test_without_the_monitor_a_canary_holds_and_in_the_end_gives_up(world: World
 
 
 def test_a_hold_may_end_in_promotion_if_the_policy_says_so(world: World) -> None:
-    world.registry.rollout_policy = RolloutPolicy(max_hold_s=10, on_hold_expired="promote")
+    world.set_policy(RolloutPolicy(max_hold_s=10, on_hold_expired="promote"))
     rollout = world.given_canary()
     for _ in range(15):
         world.settle(1.0)
@@ -159,8 +159,8 @@ def test_a_hold_may_end_in_promotion_if_the_policy_says_so(world: World) -> None
     assert world.rollout(rollout.id).state is State.PROMOTED
 
 
-def test_a_version_whose_replica_is_away_is_never_promoted_by_a_hold_that_expired(world: World) -> None:
-    world.registry.rollout_policy = RolloutPolicy(min_samples=100, max_hold_s=30.0, on_hold_expired="promote")
+def test_a_version_without_a_ready_replica_is_never_promoted_by_a_hold_that_expired(world: World) -> None:
+    world.set_policy(RolloutPolicy(min_samples=100, max_hold_s=30.0, on_hold_expired="promote"))
     rollout = world.given_canary()
     world.runtime.kill(2)
     world.runtime.mute = {2}
@@ -179,7 +179,7 @@ def test_a_version_whose_replica_is_away_is_never_promoted_by_a_hold_that_expire
 def test_a_version_that_keeps_dying_while_routers_are_waited_for_does_not_serve(world: World) -> None:
     world.given_serving(1)
     world.routers_apply("router-1", "router-2")
-    rollout = world.wish(RolloutAction.START, 2, strategy=RolloutStrategy.FULL)
+    rollout = world.request(RolloutAction.START, 2, strategy=RolloutStrategy.FULL)
     world.settle()
     assert world.weights() == {2: 1.0}
     for _ in range(3):
@@ -206,47 +206,46 @@ def test_too_few_answers_hold_until_more_have_come(world: World) -> None:
 def test_a_version_that_does_not_start_fails_without_ever_having_had_traffic(world: World) -> None:
     world.given_serving(1)
     world.runtime.unstartable = {2}
-    rollout = world.wish(RolloutAction.START, 2)
+    rollout = world.request(RolloutAction.START, 2)
     for _ in range(10):
         world.settle(1.0)
     failed = world.rollout(rollout.id)
     assert failed.state is State.FAILED
     assert "cannot load model.bin" in failed.reason
-    assert all(target.version == 1 for table in world.told(RoutePublished) for target in table.targets)
+    assert all(target.version == 1 for table in world.published(RoutePublished) for target in table.targets)
 
 
 def test_wrong_bytes_fail_the_rollout(world: World) -> None:
     world.given_serving(1)
-    world.registry.broken_downloads = True
-    rollout = world.wish(RolloutAction.START, 2)
+    world.corrupt_files(2)
+    rollout = world.request(RolloutAction.START, 2)
     for _ in range(10):
         world.settle(2.0)
     assert world.rollout(rollout.id).state is State.FAILED
     assert "wrong bytes" in world.rollout(rollout.id).reason
 
 
-def test_a_registry_that_is_away_delays_a_rollout_and_does_not_end_it(world: World) -> None:
-    world.registry.away = True
-    world.approve(1)
-    for _ in range(5):
-        world.settle(10.0)
-    assert world.rollouts()[0].state is State.PENDING
-    world.registry.away = False
+def test_an_unavailable_registry_delays_a_rollout_and_does_not_end_it(world: World) -> None:
+    with world.registry_unavailable():
+        world.approve(1)
+        for _ in range(5):
+            world.settle(10.0)
+        assert world.rollouts()[0].state is State.PENDING
     world.settle(1.0)
     assert world.weights() == {1: 1.0}
 
 
-def test_a_version_that_nobody_approved_gets_nothing_and_nobody_is_told(world: World) -> None:
-    world.registry.versions[2] = a_version(2, stage="registered")
-    rollout = world.wish(RolloutAction.START, 2)
+def test_a_version_without_approval_gets_no_traffic_and_no_event(world: World) -> None:
+    register(world.registry, 6, VersionStage.EVALUATED)
+    rollout = world.request(RolloutAction.START, 6)
     world.settle()
     assert world.rollout(rollout.id).state is State.FAILED
-    assert "approved" in world.rollout(rollout.id).reason
-    assert world.told() == []
-    world.registry.versions[2] = a_version(2)
-    world.approve(2)
+    assert "approve it first" in world.rollout(rollout.id).reason
+    assert world.published() == []
+    world.registry_client.approve(MODEL, 6, "reviewed")
+    world.approve(6)
     world.settle()
-    assert world.weights() == {2: 1.0}
+    assert world.weights() == {6: 1.0}
 
 
 def test_a_canary_whose_replica_dies_loses_its_share_until_it_is_back(world: World) -> None:
@@ -302,65 +301,65 @@ def test_a_router_that_refuses_a_table_stops_the_canary(world: World) -> None:
     assert "router-2: unknown feature kind" in world.rollout(rollout.id).reason
 
 
-def _of_a_person(world: World) -> None:
-    world.wish(RolloutAction.ABORT, reason="not now")
+def _by_a_person(world: World) -> None:
+    world.request(RolloutAction.ABORT, reason="not now")
 
 
-def _of_a_roll_back(world: World) -> None:
-    world.wish(RolloutAction.ROLL_BACK, reason="not now")
+def _by_a_roll_back(world: World) -> None:
+    world.request(RolloutAction.ROLL_BACK, reason="not now")
 
 
-def _of_an_alert(world: World) -> None:
+def _by_an_alert(world: World) -> None:
     world.deliver(alert(world, version=2))
 
 
-def _of_errors(world: World) -> None:
+def _by_errors(world: World) -> None:
     world.healthy(new=Arm(answers=60, errors=55))
 
 
-def _of_a_router(world: World) -> None:
+def _by_a_router(world: World) -> None:
     world.routers_apply(accepted=False, reason="unknown feature schema")
 
 
-def _of_time(world: World) -> None:
-    world.settle(world.registry.rollout_policy.max_hold_s)
+def _by_time(world: World) -> None:
+    world.settle(RolloutPolicy().max_hold_s)
 
 
 @pytest.mark.parametrize(
     ("end", "against"),
     [
-        (_of_a_person, 0.0),
-        (_of_a_roll_back, 0.0),
-        (_of_a_router, 0.0),
-        (_of_time, 0.0),
-        (_of_an_alert, 1.0),
-        (_of_errors, 1.0),
+        (_by_a_person, 0.0),
+        (_by_a_roll_back, 0.0),
+        (_by_a_router, 0.0),
+        (_by_time, 0.0),
+        (_by_an_alert, 1.0),
+        (_by_errors, 1.0),
     ],
 )
-def test_an_aborted_rollout_says_whether_that_speaks_against_its_version(
+def test_an_aborted_rollout_records_whether_that_is_evidence_against_its_version(
     world: World, end: Callable[[World], None], against: float
 ) -> None:
     rollout = world.given_canary()
     end(world)
     world.settle(1.5)
     world.settle(1.5)
-    told = world.told(RolloutChanged)[-1]
-    assert (world.rollout(rollout.id).state, told.state) == (State.ABORTED, State.ABORTED)
-    assert told.evidence["against_version"] == against
-    assert told.speaks_against_version is bool(against)
+    event = world.published(RolloutChanged)[-1]
+    assert (world.rollout(rollout.id).state, event.state) == (State.ABORTED, State.ABORTED)
+    assert event.evidence["against_version"] == against
+    assert event.speaks_against_version is bool(against)
 
 
-def test_an_abort_without_a_rollout_is_an_error_that_says_so(world: World) -> None:
+def test_an_abort_without_a_rollout_is_an_error(world: World) -> None:
     with pytest.raises(Conflict, match="no rollout"):
-        world.wish(RolloutAction.ABORT)
+        world.request(RolloutAction.ABORT)
     with pytest.raises(Invalid, match="version"):
-        world.wish(RolloutAction.START)
+        world.request(RolloutAction.START)
 
 
-def test_the_same_wish_twice_is_one_rollout(world: World) -> None:
-    wish_id = uuid4()
-    first = world.wish(RolloutAction.START, 1, id=wish_id)
-    assert world.wish(RolloutAction.START, 1, id=wish_id).id == first.id
+def test_the_same_request_twice_is_one_rollout(world: World) -> None:
+    request_id = uuid4()
+    first = world.request(RolloutAction.START, 1, id=request_id)
+    assert world.request(RolloutAction.START, 1, id=request_id).id == first.id
     assert len(world.rollouts()) == 1
 
 

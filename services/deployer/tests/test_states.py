@@ -1,12 +1,12 @@
-"""The table of states, and the plan."""
+"""The table of states, and the steps."""
 
 import pytest
 
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts import RolloutStrategy
 from modelyard_contracts.policies import RolloutPolicy
-from modelyard_deployer.domain.plan import choose_strategy, steps
 from modelyard_deployer.domain.states import MOVES, IllegalMove, Signal, next_state
+from modelyard_deployer.domain.steps import choose_strategy, steps
 
 
 def test_final_states_have_no_way_out_and_every_state_can_be_reached() -> None:

@@ -16,14 +16,9 @@ from modelyard_contracts import (
     EvaluationFinished,
     EvaluationRequested,
     Message,
-<<<<<<< HEAD
     ResourceChange,
     ResourceChanged,
-=======
-    ModelChange,
-    ModelChanged,
     RolloutChanged,
->>>>>>> main
     RolloutRequested,
     RolloutState,
     RolloutStrategy,
@@ -31,7 +26,15 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_contracts.policies import GatePolicy
 from modelyard_evaluator.clients.registry import HttpRegistry
 from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable
@@ -154,20 +157,12 @@ class World:
         self.promote(1)
         self.clock.advance(timedelta(days=10).total_seconds())
 
-<<<<<<< HEAD
-    def deliver(self, event: ResourceChanged | EvaluationRequested) -> None:
-        events.handle(self.deps, event)
-=======
     def __enter__(self) -> Self:
         return self
->>>>>>> main
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-<<<<<<< HEAD
-    def registered(self, version: int = 2, **more: Any) -> ResourceChanged:
-=======
     # registry
     def given_version(
         self,
@@ -185,7 +180,7 @@ class World:
             model=model,
             flavour="sklearn",
             files=(FileEntry(path="model.bin", digest=digest_of(data), size_bytes=len(data)),),
-            feature_schema=schema,
+            **signed(schema),
             training=TrainingLineage(
                 recipe="test",
                 dataset_digest=dataset,
@@ -240,8 +235,7 @@ class World:
             self.client.set_policy(model, GatePolicy(**policy))
 
     # events and time
-    def registered(self, version: int = 2, **changes: Any) -> ModelChanged:
->>>>>>> main
+    def registered(self, version: int = 2, **changes: Any) -> ResourceChanged:
         given: dict[str, Any] = {
             "event_id": uuid4(),
             "occurred_at": self.clock(),
@@ -252,13 +246,9 @@ class World:
             "version": version,
             "actor": "trainer",
         }
-<<<<<<< HEAD
-        return ResourceChanged(**{**given, **more})
-=======
-        return ModelChanged(**{**given, **changes})
->>>>>>> main
+        return ResourceChanged(**{**given, **changes})
 
-    def deliver(self, event: ModelChanged | EvaluationRequested) -> None:
+    def deliver(self, event: ResourceChanged | EvaluationRequested) -> None:
         handle(self.deps, event)
 
     def work(self, seconds: float = 0.0) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage
+from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage, signed
 from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
 from modelyard_evaluator.scoring import measure, processes
 from modelyard_evaluator.scoring.processes import ScorerProcesses, scorer_zygote
@@ -55,7 +55,7 @@ def a_model(folder: Path, table: pa.Table, *, invert: bool = False) -> ModelMani
         model="ages",
         flavour="sklearn",
         files=files,
-        feature_schema=SCHEMA,
+        **signed(SCHEMA),
         training=TrainingLineage(recipe="test"),
         environment=environment("sklearn"),
     )

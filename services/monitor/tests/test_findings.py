@@ -26,6 +26,7 @@ from modelyard_contracts.manifest import (
     ModelManifest,
     ReferenceProfile,
     TrainingLineage,
+    signed,
 )
 from modelyard_monitor.detect.apply import Detector
 from modelyard_monitor.detect.snapshot import Refused, Snapshots
@@ -46,7 +47,7 @@ MANIFEST = ModelManifest(
     model="m",
     flavour="sklearn",
     files=(FileEntry(path="m", digest="sha256:" + "0" * 64, size_bytes=1),),
-    feature_schema=FeatureSchema(features=tuple(Feature(name=name) for name in NAMES)),
+    **signed(FeatureSchema(features=tuple(Feature(name=name) for name in NAMES))),
     reference=ReferenceProfile(
         rows=5_000,
         features=tuple(FeatureReference(name=n, edges=REFERENCE.edges, counts=REFERENCE.counts) for n in NAMES),

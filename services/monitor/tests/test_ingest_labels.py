@@ -180,10 +180,10 @@ async def test_a_repeated_prediction_is_one_row_in_the_views(world: World) -> No
     assert world.count("v_labelled") == 1
 
 
-async def test_a_tenant_cannot_label_the_predictions_of_another(world: World) -> None:
+async def test_a_workspace_cannot_label_the_predictions_of_another(world: World) -> None:
     world.clock.advance(11)
     await world.predictions.store(records([prediction(0)]))
-    await world.labels.store(records([label(0, tenant="other")]))
+    await world.labels.store(records([label(0, workspace="other")]))
 
     [row] = world.clickhouse.rows("SELECT matched FROM {db}.labels")
     assert row["matched"] == 0

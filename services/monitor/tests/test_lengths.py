@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard_contracts import FeedbackReceived, PredictionLogged
+from modelyard_contracts import Attempt, FeedbackReceived, PredictionLogged, PredictionStatus
 from modelyard_contracts.codec import encode
 from modelyard_contracts.topics import avro_schema, schema_text
 from modelyard_monitor.ingest.lengths import UnknownAvroType, avro_lengths, varint_lengths
@@ -29,16 +29,27 @@ def test_integers_take_as_many_bytes_as_fastavro_writes(value: int) -> None:
 
 
 texts = st.text(max_size=80)
+attempts = st.builds(
+    Attempt,
+    path=texts,
+    model=texts,
+    version=st.integers(0, 2**40),
+    digest=texts,
+    status=st.sampled_from(PredictionStatus),
+    latency_ms=st.floats(0, 1e9),
+    input_tokens=st.none() | st.integers(0, 2**40),
+)
 predictions = st.builds(
     lambda **given: prediction(0, **given),
     prediction_id=texts,
-    tenant=texts,
+    workspace=texts,
     rule=st.none() | texts,
     model_version=st.integers(0, 2**62),
     num_features=st.lists(st.none() | st.floats(), max_size=70).map(tuple),
     cat_features=st.lists(st.none() | texts, max_size=5).map(tuple),
     features_by_name=st.dictionaries(texts, st.floats(), max_size=5),
     scores=st.lists(st.floats(allow_nan=False), max_size=5).map(tuple),
+    attempts=st.lists(attempts, max_size=3).map(tuple),
     text_length=st.none() | st.integers(0, 2**40),
     occurred_at=st.datetimes(datetime(1950, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),
 )

@@ -23,7 +23,15 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import Feature, FeatureSchema, FileEntry, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_devstack.testing.postgres import Postgres
 from modelyard_registry.app import Registry
 from modelyard_registry.events import handlers
@@ -40,7 +48,7 @@ def manifest_of(model: str = "elec", /, **files: bytes) -> ModelManifest:
         model=model,
         flavour="sklearn",
         files=tuple(entries),
-        feature_schema=FeatureSchema(features=(Feature(name="price"),), classes=("down", "up")),
+        **signed(FeatureSchema(features=(Feature(name="price"),), classes=("down", "up"))),
         training=TrainingLineage(run_id="run-1", recipe="tabular-classifier", metrics={"accuracy": 0.9}),
     )
 

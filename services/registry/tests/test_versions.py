@@ -105,7 +105,7 @@ def _broken(**changes: Any) -> dict[str, Any]:
         (_broken(files=[{"path": "x", "digest": digest_of(b""), "size_bytes": -1}]), "manifest.files.0.size_bytes"),
         (_broken(files=[{"path": "x", "digest": digest_of(b""), "size_bytes": 0}] * 2), "manifest.files"),
         (_broken(files=[{"path": "manifest.json", "digest": digest_of(b""), "size_bytes": 0}]), "manifest.files"),
-        (_broken(feature_schema={"features": []}), "manifest.feature_schema.features"),
+        (_broken(feature_schema={"features": []}), "manifest.features"),
         (_broken(surprise=1), "manifest.surprise"),
         (_broken(model="other"), "manifest.model"),
         ("no object", "manifest"),

@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard_contracts import FeedbackReceived, PredictionLogged, PredictionStatus
+from modelyard_contracts import Attempt, FeedbackReceived, PredictionLogged, PredictionStatus
 from modelyard_contracts.codec import encode
 from modelyard_router.domain.avro import long
 from modelyard_router.domain.records import PredictionRecords, encode_feedback
@@ -70,6 +70,7 @@ def test_a_prediction_has_the_codecs_bytes(
         (1.5, 0.5),
         (status, 2, rule, rule),
     )
+    attempt = Attempt(path="", model="elec", version=version, digest="sha256:1", status=status, cost_usd=0.25)
     message = PredictionLogged(
         event_id=event_id,
         occurred_at=moment(us),
@@ -92,7 +93,7 @@ def test_a_prediction_has_the_codecs_bytes(
         overhead_ms=0.5,
         cost_usd=0.25,
         status=status,
-        attempts=2,
+        attempts=(attempt, attempt),
     )
     assert body == encode(message)
 

@@ -47,7 +47,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"targets": (target("http://a:1", digest="bad\r\nheader: x"),)}, "cannot stand in a header"),
     ({"feature_schemas": {}}, "is not in the table"),
     ({"feature_schemas": {SCHEMA.id: "{"}}, "feature schema"),
-    ({"feature_schemas": {SCHEMA.id: SCHEMA.model_copy(update={"target": "x"}).model_dump_json()}}, "has the id"),
+    ({"feature_schemas": {SCHEMA.id: SCHEMA.model_copy(update={"id": "fs-other"}).model_dump_json()}}, "has the id"),
     ({"timeout_ms": 0}, "timeout_ms"),
 ]
 

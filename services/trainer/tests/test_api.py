@@ -38,7 +38,7 @@ def test_a_run_is_begun_shown_listed_and_cancelled(http: TestClient, world: Worl
 @pytest.mark.parametrize(
     ("body", "status", "code", "field"),
     [
-        ({"model": "nobody"}, 404, "model_not_found", "model"),
+        ({"model": "unknown"}, 404, "model_not_found", "model"),
         ({"model": "shifts", "recipe": "magic"}, 422, "bad_run_request", "recipe"),
         ({"model": "shifts", "parameters": {"speed": "9"}}, 422, "bad_run_request", "parameters.speed"),
         ({"model": "No Good"}, 422, "invalid", "model"),
@@ -66,7 +66,7 @@ def test_the_recipes_and_their_parameters_are_listed(http: TestClient) -> None:
     assert "epochs" in items["torch-mlp"]["parameters"]["properties"]
 
 
-def test_no_route_is_open(http: TestClient) -> None:
+def test_every_endpoint_requires_a_key(http: TestClient) -> None:
     for path in ("/v1/runs", "/v1/recipes", "/metrics"):
         assert http.get(path, headers={"authorization": ""}).status_code == 401
     assert http.get("/v1/runs/8a0c8a5e-0000-0000-0000-000000000000").status_code == 404

@@ -37,7 +37,7 @@ def test_no_final_state_moves_and_every_open_one_can_end() -> None:
         assert next_state(state, Signal.FAILED) is RunState.FAILED
 
 
-def test_what_is_being_registered_cannot_be_cancelled() -> None:
+def test_a_run_that_is_being_registered_cannot_be_cancelled() -> None:
     with pytest.raises(IllegalMove, match="registering cannot be cancelled"):
         next_state(RunState.REGISTERING, Signal.CANCELLED)
 
@@ -93,7 +93,7 @@ def test_a_drift_becomes_a_run_unless_a_rule_refuses_it(
     assert (refusal.code if refusal else None) == code
 
 
-def test_a_refusal_is_told_once_per_cool_down() -> None:
+def test_a_refusal_is_published_once_per_cool_down() -> None:
     refusal = Refusal("cool_down", "too soon")
     assert should_publish(refusal, None, POLICY, NOW)
     assert not should_publish(refusal, NOW - timedelta(seconds=299), POLICY, NOW)
@@ -106,7 +106,7 @@ def a_run(state: RunState, **changes: Any) -> Run:
     )
 
 
-def test_every_open_run_has_a_next_step_whatever_is_observed() -> None:
+def test_every_open_run_has_a_next_step_for_every_observation() -> None:
     for state, alive, result, failure, free, cancel, overdue in product(
         RunState, (True, False), (True, False), (None, "no"), (True, False), (True, False), (True, False)
     ):
@@ -119,7 +119,7 @@ def test_every_open_run_has_a_next_step_whatever_is_observed() -> None:
             assert (free and not alive and not result and not cancel) or state is RunState.REQUESTED
 
 
-def test_a_dead_worker_is_started_again_until_the_attempts_are_used_up() -> None:
+def test_a_dead_worker_is_restarted_until_all_attempts_are_used() -> None:
     dead = Observed(worker_alive=False, result=False, failure=None)
     actions = [
         next_step(a_run(RunState.TRAINING, attempt=n), dead, free_slot=True, max_attempts=3).action for n in (1, 2, 3)
@@ -127,7 +127,7 @@ def test_a_dead_worker_is_started_again_until_the_attempts_are_used_up() -> None
     assert actions == [Action.START_WORKER, Action.START_WORKER, Action.FAIL]
 
 
-def test_the_worker_s_own_no_is_not_tried_again() -> None:
+def test_a_failure_reported_by_the_worker_is_not_retried() -> None:
     refused = Observed(worker_alive=False, result=False, failure="one class only")
     step = next_step(a_run(RunState.TRAINING, attempt=1), refused, free_slot=True, max_attempts=3)
     assert (step.action, step.reason) == (Action.FAIL, "one class only")
@@ -152,7 +152,7 @@ def test_parameters_are_read_from_strings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (
             {"max_itertions": "20"},
@@ -163,11 +163,11 @@ def test_parameters_are_read_from_strings() -> None:
         ({"candidates": ""}, "parameters.candidates: .*at least one"),
     ],
 )
-def test_a_wrong_parameter_is_named(given: dict[str, str], told: str) -> None:
-    with pytest.raises(BadRequest, match=told):
+def test_a_wrong_parameter_is_named(given: dict[str, str], message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
         parse_parameters(recipe_named("tabular-classifier", RECIPES), given)
 
 
-def test_an_unknown_recipe_is_answered_with_those_there_are() -> None:
+def test_an_unknown_recipe_error_lists_the_known_ones() -> None:
     with pytest.raises(BadRequest, match="'magic' is unknown; known are tabular-classifier, torch-mlp"):
         recipe_named("magic", RECIPES)

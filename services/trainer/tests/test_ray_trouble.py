@@ -1,4 +1,4 @@
-"""A Ray that is not there, cannot start or is not ours: said in a line with the remedy, and not waited for long."""
+"""Ray missing, broken or unreachable: the run's reason is one line with the remedy, without a long wait."""
 
 import socket
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def no_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def begin(world: World, model: str = "shifts") -> None:
-    world.registry.policies[model] = world.registry.policies["shifts"]
+    world.given_model(model)
     request_run(world.deps, RunRequest(model, "a test", "test", recipe="on-ray", dataset_digest=world.dataset))
 
 
@@ -68,9 +68,8 @@ def test_a_shared_ray_that_cannot_start_ends_the_runs_that_wait_for_it_with_the_
 
 @pytest.mark.timeout(300)
 def test_a_worker_without_ray_fails_at_once_with_the_remedy(tmp_path: Path, no_ray: str) -> None:
-    world = World(tmp_path / "trainer")
+    world = World(tmp_path / "trainer", pythonpath=no_ray)
     try:
-        world.workers._env["PYTHONPATH"] = no_ray
         begin(world)
         [run] = world.runs.open_runs()
         ended = world.drive(run.id, timeout_s=200)
@@ -96,9 +95,9 @@ def test_a_cluster_that_is_away_is_named_with_the_remedy(loopback: None) -> None
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(ClusterAway, match=f"RAY_ADDRESS: no Ray cluster answers at {address} .*unset it") as told:
+        with pytest.raises(ClusterAway, match=f"RAY_ADDRESS: no Ray cluster answers at {address} .*unset it") as error:
             await_cluster(address, wait_s=0.0)
-        assert told.value.retryable
+        assert error.value.retryable
         taken.listen()
         await_cluster(address, wait_s=0.0)
         await_cluster(f"ray://{address}", wait_s=0.0)

@@ -124,12 +124,12 @@ def test_tabular_classifier_trains_candidates_on_ray_and_leaves_nothing_running(
         manifest = train(run_dir, 280, TMPDIR=temporary)
         assert not list(Path(temporary).glob("*ray*"))
 
-    told = manifest.training
-    tried = {name for name in told.metrics if name.startswith("candidate_")}
-    assert len(tried) == 4 and told.parameters["winner"] in {name.removeprefix("candidate_") for name in tried}
+    lineage = manifest.training
+    tried = {name for name in lineage.metrics if name.startswith("candidate_")}
+    assert len(tried) == 4 and lineage.parameters["winner"] in {name.removeprefix("candidate_") for name in tried}
     assert accuracy(run_dir, manifest) > 0.8
     assert manifest.reference is not None and manifest.reference.error_rate == pytest.approx(
-        1 - told.metrics["validation_accuracy"], abs=1e-6
+        1 - lineage.metrics["validation_accuracy"], abs=1e-6
     )
     assert not ray_processes(tmp_path)
     assert not (run_dir.path / "ray-dir.txt").exists()

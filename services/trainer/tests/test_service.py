@@ -17,19 +17,19 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from modelyard_contracts import RunState, TrainingRunChanged, TrainingRunRequested
+from modelyard import RegistryClient
+from modelyard_contracts import RunState, TrainingRunChanged, TrainingRunRequested, VersionStage
 from modelyard_contracts.codec import Codec
-from modelyard_contracts.policies import RetrainPolicy
 from modelyard_devstack.testing import DevServer, Process, free_port, wait_until
+from modelyard_registry.testing import ADMIN_KEY, InProcessRegistry
+from modelyard_runtime.clock import system_clock
 from modelyard_runtime.kafka import Producer, ensure_topics
-from modelyard_trainer.jobs.rundir import RunDir, file_digest
+from modelyard_trainer.jobs.rundir import RunDir
 from modelyard_trainer.jobs.warm_ray import connection
 
 from .helpers.data import write_training_file
-from .helpers.registry_server import RegistryServer
-from .helpers.world import OWN, PYTHONPATH
+from .helpers.world import POLICY, PYTHONPATH, RECIPES
 
-KEY = "an-admin-key-for-tests"
 MAX_IDLE_RSS_BYTES = 130 * 2**20
 
 
@@ -37,26 +37,31 @@ class Trainer:
     """The process, its registry and its HTTP."""
 
     def __init__(self, folder: Path, bootstrap: str) -> None:
-        self.registry = RegistryServer(RetrainPolicy(recipe="fake", holdout_rows=50))
-        (folder / "key").write_text(KEY)
-        given = write_training_file(folder / "given.parquet")
-        self.dataset = file_digest(given)
-        self.registry.blobs[self.dataset] = given.read_bytes()
+        self._registry = InProcessRegistry(folder / "registry", system_clock).__enter__()
+        url, key = self._registry.serve(), self._registry.admin_key
+        self.registry = RegistryClient(url, key)
+        (folder / "key").write_text(key)
+        self.dataset = self.registry.put_blob(write_training_file(folder / "given.parquet"))
         self.data = folder / "data"
         self.env = {
             "MODELYARD_ADMIN_KEY_FILE": str(folder / "key"),
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
-            "REGISTRY_URL": self.registry.url,
+            "REGISTRY_URL": url,
             "TRAINER_PORT": "0",
             "TRAINER_DATA_DIR": str(self.data),
-            "TRAINER_RECIPES": json.dumps(OWN),
+            "TRAINER_RECIPES": json.dumps(RECIPES),
             "PYTHONPATH": PYTHONPATH,
         }
         self.process = Process([sys.executable, "-m", "modelyard_trainer"], self.env)
 
     def start(self) -> None:
         self.process.start()
-        self.http = httpx.Client(base_url=str(self.process.address), headers={"authorization": f"Bearer {KEY}"})
+        self.http = httpx.Client(base_url=str(self.process.address), headers={"authorization": f"Bearer {ADMIN_KEY}"})
+
+    def given_model(self, name: str) -> str:
+        self.registry.create_model(name)
+        self.registry.set_policy(name, POLICY)
+        return name
 
     def run(self, run_id: str) -> dict[str, Any]:
         return dict(self.http.get(f"/v1/runs/{run_id}").json())
@@ -65,7 +70,7 @@ class Trainer:
         return RunDir(self.data / "runs" / run_id)
 
     def kill(self) -> None:
-        """The service alone: its worker has a session of its own and lives on."""
+        """Kill the service alone: its worker has a session of its own and survives."""
         self.process.kill()
 
     def close(self) -> None:
@@ -75,6 +80,7 @@ class Trainer:
             if holder:
                 os.killpg(holder, signal.SIGKILL)
         self.registry.close()
+        self._registry.__exit__(None, None, None)
 
 
 @pytest.fixture
@@ -85,8 +91,8 @@ def trainer(tmp_path: Path, devkafka: DevServer) -> Iterator[Trainer]:
     trainer.close()
 
 
-async def told_of(bootstrap: str, run_id: str, timeout_s: float = 60.0) -> list[TrainingRunChanged]:
-    """All that the topic says about a run, until its end."""
+async def events_of(bootstrap: str, run_id: str, timeout_s: float = 60.0) -> list[TrainingRunChanged]:
+    """All events of a run, up to its final one."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
     await consumer.start()
     try:
@@ -106,6 +112,7 @@ async def told_of(bootstrap: str, run_id: str, timeout_s: float = 60.0) -> list[
 
 
 def begin(trainer: Trainer, model: str, **parameters: str) -> str:
+    trainer.given_model(model)
     body = {"model": model, "dataset_digest": trainer.dataset, "parameters": parameters, "reason": "a test"}
     answer = trainer.http.post("/v1/runs", json=body)
     assert answer.status_code == 202, answer.text
@@ -115,12 +122,12 @@ def begin(trainer: Trainer, model: str, **parameters: str) -> str:
 @pytest.mark.slow
 @pytest.mark.server
 @pytest.mark.timeout(300)
-async def test_an_event_becomes_a_version_and_the_topic_tells_the_whole_story(
+async def test_an_event_becomes_a_version_and_the_topic_has_every_revision(
     trainer: Trainer, devkafka: DevServer, unique: str
 ) -> None:
     rss = psutil.Process(trainer.process.pid).memory_info().rss
     assert rss < MAX_IDLE_RSS_BYTES, f"{rss / 2**20:.0f} MiB when idle"
-    model = f"shifts-{unique}".lower()
+    model = trainer.given_model(f"shifts-{unique}".lower())
     event = TrainingRunRequested(
         event_id=uuid4(),
         occurred_at=datetime.now(UTC),
@@ -138,14 +145,14 @@ async def test_an_event_becomes_a_version_and_the_topic_tells_the_whole_story(
     await producer.stop()
 
     runs = wait_until(lambda: trainer.http.get("/v1/runs", params={"model": model}).json()["items"], 60)
-    told = await told_of(devkafka.bootstrap, runs[0]["run_id"], 120)
+    events = await events_of(devkafka.bootstrap, runs[0]["run_id"], 120)
 
-    assert [one.revision for one in told] == list(range(1, len(told) + 1))
-    assert (told[-1].state, told[-1].version) == (RunState.SUCCEEDED, 1)
-    assert {one.correlation_id for one in told} == {event.correlation_id}
-    assert {one.cause_id for one in told} == {event.event_id}
+    assert [one.revision for one in events] == list(range(1, len(events) + 1))
+    assert (events[-1].state, events[-1].version) == (RunState.SUCCEEDED, 1)
+    assert {one.correlation_id for one in events} == {event.correlation_id}
+    assert {one.cause_id for one in events} == {event.event_id}
     assert len(trainer.http.get("/v1/runs", params={"model": model}).json()["items"]) == 1
-    assert len(trainer.registry.versions) == 1
+    assert len(trainer.registry.versions(model)) == 1
 
 
 @pytest.mark.slow
@@ -156,10 +163,10 @@ async def test_killed_at_every_stage_the_run_ends_in_exactly_one_version(
 ) -> None:
     model = f"shifts-{unique}".lower()
     run_id = begin(trainer, model, seconds="4")
-    trainer.kill()  # before a worker is there, or just after
+    trainer.kill()  # before or just after the worker starts
     trainer.start()
     wait_until(lambda: trainer.run(run_id)["state"] == "training", 120)
-    trainer.kill()  # the worker lives on
+    trainer.kill()  # the worker survives
     assert trainer.run_dir(run_id).holder
     trainer.start()
     holder = trainer.run_dir(run_id).holder
@@ -167,27 +174,28 @@ async def test_killed_at_every_stage_the_run_ends_in_exactly_one_version(
         os.kill(holder, signal.SIGKILL)  # the worker alone
     wait_until(lambda: trainer.run(run_id)["attempt"] >= 2 or trainer.run(run_id)["state"] == "succeeded", 120)
     trainer.kill()
-    wait_until(lambda: trainer.run_dir(run_id).result is not None, 120)  # the worker ends while nobody looks
+    wait_until(lambda: trainer.run_dir(run_id).result is not None, 120)  # the worker ends without a supervisor
     trainer.start()
 
-    told = await told_of(devkafka.bootstrap, run_id, 120)
-    unique_told = {one.event_id: one for one in told}.values()
-    assert [one.revision for one in unique_told] == list(range(1, len(unique_told) + 1))
+    events = await events_of(devkafka.bootstrap, run_id, 120)
+    distinct = {one.event_id: one for one in events}.values()
+    assert [one.revision for one in distinct] == list(range(1, len(distinct) + 1))
     assert trainer.run(run_id)["state"] == "succeeded"
-    assert len(trainer.registry.versions) == 1 and set(trainer.registry.finalized) == {1}
+    assert [one.stage for one in trainer.registry.versions(model)] == [VersionStage.REGISTERED]
 
 
 @pytest.mark.slow
 @pytest.mark.server
 @pytest.mark.timeout(300)
-def test_an_orderly_stop_leaves_no_worker_and_the_next_start_goes_on(trainer: Trainer, unique: str) -> None:
-    run_id = begin(trainer, f"shifts-{unique}".lower(), seconds="2")
+def test_an_orderly_stop_leaves_no_worker_and_the_next_start_resumes_the_run(trainer: Trainer, unique: str) -> None:
+    model = f"shifts-{unique}".lower()
+    run_id = begin(trainer, model, seconds="2")
     wait_until(lambda: trainer.run(run_id)["state"] == "training", 120)
     assert trainer.process.stop() == 0
     assert trainer.run_dir(run_id).holder is None
     trainer.start()
     wait_until(lambda: trainer.run(run_id)["state"] == "succeeded", 120)
-    assert len(trainer.registry.versions) == 1
+    assert len(trainer.registry.versions(model)) == 1
 
 
 @pytest.mark.slow
@@ -195,7 +203,7 @@ def test_an_orderly_stop_leaves_no_worker_and_the_next_start_goes_on(trainer: Tr
 @pytest.mark.timeout(300)
 def test_a_stop_leaves_no_process_and_no_folder_of_the_warm_ray(trainer: Trainer, unique: str) -> None:
     body = {
-        "model": f"shifts-{unique}".lower(),
+        "model": trainer.given_model(f"shifts-{unique}".lower()),
         "dataset_digest": trainer.dataset,
         "recipe": "on-ray",
         "reason": "test",
@@ -221,7 +229,7 @@ def started(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_bad_settings_end_the_start_with_a_line_each(tmp_path: Path, loopback: None) -> None:
-    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "key").write_text(ADMIN_KEY)
     good = {"MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "key"), "TRAINER_DATA_DIR": str(tmp_path)}
     without = started({})
     assert without.returncode == 2 and "MODELYARD_ADMIN_KEY_FILE" in without.stderr

@@ -1,4 +1,4 @@
-"""Requests and drifts, delivered twice, out of order, too often; on the trainer's real tables."""
+"""Requests and drifts, delivered repeatedly and out of order, on the trainer's real tables."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from modelyard_contracts import DriftKind, RunState, TrainingRunRequested
+from modelyard_contracts import DriftKind, RunState, TrainingRunRequested, VersionStage
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.errors import Retryable
 from modelyard_trainer.domain.errors import BadRequest, IllegalMove, OpenRun, RegistryAway, UnknownModel, UnknownRun
@@ -34,25 +34,30 @@ def world(tmp_path: Path, database_url: str) -> Iterator[World]:
     world.close()
 
 
-def test_a_drift_begins_one_run_however_often_it_is_delivered(world: World) -> None:
+def test_a_drift_begins_one_run_even_if_delivered_twice(world: World) -> None:
     event = drift(world)
     run = retrain_on_drift(world.deps, event)
     again = retrain_on_drift(world.deps, event)
 
     assert run is not None and again is None
-    [told] = world.published()
-    assert (told.state, told.run_id, told.trigger, told.revision) == (RunState.REQUESTED, run.id, "performance", 1)
-    assert (told.correlation_id, told.cause_id) == (event.correlation_id, event.event_id)
+    [published] = world.published()
+    assert (published.state, published.run_id, published.trigger, published.revision) == (
+        RunState.REQUESTED,
+        run.id,
+        "performance",
+        1,
+    )
+    assert (published.correlation_id, published.cause_id) == (event.correlation_id, event.event_id)
 
 
-def test_a_second_drift_while_a_run_is_open_is_refused_and_told_once(world: World) -> None:
+def test_a_second_drift_while_a_run_is_open_is_refused_and_published_once(world: World) -> None:
     retrain_on_drift(world.deps, drift(world))
     second = retrain_on_drift(world.deps, drift(world, DriftKind.SCORE))
     third = retrain_on_drift(world.deps, drift(world))
 
     assert second is not None and third is None
     assert (second.state, second.refusal) == (RunState.REFUSED, "open_run")
-    assert [told.state for told in world.published()] == [RunState.REQUESTED, RunState.REFUSED]
+    assert [one.state for one in world.published()] == [RunState.REQUESTED, RunState.REFUSED]
     assert "is still open" in world.published()[-1].reason
 
 
@@ -72,7 +77,7 @@ def test_after_the_cool_down_drift_begins_a_run_again(world: World) -> None:
 
 
 def test_the_budget_counts_the_runs_of_the_last_day(world: World) -> None:
-    world.registry.policies["shifts"] = RetrainPolicy(recipe="fake", cool_down_s=0, max_runs_per_day=2)
+    world.client.set_policy("shifts", RetrainPolicy(recipe="fake", cool_down_s=0, max_runs_per_day=2))
     states = []
     for _ in range(3):
         run = retrain_on_drift(world.deps, drift(world))
@@ -89,22 +94,22 @@ def test_the_budget_counts_the_runs_of_the_last_day(world: World) -> None:
 
 
 def test_drift_of_a_version_that_no_longer_serves_is_refused(world: World) -> None:
-    world.registry.serving["shifts"] = 2
+    world.given_version()
+    world.given_version(VersionStage.LIVE)
     run = retrain_on_drift(world.deps, drift(world, model_version=1))
     assert run is not None and (run.refusal, run.reason) == ("version", "version 1 drifted, but version 2 serves now")
 
 
-def test_a_policy_that_cannot_be_followed_refuses_and_says_why(world: World) -> None:
-    world.registry.policies["shifts"] = RetrainPolicy(recipe="magic")
+def test_a_policy_that_cannot_be_followed_is_refused_with_the_reason(world: World) -> None:
+    world.client.set_policy("shifts", RetrainPolicy(recipe="magic"))
     run = retrain_on_drift(world.deps, drift(world))
     assert run is not None and run.state is RunState.REFUSED
     assert "cannot be followed: recipe: 'magic' is unknown" in run.reason
 
 
 def test_while_the_registry_is_away_a_drift_is_neither_lost_nor_decided(world: World) -> None:
-    world.registry.away = 1
     event = drift(world)
-    with pytest.raises(RegistryAway) as error:
+    with world.registry.unavailable(), pytest.raises(RegistryAway) as error:
         retrain_on_drift(world.deps, event)
     assert isinstance(error.value, Retryable)
     assert retrain_on_drift(world.deps, event) is not None
@@ -116,24 +121,24 @@ def requested(**changes: object) -> TrainingRunRequested:
         "occurred_at": "2026-01-01T00:00:00Z",
         "correlation_id": uuid4(),
         "model": "shifts",
-        "requested_by": "somebody",
+        "requested_by": "a test",
         "reason": "because",
     }
     return TrainingRunRequested.model_validate({**fields, **changes})
 
 
-def test_a_requested_run_begins_once_and_an_impossible_one_is_told_as_refused(world: World) -> None:
+def test_a_requested_run_begins_once_and_an_impossible_one_is_published_as_refused(world: World) -> None:
     event = requested()
     assert (run := request_run_by_event(world.deps, event)) is not None and run.state is RunState.REQUESTED
     assert request_run_by_event(world.deps, event) is None
     for bad, code in (
         (requested(), "run_open"),
         (requested(recipe="magic"), "bad_run_request"),
-        (requested(model="nobody"), "model_not_found"),
+        (requested(model="unknown"), "model_not_found"),
     ):
         refused = request_run_by_event(world.deps, bad)
         assert refused is not None and (refused.state, refused.refusal) == (RunState.REFUSED, code)
-    assert [told.state.value for told in world.published()] == ["requested", "refused", "refused", "refused"]
+    assert [one.state.value for one in world.published()] == ["requested", "refused", "refused", "refused"]
 
 
 def test_a_request_with_a_key_gives_the_same_run_again(world: World) -> None:
@@ -147,7 +152,7 @@ def test_a_request_with_a_key_gives_the_same_run_again(world: World) -> None:
 
 def test_a_request_for_an_unknown_model_or_recipe_names_the_field(world: World) -> None:
     with pytest.raises(UnknownModel) as model:
-        request_run(world.deps, RunRequest("nobody", "", "test"))
+        request_run(world.deps, RunRequest("unknown", "", "test"))
     with pytest.raises(BadRequest) as recipe:
         request_run(world.deps, RunRequest("shifts", "", "test", recipe="magic"))
     assert (model.value.field, recipe.value.field) == ("model", "recipe")
@@ -159,17 +164,17 @@ def test_a_missing_package_is_refused_with_the_extra_to_install(world: World, mo
         check_recipe(world.deps.recipes, "torch-mlp", {})
 
 
-def test_a_stale_writer_is_told_and_changes_nothing(world: World) -> None:
+def test_a_stale_writer_gets_an_error_and_changes_nothing(world: World) -> None:
     run = request_run(world.deps, RunRequest("shifts", "a test", "test"))
     with world.runs.session() as session:
         session.save(run.changed(progress=0.5), world.clock())
     with pytest.raises(StaleRun), world.runs.session() as session:
         session.save(run.changed(progress=0.1), world.clock())
     assert world.runs.get(run.id).progress == 0.5
-    assert [told.revision for told in world.published()] == [1, 2]
+    assert [one.revision for one in world.published()] == [1, 2]
 
 
-def test_cancelling_what_is_over_or_unknown_is_refused(world: World) -> None:
+def test_an_ended_or_unknown_run_cannot_be_cancelled(world: World) -> None:
     run = request_run(world.deps, RunRequest("shifts", "a test", "test"))
     cancel_run(world.deps, run.id)
     world.drive(run.id)

@@ -1,4 +1,4 @@
-"""The Ray that runs share: one for successive runs, gone when idle, started again when it dies, and nothing left."""
+"""The shared Ray: one for successive runs, stopped when idle, restarted when it dies, with no leftovers."""
 
 import os
 import signal
@@ -105,7 +105,7 @@ def test_a_ray_that_is_killed_in_mid_run_ends_in_one_version_by_a_second_attempt
     assert warm.ray.pid
     os.kill(warm.ray.pid, signal.SIGKILL)
     run = warm.drive(run_id, timeout_s=240)
-    assert (run.state, run.attempt, len(warm.registry.versions)) == (RunState.SUCCEEDED, 2, 1), run.reason
+    assert (run.state, run.attempt, len(warm.manifests())) == (RunState.SUCCEEDED, 2, 1), run.reason
     assert warm.ray.starts == 2 and len(which(warm, run)) == 2
 
 
@@ -158,7 +158,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PYTHONPATH)  # as a service has it whose own recipes are in TRAINER_RECIPES
         warm = Warm(tmp_path_factory.mktemp("fitters") / "trainer", Limits(max_running=2))
-        warm.registry.policies["other"] = warm.registry.policies["shifts"]
+        warm.given_model("other")
         yield warm
         warm.close()
 

@@ -282,13 +282,13 @@ def test_a_clickhouse_that_is_away_for_a_while_costs_the_run_none_of_its_attempt
 ) -> None:
     monkeypatch.setattr(snapshot, "PAUSE_S", 0.0)
     monkeypatch.setenv("CLICKHOUSE_PASSWORD", "secret")
-    nobody = clickhouse({"url": "http://127.0.0.1:1", "user": "reader", "database": "ml"})
+    unreachable = clickhouse({"url": "http://127.0.0.1:1", "user": "reader", "database": "ml"})
     tries = 0
 
     def ask(sql: str, parameters: dict[str, Any]) -> pa.Table:
         nonlocal tries
         tries += 1
-        return nobody(sql, parameters) if tries < 4 else stored(400)
+        return unreachable(sql, parameters) if tries < 4 else stored(400)
 
     run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
     run(run_dir, RECIPE, ask)

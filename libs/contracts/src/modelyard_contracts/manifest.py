@@ -235,12 +235,8 @@ class ModelManifest(Document):
         return write(self)
 
 
-def _from_feature_schema(data: dict[str, Any]) -> dict[str, Any]:
-    """Turn the earlier `feature_schema` into a signature, until every writer states a signature."""
-    if "feature_schema" not in data:
-        return data
-    rest = {key: value for key, value in data.items() if key != "feature_schema"}
-    schema = FeatureSchema.model_validate(data["feature_schema"])
+def signed(schema: FeatureSchema) -> dict[str, Any]:
+    """Signature fields of a manifest from the earlier form, until every writer states a signature."""
     task = {0: Task.REGRESSION, 2: Task.BINARY}.get(len(schema.classes), Task.MULTICLASS)
     columns = tuple(
         Column(
@@ -251,7 +247,14 @@ def _from_feature_schema(data: dict[str, Any]) -> dict[str, Any]:
         for feature in schema.features
     )
     signature = Signature(columns=columns, output=Output(task=task, name=schema.target, classes=schema.classes))
-    return {**rest, "signature": signature, "feature_schema_id": schema.id}
+    return {"task": task, "signature": signature, "feature_schema_id": schema.id}
+
+
+def _from_feature_schema(data: dict[str, Any]) -> dict[str, Any]:
+    if "feature_schema" not in data:
+        return data
+    rest = {key: value for key, value in data.items() if key != "feature_schema"}
+    return {**rest, **signed(FeatureSchema.model_validate(data["feature_schema"]))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,4 +294,5 @@ __all__ = [
     "TrainingLineage",
     "canonical_json",
     "digest_of",
+    "signed",
 ]

@@ -1,10 +1,12 @@
-"""Policies of a model: versioned documents in the registry, read by the service that decides by them."""
+"""Policies of a model: versioned documents in the registry, read by the service that applies them."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from modelyard_contracts.messages.base import Part, Severity
+from modelyard_contracts.documents import Document
+from modelyard_contracts.messages.base import Severity
+from modelyard_contracts.signature import Task
 
 CENTURY_S: Final = 36_525 * 86_400
 MAX_ROWS: Final = 1_000_000_000
@@ -13,12 +15,21 @@ Seconds = Annotated[float, Field(ge=0, le=CENTURY_S)]
 """Bounded, so that it can be added to any moment."""
 
 
-class GatePolicy(Part):
-    """What a version needs before it may serve."""
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "mae", "rmse", "r2"]
+CLASS_METRICS: Final = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+VALUE_METRICS: Final = ("mae", "rmse", "r2")
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "mae", "rmse"})
+
+
+class GatePolicy(Document):
+    """Conditions that a version must meet before it may serve."""
+
+    DOCUMENT: ClassVar[str] = "gate policy"
 
     approval: Literal["automatic", "manual"] = "automatic"
     """`manual`: a person approves after the evaluator said deploy."""
-    metric: Literal["accuracy", "balanced_accuracy", "log_loss"] = "accuracy"
+    metric: Metric | None = None
+    """None takes accuracy for classes and the mean absolute error for values."""
     min_rows: int = Field(default=100, ge=30, le=MAX_ROWS)
     """Labelled rows below which the verdict is inconclusive."""
     recent_rows: int = Field(default=2_000, ge=100, le=MAX_ROWS)
@@ -29,15 +40,26 @@ class GatePolicy(Part):
     max_latency_ratio: Finite = Field(default=5.0, gt=0)
     """Challenger's p95 over champion's; above it the verdict is reject."""
     earlier_versions: int = Field(default=3, ge=0, le=50)
-    """So many of the newest approved versions that serve no more compete, too: worlds come back. 0: none."""
+    """Number of the newest approved versions that no longer serve and compete again: earlier concepts return."""
+
+    def metric_for(self, task: Task) -> Metric:
+        """Metric of a task; ValueError when the policy names one that the task does not have."""
+        fitting = CLASS_METRICS if task.classifies else VALUE_METRICS
+        metric = self.metric or ("accuracy" if task.classifies else "mae")
+        if metric not in fitting:
+            raise ValueError(f"gate policy: metric {metric} does not fit the task {task}; use {', '.join(fitting)}")
+        return metric
 
 
-class RetrainPolicy(Part):
-    """Which drift becomes a training run."""
+class RetrainPolicy(Document):
+    """Drift that becomes a training run, and the data of that run."""
+
+    DOCUMENT: ClassVar[str] = "retrain policy"
 
     enabled: bool = True
-    recipe: str = "tabular-classifier"
-    kinds: tuple[Literal["feature", "score", "performance"], ...] = ("performance", "score")
+    recipe: str | None = None
+    """None takes the recipe that made the serving version."""
+    kinds: tuple[Literal["feature", "score", "classes", "performance"], ...] = ("performance", "score")
     min_severity: Severity = Severity.WARNING
     cool_down_s: Seconds = 300.0
     max_runs_per_day: int = Field(default=24, ge=0, le=86_400)
@@ -48,8 +70,10 @@ class RetrainPolicy(Part):
     parameters: dict[str, str] = Field(default_factory=dict)
 
 
-class RolloutPolicy(Part):
-    """How an approved version gets its traffic."""
+class RolloutPolicy(Document):
+    """Steps, guardrails and limits of a rollout."""
+
+    DOCUMENT: ClassVar[str] = "rollout policy"
 
     route: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     """None: the model's own name."""
@@ -61,14 +85,16 @@ class RolloutPolicy(Part):
     max_hold_s: float = Field(default=600.0, gt=0, le=CENTURY_S)
     on_hold_expired: Literal["abort", "promote"] = "abort"
     max_error_rate: float = Field(default=0.10, gt=0, le=1)
-    """Hard limit: at once, from 50 answers on."""
+    """Hard limit: aborts at once, from 50 answers on."""
     error_rate_margin: Finite = Field(default=0.01, ge=0)
     accuracy_margin: Finite = Field(default=0.05, ge=0)
-    """Worse than the stable version by more than this, beyond doubt: abort."""
+    """Abort when the accuracy is lower than the stable version's by more than this, with confidence 1 - alpha."""
+    error_margin: Finite = Field(default=0.05, ge=0)
+    """For regressions: abort when the mean absolute error is higher by more than this share, as confidently."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     keep_warm_s: Seconds = 3600.0
-    """How long the version before stays ready for a roll-back."""
+    """How long the replaced version stays ready for a roll-back."""
     timeout_ms: int = Field(default=2_000, gt=0, le=3_600_000)
 
 
-POLICIES: Final[dict[str, type[Part]]] = {"gate": GatePolicy, "retrain": RetrainPolicy, "rollout": RolloutPolicy}
+POLICIES: Final[dict[str, type[Document]]] = {"gate": GatePolicy, "retrain": RetrainPolicy, "rollout": RolloutPolicy}

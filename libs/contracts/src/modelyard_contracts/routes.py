@@ -224,8 +224,8 @@ class RoutePlan(Document):
     def _is_expanded(self) -> Self:
         _check_limits(self.root)
         for place, node in walk(self.root):
-            if isinstance(node, ModelLeaf):
-                raise ValueError(f"{place}: a plan's leaves are versions, not models")
+            if isinstance(node, ModelLeaf):  # pydantic turns a ValueError, not a TypeError, into its own error
+                raise ValueError(f"{place}: a plan's leaves are versions, not models")  # noqa: TRY004
             if isinstance(node, VersionLeaf) and not (node.digest and node.feature_schema_id):
                 raise ValueError(f"{place}: needs digest and feature_schema_id")
         return self

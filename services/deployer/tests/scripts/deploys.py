@@ -1,4 +1,4 @@
-"""Starts replicas of FOLDER/model below FOLDER/replicas, says which, and waits to be killed."""
+"""Starts replicas of FOLDER/model below FOLDER/replicas, prints their ids, and waits to be killed."""
 
 import json
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from modelyard_contracts.manifest import ModelManifest
-from modelyard_deployer.domain.model import Version
-from modelyard_deployer.processes import LocalProcesses
+from modelyard_deployer.domain.routes import Version
+from modelyard_deployer.workloads.processes import LocalProcesses
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 manifest = ModelManifest.model_validate_json((folder / "manifest.json").read_bytes())

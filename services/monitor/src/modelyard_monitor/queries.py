@@ -25,7 +25,7 @@ FROM (
     FROM {db}.v_matched
     WHERE model = {model:String} AND predicted_at >= {since:DateTime64(6)}
         AND ({route:String} = '' OR route = {route:String})
-    GROUP BY model_version, variant, tenant, prediction_id
+    GROUP BY model_version, variant, workspace, prediction_id
 )
 WHERE is_wrong IS NOT NULL
 GROUP BY version, variant"""

@@ -24,6 +24,7 @@ from modelyard_contracts.manifest import (
     ModelManifest,
     ReferenceProfile,
     TrainingLineage,
+    signed,
 )
 from modelyard_devstack.testing.processes import DevServer, Process
 from modelyard_monitor.clickhouse import ClickHouse, connect
@@ -59,7 +60,7 @@ def make_manifest(model: str = "m", seed: int = 0, rows: int = 4_000, error_rate
         model=model,
         flavour="sklearn",
         files=(FileEntry(path="model.skops", digest="sha256:" + "0" * 64, size_bytes=1),),
-        feature_schema=schema,
+        **signed(schema),
         reference=ReferenceProfile(
             rows=rows,
             features=features,

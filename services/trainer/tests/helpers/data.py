@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -33,3 +35,11 @@ def training_table(rows: int = 400, seed: int = 3) -> pa.Table:
 def write_training_file(path: Path, rows: int = 400) -> Path:
     pq.write_table(training_table(rows), path)
     return path
+
+
+def training_schema() -> FeatureSchema:
+    """The contract of training_table."""
+    return FeatureSchema(
+        features=(Feature(name="x"), Feature(name="y"), Feature(name="kind", kind=FeatureKind.CATEGORICAL)),
+        classes=("DOWN", "UP"),
+    )

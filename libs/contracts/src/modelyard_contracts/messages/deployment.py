@@ -81,8 +81,8 @@ class RolloutChanged(ControlMessage):
     evidence: dict[str, float] = Field(default_factory=dict)
 
     AGAINST_VERSION: ClassVar[str] = "against_version"
-    """Key in the evidence of an aborted rollout: 1 when the cause speaks against the version, 0 when it does not (a person
-    aborted it, a router refused the table, a hold expired)."""
+    """Key in the evidence of an aborted rollout: 1 when the cause speaks against the version, 0 when it does not (a
+    person aborted it, a router refused the table, a hold expired)."""
 
     @property
     def speaks_against_version(self) -> bool:

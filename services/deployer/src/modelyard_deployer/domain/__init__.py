@@ -1,1 +1,1 @@
-"""What the deployer decides: values in, values out."""
+"""Decisions of the deployer: values in, values out."""

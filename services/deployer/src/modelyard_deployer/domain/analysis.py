@@ -1,4 +1,4 @@
-"""Is the new version at least not worse? Advance, hold or abort, with the numbers and a sentence."""
+"""Compare the new version with the stable one: advance, hold or abort, with the numbers and a reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.sequences import Pair, lower_bound, rate_difference
 
 HARD_LIMIT_ROWS: Final = 50
-"""Answers from which on the absolute limit of the error rate counts."""
+"""Answers of the new version before the absolute limit of the error rate applies."""
 MIN_ARM_ROWS: Final = 50
 """Rows in each arm below which the asymptotic bound is not trusted."""
 GUARDRAILS: Final = 2
-"""Error rate and accuracy share alpha, whether or not labels arrive: deciding it by the data would void the bound."""
+"""Error rate and accuracy share alpha, whether or not labels arrive: choosing by the data would void the bound."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What one version did since the step began."""
+    """Counts of one version since the step started."""
 
     answers: int = 0
     errors: int = 0
@@ -48,16 +48,16 @@ class Analysis:
 
 
 def analyse(policy: RolloutPolicy, past: Sequence[Stratum], now: Stratum | None, step_age_s: float) -> Analysis:
-    """One look.
+    """Analyse the counts once; safe to repeat as often as needed.
 
-    past: the finished steps, as they were counted when they ended. now: this step, None when nobody can tell (the
-    monitor is away), which holds: no evidence is not a pass.
+    past: counts of the finished steps. now: counts of this step, None when the monitor does not answer, which holds:
+    no evidence is not a pass. step_age_s: seconds since this step started.
     """
     if now is None:
         return Analysis(Outcome.HOLD, "no evidence: the monitor does not answer", {})
     strata = (*past, now)
     evidence = _counts(strata, now, step_age_s)
-    if reason := _catastrophe(policy, now.new):
+    if reason := _hard_limit(policy, now.new):
         return Analysis(Outcome.ABORT, reason, evidence)
     suspicions: list[str] = []
     for guardrail in (_error_rate(strata, policy), _accuracy(strata, policy)):
@@ -75,7 +75,7 @@ def analyse(policy: RolloutPolicy, past: Sequence[Stratum], now: Stratum | None,
 @dataclass(frozen=True)
 class _Guardrail:
     name: str
-    words: str
+    description: str
     pairs: tuple[Pair, ...]
     margin: float
 
@@ -91,7 +91,7 @@ def _accuracy(strata: Sequence[Stratum], policy: RolloutPolicy) -> _Guardrail:
 
 
 def _judge(guardrail: _Guardrail, alpha: float, evidence: dict[str, float]) -> Analysis | None:
-    """None: nothing against it. HOLD: it looks worse, but chance could do that. ABORT: beyond doubt."""
+    """None: no objection. HOLD: worse, but possibly by chance. ABORT: worse with the required confidence."""
     rows = min(sum(p.new_rows for p in guardrail.pairs), sum(p.old_rows for p in guardrail.pairs))
     difference = rate_difference(guardrail.pairs)
     if difference is None or rows < MIN_ARM_ROWS:
@@ -100,17 +100,17 @@ def _judge(guardrail: _Guardrail, alpha: float, evidence: dict[str, float]) -> A
     evidence |= {f"{guardrail.name}_difference": difference.value, f"{guardrail.name}_difference_low": low}
     if low > guardrail.margin:
         reason = (
-            f"the {guardrail.words} is {difference.value:+.4f} against the stable version, by at least {low:.4f} at "
-            f"any number of looks (confidence {1 - alpha:.3f}); allowed are {guardrail.margin:.4f}"
+            f"the {guardrail.description} is {difference.value:+.4f} against the stable version, by at least {low:.4f} "
+            f"at any number of checks (confidence {1 - alpha:.3f}); allowed are {guardrail.margin:.4f}"
         )
         return Analysis(Outcome.ABORT, reason, evidence)
     if difference.value > guardrail.margin:
-        reason = f"the {guardrail.words} looks {difference.value:+.4f} worse, which may still be chance"
+        reason = f"the {guardrail.description} looks {difference.value:+.4f} worse, which may still be chance"
         return Analysis(Outcome.HOLD, reason, evidence)
     return None
 
 
-def _catastrophe(policy: RolloutPolicy, arm: Arm) -> str | None:
+def _hard_limit(policy: RolloutPolicy, arm: Arm) -> str | None:
     if arm.answers < HARD_LIMIT_ROWS or arm.errors <= policy.max_error_rate * arm.answers:
         return None
     return f"{arm.errors} errors in {arm.answers} answers, above the limit of {policy.max_error_rate:.1%}"

@@ -1,47 +1,48 @@
-"""The reconciler's heart: from all facts to one new status. Pure, so a crash anywhere is repaired by asking again."""
+"""Compute the next state of a rollout from all facts. Pure, so a crash is repaired by computing it again."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modelyard_contracts import RolloutChanged
 from modelyard_contracts import RolloutState as State
+from modelyard_deployer.domain.acknowledgements import Applied
 from modelyard_deployer.domain.analysis import Analysis, Outcome, Stratum, analyse
-from modelyard_deployer.domain.model import Kind, Rollout, VersionReplicas
-from modelyard_deployer.domain.plan import ALL
-from modelyard_deployer.domain.routers import Applied
+from modelyard_deployer.domain.replicas import VersionReplicas
+from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.states import Signal, next_state
+from modelyard_deployer.domain.steps import ALL
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long the deployer is patient; from the settings."""
+    """Time limits, from the settings."""
 
     prepare_timeout_s: float = 300.0
     max_failures: int = 3
-    """Failed starts or deaths of the new version's replicas before its rollout ends."""
+    """Failed starts or exits of the new version's replicas that end its rollout."""
     apply_wait_s: float = 10.0
-    """Routers that stay silent longer are reported and no longer waited for."""
+    """Routers that do not answer within this time are reported and no longer waited for."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything known about an active rollout at one moment."""
+    """All facts about an active rollout at one moment."""
 
     now: datetime
     rollout: Rollout
     replicas: VersionReplicas
-    """Of the new version."""
+    """Replicas of the new version."""
     applied: Applied
-    """Of the table that is published now."""
+    """Routers' answers to the newest table."""
     evidence: Stratum | None
     """Both versions since the step began; None when the monitor does not answer."""
-    looked: bool = True
-    """False: the monitor's answer is still on its way; nothing is judged by it yet."""
+    answered: bool = True
+    """False: the monitor's answer is still pending, so there is no verdict yet."""
     limits: Limits = Limits()
 
 
 def decide(facts: Facts) -> Rollout:
-    """The rollout as it should be now; equal to what it was when there is nothing to do."""
+    """The rollout as it should be now; unchanged when there is nothing to do."""
     rollout = facts.rollout
     if rollout.abort_reason is not None:
         return _abort(facts, rollout.abort_reason, against=rollout.abort_against)
@@ -53,20 +54,20 @@ def decide(facts: Facts) -> Rollout:
 
 
 def needs_evidence(rollout: Rollout) -> bool:
-    """Whether the monitor is to be asked before the next decision."""
+    """Whether the next decision needs the monitor's counts."""
     return rollout.state in (State.SHIFTING, State.HOLDING) and not rollout.at_last_step
 
 
 def _prepare(facts: Facts) -> Rollout:
     rollout, age_s = facts.rollout, (facts.now - facts.rollout.changed_at).total_seconds()
     if facts.replicas.ready:
-        return _to_step(facts, Signal.READY, 1, f"{len(facts.replicas.urls)} replica(s) of it answer")
+        return _to_step(facts, Signal.READY, 1, f"{len(facts.replicas.urls)} replica(s) ready")
     if facts.replicas.failures >= facts.limits.max_failures:
-        return _end(facts, Signal.FAIL, f"it does not start: {facts.replicas.last_failure}")
+        return _end(facts, Signal.FAIL, f"version {rollout.to_version} does not start: {facts.replicas.last_failure}")
     if age_s > facts.limits.prepare_timeout_s:
         why = facts.replicas.last_failure or "no replica became ready"
         return _end(facts, Signal.FAIL, f"not ready within {facts.limits.prepare_timeout_s:.0f} s: {why}")
-    return replace(rollout, reason=facts.replicas.last_failure or "its replica starts")
+    return replace(rollout, reason=facts.replicas.last_failure or "its replica is starting")
 
 
 def _step(facts: Facts) -> Rollout:
@@ -75,40 +76,40 @@ def _step(facts: Facts) -> Rollout:
         return _abort(facts, f"its replica keeps dying: {facts.replicas.last_failure}", against=True)
     if facts.applied.refused:
         return _abort(facts, f"refused by a router: {', '.join(facts.applied.refused)}", against=False)
-    if not facts.looked:
+    if not facts.answered:
         return rollout
-    look = _look(facts)
-    if look.outcome is Outcome.ABORT:
-        return _abort(facts, look.reason, look.evidence, against=True)
-    if look.outcome is Outcome.ADVANCE:
-        return _to_step(facts, Signal.STEP, rollout.step + 1, look.reason, look.evidence)
-    return _hold(facts, look)
+    found = _analysis(facts)
+    if found.outcome is Outcome.ABORT:
+        return _abort(facts, found.reason, found.evidence, against=True)
+    if found.outcome is Outcome.ADVANCE:
+        return _to_step(facts, Signal.STEP, rollout.step + 1, found.reason, found.evidence)
+    return _hold(facts, found)
 
 
-def _look(facts: Facts) -> Analysis:
+def _analysis(facts: Facts) -> Analysis:
     rollout = facts.rollout
     if not facts.replicas.ready:
-        return Analysis(Outcome.HOLD, f"its replica is away: {facts.replicas.last_failure or 'it starts again'}", {})
+        return Analysis(Outcome.HOLD, f"no replica is ready: {facts.replicas.last_failure or 'it is restarting'}", {})
     return analyse(rollout.policy, rollout.past, facts.evidence, _step_age_s(facts))
 
 
-def _hold(facts: Facts, look: Analysis) -> Rollout:
-    """Wait; within the step's own time that is shifting, afterwards holding, and past its end the policy speaks."""
+def _hold(facts: Facts, found: Analysis) -> Rollout:
+    """Wait: as `shifting` within the step's minimum time, then as `holding`; after `max_hold_s` the policy decides."""
     rollout, age_s = facts.rollout, _step_age_s(facts)
     promotes = rollout.policy.on_hold_expired == "promote"
     if age_s > rollout.policy.max_hold_s and (facts.replicas.ready or not promotes):
-        said = f"held longer than {rollout.policy.max_hold_s:.0f} s at {rollout.weight_percent:g} %: {look.reason}"
+        why = f"held longer than {rollout.policy.max_hold_s:.0f} s at {rollout.weight_percent:g} %: {found.reason}"
         if not promotes:
-            return _abort(facts, said, look.evidence, against=False)
-        return _to_step(facts, Signal.STEP, len(rollout.plan), f"{said}; the policy promotes", look.evidence)
-    noted = replace(rollout, reason=look.reason, evidence=look.evidence or rollout.evidence)
+            return _abort(facts, why, found.evidence, against=False)
+        return _to_step(facts, Signal.STEP, len(rollout.plan), f"{why}; the policy promotes", found.evidence)
+    noted = replace(rollout, reason=found.reason, evidence=found.evidence or rollout.evidence)
     if rollout.state is State.SHIFTING and age_s >= rollout.policy.min_step_s:
         return replace(noted, state=next_state(rollout.state, Signal.HOLD), changed_at=facts.now)
     return noted
 
 
 def _complete(facts: Facts) -> Rollout:
-    """All traffic is on the new version as published; done when the routers say so or have been silent too long."""
+    """All traffic is published for the new version; finish once the routers confirmed it or did not answer in time."""
     rollout, applied = facts.rollout, facts.applied
     roll_back = rollout.kind is Kind.ROLL_BACK
     if applied.refused and not roll_back:
@@ -121,15 +122,15 @@ def _complete(facts: Facts) -> Rollout:
         "routers_applied": float(len(applied.applied)),
         "routers_silent": float(len(applied.silent)),
     }
-    said = f"version {rollout.to_version} answers on {len(applied.applied) or 'no'} router(s)"
+    reason = f"version {rollout.to_version} answers on {len(applied.applied) or 'no'} router(s)"
     if applied.silent:
-        said += f"; silent: {', '.join(applied.silent)}"
+        reason += f"; silent: {', '.join(applied.silent)}"
     if applied.refused:
-        said += f"; refused: {', '.join(applied.refused)}"
+        reason += f"; refused: {', '.join(applied.refused)}"
     if roll_back:
         evidence["seconds"] = ((applied.last_at or facts.now) - rollout.created_at).total_seconds()
-        return _end(facts, Signal.RETURN, said, evidence)
-    return _end(facts, Signal.COMPLETE, said, evidence)
+        return _end(facts, Signal.RETURN, reason, evidence)
+    return _end(facts, Signal.COMPLETE, reason, evidence)
 
 
 def _to_step(facts: Facts, signal: Signal, step: int, reason: str, evidence: dict[str, float] | None = None) -> Rollout:
@@ -149,7 +150,7 @@ def _to_step(facts: Facts, signal: Signal, step: int, reason: str, evidence: dic
 
 
 def _abort(facts: Facts, reason: str, evidence: dict[str, float] | None = None, *, against: bool) -> Rollout:
-    """against: what ends it speaks against the version; otherwise one that served before keeps its approval."""
+    """against: the cause is evidence against the version; otherwise a version that served before keeps its approval."""
     known = evidence if evidence is not None else facts.rollout.evidence
     return _end(facts, Signal.ABORT, reason, {**known, RolloutChanged.AGAINST_VERSION: float(against)})
 

@@ -1,83 +1,201 @@
-"""What the deployer needs of the world."""
+"""Interfaces of everything outside the deployer: its records, the registry, the monitor, the processes."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+from modelyard_contracts import Message, RouteApplied, RoutePublished
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.analysis import Stratum
-from modelyard_deployer.domain.model import Version
+from modelyard_deployer.domain.replicas import Replica
+from modelyard_deployer.domain.rollouts import Rollout
+from modelyard_deployer.domain.routes import Route, RouterAck, Version
+from modelyard_runtime.clock import Clock
 
 
-class RegistryAway(Exception):
-    """The registry does not answer now."""
+class Rollouts(Protocol):
+    """Rollouts of all models."""
 
-    retryable = True
+    def get(self, rollout_id: UUID) -> Rollout | None: ...
+
+    def open(self, model: str) -> list[Rollout]:
+        """Rollouts that have not ended, oldest first."""
+
+    def recent(self, model: str | None = None, limit: int = 100) -> list[Rollout]:
+        """Newest first."""
+
+    def newest_started(self, model: str) -> int:
+        """Highest version for which a rollout of this model started or is pending; 0 if there is none."""
+
+    def add(self, new: Rollout) -> None: ...
+
+    def save(self, before: Rollout, after: Rollout) -> Rollout:
+        """Save a changed rollout and queue its event if its published fields changed.
+
+        Returns it with its new revision. StaleRollout when another writer changed it since `before` was read.
+        """
+
+    def request_abort(self, rollout_id: UUID, reason: str, *, against: bool = False) -> None:
+        """Record an abort request; the first reason is kept. against: it is evidence against the version."""
 
 
-class Refused(Exception):
-    """The registry's answer cannot be served from: no such version, wrong bytes."""
+class Routes(Protocol):
+    """Routes and their published tables."""
 
-    retryable = False
+    def get(self, name: str) -> Route | None: ...
+
+    def of_model(self, model: str) -> Route | None: ...
+
+    def all(self) -> list[Route]: ...
+
+    def save(self, before: Route | None, after: Route) -> None:
+        """StaleRollout when another writer changed the route since `before` was read."""
+
+    def publish(self, table: RoutePublished, at: datetime) -> None:
+        """Store the next table of a route and queue its event."""
+
+    def published(self, name: str) -> RoutePublished | None:
+        """Newest table of a route."""
+
+    def newest_before(self, name: str, at: datetime) -> int:
+        """Sequence of the newest table published before `at`; 0 if there is none."""
+
+
+class Acknowledgements(Protocol):
+    """Answers of the routers to route tables."""
+
+    def of_route(self, name: str) -> tuple[RouterAck, ...]: ...
+
+    def add(self, event: RouteApplied, at: datetime) -> None:
+        """Record the newest answer of a router about a route; a lower sequence than before is ignored."""
+
+    def forget(self, before: datetime) -> int:
+        """Delete routers not seen since `before` that lack a route's newest table. Returns the number of rows."""
+
+
+class Versions(Protocol):
+    """Versions that were ever rolled out."""
+
+    def of_model(self, model: str) -> dict[int, Version]: ...
+
+    def all(self) -> list[Version]: ...
+
+    def save(self, version: Version) -> None: ...
+
+
+class Replicas(Protocol):
+    """Records of replicas."""
+
+    def all(self, model: str | None = None) -> list[Replica]: ...
+
+    def save(self, replica: Replica) -> None: ...
+
+    def delete(self, replica_id: UUID) -> None: ...
+
+
+class Records(Protocol):
+    """All records within one transaction."""
+
+    @property
+    def rollouts(self) -> Rollouts: ...
+    @property
+    def routes(self) -> Routes: ...
+    @property
+    def acknowledgements(self) -> Acknowledgements: ...
+    @property
+    def versions(self) -> Versions: ...
+    @property
+    def replicas(self) -> Replicas: ...
+
+    def models(self) -> list[str]:
+        """Models that have a route, an open rollout or replicas."""
+
+    def claim(self, event: Message) -> bool:
+        """Return True the first time an event is handled."""
+
+
+class Store(Protocol):
+    """Opens transactions. Every call may block."""
+
+    def write(self) -> AbstractContextManager[Records]:
+        """Commit on success, roll back on any error."""
+
+    def read(self) -> AbstractContextManager[Records]:
+        """A transaction for reading only; it does not wait for writers."""
 
 
 class Registry(Protocol):
-    """The registry's answers. Raises Refused, or RegistryAway."""
+    """The registry. Raises VersionUnusable, or RegistryUnavailable."""
 
     def version(self, model: str, version: int) -> Version: ...
 
     def policy(self, model: str) -> RolloutPolicy: ...
 
     def download(self, manifest: ModelManifest, folder: Path) -> None:
-        """All files of the version and `manifest.json` in `folder`, digests verified."""
+        """Place all files of the version and `manifest.json` in `folder`, digests verified."""
 
 
 class Monitor(Protocol):
-    """The monitor's answers."""
+    """The monitor."""
 
     def health(self, model: str, route: str, since: datetime, new: int, old: int) -> Stratum | None:
-        """What versions `new` (as canary) and `old` (as stable) did since then; None when there is no answer."""
+        """Counts of versions `new` (as canary) and `old` (as stable) since then; None when there is no answer."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A replica as the runtime knows it."""
+    """A running replica."""
 
     pid: int
     started: float
 
 
 class Runtime(Protocol):
-    """Where replicas run: local processes here; Ray Serve or Kubernetes behind the same verbs."""
+    """Starts and stops the processes of replicas."""
 
     def warm(self) -> None:
-        """Something will soon be started; returns at once."""
+        """Prepare for a start that is expected soon; returns at once."""
 
     def start(self, replica_id: UUID, folder: Path, version: Version) -> Process:
-        """Start a model server on the files in `folder`, and do not wait until it serves. OSError when it cannot."""
+        """Start a model server on the files in `folder`, without waiting until it serves. OSError if that fails."""
 
     def alive(self, process: Process) -> bool: ...
 
     def address(self, replica_id: UUID) -> str | None:
-        """Where the newest process of this replica says that it listens; None before it has said so."""
+        """Address reported by the newest process of this replica; None before it has reported one."""
 
     def answers(self, url: str) -> bool:
-        """Whether it calls itself ready, within a second or two."""
+        """Whether the replica reports ready, within a second or two."""
 
     def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
-        """Ask it for one answer; None when it gave one, else what is wrong."""
+        """Request one prediction; None on success, else the problem."""
 
     def last_words(self, replica_id: UUID) -> str:
-        """The end of its log, one line."""
+        """Last line of its log."""
 
     def find(self) -> dict[UUID, Process]:
-        """Living replicas of this deployer, also those whose record was lost in a crash. Slow; for the start."""
+        """Living replicas of this deployer, including those whose record was lost in a crash. Slow; for the start."""
 
     def stop(self, process: Process) -> bool:
-        """Ask it to end, and after some seconds of asking end it. True when it is gone; call again until then."""
+        """Terminate it, and kill it after a grace period. Returns True once it has exited; poll until it does."""
 
     def tidy(self, replica_ids: set[UUID]) -> None:
-        """Keep the logs of these replicas within bounds, and forget those of all others."""
+        """Bound the logs of these replicas, and delete those of all others."""
+
+
+@dataclass(frozen=True)
+class Deps:
+    """Dependencies of the use cases."""
+
+    store: Store
+    registry: Registry
+    clock: Clock
+    notify: Callable[[], None]
+    """Wakes the reconciler; callable from any thread."""
+    prepare: Callable[[], None] = lambda: None
+    """Replicas will be started soon; returns at once."""

@@ -1,4 +1,4 @@
-"""A confidence sequence: a bound that holds at every look at once, so one may look as often as one likes.
+"""Confidence sequences: bounds that hold at every check at once, so data may be checked as often as needed.
 
 Asymptotic confidence sequence with one side (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas: "Time-uniform central limit
 theory and asymptotic confidence sequences", 2023, with the one-sided mixture), for a difference of two rates.
@@ -30,13 +30,13 @@ class Difference:
     value: float
     standard_error: float
     rows: float
-    """Effective: what two equal arms would need together to know as much."""
+    """Effective number of rows: the size of two equal arms with the same information."""
 
 
 def rate_difference(pairs: Sequence[Pair]) -> Difference | None:
     """Mantel-Haenszel difference of rates over strata; None when no stratum has rows in both arms.
 
-    Comparing within a stratum only keeps a change of the world between two steps from looking like a fault of the arm
+    Comparing only within a stratum keeps a change of the data between two steps from looking like a fault of the arm
     whose share rose. The variance uses Agresti and Caffo's rates (one event and one non-event more), so that zero
     events are not taken for certainty.
     """
@@ -57,7 +57,7 @@ def rate_difference(pairs: Sequence[Pair]) -> Difference | None:
 
 
 def lower_bound(difference: Difference, alpha: float) -> float:
-    """A value that, with probability 1 - alpha, stays below the true difference at all looks together."""
+    """A value that, with probability 1 - alpha, stays below the true difference at all checks together."""
     rho_squared = _rho_squared(alpha)
     scaled = difference.rows * rho_squared + 1
     radius = sqrt(2 * scaled / (difference.rows * rho_squared) * log(1 + sqrt(scaled) / (2 * alpha)))

@@ -1,4 +1,4 @@
-"""The rollout's life as a table; what it does not hold is an error."""
+"""States of a rollout as a table; any other move is an error."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -8,18 +8,18 @@ from modelyard_contracts import RolloutState as State
 
 
 class Signal(StrEnum):
-    """What may happen to a rollout."""
+    """Events in the life of a rollout."""
 
     BEGIN = "begin"
-    """Its turn has come and its version is known to be allowed."""
+    """It is first in the queue and its version may serve."""
     READY = "ready"
-    """Its replicas answer; the first share of traffic goes out."""
+    """Its replicas are ready; the first share of traffic is published."""
     STEP = "step"
-    """The evidence of this step is good: the next share."""
+    """The guardrails of this step hold; the next share is published."""
     HOLD = "hold"
-    """The step's time is over and the evidence is not enough."""
+    """The step's minimum time is over and the evidence is not sufficient."""
     COMPLETE = "complete"
-    """All traffic is there and the routers have said so."""
+    """All traffic is on the new version and the routers confirmed it."""
     RETURN = "return"
     """The same, for a roll-back."""
     ABORT = "abort"
@@ -27,7 +27,7 @@ class Signal(StrEnum):
 
 
 class IllegalMove(Exception):
-    """A signal that the state does not know: a bug of ours, never skipped."""
+    """A signal that the state does not allow: a defect of the deployer, never skipped."""
 
     retryable = False
 
@@ -54,7 +54,7 @@ MOVES: Final[Mapping[tuple[State, Signal], State]] = {
 
 
 def next_state(state: State, signal: Signal) -> State:
-    """Follow the table; a pair it does not hold is an error, never a silent stay."""
+    """Follow the table; a missing pair is an error and never ignored."""
     if (state, signal) not in MOVES:
         raise IllegalMove(state, signal)
     return MOVES[state, signal]

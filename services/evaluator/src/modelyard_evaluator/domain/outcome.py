@@ -46,7 +46,7 @@ def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
         champion_digest=evaluation.champion.digest if evaluation.champion else None,
         verdict=evaluation.verdict,
         reasons=tuple(evaluation.report["reasons"]),
-        metric=evaluation.policy.metric,
+        metric=evaluation.policy.metric or "accuracy",
         rows=comparison.get("rows", 0),
         dataset_digest=evaluation.dataset_digest,
         champion_value=comparison.get("champion"),

@@ -3,29 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-<<<<<<< HEAD:services/evaluator/src/modelyard_evaluator/events.py
 from modelyard_contracts import EvaluationRequested, Message, ResourceChange, ResourceChanged
-from modelyard_evaluator.stages import Deps
-from modelyard_evaluator.usecases import Request, request_evaluation
-
-GROUP: Final = "evaluator"
-
-
-def handle(deps: Deps, event: ResourceChanged | EvaluationRequested) -> None:
-    """Once, however often it is delivered; never waits for anything but the database."""
-    asked = _from_registry(event) if isinstance(event, ResourceChanged) else _from_request(event)
-    if asked is None:
-=======
-from modelyard_contracts import EvaluationRequested, Message, ModelChange, ModelChanged
 from modelyard_evaluator.domain.ports import Deps
 from modelyard_evaluator.usecases.request import Request, request_evaluation
 
 
-def handle(deps: Deps, event: ModelChanged | EvaluationRequested) -> None:
+def handle(deps: Deps, event: ResourceChanged | EvaluationRequested) -> None:
     """Request the evaluation, once per event; blocks on the database only."""
-    request = _from_registry(event) if isinstance(event, ModelChanged) else _from_request(event)
+    request = _from_registry(event) if isinstance(event, ResourceChanged) else _from_request(event)
     if request is None:
->>>>>>> main:services/evaluator/src/modelyard_evaluator/events/handlers.py
         return
     with deps.storage.transaction() as tx:
         if tx.claim(event.event_id):
@@ -39,7 +25,7 @@ def handlers(deps: Deps, notify: Callable[[], None]) -> dict[type[Message], Call
         handle(deps, event)
         notify()
 
-    return {ModelChanged: handler, EvaluationRequested: handler}
+    return {ResourceChanged: handler, EvaluationRequested: handler}
 
 
 def _from_registry(event: ResourceChanged) -> Request | None:
@@ -67,16 +53,3 @@ def _from_request(event: EvaluationRequested) -> Request:
         champion_version=event.champion_version,
         reason=event.reason,
     )
-<<<<<<< HEAD:services/evaluator/src/modelyard_evaluator/events.py
-
-
-def handlers(deps: Deps, notify: Callable[[], None]) -> dict[type[Message], Callable[[Any, Any], None]]:
-    """For the consumer: message class to handler."""
-
-    def handler(event: Any, _: Any) -> None:
-        handle(deps, event)
-        notify()
-
-    return {ResourceChanged: handler, EvaluationRequested: handler}
-=======
->>>>>>> main:services/evaluator/src/modelyard_evaluator/events/handlers.py

@@ -85,7 +85,7 @@ def _pin_job(
 
 def _compare_job(evaluation: Evaluation, pinned: dict[str, Any]) -> dict[str, Any]:
     return {
-        "metric": evaluation.policy.metric,
+        "metric": evaluation.policy.metric or "accuracy",
         "confidence": evaluation.policy.confidence,
         "seed": evaluation.id.int % 2**63,
         "baseline_class": pinned["baseline_class"] if evaluation.champion is None else None,

@@ -268,7 +268,6 @@ def _rules(table: pa.Table, topic: str) -> list[tuple[Any, str]]:
             (pc.greater(pc.utf8_length(table["variant"]), MAX_NAME_CHARS), "field variant: longer than 256 characters"),
             (outside("model_version", 0, 2**32), "field model_version: not between 0 and 4294967295"),
             (outside("route_sequence", 0, 2**63 - 1), "field route_sequence: negative"),
-            (outside("attempts", 0, 2**32), "field attempts: not between 0 and 4294967295"),
             (pc.less(table["text_length"], 0), "field text_length: negative"),
         ]
     return rules

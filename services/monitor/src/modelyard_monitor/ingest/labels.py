@@ -31,14 +31,14 @@ RECENT: Final = timedelta(hours=2)
 """Most labels follow soon: predictions of this time before the label are looked through first."""
 
 PREDICTION_SQL: Final = """
-SELECT tenant, prediction_id, model, model_version, model_digest, route, variant, class, score,
+SELECT workspace, prediction_id, model, model_version, model_digest, route, variant, class, score,
     occurred_at AS predicted_at
 FROM {db}.predictions
 WHERE prediction_id IN {ids:Array(String)} AND occurred_at >= {since:DateTime64(6)} AND shadow_of IS NULL
-ORDER BY occurred_at, _partition, _offset LIMIT 1 BY tenant, prediction_id"""
+ORDER BY occurred_at, _partition, _offset LIMIT 1 BY workspace, prediction_id"""
 
 EARLIER_SQL: Final = """
-SELECT DISTINCT tenant, prediction_id FROM {db}.labels
+SELECT DISTINCT workspace, prediction_id FROM {db}.labels
 WHERE prediction_id IN {ids:Array(String)}
     AND NOT (_topic = {topic:String} AND _partition = {partition:UInt32} AND _offset >= {first:UInt64})"""
 
@@ -65,7 +65,7 @@ MATCH_FIELDS: Final = pa.schema(
 )
 
 Key = tuple[str, str]
-"""(tenant, prediction_id): a tenant's labels meet only its own predictions."""
+"""(workspace, prediction_id): a workspace's labels meet only its own predictions."""
 
 
 class PredictionsOnTheirWay(Retryable):
@@ -111,7 +111,7 @@ class LabelIngest:
         decoded = decode_columns(records, self.topic, self._codec)
         labels = decoded.table.select(
             [
-                *("event_id", "prediction_id", "label", "value", "source", "occurred_at", "received_at", "tenant"),
+                *("event_id", "prediction_id", "label", "value", "source", "occurred_at", "received_at", "workspace"),
                 *("_topic", "_partition", "_offset"),
             ]
         )
@@ -165,15 +165,15 @@ class PredictionLookup:
         """What is stored of these predictions: the time from `since` on first, all of it for what is left."""
         found: dict[Key, dict[str, Any]] = {}
         for moment in (since, datetime.fromtimestamp(0, since.tzinfo)):
-            missing = sorted({id_ for tenant, id_ in keys if (tenant, id_) not in found})
+            missing = sorted({id_ for workspace, id_ in keys if (workspace, id_) not in found})
             for ids in _chunks(missing):
                 rows = self._clickhouse.table(PREDICTION_SQL, {"ids": ids, "since": _text(moment)}).to_pylist()
-                found.update({(row["tenant"], row["prediction_id"]): row for row in rows})
+                found.update({(row["workspace"], row["prediction_id"]): row for row in rows})
         return found
 
 
 def keys_of(rows: pa.Table) -> list[Key]:
-    return list(zip(rows["tenant"].to_pylist(), rows["prediction_id"].to_pylist(), strict=True))
+    return list(zip(rows["workspace"].to_pylist(), rows["prediction_id"].to_pylist(), strict=True))
 
 
 def joined(labels: pa.Table, found: dict[Key, dict[str, Any]], earlier: set[Key]) -> pa.Table:

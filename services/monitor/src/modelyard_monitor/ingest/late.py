@@ -42,8 +42,8 @@ WITH waiting AS (
         )
 )
 SELECT * FROM waiting
-WHERE (tenant, prediction_id) IN (
-    SELECT tenant, prediction_id FROM {db}.predictions
+WHERE (workspace, prediction_id) IN (
+    SELECT workspace, prediction_id FROM {db}.predictions
     WHERE shadow_of IS NULL AND prediction_id IN (SELECT prediction_id FROM waiting)
 )
 ORDER BY _offset LIMIT {limit:UInt32}"""

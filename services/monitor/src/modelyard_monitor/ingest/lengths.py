@@ -24,10 +24,22 @@ class UnknownAvroType(Exception):
 
 def avro_lengths(columns: pa.RecordBatch, schema: Any) -> Lengths:
     """Bytes of each row as Avro of `schema` (as fastavro parsed it), shape (rows,). UnknownAvroType for rare types."""
+    names = schema.get("__named_schemas", {})
     total = np.zeros(columns.num_rows, dtype=np.int64)
     for field in schema["fields"]:
-        total += _lengths(columns.column(field["name"]), field["type"])
+        total += _lengths(columns.column(field["name"]), _resolved(field["type"], names))
     return total
+
+
+def _resolved(avro: Any, names: dict[str, Any]) -> Any:
+    """A type with every name of an earlier type replaced by that type."""
+    if isinstance(avro, str):
+        return names.get(avro, avro)
+    if isinstance(avro, list):
+        return [_resolved(one, names) for one in avro]
+    if avro["type"] == "record":
+        return {**avro, "fields": [{**field, "type": _resolved(field["type"], names)} for field in avro["fields"]]}
+    return {key: _resolved(value, names) if key in ("items", "values") else value for key, value in avro.items()}
 
 
 def _lengths(values: pa.Array, avro: Any) -> Lengths:
@@ -76,6 +88,13 @@ def _array(values: pa.Array, avro: Any) -> Lengths:
     return _blocks(values, _lengths(values.flatten(), avro["items"]))
 
 
+def _record(values: pa.StructArray, avro: Any) -> Lengths:
+    total = np.zeros(len(values), dtype=np.int64)
+    for field, column in zip(avro["fields"], values.flatten(), strict=True):
+        total += _lengths(column, field["type"])
+    return total
+
+
 def _map(values: pa.Array, avro: Any) -> Lengths:
     first, last = values.offsets[0].as_py(), values.offsets[-1].as_py()
     keys, items = (part.slice(first, last - first) for part in (values.keys, values.items))
@@ -99,6 +118,7 @@ _BY_KIND: Final[dict[str, Callable[[pa.Array, Any], Lengths]]] = {
     "long": _integer,
     "array": _array,
     "map": _map,
+    "record": _record,
 }
 
 

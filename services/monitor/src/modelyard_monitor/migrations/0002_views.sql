@@ -2,7 +2,7 @@
 -- Kind: expand. Locks: none. Undo: DROP VIEW of each. Views may be replaced by a later migration.
 
 CREATE OR REPLACE VIEW v_predictions AS
-SELECT * FROM predictions LIMIT 1 BY tenant, model, prediction_id
+SELECT * FROM predictions LIMIT 1 BY workspace, model, prediction_id
 COMMENT 'One row per prediction, however often an upstream repeated it';
 
 CREATE OR REPLACE VIEW v_matched AS
@@ -13,18 +13,18 @@ COMMENT 'Labels that met their prediction, at once or late';
 
 CREATE OR REPLACE VIEW v_labelled AS
 SELECT
-    p.prediction_id AS prediction_id, p.tenant AS tenant, p.model AS model, p.model_version AS model_version,
+    p.prediction_id AS prediction_id, p.workspace AS workspace, p.model AS model, p.model_version AS model_version,
     p.model_digest AS model_digest, p.route AS route, p.variant AS variant, p.feature_schema_id AS feature_schema_id,
     p.num_features AS num_features, p.cat_features AS cat_features, p.class AS class, p.score AS score,
     p.scores AS scores, l.label AS label, l.value AS value, p.occurred_at AS predicted_at, l.labelled_at AS labelled_at
 FROM predictions AS p
 ANY INNER JOIN (
-    SELECT tenant, prediction_id,
+    SELECT workspace, prediction_id,
         tupleElement(argMax(tuple(label), (occurred_at, received_at, _offset)), 1) AS label,
         tupleElement(argMax(tuple(value), (occurred_at, received_at, _offset)), 1) AS value,
         max(occurred_at) AS labelled_at
-    FROM labels GROUP BY tenant, prediction_id
-) AS l ON p.tenant = l.tenant AND p.prediction_id = l.prediction_id
+    FROM labels GROUP BY workspace, prediction_id
+) AS l ON p.workspace = l.workspace AND p.prediction_id = l.prediction_id
 WHERE p.status = 'ok' AND p.variant != 'shadow'
 COMMENT 'One row per labelled prediction, with its latest label';
 

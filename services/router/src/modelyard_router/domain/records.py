@@ -47,11 +47,12 @@ class PredictionRecords:
         variant: str,
         feature_schema_id: str,
         cost_usd: float,
-        tenant: str = "default",
+        workspace: str = "default",
     ) -> None:
         self._target = b"".join(
-            (text(tenant), text(model), long(version), text(digest), text(route), long(sequence), text(variant))
+            (text(workspace), text(model), long(version), text(digest), text(route), long(sequence), text(variant))
         )
+        self._attempt = b"".join((text(""), text(model), long(version), text(digest)))
         self._schema_id = optional_text(feature_schema_id)
         self._cost = double(cost_usd)
         self._outcomes: dict[tuple[str, int], bytes] = {}
@@ -81,6 +82,7 @@ class PredictionRecords:
                 text(prediction_id),
                 self._target,
                 repeated_text(rule),
+                EMPTY,  # path
                 optional_text(entity_key_hash),
                 self._schema_id,
                 optional_doubles(numbers),
@@ -97,7 +99,9 @@ class PredictionRecords:
 
     def _outcome(self, status: PredictionStatus, attempts: int) -> bytes:
         """Cost, status, attempts and the end: the same for nearly all records."""
-        end = self._outcomes[status.value, attempts] = self._cost + STATUS[status] + long(attempts) + _END
+        one = self._attempt + STATUS[status] + double(0.0) + NULL + NULL + self._cost
+        listed = long(attempts) + one * attempts + EMPTY if attempts else EMPTY
+        end = self._outcomes[status.value, attempts] = self._cost + STATUS[status] + listed + _END
         return end
 
 
@@ -108,7 +112,7 @@ def encode_feedback(
     label: str | None,
     value: float | None,
     source: str,
-    tenant: str = "default",
+    workspace: str = "default",
 ) -> bytes:
     """A FeedbackReceived without a cause."""
     return b"".join(
@@ -118,7 +122,7 @@ def encode_feedback(
             long(occurred_us),
             NULL,
             text(prediction_id),
-            text(tenant),
+            text(workspace),
             optional_text(label),
             optional_double(value),
             text(source),

@@ -11,6 +11,7 @@ from modelyard_trainer.domain.errors import BadRequest
 
 Candidate = Literal["logistic", "boosting", "boosting-recent", "extra-trees"]
 CANDIDATES: Final[tuple[Candidate, ...]] = get_args(Candidate)
+DEFAULT_RECIPE: Final = "tabular-classifier"
 
 
 class TabularParameters(Part):

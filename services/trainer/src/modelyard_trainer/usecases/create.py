@@ -8,7 +8,7 @@ from modelyard_contracts import RunState
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.policy import Refusal
-from modelyard_trainer.domain.recipes import Recipe, parse_parameters, recipe_named
+from modelyard_trainer.domain.recipes import DEFAULT_RECIPE, Recipe, parse_parameters, recipe_named
 from modelyard_trainer.domain.run import REQUEST_TRIGGER, Run
 from modelyard_trainer.usecases.deps import Deps, RunRequest
 
@@ -34,7 +34,7 @@ def create_run(
     return Run(
         id=run_id,
         model=request.model,
-        recipe=request.recipe or policy.recipe,
+        recipe=request.recipe or policy.recipe or DEFAULT_RECIPE,
         trigger=trigger,
         why=request.reason,
         requested_by=request.requested_by,

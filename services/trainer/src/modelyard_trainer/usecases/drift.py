@@ -7,6 +7,7 @@ from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.errors import ModelyardError
 from modelyard_trainer.domain.errors import UnknownModel
 from modelyard_trainer.domain.policy import BUDGET_WINDOW, Refusal, refuse, should_publish
+from modelyard_trainer.domain.recipes import DEFAULT_RECIPE
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.usecases.create import check_recipe, create_run, refused_run
 from modelyard_trainer.usecases.deps import Deps, RunRequest
@@ -40,7 +41,7 @@ def _request_of(event: DriftDetected, policy: RetrainPolicy) -> RunRequest:
         model=event.model,
         reason=event.reason,
         requested_by="drift",
-        recipe=policy.recipe,
+        recipe=policy.recipe or DEFAULT_RECIPE,
         parameters=policy.parameters,
         correlation_id=event.correlation_id,
         cause_id=event.event_id,
@@ -50,7 +51,7 @@ def _request_of(event: DriftDetected, policy: RetrainPolicy) -> RunRequest:
 def _unusable(deps: Deps, policy: RetrainPolicy) -> Refusal | None:
     """A policy may name a recipe that this trainer cannot run: the drift is then refused, not lost."""
     try:
-        check_recipe(deps.recipes, policy.recipe, policy.parameters)
+        check_recipe(deps.recipes, policy.recipe or DEFAULT_RECIPE, policy.parameters)
     except ModelyardError as error:
         return Refusal(error.code, f"the retraining policy cannot be followed: {error}")
     return None

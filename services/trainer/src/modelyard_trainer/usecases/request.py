@@ -6,6 +6,7 @@ from modelyard_contracts import TrainingRunRequested, derived_id
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.errors import BadRequest, OpenRun, UnknownModel
 from modelyard_trainer.domain.policy import Refusal
+from modelyard_trainer.domain.recipes import DEFAULT_RECIPE
 from modelyard_trainer.domain.run import REQUEST_TRIGGER, Run
 from modelyard_trainer.usecases.create import check_recipe, create_run, refused_run
 from modelyard_trainer.usecases.deps import Deps, RunRequest
@@ -64,5 +65,5 @@ def _checked_run(deps: Deps, run_id: UUID, request: RunRequest) -> Run:
     policy = deps.registry.retrain_policy(request.model)
     if policy is None:
         raise UnknownModel(request.model)
-    check_recipe(deps.recipes, request.recipe or policy.recipe, request.parameters)
+    check_recipe(deps.recipes, request.recipe or policy.recipe or DEFAULT_RECIPE, request.parameters)
     return create_run(deps, run_id, request, policy)

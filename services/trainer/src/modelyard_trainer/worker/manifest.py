@@ -12,6 +12,7 @@ from modelyard_contracts.manifest import (
     ModelManifest,
     ReferenceProfile,
     TrainingLineage,
+    signed,
 )
 from modelyard_flavours import environment
 from modelyard_profiles import reference_categories, reference_numbers
@@ -27,7 +28,7 @@ def manifest_of(
         model=request["model"],
         flavour=trained.flavour,
         files=files,
-        feature_schema=work.schema,
+        **signed(work.schema),
         reference=reference_of(work, trained),
         training=TrainingLineage(
             run_id=request["run_id"],

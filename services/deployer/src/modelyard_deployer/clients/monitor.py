@@ -1,0 +1,47 @@
+"""The monitor over HTTP."""
+
+import logging
+from datetime import datetime
+from typing import Any, Final
+
+import httpx
+
+from modelyard_deployer.domain.analysis import Arm, Stratum
+from modelyard_deployer.domain.traffic import CANARY, STABLE
+
+TIMEOUT_S: Final = 5.0
+log = logging.getLogger(__name__)
+
+
+class HttpMonitor:
+    """The monitor's health figures; a missing and a malformed answer both count as no evidence."""
+
+    def __init__(self, url: str, token: str, timeout_s: float = TIMEOUT_S) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+
+    def health(self, model: str, route: str, since: datetime, new: int, old: int) -> Stratum | None:
+        parameters = {"since": since.isoformat(), "route": route}
+        try:
+            answer = self._http.get(f"/v1/models/{model}/health", params=parameters)
+            answer.raise_for_status()
+            versions: list[dict[str, Any]] = answer.json()["versions"]
+            return Stratum(new=_arm(versions, new, CANARY), old=_arm(versions, old, STABLE))
+        except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
+            log.warning("no evidence about %s: %s: %s", model, type(error).__name__, error)
+            return None
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def _arm(versions: list[dict[str, Any]], version: int, variant: str) -> Arm:
+    for found in versions:
+        if found["version"] == version and found["variant"] == variant:
+            return Arm(
+                answers=int(found["predictions"]),
+                errors=int(found["errors"]),
+                labelled=int(found["labelled"]),
+                wrong=int(found["wrong"]),
+            )
+    return Arm()

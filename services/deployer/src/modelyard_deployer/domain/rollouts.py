@@ -1,0 +1,83 @@
+"""Rollouts: how one version gets its traffic, step by step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from modelyard_contracts import RolloutAction, RolloutState, RolloutStrategy
+from modelyard_contracts.policies import RolloutPolicy
+from modelyard_deployer.domain.analysis import Stratum
+from modelyard_deployer.domain.steps import steps
+
+ACTIVE_STATES: Final = (RolloutState.PREPARING, RolloutState.SHIFTING, RolloutState.HOLDING)
+
+
+class Kind(StrEnum):
+    START = "start"
+    ROLL_BACK = "roll_back"
+
+
+@dataclass(frozen=True)
+class RolloutRequest:
+    """A request by HTTP or topic. `id` becomes the rollout's id, so a repeated request starts nothing twice."""
+
+    id: UUID
+    model: str
+    action: RolloutAction
+    correlation_id: UUID
+    requested_by: str
+    version: int | None = None
+    strategy: RolloutStrategy | None = None
+    reason: str = ""
+    cause_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One rollout. `revision` counts its published events, `writes` its saves."""
+
+    id: UUID
+    model: str
+    kind: Kind
+    to_version: int
+    correlation_id: UUID
+    requested_by: str
+    created_at: datetime
+    changed_at: datetime
+    cause_id: UUID | None = None
+    asked_strategy: RolloutStrategy | None = None
+    asked_reason: str = ""
+    route: str = ""
+    """Set when the rollout leaves `pending`, as are strategy, policy and from_version."""
+    strategy: RolloutStrategy = RolloutStrategy.FULL
+    policy: RolloutPolicy = field(default_factory=RolloutPolicy)
+    state: RolloutState = RolloutState.PENDING
+    from_version: int | None = None
+    step: int = 0
+    step_since: datetime | None = None
+    weight_percent: float = 0.0
+    past: tuple[Stratum, ...] = ()
+    """Counts of the finished steps."""
+    reason: str = ""
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    abort_reason: str | None = None
+    """Set by an abort request (a person, an alert); the reconciler acts on it."""
+    abort_against: bool = False
+    """Whether the abort request is evidence against the version."""
+    revision: int = 0
+    writes: int = 0
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE_STATES
+
+    @property
+    def plan(self) -> tuple[float, ...]:
+        return steps(self.strategy, self.policy)
+
+    @property
+    def at_last_step(self) -> bool:
+        return self.step >= len(self.plan)

@@ -1,0 +1,1 @@
+"""The reconciler: moves every model towards its requested state."""

@@ -1,0 +1,52 @@
+"""Transactions over all records."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy import select
+
+from modelyard_contracts import Message
+from modelyard_contracts.codec import Codec
+from modelyard_deployer.domain.ports import Records
+from modelyard_deployer.store.rollouts import OPEN_STATES, SqlRollouts
+from modelyard_deployer.store.routes import SqlAcknowledgements, SqlRoutes
+from modelyard_deployer.store.tables import REPLICAS, ROLLOUTS, ROUTES
+from modelyard_deployer.store.versions import SqlReplicas, SqlVersions
+from modelyard_runtime.database import Database, Transaction
+
+CONSUMER: Final = "deployer"
+
+
+class SqlRecords:
+    """All records within one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self.rollouts, self.routes = SqlRollouts(tx), SqlRoutes(tx)
+        self.acknowledgements, self.versions, self.replicas = SqlAcknowledgements(tx), SqlVersions(tx), SqlReplicas(tx)
+
+    def models(self) -> list[str]:
+        started = select(ROLLOUTS.c.model).where(ROLLOUTS.c.state.in_(OPEN_STATES))
+        found = select(ROUTES.c.model).union(started, select(REPLICAS.c.model))
+        return sorted(self._tx.connection.execute(found).scalars())
+
+    def claim(self, event: Message) -> bool:
+        return self._tx.inbox.claim(CONSUMER, event.event_id)
+
+
+class SqlStore:
+    """Opens transactions on the service's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._codec = database, Codec()
+
+    @contextmanager
+    def write(self) -> Iterator[Records]:
+        with self._database.transaction() as tx:
+            yield SqlRecords(tx)
+
+    @contextmanager
+    def read(self) -> Iterator[Records]:
+        with self._database.read() as connection:
+            yield SqlRecords(Transaction(connection, self._database.clock, self._codec))

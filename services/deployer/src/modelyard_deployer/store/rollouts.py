@@ -1,0 +1,96 @@
+"""Rollouts in SQL."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from modelyard_contracts import RolloutChanged, RolloutState, derived_id
+from modelyard_deployer.domain.errors import StaleRollout
+from modelyard_deployer.domain.rollouts import ACTIVE_STATES, Rollout
+from modelyard_deployer.store.documents import Documents
+from modelyard_deployer.store.tables import ROLLOUTS
+from modelyard_runtime.database import Transaction
+
+OPEN_STATES: Final = (RolloutState.PENDING, *ACTIVE_STATES)
+MAX_ROLLOUTS: Final = 10_000
+_DOCUMENTS: Final = Documents(Rollout)
+
+
+class SqlRollouts:
+    def __init__(self, tx: Transaction) -> None:
+        self._db, self._outbox = tx.connection, tx.outbox
+
+    def get(self, rollout_id: UUID) -> Rollout | None:
+        row = self._db.execute(select(ROLLOUTS).where(ROLLOUTS.c.id == rollout_id)).one_or_none()
+        return None if row is None else _read(row)
+
+    def open(self, model: str) -> list[Rollout]:
+        query = select(ROLLOUTS).where(ROLLOUTS.c.model == model, ROLLOUTS.c.state.in_(OPEN_STATES))
+        return _all(self._db.execute(query.order_by(ROLLOUTS.c.created_at)))
+
+    def recent(self, model: str | None = None, limit: int = 100) -> list[Rollout]:
+        query = select(ROLLOUTS).order_by(ROLLOUTS.c.created_at.desc()).limit(limit)
+        if model is not None:
+            query = query.where(ROLLOUTS.c.model == model)
+        return _all(self._db.execute(query))
+
+    def newest_started(self, model: str) -> int:
+        every = self.recent(model, limit=MAX_ROLLOUTS)
+        return max((one.to_version for one in every if one.revision > 0 or not one.state.final), default=0)
+
+    def add(self, new: Rollout) -> None:
+        row = {"id": new.id, "model": new.model, "state": new.state, "created_at": new.created_at, "writes": new.writes}
+        self._db.execute(insert(ROLLOUTS).values(**row, abort_reason=None, document=_DOCUMENTS.write(new)))
+
+    def save(self, before: Rollout, after: Rollout) -> Rollout:
+        """Save and queue the event of a move. A rollout that never left the queue is not published."""
+        moved = (before.state, before.step) != (after.state, after.step)
+        publish = moved and (after.active or before.active)
+        after = replace(after, writes=before.writes + 1, revision=before.revision + publish)
+        done = self._db.execute(
+            update(ROLLOUTS)
+            .where(ROLLOUTS.c.id == before.id, ROLLOUTS.c.writes == before.writes)
+            .values(state=after.state, writes=after.writes, document=_DOCUMENTS.write(after))
+        )
+        if done.rowcount != 1:
+            raise StaleRollout(f"another writer changed rollout {before.id}")
+        if publish:
+            self._outbox.add(_changed(after), key=after.model)
+        return after
+
+    def request_abort(self, rollout_id: UUID, reason: str, *, against: bool = False) -> None:
+        first = update(ROLLOUTS).where(ROLLOUTS.c.id == rollout_id, ROLLOUTS.c.abort_reason.is_(None))
+        self._db.execute(first.values(abort_reason=reason, abort_against=against, writes=ROLLOUTS.c.writes + 1))
+
+
+def _all(rows: Iterable[Any]) -> list[Rollout]:
+    return [_read(row) for row in rows]
+
+
+def _read(row: Any) -> Rollout:
+    rollout = _DOCUMENTS.read(row.document)
+    return replace(rollout, writes=row.writes, abort_reason=row.abort_reason, abort_against=bool(row.abort_against))
+
+
+def _changed(rollout: Rollout) -> RolloutChanged:
+    return RolloutChanged(
+        event_id=derived_id("rollout", rollout.id, rollout.revision),
+        occurred_at=rollout.changed_at,
+        correlation_id=rollout.correlation_id,
+        cause_id=rollout.cause_id,
+        model=rollout.model,
+        rollout_id=rollout.id,
+        revision=rollout.revision,
+        route=rollout.route,
+        strategy=rollout.strategy,
+        state=rollout.state,
+        from_version=rollout.from_version,
+        to_version=rollout.to_version,
+        step=rollout.step,
+        weight_percent=rollout.weight_percent,
+        reason=rollout.reason,
+        evidence=dict(rollout.evidence),
+    )

@@ -1,0 +1,82 @@
+"""Routes, their published tables and the routers' answers in SQL."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import delete, func, insert, select, update
+
+from modelyard_contracts import RouteApplied, RoutePublished
+from modelyard_deployer.domain.errors import StaleRollout
+from modelyard_deployer.domain.routes import Route, RouterAck
+from modelyard_deployer.store.documents import Documents
+from modelyard_deployer.store.tables import ACKS, PUBLICATIONS, ROUTES
+from modelyard_runtime.database import Transaction
+
+KEPT_PUBLICATIONS: Final = 200
+"""Tables kept per route; far more than are published within a minute."""
+_DOCUMENTS: Final = Documents(Route)
+
+
+class SqlRoutes:
+    def __init__(self, tx: Transaction) -> None:
+        self._db, self._outbox = tx.connection, tx.outbox
+
+    def get(self, name: str) -> Route | None:
+        document = self._db.execute(select(ROUTES.c.document).where(ROUTES.c.name == name)).scalar_one_or_none()
+        return None if document is None else _DOCUMENTS.read(document)
+
+    def of_model(self, model: str) -> Route | None:
+        document = self._db.execute(select(ROUTES.c.document).where(ROUTES.c.model == model)).scalar_one_or_none()
+        return None if document is None else _DOCUMENTS.read(document)
+
+    def all(self) -> list[Route]:
+        documents = self._db.execute(select(ROUTES.c.document).order_by(ROUTES.c.name)).scalars()
+        return [_DOCUMENTS.read(document) for document in documents]
+
+    def save(self, before: Route | None, after: Route) -> None:
+        values = {"sequence": after.sequence, "document": _DOCUMENTS.write(after)}
+        if before is None:
+            self._db.execute(insert(ROUTES).values(name=after.name, model=after.model, **values))
+            return
+        unchanged = (ROUTES.c.name == before.name, ROUTES.c.sequence == before.sequence)
+        if self._db.execute(update(ROUTES).where(*unchanged).values(**values)).rowcount != 1:
+            raise StaleRollout(f"another writer changed route {before.name}")
+
+    def publish(self, table: RoutePublished, at: datetime) -> None:
+        row = {"route": table.route, "sequence": table.sequence, "published_at": at}
+        self._db.execute(insert(PUBLICATIONS).values(**row, document=table.model_dump(mode="json")))
+        old = PUBLICATIONS.c.sequence <= table.sequence - KEPT_PUBLICATIONS
+        self._db.execute(delete(PUBLICATIONS).where(PUBLICATIONS.c.route == table.route, old))
+        self._outbox.add(table, key=table.key)
+
+    def published(self, name: str) -> RoutePublished | None:
+        query = select(PUBLICATIONS.c.document).where(PUBLICATIONS.c.route == name)
+        found = self._db.execute(query.order_by(PUBLICATIONS.c.sequence.desc()).limit(1)).scalar_one_or_none()
+        return None if found is None else RoutePublished.model_validate(found)
+
+    def newest_before(self, name: str, at: datetime) -> int:
+        older = (PUBLICATIONS.c.route == name, PUBLICATIONS.c.published_at < at)
+        found = self._db.execute(select(func.max(PUBLICATIONS.c.sequence)).where(*older)).scalar_one()
+        return found or 0
+
+
+class SqlAcknowledgements:
+    def __init__(self, tx: Transaction) -> None:
+        self._db = tx.connection
+
+    def of_route(self, name: str) -> tuple[RouterAck, ...]:
+        rows = self._db.execute(select(ACKS).where(ACKS.c.route == name).order_by(ACKS.c.router_id))
+        return tuple(RouterAck(row.router_id, row.sequence, row.accepted, row.reason, row.seen_at) for row in rows)
+
+    def add(self, event: RouteApplied, at: datetime) -> None:
+        key = (ACKS.c.route == event.route, ACKS.c.router_id == event.router_id)
+        known = self._db.execute(select(ACKS.c.sequence).where(*key)).scalar_one_or_none()
+        values = {"sequence": event.sequence, "accepted": event.accepted, "reason": event.reason, "seen_at": at}
+        if known is None:
+            self._db.execute(insert(ACKS).values(route=event.route, router_id=event.router_id, **values))
+        elif known <= event.sequence:
+            self._db.execute(update(ACKS).where(*key).values(**values))
+
+    def forget(self, before: datetime) -> int:
+        newest = select(func.max(ROUTES.c.sequence)).where(ROUTES.c.name == ACKS.c.route).scalar_subquery()
+        return self._db.execute(delete(ACKS).where(ACKS.c.seen_at < before, ACKS.c.sequence < newest)).rowcount

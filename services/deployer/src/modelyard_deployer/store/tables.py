@@ -1,0 +1,63 @@
+"""The tables as the code sees them; migrations/ creates them."""
+
+from typing import Final
+
+from sqlalchemy import JSON, Boolean, Column, Integer, MetaData, Table, Text, Uuid
+
+from modelyard_runtime.tables import UtcDateTime
+
+METADATA: Final = MetaData()
+
+ROLLOUTS: Final = Table(
+    "rollouts",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("model", Text),
+    Column("state", Text),
+    Column("created_at", UtcDateTime),
+    Column("writes", Integer),
+    Column("abort_reason", Text),
+    Column("abort_against", Boolean),
+    Column("document", JSON),
+)
+ROUTES: Final = Table(
+    "routes",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("model", Text),
+    Column("sequence", Integer),
+    Column("document", JSON),
+)
+PUBLICATIONS: Final = Table(
+    "publications",
+    METADATA,
+    Column("route", Text, primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("published_at", UtcDateTime),
+    Column("document", JSON),
+)
+ACKS: Final = Table(
+    "acks",
+    METADATA,
+    Column("route", Text, primary_key=True),
+    Column("router_id", Text, primary_key=True),
+    Column("sequence", Integer),
+    Column("accepted", Boolean),
+    Column("reason", Text),
+    Column("seen_at", UtcDateTime),
+)
+VERSIONS: Final = Table(
+    "versions",
+    METADATA,
+    Column("model", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("document", JSON),
+)
+REPLICAS: Final = Table(
+    "replicas",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("model", Text),
+    Column("version", Integer),
+    Column("document", JSON),
+)

@@ -1,0 +1,1 @@
+"""Actions of the deployer. They only record what is requested; the reconciler carries it out."""

@@ -1,0 +1,92 @@
+"""Reactions to events of other services, each within the transaction that claims the event."""
+
+from datetime import datetime
+from typing import Final
+
+from modelyard_contracts import (
+    AlertRaised,
+    ResourceChange,
+    ResourceChanged,
+    RolloutAction,
+    RolloutRequested,
+    RolloutState,
+    RouteApplied,
+    Severity,
+    VersionStage,
+    derived_id,
+)
+from modelyard_deployer.domain.ports import Records
+from modelyard_deployer.domain.rollouts import Kind, RolloutRequest
+from modelyard_deployer.usecases.requests import record_request
+from modelyard_deployer.usecases.snapshot import read_snapshot
+
+WITHDRAWN: Final = frozenset({VersionStage.REJECTED, VersionStage.RETIRED})
+
+
+def on_model_changed(records: Records, event: ResourceChanged, at: datetime) -> None:
+    """Start a rollout of an approved version; abort the rollout of a withdrawn one."""
+    if event.change is not ResourceChange.VERSION_MOVED or event.version is None:
+        return
+    if event.stage is VersionStage.APPROVED:
+        _on_approved(records, event, event.version, at)
+    elif event.stage in WITHDRAWN:
+        now = read_snapshot(records, event.model, at)
+        for rollout in (now.active, *now.waiting):
+            if rollout and rollout.to_version == event.version and rollout.kind is Kind.START:
+                records.rollouts.request_abort(rollout.id, f"{event.stage} in the registry by {event.actor}")
+
+
+def _on_approved(records: Records, event: ResourceChanged, version: int, at: datetime) -> None:
+    """Start only a version newer than every version of the model that was ever rolled out.
+
+    A replaced or rolled-back version becomes `approved` again; it must not return by itself.
+    """
+    if event.previous_stage is VersionStage.LIVE:
+        return
+    if version <= records.rollouts.newest_started(event.model):
+        return
+    request = RolloutRequest(
+        id=derived_id("rollout-of", event.event_id),
+        model=event.model,
+        action=RolloutAction.START,
+        correlation_id=event.correlation_id,
+        requested_by="registry",
+        version=version,
+        reason=event.reason or f"version {version} was approved",
+        cause_id=event.event_id,
+    )
+    record_request(records, request, at)
+
+
+def on_rollout_requested(records: Records, event: RolloutRequested, at: datetime) -> None:
+    """Record the request. One that cannot be fulfilled raises, and becomes a dead letter with its reason."""
+    request = RolloutRequest(
+        id=derived_id("rollout-of", event.event_id),
+        model=event.model,
+        action=event.action,
+        correlation_id=event.correlation_id,
+        requested_by=event.requested_by,
+        version=event.version,
+        strategy=event.strategy,
+        reason=event.reason,
+        cause_id=event.event_id,
+    )
+    record_request(records, request, at)
+
+
+def on_alert(records: Records, event: AlertRaised, at: datetime) -> None:
+    """A critical alert on the version being rolled out aborts its rollout; other alerts are ignored."""
+    active = read_snapshot(records, event.model, at).active
+    if event.severity is not Severity.CRITICAL or active is None or active.kind is not Kind.START:
+        return
+    if event.model_version != active.to_version or active.state is RolloutState.PREPARING:
+        return
+    if event.occurred_at < active.created_at:
+        return
+    reason = f"critical alert {event.alert} on {event.subject}: {event.reason}"
+    records.rollouts.request_abort(active.id, reason, against=True)
+
+
+def on_route_applied(records: Records, event: RouteApplied, at: datetime) -> None:
+    """Record that a router applied a table, or refused it."""
+    records.acknowledgements.add(event, at)

@@ -1,0 +1,113 @@
+"""Requests to start, abort and roll back."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from modelyard_contracts import RolloutAction, RolloutState, RolloutStrategy
+from modelyard_deployer.domain.errors import NothingToAbort, NothingToRollBack
+from modelyard_deployer.domain.ports import Deps, Records
+from modelyard_deployer.domain.rollouts import Kind, Rollout, RolloutRequest
+from modelyard_deployer.usecases.snapshot import read_snapshot
+from modelyard_runtime.errors import Invalid
+
+
+def request_rollout(deps: Deps, request: RolloutRequest) -> Rollout:
+    """Record a request in a transaction of its own and wake the reconciler; errors as in `record_request`."""
+    with deps.store.write() as records:
+        rollout = record_request(records, request, deps.clock())
+    deps.notify()
+    return rollout
+
+
+def record_request(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
+    """Return the rollout that the request started, or the one it ends.
+
+    Invalid, NothingToRollBack and NothingToAbort describe a request that cannot be fulfilled.
+    """
+    known = records.rollouts.get(request.id)
+    if known is not None:
+        return known
+    if request.action is RolloutAction.START:
+        return _start(records, request, at)
+    if request.action is RolloutAction.ABORT:
+        return _abort(records, request, at)
+    return _roll_back(records, request, at)
+
+
+def _start(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
+    """Queue it. The newest of several pending requests wins; a running rollout is not disturbed."""
+    if request.version is None:
+        raise Invalid("version: required to start a rollout; name the version to roll out", field="version")
+    for waiting in read_snapshot(records, request.model, at).waiting:
+        if waiting.kind is Kind.START and waiting.to_version == request.version:
+            return waiting
+        if waiting.kind is Kind.START:
+            _supersede(records, waiting, f"superseded by a request for version {request.version}", at)
+    return _add(records, request, request.version, Kind.START, at)
+
+
+def _abort(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
+    now = read_snapshot(records, request.model, at)
+    current = now.active or now.pending
+    if current is None or (request.version is not None and request.version != current.to_version):
+        which = f" of version {request.version}" if request.version is not None else ""
+        raise NothingToAbort(f"no rollout{which} of {request.model} is under way")
+    why = f"aborted by {request.requested_by}: {request.reason or 'no reason given'}"
+    records.rollouts.request_abort(current.id, why)
+    return current
+
+
+def _roll_back(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
+    """Return to the previous version.
+
+    During a rollout that is its stable version: the rollout is aborted, and nothing else happens unless the request
+    names another version. A roll-back that is already under way is returned as it is.
+    """
+    now = read_snapshot(records, request.model, at)
+    serving = now.route.champion if now.route else None
+    version = request.version
+    if now.active is not None:
+        if now.active.kind is Kind.ROLL_BACK and version in (None, now.active.to_version):
+            return now.active
+        records.rollouts.request_abort(now.active.id, f"rolled back by {request.requested_by}: {request.reason}")
+        if version is None or version == serving:
+            return now.active
+    version = version if version is not None else (now.route.previous if now.route else None)
+    if version is None or now.route is None:
+        raise NothingToRollBack(f"no version of {request.model} served before; name one with `version`")
+    if version == serving:
+        raise NothingToRollBack(f"version {version} of {request.model} already serves")
+    for waiting in now.waiting:
+        if waiting.kind is Kind.ROLL_BACK and waiting.to_version == version:
+            return waiting
+        _supersede(records, waiting, "superseded by a roll-back", at)
+    return _add(records, request, version, Kind.ROLL_BACK, at)
+
+
+def _supersede(records: Records, waiting: Rollout, reason: str, at: datetime) -> None:
+    """End a pending rollout. No event was published for it, so none is published now."""
+    ended = replace(waiting, state=RolloutState.ABORTED, reason=reason, abort_reason=reason, changed_at=at)
+    records.rollouts.request_abort(waiting.id, reason)
+    current = records.rollouts.get(waiting.id)
+    if current is not None:
+        records.rollouts.save(current, replace(ended, abort_reason=current.abort_reason))
+
+
+def _add(records: Records, request: RolloutRequest, version: int, kind: Kind, at: datetime) -> Rollout:
+    new = Rollout(
+        id=request.id,
+        model=request.model,
+        kind=kind,
+        to_version=version,
+        correlation_id=request.correlation_id,
+        requested_by=request.requested_by,
+        created_at=at,
+        changed_at=at,
+        cause_id=request.cause_id,
+        asked_strategy=RolloutStrategy.FULL if kind is Kind.ROLL_BACK else request.strategy,
+        asked_reason=request.reason,
+        route=request.model,
+        reason=request.reason,
+    )
+    records.rollouts.add(new)
+    return new

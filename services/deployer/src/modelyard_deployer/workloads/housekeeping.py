@@ -1,0 +1,54 @@
+"""Remove files and rows that are no longer needed. Safe to interrupt and to repeat anywhere."""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from modelyard_deployer.domain.ports import Records, Store
+from modelyard_deployer.workloads.downloads import Downloads
+from modelyard_runtime.clock import Clock
+from modelyard_runtime.retention import discard_unused_files
+
+SILENT: Final = timedelta(days=30)
+"""A router not seen for this long does not return under its name."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Housekeeping:
+    """blobs: the cache of downloads. Replicas use copies of its files, so only their age matters."""
+
+    store: Store
+    downloads: Downloads
+    clock: Clock
+    blobs: Path
+    rollback_versions: int = 3
+    model_folders: int = 5
+    blobs_keep: timedelta = timedelta(days=7)
+
+    def tidy(self) -> None:
+        """Run one round. Versions that serve, may serve again soon, or are being downloaded are not touched."""
+        now = self.clock()
+        for folder in self.downloads.prune(self._digests_in_use, self.model_folders):
+            log.info("removed the unused model folder %s", folder)
+        discard_unused_files(self.blobs, now - self.blobs_keep)
+        with self.store.write() as records:
+            records.acknowledgements.forget(now - SILENT)
+
+    def _digests_in_use(self) -> set[str]:
+        with self.store.read() as records:
+            used = _versions_in_use(records, self.rollback_versions)
+            return {version.digest for version in records.versions.all() if (version.model, version.version) in used}
+
+
+def _versions_in_use(records: Records, rollback_versions: int) -> set[tuple[str, int | None]]:
+    """(model, version) with replicas, serving, in an open rollout, or among the newest that served before."""
+    used: set[tuple[str, int | None]] = {(replica.model, replica.version) for replica in records.replicas.all()}
+    for route in records.routes.all():
+        before = route.history[max(0, len(route.history) - rollback_versions) :]
+        used |= {(route.model, version) for version in (route.champion, *before)}
+    for model in records.models():
+        used |= {(model, rollout.to_version) for rollout in records.rollouts.open(model)}
+    return used

@@ -1,0 +1,225 @@
+"""Replicas as local processes: `python -m modelyard_serving`, found again after a crash of the deployer."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+import psutil
+
+from modelyard_contracts.manifest import FeatureSchema, ModelManifest
+from modelyard_deployer.domain.ports import Process
+from modelyard_deployer.domain.routes import Version
+from modelyard_zygote import Handle, Zygote
+
+HOME_VARIABLE: Final = "MODELYARD_REPLICA_HOME"
+ID_VARIABLE: Final = "MODELYARD_REPLICA_ID"
+"""Both in the environment of a replica."""
+PRELOAD: Final = (
+    "modelyard_flavours.preload",
+    "modelyard_serving.server",
+    "modelyard_serving.loading",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvloop",
+)
+MAX_LOG_BYTES: Final = 4 * 1_048_576
+KEPT_LOG_BYTES: Final = 262_144
+STARTED_TOLERANCE_S: Final = 0.05
+PROBE_TIMEOUT_S: Final = 2.0
+WARM_UP_TIMEOUT_S: Final = 10.0
+
+
+class LocalProcesses:
+    """Starts and stops processes. `home` holds `<replica>.out` (its address) and `<replica>.log`, bounded by `tidy`.
+
+    host: address they listen on; advertised_host: name by which routers reach them, None for the same.
+    zygote_idle_s: how long the idle parent process that replicas are forked from stays; 0 starts each without one.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        token: str,
+        *,
+        host: str = "127.0.0.1",
+        advertised_host: str | None = None,
+        python: Sequence[str] = (sys.executable,),
+        grace_s: float = 10.0,
+        zygote_idle_s: float = 120.0,
+    ) -> None:
+        self._home, self._token, self._grace_s = home, token, grace_s
+        self._host, self._advertised_host = host, advertised_host or host
+        self._home.mkdir(parents=True, exist_ok=True)
+        self._zygote = Zygote(PRELOAD, idle_s=zygote_idle_s, python=python)
+        self._children: dict[int, Handle] = {}
+        self._terminated: dict[Process, float] = {}
+        self._http = httpx.Client(
+            timeout=PROBE_TIMEOUT_S, headers={"Authorization": f"Bearer {token}"}, trust_env=False
+        )
+
+    def warm(self) -> None:
+        self._zygote.warm()
+
+    def start(self, replica_id: UUID, folder: Path, version: Version) -> Process:
+        arguments = ["--model-dir", str(folder), "--port", "0"]
+        arguments += ["--model-version", str(version.version), "--host", self._host]
+        environment = {
+            **os.environ,
+            "MODELYARD_SERVING_TOKEN": self._token,
+            HOME_VARIABLE: str(self._home.resolve()),
+            ID_VARIABLE: str(replica_id),
+        }
+        self._out(replica_id).unlink(missing_ok=True)
+        with self._out(replica_id).open("ab") as out, self._log(replica_id).open("ab") as log:
+            # A session of its own, so that a signal to our terminal's process group does not reach it.
+            child = self._zygote.spawn(
+                "modelyard_serving", arguments, env=environment, stdout=out, stderr=log, detached=True
+            )
+        self._children[child.pid] = child
+        return Process(child.pid, _started(child.pid) or 0.0)
+
+    def alive(self, process: Process) -> bool:
+        child = self._children.get(process.pid)
+        if child is not None:
+            child.poll()
+        lives = _lives(process)
+        if not lives:
+            self._children.pop(process.pid, None)
+        return lives
+
+    def address(self, replica_id: UUID) -> str | None:
+        try:
+            output = self._out(replica_id).read_text().split()
+        except OSError:
+            return None
+        if len(output) < 2 or output[0] != "ready":
+            return None
+        return f"http://{self._advertised_host}:{output[1].rpartition(':')[2]}"
+
+    def answers(self, url: str) -> bool:
+        try:
+            return self._http.get(f"{url}/v2/health/ready").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
+        try:
+            answer = self._http.post(
+                f"{url}/v2/models/{manifest.model}/infer", json=example(manifest), timeout=WARM_UP_TIMEOUT_S
+            )
+        except httpx.HTTPError as error:
+            return f"{type(error).__name__}: {error}"
+        return None if answer.status_code == 200 else f"status {answer.status_code}: {answer.text[:300]}"
+
+    def last_words(self, replica_id: UUID) -> str:
+        with contextlib.suppress(OSError):
+            lines = self._log(replica_id).read_bytes()[-2_000:].decode(errors="replace").strip().splitlines()
+            if lines:
+                return lines[-1][:500]
+        return "its log is empty"
+
+    def find(self) -> dict[UUID, Process]:
+        home, found = self._home.resolve(), {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError, ValueError):
+                replica_id = _replica_of(process, home)
+                if replica_id is not None and process.status() != psutil.STATUS_ZOMBIE:
+                    found[replica_id] = Process(process.pid, process.create_time())
+        return found
+
+    def stop(self, process: Process) -> bool:
+        if not self.alive(process):
+            self._terminated.pop(process, None)
+            return True
+        first = process not in self._terminated
+        terminated_at = self._terminated.setdefault(process, monotonic())
+        late = monotonic() - terminated_at > self._grace_s
+        if first or late:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL if late else signal.SIGTERM)
+        return False
+
+    def tidy(self, replica_ids: set[UUID]) -> None:
+        known = {str(replica_id) for replica_id in replica_ids}
+        for file in self._home.glob("*.*"):
+            if file.suffix not in {".out", ".log", ".old"}:
+                continue
+            if file.stem not in known:
+                file.unlink(missing_ok=True)
+            elif file.suffix == ".log" and file.stat().st_size > MAX_LOG_BYTES:
+                _shorten(file)
+
+    def close(self) -> None:
+        self._zygote.close()
+        self._http.close()
+
+    def _out(self, replica_id: UUID) -> Path:
+        return self._home / f"{replica_id}.out"
+
+    def _log(self, replica_id: UUID) -> Path:
+        return self._home / f"{replica_id}.log"
+
+
+def example(manifest: ModelManifest) -> dict[str, Any]:
+    """One valid row: middles of the reference's bins and first categories, or zeros and empty strings."""
+    schema, known = manifest.feature_schema, manifest.reference.features if manifest.reference else ()
+    reference = {feature.name: feature for feature in known}
+    numbers = [_middle(reference[n].edges) if n in reference else 0.0 for n in schema.numeric]
+    texts = [next(iter(reference[n].categories), "") if n in reference else "" for n in schema.categorical]
+    return {"id": "warm-up", "inputs": _tensors(schema, numbers, texts)}
+
+
+def _tensors(schema: FeatureSchema, numbers: list[float], texts: list[str]) -> list[dict[str, Any]]:
+    tensors: list[dict[str, Any]] = []
+    if schema.numeric:
+        tensors.append({"name": "num", "shape": [1, len(numbers)], "datatype": "FP64", "data": numbers})
+    if schema.categorical:
+        tensors.append({"name": "cat", "shape": [1, len(texts)], "datatype": "BYTES", "data": texts})
+    return tensors
+
+
+def _middle(edges: Sequence[float]) -> float:
+    return edges[len(edges) // 2] if edges else 0.0
+
+
+def _replica_of(process: psutil.Process, home: Path) -> UUID | None:
+    """Id of the replica of `home` that runs in this process; ValueError, OSError or psutil.Error if there is none.
+
+    On Linux by the log that the process writes to, which is set from its first moment to its last: /proc shows the
+    environment of a forked process as its parent's. On other systems replicas are not forked.
+    """
+    if sys.platform == "linux":
+        log = Path(str(Path(f"/proc/{process.pid}/fd/2").readlink()).removesuffix(" (deleted)"))
+        return UUID(log.stem) if log.parent == home and log.suffix == ".log" else None
+    environment = process.environ()
+    return UUID(environment[ID_VARIABLE]) if environment.get(HOME_VARIABLE) == str(home) else None
+
+
+def _started(pid: int) -> float | None:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
+
+
+def _lives(process: Process) -> bool:
+    try:
+        found = psutil.Process(process.pid)
+        same = abs(found.create_time() - process.started) < STARTED_TOLERANCE_S
+        return same and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _shorten(file: Path) -> None:
+    """Move the end of the log to `.old` and truncate it; the process keeps appending."""
+    with file.open("rb+") as log:
+        log.seek(-KEPT_LOG_BYTES, os.SEEK_END)
+        file.with_suffix(".old").write_bytes(log.read())
+        log.truncate(0)
