@@ -28,7 +28,7 @@ def routes(deps: Deps) -> APIRouter:
 
 
 def _introspection(router: APIRouter, deps: Deps) -> None:
-    @router.post("/introspect")
+    @router.post("/introspect", response_model_exclude_unset=True)
     def introspect(body: IntrospectionBody, _: Introspector) -> IntrospectionOut:
         """Return the holder of a key, for services. Cache an answer for 30 s at most, never past its expiry."""
         return IntrospectionOut.of(keys.introspect(deps, body.key))
@@ -41,9 +41,7 @@ def _management(router: APIRouter, deps: Deps) -> None:
         for workspace in sorted(body.roles):
             authorize(principal, "manage-keys", Target(workspace, "key"))
         origin = origin_of(deps, principal.identity)
-        key, text = keys.create_key(
-            deps, body.name, body.roles, body.scopes, expires_at=body.expires_at, origin=origin
-        )
+        key, text = keys.create_key(deps, body.name, body.roles, body.scopes, expires_at=body.expires_at, origin=origin)
         return KeyOut.of(key, text)
 
     @router.get("")

@@ -194,3 +194,5 @@ class Deps:
     clock: Clock
     hash_secrets: HashSecrets
     """What API keys are hashed with."""
+    admin_fingerprint: bytes
+    """SHA-256 of the admin key, which is accepted without a row in the table of keys."""

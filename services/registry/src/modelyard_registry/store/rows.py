@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table
+from sqlalchemy import Connection, Table
 
 
 def insert_once(db: Connection, table: Table, row: Mapping[str, Any]) -> bool:
@@ -21,8 +21,8 @@ def upsert(db: Connection, table: Table, row: Mapping[str, Any], key: Sequence[s
     db.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed))
 
 
-def fields(row: Row[Any], *without: str) -> dict[str, Any]:
-    """The row as a mapping."""
+def fields(row: Any, *without: str) -> dict[str, Any]:
+    """Return a row of SQLAlchemy as a dictionary."""
     return {name: value for name, value in row._mapping.items() if name not in without}
 
 

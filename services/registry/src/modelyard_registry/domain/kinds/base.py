@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from modelyard_contracts.documents import DocumentError, Document, canonical_json, digest_of, read, write
+from modelyard_contracts.documents import Document, DocumentError, canonical_json, digest_of, read, write
 from modelyard_contracts.manifest import FileEntry
 from modelyard_contracts.messages.base import Part
 from modelyard_contracts.policies import GatePolicy

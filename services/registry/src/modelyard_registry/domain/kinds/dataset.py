@@ -32,5 +32,12 @@ class DatasetKind:
     def card(self, reference: str, version: Version) -> str:
         document = read_document(DatasetManifest, version.manifest)
         size = sum(entry.size_bytes for entry in document.files)
-        lines = [title(reference, version), f"- rows: {document.rows:,}", f"- size: {size:,} bytes", "", "## Columns", ""]
+        lines = [
+            title(reference, version),
+            f"- rows: {document.rows:,}",
+            f"- size: {size:,} bytes",
+            "",
+            "## Columns",
+            "",
+        ]
         return "\n".join([*lines, *(f"- {name}: {type_}" for name, type_ in document.columns.items()), ""])
