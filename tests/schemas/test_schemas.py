@@ -122,8 +122,8 @@ def test_a_folder_without_examples_is_refused(folder: Path) -> None:
     ("field", "value", "complaint"),
     [
         ("name", "Monitoring_Slice", "topic.yaml"),
-        ("key", "colour", "is no field of the schema"),
-        ("schema_ids", [3, 40], "want the files"),
+        ("key", "colour", "is not a field of the schema"),
+        ("schema_ids", [3, 40], "require the files"),
         ("partitions", 0, "partitions"),
     ],
 )

@@ -68,7 +68,7 @@ def test_no_bytes_make_it_raise_anything_else(data: bytes) -> None:
         (b"", "neither Confluent framing"),
         (b'{"json": 1}', "neither Confluent framing"),
         (b"\x00\x00\x00", "neither Confluent framing"),
-        (Codec().encode(feedback()) + b"x", "1 bytes too many"),
+        (Codec().encode(feedback()) + b"x", "1 trailing bytes after"),
     ],
     ids=["tombstone", "empty", "json", "cut header", "trailing byte"],
 )

@@ -1,5 +1,6 @@
 """Documents: strict for writers, tolerant for readers, identified by their bytes."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 from pydantic import Field, ValidationError
 
+from modelyard_contracts import MESSAGES
+from modelyard_contracts.codec import decode
 from modelyard_contracts.documents import InvalidDocument, NewerDocument, read, write
 from modelyard_contracts.manifest import ManifestFile, ModelManifest, digest_of
 from modelyard_contracts.policies import POLICIES, GatePolicy
@@ -86,3 +89,37 @@ def test_the_metric_of_a_policy_must_fit_the_task() -> None:
     assert (GatePolicy().metric_for(Task.MULTICLASS), GatePolicy().metric_for(Task.REGRESSION)) == ("accuracy", "mae")
     with pytest.raises(ValueError, match="rmse does not fit the task binary"):
         GatePolicy(metric="rmse").metric_for(Task.BINARY)
+
+
+@pytest.mark.parametrize(
+    ("file", "cls"),
+    [
+        ("route-plan.json", RoutePlan),
+        ("route-spec.json", RouteSpec),
+        *((f"policy-{kind}.json", cls) for kind, cls in POLICIES.items()),
+    ],
+)
+def test_the_documents_of_a_past_release_mean_the_same(file: str, cls: Any) -> None:
+    """Every field of the stored document has its value in today's; a later release may have more fields."""
+    data = (GOLDEN / file).read_bytes()
+    assert _holds(json.loads(write(read(cls, data))), json.loads(data))
+
+
+def _holds(today: Any, stored: Any) -> bool:
+    if isinstance(stored, dict):
+        return isinstance(today, dict) and all(key in today and _holds(today[key], stored[key]) for key in stored)
+    if isinstance(stored, list):
+        return len(today) == len(stored) and all(map(_holds, today, stored))
+    return bool(today == stored)
+
+
+EVENTS = json.loads((GOLDEN / "events.json").read_text())
+
+
+@pytest.mark.parametrize("example", sorted(EVENTS))
+def test_the_events_of_a_past_release_are_read_in_both_framings(example: str) -> None:
+    stored = EVENTS[example]
+    message = MESSAGES[example.partition("/")[0]]
+    for framing in ("confluent", "single_object"):
+        found = decode(base64.b64decode(stored[framing]), message)
+        assert _holds(json.loads(found.model_dump_json(by_alias=True)), stored["message"])

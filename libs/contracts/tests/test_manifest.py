@@ -70,7 +70,7 @@ def test_more_features_than_can_be_watched_are_refused_with_the_limit() -> None:
         ({"edges": (math.nan,), "counts": (0,) * 5}, "age: edges must be finite"),
         ({"edges": (math.inf,), "counts": (0,) * 5}, "age: edges must be finite"),
         ({"edges": (1.0,), "counts": (0, 0, 0, 5, -1)}, "age: a count is negative"),
-        ({"categories": ("a", "a"), "counts": (0,) * 5}, "age: a category is there twice"),
+        ({"categories": ("a", "a"), "counts": (0,) * 5}, "age: a category is listed twice"),
         ({"edges": tuple(map(float, range(100))), "counts": (0,) * 104}, "age: 101 bins, at most 100"),
     ],
 )

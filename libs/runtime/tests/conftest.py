@@ -18,6 +18,7 @@ from modelyard_runtime.database import Database, open_engine, runtime_metadata
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, EventConsumer, Producer, list_dead_letters
 from modelyard_runtime.kafka.topics import create_topics
+from modelyard_runtime.tables import add_changes_table
 
 
 class Toy(Message):
@@ -157,6 +158,7 @@ def database(database_url: str) -> Iterator[Database]:
     """Outbox, inbox and a table `things(name, value)`."""
     engine = open_engine(database_url)
     metadata = runtime_metadata()
+    add_changes_table(metadata)
     Table("things", metadata, Column("name", Text, primary_key=True), Column("value", Integer, nullable=False))
     metadata.create_all(engine)
     database = Database(engine, system_clock)

@@ -130,6 +130,7 @@ def test_a_replica_killed_is_seen_as_dead_with_and_without_its_zygote(tmp_path: 
     wait_until(lambda: not runtime.alive(second), 30)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("system", ["linux", "darwin"])
 def test_replicas_are_distinguished_from_all_other_processes(
     tmp_path: Path, system: str, monkeypatch: pytest.MonkeyPatch
@@ -183,6 +184,7 @@ def test_a_reused_pid_is_not_taken_for_the_replica(tmp_path: Path) -> None:
     assert not runtime.alive(Process(own.pid, own.create_time() - 100))
 
 
+@pytest.mark.process
 def test_a_replica_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     stubborn = subprocess.Popen(
         [

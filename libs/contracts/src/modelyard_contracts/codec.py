@@ -1,7 +1,7 @@
-"""Bytes to messages and back, in the two framings that are accepted on every topic.
+"""Encoding and decoding of messages, in the two framings that are accepted on every topic.
 
-Confluent framing (`00`, 4-byte schema id) is what we write; single-object encoding (`C3 01`, 8-byte fingerprint) lets
-an upstream produce with nothing but our `.avsc` files. Anything else is `Undecodable`, with its reason.
+Confluent framing (`00`, 4-byte schema id) is written; single-object encoding (`C3 01`, 8-byte fingerprint) is accepted
+too, so that an upstream can produce with only our `.avsc` files. Anything else is `Undecodable`, with its reason.
 """
 
 import json
@@ -29,37 +29,37 @@ M = TypeVar("M", bound=Message)
 
 
 class Undecodable(ValueError):
-    """These bytes are no message of this topic; they belong into its dead letters."""
+    """The bytes are not a message of this topic; they belong in its dead letters."""
 
     retryable = False
     code = "undecodable"
 
 
 class UnknownSchemaId(Undecodable):
-    """The framing is right but nobody knows the schema."""
+    """The framing is valid but the schema registry does not know the schema."""
 
     code = "unknown_schema"
 
 
 @dataclass(frozen=True)
 class WriterSchema:
-    """The schema some bytes were written with."""
+    """Schema that a message was written with."""
 
     schema_id: int | None
     """None in single-object encoding."""
     text: str
     parsed: Any
-    """As fastavro parsed it."""
+    """As parsed by fastavro."""
 
 
 class SchemaLookup(Protocol):
-    """Where schemas are found that this release does not carry."""
+    """Lookup of schemas that are not part of this release."""
 
     def by_id(self, schema_id: int) -> str | None:
-        """The schema's text, or None; may block on the network, so the answer is cached."""
+        """Return the schema's text or None; may block on the network, so the codec caches the answer."""
 
     def by_fingerprint(self, hexadecimal: str) -> str | None:
-        """The schema's text, or None, by its CRC-64-AVRO fingerprint in wire order."""
+        """Return the schema's text or None, by its CRC-64-AVRO fingerprint in wire order."""
 
 
 @cache
@@ -78,7 +78,7 @@ def _own_schemas() -> dict[int, WriterSchema]:
 
 
 def schema_fingerprint(text: str) -> bytes:
-    """CRC-64-AVRO of the parsing canonical form, 8 bytes in wire order."""
+    """Return the CRC-64-AVRO of the parsing canonical form, 8 bytes in wire order."""
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(json.loads(text)), "CRC-64-AVRO"))
 
 
@@ -90,7 +90,7 @@ def _own_fingerprints() -> dict[bytes, WriterSchema]:
 class Codec:
     """Encodes with the newest schema of a topic; decodes with the writer's schema into the newest.
 
-    `lookup` is asked for schemas that this release does not carry. Safe to share between threads.
+    lookup: finds schemas that are not part of this release. Safe to share between threads.
     """
 
     def __init__(self, lookup: SchemaLookup | None = None) -> None:
@@ -98,17 +98,17 @@ class Codec:
         self._found: dict[int | bytes, WriterSchema] = {}
 
     def encode(self, message: Message) -> bytes:
-        """Confluent framing, with the newest schema of the message's topic."""
+        """Encode in Confluent framing with the newest schema of the message's topic."""
         schema_id, parsed = _newest(message.TOPIC)
         return CONFLUENT_MAGIC + schema_id.to_bytes(4, "big") + _body(parsed, message)
 
     def encode_single_object(self, message: Message) -> bytes:
-        """Single-object encoding, as an upstream without a registry would write."""
+        """Encode in single-object encoding, as an upstream without a schema registry would."""
         _, parsed = _newest(message.TOPIC)
         return SINGLE_OBJECT_MAGIC + schema_fingerprint(schema_text(message.TOPIC)) + _body(parsed, message)
 
     def writer_schema(self, data: bytes) -> tuple[WriterSchema, int]:
-        """The schema `data` was written with, and where its body begins; Undecodable when there is none."""
+        """Return the writer schema of `data` and the offset of its body; Undecodable when there is none."""
         if data[:1] == CONFLUENT_MAGIC and len(data) >= CONFLUENT_HEADER_BYTES:
             return self._by_id(int.from_bytes(data[1:5], "big")), CONFLUENT_HEADER_BYTES
         if data[:2] == SINGLE_OBJECT_MAGIC and len(data) >= SINGLE_OBJECT_HEADER_BYTES:
@@ -116,7 +116,7 @@ class Codec:
         raise Undecodable(f"neither Confluent framing nor single-object encoding: {len(data)} bytes, {data[:10].hex()}")
 
     def decode(self, data: bytes | None, expected: type[M]) -> M:
-        """The message in `data`; Undecodable says why it is none of the expected type."""
+        """Decode a message of the expected type; Undecodable states why it is not one."""
         if data is None:
             raise Undecodable("a message without a value (a tombstone)")
         writer, start = self.writer_schema(data)
@@ -152,7 +152,7 @@ class Codec:
 
 @cache
 def _newest(topic_name: str) -> tuple[int, Any]:
-    """Id and parsed form of a topic's newest schema."""
+    """Return id and parsed form of a topic's newest schema."""
     return topic(topic_name).schema_ids[-1], _parse(schema_text(topic_name))
 
 
@@ -163,7 +163,7 @@ def _body(parsed: Any, message: Message) -> bytes:
 
 
 def avro_record(message: Message) -> dict[str, Any]:
-    """The message as fastavro wants it: ids and enums as strings, moments as aware datetimes."""
+    """Return the message as fastavro expects it: ids and enums as strings, timestamps as aware datetimes."""
     plain: dict[str, Any] = _plain(message.model_dump(by_alias=True))
     return plain
 
@@ -187,10 +187,10 @@ def _read(data: bytes, start: int, writer: WriterSchema, expected: type[Message]
     stream.seek(start)
     try:
         record = fastavro.schemaless_reader(stream, writer.parsed, _newest(expected.TOPIC)[1])
-    except Exception as error:  # fastavro raises a dozen types on bad bytes; all of them mean the same here
+    except Exception as error:  # fastavro raises a dozen types on bad bytes; all mean the same here
         raise Undecodable(f"not an Avro body of {name}: {type(error).__name__}: {error}") from error
     if stream.tell() != len(data):
-        raise Undecodable(f"{len(data) - stream.tell()} bytes too many behind a {name}")
+        raise Undecodable(f"{len(data) - stream.tell()} trailing bytes after a {name}")
     return record
 
 

@@ -1,6 +1,6 @@
-"""The rules of the schema folders, as checks that say what is wrong and where.
+"""Rules of the schema folders, as checks that yield one message per violation.
 
-They run in `make check` over `schemas/`, and in their own tests over folders that are broken on purpose.
+They run in `make check` over `schemas/`, and in tests over folders that are broken on purpose.
 """
 
 import hashlib
@@ -23,18 +23,18 @@ PRIMITIVES: Final = {str: "string", UUID: "string", bool: "boolean", int: "long"
 
 
 def check_folder(folder: Path) -> Iterator[str]:
-    """What is wrong with one topic's folder on its own: names, versions, key, examples' presence."""
+    """Yield violations within one topic's folder: names, versions, key, missing examples."""
     try:
         spec = TopicSpec.model_validate(yaml.safe_load((folder / "topic.yaml").read_text()))
     except (OSError, ValidationError, yaml.YAMLError) as error:
         yield f"{folder.name}/topic.yaml: {error}"
         return
     if spec.name != folder.name:
-        yield f"{folder.name}: topic.yaml names it {spec.name}"
+        yield f"{folder.name}: topic.yaml has the name {spec.name}"
     yield from _check_versions(folder, spec)
     schema = json.loads((folder / "schema.avsc").read_text())
     if spec.key not in {field["name"] for field in schema["fields"]}:
-        yield f"{folder.name}: the key {spec.key} is no field of the schema"
+        yield f"{folder.name}: the key {spec.key} is not a field of the schema"
     if not list((folder / "examples").glob("*.json")):
         yield f"{folder.name}: no examples"
 
@@ -43,7 +43,7 @@ def _check_versions(folder: Path, spec: TopicSpec) -> Iterator[str]:
     files = [f"schema.v{number}.avsc" for number in range(1, len(spec.schema_ids))] + ["schema.avsc"]
     found = {path.name for path in folder.glob("*.avsc")}
     if found != set(files) or len(spec.fingerprints) != len(files):
-        yield f"{folder.name}: {len(spec.schema_ids)} schema ids want the files {files}, there are {sorted(found)}"
+        yield f"{folder.name}: {len(spec.schema_ids)} schema ids require the files {files}, found {sorted(found)}"
         return
     for file, fingerprint in zip(files, spec.fingerprints, strict=True):
         if hashlib.sha256((folder / file).read_bytes()).hexdigest() != fingerprint:
@@ -54,19 +54,19 @@ def _check_versions(folder: Path, spec: TopicSpec) -> Iterator[str]:
 
 
 def check_examples(folder: Path, message: type[Message], codec: Codec) -> Iterator[str]:
-    """Every example must go through encode and decode, in both framings, and come back equal."""
+    """Yield examples that do not survive encoding and decoding in both framings."""
     for path in sorted((folder / "examples").glob("*.json")):
         try:
             given = message.model_validate_json(path.read_text())
             framings = (codec.encode(given), codec.encode_single_object(given))
             if any(codec.decode(data, message) != given for data in framings):
-                yield f"{path.name}: comes back different"
+                yield f"{path.name}: differs after a round trip"
         except (ValidationError, Undecodable, ValueError) as error:
             yield f"{path.name}: {error}"
 
 
 def compare(schema: dict[str, Any], part: type[Part], where: str = "") -> Iterator[str]:
-    """Differences between an Avro record and its Python class: names, order, types, nullability, defaults."""
+    """Yield differences between an Avro record and its Python class: names, order, types, nullability, defaults."""
     where = where or schema["name"]
     avro = {field["name"]: field for field in schema["fields"]}
     python = {field.alias or name: field for name, field in part.model_fields.items()}
@@ -83,7 +83,7 @@ def _compare_type(avro: Any, python: Any, where: str) -> Iterator[str]:
     if get_origin(python) in (Union, UnionType):
         [inner] = [option for option in get_args(python) if option is not type(None)]
         if not (isinstance(avro, list) and avro[0] == "null" and len(avro) == 2):
-            yield f"{where}: may be None in Python, is {avro} in Avro"
+            yield f"{where}: may be None in Python, but is {avro} in Avro"
             return
         yield from _compare_type(avro[1], inner, where)
     elif get_origin(python) is tuple:
@@ -115,4 +115,4 @@ def _compare_plain(avro: Any, python: Any, where: str) -> Iterator[str]:
         if avro != PRIMITIVES[python]:
             yield f"{where}: {PRIMITIVES[python]} in Python, {avro} in Avro"
     elif not (isinstance(avro, dict) and avro.get("logicalType") == "timestamp-micros"):
-        yield f"{where}: a moment in Python, {avro} in Avro"
+        yield f"{where}: a timestamp in Python, {avro} in Avro"

@@ -20,7 +20,7 @@ from modelyard_contracts.references import REFERENCE_PATTERN
 from modelyard_contracts.signature import MAX_COLUMNS, Column, ColumnType, Output, Signature, Task, new_schema_id
 
 RESERVED_BINS: Final = ("missing", "non_finite", "other")
-"""The first bins of every feature: a broken column is drift, not invisible."""
+"""First bins of every feature, so that a broken column shows as drift."""
 MAX_FEATURES: Final = MAX_COLUMNS
 MAX_REFERENCE_BINS: Final = 100
 
@@ -31,7 +31,7 @@ class FeatureKind(StrEnum):
 
 
 class Feature(Part):
-    """One input column. Out of range is accepted and counted; a wrong type or a forbidden null is refused."""
+    """One input column in its earlier form."""
 
     name: str = Field(min_length=1)
     kind: FeatureKind = FeatureKind.NUMERIC
@@ -44,7 +44,7 @@ class FeatureSchema(Part):
     features: tuple[Feature, ...] = Field(min_length=1)
     target: str = "label"
     classes: tuple[str, ...] = ()
-    """Of a classifier, in the order of its scores; the last one is the positive class of a binary one."""
+    """In the order of the scores; the last of two is the positive class."""
     id: str = ""
     """As written in the manifest; a schema without one gets it from its contents."""
 
@@ -83,7 +83,7 @@ class FeatureSchema(Part):
 
 
 class FeatureReference(Part):
-    """How one feature looked in training: frozen bins and their counts.
+    """Distribution of one feature in training: frozen bins and their counts.
 
     Numeric: bins are (-inf, e0), [e0, e1), ..., [ek, inf) for the rising edges e. Categorical: one bin per category.
     counts: shape (3 + bins,), the reserved bins first. At most MAX_REFERENCE_BINS bins.
@@ -110,9 +110,9 @@ class FeatureReference(Part):
     @model_validator(mode="after")
     def _bins_do_not_overlap(self) -> Self:
         if not all(map(isfinite, self.edges)) or any(low >= high for low, high in pairwise(self.edges)):
-            raise ValueError(f"{self.name}: edges must be finite, and each above the one before")
+            raise ValueError(f"{self.name}: edges must be finite, and strictly increasing")
         if len(set(self.categories)) != len(self.categories):
-            raise ValueError(f"{self.name}: a category is there twice")
+            raise ValueError(f"{self.name}: a category is listed twice")
         return self
 
 
@@ -147,14 +147,14 @@ class FileEntry(Part):
 
 
 class TrainingLineage(Part):
-    """Where a version comes from."""
+    """Origin of a version."""
 
     run_id: str | None = None
     recipe: str
     dataset_digest: str | None = None
     train_from: UtcDatetime | None = None
     train_until: UtcDatetime | None = None
-    """No row labelled for a prediction after this moment was seen in fitting or choosing: safe to evaluate on."""
+    """No row predicted after this time was used in fitting or selection, so later rows are safe to evaluate on."""
     parameters: dict[str, str] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
 
@@ -186,7 +186,7 @@ class ModelManifest(Document):
     training: TrainingLineage
     price: Price = Price()
     environment: dict[str, str] = Field(default_factory=dict)
-    """Package to version, of what is needed to load it."""
+    """Package name to version, of the packages needed to load the files."""
 
     @model_validator(mode="before")
     @classmethod

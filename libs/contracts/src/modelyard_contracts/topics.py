@@ -1,4 +1,4 @@
-"""The topics: what `schemas/<topic>/topic.yaml` says, as frozen values."""
+"""Topics as frozen values, read from `schemas/<topic>/topic.yaml`."""
 
 import json
 from functools import cache
@@ -17,7 +17,7 @@ DAY_MS: Final = 86_400_000
 
 
 class TopicSpec(Part):
-    """How one topic is to exist on a broker, and what is on it."""
+    """Configuration of one topic on a broker and the schemas of its messages."""
 
     name: str = Field(pattern=r"^[a-z]+(\.[a-z]+(-[a-z]+)*)+\.v[1-9][0-9]*$")
     description: str
@@ -27,7 +27,7 @@ class TopicSpec(Part):
     key: str
     partitions: int = Field(ge=1)
     retention_ms: int
-    """-1 keeps for ever (compacted topics)."""
+    """-1 keeps records indefinitely (compacted topics)."""
     cleanup_policy: Literal["delete", "compact", "compact,delete"] = "delete"
     max_message_bytes: int = 1_048_576
     schema_ids: tuple[int, ...]
@@ -41,7 +41,7 @@ class TopicSpec(Part):
         return f"{self.name}-value"
 
     def config(self) -> dict[str, str]:
-        """Topic settings in Kafka's own words."""
+        """Return the topic settings by their Kafka names."""
         return {
             "cleanup.policy": self.cleanup_policy,
             "retention.ms": str(self.retention_ms),
@@ -50,13 +50,13 @@ class TopicSpec(Part):
 
 
 def schemas_root() -> Path:
-    """The folder of schemas: packed into the wheel, or the workspace's own."""
+    """Return the folder of schemas: packed into the wheel, or that of the source tree."""
     return _PACKED if _PACKED.is_dir() else _WORKSPACE
 
 
 @cache
 def all_topics() -> tuple[TopicSpec, ...]:
-    """Every topic, in the order of their names."""
+    """Return every topic, ordered by name."""
     return tuple(
         TopicSpec.model_validate(yaml.safe_load((folder / "topic.yaml").read_text()))
         for folder in sorted(schemas_root().iterdir())
@@ -66,20 +66,20 @@ def all_topics() -> tuple[TopicSpec, ...]:
 
 @cache
 def topic(name: str) -> TopicSpec:
-    """The topic of that name; KeyError when there is none."""
+    """Return the topic of that name; KeyError when there is none."""
     return {spec.name: spec for spec in all_topics()}[name]
 
 
 @cache
 def avro_schema(name: str) -> dict[str, Any]:
-    """The newest Avro schema of a topic, parsed from JSON."""
+    """Return the newest Avro schema of a topic, parsed from JSON."""
     schema: dict[str, Any] = json.loads(schema_text(name))
     return schema
 
 
 @cache
 def schema_text(name: str, version: int | None = None) -> str:
-    """The schema's text as it is registered; `schema.avsc` is the newest, `schema.v<n>.avsc` the ones before."""
+    """Return a schema's text as registered; `schema.avsc` is the newest, `schema.v<n>.avsc` are earlier versions."""
     folder = schemas_root() / topic(name).name
     newest = len(topic(name).schema_ids)
     file = "schema.avsc" if version in (None, newest) else f"schema.v{version}.avsc"

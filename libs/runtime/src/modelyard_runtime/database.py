@@ -11,12 +11,19 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from modelyard_contracts.codec import Codec
+from modelyard_runtime.changes import Changes, Subscribers
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import Retryable, StartupError
 from modelyard_runtime.inbox import Inbox
 from modelyard_runtime.migrations import migrate
 from modelyard_runtime.outbox import Outbox
-from modelyard_runtime.tables import UtcDateTime, create_runtime_tables, metadata_tables, runtime_metadata
+from modelyard_runtime.tables import (
+    UtcDateTime,
+    create_changes_table,
+    create_runtime_tables,
+    metadata_tables,
+    runtime_metadata,
+)
 
 BUSY_TIMEOUT_MS: Final = 10_000
 """How long a SQLite writer waits for the other one; far above any transaction of ours."""
@@ -128,6 +135,7 @@ class Transaction:
         self.connection = connection
         self.inbox = Inbox(connection, clock)
         self.outbox = Outbox(connection, clock, codec)
+        self.changes = Changes(connection, clock)
 
 
 class Database:
@@ -137,7 +145,7 @@ class Database:
         self.engine = engine
         self.clock = clock
         self._codec = codec or Codec()
-        self._on_queued: list[Callable[[], None]] = []
+        self._queued, self._changed = Subscribers(), Subscribers()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -146,8 +154,9 @@ class Database:
             transaction = Transaction(connection, self.clock, self._codec)
             yield transaction
         if transaction.outbox.added:
-            for notify in self._on_queued:
-                notify()
+            self._queued.notify()
+        if transaction.changes.added:
+            self._changed.notify()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -157,7 +166,11 @@ class Database:
 
     def on_queued(self, notify: Callable[[], None]) -> None:
         """Call `notify` after each commit that queued events."""
-        self._on_queued.append(notify)
+        self._queued.add(notify)
+
+    def on_changed(self, notify: Callable[[], None]) -> Callable[[], None]:
+        """Call `notify` after each commit that changed a resource. Returns the function that ends it."""
+        return self._changed.add(notify)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -169,6 +182,7 @@ __all__ = [
     "DatabaseUnwritable",
     "Transaction",
     "UtcDateTime",
+    "create_changes_table",
     "create_runtime_tables",
     "metadata_tables",
     "migrate",

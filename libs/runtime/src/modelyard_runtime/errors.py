@@ -15,10 +15,12 @@ class ModelyardError(Exception):
     code: ClassVar[str] = "error"
     """Stable word for programs, such as `stale_revision`."""
 
-    def __init__(self, message: str = "", *, field: str | None = None) -> None:
+    def __init__(self, message: str = "", *, field: str | None = None, remedy: str | None = None) -> None:
         super().__init__(message)
         self.field = field
         """Name of the input field that is at fault, if one is."""
+        self.remedy = remedy
+        """What the caller can do about it, where the message does not say so."""
 
 
 class Retryable(ModelyardError):

@@ -16,6 +16,7 @@ class Readiness:
 
     _checks: dict[str, Check] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+    _stopping: bool = False
 
     def set(self, name: str, ok: bool, detail: str = "") -> None:
         with self._lock:
@@ -25,6 +26,18 @@ class Readiness:
         """Drop a check that no longer applies."""
         with self._lock:
             self._checks.pop(name, None)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the service was told to stop: long answers end now."""
+        with self._lock:
+            return self._stopping
+
+    def stop(self) -> None:
+        """Not ready any more, and on the way out."""
+        with self._lock:
+            self._stopping = True
+            self._checks["service"] = Check(False, "stopping")
 
     @property
     def ready(self) -> bool:

@@ -23,9 +23,9 @@ from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka.closing import stop_producer
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.metrics import Metrics
-from modelyard_runtime.pauses import Wakeup, pause
 from modelyard_runtime.relay_lock import RelayLock
 from modelyard_runtime.tables import OUTBOX
+from modelyard_runtime.wakeup import Wakeup, pause
 
 if TYPE_CHECKING:
     from modelyard_runtime.database import Database

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from modelyard_runtime.pauses import pause
+from modelyard_runtime.wakeup import pause
 
 TRASH: Final = ".trash-"
 EVERY_S: Final = 3_600.0

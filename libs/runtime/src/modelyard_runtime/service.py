@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol, TypeVar
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.log import configure_logging
-from modelyard_runtime.pauses import pause
 from modelyard_runtime.tracing import configure_tracing
+from modelyard_runtime.wakeup import pause
 
 Background = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set; a return or an error before is a crash, and it is started again."""
@@ -160,7 +160,7 @@ class Service:
         self._signals += 1
         if self._signals > 1:
             os._exit(130)
-        self._readiness.set("service", False, "stopping")
+        self._readiness.stop()
         self._stop.set()
 
     async def _work(self, listener: socket.socket) -> None:
@@ -171,7 +171,7 @@ class Service:
         announcing = asyncio.create_task(self._announce(server, listener))
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
-        self._readiness.set("service", False, "stopping")
+        self._readiness.stop()
         server.should_exit = True
         await asyncio.wait({serving}, timeout=self._request_grace_s + 5)
         ending.set()

@@ -69,6 +69,33 @@ def metadata_tables(metadata: MetaData) -> None:
     )
 
 
+def add_changes_table(metadata: MetaData) -> None:
+    """Add the `changes` table, the log that `GET /v1/changes` follows. Repeats do nothing."""
+    if "changes" in metadata.tables:
+        return
+    position = BigInteger().with_variant(Integer, "sqlite")
+    Table(
+        "changes",
+        metadata,
+        Column("position", position, primary_key=True, autoincrement=True),
+        Column("transaction", BigInteger, nullable=False, comment="transaction id in PostgreSQL, 0 in SQLite"),
+        Column("type", Text, nullable=False),
+        Column("subject", Text, nullable=False, comment="id of the resource"),
+        Column("model", Text, nullable=False, comment="reference of the model"),
+        Column("changed_at", UtcDateTime, nullable=False),
+        Index("changes_order", "transaction", "position"),
+        Index("changes_age", "changed_at"),
+        sqlite_autoincrement=True,
+    )
+
+
+def create_changes_table(connection: Connection) -> None:
+    """For a migration: create `changes` (`create_changes_table(op.get_bind())`)."""
+    metadata = MetaData()
+    add_changes_table(metadata)
+    metadata.create_all(connection)
+
+
 def runtime_metadata() -> MetaData:
     """A MetaData of the two tables alone."""
     metadata = MetaData()
@@ -82,5 +109,7 @@ def create_runtime_tables(connection: Connection) -> None:
 
 
 RUNTIME_METADATA: Final = runtime_metadata()
+add_changes_table(RUNTIME_METADATA)
 OUTBOX: Final = RUNTIME_METADATA.tables["outbox"]
 INBOX: Final = RUNTIME_METADATA.tables["inbox"]
+CHANGES: Final = RUNTIME_METADATA.tables["changes"]

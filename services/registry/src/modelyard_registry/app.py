@@ -35,9 +35,9 @@ from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.errors import ModelyardError, StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import ensure_topics
-from modelyard_runtime.pauses import pause
 from modelyard_runtime.service import Service
 from modelyard_runtime.settings import open_key_ring
+from modelyard_runtime.wakeup import pause
 
 NAME: Final = "registry"
 CHECK_EVERY_S: Final = 5.0

@@ -31,9 +31,9 @@ from modelyard_runtime.clock import system_clock
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.metrics import Metrics
-from modelyard_runtime.pauses import pause
 from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Service
+from modelyard_runtime.wakeup import pause
 
 ID_FILE: Final = "router-id"
 WATCH_S: Final = 0.5

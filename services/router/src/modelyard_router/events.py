@@ -18,7 +18,7 @@ from modelyard_runtime.errors import ModelyardError, Unavailable
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import Producer
 from modelyard_runtime.kafka.topics import ensure_topics
-from modelyard_runtime.pauses import pause
+from modelyard_runtime.wakeup import pause
 
 RETRY_MIN_S: Final = 0.2
 RETRY_MAX_S: Final = 3.0

@@ -12,6 +12,7 @@ from modelyard_runtime.health import Readiness
 from modelyard_runtime.http.access import allow, needs_of
 from modelyard_runtime.http.body import Limits
 from modelyard_runtime.http.edge import OPEN_PATHS, Edge
+from modelyard_runtime.http.openapi import describe
 from modelyard_runtime.http.problems import Problem, add_error_answers
 from modelyard_runtime.metrics import CONTENT_TYPE, Metrics
 
@@ -54,6 +55,7 @@ def create_app(
     app.state.readiness = readiness
     _own_routes(app, readiness, metrics or Metrics(service), consumers)
     add_error_answers(app)
+    describe(app)
     limits = Limits(max_request_bytes, dict(large_paths or {}))
     app.add_middleware(Edge, authenticator=authenticator, limits=limits, metrics=metrics or Metrics(service))
     return app

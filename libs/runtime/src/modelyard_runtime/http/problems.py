@@ -1,12 +1,13 @@
-"""Answers that are errors: application/problem+json (RFC 9457), one number for each error of ours."""
+"""Error responses: application/problem+json (RFC 9457), one status for each error of ours, declared in OpenAPI."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from modelyard_runtime.errors import Conflict, Forbidden, Invalid, ModelyardError, NotFound, Unavailable, retryable
@@ -21,8 +22,20 @@ STATUS: Final[Mapping[type[ModelyardError], int]] = {
 }
 
 
+class ProblemDocument(BaseModel):
+    """The body of every response outside 2xx."""
+
+    type: str = Field(description="URN of the kind of problem.", examples=["urn:modelyard:problem:not_found"])
+    title: str = Field(description="Phrase of the HTTP status.")
+    status: int = Field(ge=400, le=599)
+    detail: str = Field(description="The problem in one sentence, for a person.")
+    code: str = Field(description="Stable word for programs, such as `not_found`.")
+    field: str | None = Field(None, description="The input field at fault, where one is.")
+    remedy: str | None = Field(None, description="What to do about it, where that is known.")
+
+
 class Problem(Exception):
-    """An answer that is an error (RFC 9457); for what has no error type of its own."""
+    """An error response for which there is no error type."""
 
     def __init__(self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -30,7 +43,7 @@ class Problem(Exception):
 
 
 def status_of(error: ModelyardError) -> int:
-    """The HTTP number of one of our errors: its nearest base that has one; retryable ones 503, the others 500."""
+    """The HTTP status of one of our errors: its nearest base that has one; 503 if it is retryable, else 500."""
     for base in type(error).__mro__:
         if base in STATUS:
             return STATUS[base]
@@ -38,24 +51,31 @@ def status_of(error: ModelyardError) -> int:
 
 
 def problem(
-    status: int, code: str, detail: str, *, field: str | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    field: str | None = None,
+    remedy: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """An RFC 9457 answer."""
-    detail = detail.encode("utf-8", "replace").decode()  # it may tell what came, and that may be half a character
+    """An RFC 9457 response."""
     body: dict[str, object] = {
         "type": f"urn:modelyard:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": _text(detail),
         "code": code,
     }
     if field:
-        body["field"] = field
+        body["field"] = _text(field)
+    if remedy:
+        body["remedy"] = _text(remedy)
     return JSONResponse(body, status, headers=dict(headers or {}), media_type=PROBLEM_JSON)
 
 
 def code_of(status: int) -> str:
-    """The code of an error that has none of its own, such as `not_found`."""
+    """The code of an error without one of its own, such as `not_found`."""
     return HTTPStatus(status).name.lower()
 
 
@@ -65,7 +85,8 @@ def add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(ModelyardError)
     async def _ours(_: Request, error: ModelyardError) -> JSONResponse:
         headers = {"Retry-After": "1"} if retryable(error) else {}
-        return problem(status_of(error), error.code, str(error), field=error.field, headers=headers)
+        status = status_of(error)
+        return problem(status, error.code, str(error), field=error.field, remedy=error.remedy, headers=headers)
 
     @app.exception_handler(Problem)
     async def _problem(_: Request, error: Problem) -> JSONResponse:
@@ -82,3 +103,26 @@ def add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
         return problem(error.status_code, code_of(error.status_code), str(error.detail), headers=error.headers)
+
+
+def describe_problems(document: dict[str, Any]) -> None:
+    """Declare in an OpenAPI document that every response outside 2xx is a problem."""
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = ProblemDocument.model_json_schema()
+    schema = {"$ref": "#/components/schemas/Problem"}
+    components.setdefault("responses", {})["Problem"] = {
+        "description": "A problem document (RFC 9457).",
+        "content": {PROBLEM_JSON: {"schema": schema}},
+    }
+    for methods in document.get("paths", {}).values():
+        for operation in methods.values():
+            responses = operation["responses"]
+            for status in [status for status in responses if not status.startswith("2")]:
+                del responses[status]
+            for status in ("4XX", "5XX"):
+                responses[status] = {"$ref": "#/components/responses/Problem"}
+
+
+def _text(text: str) -> str:
+    """Valid Unicode: an error may quote its input, and that may be half a character."""
+    return text.encode("utf-8", "replace").decode()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from modelyard_deployer.reconcile.reconciler import Reconciler
-from modelyard_runtime.pauses import Wakeup
+from modelyard_runtime.wakeup import Wakeup
 
 WAITING_S: Final = 0.1
 """Interval while something is under way: a starting replica, a step's time."""

@@ -10,7 +10,7 @@ from modelyard_evaluator.domain.errors import StaleEvaluation
 from modelyard_evaluator.domain.evaluation import Evaluation
 from modelyard_evaluator.domain.ports import Deps
 from modelyard_evaluator.usecases.advance import advance
-from modelyard_runtime.pauses import Wakeup
+from modelyard_runtime.wakeup import Wakeup
 
 IDLE_S: Final = 0.5
 BACKOFF_S: Final = 1.0

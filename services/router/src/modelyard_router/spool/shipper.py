@@ -26,7 +26,7 @@ from modelyard_router.spool.segment import FEEDBACK, PREDICTION, SpoolRecord
 from modelyard_router.spool.spool import Spool
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka.topics import ensure_topics
-from modelyard_runtime.pauses import pause
+from modelyard_runtime.wakeup import pause
 
 TOPICS: Final[Mapping[int, str]] = {PREDICTION: PredictionLogged.TOPIC, FEEDBACK: FeedbackReceived.TOPIC}
 POSITION: Final = TopicPartition(PredictionLogged.TOPIC, 0)

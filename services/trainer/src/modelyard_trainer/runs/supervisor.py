@@ -9,7 +9,7 @@ from modelyard_contracts import RunState
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError, Retryable
 from modelyard_runtime.metrics import Metrics
-from modelyard_runtime.pauses import Wakeup
+from modelyard_runtime.wakeup import Wakeup
 from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.ports import Runs
 from modelyard_trainer.domain.recipes import Recipe
