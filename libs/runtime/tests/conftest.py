@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ from modelyard_runtime.clock import system_clock
 from modelyard_runtime.database import Database, open_engine, runtime_metadata
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, EventConsumer, Producer, list_dead_letters
+from modelyard_runtime.kafka.events import EVENTS
 from modelyard_runtime.kafka.topics import create_topics
 from modelyard_runtime.tables import add_changes_table
 
@@ -69,19 +71,16 @@ class ToyTopic:
         await self.producer.send_bytes(self.name, key, value, partition=partition)
 
     def consumer(self, handler: Callable[..., Any], **options: Any) -> EventConsumer:
-        usual: dict[str, Any] = {
-            "dead_letters": DeadLetters(self.bootstrap, "toyreader"),
-            "retry_min_s": 0.05,
-            "retry_max_s": 0.2,
-            "session_timeout_ms": 6_000,
-        }
+        given = {name: options.pop(name) for name in ("dead_letters", "readiness") if name in options}
+        usual = {"retry_min_s": 0.05, "retry_max_s": 0.2, "session_timeout_ms": 6_000}
         return EventConsumer(
             bootstrap=self.bootstrap,
             group=self.group,
             service="toyreader",
             handlers={self.message: handler},
             codec=self.codec,
-            **{**usual, **options},
+            options=replace(EVENTS, **{**usual, **options}),
+            **{"dead_letters": DeadLetters(self.bootstrap, "toyreader"), **given},
         )
 
     @asynccontextmanager

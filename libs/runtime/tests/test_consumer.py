@@ -223,7 +223,9 @@ async def test_bytes_that_are_no_message_become_dead_letters_with_a_reason_and_t
     await toys.send("a", [1])
     await toys.send_raw(BAD[kind])
     await toys.send("a", [2])
-    async with toys.consuming(seen, max_record_bytes=4_000):
+    async with toys.consuming(
+        seen,
+    ):
         await eventually(lambda: seen.count == 2)
 
     [letter] = await toys.dead_letters()

@@ -17,6 +17,7 @@ from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError, Unavailable
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import Producer
+from modelyard_runtime.kafka.aiokafka_internals import partitions_of
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.wakeup import pause
 
@@ -82,8 +83,7 @@ class RouteReader:
 
     async def _assign(self, consumer: Any) -> list[TopicPartition]:
         name = RoutePublished.TOPIC
-        await consumer._client._wait_on_metadata(name)  # partitions_for_topic only knows topics that were asked for
-        places = [TopicPartition(name, partition) for partition in consumer.partitions_for_topic(name)]
+        places = [TopicPartition(name, partition) for partition in await partitions_of(consumer, self._bootstrap, name)]
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
         return places

@@ -25,6 +25,7 @@ from modelyard_router.spool.partition import partitions_of
 from modelyard_router.spool.segment import FEEDBACK, PREDICTION, SpoolRecord
 from modelyard_router.spool.spool import Spool
 from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka.aiokafka_internals import abandon_producer
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.wakeup import pause
 
@@ -150,7 +151,7 @@ class Shipper:
             max_batch_size=BATCH_BYTES,
             max_request_size=BATCH_BYTES + 100_000,
         )
-        stack.push_async_callback(_stop, producer)
+        stack.push_async_callback(abandon_producer, producer)
         await asyncio.wait_for(producer.start(), options.give_up_s)
         # Started: it has its producer id, so older producers of this folder are fenced and their transactions ended.
         for name in TOPICS.values():
@@ -191,13 +192,3 @@ class Shipper:
         if not self.broker_away:
             log.warning("predictions cannot be sent, the spool keeps them: %s: %s", type(error).__name__, error)
         self.broker_away = True
-
-
-async def _stop(producer: Any) -> None:
-    """Let go of the producer without waiting for batches that its successor will send again."""
-    sender = producer._sender
-    with contextlib.suppress(Exception, asyncio.CancelledError):
-        await asyncio.wait_for(sender.close(), 2)
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(producer.client.close(), 2)
-    producer._closed = True
