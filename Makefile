@@ -1,4 +1,4 @@
-# Every target begins with `setup`, which does nothing when nothing has changed.
+# Every target depends on `setup`, which does nothing if nothing has changed.
 SHELL := bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -7,26 +7,26 @@ UV := $(BIN)/uv
 PACKAGES := $(wildcard libs/*) $(wildcard services/*)
 TESTS := $(wildcard libs/*/tests services/*/tests tests/*)
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python
-# Threads of numeric libraries do not help on two cores shared by ten processes; spinning ones hurt.
+# More threads of numeric libraries do not help ten processes on two cores; spinning threads slow them down.
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 export RAY_USAGE_STATS_ENABLED ?= 0
 DATA ?=
-# Most tests wait more than they work.
+# Test processes; most tests wait more than they compute.
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev check test test-servers e2e bench up down demo compose-env lock clean
+.PHONY: help setup setup-dev check test test-fast test-servers e2e bench up down demo compose-env lock clean
 
 help:  ## Show this help.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.installed  ## Install what runs (done by every other target).
-setup-dev: $(VENV)/.installed-dev  ## Install what tests, too.
+setup: $(VENV)/.installed  ## Install the platform (every other target does it).
+setup-dev: $(VENV)/.installed-dev  ## Install the packages for tests as well.
 
 $(BIN)/uv:
-	@$(PYTHON) -c 'import sys; sys.exit("Modelyard needs Python 3.11 or newer; name one by PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
-	@echo "making $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit("Modelyard needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo "creating $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 
@@ -36,7 +36,7 @@ $(VENV)/.installed: $(BIN)/uv requirements.lock $(wildcard libs/*/pyproject.toml
 	@$(INSTALL) --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-# torch comes by pip and by its exact pin, before anything that would choose another build.
+# torch is installed first, by pip and at its exact pin, so that nothing chooses another build.
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock requirements-torch.txt
 	@echo "installing test packages"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.txt
@@ -50,19 +50,22 @@ check: setup-dev  ## Lint, types, import rules, schemas, lock.
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/pytest -q libs/contracts tests/schemas -p no:cacheprovider
 
-test: setup-dev  ## All tests that need no server of yours; the local broker and ClickHouse are started by them.
+test-fast: setup-dev  ## The inner loop: tests without processes and servers, under 3 minutes.
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --fast $(TESTS)
+
+test: setup-dev  ## All tests; a local broker and a local ClickHouse are started as needed.
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not bench" --durations=25 $(filter-out tests/e2e tests/crash,$(TESTS))
 	@$(BIN)/pytest -q --durations=10 tests/e2e tests/crash
 
-test-servers: setup-dev  ## Tests on real servers: Kafka (KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS), PostgreSQL, CLICKHOUSE_URL.
+test-servers: setup-dev  ## Tests on real servers: Kafka (KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS), PostgreSQL, ClickHouse (CLICKHOUSE_URL).
 	@REQUIRE_SERVERS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "server and not bench" --durations=15 \
 		tests/conformance_kafka tests/contract_clickhouse libs/runtime/tests libs/devstack/tests services/registry/tests \
 		services/trainer/tests/test_usecases.py services/deployer/tests services/evaluator/tests
 
-e2e: setup-dev  ## The closed loop and its faults, on real processes.
+e2e: setup-dev  ## The closed loop and kill -9, on real processes.
 	@$(BIN)/pytest -q tests/e2e tests/crash
 
-bench: setup-dev  ## Benchmarks of the hot paths, each beside a peer or a floor.
+bench: setup-dev  ## Benchmarks of the hot paths, each next to a peer.
 	@$(BIN)/pytest -q -s -m bench
 
 up: setup  ## Start the local stack.
@@ -71,13 +74,13 @@ up: setup  ## Start the local stack.
 down: setup  ## Stop the local stack.
 	@$(BIN)/modelyard down
 
-demo: setup  ## The whole closed loop on a real drifting stream; DATA=path.csv streams your own.
+demo: setup  ## The whole loop on a real drifting stream; DATA=path.csv streams your own file.
 	@$(BIN)/modelyard demo $(if $(DATA),--data "$(DATA)")
 
 compose-env:  ## Write .env with fresh secrets for docker compose.
 	@deploy/compose-env
 
-lock: $(BIN)/uv  ## Resolve the locks anew.
+lock: $(BIN)/uv  ## Resolve the locks again.
 	@$(BIN)/python .ci/lock
 
 clean:  ## Remove the environment and the local stack's data.

@@ -1,12 +1,12 @@
-"""For every test of the workspace: no network unless asked for, and the shared fixtures of servers."""
+"""Shared by all tests: no network unless requested, fixtures of local servers, the option --fast."""
 
 from importlib.util import find_spec
 
-pytest_plugins = ["modelyard_devstack.testing.plugin"]
+pytest_plugins = ["modelyard_devstack.testing.plugin", "modelyard_devstack.testing.fast"]
 
 if find_spec("hypothesis"):
     from hypothesis import HealthCheck, settings
 
-    # The same examples every time, and no judgement on how fast a busy machine makes them: a failure is a fault.
+    # The same examples in every run, and no time limit per example: the machine may be busy.
     settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("same")

@@ -1,4 +1,4 @@
-"""The README's own commands, run in its order against a stack, as a reader would."""
+"""Every command of the documentation, run in reading order against a stack, as a reader would."""
 
 import os
 import re
@@ -13,20 +13,20 @@ from modelyard_cli.context import Platform
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "libs/client/README.md")
-"""Read one after another: the second speaks of the model that the first one trains."""
-BLOCKS = [
-    block
-    for page in PAGES
-    for block in re.findall(
-        r"^```(bash|python|sql) run\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE
-    )
-]
+GUIDES = ("local-stack", "demo", "ml-engineer", "caller", "upstream", "analyst", "sre", "risk-officer", "docker")
+PAGES = ("README.md", *(f"docs/guides/{name}.md" for name in GUIDES), "libs/client/README.md")
+"""In reading order: later pages use the model that `ml-engineer` trains."""
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """(kind, text) of the code blocks marked `run`."""
+    text = (ROOT / page).read_text()
+    return re.findall(r"^```(bash|python|sql) run\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def folder(stack_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place that looks like a clone whose stack is up: `.modelyard` is the running one's folder."""
+    """A folder that resembles a clone with a running stack: `.modelyard` is the stack's folder."""
     place = tmp_path_factory.mktemp("clone")
     (place / ".modelyard").symlink_to(stack_dir)
     (place / ".venv").symlink_to(Path(sys.prefix))
@@ -35,24 +35,30 @@ def folder(stack_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_there_is_something_to_run() -> None:
-    kinds = [kind for kind, _ in BLOCKS]
+def test_every_guide_is_run() -> None:
+    written = {file.stem for file in (ROOT / "docs/guides").glob("*.md")}
+    assert written == set(GUIDES)
+
+
+def test_every_kind_of_command_is_found() -> None:
+    kinds = [kind for page in PAGES for kind, _ in blocks(page)]
     assert (kinds.count("bash") >= 6, kinds.count("python") >= 2, kinds.count("sql") >= 1) == (True, True, True)
 
 
-def test_the_commands_of_the_readme_run_in_order(folder: Path, platform: Platform) -> None:
-    for kind, text in BLOCKS:
-        if kind == "sql":
-            for statement in filter(str.strip, text.split(";")):
-                platform.query(statement)
-        else:
-            run(kind, text.replace("make up\n", ""), folder)
+def test_every_documented_command_succeeds(folder: Path, platform: Platform) -> None:
+    for page in PAGES:
+        for kind, text in blocks(page):
+            if kind == "sql":
+                for statement in filter(str.strip, text.split(";")):
+                    platform.query(statement)
+            else:
+                run(page, kind, text.replace("make up\n", ""), folder)
 
 
-def run(kind: str, text: str, folder: Path) -> None:
+def run(page: str, kind: str, text: str, folder: Path) -> None:
     command = ["bash", "-euo", "pipefail", "-c", text] if kind == "bash" else [sys.executable, "-c", text]
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
-    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{page}:\n{text}\n{done.stdout}\n{done.stderr}"

@@ -17,24 +17,14 @@ from modelyard_contracts.codec import Codec, encode
 from modelyard_devstack.providers.clickhouse import RunningClickHouse
 from modelyard_devstack.providers.kafka import RunningKafka
 from modelyard_devstack.testing import DevServer, Process, eventually, free_port
-from modelyard_monitor.clickhouse import ClickHouse, connect
-from modelyard_monitor.ingest.planned import PlannedIngest
+from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest
 from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_monitor.settings import Settings
-from modelyard_monitor.testing import (
-    ADMIN_KEY,
-    START,
-    FakeRegistry,
-    Letters,
-    Manifests,
-    Sent,
-    label,
-    make_manifest,
-    monitor_process,
-    own_clickhouse,
-    prediction,
-    store_of,
-)
+from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_monitor.store.connection import connect
+from modelyard_monitor.testing.fakes import Letters, Manifests, Sent
+from modelyard_monitor.testing.processes import ADMIN_KEY, FakeRegistry, monitor_process, own_clickhouse, store_of
+from modelyard_monitor.testing.samples import START, label, make_manifest, prediction
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, Producer, Received, ensure_topics, list_dead_letters
 
@@ -115,15 +105,14 @@ class Worker:
 
     async def _run(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self.ingest = ingest = PlannedIngest(
+        self.ingest = ingest = ExactlyOnceIngest(
             settings=self.settings,
             group=self.group,
             stores={PredictionLogged.TOPIC: self.on_batch},
             dead_letters=DeadLetters(self.settings.kafka_bootstrap_servers, "monitor"),
             readiness=Readiness(),
+            session_timeout_ms=SESSION_MS,
         )
-        # No setting: a session this short would lose its partitions on any busy machine.
-        ingest.consumer._settings |= {"session_timeout_ms": SESSION_MS, "heartbeat_interval_ms": SESSION_MS // 3}
         await ingest.run(self._stop)
 
 

@@ -89,6 +89,7 @@ def test_json_is_json_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(capsys.readouterr().out) == value
 
 
+@pytest.mark.process
 def test_the_command_says_its_version_without_loading_what_only_the_demo_needs() -> None:
     script = (
         "import sys; from modelyard_cli.__main__ import app; "

@@ -68,6 +68,7 @@ def test_a_pid_that_came_round_again_is_not_taken_for_the_process() -> None:
     assert find({**me, "started": me["started"] - 60}) is None
 
 
+@pytest.mark.process
 def test_a_process_is_ended_with_its_children(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     script = (
@@ -85,6 +86,7 @@ def test_a_process_is_ended_with_its_children(tmp_path: Path) -> None:
     assert find(child) is None
 
 
+@pytest.mark.process
 def test_a_process_that_nobody_reaps_has_ended_all_the_same(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     found = psutil.Process(process.pid)

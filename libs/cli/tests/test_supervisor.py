@@ -74,6 +74,7 @@ def pauses(child: Child, clock: Clock, count: int, lives_s: float = 1.0) -> list
     return found
 
 
+@pytest.mark.process
 def test_a_service_that_keeps_dying_is_started_again_with_growing_pauses(child: Child, clock: Clock) -> None:
     child.start()
     assert pauses(child, clock, 4) == pytest.approx(BACK_OFF_S[:4], abs=0.11)
@@ -83,6 +84,7 @@ def test_a_service_that_keeps_dying_is_started_again_with_growing_pauses(child: 
     )
 
 
+@pytest.mark.process
 def test_a_service_that_cannot_be_started_is_tried_again(
     child: Child, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,6 +151,7 @@ def test_a_server_that_cannot_come_back_yet_is_tried_again(
     holder._revive_servers()
 
 
+@pytest.mark.process
 def test_what_a_killed_supervisor_left_is_ended_by_its_state_file(layout: Layout) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as left:
         identity = identify(left.pid)

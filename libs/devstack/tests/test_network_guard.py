@@ -32,6 +32,7 @@ def test_does_not():
 """
 
 
+@pytest.mark.process
 def test_a_test_that_touches_the_network_unasked_fails_even_if_the_error_was_swallowed(
     pytester: pytest.Pytester,
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_test_that_touches_the_network_unasked_fails_even_if_the_error_was_swa
     result.stdout.fnmatch_lines(["*touched the network without the `server` mark: 127.0.0.1:1*"])
 
 
+@pytest.mark.process
 def test_a_missing_server_skips_and_fails_where_it_was_promised(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

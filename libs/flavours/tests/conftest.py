@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage, signed
+from modelyard_contracts.manifest import ModelManifest, TrainingLineage
+from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task, new_schema_id
 from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
 from modelyard_flavours.files import entry_of
 from modelyard_flavours.predictor import FloatArray, ObjectArray
@@ -35,17 +36,30 @@ def rows() -> Rows:
 
 
 def manifest_of(folder: Path, flavour: str = "sklearn", classes: tuple[str, ...] = CLASSES) -> ModelManifest:
-    """Of whatever files lie in the folder now."""
+    """A manifest of all files in the folder, for the columns of Rows; without classes it is a regression."""
+    columns = (Column(name="x"), Column(name="y"), Column(name="kind", type=ColumnType.CATEGORY))
+    return _manifest(folder, flavour, Signature(columns=columns, output=_output(classes)))
+
+
+def text_manifest_of(folder: Path, classes: tuple[str, ...]) -> ModelManifest:
+    """A manifest of all files in the folder, for one text."""
+    columns = (Column(name="text", type=ColumnType.TEXT),)
+    return _manifest(folder, "text-linear", Signature(input="text", columns=columns, output=_output(classes)))
+
+
+def _output(classes: tuple[str, ...]) -> Output:
+    task = {0: Task.REGRESSION, 2: Task.BINARY}.get(len(classes), Task.MULTICLASS)
+    return Output(task=task, classes=classes)
+
+
+def _manifest(folder: Path, flavour: str, signature: Signature) -> ModelManifest:
     return ModelManifest(
         model="shifts",
+        task=signature.task,
         flavour=flavour,
         files=tuple(entry_of(folder, path.name) for path in sorted(folder.iterdir())),
-        **signed(
-            FeatureSchema(
-                features=(Feature(name="x"), Feature(name="y"), Feature(name="kind", kind=FeatureKind.CATEGORICAL)),
-                classes=classes,
-            )
-        ),
+        signature=signature,
+        feature_schema_id=new_schema_id(signature),
         training=TrainingLineage(recipe="test"),
         environment=environment(flavour),
     )

@@ -1,4 +1,4 @@
-"""What must not be opened is not opened, and the message names the file and the type."""
+"""Artifacts that are not allowed are refused, and the message names the file and the type."""
 
 import io
 import json
@@ -20,6 +20,8 @@ from sklearn.preprocessing import FunctionTransformer
 from modelyard_flavours import FittedSklearn, Inadmissible, UnknownFlavour, check_admissible, load_model, save_model
 
 from .conftest import Rows, manifest_of
+
+pytestmark = pytest.mark.process
 
 LOADING = """
 import sys
@@ -75,10 +77,10 @@ def test_a_tampered_file_is_refused(saved: Path) -> None:
 def test_an_unlisted_type_is_refused_by_name_although_skops_trusts_it(saved: Path) -> None:
     skops.io.dump(make_pipeline(FunctionTransformer()), saved / "model.skops")
     assert skops.io.get_untrusted_types(file=saved / "model.skops") == []
-    said = loads_in_a_process(saved, manifest_of(saved))
+    error = loads_in_a_process(saved, manifest_of(saved))
     assert (
         "Inadmissible: model.skops: holds the type sklearn.preprocessing._function_transformer.FunctionTransformer"
-        in said
+        in error
     )
 
 
@@ -104,7 +106,7 @@ def test_each_way_to_build_something_else_is_refused(saved: Path, loader: str, m
 
 def test_a_pickle_under_the_right_name_is_refused(saved: Path) -> None:
     (saved / "model.skops").write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(Inadmissible, match=r"model\.skops: is no readable skops file"):
+    with pytest.raises(Inadmissible, match=r"model\.skops: is not a readable skops file"):
         check_admissible(manifest_of(saved), saved)
 
 
@@ -147,13 +149,13 @@ def test_a_link_to_another_file_is_refused(saved: Path) -> None:
     manifest = manifest_of(saved)
     (saved / "model.skops").rename(saved.parent / "elsewhere")
     (saved / "model.skops").symlink_to(saved.parent / "elsewhere")
-    with pytest.raises(Inadmissible, match="no plain file"):
+    with pytest.raises(Inadmissible, match="not a plain file"):
         check_admissible(manifest, saved)
 
 
-def test_an_unknown_flavour_is_refused_with_those_there_are(saved: Path) -> None:
+def test_an_unknown_flavour_is_refused_with_the_known_ones(saved: Path) -> None:
     manifest = manifest_of(saved).model_copy(update={"flavour": "pickle"})
-    with pytest.raises(UnknownFlavour, match="'pickle' is unknown; known are sklearn, torch-mlp"):
+    with pytest.raises(UnknownFlavour, match="'pickle' is unknown; known are sklearn, torch-mlp, text-linear"):
         load_model(manifest, saved)
 
 
@@ -186,5 +188,5 @@ def test_a_tree_that_points_outside_of_itself_is_refused(tmp_path: Path, rows: R
                 data, bent = buffer.getvalue(), bent + 1
             target.writestr(name, data)
     assert bent
-    with pytest.raises(Inadmissible, match="a node's child is not behind it"):
+    with pytest.raises(Inadmissible, match="a node's child does not come after it"):
         load_model(manifest_of(tmp_path), tmp_path)

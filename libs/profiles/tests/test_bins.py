@@ -12,6 +12,7 @@ from modelyard_profiles import (
     numeric_edges,
     reference_categories,
     reference_numbers,
+    reference_texts,
 )
 
 Column = NDArray[np.float64]
@@ -86,3 +87,8 @@ def test_unknown_categories_are_counted_as_other() -> None:
     reference = reference_categories("plan", {"basic": 5, "pro": 7, None: 1})
     assert (reference.categories, reference.counts) == (("pro", "basic"), (1, 0, 0, 7, 5))
     assert count_categories({"pro": 1, "gold": 4, None: 2}, reference.categories).tolist() == [2, 0, 4, 1, 0]
+
+
+def test_texts_are_counted_by_their_length() -> None:
+    reference = reference_texts("review", ["ab", "cd", "efgh", None])
+    assert (reference.edges, reference.counts) == ((3.0,), (1, 0, 0, 2, 1))

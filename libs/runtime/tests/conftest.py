@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 from uuid import UUID, uuid4
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from pydantic import ValidationError
 from sqlalchemy import Column, Integer, Table, Text
 
@@ -88,6 +89,18 @@ class ToyTopic:
         consumer = self.consumer(handler, **options)
         async with running(consumer):
             yield consumer
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[None]:
+        """A second member of the group that reads another topic: the group rebalances, its partitions stay."""
+        other = f"{self.name}.other"
+        await create_topics(self.bootstrap, {other: (1, {})})
+        member = AIOKafkaConsumer(other, bootstrap_servers=self.bootstrap, group_id=self.group)
+        await member.start()
+        try:
+            yield
+        finally:
+            await member.stop()
 
     async def dead_letters(self, limit: int = 1_000) -> Any:
         return await list_dead_letters(self.bootstrap, self.name, "toyreader", limit)

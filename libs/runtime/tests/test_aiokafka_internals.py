@@ -1,5 +1,6 @@
 """The private layout of aiokafka is the one that our code was written for; without it the public API is used."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,8 @@ from modelyard_devstack.testing import eventually
 from modelyard_runtime.kafka import aiokafka_internals
 from modelyard_runtime.kafka.aiokafka_internals import (
     VERSIONS,
-    abandon_producer,
     committed_offset,
     layout_problems,
-    partitions_of,
     stop_producer,
 )
 
@@ -67,17 +66,16 @@ async def test_a_commit_is_read_with_its_metadata_on_either_path(toys: Any, path
         await client.commit({place: OffsetAndMetadata(0, "plan 1")})
         found = await committed_offset(client, toys.bootstrap, toys.group, place)
         assert (found.offset, found.metadata) == (0, "plan 1")
-        assert await partitions_of(client, toys.bootstrap, toys.name) == [0, 1, 2]
     finally:
         await client.stop()
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("end", [stop_producer, abandon_producer])
-async def test_a_producer_ends_on_either_path(toys: Any, path: str, end: Any) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=toys.bootstrap, transactional_id=toys.group)
-    await producer.start()
-    await end(producer)
-    with pytest.raises(Exception, match=r"clos|Closed"):
-        await producer.begin_transaction()
-        await producer.send_and_wait(toys.name, b"x")
+async def test_a_producer_stops_on_either_path(toys: Any, path: str) -> None:
+    for _ in range(2):  # the second one takes over the id of the first
+        producer = AIOKafkaProducer(bootstrap_servers=toys.bootstrap, transactional_id=toys.group)
+        await producer.start()
+        async with producer.transaction():
+            await producer.send_and_wait(toys.name, b"x")
+        async with asyncio.timeout(10):
+            await stop_producer(producer)

@@ -7,27 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelyard_serving.batching import Batcher
+from modelyard_serving.batching import Batcher, Inputs
 from modelyard_serving.errors import DeadlinePassed, Overloaded
-from modelyard_serving.protocol import Rows
 
 
-def rows(*values: float) -> Rows:
-    return Rows(np.array(values, dtype=np.float64)[:, None], np.empty((len(values), 0), dtype=object))
+def rows(*values: float) -> Inputs:
+    return Inputs(np.array(values, dtype=np.float64)[:, None], np.empty((len(values), 0), dtype=object))
 
 
-async def test_what_waits_behind_a_slow_batch_is_refused_past_the_limit_and_dropped_past_its_deadline() -> None:
-    begun, gate, seen = threading.Event(), threading.Event(), []
+async def test_requests_waiting_for_a_slow_batch_are_refused_past_the_limit_and_dropped_past_their_deadline() -> None:
+    started, gate, seen = threading.Event(), threading.Event(), []
 
     def predict(numeric: Any, categorical: Any) -> Any:
-        begun.set()
+        started.set()
         gate.wait(60)
         seen.extend(numeric[:, 0].tolist())
         return numeric
 
     batcher = Batcher(predict, max_batch_rows=4, max_waiting_rows=4)
     first = asyncio.create_task(batcher.submit(rows(1.0), 60))
-    assert await asyncio.to_thread(begun.wait, 60)
+    assert await asyncio.to_thread(started.wait, 60)
     with pytest.raises(DeadlinePassed):
         await batcher.submit(rows(2.0), 0.05)
     third = asyncio.create_task(batcher.submit(rows(3.0, 4.0), 60))

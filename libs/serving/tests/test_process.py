@@ -4,15 +4,26 @@ import http.client
 import json
 import os
 import signal
+import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage, signed
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureKind,
+    FeatureSchema,
+    ManifestFile,
+    ModelManifest,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_devstack.testing import Process, wait_until
 
 from .conftest import TOKEN, cat, num
@@ -49,7 +60,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         training=TrainingLineage(recipe="test"),
         environment=environment("sklearn"),
     )
-    (folder / "manifest.json").write_bytes(manifest.canonical())
+    (folder / "manifest.json").write_bytes(ManifestFile.write(manifest).data)
     return folder
 
 
@@ -72,19 +83,18 @@ def test_a_real_model_answers_and_drains_on_sigterm(model_dir: Path, loopback: N
     rows = {"inputs": [num([2.0, 0.0], [-2.0, None]), cat("red", None)]}
     status, body = ask(address, "POST", "/v2/models/elec/versions/3/infer", rows)
     assert (status, body["outputs"][0]["data"]) == (200, ["up", "down"]), body
-    manifest = ModelManifest.model_validate_json((model_dir / "manifest.json").read_bytes())
-    assert body["parameters"]["digest"] == manifest.digest
+    assert body["parameters"]["digest"] == digest_of((model_dir / "manifest.json").read_bytes())
 
     statuses: list[int] = []
 
-    def keep_asking() -> None:
+    def keep_calling() -> None:
         try:
             while True:
                 statuses.append(ask(address, "POST", "/v2/models/elec/infer", rows)[0])
         except OSError:
-            return  # it has ended: the port refuses
+            return  # the server ended
 
-    callers = [threading.Thread(target=keep_asking) for _ in range(4)]
+    callers = [threading.Thread(target=keep_calling) for _ in range(4)]
     for caller in callers:
         caller.start()
     wait_until(lambda: len(statuses) > 10)
@@ -100,19 +110,38 @@ def test_a_real_model_answers_and_drains_on_sigterm(model_dir: Path, loopback: N
     print(f"RSS {rss_mib:.0f} MiB")
 
 
-def test_what_cannot_be_served_is_one_clear_line_and_code_2(model_dir: Path, tmp_path: Path, loopback: None) -> None:
-    def said(process: Process) -> tuple[int, str]:
+def test_a_caller_without_a_key_cannot_hold_or_fill_the_server(model_dir: Path, loopback: None) -> None:
+    process = server(model_dir, "--drain-s", "0").start()
+    host, _, port = str(process.address).rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection, suppress(ConnectionError):
+        connection.sendall(b"GET /v2 HTTP/1.1\r\nhost: x\r\n")
+        for _ in range(2_000):  # ends long before, and before the 15 s that a head may take
+            connection.sendall(b"x-filler: " + b"x" * 1_000 + b"\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 431 ")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        body = json.dumps({"inputs": [num([2.0, 0.0]), cat("red")]}).encode()
+        head = f"POST /v2/models/elec/infer HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
+        upgrade = f"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: {len(body)}\r\n\r\n"
+        connection.sendall((head + upgrade).encode() + body)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    process.stop()
+
+
+def test_a_version_that_cannot_be_served_ends_with_one_line_and_code_2(
+    model_dir: Path, tmp_path: Path, loopback: None
+) -> None:
+    def outcome(process: Process) -> tuple[int, str]:
         process.start(ready=False)
         return process.wait(60), process.output
 
     for name in ("manifest.json", "model.skops", "encoding.json"):
         (tmp_path / name).write_bytes((model_dir / name).read_bytes())
     (tmp_path / "encoding.json").write_bytes(b"{}")
-    code, output = said(server(tmp_path))
+    code, output = outcome(server(tmp_path))
     assert code == 2 and "encoding.json" in output and "Traceback" not in output
-    code, output = said(server(model_dir, token=""))
+    code, output = outcome(server(model_dir, token=""))
     assert code == 2 and "MODELYARD_SERVING_TOKEN" in output
     running = server(model_dir).start()
-    code, output = said(server(model_dir, "--port", str(running.address).rpartition(":")[2]))
+    code, output = outcome(server(model_dir, "--port", str(running.address).rpartition(":")[2]))
     running.stop()
     assert code == 2 and "--port" in output and "Traceback" not in output

@@ -17,6 +17,8 @@ from modelyard_devstack.testing import Process, wait_until
 from modelyard_zygote import UNKNOWN_CODE, Handle, Zygote, client
 from modelyard_zygote.handles import ForkedProcess
 
+pytestmark = pytest.mark.process
+
 SCRIPTS = Path(__file__).parent / "scripts"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks after imports are safe on Linux only")
 

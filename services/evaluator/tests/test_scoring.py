@@ -20,6 +20,8 @@ from modelyard_evaluator.scoring.processes import ScorerProcesses, scorer_zygote
 from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
 from modelyard_zygote import Zygote
 
+pytestmark = pytest.mark.process
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SCHEMA = FeatureSchema(
     features=(Feature(name="age"), Feature(name="colour", kind=FeatureKind.CATEGORICAL)), classes=("no", "yes")

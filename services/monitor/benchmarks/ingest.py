@@ -23,11 +23,13 @@ from modelyard_contracts import PredictionLogged
 from modelyard_contracts.codec import Codec, encode
 from modelyard_contracts.topics import avro_schema
 from modelyard_devstack.testing.processes import DevServer
-from modelyard_monitor.clickhouse import ClickHouse, connect
-from modelyard_monitor.ingest.planned import PlannedIngest
+from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest
 from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_monitor.settings import Settings
-from modelyard_monitor.testing import START, Manifests, make_manifest, prediction
+from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_monitor.store.connection import connect
+from modelyard_monitor.testing.fakes import Manifests
+from modelyard_monitor.testing.samples import START, make_manifest, prediction
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, Producer, ensure_topics
 
@@ -54,7 +56,7 @@ async def drain(settings: Settings, clickhouse: ClickHouse, rows: int) -> tuple[
     letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
     manifests = Manifests({("m", 1): make_manifest()})
     store = PredictionIngest(clickhouse, manifests, Codec(), producer, letters)
-    ingest = PlannedIngest(
+    ingest = ExactlyOnceIngest(
         settings=settings,
         group="bench",
         stores={PredictionLogged.TOPIC: store.store},

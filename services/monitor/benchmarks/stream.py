@@ -19,14 +19,8 @@ from typing import Final
 from modelyard_contracts import FeedbackReceived, PredictionLogged
 from modelyard_contracts.codec import encode
 from modelyard_devstack.testing.processes import DevServer
-from modelyard_monitor.testing import (
-    FakeRegistry,
-    label,
-    make_manifest,
-    monitor_process,
-    own_clickhouse,
-    prediction,
-)
+from modelyard_monitor.testing.processes import FakeRegistry, monitor_process, own_clickhouse
+from modelyard_monitor.testing.samples import label, make_manifest, prediction
 from modelyard_runtime.kafka import Producer, ensure_topics
 
 SEND_EVERY_S: Final = 0.05

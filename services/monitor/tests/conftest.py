@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from modelyard_contracts.codec import Codec
-from modelyard_monitor.clickhouse import ClickHouse
 from modelyard_monitor.ingest.labels import LabelIngest
-from modelyard_monitor.ingest.late import LateJoiner
+from modelyard_monitor.ingest.late_labels import LateJoiner
 from modelyard_monitor.ingest.predictions import PredictionIngest
-from modelyard_monitor.testing import START, Letters, Manifests, Sent, World, make_manifest
+from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_monitor.testing.fakes import Letters, Manifests, Sent
+from modelyard_monitor.testing.samples import START, make_manifest
+from modelyard_monitor.testing.world import World
 from modelyard_runtime.clock import FakeClock
 
 _database = itertools.count()

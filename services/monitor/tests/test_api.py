@@ -9,11 +9,13 @@ from fastapi import FastAPI
 
 from modelyard_contracts import DriftDetected, DriftKind, Severity
 from modelyard_contracts.codec import Codec, encode
-from modelyard_monitor import api
-from modelyard_monitor.ingest.audit import AuditIngest, control_topics
-from modelyard_monitor.ingest.planned import plan_text, planned_end
-from modelyard_monitor.queries import Questions
-from modelyard_monitor.testing import START, World, label, prediction, records
+from modelyard_monitor.api.routes import add_routes
+from modelyard_monitor.ingest.control_events import ControlEventIngest, control_topics
+from modelyard_monitor.ingest.exactly_once import plan_text, planned_end
+from modelyard_monitor.store.queries import ReportQueries
+from modelyard_monitor.testing.samples import START, label, prediction, records
+from modelyard_monitor.testing.world import World
+from modelyard_monitor.usecases.reports import Reports
 from modelyard_runtime.auth import Authenticator
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.health import Readiness
@@ -26,7 +28,7 @@ KEY = "an admin key of the tests"
 def app_of(world: World) -> FastAPI:
     authenticator = Authenticator(KEY, None, system_clock)
     app = create_app(service="monitor", authenticator=authenticator, readiness=Readiness())
-    api.add_routes(app, Questions(world.clickhouse), ())
+    add_routes(app, Reports(ReportQueries(world.clickhouse)), ())
     return app
 
 
@@ -81,7 +83,7 @@ async def test_health_counts_per_version_and_variant(world: World) -> None:
 
 
 async def test_a_story_is_its_events_in_order_however_often_they_came(world: World) -> None:
-    audit = AuditIngest(world.clickhouse, Codec(), world.letters)
+    audit = ControlEventIngest(world.clickhouse, Codec(), world.letters)
     story = uuid4()
     second = drift(correlation_id=story, occurred_at=START + timedelta(seconds=5))
     first = drift(correlation_id=story)
@@ -89,7 +91,7 @@ async def test_a_story_is_its_events_in_order_however_often_they_came(world: Wor
     await audit.store([received(first, 3)])
 
     async with client(world) as http:
-        events = (await http.get(f"/v1/stories/{story}")).json()["events"]
+        events = (await http.get(f"/v1/timelines/{story}")).json()["events"]
         drifts = (await http.get("/v1/models/m/drift", params={"limit": 2})).json()["items"]
     assert [event["event_id"] for event in events] == [str(first.event_id), str(second.event_id)]
     assert events[0]["payload"]["reason"] == "it moved"
@@ -100,13 +102,13 @@ async def test_a_story_is_its_events_in_order_however_often_they_came(world: Wor
 async def test_an_event_without_a_sane_kafka_timestamp_is_dated_by_itself(world: World, timestamp_ms: int) -> None:
     record = received(drift(), 0)
     record.timestamp_ms = timestamp_ms
-    await AuditIngest(world.clickhouse, Codec(), world.letters).store([record])
+    await ControlEventIngest(world.clickhouse, Codec(), world.letters).store([record])
     [row] = world.clickhouse.rows("SELECT recorded_at FROM {db}.events")
     assert row["recorded_at"].replace(tzinfo=UTC) == START
 
 
 async def test_control_events_are_recorded_once_per_record_and_bad_ones_are_dead_letters(world: World) -> None:
-    audit = AuditIngest(world.clickhouse, Codec(), world.letters)
+    audit = ControlEventIngest(world.clickhouse, Codec(), world.letters)
     batch = [received(drift(), 0), Received(DriftDetected.TOPIC, 0, 1, "m", b"nonsense"), received(drift(), 2)]
     await audit.store(batch)
     await audit.store(batch)

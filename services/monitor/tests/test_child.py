@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from modelyard_monitor.child import DetectChild
+from modelyard_monitor.detect.supervisor import DetectProcess
 from modelyard_runtime.health import Readiness
 
 
@@ -19,7 +19,7 @@ async def drained(readiness: Readiness, *pieces: bytes) -> asyncio.StreamReader:
     for piece in pieces:
         output.feed_data(piece)
     output.feed_eof()
-    await DetectChild(readiness).drain(output)
+    await DetectProcess(readiness).drain(output)
     return output
 
 
@@ -48,5 +48,5 @@ async def test_the_line_may_come_in_pieces() -> None:
             return self.pieces.pop(0)
 
     readiness = starting()
-    await DetectChild(readiness).drain(Slow())  # type: ignore[arg-type]
+    await DetectProcess(readiness).drain(Slow())  # type: ignore[arg-type]
     assert readiness.ready

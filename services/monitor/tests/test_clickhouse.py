@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError, ProgrammingError
 
-from modelyard_monitor.clickhouse import ClickHouse, ClickHouseAway
+from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_monitor.store.connection import ClickHouseAway
 
 
 class Failing:

@@ -14,20 +14,11 @@ from modelyard_contracts import DriftDetected, FeedbackReceived, PredictionLogge
 from modelyard_contracts.codec import decode, encode
 from modelyard_contracts.topics import topic
 from modelyard_devstack.testing.processes import DevServer, Process, eventually
-from modelyard_monitor.clickhouse import ClickHouse
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.detect.worker import CHANGELOG
-from modelyard_monitor.testing import (
-    ADMIN_KEY,
-    START,
-    FakeRegistry,
-    label,
-    make_manifest,
-    monitor_process,
-    own_clickhouse,
-    prediction,
-    store_of,
-)
+from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_monitor.testing.processes import ADMIN_KEY, FakeRegistry, monitor_process, own_clickhouse, store_of
+from modelyard_monitor.testing.samples import START, label, make_manifest, prediction
 from modelyard_runtime.kafka import Producer, ensure_topics
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from modelyard_contracts import DriftDetected, DriftKind, SliceSource, SliceSummarised
-from modelyard_monitor.detect.apply import Detector
+from modelyard_monitor.detect.detector import Detector
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
-from modelyard_monitor.testing import Sent, World, label, prediction, records
+from modelyard_monitor.testing.fakes import Sent
+from modelyard_monitor.testing.samples import label, prediction, records
+from modelyard_monitor.testing.world import World
 
 
 async def test_the_sql_of_an_event_recomputes_its_statistic(world: World) -> None:

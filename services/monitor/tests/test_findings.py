@@ -28,14 +28,16 @@ from modelyard_contracts.manifest import (
     TrainingLineage,
     signed,
 )
-from modelyard_monitor.detect.apply import Detector
+from modelyard_monitor.detect.detector import Detector
 from modelyard_monitor.detect.snapshot import Refused, Snapshots
-from modelyard_monitor.domain.findings import SCORE, Finding, apply
-from modelyard_monitor.domain.means import MeanWatch
+from modelyard_monitor.domain.finding import SCORE, Finding
+from modelyard_monitor.domain.findings import apply
+from modelyard_monitor.domain.mean_shift import MeanWatch
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.domain.state import MAX_VERSIONS, ModelState, VersionState
-from modelyard_monitor.ingest.counts import slice_id
-from modelyard_monitor.testing import START, Manifests, Sent
+from modelyard_monitor.ingest.slices import slice_id
+from modelyard_monitor.testing.fakes import Manifests, Sent
+from modelyard_monitor.testing.samples import START
 from modelyard_profiles import count_numbers, reference_numbers
 from modelyard_runtime.errors import MessageTooLarge
 

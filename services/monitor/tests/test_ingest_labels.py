@@ -7,11 +7,12 @@ from urllib.parse import quote
 import pytest
 
 from modelyard_contracts import SliceSource, SliceSummarised
-from modelyard_monitor.clickhouse import ClickHouseAway
+from modelyard_monitor.ingest.batches import token_of
 from modelyard_monitor.ingest.labels import PredictionsOnTheirWay
-from modelyard_monitor.ingest.late import ROUND_SQL
-from modelyard_monitor.ingest.predictions import token_of
-from modelyard_monitor.testing import START, World, label, prediction, records
+from modelyard_monitor.ingest.late_labels import ROUND_SQL
+from modelyard_monitor.store.connection import ClickHouseAway
+from modelyard_monitor.testing.samples import START, label, prediction, records
+from modelyard_monitor.testing.world import World
 from modelyard_runtime.errors import BrokerAway, Retryable
 
 

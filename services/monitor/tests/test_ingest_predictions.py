@@ -8,8 +8,9 @@ import pytest
 
 from modelyard_contracts import SliceSummarised
 from modelyard_contracts.codec import DEFAULT_CODEC, encode
-from modelyard_monitor.registry import RegistryAway
-from modelyard_monitor.testing import START, World, make_manifest, prediction, records
+from modelyard_monitor.clients.registry import RegistryAway
+from modelyard_monitor.testing.samples import START, make_manifest, prediction, records
+from modelyard_monitor.testing.world import World
 from modelyard_profiles import count_numbers, reference_categories
 
 
@@ -48,7 +49,7 @@ async def test_batches_with_equal_counts_add_up(world: World) -> None:
 async def test_a_crash_between_the_two_inserts_is_healed_by_the_repeat(world: World) -> None:
     batch = records([prediction(i) for i in range(10)])
     counted = world.predictions.count(batch)
-    from modelyard_monitor.ingest.predictions import token_of
+    from modelyard_monitor.ingest.batches import token_of
 
     world.clickhouse.insert("predictions", counted.table, token_of(batch))
     await world.predictions.store(batch)
@@ -280,7 +281,7 @@ async def test_psi_in_sql_agrees_with_a_hand_count(world: World) -> None:
 
 
 def test_a_batch_is_named_by_its_place() -> None:
-    from modelyard_monitor.ingest.predictions import covers_of, token_of
+    from modelyard_monitor.ingest.batches import covers_of, token_of
 
     batch = records([prediction(i) for i in range(3)], first=7, partition=2)
     assert token_of(batch) == "v1:serving.prediction.logged.v1:2:7:9"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from modelyard_contracts import Attempt, FeedbackReceived, PredictionLogged, PredictionStatus
 from modelyard_contracts.codec import encode
 from modelyard_contracts.topics import avro_schema, schema_text
-from modelyard_monitor.ingest.lengths import UnknownAvroType, avro_lengths, varint_lengths
-from modelyard_monitor.testing import label, prediction
+from modelyard_monitor.ingest.avro_lengths import UnknownAvroType, avro_lengths, varint_lengths
+from modelyard_monitor.testing.samples import label, prediction
 
 EDGES = [0, 1, -1, 63, 64, -64, -65, 8191, 8192, 2**31, -(2**31), 2**62, 2**63 - 1, -(2**63)]
 

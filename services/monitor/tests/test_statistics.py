@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modelyard_monitor.domain.errors import rise_p_value
+from modelyard_monitor.domain.error_rate import rise_p_value
 from modelyard_monitor.domain.psi import IncomparableWindows, adjusted, population_stability
 
 

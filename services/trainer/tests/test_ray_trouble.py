@@ -66,6 +66,7 @@ def test_a_shared_ray_that_cannot_start_ends_the_runs_that_wait_for_it_with_the_
         world.close()
 
 
+@pytest.mark.process
 @pytest.mark.timeout(300)
 def test_a_worker_without_ray_fails_at_once_with_the_remedy(tmp_path: Path, no_ray: str) -> None:
     world = World(tmp_path / "trainer", pythonpath=no_ray)

@@ -238,6 +238,7 @@ def test_bad_settings_end_the_start_with_a_line_each(tmp_path: Path, loopback: N
     assert "Traceback" not in without.stderr + recipe.stderr
 
 
+@pytest.mark.process
 def test_naming_the_service_imports_nothing_heavy() -> None:
     program = (
         "import sys, modelyard_trainer.app, modelyard_trainer.__main__;"

@@ -20,6 +20,8 @@ from modelyard_zygote import Zygote
 
 from .helpers.world import PYTHONPATH, World
 
+pytestmark = pytest.mark.process
+
 
 def killed(pid: int | None) -> None:
     assert pid

@@ -13,8 +13,8 @@ from typing import Any
 
 import faust
 
-from modelyard_monitor.detect.exact import ConfirmedTable, exactly
-from modelyard_monitor.detect.progress import in_order, newest
+from modelyard_monitor.detect.confirmed_table import ConfirmedTable, read_in_order
+from modelyard_monitor.detect.slice_order import in_order, newest
 
 OUTPUT_EVERY = 20
 bootstrap, name, events_topic, output_topic, data_dir = sys.argv[1:6]
@@ -24,7 +24,7 @@ app = faust.App(
     broker_heartbeat_interval=0.5, stream_wait_empty=False, datadir=Path(data_dir), broker_commit_interval=0.5,
     consumer_auto_offset_reset="earliest", Table=ConfirmedTable,
 )  # fmt: skip
-progress = exactly(app, events_topic, lambda: newest({partition: last} for _, partition, last in exact.values()))
+progress = read_in_order(app, events_topic, lambda: newest({partition: last} for _, partition, last in exact.values()))
 events = app.topic(events_topic, value_serializer="raw", key_serializer="raw", partitions=4)
 output = app.topic(output_topic, value_serializer="raw", key_serializer="raw")
 exact: Any = app.Table(f"{name}-exact", default=lambda: [0, 0, -1], key_type=str, value_type=None, partitions=4)

@@ -136,7 +136,7 @@ class MonitorClient(ApiClient):
 
     def story(self, correlation_id: UUID | str) -> list[Json]:
         """All events of one story, in order."""
-        return _items(self.get(f"/v1/stories/{correlation_id}"), "events")
+        return _items(self.get(f"/v1/timelines/{correlation_id}"), "events")
 
     def ingest(self) -> Json:
         """Lag, offsets, rates."""

@@ -7,18 +7,22 @@ from modelyard_flavours.lean import without_unneeded
 from modelyard_flavours.mlp_flavour import FittedMlp
 from modelyard_flavours.predictor import Predictor
 from modelyard_flavours.sklearn_flavour import FittedSklearn
+from modelyard_flavours.text_flavour import FittedText, TermVectors, Vocabulary
 
 __all__ = [
     "FLAVOURS",
     "Encoding",
     "FittedMlp",
     "FittedSklearn",
+    "FittedText",
     "FlavourError",
     "Inadmissible",
     "MissingExtra",
     "Predictor",
+    "TermVectors",
     "UnknownFlavour",
     "Unloadable",
+    "Vocabulary",
     "check_admissible",
     "environment",
     "load_model",

@@ -1,16 +1,16 @@
-"""Why an artifact is not opened."""
+"""Errors of saving and loading artifacts."""
 
 from modelyard_contracts.manifest import ModelManifest
 
 
 class FlavourError(Exception):
-    """Base; none of these goes away by trying again."""
+    """Base class; none of these is retryable."""
 
     retryable = False
 
 
 class Inadmissible(FlavourError):
-    """The artifact holds what is not allowed; the text names the file and, for a type, its full name."""
+    """The artifact holds something that is not allowed; the text names the file and, for a type, its full name."""
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(f"{file}: {reason}")
@@ -18,7 +18,7 @@ class Inadmissible(FlavourError):
 
 
 class UnknownFlavour(FlavourError):
-    """No such flavour; the text lists those there are."""
+    """No such flavour; the text lists the known ones."""
 
     def __init__(self, flavour: str, known: tuple[str, ...]) -> None:
         super().__init__(f"flavour {flavour!r} is unknown; known are {', '.join(known)}")
@@ -26,7 +26,7 @@ class UnknownFlavour(FlavourError):
 
 
 class MissingExtra(FlavourError):
-    """A package that the flavour needs is not installed; the text says how to install it."""
+    """A package that the flavour needs is not installed; the text names the extra to install."""
 
     def __init__(self, flavour: str, package: str, extra: str) -> None:
         super().__init__(
@@ -36,7 +36,7 @@ class MissingExtra(FlavourError):
 
 
 class Unloadable(FlavourError):
-    """Allowed, yet it does not load; often another version of the library than it was saved with."""
+    """Allowed, but it does not load; often because the library has another version than at saving."""
 
     def __init__(self, manifest: ModelManifest, here: dict[str, str], error: Exception) -> None:
         pairs = (f"{name} {manifest.environment.get(name, '?')} (here {version})" for name, version in here.items())

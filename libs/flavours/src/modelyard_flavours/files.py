@@ -9,7 +9,7 @@ from modelyard_contracts.manifest import FileEntry, ModelManifest, digest_of
 from modelyard_flavours.errors import Inadmissible
 
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
-"""Of one file; a larger model needs a flavour that maps its file into memory."""
+"""Largest file; a larger model needs a flavour that maps its file into memory."""
 
 
 def entry_of(folder: Path, path: str) -> FileEntry:
@@ -20,7 +20,7 @@ def entry_of(folder: Path, path: str) -> FileEntry:
 
 
 def read_verified(manifest: ModelManifest, folder: Path, expected: tuple[str, ...]) -> Mapping[str, bytes]:
-    """Path to bytes, for exactly the `expected` files; Inadmissible when one is absent, unknown or altered."""
+    """Return path to bytes for exactly the `expected` files; Inadmissible if one is absent, unknown or altered."""
     listed = {entry.path for entry in manifest.files}
     for path in sorted(listed.symmetric_difference(expected)):
         problem = "is not a file of this flavour" if path in listed else "is missing in the manifest"
@@ -31,10 +31,10 @@ def read_verified(manifest: ModelManifest, folder: Path, expected: tuple[str, ..
 def _verified(entry: FileEntry, folder: Path) -> bytes:
     path = folder / entry.path
     if path.is_symlink() or not path.is_file():
-        raise Inadmissible(entry.path, f"is no plain file in {folder}")
+        raise Inadmissible(entry.path, f"is not a plain file in {folder}")
     if entry.size_bytes > MAX_FILE_BYTES or path.stat().st_size != entry.size_bytes:
-        raise Inadmissible(entry.path, f"has {path.stat().st_size} bytes; the manifest says {entry.size_bytes}")
+        raise Inadmissible(entry.path, f"has {path.stat().st_size} bytes; the manifest has {entry.size_bytes}")
     data = path.read_bytes()
     if digest_of(data) != entry.digest:
-        raise Inadmissible(entry.path, f"has the digest {digest_of(data)}; the manifest says {entry.digest}")
+        raise Inadmissible(entry.path, f"has the digest {digest_of(data)}; the manifest has {entry.digest}")
     return data

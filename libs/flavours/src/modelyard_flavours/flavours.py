@@ -5,20 +5,21 @@ from types import ModuleType
 from typing import Any, Final
 
 from modelyard_contracts.manifest import FileEntry, ModelManifest
-from modelyard_flavours import mlp_flavour, sklearn_flavour
+from modelyard_flavours import mlp_flavour, sklearn_flavour, text_flavour
 from modelyard_flavours.errors import Inadmissible, MissingExtra, UnknownFlavour, Unloadable
 from modelyard_flavours.files import entry_of, read_verified
 from modelyard_flavours.lean import without_unneeded
 from modelyard_flavours.predictor import Predictor
 
-_FLAVOURS: Final[dict[str, ModuleType]] = {module.NAME: module for module in (sklearn_flavour, mlp_flavour)}
+_MODULES: Final = (sklearn_flavour, mlp_flavour, text_flavour)
+_FLAVOURS: Final[dict[str, ModuleType]] = {module.NAME: module for module in _MODULES}
 FLAVOURS: Final = tuple(_FLAVOURS)
 
 
 def save_model(flavour: str, fitted: object, folder: Path) -> tuple[FileEntry, ...]:
-    """Write a fitted model's files into `folder` (made if need be) and return the manifest's lines for them.
+    """Write a fitted model's files into `folder` (created if absent) and return the manifest's lines for them.
 
-    fitted: FittedSklearn or FittedMlp. Inadmissible when it holds what loading would refuse.
+    fitted: FittedSklearn, FittedMlp or FittedText. Inadmissible if loading would refuse it.
     """
     module = _module(flavour)
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +29,7 @@ def save_model(flavour: str, fitted: object, folder: Path) -> tuple[FileEntry, .
 
 
 def check_admissible(manifest: ModelManifest, folder: Path) -> None:
-    """Inadmissible, naming file and type, unless the flavour's files are there, unaltered, and harmless.
+    """Inadmissible, naming file and type, unless the flavour's files are present, unaltered and allowed.
 
     Builds no object from the artifact.
     """
@@ -42,19 +43,21 @@ def load_model(manifest: ModelManifest, folder: Path) -> Predictor:
     module = _module(manifest.flavour)
     files = read_verified(manifest, folder, module.FILES)
     predictor = _load(module, manifest, files)
-    expected = manifest.feature_schema
-    if expected.classes and predictor.classes != expected.classes:
-        raise Inadmissible(
-            "encoding.json", f"has the classes {predictor.classes}; the manifest says {expected.classes}"
-        )
-    shape = (len(expected.numeric), len(expected.categorical))
-    if predictor.shape != shape:
-        raise Inadmissible("encoding.json", f"takes {predictor.shape} (numeric, categorical) features, not {shape}")
+    _check_signature(manifest, predictor, module.ENCODING)
     return predictor
 
 
+def _check_signature(manifest: ModelManifest, predictor: Predictor, file: str) -> None:
+    expected = manifest.signature
+    if predictor.classes != expected.classes:
+        raise Inadmissible(file, f"has the classes {predictor.classes}; the manifest has {expected.classes}")
+    shape = (len(expected.numeric), len(expected.categorical))
+    if predictor.shape != shape:
+        raise Inadmissible(file, f"takes {predictor.shape} (numeric, categorical) features, not {shape}")
+
+
 def environment(flavour: str) -> dict[str, str]:
-    """Package to version, of what loading needs; for ModelManifest.environment."""
+    """Versions of the packages that loading needs; for ModelManifest.environment."""
     versions: dict[str, str] = _module(flavour).environment()
     return versions
 

@@ -1,4 +1,4 @@
-"""Keep out of a process's memory what its flavour does not need.
+"""Keep packages that a flavour does not need out of the process.
 
 skops and scikit-learn import torch and pandas when they happen to be installed, only to know their types: 270 MiB and
 most of the start-up time, in every replica, scorer and worker.
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 UNNEEDED: Final = {"sklearn": frozenset({"torch", "pandas", "pyarrow"})}
-"""Flavour to packages that are optional for the libraries it uses and useless for predicting from numpy arrays."""
+"""Flavour to packages that its libraries import optionally and that prediction from numpy arrays does not need."""
 
 
 class _Absent:
-    """Lets these packages look as if they were not installed."""
+    """Makes these packages appear as not installed."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
@@ -26,7 +26,7 @@ class _Absent:
 
 @contextmanager
 def without_unneeded(flavour: str) -> Iterator[None]:
-    """In the block the flavour's unneeded packages cannot be imported; what was imported before stays."""
+    """Within the block the flavour's unneeded packages cannot be imported; earlier imports stay."""
     absent = _Absent(UNNEEDED.get(flavour, frozenset()))
     sys.meta_path.insert(0, absent)
     try:

@@ -1,7 +1,7 @@
-"""Flavour `torch-mlp`: a multi-layer perceptron trained with torch, its weights in safetensors.
+"""Flavour `torch-mlp`: a multi-layer perceptron (classifier) trained with torch, its weights in safetensors.
 
-The file is the network's state dict, so torch reads it as it is; serving needs no torch: the forward pass of a
-perceptron is a few lines of numpy, and a replica without torch starts in a fraction of the time and of the memory.
+The file is the network's state dict, which torch reads directly. Serving needs no torch: the forward pass is plain
+numpy, and a replica without torch starts in a fraction of the time and of the memory.
 """
 
 from collections.abc import Mapping
@@ -17,21 +17,25 @@ from numpy.typing import NDArray
 from modelyard_flavours.encoding import Encoding
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.predictor import FloatArray, ObjectArray
+from modelyard_flavours.scores import to_scores
 
 NAME: Final = "torch-mlp"
 MODEL: Final = "model.safetensors"
 ENCODING: Final = "encoding.json"
 FILES: Final = (MODEL, ENCODING)
 
+MAX_SCALED: Final = 1e4
+"""Standard deviations from the mean; larger inputs would overflow float32 in the layers."""
+
 Tensors = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class FittedMlp:
-    """What a recipe hands to save_model.
+    """Argument of save_model.
 
     tensors: `input.mean` and `input.scale` of shape (width,), and per layer n = 0, 1, ... `layers.n.weight` of shape
-    (out, in) and `layers.n.bias` of shape (out,); ReLU between the layers, softmax behind the last one.
+    (out, in) and `layers.n.bias` of shape (out,); ReLU between the layers, softmax after the last one.
     """
 
     tensors: Tensors
@@ -54,18 +58,20 @@ class MlpPredictor:
         return self._encoding.shape
 
     def predict(self, numeric: FloatArray, categorical: ObjectArray) -> FloatArray:
-        scaled = (self._encoding.matrix(numeric, categorical) - self._mean) / self._scale
-        hidden = np.where(np.isnan(scaled), 0.0, scaled).astype(np.float32)  # a missing value is the mean
+        hidden = scaled(self._encoding.matrix(numeric, categorical), self._mean, self._scale)
         for place, (weight, bias) in enumerate(self._layers):
             hidden = (np.maximum(hidden, 0) if place else hidden) @ weight.T + bias
-        raw = hidden.astype(np.float64)
-        powers = np.exp(raw - raw.max(axis=1, keepdims=True))
-        scores: FloatArray = powers / powers.sum(axis=1, keepdims=True)
-        return scores
+        return to_scores(hidden.astype(np.float64))
+
+
+def scaled(matrix: FloatArray, mean: FloatArray, scale: FloatArray) -> NDArray[np.float32]:
+    """Input of the network, in training and in serving: a missing value is the mean, extremes are clipped."""
+    values = np.clip((matrix - mean) / scale, -MAX_SCALED, MAX_SCALED)
+    return np.where(np.isnan(values), 0.0, values).astype(np.float32)
 
 
 def save(fitted: object, folder: Path) -> None:
-    """Write the flavour's files; what could not be loaded again is refused here."""
+    """Write the flavour's files; Inadmissible if they could not be loaded again."""
     if not isinstance(fitted, FittedMlp):
         raise TypeError(f"flavour {NAME!r} saves FittedMlp, not {type(fitted).__name__}")
     _parts(fitted.tensors, fitted.encoding)
@@ -75,21 +81,21 @@ def save(fitted: object, folder: Path) -> None:
 
 
 def check(files: Mapping[str, bytes]) -> None:
-    """Inadmissible when the tensors do not make a perceptron; safetensors hold numbers only, so this is all of it."""
+    """Inadmissible if the tensors do not make a perceptron; safetensors hold numbers only."""
     load(files)
 
 
 def load(files: Mapping[str, bytes]) -> MlpPredictor:
-    """Build it, from bytes that were verified."""
+    """Build the predictor."""
     try:
         encoding = Encoding.model_validate_json(files[ENCODING])
     except ValueError as error:
-        raise Inadmissible(ENCODING, f"is no encoding of this version ({error})") from error
+        raise Inadmissible(ENCODING, f"is not an encoding of this release ({error})") from error
     return MlpPredictor(_tensors(files[MODEL]), encoding)
 
 
 def environment() -> dict[str, str]:
-    """Package to version, of what loading needs."""
+    """Versions of the packages that loading needs."""
     return {name: version(name) for name in ("numpy", "safetensors")}
 
 
@@ -97,7 +103,7 @@ def _tensors(data: bytes) -> Tensors:
     try:
         tensors: Tensors = safetensors.numpy.load(data)
     except Exception as error:  # its error type is the Rust library's own
-        raise Inadmissible(MODEL, f"is no readable safetensors file ({error})") from error
+        raise Inadmissible(MODEL, f"is not a readable safetensors file ({error})") from error
     return tensors
 
 
@@ -120,9 +126,9 @@ def _parts(
     for n in range(count):
         weight, bias = tensors[f"layers.{n}.weight"], tensors[f"layers.{n}.bias"]
         if weight.ndim != 2 or weight.shape[1] != width or bias.shape != (weight.shape[0],):
-            raise Inadmissible(MODEL, f"layers.{n} has the shape {weight.shape} behind {width} values")
+            raise Inadmissible(MODEL, f"layers.{n} has the shape {weight.shape} for {width} inputs")
         width = weight.shape[0]
         layers.append((weight, bias))
-    if width != len(encoding.classes):
+    if width != len(encoding.classes) or not encoding.classes:
         raise Inadmissible(MODEL, f"ends in {width} values for {len(encoding.classes)} classes")
     return tensors["input.mean"].astype(np.float64), tensors["input.scale"].astype(np.float64), layers

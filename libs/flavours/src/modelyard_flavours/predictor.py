@@ -1,4 +1,4 @@
-"""What every flavour turns into."""
+"""The interface of every loaded model."""
 
 from typing import Protocol
 
@@ -10,19 +10,20 @@ ObjectArray = NDArray[np.object_]
 
 
 class Predictor(Protocol):
-    """A loaded model. Not made for concurrent calls: give it one thread."""
+    """A loaded model. Not safe for concurrent calls: give it one thread. Each row is answered by itself."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """In the order of the scores' columns."""
+        """Classes in the order of the scores' columns; empty for a regression."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many numeric and how many categorical features it takes."""
+        """Number of numeric and of categorical features."""
 
     def predict(self, numeric: FloatArray, categorical: ObjectArray) -> FloatArray:
-        """Scores of shape (rows, classes), each row adding up to 1.
+        """Scores of shape (rows, classes) that add up to 1 per row, or values of shape (rows, 1) of a regression.
 
-        numeric: shape (rows, numeric features), NaN where a value is missing (an infinity counts as missing).
-        categorical: shape (rows, categorical features), str, or None where missing; an unknown value counts as missing.
+        numeric: shape (rows, numeric features) in the order of `signature.numeric`, NaN where a value is missing; an
+        infinity or a number beyond float32 counts as missing. categorical: shape (rows, categorical features) in the
+        order of `signature.categorical`, texts included; None where missing; an unknown category counts as missing.
         """

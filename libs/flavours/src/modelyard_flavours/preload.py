@@ -1,7 +1,7 @@
-"""Import this module in advance, in a parent whose forks load models: it holds what loading one of any flavour needs.
+"""Import this module in a parent process whose forks load models: it imports the libraries of all flavours.
 
-What the flavours keep out of their processes (lean.py) stays out. A flavour whose libraries are not installed is left
-out; loading it says what is missing.
+Packages that the flavours keep out of their processes (lean.py) stay out. A flavour whose libraries are not installed
+is skipped; loading it raises MissingExtra.
 """
 
 from contextlib import suppress

@@ -1,6 +1,6 @@
-"""Flavour `sklearn`: a fitted scikit-learn classifier in a skops file. Never a pickle.
+"""Flavour `sklearn`: a fitted scikit-learn classifier or regressor in a skops file. Never a pickle.
 
-scikit-learn and skops are imported inside the functions: who only names the flavour needs neither.
+scikit-learn and skops are imported inside the functions: naming the flavour needs neither.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelyard_flavours.compiled import Function, NotServed, compile_estimator
+from modelyard_flavours.compiled import Function, NotServed, compile_estimator, predicts_values
 from modelyard_flavours.encoding import Encoding
 from modelyard_flavours.errors import Inadmissible, MissingExtra
 from modelyard_flavours.predictor import FloatArray, ObjectArray
@@ -27,9 +27,10 @@ FILES: Final = (MODEL, ENCODING)
 
 @dataclass(frozen=True)
 class FittedSklearn:
-    """What a recipe hands to save_model.
+    """Argument of save_model.
 
-    estimator: fitted on Encoding.matrix and class numbers 0, 1, ... in the order of encoding.classes.
+    estimator: fitted on Encoding.matrix and class numbers 0, 1, ... in the order of encoding.classes; a regressor is
+    fitted on values, and its encoding has no classes.
     """
 
     estimator: Any
@@ -37,11 +38,11 @@ class FittedSklearn:
 
 
 class SklearnPredictor:
-    """A loaded classifier; numpy only once it is loaded."""
+    """A loaded estimator; plain numpy once it is loaded."""
 
     def __init__(self, function: Function, known: tuple[int, ...], encoding: Encoding) -> None:
         self._function, self._known, self._encoding = function, known, encoding
-        self._complete = known == tuple(range(len(encoding.classes)))
+        self._complete = known == tuple(range(len(encoding.classes)))  # also of a regressor: both are empty
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -55,13 +56,13 @@ class SklearnPredictor:
         scores = self._function(self._encoding.matrix(numeric, categorical))
         if self._complete:
             return scores
-        every = np.zeros((len(scores), len(self.classes)))  # a class that training never saw has the score 0
+        every = np.zeros((len(scores), len(self.classes)))  # a class without training rows has the score 0
         every[:, self._known] = scores
         return every
 
 
 def save(fitted: object, folder: Path) -> None:
-    """Write the flavour's files; what could not be loaded again is refused here, by the same code."""
+    """Write the flavour's files; Inadmissible if they could not be loaded again."""
     sio = _skops()
     if not isinstance(fitted, FittedSklearn):
         raise TypeError(f"flavour {NAME!r} saves FittedSklearn, not {type(fitted).__name__}")
@@ -72,13 +73,13 @@ def save(fitted: object, folder: Path) -> None:
 
 
 def check(files: Mapping[str, bytes]) -> None:
-    """Inadmissible when a type is not on the trust list; builds nothing, needs neither scikit-learn nor skops."""
+    """Inadmissible if a type is not on the trust list; builds nothing, needs neither scikit-learn nor skops."""
     check_skops(MODEL, files[MODEL])
     _encoding(files)
 
 
 def load(files: Mapping[str, bytes]) -> SklearnPredictor:
-    """Build it, from bytes that were checked."""
+    """Check the files and build the predictor."""
     sio = _skops()
     check(files)
     encoding = _encoding(files)
@@ -91,7 +92,13 @@ def load(files: Mapping[str, bytes]) -> SklearnPredictor:
 
 
 def _known(estimator: Any, encoding: Encoding) -> tuple[int, ...]:
-    """Which of the classes the estimator's columns are."""
+    """Classes of the estimator's columns; none for a regressor."""
+    if predicts_values(estimator):
+        if encoding.classes:
+            raise NotServed(f"a regressor has no classes, but {ENCODING} names {len(encoding.classes)}")
+        return ()
+    if not encoding.classes:
+        raise NotServed(f"a classifier needs its classes in {ENCODING}")
     known = tuple(int(number) for number in np.asarray(estimator.classes_))
     if not set(known) <= set(range(len(encoding.classes))):
         raise NotServed(f"class numbers {known} for {len(encoding.classes)} classes")
@@ -99,7 +106,7 @@ def _known(estimator: Any, encoding: Encoding) -> tuple[int, ...]:
 
 
 def environment() -> dict[str, str]:
-    """Package to version, of what loading needs."""
+    """Versions of the packages that loading needs."""
     return {name: version(name) for name in ("numpy", "scikit-learn", "skops")}
 
 
@@ -107,7 +114,7 @@ def _encoding(files: Mapping[str, bytes]) -> Encoding:
     try:
         return Encoding.model_validate_json(files[ENCODING])
     except ValueError as error:
-        raise Inadmissible(ENCODING, f"is no encoding of this version ({error})") from error
+        raise Inadmissible(ENCODING, f"is not an encoding of this release ({error})") from error
 
 
 def _skops() -> Any:

@@ -1,4 +1,4 @@
-"""Read a skops file's own description and refuse what the trust list does not hold, before anything is built."""
+"""Check a skops file's description against the trust list before anything is built."""
 
 import io
 import json
@@ -10,22 +10,22 @@ from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.trust import TRUSTED_NODES
 
 MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
-"""Of all members together: a small file may not unpack into all of the memory."""
+"""Largest total size when unpacked: a small file must not fill the memory."""
 MAX_SCHEMA_BYTES: Final = 64 * 1024 * 1024
-"""Of the description alone, some five thousand trees: read as JSON it takes many times its size of memory."""
+"""Largest description, some five thousand trees: parsed as JSON it takes many times its size in memory."""
 MAX_MEMBERS: Final = 20_000
 MAX_DEPTH: Final = 100
 _SCHEMA: Final = "schema.json"
 
 
 def check_skops(path: str, data: bytes) -> None:
-    """Inadmissible when the file is no skops file, too large when unpacked, or holds a type that is not trusted."""
+    """Inadmissible if the file is not a skops file, too large when unpacked, or holds a type that is not trusted."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_members(path, archive)
             schema = json.loads(archive.read(_SCHEMA))
     except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError, EOFError) as error:
-        raise Inadmissible(path, f"is no readable skops file ({type(error).__name__}: {error})") from error
+        raise Inadmissible(path, f"is not a readable skops file ({type(error).__name__}: {error})") from error
     for loader, name in _nodes(path, schema):
         if (loader, name) not in TRUSTED_NODES:
             raise Inadmissible(path, f"holds the type {name} (loaded as {loader}), which is not on the trust list")

@@ -1,7 +1,7 @@
-"""Many trees as flat arrays: checked once, then walked together in numpy.
+"""Trees as flat arrays: checked once, then walked together in numpy.
 
-scikit-learn walks each tree in unchecked C (a crafted file can crash the process) behind some hundred microseconds of
-Python per tree or call; one row through fifty trees takes about a tenth of that here.
+scikit-learn walks each tree in unchecked C (a crafted file can crash the process), after some hundred microseconds of
+Python per call; one row through fifty trees takes about a tenth of that here.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ _CHUNK_ROWS: Final = 256
 
 
 class MalformedTree(ValueError):
-    """A tree points outside of itself or of its features."""
+    """A tree refers to a node or a feature that does not exist."""
 
 
 class Trees:
-    """Flat trees over a matrix of `width` columns; leaves point at themselves."""
+    """Flat trees over a matrix of `width` columns; a leaf is its own child."""
 
     def __init__(self, width: int, outputs: int) -> None:
         self._width, self._outputs = width, outputs
@@ -41,16 +41,16 @@ class Trees:
         missing_left: NDArray[np.bool_],
         value: FloatArray,
     ) -> None:
-        """One tree of n nodes, root first, children behind their parents; value: shape (n, outputs)."""
+        """One tree of n nodes, root first, children after their parents; value: shape (n, outputs)."""
         own = np.arange(len(leaf))
         inner = ~leaf
         children = np.concatenate([left[inner], right[inner]])
         if len(leaf) == 0 or value.shape != (len(leaf), self._outputs):
             raise MalformedTree(f"values of the shape {value.shape} for {len(leaf)} nodes")
         if (children >= len(leaf)).any() or (children <= np.concatenate([own[inner]] * 2)).any():
-            raise MalformedTree("a node's child is not behind it")
+            raise MalformedTree("a node's child does not come after it")
         if (feature[inner] < 0).any() or (feature[inner] >= self._width).any():
-            raise MalformedTree(f"a node asks for a feature that is not among the {self._width}")
+            raise MalformedTree(f"a node refers to a feature beyond the {self._width}")
         if not np.isfinite(value[leaf]).all():
             raise MalformedTree("a leaf's value is not finite")
         self._roots.append(self._size)
@@ -60,7 +60,7 @@ class Trees:
         self._depth = max(self._depth, _depth(left, right, leaf))
 
     def freeze(self) -> "Trees":
-        """Join the arrays; nothing is added afterwards."""
+        """Join the arrays; call it once, after the last `add`."""
         goes, feature, threshold, missing_left, value = (
             np.concatenate(parts) for parts in zip(*self._nodes, strict=True)
         )
@@ -93,7 +93,7 @@ class Trees:
 
 
 def _depth(left: NDArray[np.int64], right: NDArray[np.int64], leaf: NDArray[np.bool_]) -> int:
-    """Edges from the root to the farthest leaf; children stand behind their parents."""
+    """Edges from the root to the farthest leaf; children come after their parents."""
     depth = np.zeros(len(leaf), dtype=np.int64)
     for node in np.flatnonzero(~leaf):
         depth[left[node]] = depth[right[node]] = depth[node] + 1
@@ -101,7 +101,7 @@ def _depth(left: NDArray[np.int64], right: NDArray[np.int64], leaf: NDArray[np.b
 
 
 def forest(estimators: Sequence[Any], width: int, classes: int) -> Trees:
-    """From fitted scikit-learn trees, each giving shares of the classes."""
+    """From fitted scikit-learn trees; each gives class probabilities or one value."""
     trees = Trees(width, classes)
     for estimator in estimators:
         tree = estimator.tree_

@@ -1,7 +1,7 @@
-"""What a skops file may hold: exact names, kept here and never taken from the artifact.
+"""Types that a skops file may hold, by exact name; the list is kept here and never read from the artifact.
 
-skops has a list of its own (every scikit-learn estimator and much of numpy and scipy); this one is narrower and covers
-every node of the file, so that a type, or a way of building one, that we do not use cannot come in.
+skops has its own list (every scikit-learn estimator and much of numpy and scipy). This one is narrower and covers every
+node of the file, so that neither an unused type nor an unused way of building one is accepted.
 """
 
 from typing import Final
@@ -31,6 +31,15 @@ TRUSTED_NODES: Final[frozenset[tuple[str, str]]] = frozenset(
         ("ObjectNode", "sklearn.preprocessing._data.StandardScaler"),
         ("ObjectNode", "sklearn.preprocessing._label.LabelEncoder"),
         ("ObjectNode", "sklearn.linear_model._logistic.LogisticRegression"),
+        ("ObjectNode", "sklearn.linear_model._ridge.Ridge"),
+        ("ObjectNode", f"{_FOREST}.ExtraTreesRegressor"),
+        ("ObjectNode", f"{_FOREST}.RandomForestRegressor"),
+        ("ObjectNode", "sklearn.tree._classes.ExtraTreeRegressor"),
+        ("ObjectNode", "sklearn.tree._classes.DecisionTreeRegressor"),
+        ("ObjectNode", f"{_BOOSTING}.gradient_boosting.HistGradientBoostingRegressor"),
+        ("ObjectNode", "sklearn._loss.loss.HalfSquaredError"),
+        ("ObjectNode", "sklearn._loss.link.IdentityLink"),
+        ("LossNode", "sklearn._loss._loss.CyHalfSquaredError"),
         ("ObjectNode", f"{_FOREST}.ExtraTreesClassifier"),
         ("ObjectNode", f"{_FOREST}.RandomForestClassifier"),
         ("ObjectNode", "sklearn.tree._classes.ExtraTreeClassifier"),
@@ -50,4 +59,4 @@ TRUSTED_NODES: Final[frozenset[tuple[str, str]]] = frozenset(
 )
 
 TRUSTED_TYPES: Final[frozenset[str]] = frozenset(name for _, name in TRUSTED_NODES)
-"""Of those, what skops wants to hear of: it trusts the rest by itself."""
+"""The names as skops takes them; it accepts its own defaults by itself."""

@@ -6,6 +6,16 @@ from modelyard_profiles.bins import (
     numeric_edges,
     reference_categories,
     reference_numbers,
+    reference_texts,
+    text_lengths,
 )
 
-__all__ = ["count_categories", "count_numbers", "numeric_edges", "reference_categories", "reference_numbers"]
+__all__ = [
+    "count_categories",
+    "count_numbers",
+    "numeric_edges",
+    "reference_categories",
+    "reference_numbers",
+    "reference_texts",
+    "text_lengths",
+]

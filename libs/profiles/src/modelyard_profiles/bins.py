@@ -1,4 +1,4 @@
-"""Which bin a value falls into, in columns.
+"""Counts of values in frozen bins, one column at a time.
 
 Counts have the shape (3 + bins,): missing, non-finite, other, then the bins (see RESERVED_BINS in the manifest).
 Integer counts over frozen bins add up: any window is a sum of smaller ones, in any order.
@@ -14,9 +14,9 @@ from modelyard_contracts.manifest import RESERVED_BINS, FeatureReference
 
 _RESERVED: Final = len(RESERVED_BINS)
 MAX_BINS: Final = 10
-"""Deciles: enough to see a change of shape, few enough for a chi-square from windows of some hundred rows."""
+"""Deciles: enough to see a changed distribution, few enough for a chi-square from windows of some hundred rows."""
 MAX_VALUE_BINS: Final = 20
-"""A feature with at most so many distinct values gets a bin between each pair of neighbours."""
+"""A feature with at most this many distinct values gets a bin between each pair of neighbours."""
 MAX_CATEGORIES: Final = 50
 """The commonest categories; all others are one bin."""
 
@@ -77,3 +77,13 @@ def reference_categories(name: str, values: Mapping[str | None, int]) -> Feature
     if not categories:
         counts = np.append(counts, 0)  # like a number that was never seen: one bin, which holds nothing
     return FeatureReference(name=name, categories=categories, counts=tuple(int(count) for count in counts))
+
+
+def reference_texts(name: str, texts: Sequence[str | None]) -> FeatureReference:
+    """The reference of a text column: bins over its length in characters."""
+    return reference_numbers(name, text_lengths(texts))
+
+
+def text_lengths(texts: Sequence[str | None]) -> NDArray[np.float64]:
+    """Lengths in characters, shape (rows,); NaN where a text is missing."""
+    return np.array([np.nan if text is None else float(len(text)) for text in texts], dtype=np.float64)

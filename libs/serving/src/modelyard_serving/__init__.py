@@ -1,1 +1,1 @@
-"""The model server: one ASGI program that speaks the Open Inference Protocol v2."""
+"""The model server: one process serves one model version over the Open Inference Protocol (V2)."""

@@ -11,22 +11,28 @@ TOKEN_VARIABLE = "MODELYARD_SERVING_TOKEN"  # noqa: S105  a name, not a token
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="modelyard_serving", description=__doc__)
-    parser.add_argument("--model-dir", type=Path, required=True, help="folder with manifest.json and the files")
-    parser.add_argument("--model-version", default="0", help="the version's number, as answers name it")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
-    parser.add_argument("--drain-s", type=float, default=1.0, help="seconds not ready but answering after SIGTERM")
-    given = parser.parse_args()
+    """Parse the command line and serve; returns the exit code, 2 if the version cannot be served."""
+    options = _parser().parse_args()
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
-        print(f"{TOKEN_VARIABLE} is not set; give the token that callers must show", file=sys.stderr)
+        print(f"{TOKEN_VARIABLE} is not set; set the token that callers must send", file=sys.stderr)
         return 2
-    # One predictor thread per process is the unit of scaling; more threads below it only fight for the cores.
+    # One predictor thread per process is the unit of scaling; more threads would only compete for cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    return _serve(given, token)
+    return _serve(options, token)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="modelyard_serving", description=__doc__)
+    parser.add_argument("--model-dir", type=Path, required=True, help="folder with manifest.json and the files")
+    parser.add_argument("--model-version", default="0", help="the version's number, as answers name it")
+    parser.add_argument("--digest", help="refuse to serve unless manifest.json has this digest (sha256:...)")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
+    parser.add_argument("--drain-s", type=float, default=1.0, help="seconds not ready but answering after SIGTERM")
+    return parser
 
 
 def _serve(given: argparse.Namespace, token: str) -> int:
@@ -37,9 +43,9 @@ def _serve(given: argparse.Namespace, token: str) -> int:
     try:
         sock = bind(given.host, given.port)
     except OSError as error:
-        print(f"port {given.port} on {given.host}: {error.strerror}; give another --port, or 0", file=sys.stderr)
+        print(f"port {given.port} on {given.host}: {error.strerror}; use another --port, or 0", file=sys.stderr)
         return 2
-    options = Options(given.model_dir, token, given.model_version, given.host, given.port, given.drain_s)
+    options = Options(given.model_dir, token, given.model_version, given.digest, given.drain_s)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(options, sock))
 

@@ -1,39 +1,27 @@
-"""The ASGI program of a model server: Open Inference Protocol v2 over HTTP, and nothing else."""
+"""The ASGI program of a model server: paths, authorization and errors of the Open Inference Protocol (V2)."""
 
-import asyncio
-import hmac
-import math
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 import msgspec
 
+from modelyard_contracts.signature import Task
 from modelyard_serving.batching import Batcher
-from modelyard_serving.errors import BadRequest, Overloaded, ServingError, TooLarge
+from modelyard_serving.errors import NotFound, Overloaded, ServingError, WrongMethod
+from modelyard_serving.generation import Generation
+from modelyard_serving.inference import Inference
 from modelyard_serving.loading import LoadedModel
-from modelyard_serving.protocol import CATEGORICAL_TENSOR, NUMERIC_TENSOR, Contract, answer
+from modelyard_serving.metadata import describe
+from modelyard_serving.requests import Head, Limits, Receive, Scope, Send
+from modelyard_serving.streaming import EVENT_STREAM, TextEndpoint
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-DEADLINE_HEADER: Final = b"x-modelyard-timeout-ms"
-"""How long the caller still waits; a request that waited longer is not predicted."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    max_body_bytes: int = 16 << 20
-    max_rows: int = 10_000
-    """In one request."""
-    max_batch_rows: int = 4_096
-    max_waiting_rows: int = 50_000
-    timeout_ms: int = 30_000
-    """When the caller names none."""
-    read_timeout_ms: int = 10_000
+JSON: Final = b"application/json"
+LIVE, READY = "/v2/health/live", "/v2/health/ready"
+ACTIONS: Final = ("infer", "generate", "generate_stream", "ready")
+_ENCODE: Final = msgspec.json.Encoder().encode
 
 
 class ModelApp:
-    """Not ready until `install`; not ready again once `draining`, though it still answers."""
+    """Ready between `install` and `draining`; while draining it still answers."""
 
     def __init__(self, token: str, limits: Limits | None = None) -> None:
         self._authorization = b"Bearer " + token.encode()
@@ -41,11 +29,27 @@ class ModelApp:
         self.model: LoadedModel | None = None
         self.draining = False
         self.requests = self.errors = self.in_flight = 0
+        self._batcher: Batcher | None = None
+        self._generation: Generation | None = None
 
-    def install(self, model: LoadedModel, batcher: Batcher) -> None:
-        self._batcher = batcher
-        self._contract = Contract(model.manifest.feature_schema, self.limits.max_rows)
+    def install(self, model: LoadedModel) -> None:
+        """Start answering with a loaded model; `close` ends its threads."""
+        limits = self.limits
+        if model.signature.task is Task.TEXT:
+            self._generation = Generation(model.generator, max_waiting=limits.max_waiting_generations)
+            self._text = TextEndpoint(model, self._generation)
+        else:
+            self._batcher = Batcher(
+                model.predictor.predict, max_batch_rows=limits.max_batch_rows, max_waiting_rows=limits.max_waiting_rows
+            )
+            self._inference = Inference(model, self._batcher, limits.max_rows)
         self.model = model
+
+    def close(self) -> None:
+        """Finish queued work and end the threads; blocks."""
+        for worker in (self._batcher, self._generation):
+            if worker is not None:
+                worker.close()
 
     @property
     def ready(self) -> bool:
@@ -54,141 +58,125 @@ class ModelApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        started = False
+
+        async def sending(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
         self.in_flight += 1
         try:
-            status, body = await self._respond(scope, receive)
-        except ServingError as error:
-            self.errors += 1
-            status, body = error.status, _problem(str(error), error.code, error.field)
+            await self._respond(scope, receive, sending)
         except Exception as error:
             self.errors += 1
-            status, body = 500, _problem(f"the model failed: {type(error).__name__}: {error}", "model_failed", None)
+            if not started:
+                await self._refuse(error, send)
         finally:
             self.in_flight -= 1
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        if status == 503:
-            headers.append((b"retry-after", b"1"))
-        if self.draining:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
 
-    async def _respond(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
-        path, method = scope["path"].rstrip("/"), scope["method"]
-        if path == "/v2/health/live":
-            return 200, b'{"live":true}'
-        if path == "/v2/health/ready":
-            return (200, b'{"ready":true}') if self.ready else (503, b'{"ready":false}')
-        headers = dict(scope["headers"])
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._authorization):
-            return 401, _problem(
-                "a bearer token is needed: the serving token of this installation", "unauthorized", None
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = Head(scope)
+        if head.path == LIVE:
+            await self._send(send, 200, b'{"live":true}')
+        elif head.path == READY:
+            await self._send_readiness(send)
+        else:
+            head.authorize(self._authorization)
+            await self._route(head, receive, send)
+
+    async def _route(self, head: Head, receive: Receive, send: Send) -> None:
+        if head.path == "/v2":
+            _require(head, "GET")
+            extensions = ["generate"] if self.model and self.model.signature.task is Task.TEXT else []
+            await self._send(
+                send, 200, _ENCODE({"name": "modelyard-serving", "version": "2", "extensions": extensions})
             )
-        if method == "POST":
-            return await self._infer(path, headers, receive)
-        return self._describe(path)
+        elif head.path == "/metrics":
+            _require(head, "GET")
+            await self._send(send, 200, _ENCODE(self.figures()))
+        else:
+            await self._route_model(head, receive, send)
 
-    async def _infer(self, path: str, headers: dict[bytes, bytes], receive: Receive) -> tuple[int, bytes]:
-        model = self._model_at(path.removesuffix("/infer"))
-        if model is None or not path.endswith("/infer"):
-            return 404, _problem(f"nothing at POST {path}", "not_found", None)
-        timeout_s = self._timeout_s(headers)
-        body = await self._body(headers, receive)
-        request_id, rows = self._contract.read(body)
+    async def _route_model(self, head: Head, receive: Receive, send: Send) -> None:
+        path, _, action = head.path.rpartition("/")
+        if action not in ACTIONS:
+            path, action = head.path, ""
+        model = self._model_at(path, head.path)
+        _require(head, "GET" if action in ("", "ready") else "POST")
+        if action == "ready":
+            await self._send_readiness(send)
+        elif action == "":
+            await self._send(send, 200, _ENCODE(describe(model)))
+        elif (action == "infer") is (model.signature.task is Task.TEXT):
+            raise NotFound(f"{action}: not for this version; use {'generate' if action == 'infer' else 'infer'}")
+        else:
+            await self._answer(action, head, receive, send)
+
+    async def _answer(self, action: str, head: Head, receive: Receive, send: Send) -> None:
+        timeout_s = head.timeout_s(self.limits)
+        body = await head.body(receive, self.limits)
         self.requests += 1
-        scores = await self._batcher.submit(rows, timeout_s)
-        return 200, answer(model.manifest.model, model.version, model.digest, request_id, model.classes, scores)
-
-    def _describe(self, path: str) -> tuple[int, bytes]:
-        if path == "/v2":
-            return 200, msgspec.json.encode({"name": "modelyard-serving", "version": "2", "extensions": []})
-        if path == "/metrics":
-            return 200, msgspec.json.encode(self.figures())
-        model = self._model_at(path.removesuffix("/ready"))
-        if model is None:
-            return 404, _problem(f"nothing at GET {path}", "not_found", None)
-        if path.endswith("/ready"):
-            return (200, b'{"ready":true}') if self.ready else (503, b'{"ready":false}')
-        return 200, msgspec.json.encode(_metadata(model))
+        if action == "infer":
+            await self._send(send, 200, await self._inference.infer(body, timeout_s))
+        elif action == "generate":
+            await self._send(send, 200, await self._text.generate(body, timeout_s))
+        else:
+            await self._text.stream(body, timeout_s, receive, send, self._headers(EVENT_STREAM))
 
     def figures(self) -> dict[str, int]:
         """Counters since the start."""
-        batcher = getattr(self, "_batcher", None)
-        done = {"batches": batcher.batches, "rows": batcher.rows} if batcher else {}
-        return {"requests": self.requests, "errors": self.errors, "in_flight": self.in_flight, **done}
+        own = {"requests": self.requests, "errors": self.errors, "in_flight": self.in_flight}
+        if self._batcher is not None:
+            own |= {"batches": self._batcher.batches, "rows": self._batcher.rows}
+        if self._generation is not None:
+            own |= {"generations": self._generation.generations, "tokens": self._generation.tokens}
+        return own
 
-    def _model_at(self, path: str) -> LoadedModel | None:
-        """The model that /v2/models/{name}[/versions/{v}] names, if it is the one served here."""
+    def _model_at(self, path: str, requested: str) -> LoadedModel:
+        """The model that /v2/models/{name}[/versions/{version}] names, if it is the one served here."""
         model = self.model
         if model is None:
             raise Overloaded("the model is not loaded yet; wait for /v2/health/ready")
-        own = f"/v2/models/{model.manifest.model}"
-        return model if path in (own, f"{own}/versions/{model.version}") else None
+        own = f"/v2/models/{model.name}"
+        if path not in (own, f"{own}/versions/{model.version}"):
+            raise NotFound(f"no {requested[:200]} here; this server answers at {own}")
+        return model
 
-    def _timeout_s(self, headers: dict[bytes, bytes]) -> float:
-        given = headers.get(DEADLINE_HEADER)
-        if given is None:
-            return self.limits.timeout_ms / 1000
-        try:
-            timeout_ms = float(given)
-        except ValueError:
-            timeout_ms = math.nan
-        if not 0 < timeout_ms < math.inf:
-            raise BadRequest(f"{DEADLINE_HEADER.decode()}: not a positive number of milliseconds")
-        return min(timeout_ms, self.limits.timeout_ms) / 1000
+    async def _send_readiness(self, send: Send) -> None:
+        await self._send(send, 200 if self.ready else 503, b'{"ready":true}' if self.ready else b'{"ready":false}')
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        limit = self.limits.max_body_bytes
-        if int(headers.get(b"content-length", b"0")) > limit:
-            raise TooLarge(f"the body has more than {limit} bytes; send fewer rows")
-        try:
-            async with asyncio.timeout(self.limits.read_timeout_ms / 1000):
-                return await _whole(receive, limit)
-        except TimeoutError as error:
-            raise BadRequest(f"the body did not arrive within {self.limits.read_timeout_ms} ms") from error
+    async def _refuse(self, error: Exception, send: Send) -> None:
+        """Send the protocol's error object with our code and the input at fault."""
+        if isinstance(error, ServingError):
+            status, code, message, field = error.status, error.code, str(error), error.field
+        else:
+            message = f"the model failed: {type(error).__name__}: {error}"
+            status, code, field = ServingError.status, ServingError.code, None
+        body = {"error": message, "code": code, **({"field": field} if field else {})}
+        await self._send(send, status, _ENCODE(body))
 
+    async def _send(self, send: Send, status: int, body: bytes) -> None:
+        headers = [*self._headers(JSON), (b"content-length", b"%d" % len(body))]
+        if status == 503:
+            headers.append((b"retry-after", b"1"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-async def _whole(receive: Receive, limit: int) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body
-    chunks, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequest("the caller went away")
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > limit:
-            raise TooLarge(f"the body has more than {limit} bytes; send fewer rows")
-    return b"".join(chunks)
+    def _headers(self, content_type: bytes) -> list[tuple[bytes, bytes]]:
+        """Headers of every answer: content type and the identity of the version."""
+        headers = [(b"content-type", content_type)]
+        if self.model is not None:
+            headers += [
+                (b"x-modelyard-model", self.model.name.encode()),
+                (b"x-modelyard-version", self.model.version.encode()),
+                (b"x-modelyard-digest", self.model.digest.encode()),
+            ]
+        if self.draining or content_type == EVENT_STREAM:
+            headers.append((b"connection", b"close"))
+        return headers
 
 
-def _problem(message: str, code: str, field: str | None) -> bytes:
-    """The protocol's error object, with our word for programs and the input at fault beside it."""
-    more = {"field": field} if field else {}
-    return msgspec.json.encode({"error": message, "code": code, **more})
-
-
-def _metadata(model: LoadedModel) -> dict[str, Any]:
-    schema = model.manifest.feature_schema
-    inputs = [
-        {"name": name, "datatype": datatype, "shape": [-1, len(columns)], "parameters": {"features": list(columns)}}
-        for name, datatype, columns in (
-            (NUMERIC_TENSOR, "FP64", schema.numeric),
-            (CATEGORICAL_TENSOR, "BYTES", schema.categorical),
-        )
-        if columns
-    ]
-    outputs: list[dict[str, Any]] = [{"name": "scores", "datatype": "FP64", "shape": [-1, len(model.classes) or 1]}]
-    if model.classes:
-        outputs.insert(0, {"name": "class", "datatype": "BYTES", "shape": [-1]})
-    return {
-        "name": model.manifest.model,
-        "versions": [model.version],
-        "platform": f"modelyard_{model.manifest.flavour}",
-        "inputs": inputs,
-        "outputs": outputs,
-        "parameters": {"digest": model.digest, "feature_schema_id": schema.id, "classes": list(model.classes)},
-    }
+def _require(head: Head, method: str) -> None:
+    if head.method != method:
+        raise WrongMethod(f"{head.method} is not supported at {head.path[:200]}; use {method}")

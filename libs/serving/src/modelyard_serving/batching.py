@@ -1,4 +1,4 @@
-"""Micro-batching: one thread predicts, and takes everything that waits at once."""
+"""Micro-batching: one thread predicts, and takes all waiting requests at once."""
 
 import asyncio
 import contextlib
@@ -7,27 +7,51 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from modelyard_contracts.inference import Rows
 from modelyard_serving.errors import DeadlinePassed, Overloaded, ServingError
-from modelyard_serving.protocol import Floats, Rows
 
+Floats = NDArray[np.float64]
+Objects = NDArray[np.object_]
 Predict = Callable[[Any, Any], Any]
-"""(numeric (rows, n_num), categorical (rows, n_cat)) -> scores (rows, n_scores)."""
+"""(numeric (rows, n_num), categorical (rows, n_cat)) -> scores (rows, n) or values (rows,)."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Input of a predictor. numeric: (rows, n_num), NaN = missing. categorical: (rows, n_cat), None = missing."""
+
+    numeric: Floats
+    categorical: Objects
+
+    @classmethod
+    def of(cls, rows: Rows, numeric_columns: int, text_columns: int) -> Self:
+        """Arrays from the flat lists of the codec."""
+        return cls(
+            np.array(rows.numeric, dtype=np.float64).reshape(rows.size, numeric_columns),
+            np.array(rows.texts, dtype=object).reshape(rows.size, text_columns),
+        )
+
+    @property
+    def rows(self) -> int:
+        return len(self.numeric)
 
 
 @dataclass(frozen=True)
 class Waiting:
-    rows: Rows
+    """One request in the queue. deadline: in time.monotonic(); a later answer is of no use."""
+
+    inputs: Inputs
     deadline: float
-    """time.monotonic() after which nobody waits for the answer."""
     done: "asyncio.Future[Floats]"
 
 
 class Batcher:
-    """Predicts in one thread. `submit` is called on one event loop; `close` ends the thread after what waits."""
+    """Predicts in one thread. `submit` is called on one event loop; `close` finishes the queue and ends the thread."""
 
     def __init__(self, predict: Predict, *, max_batch_rows: int, max_waiting_rows: int) -> None:
         self._predict = predict
@@ -38,57 +62,57 @@ class Batcher:
         self.batches = self.rows = 0
         self._thread.start()
 
-    async def submit(self, rows: Rows, timeout_s: float) -> Floats:
-        """Scores of shape (rows, n); Overloaded at once when too much waits, DeadlinePassed when the time is up."""
-        if self._waiting_rows and self._waiting_rows + rows.count > self._max_waiting_rows:
+    async def submit(self, inputs: Inputs, timeout_s: float) -> Floats:
+        """Scores of shape (rows, n). Overloaded at once if the queue is full, DeadlinePassed after `timeout_s`."""
+        if self._waiting_rows and self._waiting_rows + inputs.rows > self._max_waiting_rows:
             raise Overloaded(f"{self._waiting_rows} rows are waiting; try again")
-        self._waiting_rows += rows.count
+        self._waiting_rows += inputs.rows
         done: asyncio.Future[Floats] = asyncio.get_running_loop().create_future()
-        self._queue.put(Waiting(rows, time.monotonic() + timeout_s, done))
+        self._queue.put(Waiting(inputs, time.monotonic() + timeout_s, done))
         try:
             async with asyncio.timeout(timeout_s):
                 return await done
         except TimeoutError as error:
             raise DeadlinePassed(f"no prediction within {timeout_s:.3f} s") from error
         finally:
-            self._waiting_rows -= rows.count
+            self._waiting_rows -= inputs.rows
 
     def close(self) -> None:
-        """Finish what waits, then end the thread."""
+        """Finish the queue, then end the thread."""
         self._queue.put(None)
         self._thread.join()
 
     def _work(self) -> None:
-        ended = False
-        while not ended:
-            batch, ended = self._take()
+        closed = False
+        while not closed:
+            batch, closed = self._take()
             alive = [waiting for waiting in batch if not waiting.done.done() and time.monotonic() < waiting.deadline]
             if alive:
                 self._answer(alive)
 
     def _take(self) -> tuple[list[Waiting], bool]:
-        """Block for one, then everything that waits, up to the batch limit; and whether the end was seen."""
+        """Block for one request, then take all waiting ones up to the batch limit; True once the queue is closed."""
         batch: list[Waiting] = []
-        count = 0
+        rows = 0
         while True:
             waiting = self._queue.get()
             if waiting is None:
                 return batch, True
             batch.append(waiting)
-            count += waiting.rows.count
-            if count >= self._max_batch_rows or self._queue.empty():
+            rows += waiting.inputs.rows
+            if rows >= self._max_batch_rows or self._queue.empty():
                 return batch, False
 
     def _answer(self, batch: list[Waiting]) -> None:
-        """One prediction for all; when it fails, one each, so that a single bad row fails alone."""
+        """Predict all requests together; if that fails, one by one, so that a bad row fails only its own request."""
         try:
             results: list[Floats | Exception] = list(self._scores(batch))
         except Exception as error:
             results = [error] if len(batch) == 1 else [self._alone(waiting) for waiting in batch]
         self.batches += 1
-        self.rows += sum(waiting.rows.count for waiting in batch)
+        self.rows += sum(waiting.inputs.rows for waiting in batch)
         loop = batch[0].done.get_loop()
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop was closed
             loop.call_soon_threadsafe(_resolve, [waiting.done for waiting in batch], results)
 
     def _alone(self, waiting: Waiting) -> "Floats | Exception":
@@ -99,18 +123,18 @@ class Batcher:
 
     def _scores(self, batch: list[Waiting]) -> list[Floats]:
         if len(batch) == 1:
-            return [self._checked(batch[0].rows)]
-        numeric = np.concatenate([waiting.rows.numeric for waiting in batch])
-        categorical = np.concatenate([waiting.rows.categorical for waiting in batch])
-        ends = np.cumsum([waiting.rows.count for waiting in batch])[:-1]
-        return np.split(self._checked(Rows(numeric, categorical)), ends)
+            return [self._checked(batch[0].inputs)]
+        numeric = np.concatenate([waiting.inputs.numeric for waiting in batch])
+        categorical = np.concatenate([waiting.inputs.categorical for waiting in batch])
+        ends = np.cumsum([waiting.inputs.rows for waiting in batch])[:-1]
+        return np.split(self._checked(Inputs(numeric, categorical)), ends)
 
-    def _checked(self, rows: Rows) -> Floats:
-        scores = np.asarray(self._predict(rows.numeric, rows.categorical), dtype=np.float64)
+    def _checked(self, inputs: Inputs) -> Floats:
+        scores = np.asarray(self._predict(inputs.numeric, inputs.categorical), dtype=np.float64)
         if scores.ndim == 1:
             scores = scores[:, None]
-        if scores.ndim != 2 or len(scores) != rows.count:
-            raise ServingError(f"the model gave scores of shape {scores.shape} for {rows.count} rows")
+        if scores.ndim != 2 or len(scores) != inputs.rows:
+            raise ServingError(f"the model returned scores of shape {scores.shape} for {inputs.rows} rows")
         return scores
 
 

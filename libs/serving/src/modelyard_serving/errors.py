@@ -1,4 +1,4 @@
-"""What a model server says when it cannot answer; each has an HTTP number and a stable word."""
+"""Errors of a model server, each with its HTTP status and a stable code."""
 
 from typing import ClassVar
 
@@ -13,34 +13,70 @@ class ServingError(Exception):
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
-        """The input that is at fault, if one is."""
+        """Name of the input at fault, if there is one."""
 
 
 class BadRequest(ServingError):
-    """The request breaks the protocol or the version's contract; its text names the input and the remedy."""
+    """The request breaks the protocol or the version's signature; the text names the input and the remedy."""
 
     status, code = 400, "bad_request"
 
 
+class OutOfRange(BadRequest):
+    """The model has no answer for numbers of this size; the request is at fault, not the version."""
+
+    code = "out_of_range"
+
+
+class Unauthorized(ServingError):
+    """The serving token is missing or wrong."""
+
+    status, code = 401, "unauthorized"
+
+
+class NotFound(ServingError):
+    """No such path, model or version."""
+
+    status, code = 404, "not_found"
+
+
+class WrongMethod(ServingError):
+    """The path exists, but not for this method."""
+
+    status, code = 405, "method_not_allowed"
+
+
+class BodyTooSlow(ServingError):
+    """The body did not arrive in time."""
+
+    status, code, retryable = 408, "request_timeout", True
+
+
 class TooLarge(ServingError):
-    """More bytes or rows than this server takes at once; send fewer."""
+    """More bytes or rows than allowed in one request."""
 
     status, code = 413, "too_large"
 
 
+class UnsupportedEncoding(ServingError):
+    """The body is compressed."""
+
+    status, code = 415, "unsupported_encoding"
+
+
 class Overloaded(ServingError):
-    """Too much is waiting already; nothing was done."""
+    """Too much work is waiting; nothing was done."""
 
     status, code, retryable = 503, "overloaded", True
 
 
 class DeadlinePassed(ServingError):
-    """The caller's time was up before the prediction began; nothing was done."""
+    """The caller's deadline passed before there was an answer."""
 
     status, code, retryable = 504, "deadline_passed", True
 
 
 class Unloadable(ServingError):
-    """The files are not the ones the manifest names, or the flavour refuses them."""
+    """The files are not those the manifest names, or the flavour refuses them."""
 
     code = "unloadable"

@@ -1,15 +1,17 @@
-"""From a folder to a warm predictor: verify every digest first, then let the flavour load."""
+"""From a folder to a warm model: verify every digest, load through the flavour, answer one warm-up request."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
-from pydantic import ValidationError
 
-from modelyard_contracts.manifest import FileEntry, ModelManifest
+from modelyard_contracts.documents import DocumentError
+from modelyard_contracts.inference import InferenceCodec
+from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest
+from modelyard_contracts.signature import Signature, Task
 from modelyard_serving.errors import Unloadable
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -17,50 +19,83 @@ _CHUNK_BYTES: Final = 1 << 20
 
 
 class Predictor(Protocol):
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """In the order of the scores' columns; empty for a regression."""
+    """A loaded model that answers rows. Called by one thread."""
 
     def predict(self, numeric: Any, categorical: Any) -> Any:
-        """Scores (rows, n_classes). numeric: (rows, n_num), NaN missing; categorical: (rows, n_cat), None missing."""
+        """Scores (rows, classes) of a classifier, or values (rows,) or (rows, 1) of a regression.
+
+        numeric: float64 (rows, numeric columns), NaN missing. categorical: object (rows, text columns), None missing.
+        """
 
 
-Load = Callable[[ModelManifest, Path], Predictor]
+class Generator(Protocol):
+    """A loaded model that answers a text with a text. Called by one thread."""
+
+    def generate(self, text: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+        """Pieces of the answer, one per token; the iterator is closed if the caller leaves."""
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, for usage."""
+
+
+Load = Callable[[ModelManifest, Path], Any]
 
 
 @dataclass(frozen=True)
 class LoadedModel:
+    """A version that is ready to answer. model_object: a Generator if the task is `text`, else a Predictor."""
+
     manifest: ModelManifest
     digest: str
+    """SHA-256 of the manifest's bytes as they lie in the folder."""
     version: str
-    classes: tuple[str, ...]
-    predictor: Predictor
+    model_object: Any
+
+    @property
+    def name(self) -> str:
+        return self.manifest.model
+
+    @property
+    def signature(self) -> Signature:
+        return self.manifest.signature
+
+    @property
+    def predictor(self) -> Predictor:
+        return cast(Predictor, self.model_object)
+
+    @property
+    def generator(self) -> Generator:
+        return cast(Generator, self.model_object)
 
 
-def load(folder: Path, version: str, flavour_load: Load | None = None) -> LoadedModel:
-    """Read `manifest.json`, verify every file, load, and answer one warm-up row; Unloadable says why not."""
-    manifest = read_manifest(folder)
-    for entry in manifest.files:
+def load(folder: Path, version: str, flavour_load: Load | None = None, *, digest: str | None = None) -> LoadedModel:
+    """Load the version in `folder`; Unloadable says why not.
+
+    digest: the manifest's digest that the caller expects; None takes the manifest as it is.
+    """
+    file = read_manifest(folder)
+    if digest is not None and file.digest != digest:
+        raise Unloadable(f"{MANIFEST_FILE}: its digest is {file.digest}, not {digest}; download the version again")
+    for entry in file.manifest.files:
         verify(folder, entry)
-    predictor = (flavour_load or _flavour_load)(manifest, folder)
-    classes = tuple(predictor.classes) or manifest.feature_schema.classes
-    warm_up(manifest, predictor, classes)
-    return LoadedModel(manifest, manifest.digest, version, classes, predictor)
+    model = LoadedModel(file.manifest, file.digest, version, (flavour_load or _flavour_load)(file.manifest, folder))
+    warm_up(model)
+    return model
 
 
-def read_manifest(folder: Path) -> ModelManifest:
+def read_manifest(folder: Path) -> ManifestFile:
+    """The manifest with the bytes it was read from."""
     file = folder / MANIFEST_FILE
     try:
-        return ModelManifest.model_validate_json(file.read_bytes())
+        return ManifestFile.read(file.read_bytes())
     except OSError as error:
         raise Unloadable(f"cannot read {file}: {error.strerror}; --model-dir must hold the version's files") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Unloadable(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error
+    except DocumentError as error:
+        raise Unloadable(f"{file}: {error}") from error
 
 
 def verify(folder: Path, entry: FileEntry) -> None:
-    """The file is there and has the manifest's size and digest."""
+    """Check that the file exists with the manifest's size and digest."""
     file = folder / entry.path
     try:
         if (size := file.stat().st_size) != entry.size_bytes:
@@ -75,28 +110,35 @@ def verify(folder: Path, entry: FileEntry) -> None:
         raise Unloadable(f"{entry.path}: its digest is not the manifest's; the file was changed, download it again")
 
 
-def warm_up(manifest: ModelManifest, predictor: Predictor, classes: tuple[str, ...]) -> None:
-    """Answer one row of zeros and unseen words, so that the first caller does not pay for lazy set-up."""
-    schema = manifest.feature_schema
-    categorical = np.full((1, len(schema.categorical)), "", dtype=object)
+def warm_up(model: LoadedModel) -> None:
+    """Answer one request, so that the first caller does not pay for lazy initialization."""
     try:
-        scores = np.asarray(predictor.predict(np.zeros((1, len(schema.numeric))), categorical))
+        if model.signature.task is Task.TEXT:
+            next(iter(model.generator.generate("warm up", {"max_tokens": 1})), None)
+            return
+        numeric, texts = len(model.signature.numeric), len(model.signature.categorical)
+        answer = np.asarray(model.predictor.predict(np.zeros((1, numeric)), np.full((1, texts), "", dtype=object)))
     except Exception as error:
         raise Unloadable(f"the warm-up prediction failed: {type(error).__name__}: {error}") from error
-    columns = scores.shape[1] if scores.ndim == 2 else 1
-    if len(scores) != 1 or (classes and columns != len(classes)):
-        raise Unloadable(f"the warm-up gave scores of shape {scores.shape} for {len(classes)} classes")
+    width = answer.shape[1] if answer.ndim == 2 else 1
+    wanted = len(model.signature.classes) or 1
+    if len(answer) != 1 or width != wanted:
+        raise Unloadable(f"the warm-up answer has shape {answer.shape}; the signature needs (1, {wanted})")
 
 
-def _flavour_load(manifest: ModelManifest, folder: Path) -> Predictor:
+def codec_of(model: LoadedModel) -> InferenceCodec:
+    """The request codec of the version's signature."""
+    return InferenceCodec(model.signature)
+
+
+def _flavour_load(manifest: ModelManifest, folder: Path) -> Any:
     from modelyard_flavours import load_model
 
     try:
-        predictor: Predictor = load_model(manifest, folder)
+        return load_model(manifest, folder)
     except ImportError as error:
         raise Unloadable(
             f"flavour {manifest.flavour} needs {error.name}; install modelyard-flavours with it"
         ) from error
     except Exception as error:
         raise Unloadable(f"flavour {manifest.flavour}: {type(error).__name__}: {error}") from error
-    return predictor

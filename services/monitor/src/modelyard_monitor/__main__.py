@@ -16,7 +16,7 @@ def main() -> int:
     if sys.argv[1:]:
         print("usage: python -m modelyard_monitor [detect]", file=sys.stderr)
         return 2
-    from modelyard_monitor.app import build  # after the settings: a bad one is told without a second of imports
+    from modelyard_monitor.app import build  # after the settings: a bad one is reported without a second of imports
 
     return built("monitor", build, settings).run()
 

@@ -1,142 +1,113 @@
-"""The composition root: alone reads settings and opens connections; closes them in reverse."""
+"""Composition root: reads the settings, constructs all parts, closes them in reverse order."""
 
-import asyncio
 from typing import Final
 
 from modelyard_contracts import FeedbackReceived, PredictionLogged
 from modelyard_contracts.codec import Codec
-from modelyard_monitor import api
-from modelyard_monitor.child import DetectChild
-from modelyard_monitor.clickhouse import ClickHouse, ClickHouseAway, LazyClient
-from modelyard_monitor.ingest.audit import AuditIngest, control_topics
+from modelyard_monitor.api.routes import add_routes
+from modelyard_monitor.clients.registry import Registry
+from modelyard_monitor.detect.supervisor import DetectProcess
+from modelyard_monitor.ingest.control_events import ControlEventIngest, control_topics
+from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest, Store
 from modelyard_monitor.ingest.labels import LabelIngest
-from modelyard_monitor.ingest.late import LateJoiner
-from modelyard_monitor.ingest.planned import PlannedIngest, Store
+from modelyard_monitor.ingest.late_labels import LateJoiner
+from modelyard_monitor.ingest.late_loop import LateLoop
 from modelyard_monitor.ingest.predictions import PredictionIngest
-from modelyard_monitor.queries import Questions
-from modelyard_monitor.registry import Registry
 from modelyard_monitor.settings import Settings
+from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_monitor.store.connection import LazyClient
+from modelyard_monitor.store.queries import ReportQueries
+from modelyard_monitor.store.startup import migrate_when_available
+from modelyard_monitor.usecases.reports import Reports
 from modelyard_runtime.auth import Authenticator, registry_introspection
 from modelyard_runtime.clock import system_clock
-from modelyard_runtime.errors import Retryable, StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_runtime.kafka import DeadLetters, Producer
-from modelyard_runtime.log import get_logger
+from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Background, Service
-from modelyard_runtime.wakeup import pause
 
-log = get_logger(__name__)
-
-CLICKHOUSE_WITHIN_S: Final = 60.0
+LABELS_GROUP: Final = "monitor.labels"
 RETRY_S: Final = 0.2
 RETRY_LABELS_S: Final = 1.0
 
 
-def build(settings: Settings) -> Service:
-    """The whole service, wired; nothing is connected before it runs."""
-    readiness = Readiness()
-    password = settings.clickhouse_password.get_secret_value()
-    clickhouse = ClickHouse(
-        LazyClient(settings.clickhouse_url, settings.clickhouse_user, password), settings.clickhouse_database
-    )
-    registry = Registry(settings.registry_url, settings.admin_key)
-    producer = Producer(settings.kafka_bootstrap_servers, "monitor", linger_ms=5)
-    letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
-    ingests = _ingests(settings, clickhouse, registry, producer, letters, readiness)
-    background: list[Background] = []
-    if "ingest" in settings.roles:
-        joiner = LateJoiner(clickhouse, producer, system_clock, settings.late_join_days)
-        background += [one.run for one in ingests]
-        background.append(_late_loop(joiner, ingests[1], settings.late_join_every_s))
-    if "detect" in settings.roles:
-        background.append(DetectChild(readiness).run)
-    authenticator = Authenticator(
-        settings.admin_key, registry_introspection(settings.registry_url, settings.admin_key), system_clock
-    )
-    app = create_app(
-        service="monitor",
-        authenticator=authenticator,
-        readiness=readiness,
-        consumers=[one.consumer for one in ingests if "ingest" in settings.roles],
-    )
-    if "api" in settings.roles:
-        api.add_routes(app, Questions(clickhouse), ingests)
+class _Monitor:
+    """All parts of the service; nothing is connected before the service runs."""
 
-    async def on_start() -> None:
-        await _migrated(clickhouse, settings.clickhouse_url)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.readiness = Readiness()
+        password = settings.clickhouse_password.get_secret_value()
+        client = LazyClient(settings.clickhouse_url, settings.clickhouse_user, password)
+        self.clickhouse = ClickHouse(client, settings.clickhouse_database)
+        self.registry = Registry(settings.registry_url, settings.admin_key)
+        self.producer = Producer(settings.kafka_bootstrap_servers, "monitor", linger_ms=5)
+        self.letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
+        self.ingests = {group: self._ingest(group, stores) for group, stores in self._stores().items()}
 
-    async def on_stop() -> None:
-        await letters.close()
-        await producer.stop()
-        registry.close()
-        clickhouse.close()
-
-    return Service("monitor", settings, app, background, on_start, on_stop, readiness)
-
-
-def _ingests(
-    settings: Settings,
-    clickhouse: ClickHouse,
-    registry: Registry,
-    producer: Producer,
-    letters: DeadLetters,
-    readiness: Readiness,
-) -> tuple[PlannedIngest, ...]:
-    """Predictions, labels and control events, each in a group of its own, so that none waits for another."""
-    codec = Codec(registry)
-    predictions = PredictionIngest(clickhouse, registry, codec, producer, letters)
-    labels = LabelIngest(clickhouse, codec, producer, letters, system_clock, settings.label_grace_s)
-    audit = AuditIngest(clickhouse, codec, letters)
-    stores: dict[str, dict[str, Store]] = {
-        "monitor.ingest": {PredictionLogged.TOPIC: predictions.store},
-        "monitor.labels": {FeedbackReceived.TOPIC: labels.store},
-        "monitor.audit": dict.fromkeys(control_topics(), audit.store),
-    }
-    # A label mostly comes before its prediction is stored: that is due within a flush, so asking sooner is idle work.
-    pauses_s = {"monitor.labels": min(settings.flush_s / 2, RETRY_LABELS_S)}
-    return tuple(
-        PlannedIngest(
-            settings=settings,
-            group=group,
-            stores=topics,
-            dead_letters=letters,
-            readiness=readiness,
-            retry_min_s=pauses_s.get(group, RETRY_S),
+    def service(self) -> Service:
+        settings = self.settings
+        introspect = registry_introspection(settings.registry_url, settings.admin_key)
+        app = create_app(
+            service="monitor",
+            authenticator=Authenticator(settings.admin_key, introspect, system_clock),
+            readiness=self.readiness,
+            consumers=[one.consumer for one in self.ingests.values() if "ingest" in settings.roles],
         )
-        for group, topics in stores.items()
-    )
+        if "api" in settings.roles:
+            add_routes(app, Reports(ReportQueries(self.clickhouse)), tuple(self.ingests.values()))
+        background = self._background()
+        return Service("monitor", settings, app, background, self._on_start, self._on_stop, self.readiness)
+
+    def _stores(self) -> dict[str, dict[str, Store]]:
+        """Return {consumer group: {topic: store}}; a group per kind of topic, so that none waits for another."""
+        codec = Codec(RegistrySchemas(self.settings.registry_url, self.settings.admin_key))
+        predictions = PredictionIngest(self.clickhouse, self.registry, codec, self.producer, self.letters)
+        grace_s = self.settings.label_grace_s
+        labels = LabelIngest(self.clickhouse, codec, self.producer, self.letters, system_clock, grace_s)
+        events = ControlEventIngest(self.clickhouse, codec, self.letters)
+        return {
+            "monitor.ingest": {PredictionLogged.TOPIC: predictions.store},
+            LABELS_GROUP: {FeedbackReceived.TOPIC: labels.store},
+            "monitor.audit": dict.fromkeys(control_topics(), events.store),
+        }
+
+    def _ingest(self, group: str, stores: dict[str, Store]) -> ExactlyOnceIngest:
+        # Most labels arrive before their prediction is stored, which takes up to a flush: retrying sooner is wasted.
+        retry_labels_s = min(self.settings.flush_s / 2, RETRY_LABELS_S)
+        return ExactlyOnceIngest(
+            settings=self.settings,
+            group=group,
+            stores=stores,
+            dead_letters=self.letters,
+            readiness=self.readiness,
+            retry_min_s=retry_labels_s if group == LABELS_GROUP else RETRY_S,
+        )
+
+    def _background(self) -> list[Background]:
+        background: list[Background] = []
+        if "ingest" in self.settings.roles:
+            joiner = LateJoiner(self.clickhouse, self.producer, system_clock, self.settings.late_join_days)
+            background += [one.run for one in self.ingests.values()]
+            background.append(LateLoop(joiner, self._label_partitions, self.settings.late_join_every_s).run)
+        if "detect" in self.settings.roles:
+            background.append(DetectProcess(self.readiness).run)
+        return background
+
+    def _label_partitions(self) -> set[int]:
+        return {partition for _, partition in self.ingests[LABELS_GROUP].consumer.assignment()}
+
+    async def _on_start(self) -> None:
+        await migrate_when_available(self.clickhouse, self.settings.clickhouse_url)
+
+    async def _on_stop(self) -> None:
+        await self.letters.close()
+        await self.producer.stop()
+        self.registry.close()
+        self.clickhouse.close()
 
 
-def _late_loop(joiner: LateJoiner, labels: PlannedIngest, every_s: float) -> Background:
-    async def run(stop: asyncio.Event) -> None:
-        known: set[int] = set()
-        while not stop.is_set():
-            partitions = {partition for _, partition in labels.consumer.assignment()}
-            joiner.forget(partitions - known)
-            known = partitions
-            try:
-                for partition in await joiner.due(partitions) if partitions else ():
-                    await joiner.join(partition)
-            except Retryable as error:
-                log.warning("late labels wait", partitions=sorted(partitions), error=str(error))
-            await pause(stop, every_s)
-
-    return run
-
-
-async def _migrated(clickhouse: ClickHouse, url: str) -> None:
-    """Bring the tables up to date; StartupError when ClickHouse does not answer within a minute."""
-    deadline = asyncio.get_running_loop().time() + CLICKHOUSE_WITHIN_S
-    while True:
-        try:
-            await asyncio.to_thread(clickhouse.migrate)
-        except ClickHouseAway as error:
-            if asyncio.get_running_loop().time() > deadline:
-                raise StartupError(
-                    f"CLICKHOUSE_URL: no ClickHouse at {url} ({error}); start it or correct it"
-                ) from error
-            log.warning("waiting for ClickHouse", error=str(error))
-            await asyncio.sleep(1)
-        else:
-            return
+def build(settings: Settings) -> Service:
+    """Return the whole service, wired."""
+    return _Monitor(settings).service()

@@ -1,4 +1,4 @@
-"""Settings of the monitor: read once, in app.py."""
+"""Settings of the monitor; read once, in app.py."""
 
 from typing import Annotated, Literal
 
@@ -11,37 +11,37 @@ Role = Literal["api", "ingest", "detect"]
 
 
 class Settings(ServiceSettings, ClickHouseSettings):
-    """MONITOR_<FIELD>, and the names that all services share."""
+    """Environment variables MONITOR_<FIELD>, and those that all services share."""
 
     model_config = SettingsConfigDict(env_prefix="MONITOR_", frozen=True, populate_by_name=True, extra="ignore")
 
     port: int = Field(8106, ge=0, le=65535)
     roles: Annotated[tuple[Role, ...], NoDecode] = ("api", "ingest", "detect")
-    """What this process runs, separated by commas; `detect` runs as a supervised child."""
+    """Parts that this process runs, separated by commas; `detect` runs as a supervised child process."""
 
     batch_rows: PositiveInt = 20_000
-    """At most so many records of one partition in one insert."""
+    """Largest number of records of one partition in one insert."""
     batch_bytes: PositiveInt = 16_000_000
     flush_s: PositiveFloat = 1.0
-    """A record waits at most so long for others of its partition."""
+    """Longest time that a record waits for others of its partition."""
     label_grace_s: NonNegativeFloat = 10.0
     """A label younger than this waits for its prediction; an older one is stored and joined later."""
     late_join_every_s: PositiveFloat = 5.0
     late_join_days: PositiveInt = 30
-    """Labels older than this are not joined any more."""
+    """Older labels are no longer joined."""
 
     psi_window_rows: int = Field(500, ge=100)
     psi_floor: PositiveFloat = 0.1
-    """PSI beyond its own bias that matters; below it a drift is chance or small."""
+    """Smallest PSI beyond its bias that is reported."""
     psi_fdr: float = Field(0.01, gt=0, lt=0.5)
     """False discovery rate over the features of one window (Benjamini-Hochberg)."""
     micro_batch_rows: int = Field(100, ge=10)
-    """Rows whose mean is one observation of ADWIN."""
+    """Rows per mean that ADWIN observes."""
     error_window_labels: int = Field(500, ge=50)
     error_rise: PositiveFloat = 0.03
-    """Rise of the error rate, absolute, that matters."""
+    """Smallest absolute rise of the error rate that is reported."""
     rearm_rows: int = Field(2_000, ge=0)
-    """Rows after an alarm in which the same finding is not said again unless it gets worse."""
+    """Rows after a report in which the same finding is not reported again unless it gets worse."""
 
     @field_validator("roles", mode="before")
     @classmethod

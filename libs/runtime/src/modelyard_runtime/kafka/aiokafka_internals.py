@@ -6,6 +6,7 @@ that the private paths are checked against the new version.
 """
 
 import asyncio
+import dis
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,6 @@ from typing import Any, Final
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import IllegalGenerationError
 
 VERSIONS: Final = ("0.14.0",)
@@ -32,9 +32,8 @@ def layout_problems() -> tuple[str, ...]:
 
     problems = [] if aiokafka.__version__ in VERSIONS else [f"version {aiokafka.__version__} is not in {VERSIONS}"]
     uses = {
-        AIOKafkaConsumer: ("_client", "_coordinator", "_fetcher"),
-        AIOKafkaClient: ("_wait_on_metadata",),
-        AIOKafkaProducer: ("_closed", "_sender"),
+        AIOKafkaConsumer: ("_coordinator", "_fetcher"),
+        AIOKafkaProducer: ("_closed",),
         fetcher.Fetcher: ("_records",),
         fetcher.FetchResult: ("_partition_records",),
         fetcher.PartitionRecords: ("_records", "_consumer_record", "next_fetch_offset"),
@@ -46,9 +45,12 @@ def layout_problems() -> tuple[str, ...]:
 
 
 def _has(owner: Any, name: str) -> bool:
-    """Whether a class has the attribute, or any of its methods sets or reads it on an instance."""
-    methods = [found.__code__ for found in vars(owner).values() if hasattr(found, "__code__")]
-    return hasattr(owner, name) or any(name in code.co_names for code in methods)
+    """Whether a class has the attribute, or any of its methods sets it on an instance."""
+    if hasattr(owner, name):
+        return True
+    methods = [found for found in vars(owner).values() if hasattr(found, "__code__")]
+    steps = (step for method in methods for step in dis.get_instructions(method))
+    return any(step.opname == "STORE_ATTR" and step.argval == name for step in steps)
 
 
 # -- fetching ----------------------------------------------------------------------------------------------------------
@@ -174,24 +176,6 @@ async def committed_offset(client: Any, bootstrap: str, group: str, partition: T
     return None if offset is None or offset.offset < 0 else offset
 
 
-async def partitions_of(client: Any, bootstrap: str, topic: str) -> list[int]:
-    """Numbers of a topic's partitions, for a started AIOKafkaConsumer that assigns them itself.
-
-    Reason: `partitions_for_topic` knows only topics whose metadata was fetched, and no public method fetches one topic
-    without subscribing to it. Public path: an admin client, which connects anew.
-    """
-    if not layout_problems():
-        await client._client._wait_on_metadata(topic)
-        return sorted(client.partitions_for_topic(topic))
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        [described] = await admin.describe_topics([topic])
-    finally:
-        await admin.close()
-    return sorted(partition["partition"] for partition in described["partitions"])
-
-
 # -- stopping a producer -----------------------------------------------------------------------------------------------
 
 
@@ -205,22 +189,6 @@ async def stop_producer(client: Any, timeout_s: float = STOP_TIMEOUT_S) -> None:
         await asyncio.wait_for(client.stop(), timeout_s)
     except Exception:
         _mark_closed(client)
-
-
-async def abandon_producer(client: Any, timeout_s: float = 2.0) -> None:
-    """Close a transactional producer without waiting for its batches: its successor sends them again.
-
-    Reason: `stop` waits for batches that can no longer be delivered. Public path: `stop`, within `timeout_s`.
-    """
-    if layout_problems():
-        await stop_producer(client, timeout_s)
-        return
-    for closing in (client._sender.close, client.client.close):
-        try:
-            await asyncio.wait_for(closing(), timeout_s)
-        except Exception as error:
-            log.debug("a producer was left half closed: %r", error)
-    _mark_closed(client)
 
 
 def _mark_closed(client: Any) -> None:

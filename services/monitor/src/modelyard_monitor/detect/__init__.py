@@ -1,1 +1,1 @@
-"""Slices to drift: keyed, small, stateful."""
+"""Slices to drift and alerts: a keyed, stateful Faust worker."""

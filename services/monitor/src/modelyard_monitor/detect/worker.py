@@ -1,8 +1,8 @@
-"""The Faust worker: slices keyed by model, a table of states, nothing else. `python -m modelyard_monitor detect`.
+"""The Faust worker: slices keyed by model and a table of states. `python -m modelyard_monitor detect`.
 
-Faust's guarantee is at_least_once (its exactly_once loses and repeats records); the offsets in the state make repeats
-harmless and say where to begin (progress.py). All topics exist before the worker starts, the changelog with as many
-partitions as the slices.
+Faust guarantees at_least_once (its exactly_once loses and repeats records); the offsets in the state make repeats
+harmless and hold the position to resume from (slice_order.py). All topics exist before the worker starts, the changelog
+with as many partitions as the slices.
 """
 
 import asyncio
@@ -15,31 +15,30 @@ import faust
 from modelyard_contracts import SliceSummarised
 from modelyard_contracts.codec import Codec, Undecodable
 from modelyard_contracts.topics import topic
-from modelyard_monitor.child import PARENT_VARIABLE
-from modelyard_monitor.detect.apply import Detector
-from modelyard_monitor.detect.exact import ConfirmedTable, exactly
-from modelyard_monitor.detect.progress import Apply, in_order
+from modelyard_monitor.clients.registry import Registry
+from modelyard_monitor.detect.confirmed_table import ConfirmedTable, read_in_order
+from modelyard_monitor.detect.detector import Detector
+from modelyard_monitor.detect.lifecycle import EXIT_UNFINISHED, exit_when_stuck, follow_parent, report_ready
+from modelyard_monitor.detect.slice_order import Apply, in_order
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
-from modelyard_monitor.registry import Registry
 from modelyard_monitor.settings import Settings
 from modelyard_runtime.errors import BrokerAway
 from modelyard_runtime.kafka import DeadLetters, Producer, Received, ensure_topics
 from modelyard_runtime.kafka.topics import create_topics
 from modelyard_runtime.log import configure_logging, get_logger
+from modelyard_runtime.schemas import RegistrySchemas
 
 log = get_logger(__name__)
 
 APP_ID: Final = "monitor.detect"
 TABLE: Final = "models"
 CHANGELOG: Final = f"{APP_ID}-{TABLE}-changelog"
-PARENT_CHECK_S: Final = 2.0
-EXIT_UNFINISHED: Final = 3
-STUCK_AFTER_S: Final = 300.0
-"""A recovery that takes so long has ended unseen: Faust gives it up for good when the broker is away meanwhile."""
+MAX_STATE_MESSAGE_BYTES: Final = 8 * 1_048_576
 
 
 def rules_of(settings: Settings) -> Rules:
+    """Return the detection rules that the settings hold."""
     return Rules(
         psi_window_rows=settings.psi_window_rows,
         psi_floor=settings.psi_floor,
@@ -52,12 +51,12 @@ def rules_of(settings: Settings) -> Rules:
 
 
 def run(settings: Settings) -> int:
-    """Work until SIGTERM; returns the exit code."""
+    """Run until SIGTERM; return the exit code."""
     configure_logging("monitor-detect", settings.log_level)
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     (settings.data_dir / "detect").mkdir(parents=True, exist_ok=True)
-    asyncio.run(_prepare(settings.kafka_bootstrap_servers))
+    asyncio.run(_create_topics(settings.kafka_bootstrap_servers))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build(settings, loop)
@@ -69,9 +68,9 @@ def run(settings: Settings) -> int:
     return 0
 
 
-async def _prepare(bootstrap: str) -> None:
+async def _create_topics(bootstrap: str) -> None:
     slices = topic(SliceSummarised.TOPIC)
-    changelog = {"cleanup.policy": "compact", "max.message.bytes": str(8 * 1_048_576)}
+    changelog = {"cleanup.policy": "compact", "max.message.bytes": str(MAX_STATE_MESSAGE_BYTES)}
     while True:
         try:
             await ensure_topics(bootstrap)
@@ -84,19 +83,19 @@ async def _prepare(bootstrap: str) -> None:
 
 
 def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
-    """The Faust app, wired."""
+    """Return the Faust app, wired."""
     slices = topic(SliceSummarised.TOPIC)
     app = _app(settings, loop, slices.partitions)
-    progress = exactly(app, slices.name, lambda: detector.applied())
+    progress = read_in_order(app, slices.name, lambda: detector.applied())
     source = app.topic(slices.name, key_serializer="raw", value_serializer="raw", partitions=slices.partitions)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=slices.partitions)  # bytes: raw both ways
     registry = Registry(settings.registry_url, settings.admin_key)
     producer = Producer(settings.kafka_bootstrap_servers, "monitor")
     letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
-    detector = Detector(
-        table, Snapshots(settings.admin_key), registry, producer, rules_of(settings), settings.clickhouse_database
-    )
-    apply = _applier(detector, cast(ConfirmedTable, table), Codec(registry), letters)
+    snapshots = Snapshots(settings.admin_key)
+    detector = Detector(table, snapshots, registry, producer, rules_of(settings), settings.clickhouse_database)
+    codec = Codec(RegistrySchemas(settings.registry_url, settings.admin_key))
+    apply = _exit_on_error(_apply_with(detector, cast(ConfirmedTable, table), codec, letters))
 
     @app.agent(source)
     async def detect(stream: Any) -> None:
@@ -109,13 +108,12 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
         await letters.close()
         registry.close()
 
-    for task in (_tell_ready, _follow_parent, _leave_when_stuck):
-        app.task(task)
+    _add_lifecycle(app)
     return app
 
 
 def _app(settings: Settings, loop: asyncio.AbstractEventLoop, partitions: int) -> faust.App:
-    """Faust that makes no topic, listens on no port and keeps its table in memory and in the changelog."""
+    """Return a Faust app that creates no topics, opens no port, and keeps its table in memory and in the changelog."""
     return faust.App(
         APP_ID,
         loop=loop,
@@ -133,7 +131,7 @@ def _app(settings: Settings, loop: asyncio.AbstractEventLoop, partitions: int) -
         broker_commit_interval=1.0,
         broker_session_timeout=15.0,
         broker_heartbeat_interval=4.0,
-        producer_max_request_size=8 * 1_048_576,
+        producer_max_request_size=MAX_STATE_MESSAGE_BYTES,
         consumer_auto_offset_reset="earliest",
         Table=ConfirmedTable,
         key_serializer="raw",
@@ -141,8 +139,8 @@ def _app(settings: Settings, loop: asyncio.AbstractEventLoop, partitions: int) -
     )
 
 
-def _applier(detector: Detector, table: ConfirmedTable, codec: Codec, letters: DeadLetters) -> Apply:
-    """What is done with a slice whose turn has come."""
+def _apply_with(detector: Detector, table: ConfirmedTable, codec: Codec, letters: DeadLetters) -> Apply:
+    """Return the function that applies one slice and waits until its state is stored."""
 
     async def apply(event: Any) -> None:
         try:
@@ -153,41 +151,34 @@ def _applier(detector: Detector, table: ConfirmedTable, codec: Codec, letters: D
             await detector.handle(piece, (event.message.partition, event.message.offset))
             await table.confirmed()
 
-    async def or_leave(event: Any) -> None:
-        """An error nobody named ends the worker: the parent says so, waits, and starts one that reads it again."""
+    return apply
+
+
+def _exit_on_error(apply: Apply) -> Apply:
+    """Exit on an unknown error: the supervisor reports it and restarts the worker, which reads the slice again."""
+
+    async def apply_or_exit(event: Any) -> None:
         try:
             await apply(event)
         except Exception as error:
-            log.exception("left in the middle of a slice", error=repr(error))
+            log.exception("slice not applied, exiting", error=repr(error))
             os._exit(EXIT_UNFINISHED)
 
-    return or_leave
+    return apply_or_exit
 
 
-async def _tell_ready(app: faust.App) -> None:
-    while not (app.consumer.assignment() and app.tables.actives_ready and not app.rebalancing):  # noqa: ASYNC110  Faust has no event for it
-        await asyncio.sleep(0.1)
-    print(f"\nready {APP_ID}\n", end="", flush=True)  # one write, a line of its own: the worker writes too
+def _add_lifecycle(app: faust.App) -> None:
+    async def ready() -> None:
+        await report_ready(app, APP_ID)
 
+    async def stuck() -> None:
+        await exit_when_stuck(app)
 
-async def _leave_when_stuck(app: faust.App) -> None:
-    since: float | None = None
-    while not app.should_stop:
-        await asyncio.sleep(PARENT_CHECK_S)
-        now = asyncio.get_running_loop().time()
-        since = (since or now) if app.rebalancing else None
-        if since is not None and now - since > STUCK_AFTER_S:
-            log.error("the table was not recovered in time, leaving", seconds=STUCK_AFTER_S)
-            os._exit(EXIT_UNFINISHED)
+    async def orphaned() -> None:
+        await follow_parent()
 
-
-async def _follow_parent() -> None:
-    parent = os.environ.get(PARENT_VARIABLE)
-    while parent and os.getppid() == int(parent):  # noqa: ASYNC110  nor the kernel
-        await asyncio.sleep(PARENT_CHECK_S)
-    if parent:
-        log.warning("the monitor is gone, leaving")
-        os._exit(0)
+    for task in (ready, stuck, orphaned):
+        app.task(task)
 
 
 def _received(event: Any) -> Received:

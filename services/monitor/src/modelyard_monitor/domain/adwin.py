@@ -1,7 +1,7 @@
 """River's ADWIN without the rest of River.
 
 `river.drift` imports all of River (scikit-learn, scipy.stats, pandas: many seconds, 200 MB) for a detector whose core
-is a small Rust class. This takes the core and does around it what `river.drift.ADWIN` does; a test holds the two equal.
+is a small Rust class. This wraps the core as `river.drift.ADWIN` does; a test compares the two.
 """
 
 from collections import deque
@@ -10,21 +10,21 @@ from typing import Any, Final
 from river._river_rust.drift import AdaptiveWindowing
 
 DELTA: Final = 0.002
-"""River's default: the chance of a false alarm that ADWIN allows itself per check."""
+"""River's default: false-alarm probability per check."""
 MAX_BUCKETS: Final = 5
 MIN_WINDOW: Final = 5
 GRACE: Final = 10
 
 
 class Adwin:
-    """Adaptive windowing over one stream of finite numbers; a NaN would blind it for ever: keep it out."""
+    """Adaptive windowing over a stream of finite numbers; a NaN would disable it for ever."""
 
     def __init__(self, clock: int = 32, recent: int = 5) -> None:
         self._clock = clock
         self.recent: deque[float] = deque(maxlen=recent)
-        """The last values: the window that is left at a detection still holds most of the past."""
+        """The last values; at a detection the window still holds most of the past."""
         self.before = 0.0
-        """At a detection: mean of the window without the last values."""
+        """Mean of the window without the last values, at a detection."""
         self.drift_detected = False
         self._core: Any = self._new()
 
@@ -34,7 +34,7 @@ class Adwin:
         )
 
     def update(self, value: float) -> None:
-        """Take in one value; `drift_detected` tells whether the mean moved. After a drift the window starts anew."""
+        """Take in one value and set `drift_detected`. After a drift the window starts empty."""
         if self.drift_detected:
             self._core = self._new()
             self.recent.clear()
@@ -46,7 +46,7 @@ class Adwin:
 
     @property
     def after(self) -> float:
-        """At a detection: mean of the last values."""
+        """Mean of the last values, at a detection."""
         return sum(self.recent) / len(self.recent)
 
     @property

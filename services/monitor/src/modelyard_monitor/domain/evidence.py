@@ -1,22 +1,22 @@
-"""Findings as events, with ids that a replay repeats."""
+"""Turn findings into events, with ids that a replay repeats."""
 
 from typing import Any
 
 from modelyard_contracts import AlertRaised, DriftDetected, SliceSummarised, derived_id
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_monitor.domain.evidence_sql import alert_sql, drift_sql
-from modelyard_monitor.domain.findings import Finding
+from modelyard_monitor.domain.finding import Finding
 
 
 def event_of(
     found: Finding, piece: SliceSummarised, manifest: ModelManifest | None, database: str
 ) -> DriftDetected | AlertRaised:
-    """The event that says `found`, which `piece` revealed. Everything in it depends on the slices alone."""
+    """Return the event of a finding that `piece` revealed. All its fields depend on the slices alone."""
     return _drift(found, piece, manifest, database) if found.kind else _alert(found, piece, database)
 
 
 def _drift(found: Finding, piece: SliceSummarised, manifest: ModelManifest | None, database: str) -> DriftDetected:
-    assert found.kind is not None  # noqa: S101  asked by the caller
+    assert found.kind is not None  # noqa: S101  checked by the caller
     return DriftDetected(
         **_shared(found, piece, "drift", found.kind),
         kind=found.kind,
@@ -45,7 +45,7 @@ def _alert(found: Finding, piece: SliceSummarised, database: str) -> AlertRaised
 
 
 def _shared(found: Finding, piece: SliceSummarised, word: str, what: str) -> dict[str, Any]:
-    """Whose it is, when and why; the id names the finding and the last record that led to it."""
+    """Return the fields that both events have; the id is derived from the finding and its last record."""
     name = (piece.model, piece.model_version, piece.model_digest, piece.variant, what, found.subject)
     event_id = derived_id(word, *name, piece.covers.topic, piece.covers.partition, piece.covers.last_offset)
     return {

@@ -1,13 +1,13 @@
-"""SQL that gives a finding's statistic again from stored rows: anyone can run it to check."""
+"""SQL that recomputes a finding's statistic from stored rows, so that anyone can check it."""
 
 from modelyard_contracts import DriftKind, OffsetRange, SliceSummarised
 from modelyard_contracts.manifest import RESERVED_BINS, ModelManifest
-from modelyard_monitor.domain.findings import Finding
+from modelyard_monitor.domain.finding import Finding
 from modelyard_monitor.domain.psi import SMOOTHING
 
 
 def drift_sql(found: Finding, piece: SliceSummarised, manifest: ModelManifest | None, database: str) -> str:
-    """A query that gives the statistic again from stored rows; '' where there is none so simple."""
+    """Return a query that recomputes the statistic; '' when the statistic has no simple query."""
     if found.kind is DriftKind.PERFORMANCE:
         return (
             f"SELECT countIf(wrong = 1) / count() AS error_rate, count() AS labels FROM {database}.v_matched "  # noqa: S608
@@ -32,7 +32,7 @@ def drift_sql(found: Finding, piece: SliceSummarised, manifest: ModelManifest | 
 
 
 def alert_sql(found: Finding, piece: SliceSummarised, database: str) -> str:
-    """How many answers of each status the alert was about."""
+    """Return a query for the number of requests per status."""
     where = f"{_whose(piece)} AND {_offsets(found.window.ranges() or (piece.covers,))}"
     return f"SELECT status, count() FROM {database}.predictions WHERE {where} GROUP BY status"  # noqa: S608  quoted
 
@@ -51,12 +51,12 @@ def _value(found: Finding, manifest: ModelManifest | None) -> str:
 
 
 def _places(manifest: ModelManifest | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the numeric and of the categorical features, in their order."""
+    """Return the names of the numeric and of the categorical features, in order."""
     return (manifest.feature_schema.numeric, manifest.feature_schema.categorical) if manifest else ((), ())
 
 
 def _counted(found: Finding, manifest: ModelManifest | None) -> str:
-    """Rows that were counted: with a score, or with features that keep to the contract or have names."""
+    """Return the condition of counted rows: with a score, or with features that match the contract."""
     if found.kind is DriftKind.SCORE:
         return "status = 'ok' AND score IS NOT NULL"
     numeric, categorical = _places(manifest)
@@ -66,7 +66,7 @@ def _counted(found: Finding, manifest: ModelManifest | None) -> str:
 
 
 def _bin(found: Finding, *, categorical: bool) -> str:
-    assert found.reference is not None  # noqa: S101  asked by the caller
+    assert found.reference is not None  # noqa: S101  checked by the caller
     first = len(RESERVED_BINS)
     if categorical:
         if not found.reference.categories:

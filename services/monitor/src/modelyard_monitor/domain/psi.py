@@ -1,4 +1,4 @@
-"""The population stability index with what it is worth: its bias, its p-value, and many of them judged together."""
+"""Population stability index (PSI) with its bias and p-value, and false-discovery control over many."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SMOOTHING: Final = 0.5
 
 
 class IncomparableWindows(ValueError):
-    """Counts of different bins, or none at all: there is no answer."""
+    """The counts have different bins, or one side is empty."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Stability:
     psi: float
     """Nats, >= 0; 0 when the shares are equal."""
     bias: float
-    """What PSI is expected to be when nothing moved: (bins - 1)(1/n + 1/m)."""
+    """Expected PSI without drift: (bins - 1)(1/n + 1/m)."""
     p_value: float
-    """Chance of so large a PSI when nothing moved; rows are taken as independent."""
+    """Probability of a PSI this large without drift, for independent rows: PSI / (1/n + 1/m) ~ chi-square."""
     reference_rows: int
     current_rows: int
     bins: int
-    """Bins that hold anything on either side."""
+    """Bins that are not empty on both sides."""
 
     @property
     def effect(self) -> float:
@@ -38,7 +38,10 @@ class Stability:
 
 
 def population_stability(reference: ArrayLike, current: ArrayLike) -> Stability:
-    """PSI of two count vectors of shape (bins,) over the same bins; IncomparableWindows when there is no answer."""
+    """Return the PSI of two count vectors of shape (bins,) over the same bins.
+
+    Raises IncomparableWindows when the shapes differ or one side is empty.
+    """
     left: NDArray[np.float64] = np.asarray(reference, dtype=np.float64)
     right: NDArray[np.float64] = np.asarray(current, dtype=np.float64)
     if left.shape != right.shape or not (left.any() and right.any()):
@@ -54,7 +57,7 @@ def population_stability(reference: ArrayLike, current: ArrayLike) -> Stability:
 
 
 def _upper_tail(value: float, freedom: int) -> float:
-    """P(chi2 with `freedom` degrees > value); 1 when there is only one bin."""
+    """Return P(chi-square with `freedom` degrees > value); 1 when there is only one bin."""
     return float(_gammaincc()(freedom / 2, value / 2)) if freedom > 0 else 1.0
 
 
@@ -66,7 +69,7 @@ def _gammaincc():  # type: ignore[no-untyped-def]  # scipy's ufunc
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """Benjamini-Hochberg q-values, in the order given; [] for none."""
+    """Return Benjamini-Hochberg q-values, in the order given."""
     if not p_values:
         return []
     values = np.asarray(p_values, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What is remembered of one model: per version and variant its detectors, and how far its slices were applied."""
+"""Detector state of one model: per version and variant, with the offsets of the slices that were applied."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Final
 
 from modelyard_contracts import OffsetRange, SliceSummarised
-from modelyard_monitor.domain.errors import ErrorWatch
-from modelyard_monitor.domain.means import MeanWatch
+from modelyard_monitor.domain.error_rate import ErrorWatch
+from modelyard_monitor.domain.mean_shift import MeanWatch
 from modelyard_monitor.domain.rules import PERSISTENCE
 
 MAX_VERSIONS: Final = 6
-"""Versions and variants of a model that are watched; the one not heard of for longest makes room."""
+"""Watched versions and variants per model; the one that was idle for longest is dropped."""
 
 Source = tuple[str, int]
 Subject = tuple[str, str]
@@ -20,7 +20,7 @@ Subject = tuple[str, str]
 
 @dataclass
 class Window:
-    """Counts of a PSI window as it fills."""
+    """Counts of a PSI window that is being filled."""
 
     rows: int = 0
     start: datetime | None = None
@@ -52,33 +52,34 @@ class VersionState:
     """One version under one variant."""
 
     applied: dict[Source, int] = field(default_factory=dict)
-    """Last offset that was applied, per source partition: a repeated slice changes nothing."""
-    heard_at: datetime | None = None
+    """Last applied offset per source partition, so that a repeated slice changes nothing."""
+    last_slice_at: datetime | None = None
     rows: int = 0
     labels: int = 0
     rows_at_last_label: int = 0
     window: Window = field(default_factory=Window)
     verdicts: dict[str, deque[bool]] = field(default_factory=dict)
-    """Per subject: whether each of the last windows was out of line."""
+    """Per feature: whether each of the last windows was out of line."""
     means: dict[str, MeanWatch] = field(default_factory=dict)
     errors: ErrorWatch = field(default_factory=ErrorWatch)
     requests: tuple[int, int] = (0, 0)
-    """Answers and failed ones since the last look."""
-    said: dict[Subject, tuple[int, float]] = field(default_factory=dict)
-    """Per finding: rows (or labels) seen and its statistic, when it was last said."""
+    """Requests and failed requests since the last check."""
+    reported: dict[Subject, tuple[int, float]] = field(default_factory=dict)
+    """Per finding: rows (or labels) seen, and its statistic, when it was last reported."""
     consequence_at: int | None = None
-    """Rows seen when the score or the errors last moved."""
+    """Rows seen when the score or the error rate last moved."""
 
     def is_new(self, covers: OffsetRange) -> bool:
-        """Whether these offsets were not applied yet."""
+        """Return whether these offsets were not applied yet."""
         return covers.last_offset > self.applied.get((covers.topic, covers.partition), -1)
 
     def mark(self, piece: SliceSummarised) -> None:
+        """Note that a slice was applied."""
         self.applied[piece.covers.topic, piece.covers.partition] = piece.covers.last_offset
-        self.heard_at = max(self.heard_at or piece.occurred_at, piece.occurred_at)
+        self.last_slice_at = max(self.last_slice_at or piece.occurred_at, piece.occurred_at)
 
     def persists(self, subject: str, out_of_line: bool) -> bool:
-        """Note a window's verdict; whether enough of the last ones agree, this one among them."""
+        """Note a window's verdict; return whether enough of the last verdicts agree, this one included."""
         needed, of = PERSISTENCE
         verdicts = self.verdicts.setdefault(subject, deque(maxlen=of))
         verdicts.append(out_of_line)
@@ -91,14 +92,14 @@ Key = tuple[int, str, str]
 
 @dataclass
 class ModelState:
-    """The value of the table, per model."""
+    """The table's value for one model."""
 
     versions: dict[Key, VersionState] = field(default_factory=dict)
     position: dict[int, int] = field(default_factory=dict)
-    """Per partition of the slices: the offset of the last one that was applied."""
+    """Offset of the last applied slice, per partition of the slices."""
 
     def of(self, piece: SliceSummarised) -> VersionState:
-        """The state that this slice belongs to; makes room for a new one."""
+        """Return the state of the slice's version and variant; drops the oldest when there are too many."""
         key = (piece.model_version, piece.model_digest, piece.variant)
         if key not in self.versions:
             self._make_room()
@@ -111,4 +112,4 @@ class ModelState:
 
 
 def _age(state: VersionState) -> tuple[bool, datetime | None]:
-    return (state.heard_at is not None, state.heard_at)
+    return (state.last_slice_at is not None, state.last_slice_at)

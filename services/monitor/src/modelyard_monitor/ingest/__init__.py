@@ -1,1 +1,1 @@
-"""Kafka to ClickHouse, columnar and exactly once."""
+"""Topics to ClickHouse, exactly once: decode, count, insert, summarise."""

@@ -1,0 +1,129 @@
+"""Text generation: one thread generates, pieces travel to the event loop as they are made.
+
+A slow reader holds the thread back (at most BUFFER pieces are waiting); a reader that leaves ends its generation before
+the next piece.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import BoundedSemaphore, Event, Thread
+from typing import Any, Final, Literal
+
+from modelyard_contracts.inference.generate import GenerateRequest, Usage
+from modelyard_serving.errors import BadRequest, DeadlinePassed, Overloaded, ServingError
+from modelyard_serving.loading import Generator
+
+BUFFER: Final = 64
+CANCEL_POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a generation. `length`: the limit `max_tokens` was reached."""
+
+    finish_reason: Literal["stop", "length"]
+    usage: Usage
+
+
+Piece = str | Finished
+
+
+@dataclass
+class _Job:
+    """One generation, shared between the event loop and the thread."""
+
+    text: str
+    parameters: dict[str, Any]
+    max_tokens: int | None
+    loop: asyncio.AbstractEventLoop
+    pieces: "asyncio.Queue[Piece | Exception]" = field(default_factory=asyncio.Queue)
+    room: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(BUFFER))
+    cancelled: Event = field(default_factory=Event)
+
+    def put(self, piece: Piece | Exception) -> None:
+        """Hand a piece to the reader, from the thread; waits for room."""
+        while not self.room.acquire(timeout=CANCEL_POLL_S):
+            if self.cancelled.is_set():
+                return
+        with contextlib.suppress(RuntimeError):  # the loop was closed
+            self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
+
+
+class Generation:
+    """Generates in one thread, one request after another."""
+
+    def __init__(self, generator: Generator, *, max_waiting: int) -> None:
+        self._generator, self._max_waiting = generator, max_waiting
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._open = 0
+        self._thread = Thread(target=self._work, name="generator", daemon=True)
+        self.generations = self.tokens = 0
+        self._thread.start()
+
+    async def stream(self, request: GenerateRequest, timeout_s: float) -> AsyncGenerator[Piece]:
+        """Pieces of the answer, Finished last. Overloaded, BadRequest, DeadlinePassed, or an error of the model."""
+        job = _Job(request.text_input, request.parameters or {}, _max_tokens(request), asyncio.get_running_loop())
+        if self._open > self._max_waiting:
+            raise Overloaded(f"{self._open} generations are waiting; try again")
+        self._open += 1
+        self._jobs.put(job)
+        deadline = job.loop.time() + timeout_s
+        try:
+            piece: Piece | Exception = ""
+            while not isinstance(piece, Finished):
+                async with asyncio.timeout_at(deadline):
+                    piece = await job.pieces.get()
+                job.room.release()
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+        except TimeoutError as error:
+            raise DeadlinePassed(f"the generation did not end within {timeout_s:.3f} s") from error
+        finally:
+            job.cancelled.set()
+            self._open -= 1
+
+    def close(self) -> None:
+        """Finish the queue, then end the thread."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if not job.cancelled.is_set():
+                try:
+                    self._generate(job)
+                except Exception as error:
+                    job.put(ServingError(f"the model failed: {type(error).__name__}: {error}"))
+
+    def _generate(self, job: _Job) -> None:
+        pieces = self._generator.generate(job.text, job.parameters)
+        self.generations += 1
+        count, reason = self._send(job, pieces)
+        self.tokens += count
+        job.put(Finished(reason, Usage(self._generator.count_tokens(job.text), count)))
+
+    def _send(self, job: _Job, pieces: Iterator[str]) -> tuple[int, Literal["stop", "length"]]:
+        """Send pieces until they end, the limit is reached or the reader leaves."""
+        count = 0
+        with contextlib.closing(pieces):  # type: ignore[type-var]  # generators have close()
+            for piece in pieces:
+                job.put(piece)
+                count += 1
+                if job.cancelled.is_set():
+                    break
+                if count == job.max_tokens:
+                    return count, "length"
+        return count, "stop"
+
+
+def _max_tokens(request: GenerateRequest) -> int | None:
+    limit = (request.parameters or {}).get("max_tokens")
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise BadRequest("parameters.max_tokens: send a whole number above 0", field="max_tokens")
+    return limit

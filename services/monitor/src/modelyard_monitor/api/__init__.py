@@ -1,0 +1,1 @@
+"""HTTP adapter: one route per use case."""

@@ -1,0 +1,45 @@
+"""Response models of the HTTP routes."""
+
+from uuid import UUID
+
+from modelyard_monitor.domain.reports import (
+    ConsumerLag,
+    FeatureStability,
+    RecordedEvent,
+    Report,
+    StoredPartition,
+    VersionHealth,
+)
+
+
+class ModelHealth(Report):
+    """Health of a model's versions."""
+
+    model: str
+    versions: tuple[VersionHealth, ...]
+
+
+class DriftEvents(Report):
+    """Drift events of a model, newest first."""
+
+    items: tuple[RecordedEvent, ...]
+
+
+class ModelStability(Report):
+    """PSI per version, variant and feature."""
+
+    items: tuple[FeatureStability, ...]
+
+
+class Timeline(Report):
+    """All events of one correlation id, in order."""
+
+    correlation_id: UUID
+    events: tuple[RecordedEvent, ...]
+
+
+class IngestState(Report):
+    """Stored rows per partition, and the consumers of this process."""
+
+    stored: tuple[StoredPartition, ...]
+    consumers: tuple[ConsumerLag, ...]

@@ -1,0 +1,45 @@
+"""What the monitor needs from outside: manifests, a producer, and the stored rows that reports are made from."""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from modelyard_contracts import Message
+from modelyard_contracts.manifest import ModelManifest
+from modelyard_monitor.domain.reports import ConsumerLag
+
+Row = dict[str, Any]
+
+
+class Manifests(Protocol):
+    """Source of reference profiles."""
+
+    def manifest(self, model: str, version: int, digest: str) -> ModelManifest | None:
+        """Return None when there is no such version; raise Retryable when the answer is not available now."""
+
+
+class Sender(Protocol):
+    """The part of modelyard_runtime.kafka.Producer in use."""
+
+    async def send(self, message: Message, key: str | None = None) -> None: ...
+
+
+class ReportRows(Protocol):
+    """Stored rows behind the reports; every call blocks, and raises Retryable while the database is away."""
+
+    def predictions(self, model: str, since: datetime, route: str) -> list[Row]: ...
+
+    def labels(self, model: str, since: datetime, route: str) -> list[Row]: ...
+
+    def bins(self, model: str, window_s: int) -> list[Row]: ...
+
+    def drift(self, model: str, limit: int) -> list[Row]: ...
+
+    def timeline(self, correlation_id: str) -> list[Row]: ...
+
+    def stored(self) -> list[Row]: ...
+
+
+class Consumer(Protocol):
+    """A consumer that reports its progress."""
+
+    async def state(self) -> ConsumerLag: ...

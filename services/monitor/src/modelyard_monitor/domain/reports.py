@@ -1,0 +1,104 @@
+"""The values of reports: health of versions, drift, stability of features, timelines, stored partitions."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Report(BaseModel):
+    """Base of all reports: frozen, and strict about its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VersionHealth(Report):
+    """Requests and labels of one version under one variant."""
+
+    version: int
+    variant: str
+    predictions: int
+    errors: int
+    """Predictions whose status is not `ok`."""
+    latency_ms_p50: float | None
+    latency_ms_p95: float | None
+    """None without a finite latency."""
+    labelled: int
+    """Predictions with a label that can be compared; the latest label counts."""
+    wrong: int
+
+
+class RecordedEvent(Report):
+    """One control event as it was recorded."""
+
+    event_id: str
+    topic: str
+    type: str
+    occurred_at: datetime
+    recorded_at: datetime
+    correlation_id: str
+    cause_id: str | None
+    model: str
+    payload: dict[str, Any]
+    """The whole event."""
+
+
+class BinCounts(Report):
+    """Rows of one bin in training and in the window. -1 missing, -2 non-finite, -3 other, then the profile's bins."""
+
+    bin: int
+    reference: int
+    current: int
+
+
+class FeatureStability(Report):
+    """PSI of one feature (or `(score)`) of one version and variant over a window."""
+
+    version: int
+    variant: str
+    feature: str
+    psi: float
+    expected_without_drift: float
+    p_value: float
+    reference_rows: int
+    current_rows: int
+    bins: tuple[BinCounts, ...]
+    definition: str
+
+
+class StoredPartition(Report):
+    """Rows stored from one Kafka partition; `rows` equals `distinct_offsets` when nothing was stored twice."""
+
+    topic: str
+    partition: int
+    rows: int
+    distinct_offsets: int
+    last_offset: int
+    newest: datetime
+
+
+class PartitionLag(Report):
+    """Progress of one partition that this process reads; null is not known yet."""
+
+    topic: str
+    partition: int
+    rows: int
+    """Rows stored by this process."""
+    last_offset: int | None
+    """Offset of the last stored record."""
+    last_record_at: datetime | None
+    """Kafka timestamp of the last stored record."""
+    lag_records: int | None
+    """Offsets from the oldest record that is not stored to the end of the partition."""
+    lag_s: float | None
+    """Age of the oldest record that is not stored; 0 after catching up."""
+
+
+class ConsumerLag(Report):
+    """One consumer group of this process."""
+
+    group: str
+    lag_records: int | None
+    partitions: tuple[PartitionLag, ...]
+    stopped: dict[str, str]
+    """Partitions that stopped on an unknown error, with the error."""

@@ -1,0 +1,61 @@
+"""Rules for rows that are well-formed Avro but cannot be stored or found again."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+"""A moment outside has a wrong unit or comes from a broken clock; ClickHouse would open a partition for it."""
+MAX_NAME_CHARS: Final = 256
+
+Rule = tuple[Any, str]
+"""(mask of the rows to refuse, reason)"""
+
+
+def refuse(table: pa.Table) -> tuple[pa.Table, dict[int, str]]:
+    """Return the accepted rows, and {offset: reason} of the refused ones."""
+    refused: dict[int, str] = {}
+    bad = np.zeros(table.num_rows, dtype=bool)
+    for mask, reason in _rules(table):
+        hits = pc.fill_null(mask, False).to_numpy(zero_copy_only=False).astype(bool) & ~bad
+        refused |= dict.fromkeys(table["_offset"].to_numpy()[hits].tolist(), reason)
+        bad |= hits
+    return (table.filter(pa.array(~bad)) if bad.any() else table), refused
+
+
+def is_sane(timestamp_ms: Any) -> Any:
+    """Return whether a Kafka timestamp, or each of an array, lies between 2000 and 2100."""
+    return (timestamp_ms >= EARLIEST.timestamp() * 1000) & (timestamp_ms < LATEST.timestamp() * 1000)
+
+
+def _rules(table: pa.Table) -> list[Rule]:
+    moments = [pa.scalar(moment, pa.timestamp("us", "UTC")) for moment in (EARLIEST, LATEST)]
+    rules = [
+        (_outside(table, "occurred_at", *moments), "field occurred_at: not between the years 2000 and 2100"),
+        (pc.equal(table["prediction_id"], ""), "field prediction_id: empty, so that no label could refer to it"),
+        (_too_long(table, "prediction_id"), "field prediction_id: longer than 256 characters"),
+    ]
+    return rules + _prediction_rules(table) if "model" in table.schema.names else rules
+
+
+def _prediction_rules(table: pa.Table) -> list[Rule]:
+    return [
+        (pc.equal(table["model"], ""), "field model: empty"),
+        (_too_long(table, "model"), "field model: longer than 256 characters"),
+        (_too_long(table, "variant"), "field variant: longer than 256 characters"),
+        (_outside(table, "model_version", 0, 2**32), "field model_version: not between 0 and 4294967295"),
+        (_outside(table, "route_sequence", 0, 2**63 - 1), "field route_sequence: negative"),
+        (pc.less(table["text_length"], 0), "field text_length: negative"),
+    ]
+
+
+def _too_long(table: pa.Table, name: str) -> Any:
+    return pc.greater(pc.utf8_length(table[name]), MAX_NAME_CHARS)
+
+
+def _outside(table: pa.Table, name: str, low: Any, high: Any) -> Any:
+    return pc.or_(pc.less(table[name], low), pc.greater_equal(table[name], high))

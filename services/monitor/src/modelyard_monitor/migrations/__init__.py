@@ -1,1 +1,0 @@
-"""Numbered SQL; 0001 is never edited once merged."""

@@ -1,0 +1,1 @@
+"""ClickHouse: the connection, the migrations, the queries."""

@@ -1,0 +1,1 @@
+"""Building blocks for tests: sample messages, in-memory ports, local processes."""

@@ -1,0 +1,102 @@
+"""Sample messages and manifests, and messages as Kafka records."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from modelyard_contracts import FeedbackReceived, Message, PredictionLogged
+from modelyard_contracts.codec import encode
+from modelyard_contracts.manifest import (
+    Feature,
+    FeatureKind,
+    FeatureSchema,
+    FileEntry,
+    ModelManifest,
+    ReferenceProfile,
+    TrainingLineage,
+    signed,
+)
+from modelyard_profiles import reference_categories, reference_numbers
+from modelyard_runtime.kafka import Received
+
+START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+"""The current hour: the tables drop rows that are older than their TTL."""
+FEATURES = ("a", "b")
+
+
+@cache
+def make_manifest(model: str = "m", seed: int = 0, rows: int = 4_000, error_rate: float | None = 0.2) -> ModelManifest:
+    """Return a manifest with two numeric features (standard normal, uniform) and a categorical one."""
+    rng = np.random.default_rng(seed)
+    features = (
+        reference_numbers("a", rng.normal(size=rows)),
+        reference_numbers("b", rng.uniform(size=rows)),
+        reference_categories("c", {"x": rows // 2, "y": rows // 2}),
+    )
+    schema = FeatureSchema(
+        features=(*(Feature(name=name) for name in FEATURES), Feature(name="c", kind=FeatureKind.CATEGORICAL)),
+        classes=("0", "1"),
+    )
+    return ModelManifest(
+        model=model,
+        flavour="sklearn",
+        files=(FileEntry(path="model.skops", digest="sha256:" + "0" * 64, size_bytes=1),),
+        **signed(schema),
+        reference=ReferenceProfile(
+            rows=rows,
+            features=features,
+            score=reference_numbers("score", rng.uniform(size=rows)),
+            error_rate=error_rate,
+        ),
+        training=TrainingLineage(recipe="test"),
+    )
+
+
+@cache
+def _usual_digest() -> str:
+    return make_manifest().digest
+
+
+def prediction(index: int = 0, **fields: Any) -> PredictionLogged:
+    """Return a prediction of model m, version 1, with class `1`."""
+    given: dict[str, Any] = {
+        "event_id": uuid4(),
+        "occurred_at": START + timedelta(seconds=index),
+        "prediction_id": f"p{index}",
+        "model": "m",
+        "model_version": 1,
+        "model_digest": _usual_digest(),
+        "route": "m",
+        "num_features": (0.1, 0.5),
+        "cat_features": ("x",),
+        "class": "1",
+        "score": 0.7,
+        "scores": (0.3, 0.7),
+        "latency_ms": 5.0,
+    }
+    return PredictionLogged(**{**given, **fields})
+
+
+def label(index: int = 0, truth: str | None = "1", **fields: Any) -> FeedbackReceived:
+    """Return the label of `prediction(index)`, a minute after it."""
+    given = {
+        "event_id": uuid4(),
+        "occurred_at": START + timedelta(seconds=index + 60),
+        "prediction_id": f"p{index}",
+        "label": truth,
+    }
+    return FeedbackReceived(**{**given, **fields})
+
+
+def records(
+    messages: Sequence[Message | bytes | None], first: int = 0, partition: int = 0, at: datetime = START
+) -> list[Received]:
+    """Return the messages as records of one partition from offset `first` on, all received at `at`."""
+    topic = next((m.TOPIC for m in messages if isinstance(m, Message)), PredictionLogged.TOPIC)
+    values = [encode(m) if isinstance(m, Message) else m for m in messages]
+    stamp = int(at.timestamp() * 1000)
+    return [Received(topic, partition, first + i, None, value, (), stamp) for i, value in enumerate(values)]

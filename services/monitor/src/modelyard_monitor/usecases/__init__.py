@@ -1,0 +1,1 @@
+"""Use cases: reports about stored predictions, labels and events."""
