@@ -41,16 +41,20 @@ from modelyard_deployer import events
 from modelyard_deployer.clients.registry import HttpRegistry
 from modelyard_deployer.domain.analysis import Arm, Stratum
 from modelyard_deployer.domain.decide import Limits
-from modelyard_deployer.domain.ports import Deps, Process
+from modelyard_deployer.domain.ports import Deps
 from modelyard_deployer.domain.rollouts import Rollout, RolloutRequest
 from modelyard_deployer.domain.routes import Route, Version
+from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
 from modelyard_deployer.reconcile.reconciler import Reconciler
 from modelyard_deployer.store.records import SqlStore
 from modelyard_deployer.usecases.requests import request_rollout
 from modelyard_deployer.workloads.downloads import Downloads
-from modelyard_deployer.workloads.replicas import ReplicaLimits, ReplicaManager
+from modelyard_deployer.workloads.lifecycle import Lifecycle
+from modelyard_deployer.workloads.local import LocalWorkloads
+from modelyard_deployer.workloads.records import ReplicaRecords
+from modelyard_deployer.workloads.replica import Process
 from modelyard_registry.testing import InProcessRegistry
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
@@ -119,9 +123,11 @@ class FakeMonitor:
 
 
 @dataclass
-class FakeRuntime:
+class FakeProcesses:
     """Processes that start, answer and exit at once, unless a test sets otherwise."""
 
+    clock: FakeClock
+    grace_s: float = 10.0
     running: dict[UUID, Process] = field(default_factory=dict)
     started: list[tuple[UUID, int]] = field(default_factory=list)
     versions: dict[UUID, int] = field(default_factory=dict)
@@ -129,15 +135,16 @@ class FakeRuntime:
     mute: set[int] = field(default_factory=set)
     """Versions that start but do not answer."""
     stubborn: bool = False
-    """Processes keep running after a stop."""
-    stopped: set[Process] = field(default_factory=set)
+    """Processes ignore SIGTERM; they exit only when killed."""
+    terminated: dict[Process, datetime] = field(default_factory=dict)
+    hung: set[Process] = field(default_factory=set)
     pids: int = 1000
     warmed: int = 0
 
     def warm(self) -> None:
         self.warmed += 1
 
-    def start(self, replica_id: UUID, folder: Path, version: Version) -> Process:
+    def start(self, replica_id: UUID, folder: Path, version: Version, resources: Resources) -> Process:
         self.pids += 1
         process = Process(self.pids, float(self.pids))
         self.started.append((replica_id, version.version))
@@ -153,7 +160,8 @@ class FakeRuntime:
         return f"http://replica:{self.running[replica_id].pid}" if replica_id in self.running else None
 
     def answers(self, url: str) -> bool:
-        return not any(self.versions[one] in self.mute and url.endswith(str(p.pid)) for one, p in self.running.items())
+        found = [(one, process) for one, process in self.running.items() if url.endswith(f":{process.pid}")]
+        return any(self.versions[one] not in self.mute and process not in self.hung for one, process in found)
 
     def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
         return None
@@ -165,14 +173,24 @@ class FakeRuntime:
         return dict(self.running)
 
     def stop(self, process: Process) -> bool:
-        self.stopped.add(process)
-        if self.stubborn:
-            return False
+        if not self.alive(process):
+            return True
+        terminated_at = self.terminated.setdefault(process, self.clock())
+        late = (self.clock() - terminated_at).total_seconds() > self.grace_s
+        ignores = self.stubborn or process in self.hung
+        if not ignores or late:
+            self._exit(process)
+        return not ignores
+
+    def _exit(self, process: Process) -> None:
         self.running = {one: running for one, running in self.running.items() if running != process}
-        return True
 
     def tidy(self, replica_ids: set[UUID]) -> None:
         return None
+
+    def hang(self, url: str) -> None:
+        """The process neither answers nor reacts to SIGTERM any more."""
+        self.hung |= {process for process in self.running.values() if url.endswith(f":{process.pid}")}
 
     def kill(self, version: int) -> None:
         self.running = {one: process for one, process in self.running.items() if self.versions[one] != version}
@@ -191,7 +209,7 @@ class World:
         self.store = SqlStore(self.database)
         self._open = ExitStack()
         self._open_registry()
-        self.monitor, self.runtime = FakeMonitor(), FakeRuntime()
+        self.monitor, self.processes = FakeMonitor(), FakeProcesses(self.clock)
         self.restart()
 
     def _open_registry(self) -> None:
@@ -203,15 +221,17 @@ class World:
 
     def restart(self) -> None:
         """A new deployer on the tables and processes that the old one left."""
-        ignore = lambda: None  # noqa: E731
+        ignore = lambda _: None  # noqa: E731
         registry = HttpRegistry(self.registry_client)
         self.downloads = Downloads(registry, self.folder / "models", self.clock, ignore, Inline())
-        self.replicas = ReplicaManager(self.store, self.runtime, self.downloads, self.clock, ReplicaLimits(drain_s=5.0))
+        records = ReplicaRecords(self.folder / "replicas")
+        lifecycle = Lifecycle(self.processes, self.downloads, records, self.clock)
+        self.workloads = LocalWorkloads(lifecycle, 5.0, Inline())
         evidence = Evidence(self.monitor, self.clock, 1.0, ignore, Inline())
         admission = Admission(self.store, registry, self.clock)
-        self.reconciler = Reconciler(self.store, admission, self.replicas, evidence, self.clock, Limits())
-        self.deps = Deps(self.store, registry, self.clock, ignore, self.runtime.warm)
-        self.replicas.adopt()
+        self.reconciler = Reconciler(self.store, admission, self.workloads, evidence, self.clock, Limits())
+        self.deps = Deps(self.store, registry, self.clock, self.workloads, ignore)
+        self.workloads.adopt()
 
     def close(self) -> None:
         self._open.close()
@@ -219,13 +239,14 @@ class World:
 
     # acting
 
-    def deliver(self, event: Message) -> None:
+    def deliver(self, event: events.Event) -> None:
         events.handle(self.deps, event)
 
     def settle(self, seconds: float = 0.0) -> None:
         """Advance the time and reconcile some rounds; a replica needs more than one to start."""
         self.clock.advance(seconds)
         for _ in range(4):
+            self.workloads.poll()
             for model in self.reconciler.models():
                 self.reconciler.settle(model)
 

@@ -72,8 +72,8 @@ def test_a_deployer_killed_at_any_write_is_replaced_by_one_that_finishes(
     assert _gapless([e.revision for e in world.published(RolloutChanged) if e.to_version == 2])
     assert _gapless([table.sequence for table in world.published(RoutePublished)])
     assert _never_falls(world.published(RoutePublished))
-    assert world.runtime.serving() == {1, 2}
-    assert len(world.runtime.running) == 2
+    assert world.processes.serving() == {1, 2}
+    assert len(world.processes.running) == 2
     world.close()
 
 
@@ -88,29 +88,29 @@ def _never_falls(tables: list[Any]) -> bool:
 
 def test_living_replicas_are_adopted_and_not_started_again(world: World) -> None:
     world.given_canary()
-    started = len(world.runtime.started)
+    started = len(world.processes.started)
     world.restart()
     world.settle(0.1)
-    assert len(world.runtime.started) == started
+    assert len(world.processes.started) == started
     assert world.weights() == pytest.approx({1: 0.95, 2: 0.05})
 
 
 def test_a_replica_that_died_with_the_deployer_is_started_again(world: World) -> None:
     world.given_canary()
-    world.runtime.kill(2)
+    world.processes.kill(2)
     world.restart()
     world.settle(1.0)
-    assert world.runtime.serving() == {1, 2}
+    assert world.processes.serving() == {1, 2}
 
 
 def test_a_process_without_a_record_is_ended(world: World) -> None:
     world.given_serving(1)
-    [process] = world.runtime.running.values()
+    [process] = world.processes.running.values()
     stray = uuid4()
-    world.runtime.running[stray] = type(process)(9999, 1.0)
+    world.processes.running[stray] = type(process)(9999, 1.0)
     world.restart()
-    assert stray not in world.runtime.running
-    assert len(world.runtime.running) == 1
+    assert stray not in world.processes.running
+    assert len(world.processes.running) == 1
 
 
 def test_an_abort_requested_while_the_reconciler_decides_is_not_lost(world: World) -> None:

@@ -22,7 +22,7 @@ from .conftest import VERSIONS, Inline, World, a_version
 
 def housekeeping(world: World, **limits: Any) -> Housekeeping:
     given = {"rollback_versions": 1, "model_folders": 0, **limits}
-    return Housekeeping(world.store, world.downloads, world.clock, world.folder / "blobs", **given)
+    return Housekeeping(world.store, world.workloads, world.downloads, world.clock, world.folder / "blobs", **given)
 
 
 def folder_of(world: World, version: int) -> Path:
@@ -64,7 +64,7 @@ def test_a_version_with_replicas_is_kept_even_if_it_is_no_longer_wanted(world: W
     world.request(RolloutAction.ABORT)
     world.settle()
     assert world.rollout(rollout.id).state.final
-    assert world.runtime.serving() == {1, 2}
+    assert world.processes.serving() == {1, 2}
     housekeeping(world).tidy()
     assert kept(world) == {1, 2}
     world.settle(6.0)
@@ -78,7 +78,7 @@ def test_a_version_that_is_rolled_out_or_waits_for_its_turn_keeps_its_folder(wor
         world.given_serving(version)
     cold(world)
     world.request(RolloutAction.START, 4, strategy=RolloutStrategy.FULL)
-    world.runtime.mute = {4}
+    world.processes.mute = {4}
     world.settle()
     world.request(RolloutAction.START, 1)
     housekeeping(world).tidy()
@@ -128,7 +128,7 @@ def test_a_folder_that_is_being_fetched_is_left_alone(tmp_path: Path, world: Wor
             may_go_on.wait(30)
 
     pool = ThreadPoolExecutor(1)
-    downloads = Downloads(Slow(world.registry_client), tmp_path / "slow", world.clock, lambda: None, pool)
+    downloads = Downloads(Slow(world.registry_client), tmp_path / "slow", world.clock, lambda _: None, pool)
     version = a_version(1)
     assert downloads.folder(version) is None
     assert arriving.wait(30)
@@ -143,7 +143,9 @@ def test_a_folder_that_is_being_fetched_is_left_alone(tmp_path: Path, world: Wor
 def test_a_folder_that_is_asked_for_while_folders_are_removed_is_there_afterwards(tmp_path: Path, world: World) -> None:
     """The reconciler records that it needs a version, then asks for its folder; housekeeping runs in between."""
     version = a_version(1)
-    downloads = Downloads(HttpRegistry(world.registry_client), tmp_path / "models", world.clock, lambda: None, Inline())
+    downloads = Downloads(
+        HttpRegistry(world.registry_client), tmp_path / "models", world.clock, lambda _: None, Inline()
+    )
     downloads.folder(version)
     assert downloads.folder(version) is not None
     asked: list[Future[Path | None]] = []

@@ -25,9 +25,10 @@ from modelyard_contracts.manifest import (
     signed,
 )
 from modelyard_contracts.tokens import serving_token
-from modelyard_deployer.domain.ports import Process
 from modelyard_deployer.domain.routes import Version
+from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.workloads.processes import HOME_VARIABLE, ID_VARIABLE, MAX_LOG_BYTES, LocalProcesses, example
+from modelyard_deployer.workloads.replica import Process
 from modelyard_devstack.testing import Process as Server
 from modelyard_devstack.testing import wait_until
 
@@ -68,7 +69,7 @@ def test_the_life_of_a_real_replica(tmp_path: Path, loopback: None, idle_s: floa
     version = a_real_version(tmp_path / "model")
     runtime = LocalProcesses(tmp_path / "replicas", serving_token("a-key-of-the-tests"), zygote_idle_s=idle_s)
     replica = uuid4()
-    process = runtime.start(replica, tmp_path / "model", version)
+    process = runtime.start(replica, tmp_path / "model", version, Resources())
     try:
         url = wait_until(lambda: runtime.address(replica), 90, what=runtime.last_words(replica))
         assert wait_until(lambda: runtime.answers(url), 30)
@@ -120,7 +121,7 @@ def test_replicas_outlive_a_killed_deployer_and_its_zygote_and_are_found_again(t
 def test_a_replica_killed_is_seen_as_dead_with_and_without_its_zygote(tmp_path: Path) -> None:
     version = a_real_version(tmp_path / "model")
     runtime = LocalProcesses(tmp_path / "replicas", "token", zygote_idle_s=60.0)
-    first, second = (runtime.start(uuid4(), tmp_path / "model", version) for _ in range(2))
+    first, second = (runtime.start(uuid4(), tmp_path / "model", version, Resources()) for _ in range(2))
     assert runtime.alive(first) and runtime.alive(second)
     os.kill(first.pid, signal.SIGKILL)
     wait_until(lambda: not runtime.alive(first), 30)
@@ -170,7 +171,7 @@ def test_an_artifact_that_cannot_be_loaded_ends_and_says_why(tmp_path: Path) -> 
     (tmp_path / "model" / "model.skops").write_bytes(b"altered")
     runtime = LocalProcesses(tmp_path / "replicas", "token")
     replica = uuid4()
-    process = runtime.start(replica, tmp_path / "model", version)
+    process = runtime.start(replica, tmp_path / "model", version, Resources())
     wait_until(lambda: not runtime.alive(process), 90)
     assert "model.skops" in runtime.last_words(replica)
     assert runtime.address(replica) is None

@@ -12,7 +12,7 @@ from .conftest import World
 def test_a_roll_back_takes_the_version_before_which_is_still_warm(world: World) -> None:
     world.given_serving(1)
     world.given_serving(2)
-    started = len(world.runtime.started)
+    started = len(world.processes.started)
     with world.registry_unavailable():
         rollout = world.request(RolloutAction.ROLL_BACK, reason="too slow")
         world.settle()
@@ -24,7 +24,7 @@ def test_a_roll_back_takes_the_version_before_which_is_still_warm(world: World) 
     done = world.rollout(rollout.id)
     assert (done.state, done.from_version, done.to_version) == (State.ROLLED_BACK, 2, 1)
     assert done.evidence["seconds"] == pytest.approx(0.4)
-    assert len(world.runtime.started) == started
+    assert len(world.processes.started) == started
     assert (world.route().champion, world.route().previous) == (1, None)
     assert world.published(RolloutChanged)[-1].state is State.ROLLED_BACK
 
@@ -34,12 +34,12 @@ def test_a_cold_version_is_started_before_it_gets_traffic(world: World) -> None:
     world.given_serving(2)
     world.settle(4000.0)
     world.settle(6.0)
-    assert world.runtime.serving() == {2}
-    world.runtime.mute = {1}
+    assert world.processes.serving() == {2}
+    world.processes.mute = {1}
     world.request(RolloutAction.ROLL_BACK)
     world.settle()
     assert world.weights() == {2: 1.0}
-    world.runtime.mute = set()
+    world.processes.mute = set()
     world.settle(0.1)
     assert world.weights() == {1: 1.0}
 
@@ -113,36 +113,36 @@ def test_a_roll_back_gives_no_traffic_to_a_replica_that_was_stopped(world: World
     """The previous version is no longer kept warm, and its process takes a moment to exit."""
     world.given_serving(1)
     world.given_serving(2)
-    world.runtime.stubborn = True
+    world.processes.stubborn = True
     world.settle(4000.0)
     world.settle(6.0)
-    [ending] = world.runtime.stopped
+    [ending] = world.processes.terminated
     rollout = world.request(RolloutAction.ROLL_BACK)
     world.settle()
     assert world.weights() == {1: 1.0}
     [target] = world.route().targets
     assert target.urls != (f"http://replica:{ending.pid}",)
-    assert len(world.runtime.running) == 3
+    assert len(world.processes.running) == 3
     world.routers_apply()
-    world.runtime.stubborn = False
+    world.processes.stubborn = False
     world.settle()
     assert world.rollout(rollout.id).state is State.ROLLED_BACK
-    assert ending not in world.runtime.running.values()
-    assert world.runtime.serving() >= {1}
+    assert ending not in world.processes.running.values()
+    assert world.processes.serving() >= {1}
 
 
 def test_a_deployer_killed_while_a_replica_stops_does_not_adopt_it(world: World) -> None:
     world.given_serving(1)
     world.given_serving(2)
-    world.runtime.stubborn = True
+    world.processes.stubborn = True
     world.settle(4000.0)
     world.settle(6.0)
-    [ending] = world.runtime.stopped
-    world.runtime.stubborn = False
+    [ending] = world.processes.terminated
+    world.processes.stubborn = False
     world.restart()
     world.settle()
-    assert ending not in world.runtime.running.values()
-    assert world.runtime.serving() == {2}
+    assert ending not in world.processes.running.values()
+    assert world.processes.serving() == {2}
 
 
 def test_two_roll_backs_go_two_versions_back(world: World) -> None:

@@ -129,11 +129,11 @@ def test_too_many_errors_abort_at_once_and_the_replica_drains_before_it_ends(wor
     assert world.rollout(rollout.id).state is State.ABORTED
     assert "20 errors in 60 answers" in world.rollout(rollout.id).reason
     assert world.weights() == {1: 1.0}
-    assert world.runtime.serving() == {1, 2}
+    assert world.processes.serving() == {1, 2}
     world.settle(4.0)
-    assert world.runtime.serving() == {1, 2}
+    assert world.processes.serving() == {1, 2}
     world.settle(2.0)
-    assert world.runtime.serving() == {1}
+    assert world.processes.serving() == {1}
 
 
 def test_without_the_monitor_a_canary_holds_and_in_the_end_gives_up(world: World) -> None:
@@ -162,14 +162,14 @@ def test_a_hold_may_end_in_promotion_if_the_policy_says_so(world: World) -> None
 def test_a_version_without_a_ready_replica_is_never_promoted_by_a_hold_that_expired(world: World) -> None:
     world.set_policy(RolloutPolicy(min_samples=100, max_hold_s=30.0, on_hold_expired="promote"))
     rollout = world.given_canary()
-    world.runtime.kill(2)
-    world.runtime.mute = {2}
+    world.processes.kill(2)
+    world.processes.mute = {2}
     world.settle(40.0)
     world.routers_apply()
     world.settle(2.0)
     assert (world.rollout(rollout.id).step, world.route().champion) == (1, 1)
     assert world.weights() == {1: 1.0}
-    world.runtime.mute = set()
+    world.processes.mute = set()
     world.settle(2.0)
     world.settle(2.0)
     world.settle(2.0)
@@ -183,7 +183,7 @@ def test_a_version_that_keeps_dying_while_routers_are_waited_for_does_not_serve(
     world.settle()
     assert world.weights() == {2: 1.0}
     for _ in range(3):
-        world.runtime.kill(2)
+        world.processes.kill(2)
         world.settle(0.1)
         world.settle(2.1)
     assert world.rollout(rollout.id).state is State.ABORTED
@@ -205,7 +205,7 @@ def test_too_few_answers_hold_until_more_have_come(world: World) -> None:
 
 def test_a_version_that_does_not_start_fails_without_ever_having_had_traffic(world: World) -> None:
     world.given_serving(1)
-    world.runtime.unstartable = {2}
+    world.processes.unstartable = {2}
     rollout = world.request(RolloutAction.START, 2)
     for _ in range(10):
         world.settle(1.0)
@@ -251,7 +251,7 @@ def test_a_version_without_approval_gets_no_traffic_and_no_event(world: World) -
 def test_a_canary_whose_replica_dies_loses_its_share_until_it_is_back(world: World) -> None:
     world.given_canary()
     before = {target.version: target.urls for target in world.route().targets}
-    world.runtime.kill(2)
+    world.processes.kill(2)
     world.settle(0.1)
     assert world.weights() == {1: 1.0}
     world.settle(1.0)
@@ -263,7 +263,7 @@ def test_a_canary_whose_replica_dies_loses_its_share_until_it_is_back(world: Wor
 def test_a_dead_stable_replica_comes_back_under_a_new_address(world: World) -> None:
     world.given_serving(1)
     before = world.route()
-    world.runtime.kill(1)
+    world.processes.kill(1)
     world.settle(0.1)
     assert world.route().targets == before.targets
     world.settle(1.0)
@@ -391,7 +391,7 @@ def test_an_approval_event_of_another_kind_does_nothing(world: World) -> None:
 
 def test_replicas_are_prepared_for_while_a_new_version_is_evaluated(world: World) -> None:
     world.approve(1, change=ResourceChange.VERSION_REGISTERED, stage=VersionStage.REGISTERED, previous_stage=None)
-    assert world.runtime.warmed == 1
+    assert world.processes.warmed == 1
     assert world.rollouts() == []
     world.approve(2)
-    assert world.runtime.warmed == 1
+    assert world.processes.warmed == 1

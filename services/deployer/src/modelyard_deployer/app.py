@@ -13,20 +13,22 @@ from modelyard_deployer import api, events
 from modelyard_deployer.clients.monitor import HttpMonitor
 from modelyard_deployer.clients.registry import HttpRegistry
 from modelyard_deployer.domain.decide import Limits
-from modelyard_deployer.domain.ports import Deps, Store
+from modelyard_deployer.domain.ports import Deps
 from modelyard_deployer.domain.rollouts import Rollout
+from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
-from modelyard_deployer.reconcile.reconciler import Reconciler
+from modelyard_deployer.reconcile.reconciler import Reconciler, Sizing
 from modelyard_deployer.reconcile.scheduler import Scheduler
 from modelyard_deployer.settings import Settings
 from modelyard_deployer.store.records import SqlStore
 from modelyard_deployer.workloads.downloads import Downloads
 from modelyard_deployer.workloads.housekeeping import Housekeeping
+from modelyard_deployer.workloads.lifecycle import Lifecycle
+from modelyard_deployer.workloads.local import LocalWorkloads
 from modelyard_deployer.workloads.processes import LocalProcesses
-from modelyard_deployer.workloads.replicas import ReplicaLimits, ReplicaManager
+from modelyard_deployer.workloads.records import ReplicaRecords
 from modelyard_runtime.assembly import Assembly
-from modelyard_runtime.clock import Clock
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
@@ -42,30 +44,33 @@ def build(settings: Settings) -> Service:
     assembly = Assembly("deployer", settings)
     store, clock = SqlStore(assembly.database), assembly.clock
     client = RegistryClient(settings.registry_url, key, cache_dir=data / "blobs", context=outgoing_headers)
-    registry, monitor, runtime = HttpRegistry(client), HttpMonitor(settings.monitor_url, key), _runtime(settings)
+    registry, monitor, processes = HttpRegistry(client), HttpMonitor(settings.monitor_url, key), _processes(settings)
 
-    def wake() -> None:
-        scheduler.notify()
+    def wake(model: str) -> None:
+        scheduler.notify(model)
 
     downloads = Downloads(registry, data / "models", clock, wake)
     evidence = Evidence(monitor, clock, settings.evidence_every_s, wake)
-    replica_limits = ReplicaLimits(settings.replicas_per_version, settings.start_timeout_s, settings.drain_s)
-    replicas = ReplicaManager(store, runtime, downloads, clock, replica_limits)
+    replicas = ReplicaRecords(data / "replicas")
+    lifecycle = Lifecycle(processes, downloads, replicas, clock, settings.start_timeout_s)
+    workloads = LocalWorkloads(lifecycle, settings.drain_s)
     limits = Limits(prepare_timeout_s=settings.prepare_timeout_s, apply_wait_s=settings.apply_wait_s)
     admission = Admission(store, registry, clock)
-    reconciler = Reconciler(store, admission, replicas, evidence, clock, limits, _counted(assembly.metrics))
-    scheduler = Scheduler(reconciler, lambda: _tidy(store, runtime))
-    deps = Deps(store, registry, clock, wake, runtime.warm)
-    housekeeping = _housekeeping(settings, store, downloads, clock)
+    reconciler = Reconciler(
+        store, admission, workloads, evidence, clock, limits, _sizing(settings), _counted(assembly.metrics)
+    )
+    scheduler = Scheduler(reconciler, workloads, workloads.tidy)
+    deps = Deps(store, registry, clock, workloads, wake)
+    housekeeping = _housekeeping(settings, deps, downloads)
 
     async def adopt() -> None:
-        await asyncio.to_thread(replicas.adopt)
+        await asyncio.to_thread(workloads.adopt)
 
     async def close() -> None:
         if settings.stop_replicas_on_exit:
             with contextlib.suppress(Exception):  # the tables may not exist if the start failed
-                await asyncio.to_thread(_stop_all, replicas)
-        for one in (evidence, downloads, runtime, monitor, client):
+                await asyncio.to_thread(_stop_all, workloads)
+        for one in (evidence, workloads, downloads, processes, monitor, client):
             one.close()
 
     return assembly.service(
@@ -77,7 +82,7 @@ def build(settings: Settings) -> Service:
     )
 
 
-def _runtime(settings: Settings) -> LocalProcesses:
+def _processes(settings: Settings) -> LocalProcesses:
     return LocalProcesses(
         settings.data_dir / "replicas",
         serving_token(settings.admin_key),
@@ -87,11 +92,12 @@ def _runtime(settings: Settings) -> LocalProcesses:
     )
 
 
-def _housekeeping(settings: Settings, store: Store, downloads: Downloads, clock: Clock) -> Housekeeping:
+def _housekeeping(settings: Settings, deps: Deps, downloads: Downloads) -> Housekeeping:
     return Housekeeping(
-        store,
+        deps.store,
+        deps.workloads,
         downloads,
-        clock,
+        deps.clock,
         settings.data_dir / "blobs",
         rollback_versions=settings.keep_rollback_versions,
         model_folders=settings.keep_model_folders,
@@ -99,9 +105,9 @@ def _housekeeping(settings: Settings, store: Store, downloads: Downloads, clock:
     )
 
 
-def _tidy(store: Store, runtime: LocalProcesses) -> None:
-    with store.read() as records:
-        runtime.tidy({replica.id for replica in records.replicas.all()})
+def _sizing(settings: Settings) -> Sizing:
+    resources = Resources(memory_mib=settings.replica_memory_mib or None)
+    return Sizing(settings.replicas_per_version, resources, settings.drain_s)
 
 
 def _counted(metrics: Metrics) -> Callable[[Rollout], None]:
@@ -113,7 +119,7 @@ def _counted(metrics: Metrics) -> Callable[[Rollout], None]:
     return moved
 
 
-def _stop_all(replicas: ReplicaManager) -> None:
+def _stop_all(workloads: LocalWorkloads) -> None:
     until = time.monotonic() + STOP_REPLICAS_WITHIN_S
-    while not replicas.stop_all() and time.monotonic() < until:
+    while not workloads.stop_all() and time.monotonic() < until:
         time.sleep(0.05)

@@ -21,6 +21,8 @@ class Settings(StatefulSettings):
     replica_advertised_host: str | None = None
     """Host name by which routers reach them; None for `replica_host`."""
     replicas_per_version: int = Field(1, ge=1, le=64)
+    replica_memory_mib: int = Field(4096, ge=0)
+    """Limit of a replica's private memory (Linux); 0 sets none."""
     stop_replicas_on_exit: bool = False
     """False: replicas keep serving while the deployer is stopped, and the next one adopts them."""
     drain_s: float = Field(5.0, ge=0)

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_deployer.domain.routes import Version
+from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.workloads.processes import LocalProcesses
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
@@ -15,7 +16,7 @@ manifest = ModelManifest.model_validate_json((folder / "manifest.json").read_byt
 version = Version(manifest.model, 7, manifest.digest, "approved", manifest)
 runtime = LocalProcesses(folder / "replicas", "token", zygote_idle_s=60.0)
 replicas = [uuid4() for _ in range(count)]
-pids = [runtime.start(replica, folder / "model", version).pid for replica in replicas]
+pids = [runtime.start(replica, folder / "model", version, Resources()).pid for replica in replicas]
 print(
     "ready", json.dumps({"replicas": [str(one) for one in replicas], "pids": pids}, separators=(",", ":")), flush=True
 )

@@ -1,4 +1,4 @@
-"""`/v1/routes` and `/v1/replicas`: published tables, their routers, and the processes."""
+"""`/v1/routes` and `/v1/replicas`: published tables, their routers, and the replicas."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query
 
 from modelyard_deployer.domain.ports import Deps, Records
-from modelyard_deployer.domain.replicas import Replica
 from modelyard_deployer.domain.routes import Route
+from modelyard_deployer.domain.workloads import Instance
 from modelyard_runtime.errors import NotFound
 
 
@@ -27,8 +27,7 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
 
     @app.get("/v1/replicas")
     def list_replicas(model: Annotated[str | None, Query()] = None) -> dict[str, Any]:
-        with deps.store.read() as records:
-            return {"items": [_replica(replica) for replica in records.replicas.all(model)]}
+        return {"items": [_instance(instance) for instance in deps.workloads.instances(model)]}
 
 
 def _route(records: Records, route: Route) -> dict[str, Any]:
@@ -47,16 +46,5 @@ def _route(records: Records, route: Route) -> dict[str, Any]:
     }
 
 
-def _replica(replica: Replica) -> dict[str, Any]:
-    state = "draining" if replica.drain_until else "ready" if replica.url else "starting" if replica.pid else "waiting"
-    return {
-        "id": str(replica.id),
-        "model": replica.model,
-        "version": replica.version,
-        "state": state,
-        "pid": replica.pid,
-        "url": replica.url,
-        "since": replica.since.isoformat() if replica.since else None,
-        "failures": replica.failures,
-        "last_failure": replica.last_failure,
-    }
+def _instance(instance: Instance) -> dict[str, Any]:
+    return {**asdict(instance), "since": instance.since.isoformat() if instance.since else None}

@@ -7,10 +7,10 @@ from modelyard_contracts import RolloutChanged
 from modelyard_contracts import RolloutState as State
 from modelyard_deployer.domain.acknowledgements import Applied
 from modelyard_deployer.domain.analysis import Analysis, Outcome, Stratum, analyse
-from modelyard_deployer.domain.replicas import VersionReplicas
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.states import Signal, next_state
 from modelyard_deployer.domain.steps import ALL
+from modelyard_deployer.domain.workloads import Workload
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Facts:
 
     now: datetime
     rollout: Rollout
-    replicas: VersionReplicas
+    workload: Workload
     """Replicas of the new version."""
     applied: Applied
     """Routers' answers to the newest table."""
@@ -60,20 +60,20 @@ def needs_evidence(rollout: Rollout) -> bool:
 
 def _prepare(facts: Facts) -> Rollout:
     rollout, age_s = facts.rollout, (facts.now - facts.rollout.changed_at).total_seconds()
-    if facts.replicas.ready:
-        return _to_step(facts, Signal.READY, 1, f"{len(facts.replicas.urls)} replica(s) ready")
-    if facts.replicas.failures >= facts.limits.max_failures:
-        return _end(facts, Signal.FAIL, f"version {rollout.to_version} does not start: {facts.replicas.last_failure}")
+    if facts.workload.ready:
+        return _to_step(facts, Signal.READY, 1, f"{len(facts.workload.urls)} replica(s) ready")
+    if facts.workload.failures >= facts.limits.max_failures:
+        return _end(facts, Signal.FAIL, f"version {rollout.to_version} does not start: {facts.workload.last_words}")
     if age_s > facts.limits.prepare_timeout_s:
-        why = facts.replicas.last_failure or "no replica became ready"
+        why = facts.workload.last_words or "no replica became ready"
         return _end(facts, Signal.FAIL, f"not ready within {facts.limits.prepare_timeout_s:.0f} s: {why}")
-    return replace(rollout, reason=facts.replicas.last_failure or "its replica is starting")
+    return replace(rollout, reason=facts.workload.last_words or "its replica is starting")
 
 
 def _step(facts: Facts) -> Rollout:
     rollout = facts.rollout
-    if facts.replicas.failures >= facts.limits.max_failures:
-        return _abort(facts, f"its replica keeps dying: {facts.replicas.last_failure}", against=True)
+    if facts.workload.failures >= facts.limits.max_failures:
+        return _abort(facts, f"its replica keeps dying: {facts.workload.last_words}", against=True)
     if facts.applied.refused:
         return _abort(facts, f"refused by a router: {', '.join(facts.applied.refused)}", against=False)
     if not facts.answered:
@@ -88,8 +88,8 @@ def _step(facts: Facts) -> Rollout:
 
 def _analysis(facts: Facts) -> Analysis:
     rollout = facts.rollout
-    if not facts.replicas.ready:
-        return Analysis(Outcome.HOLD, f"no replica is ready: {facts.replicas.last_failure or 'it is restarting'}", {})
+    if not facts.workload.ready:
+        return Analysis(Outcome.HOLD, f"no replica is ready: {facts.workload.last_words or 'it is restarting'}", {})
     return analyse(rollout.policy, rollout.past, facts.evidence, _step_age_s(facts))
 
 
@@ -97,7 +97,7 @@ def _hold(facts: Facts, found: Analysis) -> Rollout:
     """Wait: as `shifting` within the step's minimum time, then as `holding`; after `max_hold_s` the policy decides."""
     rollout, age_s = facts.rollout, _step_age_s(facts)
     promotes = rollout.policy.on_hold_expired == "promote"
-    if age_s > rollout.policy.max_hold_s and (facts.replicas.ready or not promotes):
+    if age_s > rollout.policy.max_hold_s and (facts.workload.ready or not promotes):
         why = f"held longer than {rollout.policy.max_hold_s:.0f} s at {rollout.weight_percent:g} %: {found.reason}"
         if not promotes:
             return _abort(facts, why, found.evidence, against=False)
@@ -114,8 +114,8 @@ def _complete(facts: Facts) -> Rollout:
     roll_back = rollout.kind is Kind.ROLL_BACK
     if applied.refused and not roll_back:
         return _abort(facts, f"refused by a router: {', '.join(applied.refused)}", against=False)
-    if facts.replicas.failures >= facts.limits.max_failures and not roll_back:
-        return _abort(facts, f"its replica keeps dying: {facts.replicas.last_failure}", against=True)
+    if facts.workload.failures >= facts.limits.max_failures and not roll_back:
+        return _abort(facts, f"its replica keeps dying: {facts.workload.last_words}", against=True)
     if not applied.complete and _step_age_s(facts) < facts.limits.apply_wait_s:
         return replace(rollout, reason=f"waiting for {', '.join(applied.silent) or 'a first router'}")
     evidence = dict(rollout.evidence) | {

@@ -12,9 +12,9 @@ from modelyard_contracts import Message, RouteApplied, RoutePublished
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.analysis import Stratum
-from modelyard_deployer.domain.replicas import Replica
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Route, RouterAck, Version
+from modelyard_deployer.domain.workloads import Instance, Resources, VersionKey, Workload
 from modelyard_runtime.clock import Clock
 
 
@@ -88,16 +88,6 @@ class Versions(Protocol):
     def save(self, version: Version) -> None: ...
 
 
-class Replicas(Protocol):
-    """Records of replicas."""
-
-    def all(self, model: str | None = None) -> list[Replica]: ...
-
-    def save(self, replica: Replica) -> None: ...
-
-    def delete(self, replica_id: UUID) -> None: ...
-
-
 class Records(Protocol):
     """All records within one transaction."""
 
@@ -109,11 +99,9 @@ class Records(Protocol):
     def acknowledgements(self) -> Acknowledgements: ...
     @property
     def versions(self) -> Versions: ...
-    @property
-    def replicas(self) -> Replicas: ...
 
     def models(self) -> list[str]:
-        """Models that have a route, an open rollout or replicas."""
+        """Models that have a route or an open rollout."""
 
     def claim(self, event: Message) -> bool:
         """Return True the first time an event is handled."""
@@ -147,45 +135,32 @@ class Monitor(Protocol):
         """Counts of versions `new` (as canary) and `old` (as stable) since then; None when there is no answer."""
 
 
-@dataclass(frozen=True)
-class Process:
-    """A running replica."""
+class Workloads(Protocol):
+    """Runs versions: as local processes, as containers, or on a cluster."""
 
-    pid: int
-    started: float
+    def ensure(self, version: Version, replicas: int, resources: Resources) -> Workload:
+        """Move towards `replicas` ready replicas of a version and return the state now.
 
+        Idempotent and returns soon: call it again until the state is the wanted one. Ends a `drain` of the version.
+        """
 
-class Runtime(Protocol):
-    """Starts and stops the processes of replicas."""
+    def drain(self, key: VersionKey, grace_s: float) -> bool:
+        """Stop all replicas of a version `grace_s` from the first call on; until then they answer.
 
-    def warm(self) -> None:
-        """Prepare for a start that is expected soon; returns at once."""
+        A replica that does not exit is killed. Returns True once none is left; call it again until then.
+        """
 
-    def start(self, replica_id: UUID, folder: Path, version: Version) -> Process:
-        """Start a model server on the files in `folder`, without waiting until it serves. OSError if that fails."""
+    def running(self, model: str | None = None) -> frozenset[VersionKey]:
+        """Versions with replicas, including those that start or drain."""
 
-    def alive(self, process: Process) -> bool: ...
+    def instances(self, model: str | None = None) -> list[Instance]:
+        """Every replica, for display."""
 
-    def address(self, replica_id: UUID) -> str | None:
-        """Address reported by the newest process of this replica; None before it has reported one."""
+    def poll(self) -> frozenset[str]:
+        """Check all replicas; returns the models whose workloads changed and need `ensure`. Cheap."""
 
-    def answers(self, url: str) -> bool:
-        """Whether the replica reports ready, within a second or two."""
-
-    def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
-        """Request one prediction; None on success, else the problem."""
-
-    def last_words(self, replica_id: UUID) -> str:
-        """Last line of its log."""
-
-    def find(self) -> dict[UUID, Process]:
-        """Living replicas of this deployer, including those whose record was lost in a crash. Slow; for the start."""
-
-    def stop(self, process: Process) -> bool:
-        """Terminate it, and kill it after a grace period. Returns True once it has exited; poll until it does."""
-
-    def tidy(self, replica_ids: set[UUID]) -> None:
-        """Bound the logs of these replicas, and delete those of all others."""
+    def prepare(self) -> None:
+        """A start is expected soon; returns at once."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +170,6 @@ class Deps:
     store: Store
     registry: Registry
     clock: Clock
-    notify: Callable[[], None]
-    """Wakes the reconciler; callable from any thread."""
-    prepare: Callable[[], None] = lambda: None
-    """Replicas will be started soon; returns at once."""
+    workloads: Workloads
+    notify: Callable[[str], None]
+    """Wakes the reconciler for a model; callable from any thread."""

@@ -7,17 +7,17 @@ from typing import Final
 
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts import RouteTarget
-from modelyard_deployer.domain.replicas import VersionReplicas
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.routes import Route, Version
 from modelyard_deployer.domain.steps import ALL
+from modelyard_deployer.domain.workloads import Workload
 
 HISTORY_LENGTH: Final = 20
 STABLE: Final = "stable"
 CANARY: Final = "canary"
 
 
-def shares(route: Route, rollout: Rollout | None, replicas: Mapping[int, VersionReplicas]) -> dict[int, float]:
+def shares(route: Route, rollout: Rollout | None, workloads: Mapping[int, Workload]) -> dict[int, float]:
     """Version to share of traffic, adding up to 1; empty while nothing may serve yet.
 
     A new version without a ready replica has no share, whatever its step; the stable version gets the rest.
@@ -27,7 +27,7 @@ def shares(route: Route, rollout: Rollout | None, replicas: Mapping[int, Version
         return {route.champion: 1.0} if route.champion is not None else {}
     if new.weight_percent >= ALL or route.champion is None:
         return {new.to_version: 1.0}
-    share = new.weight_percent / ALL if replicas.get(new.to_version, VersionReplicas()).ready else 0.0
+    share = new.weight_percent / ALL if workloads.get(new.to_version, Workload()).ready else 0.0
     return {route.champion: 1.0 - share} | ({new.to_version: share} if share else {})
 
 
@@ -35,19 +35,19 @@ def targets(
     route: Route,
     rollout: Rollout | None,
     versions: Mapping[int, Version],
-    replicas: Mapping[int, VersionReplicas],
+    workloads: Mapping[int, Workload],
 ) -> tuple[RouteTarget, ...] | None:
     """Targets of the table; empty when nothing may serve, None while a version of it has no address yet.
 
     A version without ready replicas keeps the addresses it was last published with until new ones answer: an empty
     list would turn a short gap into a refusal.
     """
-    wanted = shares(route, rollout, replicas)
+    wanted = shares(route, rollout, workloads)
     last = {target.version: target.urls for target in route.targets}
     stable = max(wanted, key=lambda version: (version == route.champion, wanted[version]), default=None)
     made = []
     for version, share in wanted.items():
-        urls = replicas.get(version, VersionReplicas()).urls or last.get(version, ())
+        urls = workloads.get(version, Workload()).urls or last.get(version, ())
         if not urls:
             return None
         made.append(

@@ -1,5 +1,5 @@
 """Topics in: one event, one use case."""
 
-from modelyard_deployer.events.handlers import handle, handlers
+from modelyard_deployer.events.handlers import Event, handle, handlers
 
-__all__ = ["handle", "handlers"]
+__all__ = ["Event", "handle", "handlers"]

@@ -8,6 +8,7 @@ from modelyard_contracts import AlertRaised, Message, ResourceChange, ResourceCh
 from modelyard_deployer.domain.ports import Deps, Records
 from modelyard_deployer.usecases import reactions
 
+Event = ResourceChanged | RolloutRequested | AlertRaised | RouteApplied
 USE_CASES: Final[Mapping[type[Message], Callable[[Records, Any, datetime], None]]] = {
     ResourceChanged: reactions.on_model_changed,
     RolloutRequested: reactions.on_rollout_requested,
@@ -16,15 +17,15 @@ USE_CASES: Final[Mapping[type[Message], Callable[[Records, Any, datetime], None]
 }
 
 
-def handle(deps: Deps, event: Message) -> None:
+def handle(deps: Deps, event: Event) -> None:
     """Handle an event once, however often it is delivered."""
     use_case = USE_CASES[type(event)]
     with deps.store.write() as records:
         if records.claim(event):
             use_case(records, event, deps.clock())
     if isinstance(event, ResourceChanged) and event.change is ResourceChange.VERSION_REGISTERED:
-        deps.prepare()  # while the version is evaluated
-    deps.notify()
+        deps.workloads.prepare()  # while the version is evaluated
+    deps.notify(event.model)
 
 
 def handlers(deps: Deps) -> dict[type[Message], Callable[[Any, Any], None]]:

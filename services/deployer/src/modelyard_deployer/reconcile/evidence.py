@@ -34,7 +34,7 @@ class Evidence:
         monitor: Monitor,
         clock: Clock,
         every_s: float,
-        notify: Callable[[], None],
+        notify: Callable[[str], None],
         pool: Executor | None = None,
     ) -> None:
         self._monitor, self._clock, self._every_s, self._notify = monitor, clock, every_s, notify
@@ -66,4 +66,4 @@ class Evidence:
         old = rollout.from_version if rollout.from_version is not None else rollout.to_version
         future = self._pool.submit(self._monitor.health, rollout.model, rollout.route, since, rollout.to_version, old)
         self._requests[rollout.model] = _Request(step, now, future)
-        future.add_done_callback(lambda _: self._notify())
+        future.add_done_callback(lambda _: self._notify(rollout.model))

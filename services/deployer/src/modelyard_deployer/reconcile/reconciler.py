@@ -2,20 +2,20 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from modelyard_contracts import RoutePublished, RouteTarget, derived_id
 from modelyard_deployer.domain.acknowledgements import Applied, applied
 from modelyard_deployer.domain.decide import Facts, Limits, decide, needs_evidence
 from modelyard_deployer.domain.errors import StaleRollout
-from modelyard_deployer.domain.ports import Records, Store
-from modelyard_deployer.domain.replicas import VersionReplicas
+from modelyard_deployer.domain.ports import Records, Store, Workloads
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Route, Version
 from modelyard_deployer.domain.snapshot import Snapshot
 from modelyard_deployer.domain.traffic import after as route_after
 from modelyard_deployer.domain.traffic import targets, wanted_versions
+from modelyard_deployer.domain.workloads import Resources, VersionKey, Workload
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
 from modelyard_deployer.usecases.snapshot import read_snapshot
@@ -26,11 +26,14 @@ MAX_ROUNDS: Final = 20
 log = logging.getLogger(__name__)
 
 
-class ReplicaManager(Protocol):
-    """Runs the replicas of versions."""
+@dataclass(frozen=True)
+class Sizing:
+    """Replicas of every version, from the settings."""
 
-    def sync(self, model: str, wanted: Mapping[int, Version]) -> dict[int, VersionReplicas]:
-        """Move the replicas of `model` one step towards `wanted`, and return their state per version."""
+    replicas: int = 1
+    resources: Resources = field(default_factory=Resources)
+    drain_s: float = 5.0
+    """Between the last share of traffic of a version and the stop of its replicas."""
 
 
 def _ignore(_: Rollout) -> None:
@@ -43,16 +46,18 @@ class Reconciler:
 
     store: Store
     admission: Admission
-    replicas: ReplicaManager
+    workloads: Workloads
     evidence: Evidence
     clock: Clock
     limits: Limits
+    sizing: Sizing = field(default_factory=Sizing)
     on_moved: Callable[[Rollout], None] = _ignore
     """Called after the commit, for metrics."""
 
     def models(self) -> list[str]:
+        """Models with a route, an open rollout or replicas."""
         with self.store.read() as records:
-            return records.models()
+            return sorted({*records.models(), *(key.model for key in self.workloads.running())})
 
     def settle(self, model: str) -> bool:
         """Reconcile until nothing more can be done without waiting; True when something is being waited for."""
@@ -72,18 +77,29 @@ class Reconciler:
             snapshot = read_snapshot(records, model, self.clock())
         if snapshot.active is None and snapshot.pending is not None:
             return self.admission.admit(snapshot, snapshot.pending), True
-        wanted = wanted_versions(snapshot.route, snapshot.active, self.clock())
-        replicas = self.replicas.sync(model, {v: snapshot.versions[v] for v in wanted if v in snapshot.versions})
-        after = self._decide(snapshot, snapshot.active, replicas) if snapshot.active else None
-        moved = self._write(snapshot, after, replicas)
-        return moved, snapshot.active is not None or not all(found.ready for found in replicas.values())
+        workloads, settled = self._run(snapshot)
+        after = self._decide(snapshot, snapshot.active, workloads) if snapshot.active else None
+        moved = self._write(snapshot, after, workloads)
+        return moved, snapshot.active is not None or not settled
 
-    def _decide(self, snapshot: Snapshot, rollout: Rollout, replicas: dict[int, VersionReplicas]) -> Rollout:
+    def _run(self, snapshot: Snapshot) -> tuple[dict[int, Workload], bool]:
+        """Run the wanted versions and drain all others; returns their state, and whether it is the wanted one."""
+        wanted = wanted_versions(snapshot.route, snapshot.active, self.clock())
+        workloads = {
+            number: self.workloads.ensure(snapshot.versions[number], self.sizing.replicas, self.sizing.resources)
+            for number in wanted
+            if number in snapshot.versions
+        }
+        unwanted = self.workloads.running(snapshot.model) - {VersionKey(snapshot.model, number) for number in wanted}
+        drained = [self.workloads.drain(key, self.sizing.drain_s) for key in unwanted]
+        return workloads, all(drained) and all(workload.ready for workload in workloads.values())
+
+    def _decide(self, snapshot: Snapshot, rollout: Rollout, workloads: dict[int, Workload]) -> Rollout:
         answer = self.evidence.next(rollout) if needs_evidence(rollout) else None
         facts = Facts(
             now=self.clock(),
             rollout=rollout,
-            replicas=replicas.get(rollout.to_version, VersionReplicas()),
+            workload=workloads.get(rollout.to_version, Workload()),
             applied=self._applied(snapshot),
             evidence=answer.stratum if answer else None,
             answered=answer is not None,
@@ -96,13 +112,13 @@ class Reconciler:
             return Applied()
         return applied(snapshot.acks, snapshot.route.sequence, snapshot.settled_sequence, self.clock())
 
-    def _write(self, snapshot: Snapshot, after: Rollout | None, replicas: dict[int, VersionReplicas]) -> bool:
+    def _write(self, snapshot: Snapshot, after: Rollout | None, workloads: dict[int, Workload]) -> bool:
         """Write rollout, route and their events in one transaction; nothing at all when nothing changed."""
         before, route, now = snapshot.active, snapshot.route, self.clock()
         if route is None:
             return False
         new_route = route_after(route, after, now) if after and after != before else route
-        table = targets(new_route, after, snapshot.versions, replicas)
+        table = targets(new_route, after, snapshot.versions, workloads)
         publishes = table is not None and table != route.targets
         if after == before and new_route == route and not publishes:
             return False

@@ -1,49 +1,86 @@
-"""Runs the reconciler: when something has happened, and at regular intervals."""
+"""Runs the reconciler: for models that changed or wait for something, and for all of them at long intervals."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from threading import Lock
 from typing import Final
 
+from modelyard_deployer.domain.ports import Workloads
 from modelyard_deployer.reconcile.reconciler import Reconciler
 from modelyard_runtime.wakeup import Wakeup
 
 WAITING_S: Final = 0.1
-"""Interval while something is under way: a starting replica, a step's time."""
+"""Interval while a model waits: for a starting replica, a step's time."""
 IDLE_S: Final = 1.0
-"""Interval otherwise: the delay until an exited replica or the end of keeping warm is noticed."""
+"""Interval otherwise: the delay until an exited replica is noticed."""
+RESYNC_S: Final = 30.0
+"""All models are reconciled this often, changed or not; the end of keeping warm is noticed so."""
 TIDY_EVERY_S: Final = 30.0
 log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Reconciles every model in a thread of its own, so that no model waits for the slow replica of another."""
+    """Reconciles every model in a thread of its own, so that no model waits for the slow replica of another.
 
-    def __init__(self, reconciler: Reconciler, tidy: Callable[[], None]) -> None:
-        self._reconciler, self._tidy = reconciler, tidy
-        self._wakeup = Wakeup()
-        self.notify = self._wakeup.notify
+    A model that neither changed nor waits costs nothing but the check of its replicas.
+    """
+
+    def __init__(self, reconciler: Reconciler, workloads: Workloads, tidy: Callable[[], None]) -> None:
+        self._reconciler, self._workloads, self._tidy = reconciler, workloads, tidy
+        self._wakeup, self._lock = Wakeup(), Lock()
+        self._due: set[str] = set()
+        self._running: dict[str, asyncio.Task[bool]] = {}
+
+    def notify(self, model: str) -> None:
+        """Reconcile a model now; callable from any thread."""
+        with self._lock:
+            self._due.add(model)
+        self._wakeup.notify()
 
     async def run(self, stop: asyncio.Event) -> None:
-        running: dict[str, asyncio.Task[bool]] = {}
-        tidied, waiting = 0.0, True
+        tidied = synced = float("-inf")
         try:
             while not stop.is_set():
-                for model in await asyncio.to_thread(self._reconciler.models):
-                    if model not in running:
-                        running[model] = asyncio.create_task(self._settle(model))
-                if running:
-                    await asyncio.wait(running.values(), timeout=WAITING_S, return_when=asyncio.FIRST_COMPLETED)
-                done = [model for model, task in running.items() if task.done()]
-                ended = [running.pop(model).result() for model in done]
-                waiting = any(ended) or bool(running)
+                if time.monotonic() - synced > RESYNC_S:
+                    await self._add_due(self._reconciler.models)
+                    synced = time.monotonic()
+                await self._add_due(self._workloads.poll)
+                self._start_due()
                 if time.monotonic() - tidied > TIDY_EVERY_S:
                     await asyncio.to_thread(self._tidy)
                     tidied = time.monotonic()
+                waiting = await self._collect()
                 await self._wakeup.pause(stop, WAITING_S if waiting else IDLE_S)
         finally:
-            await asyncio.gather(*running.values(), return_exceptions=True)
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def _add_due(self, find: Callable[[], Iterable[str]]) -> None:
+        try:
+            found = await asyncio.to_thread(find)
+        except Exception:
+            log.exception("looking for changed models failed; it is repeated")
+            return
+        with self._lock:
+            self._due |= set(found)
+
+    def _start_due(self) -> None:
+        with self._lock:
+            ready = self._due - self._running.keys()
+            self._due -= ready
+        for model in ready:
+            self._running[model] = asyncio.create_task(self._settle(model))
+
+    async def _collect(self) -> bool:
+        """Wait a moment for running models; those that wait for something are due again. True if any does."""
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=WAITING_S, return_when=asyncio.FIRST_COMPLETED)
+        ended = [model for model, task in self._running.items() if task.done()]
+        waiting = {model for model in ended if self._running.pop(model).result()}
+        with self._lock:
+            self._due |= waiting
+            return bool(self._running or self._due)
 
     async def _settle(self, model: str) -> bool:
         """Return True while something is being waited for. An error of one model does not affect the others."""
@@ -51,4 +88,4 @@ class Scheduler:
             return await asyncio.to_thread(self._reconciler.settle, model)
         except Exception:
             log.exception("reconciling %s failed; it is repeated", model)
-            return False
+            return True

@@ -11,8 +11,8 @@ from modelyard_contracts.codec import Codec
 from modelyard_deployer.domain.ports import Records
 from modelyard_deployer.store.rollouts import OPEN_STATES, SqlRollouts
 from modelyard_deployer.store.routes import SqlAcknowledgements, SqlRoutes
-from modelyard_deployer.store.tables import REPLICAS, ROLLOUTS, ROUTES
-from modelyard_deployer.store.versions import SqlReplicas, SqlVersions
+from modelyard_deployer.store.tables import ROLLOUTS, ROUTES
+from modelyard_deployer.store.versions import SqlVersions
 from modelyard_runtime.database import Database, Transaction
 
 CONSUMER: Final = "deployer"
@@ -24,11 +24,11 @@ class SqlRecords:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self.rollouts, self.routes = SqlRollouts(tx), SqlRoutes(tx)
-        self.acknowledgements, self.versions, self.replicas = SqlAcknowledgements(tx), SqlVersions(tx), SqlReplicas(tx)
+        self.acknowledgements, self.versions = SqlAcknowledgements(tx), SqlVersions(tx)
 
     def models(self) -> list[str]:
         started = select(ROLLOUTS.c.model).where(ROLLOUTS.c.state.in_(OPEN_STATES))
-        found = select(ROUTES.c.model).union(started, select(REPLICAS.c.model))
+        found = select(ROUTES.c.model).union(started)
         return sorted(self._tx.connection.execute(found).scalars())
 
     def claim(self, event: Message) -> bool:

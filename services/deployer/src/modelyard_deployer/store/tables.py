@@ -53,11 +53,3 @@ VERSIONS: Final = Table(
     Column("version", Integer, primary_key=True),
     Column("document", JSON),
 )
-REPLICAS: Final = Table(
-    "replicas",
-    METADATA,
-    Column("id", Uuid, primary_key=True),
-    Column("model", Text),
-    Column("version", Integer),
-    Column("document", JSON),
-)

@@ -15,7 +15,7 @@ def request_rollout(deps: Deps, request: RolloutRequest) -> Rollout:
     """Record a request in a transaction of its own and wake the reconciler; errors as in `record_request`."""
     with deps.store.write() as records:
         rollout = record_request(records, request, deps.clock())
-    deps.notify()
+    deps.notify(request.model)
     return rollout
 
 

@@ -23,7 +23,7 @@ class Downloads:
     """Folders of versions below `home`, one per digest. After a crash the files are verified again."""
 
     def __init__(
-        self, registry: Registry, home: Path, clock: Clock, notify: Callable[[], None], pool: Executor | None = None
+        self, registry: Registry, home: Path, clock: Clock, notify: Callable[[str], None], pool: Executor | None = None
     ) -> None:
         self._registry, self._home, self._clock, self._notify = registry, home, clock, notify
         self._pool = pool or ThreadPoolExecutor(2, thread_name_prefix="download")
@@ -83,7 +83,7 @@ class Downloads:
     def _start(self, version: Version) -> None:
         future = self._pool.submit(self._download, version)
         self._running[version.digest] = future
-        future.add_done_callback(lambda _: self._notify())
+        future.add_done_callback(lambda _: self._notify(version.model))
 
     def _download(self, version: Version) -> Path:
         folder = self._home / version.digest.removeprefix("sha256:")

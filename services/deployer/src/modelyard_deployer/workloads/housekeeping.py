@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from modelyard_deployer.domain.ports import Records, Store
+from modelyard_deployer.domain.ports import Records, Store, Workloads
 from modelyard_deployer.workloads.downloads import Downloads
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.retention import discard_unused_files
@@ -21,6 +21,7 @@ class Housekeeping:
     """blobs: the cache of downloads. Replicas use copies of its files, so only their age matters."""
 
     store: Store
+    workloads: Workloads
     downloads: Downloads
     clock: Clock
     blobs: Path
@@ -39,13 +40,13 @@ class Housekeeping:
 
     def _digests_in_use(self) -> set[str]:
         with self.store.read() as records:
-            used = _versions_in_use(records, self.rollback_versions)
+            used = self.workloads.running() | _versions_in_use(records, self.rollback_versions)
             return {version.digest for version in records.versions.all() if (version.model, version.version) in used}
 
 
 def _versions_in_use(records: Records, rollback_versions: int) -> set[tuple[str, int | None]]:
-    """(model, version) with replicas, serving, in an open rollout, or among the newest that served before."""
-    used: set[tuple[str, int | None]] = {(replica.model, replica.version) for replica in records.replicas.all()}
+    """(model, version) that serve, are in an open rollout, or are among the newest that served before."""
+    used: set[tuple[str, int | None]] = set()
     for route in records.routes.all():
         before = route.history[max(0, len(route.history) - rollback_versions) :]
         used |= {(route.model, version) for version in (route.champion, *before)}

@@ -14,8 +14,9 @@ import httpx
 import psutil
 
 from modelyard_contracts.manifest import FeatureSchema, ModelManifest
-from modelyard_deployer.domain.ports import Process
 from modelyard_deployer.domain.routes import Version
+from modelyard_deployer.domain.workloads import Resources
+from modelyard_deployer.workloads.replica import Process
 from modelyard_zygote import Handle, Zygote
 
 HOME_VARIABLE: Final = "MODELYARD_REPLICA_HOME"
@@ -31,7 +32,8 @@ PRELOAD: Final = (
 MAX_LOG_BYTES: Final = 4 * 1_048_576
 KEPT_LOG_BYTES: Final = 262_144
 STARTED_TOLERANCE_S: Final = 0.05
-PROBE_TIMEOUT_S: Final = 2.0
+PROBE_TIMEOUT_S: Final = 1.0
+MIB: Final = 1_048_576
 WARM_UP_TIMEOUT_S: Final = 10.0
 
 
@@ -66,7 +68,7 @@ class LocalProcesses:
     def warm(self) -> None:
         self._zygote.warm()
 
-    def start(self, replica_id: UUID, folder: Path, version: Version) -> Process:
+    def start(self, replica_id: UUID, folder: Path, version: Version, resources: Resources) -> Process:
         arguments = ["--model-dir", str(folder), "--port", "0"]
         arguments += ["--model-version", str(version.version), "--host", self._host]
         environment = {
@@ -82,6 +84,7 @@ class LocalProcesses:
                 "modelyard_serving", arguments, env=environment, stdout=out, stderr=log, detached=True
             )
         self._children[child.pid] = child
+        _limit_memory(child.pid, resources.memory_mib)
         return Process(child.pid, _started(child.pid) or 0.0)
 
     def alive(self, process: Process) -> bool:
@@ -199,6 +202,14 @@ def _replica_of(process: psutil.Process, home: Path) -> UUID | None:
         return UUID(log.stem) if log.parent == home and log.suffix == ".log" else None
     environment = process.environ()
     return UUID(environment[ID_VARIABLE]) if environment.get(HOME_VARIABLE) == str(home) else None
+
+
+def _limit_memory(pid: int, mib: int | None) -> None:
+    """Limit the private memory of a process that has just started and not loaded its model yet; Linux only."""
+    if mib is None or sys.platform != "linux":
+        return
+    with contextlib.suppress(psutil.Error):
+        psutil.Process(pid).rlimit(psutil.RLIMIT_DATA, (mib * MIB, mib * MIB))
 
 
 def _started(pid: int) -> float | None:

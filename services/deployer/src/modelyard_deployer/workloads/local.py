@@ -1,0 +1,110 @@
+"""The `Workloads` port on processes of this machine."""
+
+import logging
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Final
+
+from modelyard_deployer.domain.routes import Version
+from modelyard_deployer.domain.workloads import Instance, Resources, VersionKey, Workload
+from modelyard_deployer.workloads.lifecycle import Lifecycle, with_process
+from modelyard_deployer.workloads.replica import Replica
+
+PROBES_AT_ONCE: Final = 8
+log = logging.getLogger(__name__)
+
+
+class LocalWorkloads:
+    """Replicas as local processes. `ensure` and `drain` are called by one thread per model at a time."""
+
+    def __init__(self, lifecycle: Lifecycle, drain_s: float = 5.0, pool: Executor | None = None) -> None:
+        self._lifecycle, self._drain_s = lifecycle, drain_s
+        self._records, self._processes, self._clock = lifecycle.records, lifecycle.processes, lifecycle.clock
+        self._pool = pool or ThreadPoolExecutor(PROBES_AT_ONCE, thread_name_prefix="probe")
+
+    def ensure(self, version: Version, replicas: int, resources: Resources) -> Workload:
+        key = VersionKey(version.model, version.version)
+        self._stop_exiting(key)
+        kept = [replica for replica in self._records.of(key) if not replica.stopping]
+        kept += [self._records.save(self._new(key)) for _ in range(replicas - len(kept))]
+        for replica in kept[:replicas]:
+            self._lifecycle.advance(replica, version, resources)
+        for replica in kept[replicas:]:
+            self._lifecycle.retire(replica, self._drain_s)
+        return self._observe(key, replicas)
+
+    def drain(self, key: VersionKey, grace_s: float) -> bool:
+        stopped = [self._lifecycle.retire(replica, grace_s) for replica in self._records.of(key)]
+        return all(stopped)
+
+    def running(self, model: str | None = None) -> frozenset[VersionKey]:
+        return frozenset(replica.key for replica in self._records.all(model))
+
+    def instances(self, model: str | None = None) -> list[Instance]:
+        return [replica.describe() for replica in self._records.all(model)]
+
+    def poll(self) -> frozenset[str]:
+        now, known = self._clock(), self._records.all()
+        changed = {replica.model for replica in known if self._needs_a_step(replica)}
+        due = [r for r in known if r.url and not r.stopping and (r.next_probe_at is None or r.next_probe_at <= now)]
+        answers = self._pool.map(self._processes.answers, [replica.url or "" for replica in due])
+        changed |= {r.model for r, answer in zip(due, answers, strict=True) if self._lifecycle.probed(r, answer)}
+        return frozenset(changed)
+
+    def prepare(self) -> None:
+        self._processes.warm()
+
+    def adopt(self) -> tuple[int, int]:
+        """At the start: adopt the living replicas of an earlier deployer, stop those without a record.
+
+        Returns the numbers of adopted and of stopped replicas.
+        """
+        found = self._processes.find()
+        known = self._records.all()
+        for replica in known:
+            process = found.pop(replica.id, None)
+            if process != replica.process:
+                self._records.save(with_process(replica, process, self._clock()))
+        for replica_id, process in found.items():
+            # A record keeps the unknown process in sight until it has exited; no model needs its version.
+            self._records.save(Replica(replica_id, "", 0, process, stopping=True))
+            self._processes.stop(process)
+        self.tidy()
+        return sum(replica.process is not None for replica in self._records.all()) - len(found), len(found)
+
+    def tidy(self) -> None:
+        """Bound the logs of the replicas, and delete the files of those that are gone."""
+        self._processes.tidy({replica.id for replica in self._records.all()})
+
+    def stop_all(self) -> bool:
+        """Stop every replica. Returns True once all processes have exited; poll until it does."""
+        now = self._clock()
+        stopped = [self._lifecycle.retire(replace(replica, stop_at=now), 0.0) for replica in self._records.all()]
+        return all(stopped)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _needs_a_step(self, replica: Replica) -> bool:
+        if replica.stopping or replica.stop_at is not None or replica.process is None or replica.url is None:
+            return True
+        return not self._processes.alive(replica.process)
+
+    def _stop_exiting(self, key: VersionKey) -> None:
+        for replica in self._records.of(key):
+            if replica.stopping:
+                self._lifecycle.retire(replica, 0.0)
+
+    def _new(self, key: VersionKey) -> Replica:
+        return Replica(self._lifecycle.new_id(), key.model, key.version)
+
+    def _observe(self, key: VersionKey, wanted: int) -> Workload:
+        replicas = [replica for replica in self._records.of(key) if not replica.stopping]
+        worst = max(replicas, key=lambda replica: replica.failures, default=None)
+        return Workload(
+            urls=tuple(sorted(r.url for r in replicas if r.url and r.ready and r.stop_at is None)),
+            wanted=wanted,
+            starting=sum(replica.process is not None and replica.url is None for replica in replicas),
+            failures=worst.failures if worst else 0,
+            last_words=worst.last_failure if worst else "",
+        )

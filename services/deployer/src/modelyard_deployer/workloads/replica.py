@@ -1,0 +1,70 @@
+"""The record of one local replica."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from modelyard_deployer.domain.workloads import Instance, VersionKey
+
+UNRESPONSIVE_AFTER: Final = 2
+"""Failed probes in a row after which a replica gets no traffic while another one of its version is ready."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of this machine. Its id and start time together identify it for good."""
+
+    pid: int
+    started: float
+    """Seconds since the epoch, from the operating system."""
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A slot for one process of a version; after an exit the next process takes the same slot."""
+
+    id: UUID
+    model: str
+    version: int
+    process: Process | None = None
+    url: str | None = None
+    """Address; None until the replica is ready."""
+    since: datetime | None = None
+    """Start of the process, or the moment it became ready."""
+    failures: int = 0
+    last_failure: str = ""
+    next_start_at: datetime | None = None
+    next_probe_at: datetime | None = None
+    failed_probes: int = 0
+    stop_at: datetime | None = None
+    """Set while the replica drains."""
+    stopping: bool = False
+    """The process was terminated; it can no longer be acquired, start another replica of the version."""
+
+    @property
+    def key(self) -> VersionKey:
+        return VersionKey(self.model, self.version)
+
+    @property
+    def ready(self) -> bool:
+        return self.url is not None and not self.stopping and self.failed_probes < UNRESPONSIVE_AFTER
+
+    def describe(self) -> Instance:
+        return Instance(
+            str(self.id),
+            self.model,
+            self.version,
+            self._state(),
+            self.url,
+            self.since,
+            self.failures,
+            self.last_failure,
+        )
+
+    def _state(self) -> Literal["waiting", "starting", "ready", "unresponsive", "draining"]:
+        if self.stop_at or self.stopping:
+            return "draining"
+        if self.url:
+            return "ready" if self.ready else "unresponsive"
+        return "starting" if self.process else "waiting"
