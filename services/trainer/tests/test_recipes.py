@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 
 from modelyard_contracts.manifest import ManifestFile, ModelManifest
 from modelyard_contracts.signature import Signature, Task
+from modelyard_devstack.testing import wait_until
 from modelyard_flavours import load_model
 from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.errors import BadRequest
@@ -324,10 +324,7 @@ def test_killing_a_worker_takes_its_ray_along(tmp_path: Path, loopback: None) ->
     run_id = uuid4()
     run_dir = prepared(tmp_path / str(run_id), "tabular-classifier", max_iterations="2000")
     workers.start(run_id)
-    deadline = time.monotonic() + 200
-    while not any("trying" in line["note"] for line in run_dir.progress):
-        assert time.monotonic() < deadline and workers.alive(run_id), run_dir.log_tail
-        time.sleep(0.1)
+    wait_until(lambda: any("trying" in line["note"] for line in run_dir.progress), 200)
     pointer = Path((run_dir.path / "ray-dir.txt").read_text())
     started = [process for process in psutil.process_iter() if marked(process, run_dir)]
     assert pointer.is_dir() and len(started) >= 3

@@ -38,7 +38,7 @@ def run_on_ray(work: Any) -> Any:
     work.report(0.0, "starting Ray")
     with ray_session(work.folder.parent, work.ray_cpus) as ray:
         work.report(0.2, f"in the Ray at {ray.get_runtime_context().gcs_address}")
-        ray.get(ray.remote(num_cpus=1)(lambda: time.sleep(seconds)).remote())
+        ray.get(ray.remote(num_cpus=1)(lambda: time.sleep(seconds)).remote())  # sleep: the duration of the run
     return run(replace(work, parameters=Parameters()))
 
 
@@ -63,7 +63,7 @@ def _in_pool(folder: Path, place: int, parameters: Parameters) -> int:
     mark.touch()
     if len(list(folder.glob(f"call-{place}-*"))) <= parameters.deaths:
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(parameters.seconds)
+    time.sleep(parameters.seconds)  # sleep: the duration of the run
     return place
 
 
@@ -79,7 +79,7 @@ def run(work: Any) -> Any:
         print("I am about to die", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     work.report(0.5, "half of it")
-    time.sleep(parameters.seconds)
+    time.sleep(parameters.seconds)  # sleep: the duration of the run
     encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.signature.classes)
     width, classes = encoding.width, len(work.signature.classes)
     tensors = {"input.mean": np.zeros(width), "input.scale": np.ones(width)}

@@ -141,7 +141,7 @@ class World:
             if run.state.final or (until is not None and until(run)):
                 return run
             assert time.monotonic() < deadline, f"{run.state} {run.reason}: {self.workers.dir_of(run_id).log_tail}"
-            time.sleep(0.05)
+            time.sleep(0.05)  # sleep: the interval of the supervisor
 
     def published(self) -> list[TrainingRunChanged]:
         """Events queued so far, oldest first."""

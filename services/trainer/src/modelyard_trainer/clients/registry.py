@@ -96,7 +96,7 @@ class RegistryGateway:
                 self._publish_dataset(run, run_dir, snapshot)
             file = ManifestFile.read(run_dir.manifest)
             version = self._client.register(
-                file.manifest,
+                file,
                 {entry.path: run_dir.model / entry.path for entry in file.manifest.files},
                 idempotency_key=str(run.id),
                 correlation_id=run.correlation_id,
