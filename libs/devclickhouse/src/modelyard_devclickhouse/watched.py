@@ -83,7 +83,9 @@ class WatchedInsert:
         code, _, rest = (self._engine.ask(sql) if self._own_id else "").partition(" ")
         if not code.isdigit():
             return ClickHouseError(
-                UNSURE, "SYSTEM_ERROR", "another insert failed at the same time; it is unknown whether this one failed, too."
+                UNSURE,
+                "SYSTEM_ERROR",
+                "another insert failed at the same time; it is unknown whether this one failed, too.",
             )
         name, _, text = rest.partition(" ")
         return ClickHouseError(int(code), name, text)
