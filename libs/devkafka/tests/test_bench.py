@@ -119,7 +119,7 @@ async def latency_ms(bootstrap: str, topic: str) -> tuple[float, float, float]:
         await producer.send_and_wait(topic, b"x", partition=0)
         await consumer.getone()
         found.append((time.perf_counter() - started) * 1_000)
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.002)  # sleep: the pace of the load
     await producer.stop()
     await consumer.stop()
     return statistics.median(found), statistics.quantiles(found, n=20)[18], max(found)

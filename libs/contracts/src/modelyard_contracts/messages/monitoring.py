@@ -71,6 +71,8 @@ class SliceSummarised(Message):
     feature_schema_id: str | None = None
     features: tuple[FeatureSlice, ...] = ()
     score: FeatureSlice | None = None
+    classes: FeatureSlice | None = None
+    """Predicted classes over the categories of the reference profile; None without such a profile."""
     class_counts: dict[str, int] = Field(default_factory=dict)
     outcomes: tuple[int, ...] = ()
     """Labels only: 1 where the prediction was wrong, 0 where right, in the order the labels arrived."""
