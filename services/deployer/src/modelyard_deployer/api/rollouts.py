@@ -97,7 +97,9 @@ def add_rollouts(app: FastAPI, deps: Deps) -> None:
         rollout = await asyncio.to_thread(find_rollout, deps, _id(request.path_params["rollout_id"]))
         return target_of(rollout.model, "rollout")
 
-    @app.get("/v1/rollouts/{rollout_id}", dependencies=[Depends(allow("read", "rollout", find=target))], tags=["rollouts"])
+    @app.get(
+        "/v1/rollouts/{rollout_id}", dependencies=[Depends(allow("read", "rollout", find=target))], tags=["rollouts"]
+    )
     def one_rollout(rollout_id: UUID) -> RolloutView:
         """Return a rollout."""
         return RolloutView.of(find_rollout(deps, rollout_id))

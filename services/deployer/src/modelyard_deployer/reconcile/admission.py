@@ -78,7 +78,7 @@ class Admission:
         log.info("rollout %s of %s version %s starts", rollout.id, rollout.model, rollout.to_version)
 
     def _set_route(self, records: Records, rollout: Rollout, name: str, policy: RolloutPolicy) -> None:
-        """Create the model's own route with its first rollout; later ones only bring the policy's timeout up to date."""
+        """Create the model's own route with its first rollout; later ones only update the timeout."""
         route = records.routes.get(name)
         if route is None:
             salt = derived_id("salt", name, rollout.id).hex[:16]

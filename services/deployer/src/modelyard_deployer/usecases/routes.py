@@ -88,4 +88,3 @@ def _with_spec(before: Route | None, name: str, spec: RouteSpec) -> Route:
     if before.own:
         return replace(before, spec=text, problem="")
     return replace(before, model=leaves[0].model, spec=text, deleted=False, problem="")
-

@@ -36,19 +36,18 @@ def downgrade() -> None:
 
 
 def _create() -> None:
-    document = sa.Column("document", sa.JSON, nullable=False, comment="domain.routes")
     op.create_table(
         "serving",
         sa.Column("model", sa.Text, primary_key=True),
         sa.Column("writes", sa.Integer, nullable=False, comment="compare and swap"),
-        document.copy(),
+        _document_column(),
     )
     op.create_table(
         "routes",
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("writes", sa.Integer, nullable=False, comment="compare and swap"),
-        document.copy(),
+        _document_column(),
     )
     op.create_table(
         "route_models",
@@ -64,6 +63,10 @@ def _create() -> None:
         sa.Column("stage", sa.Text, nullable=False),
         sa.Column("manifest", sa.LargeBinary, nullable=False, comment="as registered, byte for byte"),
     )
+
+
+def _document_column() -> sa.Column[Any]:
+    return sa.Column("document", sa.JSON, nullable=False, comment="a dataclass of domain.routes")
 
 
 def _copy_route(db: sa.Connection, row: dict[str, Any]) -> None:
@@ -95,5 +98,5 @@ def _document(value: Any) -> dict[str, Any]:
 
 
 def _insert(db: sa.Connection, table: str, values: dict[str, Any]) -> None:
-    columns = [sa.column(name) for name in values]
+    columns: list[Any] = [sa.column(name) for name in values]
     db.execute(sa.insert(sa.table(table, *columns)).values(**values))
