@@ -111,9 +111,8 @@ class Worker:
             stores={PredictionLogged.TOPIC: self.on_batch},
             dead_letters=DeadLetters(self.settings.kafka_bootstrap_servers, "monitor"),
             readiness=Readiness(),
+            session_timeout_ms=SESSION_MS,
         )
-        short = {"session_timeout_ms": SESSION_MS, "heartbeat_interval_ms": SESSION_MS // 3}
-        ingest.consumer._settings |= short  # private: so short a session is not a setting; it fails on a busy machine
         await ingest.run(self._stop)
 
 
