@@ -1,6 +1,6 @@
 """Interfaces that the trainer depends on; the adapters are in store, clients and jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -55,7 +55,8 @@ class Runs(Protocol):
 
     def get(self, run_id: UUID) -> Run: ...
 
-    def list(self, model: str | None, limit: int) -> Sequence[Run]: ...
+    def list(self, model: str | None, limit: int, readable: Callable[[str], bool] = ...) -> Sequence[Run]:
+        """At most `limit` runs of models that are `readable`, newest first."""
 
     def open_runs(self) -> Sequence[Run]: ...
 
