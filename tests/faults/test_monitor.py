@@ -111,9 +111,8 @@ class Worker:
             stores={PredictionLogged.TOPIC: self.on_batch},
             dead_letters=DeadLetters(self.settings.kafka_bootstrap_servers, "monitor"),
             readiness=Readiness(),
+            session_timeout_ms=SESSION_MS,
         )
-        # No setting: a session this short would lose its partitions on any busy machine.
-        ingest.consumer._settings |= {"session_timeout_ms": SESSION_MS, "heartbeat_interval_ms": SESSION_MS // 3}
         await ingest.run(self._stop)
 
 

@@ -100,7 +100,7 @@ def test_a_stack_on_a_full_disk_reports_it_and_leaves_no_partial_key(disk: Small
     layout = Layout(disk.folder / "stack")
     layout.root.mkdir()
     disk.fill()
-    with pytest.raises(StackError, match="free some space or name another folder by --data-dir"):
+    with pytest.raises(StackError, match="free disk space, or use another folder with --data-dir"):
         layout.prepare()
     disk.free()
     layout.prepare()
