@@ -30,7 +30,7 @@ from modelyard_contracts.manifest import (
 )
 from modelyard_monitor.detect.detector import Detector
 from modelyard_monitor.detect.snapshot import Refused, Snapshots
-from modelyard_monitor.domain.finding import SCORE, Finding
+from modelyard_monitor.domain.finding import Finding
 from modelyard_monitor.domain.findings import apply
 from modelyard_monitor.domain.mean_shift import MeanWatch
 from modelyard_monitor.domain.rules import Rules
@@ -77,11 +77,11 @@ def part(name: str, values: np.ndarray[Any, Any], missing: int = 0) -> FeatureSl
 def piece(index: int, rows: int, **fields: Any) -> SliceSummarised:
     covers = OffsetRange(topic="t", partition=index % 4, first_offset=index * rows, last_offset=(index + 1) * rows - 1)
     given: dict[str, Any] = {
-        "event_id": slice_id("m", 1, MANIFEST.digest, "stable", SliceSource.PREDICTIONS, covers),
+        "event_id": slice_id("m", 1, "digest", "stable", SliceSource.PREDICTIONS, covers),
         "occurred_at": START + timedelta(seconds=index),
         "model": "m",
         "model_version": 1,
-        "model_digest": MANIFEST.digest,
+        "model_digest": "digest",
         "variant": "stable",
         "source": SliceSource.PREDICTIONS,
         "covers": covers,
@@ -95,7 +95,7 @@ def piece(index: int, rows: int, **fields: Any) -> SliceSummarised:
 def predictions(index: int, rng: np.random.Generator, rows: int = 100, **shifts: float) -> SliceSummarised:
     """A slice of standard normal features and score, some shifted by so many standard deviations."""
     features = tuple(part(name, rng.normal(shifts.get(name, 0.0), size=rows)) for name in NAMES)
-    return piece(index, rows, features=features, score=part(SCORE, rng.normal(shifts.get("score", 0.0), size=rows)))
+    return piece(index, rows, features=features, score=part("score", rng.normal(shifts.get("score", 0.0), size=rows)))
 
 
 def labels(index: int, outcomes: Sequence[int] | NDArray[np.bool_]) -> SliceSummarised:
@@ -132,9 +132,11 @@ def test_a_quarter_of_a_standard_deviation_is_found_within_2500_rows_nine_times_
     seen = 0
     for seed in range(30):
         rng, watch = np.random.default_rng(seed), MeanWatch()
-        for _ in range(45):
-            watch.add(part("f", rng.normal(size=100)), 100)
-        seen += any(watch.add(part("f", rng.normal(0.25, size=100)), 100) for _ in range(25))
+        shifts = []
+        for block in range(70):
+            watch.add(part("f", rng.normal(0.0 if block < 45 else 0.25, size=100)))
+            shifts.append(watch.close(block, 100))
+        seen += any(shifts[45:])
     assert seen >= 27
 
 
