@@ -19,6 +19,7 @@ from modelyard_contracts.manifest import (
     FeatureReference,
     FeatureSchema,
     FileEntry,
+    ManifestFile,
     ModelManifest,
     ReferenceProfile,
     TrainingLineage,
@@ -59,8 +60,9 @@ def a_real_version(folder: Path) -> Version:
         training=TrainingLineage(recipe="test"),
         environment=environment("sklearn"),
     )
-    (folder / "manifest.json").write_bytes(manifest.canonical())
-    return Version("ages", 7, manifest.digest, "approved", manifest)
+    file = ManifestFile.write(manifest)
+    (folder / "manifest.json").write_bytes(file.data)
+    return Version("ages", 7, "approved", file)
 
 
 @pytest.mark.slow
@@ -73,7 +75,7 @@ def test_the_life_of_a_real_replica(tmp_path: Path, loopback: None, idle_s: floa
     try:
         url = wait_until(lambda: runtime.address(replica), 90, what=runtime.last_words(replica))
         assert wait_until(lambda: runtime.answers(url), 30)
-        assert runtime.warm_up(url, version.manifest) is None
+        assert runtime.warm_up(url, version.file.manifest) is None
 
         successor = LocalProcesses(tmp_path / "replicas", serving_token("a-key-of-the-tests"))
         found = successor.find()
@@ -93,7 +95,7 @@ def test_the_life_of_a_real_replica(tmp_path: Path, loopback: None, idle_s: floa
 @pytest.mark.slow
 def test_replicas_outlive_a_killed_deployer_and_its_zygote_and_are_found_again(tmp_path: Path, loopback: None) -> None:
     version = a_real_version(tmp_path / "model")
-    (tmp_path / "manifest.json").write_bytes(version.manifest.canonical())
+    (tmp_path / "manifest.json").write_bytes(version.file.data)
     deployer = Server([sys.executable, str(SCRIPTS / "deploys.py"), str(tmp_path), "2"]).start()
     started = json.loads(str(deployer.address))
     zygote = psutil.Process(psutil.Process(started["pids"][0]).ppid())

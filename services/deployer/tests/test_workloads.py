@@ -10,7 +10,7 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.manifest import ManifestFile
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.errors import VersionUnusable
 from modelyard_deployer.domain.routes import Version
@@ -44,10 +44,10 @@ class LocalFiles:
     def policy(self, model: str) -> RolloutPolicy:
         raise VersionUnusable("not used")
 
-    def download(self, manifest: ModelManifest, folder: Path) -> None:
+    def download(self, file: ManifestFile, folder: Path) -> None:
         if self._source is not None:
-            for file in self._source.iterdir():
-                (folder / file.name).write_bytes(file.read_bytes())
+            for path in self._source.iterdir():
+                (folder / path.name).write_bytes(path.read_bytes())
 
 
 class Backing:

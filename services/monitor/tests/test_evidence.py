@@ -64,7 +64,7 @@ async def stream(world: World, manifest: ModelManifest, row: Row, seed: int) -> 
     for batch in range(44):
         size, partition, moved = int(rng.integers(60, 150)), int(rng.integers(3)), batch >= 22
         rows = [row(rng, index + i, moved) for i in range(size)]
-        asked = [prediction(index + i, model_digest=digest, **fields) for i, fields in enumerate(rows)]
+        asked: list[Message] = [prediction(index + i, model_digest=digest, **fields) for i, fields in enumerate(rows)]
         truths = [truth(rng, index + i, manifest.task, fields, moved) for i, fields in enumerate(rows)]
         late = batch % 8 == 7
         stores = [(world.predictions.store, asked), (world.labels.store, truths)]

@@ -14,12 +14,12 @@ from modelyard_contracts import FeedbackReceived, PredictionLogged, RoutePublish
 from modelyard_contracts.codec import decode
 from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
 from modelyard_router.app import RouterApp
+from modelyard_router.domain.records import PREDICTION
 from modelyard_router.settings import Settings
-from modelyard_router.spool.segment import PREDICTION
-from modelyard_router.tables import Offered
+from modelyard_router.store.route_tables import Offered
 
 from .replica import DIGEST_1, Behaviour, Replica, start_replica
-from .wire import Wire
+from .sockets import SocketServer
 
 KEY = "an-admin-key-of-some-length"
 
@@ -85,7 +85,7 @@ class Answer:
 class World:
     app: RouterApp
     replicas: list[Replica] = field(default_factory=list)
-    wire: Wire | None = None
+    server: SocketServer | None = None
     """None: `call` goes to the ASGI program, without a socket."""
 
     async def replica(self, behaviour: Behaviour | None = None) -> Replica:
@@ -96,7 +96,7 @@ class World:
         return self.app.tables.offer(published)
 
     async def serve(self, behaviour: Behaviour | None = None, **more: Any) -> Replica:
-        """One replica behind the route `elec`."""
+        """One replica that the route `elec` sends everything to."""
         replica = await self.replica(behaviour)
         self.publish(table(target(replica.url), **more))
         return replica
@@ -117,8 +117,8 @@ class World:
         given |= {"authorization": f"Bearer {key}"} if key is not None else {}
         given |= headers or {}
         pieces = list(parts or [raw])
-        if self.wire is not None:
-            return _answer(*await self.wire.call(method, path, given, pieces))
+        if self.server is not None:
+            return _answer(*await self.server.call(method, path, given, pieces))
         sent: list[Any] = []
         scope = {
             "type": "http",
@@ -163,13 +163,13 @@ Make = Callable[..., Awaitable[World]]
 
 
 @pytest.fixture
-def way() -> str:
-    """`asgi` or `wire`: how requests reach the router. Modules whose tests must hold on both have their own."""
+def transport() -> str:
+    """`asgi` or `socket`: how requests reach the router. Modules whose tests must hold on both have their own."""
     return "asgi"
 
 
 @pytest.fixture
-async def make_world(tmp_path: Path, loopback: None, way: str) -> AsyncIterator[Make]:
+async def make_world(tmp_path: Path, loopback: None, transport: str) -> AsyncIterator[Make]:
     made: list[World] = []
 
     async def make(**settings: Any) -> World:
@@ -185,15 +185,15 @@ async def make_world(tmp_path: Path, loopback: None, way: str) -> AsyncIterator[
         app = RouterApp(Settings(**{**given, **settings}))
         await app.start()
         made.append(World(app))
-        if way == "wire":
-            made[-1].wire = wire = Wire(app)
-            await wire.open()
+        if transport == "socket":
+            made[-1].server = server = SocketServer(app)
+            await server.open()
         return made[-1]
 
     yield make
     for world in made:
-        if world.wire is not None:
-            await world.wire.close()
+        if world.server is not None:
+            await world.server.close()
         await world.app.stop()
         for replica in world.replicas:
             await replica.die()

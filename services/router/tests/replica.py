@@ -25,7 +25,7 @@ class Behaviour:
     """`before`: close without a byte; `middle`: close in the middle of the answer."""
     body: bytes | None = None
     surplus: bytes = b""
-    """Sent behind each answer, in one piece with it."""
+    """Sent after each answer, in one piece with it."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
@@ -71,7 +71,7 @@ class _Protocol(asyncio.Protocol):
             return
         body = self.b.body if self.b.body is not None else infer_answer(request, self.b.digest)
         if self.b.status != 200:
-            body = b'{"error":"as told"}'
+            body = b'{"error":"as configured"}'
         head = b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n" % self.b.status
         if self.b.chunked:
             half = len(body) // 2

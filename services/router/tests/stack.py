@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from modelyard_contracts import Message, RoutePublished
 from modelyard_contracts.codec import decode
 from modelyard_contracts.topics import all_topics
 from modelyard_devstack.testing import Process, free_port
-from modelyard_router.upstream.connection import CallFailed, Reply
+from modelyard_router.domain.upstreams import CallFailed, Whole
 from modelyard_router.upstream.pool import Pool, PoolLimits
 from modelyard_runtime.kafka import Producer, ensure_topics
 
@@ -60,7 +60,7 @@ class Callers:
     def __post_init__(self) -> None:
         self.pool = Pool("127.0.0.1", self.port, PoolLimits(max_connections=256))
 
-    async def call(self, method: str, path: str, body: Any = None, timeout_s: float = 20.0) -> Reply:
+    async def call(self, method: str, path: str, body: Any = None, timeout_s: float = 20.0) -> Whole:
         raw = b"" if body is None else json.dumps(body).encode()
         head = (
             f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {len(raw)}\r\n\r\n"
@@ -116,13 +116,15 @@ def route_to(*replicas: Process, sequence: int = 1) -> RoutePublished:
 async def committed(bootstrap: str, kind: type[M]) -> list[M]:
     """Every message on a topic that a reader of committed records sees."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest", group_id=None
+        kind.TOPIC,
+        bootstrap_servers=bootstrap,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        group_id=None,
     )
     await consumer.start()
     try:
-        await consumer._client._wait_on_metadata(kind.TOPIC)
-        places = [TopicPartition(kind.TOPIC, place) for place in consumer.partitions_for_topic(kind.TOPIC)]
-        consumer.assign(places)
+        places = consumer.assignment()
         ends = await consumer.end_offsets(places)
         await consumer.seek_to_beginning(*places)
         found: list[M] = []

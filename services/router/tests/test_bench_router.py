@@ -28,7 +28,7 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", "6"))
 BUDGET_US = 150
 ADDED_P99_MS = 2.0
 MAX_FLOORS = 4.0
-"""The regression guard: so many times an echo's CPU. Measured 1.8 to 3.4; before the short way it was 4.1 to 5.5."""
+"""The regression guard: multiples of an echo's CPU. Measured 1.8 to 3.4; without the fast path it was 4.1 to 5.5."""
 
 FEATURES = FeatureSchema(features=tuple(Feature(name=f"f{i}") for i in range(8)), classes=("down", "up"))
 BODY = json.dumps({"features": {f"f{i}": 0.125 * i for i in range(8)}, "entity_key": "user-1234"}).encode()
@@ -42,7 +42,7 @@ def _only_when_asked(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def router(tmp_path: Path, own_devkafka: DevServer) -> Iterator[RouterProcess]:
-    """Behind it one replica that always says the same; a canary takes a fifth, so that units are hashed."""
+    """With one replica that always gives the same answer; a canary takes a fifth, so that units are hashed."""
     replica = replica_process("--fixed").start()
     url = str(replica.address)
     stable = target(url, weight=0.8, schema=FEATURES)
@@ -130,7 +130,7 @@ async def test_cpu_per_proxied_request(router: RouterProcess, own_devkafka: DevS
 
 
 async def test_latency_added_at_half_load(router: RouterProcess) -> None:
-    """Many short rounds: the best of each side is what the programs do, the rest is what else the machine did."""
+    """Many short rounds: the best of each side is due to the programs, the rest to other load on the machine."""
     replica: Process = router.replica  # type: ignore[attr-defined]
     full = [await asyncio.to_thread(measure, router, 1.0) for _ in range(3)]
     rate = max(figures["requests"] / figures["seconds"] for figures in full) / 2

@@ -1,4 +1,4 @@
-"""Callers and replicas that mean harm, or are badly written."""
+"""Hostile or badly written callers and replicas."""
 
 import asyncio
 import json
@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from modelyard_devstack.testing import eventually
+from modelyard_router.fastpath.protocol import FastPathProtocol
 
 from .conftest import KEY, ROW, Make, World
 from .replica import Behaviour
-from .wire import raw_request, read_answer
+from .sockets import raw_request, read_answer
 
 BODY = json.dumps({"features": ROW}).encode()
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
@@ -21,8 +22,8 @@ HALF_AN_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n{"
 
 
 @pytest.fixture
-def way() -> str:
-    return "wire"
+def transport() -> str:
+    return "socket"
 
 
 def request(body: bytes = BODY, headers: Mapping[str, str] | None = None) -> bytes:
@@ -32,9 +33,9 @@ def request(body: bytes = BODY, headers: Mapping[str, str] | None = None) -> byt
 
 async def asked(world: World, *requests: bytes) -> list[tuple[int, Any]]:
     """Answers to requests that are sent together on one connection."""
-    assert world.wire is not None
-    await world.wire.warm(AUTHORIZED["authorization"])
-    reader, writer = await asyncio.open_connection("127.0.0.1", world.wire.port)
+    assert world.server is not None
+    await world.server.warm(AUTHORIZED["authorization"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
     writer.write(b"".join(requests))
     answers = []
     for _ in requests:
@@ -57,7 +58,7 @@ async def test_a_prediction_that_asks_for_an_upgrade_is_answered_like_any_other(
 @pytest.mark.parametrize(
     "surplus", [HALF_AN_ANSWER, HALF_AN_ANSWER + b"x" * 10_000, b"\x00garbage", b"HTTP/1.1 200 OK"]
 )
-async def test_what_a_replica_sends_behind_an_answer_is_not_part_of_the_next_one(world: World, surplus: bytes) -> None:
+async def test_surplus_bytes_of_a_replica_are_not_part_of_the_next_answer(world: World, surplus: bytes) -> None:
     replica = await world.serve(Behaviour(surplus=surplus))
     for price in (0.75, 0.25, 0.75):
         body = json.dumps({"features": {**ROW, "price": price}}).encode()
@@ -67,26 +68,24 @@ async def test_what_a_replica_sends_behind_an_answer_is_not_part_of_the_next_one
     assert [len(one.attempts) for one in world.logged()] == [1, 1, 1]
 
 
-async def test_a_body_of_which_nothing_comes_is_not_waited_for(make_world: Make) -> None:
+async def test_a_body_that_never_arrives_ends_the_request(make_world: Make) -> None:
     world = await make_world(read_timeout_ms=300)
     await world.serve()
     [(status, problem)] = await asked(world, request()[: -len(BODY)])
     assert (status, problem["code"]) == (408, "body_too_slow")
-    assert world.app._api.in_flight == 0
+    assert world.app.api.in_flight == 0
 
 
-async def test_half_a_head_behind_a_prediction_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from modelyard_router.lane.protocol import LaneProtocol
-
-    monkeypatch.setattr(LaneProtocol, "head_timeout_s", 0.5)
+async def test_half_a_head_after_a_prediction_closes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FastPathProtocol, "head_timeout_s", 0.5)
     await world.serve()
-    assert world.wire is not None
-    await world.wire.warm(AUTHORIZED["authorization"])
-    reader, writer = await asyncio.open_connection("127.0.0.1", world.wire.port)
-    used = await asyncio.open_connection("127.0.0.1", world.wire.port)
+    assert world.server is not None
+    await world.server.warm(AUTHORIZED["authorization"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
+    used = await asyncio.open_connection("127.0.0.1", world.server.port)
     used[1].write(request())
     assert (await read_answer(used[0]))[0] == 200
-    assert world.wire.rides == 1
+    assert world.server.fast_requests == 1
     writer.write(b"POST /v1/pre")
     async with asyncio.timeout(20):
         assert (await read_answer(reader))[0] == 408

@@ -1,10 +1,15 @@
-"""/v2 for many rows, /v1/feedback, and the pages that are read."""
+"""/v2 for many rows, /v1/feedback, and the read-only views."""
 
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from .conftest import KEY, Make, World
+from modelyard_registry.testing import InProcessRegistry
+from modelyard_runtime.clock import system_clock
+
+from .conftest import ROW, Make, World
 from .replica import Behaviour, infer_answer
 
 NUM = {"name": "num", "shape": [2, 2], "datatype": "FP64", "data": [0.75, 1, 0.25, None]}
@@ -83,7 +88,7 @@ async def test_an_answer_with_too_few_rows_is_an_upstream_error(world: World) ->
     assert len(world.logged()) == 2
 
 
-async def test_the_protocols_other_pages_are_there(world: World) -> None:
+async def test_the_other_endpoints_of_the_protocol_answer(world: World) -> None:
     await world.serve()
     assert (await world.call("GET", "/v2")).body["name"] == "modelyard-router"
     model = (await world.call("GET", "/v2/models/elec")).body
@@ -150,7 +155,7 @@ BAD_LABELS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("body", "field"), BAD_LABELS)
-async def test_bad_feedback_names_the_field_and_nothing_of_it_is_taken(world: World, body: Any, field: str) -> None:
+async def test_bad_feedback_names_the_field_and_stores_nothing(world: World, body: Any, field: str) -> None:
     answer = await world.call("POST", "/v1/feedback", body)
     assert (answer.status, answer.body["field"]) == (422, field), answer.body
     assert world.labels() == []
@@ -170,14 +175,25 @@ async def test_a_full_spool_is_503_that_names_the_setting_before_anything_is_pre
     assert len(replica.behaviour.requests) >= answered
 
 
-async def test_a_key_without_the_scope_is_refused(world: World) -> None:
-    from modelyard_runtime.auth import of_old_scopes
+async def test_a_key_without_the_scope_is_refused(make_world: Make, tmp_path: Path) -> None:
+    with InProcessRegistry(tmp_path / "registry", system_clock) as registry:
+        key_file = tmp_path / "registry.key"
+        key_file.write_text(registry.admin_key)
+        world = await make_world(registry_url=registry.serve(), admin_key_file=key_file)
+        await world.serve()
+        reader, caller = (given_key(registry, scope) for scope in ("read", "predict"))
+        assert (await world.call("GET", "/v1/routes", key=reader)).status == 200
+        assert (await world.call("POST", "/v1/predict/elec", {}, key=reader)).status == 403
+        assert (await world.call("GET", "/v1/routes", key=caller)).status == 403
+        assert (await world.call("POST", "/v1/predict/elec", {"features": ROW}, key=caller)).status == 200
+        assert (await world.call("GET", "/v1/routes", key=registry.admin_key)).status == 200
 
-    await world.serve()
-    keys = world.app._api._keys
-    keys._known[b"Bearer reader"] = of_old_scopes("reader", {"read"}), float("inf")
-    keys._known[b"Bearer caller"] = of_old_scopes("caller", {"predict"}), float("inf")
-    assert (await world.call("GET", "/v1/routes", key="reader")).status == 200
-    assert (await world.call("POST", "/v1/predict/elec", {}, key="reader")).status == 403
-    assert (await world.call("GET", "/v1/routes", key="caller")).status == 403
-    assert (await world.call("GET", "/v1/routes", key=KEY)).status == 200
+
+def given_key(registry: InProcessRegistry, scope: str) -> str:
+    with httpx.Client(transport=registry.transport, base_url="http://registry") as client:
+        answer = client.post(
+            "/v1/api-keys",
+            json={"name": scope, "scopes": [scope]},
+            headers={"authorization": f"Bearer {registry.admin_key}"},
+        )
+    return str(answer.raise_for_status().json()["key"])

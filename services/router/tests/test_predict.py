@@ -1,4 +1,4 @@
-"""What a caller of /v1/predict gets, and what is logged of it."""
+"""/v1/predict: the answer to the caller and the record in the log."""
 
 import asyncio
 from typing import Any
@@ -13,17 +13,17 @@ from .conftest import ROW, SCHEMA, Make, World, table, target
 from .replica import DIGEST_1, DIGEST_2, Behaviour
 
 
-@pytest.fixture(params=["asgi", "wire"])
-def way(request: pytest.FixtureRequest) -> str:
-    """Every test here holds on the ordinary way and on the short one."""
+@pytest.fixture(params=["asgi", "socket"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Every test here runs on the ordinary path and on the fast path."""
     return str(request.param)
 
 
-async def test_an_answer_names_what_made_it_and_is_logged_with_the_same_words(world: World) -> None:
+async def test_an_answer_names_its_version_and_is_logged_with_the_same_values(world: World) -> None:
     replica = await world.serve()
     answer = await world.predict(entity_key="user-7")
     assert answer.status == 200, answer
-    assert world.wire is None or world.wire.rides == 1, "it went the ordinary way"
+    assert world.server is None or world.server.fast_requests == 1, "it took the ordinary path"
     prediction_id = answer.body["prediction_id"]
     assert answer.body == {
         "prediction_id": prediction_id,
@@ -136,13 +136,13 @@ async def test_a_body_that_is_no_request_is_refused_with_a_sentence(world: World
 @pytest.mark.parametrize(
     "more", [{"prediction_id": "a b"}, {"prediction_id": "x\r\ny: z"}, {"entity_key": ""}, {"x": 1}]
 )
-async def test_ids_that_cannot_stand_in_a_header_and_unknown_fields_are_refused(world: World, more: Any) -> None:
+async def test_ids_that_cannot_be_sent_in_a_header_and_unknown_fields_are_refused(world: World, more: Any) -> None:
     await world.serve()
     answer = await world.predict(**more)
     assert (answer.status, answer.body["field"]) == (422, next(iter(more)))
 
 
-async def test_an_unknown_route_is_said_with_the_known_ones(world: World) -> None:
+async def test_an_unknown_route_is_refused_with_the_known_ones(world: World) -> None:
     await world.serve()
     answer = await world.predict(route="spam")
     assert (answer.status, answer.body["code"]) == (404, "unknown_route")
@@ -154,7 +154,7 @@ async def test_keys_are_needed_and_scopes_hold(world: World) -> None:
     for key in (None, "wrong-key", ""):
         for method, path in (("POST", "/v1/predict/elec"), ("POST", "/v1/feedback"), ("GET", "/v1/routes")):
             answer = await world.call(method, path, {"features": ROW}, key=key)
-            # An unknown key cannot be checked here, as the registry is away: that is 503, never a way in.
+            # The registry is unreachable, so an unknown key cannot be checked: 503, never access.
             assert answer.status in (401, 503), (key, path, answer)
     assert (await world.call("GET", "/health/live", key=None)).status == 200
 

@@ -1,4 +1,4 @@
-"""The router as a process beside a broker: killed, cut off, stopped, told of new tables."""
+"""The router as a process beside a broker: killed, cut off, stopped, given new tables."""
 
 import asyncio
 import json
@@ -137,14 +137,14 @@ async def test_tables_are_applied_in_order_and_acknowledged(
     await publish(bootstrap, route_to(replica, sequence=4))
     await publish(bootstrap, table(target("ftp://nowhere"), sequence=6))
     await publish(bootstrap, route_to(replica, sequence=7))
-    told = await heard(3)
-    assert [(a.sequence, a.accepted) for a in told] == [(5, True), (6, False), (7, True)]
-    assert "not an address" in told[1].reason
+    heard_all = await heard(3)
+    assert [(a.sequence, a.accepted) for a in heard_all] == [(5, True), (6, False), (7, True)]
+    assert "not an address" in heard_all[1].reason
     assert (await callers.get("/v1/routes/elec"))["sequence"] == 7
     router.kill()
     await asyncio.to_thread(router.start)
     again = await heard(4)
-    assert again[3].event_id == told[2].event_id, "said again after a restart, as the same event"
+    assert again[3].event_id == heard_all[2].event_id, "said again after a restart, as the same event"
 
 
 async def test_sigterm_finishes_what_is_in_flight_and_flushes_the_spool(
@@ -165,17 +165,17 @@ async def test_sigterm_finishes_what_is_in_flight_and_flushes_the_spool(
 
 
 def test_a_bad_start_is_one_clear_line(tmp_path: Path) -> None:
-    def said(**env: str) -> tuple[int, str]:
+    def start_with(**env: str) -> tuple[int, str]:
         process = Process([sys.executable, "-m", "modelyard_router"], env).start(ready=False)
         return process.wait(), process.output
 
     (tmp_path / "key").write_text(KEY)
     good = {"MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "key"), "ROUTER_DATA_DIR": str(tmp_path / "data")}
-    code, output = said(**{**good, "MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "none")})
+    code, output = start_with(**{**good, "MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "none")})
     assert code == 2 and "MODELYARD_ADMIN_KEY_FILE" in output and len(output.splitlines()) == 1
-    code, output = said(**{**good, "ROUTER_SPOOL_MAX_BYTES": "lots"})
+    code, output = start_with(**{**good, "ROUTER_SPOOL_MAX_BYTES": "lots"})
     assert code == 2 and "ROUTER_SPOOL_MAX_BYTES" in output
     (tmp_path / "file").write_text("")
-    code, output = said(**{**good, "ROUTER_DATA_DIR": str(tmp_path / "file")})
+    code, output = start_with(**{**good, "ROUTER_DATA_DIR": str(tmp_path / "file")})
     assert code == 2 and "ROUTER_DATA_DIR" in output and len(output.splitlines()) == 1
     assert json.dumps(KEY) not in output

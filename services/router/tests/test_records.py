@@ -1,4 +1,4 @@
-"""The hand-written encoders say exactly what the contract's codec says."""
+"""The hand-written encoders give the same bytes as the codec of the contracts."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +11,8 @@ from modelyard_contracts import Attempt, FeedbackReceived, PredictionLogged, Pre
 from modelyard_contracts.codec import encode
 from modelyard_router.domain.avro import long
 from modelyard_router.domain.records import PredictionRecords, encode_feedback
-from modelyard_router.spool.batch import RecordBatch
 from modelyard_router.spool.partition import murmur2, partition_of, partitions_of
+from modelyard_router.spool.record_batch import RecordBatch
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TEXT = st.text(max_size=200)
@@ -142,8 +142,8 @@ def test_aiokafka_reads_our_record_batches(records: list[tuple[bytes, bytes, byt
 
     batch = RecordBatch(10_000_000, 1_700_000_000_123)
     assert all(batch.append(*record) for record in records)
-    batch._set_producer_state(7, 2, 30)
-    theirs = MemoryRecords(batch._build()).next_batch()
+    batch.set_producer(7, 2, 30)
+    theirs = MemoryRecords(batch.encoded()).next_batch()
     assert theirs is not None and theirs.validate_crc() and theirs.is_transactional
     assert (theirs.producer_id, theirs.producer_epoch, theirs.base_sequence) == (7, 2, 30)
     assert [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in theirs] == [

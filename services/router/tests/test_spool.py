@@ -1,4 +1,4 @@
-"""The write-ahead log: what was appended is read, once, whatever the process and the disk do."""
+"""The write-ahead log: each appended record is read once, despite crashes and disk errors."""
 
 import asyncio
 import os
@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard_router.errors import SpoolCorrupt, SpoolFull, SpoolUnwritable, TooLarge
-from modelyard_router.spool.segment import FEEDBACK, PREDICTION, segment_path, segments_in
-from modelyard_router.spool.spool import SENT_FILE, Spool
+from modelyard_router.domain.errors import SpoolCorrupt, SpoolFull, SpoolUnwritable, TooLarge
+from modelyard_router.domain.records import FEEDBACK, PREDICTION
+from modelyard_router.spool.folder import SENT_FILE
+from modelyard_router.spool.segment import segment_path, segments_in
+from modelyard_router.spool.spool import Spool
 from modelyard_runtime.errors import StartupError
 
 
@@ -48,7 +50,7 @@ def test_records_come_back_in_order_over_many_segments_and_reopenings(tmp_path: 
     assert drain(spool) == list(range(333, 600))
 
 
-def test_what_is_read_at_once_does_not_come_from_the_disk(tmp_path: Path) -> None:
+def test_records_read_promptly_come_from_memory(tmp_path: Path) -> None:
     spool = opened(tmp_path, recent_records=1_000)
     fill(spool, 0, 300)
     for first in segments_in(tmp_path):
@@ -63,7 +65,7 @@ def test_what_is_read_at_once_does_not_come_from_the_disk(tmp_path: Path) -> Non
 def test_a_reader_between_memory_and_disk_sees_every_record_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
-    """Memory holds fifty records: the reader falls behind it, goes back, and catches up."""
+    """Memory holds fifty records: the reader is overtaken, seeks back, and catches up."""
     spool = opened(tmp_path_factory.mktemp("spool"), recent_records=50)
     at = released = 0
     for step, count in steps:
@@ -165,28 +167,28 @@ def test_a_full_spool_refuses_and_goes_on_when_it_was_shipped(tmp_path: Path) ->
     assert drain(spool) == list(range(count, count + 10))
 
 
-def test_a_folder_that_is_removed_under_it_is_said_and_nothing_more_is_taken(tmp_path: Path) -> None:
+def test_after_the_folder_is_deleted_appends_are_refused(tmp_path: Path) -> None:
     spool = opened(tmp_path / "spool")
     fill(spool, 0, 3)
-    spool.look()
+    spool.check_folder()
     assert not spool.full
     away = spool.folder.rename(tmp_path / "away")
-    spool.look()
+    spool.check_folder()
     assert spool.full
-    assert "was removed" in str(spool.too_full())
-    with pytest.raises(SpoolUnwritable, match="bring it back, or restart"):
+    assert "was deleted" in str(spool.full_error())
+    with pytest.raises(SpoolUnwritable, match="restore it, or restart"):
         fill(spool, 3, 4)
     spool.folder.mkdir()
-    spool.look()
+    spool.check_folder()
     assert spool.full, "an empty folder is not the one we write to"
     spool.folder.rmdir()
     away.rename(spool.folder)
-    spool.look()
+    spool.check_folder()
     fill(spool, 3, 6)
     assert drain(spool) == list(range(6))
 
 
-def test_a_full_disk_is_said_and_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = opened(tmp_path)
     fill(spool, 0, 3)
     write = os.write
@@ -213,13 +215,13 @@ def test_two_routers_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
     opened(tmp_path)
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StartupError, match="ROUTER_DATA_DIR"):
         opened(tmp_path / "file" / "spool")
 
 
-async def test_with_fsync_everybody_waits_for_a_sync_that_began_after_his_record(
+async def test_with_fsync_each_request_waits_for_a_sync_started_after_its_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = Spool(tmp_path, max_bytes=1 << 20, fsync=True)

@@ -29,6 +29,7 @@ from modelyard_deployer.workloads.local import LocalWorkloads
 from modelyard_deployer.workloads.processes import LocalProcesses
 from modelyard_deployer.workloads.records import ReplicaRecords
 from modelyard_runtime.assembly import Assembly
+from modelyard_runtime.changes import ChangeLog
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
@@ -75,7 +76,7 @@ def build(settings: Settings) -> Service:
 
     return assembly.service(
         events.handlers(deps),
-        lambda app: api.add_routes(app, deps),
+        lambda app: api.add_routes(app, deps, ChangeLog(assembly.database)),
         background=[scheduler.run, Periodic("housekeeping", housekeeping.tidy).run],
         on_start=adopt,
         on_stop=close,

@@ -1,4 +1,4 @@
-"""The composition root: what is made of what, and the order of starting and stopping."""
+"""Composition root: what is built from what, and the order of start and stop."""
 
 import asyncio
 import contextlib
@@ -11,21 +11,24 @@ from typing import Any, Final
 
 from modelyard_contracts.codec import Codec
 from modelyard_contracts.tokens import serving_token
-from modelyard_router.api import Api, ApiLimits, Pages
-from modelyard_router.domain.tables import compile_route
-from modelyard_router.events import Announcer, RouteReader
-from modelyard_router.keys import Keys
-from modelyard_router.lane.lane import Lane
-from modelyard_router.lane.protocol import protocol_of
-from modelyard_router.metrics import RouterMetrics
-from modelyard_router.pages import PageSet
+from modelyard_router.api.asgi import Api, ApiLimits, Endpoints
+from modelyard_router.api.metrics import CountersCollector, Gauges
+from modelyard_router.api.views import Views
+from modelyard_router.clients.keys import Keys
+from modelyard_router.domain.counters import Counters
+from modelyard_router.domain.routes import compile_route
+from modelyard_router.events.announcer import Announcer
+from modelyard_router.events.reader import RouteReader
+from modelyard_router.fastpath.fast_path import FastPath
+from modelyard_router.fastpath.protocol import protocol_of
 from modelyard_router.settings import Settings
 from modelyard_router.spool.shipper import Shipper, ShipperOptions
 from modelyard_router.spool.spool import Spool
-from modelyard_router.tables import RouteTables
+from modelyard_router.store.route_tables import RouteTables
 from modelyard_router.upstream.pool import PoolLimits
 from modelyard_router.upstream.replicas import Replicas
-from modelyard_router.usecases import Router
+from modelyard_router.usecases.feedback import Feedback
+from modelyard_router.usecases.predictions import Predictions
 from modelyard_runtime.auth import Authenticator, registry_introspection
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.errors import StartupError
@@ -40,70 +43,80 @@ WATCH_S: Final = 0.5
 
 
 class RouterApp:
-    """Everything that a running router holds, and its ASGI program. `start` comes first and needs the event loop."""
+    """All parts of a running router, and its ASGI application. Call `start` first, on the event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.readiness = Readiness()
         self.readiness.set("routes", False, "no route table read yet")
-        self.metrics = RouterMetrics()
+        self.counters = Counters()
         self.spool = Spool(settings.data_dir / "spool", max_bytes=settings.spool_max_bytes, fsync=settings.spool_fsync)
         self.router_id = _router_id(settings.data_dir)
         options = ShipperOptions(
             settings.kafka_bootstrap_servers, self.router_id, interval_s=settings.ship_interval_ms / 1000
         )
         self.shipper = Shipper(self.spool, options, self.readiness)
-        self._api: Api
-        self.lane: Lane | None = None
+        self.api: Api
+        self.fast_path: FastPath | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._api(scope, receive, send)
+        await self.api(scope, receive, send)
 
     async def start(self) -> None:
+        """Build everything that needs the event loop."""
         settings = self.settings
-        limits = PoolLimits(settings.max_connections, settings.connect_timeout_ms / 1000)
-        self.replicas = Replicas(limits)
-        compile_: Any = partial(compile_route, serving_token=serving_token(settings.admin_key))
-        self.tables = RouteTables(settings.data_dir, compile_, self._tables_changed)
+        self.replicas = Replicas(PoolLimits(settings.max_connections, settings.connect_timeout_ms / 1000))
+        self._open_tables()
+        self._follow_routes()
+        predictions = Predictions(
+            self.replicas,
+            self.spool,
+            self.counters,
+            entity_secret=hashlib.sha256(b"modelyard-entity:" + settings.admin_key.encode()).digest(),
+            max_rows=settings.max_rows,
+        )
+        self._open_api(predictions)
+        if not settings.spool_fsync:  # with it an answer waits for the disk, which the fast path cannot
+            self.fast_path = FastPath(self.api, predictions, self.replicas, self.tables, self.keys)
+        gc.collect()
+        gc.freeze()  # these objects stay for good: the collector need not visit them again
+
+    def _open_tables(self) -> None:
+        compile_: Any = partial(compile_route, serving_token=serving_token(self.settings.admin_key))
+        self.tables = RouteTables(self.settings.data_dir, compile_, self._tables_changed)
         self.tables.load()
         if self.tables.routes:
             self.readiness.set("routes", True, "from the last run")
-        secret = hashlib.sha256(b"modelyard-entity:" + settings.admin_key.encode()).digest()
-        router = Router(self.replicas, self.spool, self.metrics, entity_secret=secret, max_rows=settings.max_rows)
-        authenticator = Authenticator(
-            settings.admin_key, registry_introspection(settings.registry_url, settings.admin_key), system_clock
-        )
+
+    def _follow_routes(self) -> None:
+        settings = self.settings
         self._announcer = Announcer(settings.kafka_bootstrap_servers, self.router_id, system_clock)
         codec = Codec(RegistrySchemas(settings.registry_url, settings.admin_key))
         self._reader = RouteReader(
-            settings.kafka_bootstrap_servers, self.tables, self._announcer, self.readiness, self.metrics, codec
+            settings.kafka_bootstrap_servers, self.tables, self._announcer, self.readiness, self.counters, codec
         )
-        metrics = Metrics("router")
-        self._gauges()
-        self.metrics.register(metrics)
-        pages = PageSet(self.tables, self.spool, self.shipper, metrics, self.router_id)
+
+    def _open_api(self, predictions: Predictions) -> None:
+        settings = self.settings
+        introspection = registry_introspection(settings.registry_url, settings.admin_key)
+        authenticator = Authenticator(settings.admin_key, introspection, system_clock)
         self.keys = Keys(authenticator, settings.remember_key_s)
-        self._api = Api(
-            router,
-            self.tables,
-            self.keys,
-            self.readiness,
-            self.metrics,
-            ApiLimits(
-                settings.max_body_bytes,
-                settings.max_infer_body_bytes,
-                settings.max_in_flight,
-                settings.read_timeout_ms / 1000,
-            ),
-            Pages(pages.get),
+        metrics = Metrics("router")
+        metrics.registry.register(CountersCollector(self.counters, self._gauges()))
+        views = Views(self.tables, self.spool, self.shipper, metrics, self.router_id)
+        feedback = Feedback(self.spool, self.counters, max_rows=settings.max_rows)
+        limits = ApiLimits(
+            settings.max_body_bytes,
+            settings.max_infer_body_bytes,
+            settings.max_in_flight,
+            settings.read_timeout_ms / 1000,
         )
-        if not settings.spool_fsync:  # with it an answer waits for the disk, which the short way cannot
-            self.lane = Lane(self._api, router, self.replicas, self.tables, self.keys)
-        gc.collect()
-        gc.freeze()  # what is here now stays: the collector need not look at it again and again
+        endpoints = Endpoints(predictions, feedback, views.get, self.readiness)
+        self.api = Api(endpoints, self.tables, self.keys, self.counters, limits)
 
     async def stop(self) -> None:
-        with contextlib.suppress(AttributeError):  # the start failed half way
+        """Close connections and the spool; also after a start that failed half way."""
+        with contextlib.suppress(AttributeError):
             self.replicas.close()
         self.spool.close()
 
@@ -117,35 +130,35 @@ class RouterApp:
         await self.shipper.run(stop)
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Say in the health what the spool's state is; a broker that is away is no reason to stop serving."""
+        """Report the spool's state in the readiness; an unreachable broker is no reason to stop serving."""
         while not stop.is_set():
             spool = self.spool
-            spool.look()
+            spool.check_folder()
             if spool.full:
-                self.readiness.set("spool", False, str(spool.too_full()))
+                self.readiness.set("spool", False, str(spool.full_error()))
             else:
                 self.readiness.set("spool", not spool.trouble, spool.trouble)
-            away = f"the broker is away, {self.shipper.unsent} records wait" if self.shipper.broker_away else ""
-            self.readiness.set("log", True, away)
+            unsent = f"the broker is unreachable, {self.shipper.unsent} records wait"
+            self.readiness.set("log", True, unsent if self.shipper.broker_away else "")
             await pause(stop, WATCH_S)
 
     def _tables_changed(self) -> None:
         routes = self.tables.routes.values()
         self.replicas.keep(address for route in routes for target in route.targets for address in target.addresses)
 
-    def _gauges(self) -> None:
+    def _gauges(self) -> Gauges:
         spool, shipper = self.spool, self.shipper
-        self.metrics.gauges = {
-            "in_flight_requests": ("Requests being answered.", lambda: self._api.in_flight),
+        return {
+            "in_flight_requests": ("Requests in flight.", lambda: self.api.in_flight),
             "spool_bytes": ("Bytes in the spool.", lambda: spool.size_bytes),
-            "spool_unsent_records": ("Records that Kafka has not taken.", lambda: shipper.unsent),
+            "spool_unsent_records": ("Records that are not in Kafka yet.", lambda: shipper.unsent),
             "broker_away": ("1 while records cannot be sent.", lambda: float(shipper.broker_away)),
             "routes": ("Applied routes.", lambda: len(self.tables.routes)),
         }
 
 
 def build(settings: Settings) -> Service:
-    """StartupError when the data folder cannot be used or belongs to another router."""
+    """The service; StartupError when the data folder cannot be used or belongs to another router."""
     app = RouterApp(settings)
     return Service(
         "router",
@@ -155,7 +168,7 @@ def build(settings: Settings) -> Service:
         app.start,
         app.stop,
         app.readiness,
-        http=protocol_of(lambda: app.lane),
+        http=protocol_of(lambda: app.fast_path),
     )
 
 
@@ -166,7 +179,7 @@ def _router_id(folder: Path) -> str:
         if file.exists() and (known := file.read_text().strip()):
             return known
         fresh = f"router-{secrets.token_hex(6)}"
-        draft = file.with_suffix(".new")  # on a full disk an empty file would stay, and be the name for good
+        draft = file.with_suffix(".new")  # on a full disk an empty file would stay and be the name from then on
         draft.write_text(fresh)
         draft.replace(file)
     except OSError as error:

@@ -1,18 +1,18 @@
-"""What a model server says, and what a caller gets."""
+"""Answers of model servers, and the answer to the caller."""
 
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from modelyard_router.domain.tables import Target
+from modelyard_router.domain.routes import Target
 
 
 class WrongReplica(Exception):
-    """The answer is another version's: its address was taken over. Raised by the reader of answers."""
+    """The answer is another version's: its address was reused. Raised by answer readers."""
 
 
 class BadAnswer(Exception):
-    """The answer is not what the protocol says. Raised by the reader of answers."""
+    """The answer does not follow the protocol. Raised by answer readers."""
 
 
 class Output(msgspec.Struct):
@@ -30,7 +30,7 @@ class InferAnswer(msgspec.Struct):
 
 
 class Row(NamedTuple):
-    """The answer for one row. score: of the positive class of two, of the best of more, or the predicted value."""
+    """The answer for one row. score: of the positive class of two, of the best of several, or the predicted value."""
 
     class_: str | None
     score: float | None
@@ -55,7 +55,7 @@ _DECODE: Final = msgspec.json.Decoder(InferAnswer).decode
 
 
 def read_row(body: bytes, target: Target) -> list[Row]:
-    """The only row of an answer; BadAnswer or WrongReplica when it is not one of this target."""
+    """The only row of an answer; BadAnswer or WrongReplica when it is not an answer of this target."""
     classes, scores = _outputs(body, target)
     if len(classes) > 1 or (classes and len(scores) < 2) or (not classes and len(scores) != 1):
         raise BadAnswer(f"{len(classes)} classes and {len(scores)} scores for one row")
@@ -88,10 +88,10 @@ def _outputs(body: bytes, target: Target) -> tuple[list[str], tuple[float, ...]]
             classes = output.data
     for value in scores:
         if type(value) is not float:
-            raise BadAnswer(f"a score that is no number: {value!r}")
+            raise BadAnswer(f"a score that is not a number: {value!r}")
     for value in classes:
         if type(value) is not str:
-            raise BadAnswer(f"a class that is no string: {value!r}")
+            raise BadAnswer(f"a class that is not a string: {value!r}")
     return classes, tuple(scores)
 
 

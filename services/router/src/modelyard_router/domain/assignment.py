@@ -1,4 +1,4 @@
-"""Sticky and monotone: which target a unit belongs to."""
+"""Sticky, monotone assignment of units to targets."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ class Assigner:
     """A unit's bucket in [0, 1) depends on salt, route and unit only: not on weights, process or time."""
 
     def __init__(self, salt: str, route: str) -> None:
-        # Lengths go first, so that ("a", "bc") and ("ab", "c") are different.
+        # Lengths first, so that ("a", "bc") and ("ab", "c") differ.
         head = b"".join(len(part).to_bytes(4, "big") + part for part in (salt.encode(), route.encode()))
         self._hash = hashlib.blake2b(head, digest_size=8)
 
@@ -19,14 +19,14 @@ class Assigner:
         """In [0, 1), uniform over units."""
         digest = self._hash.copy()
         digest.update(unit.encode("utf-8", "surrogatepass"))
-        # 53 bits: more would round up to 1.0 now and then.
+        # 53 bits: more would occasionally round up to 1.0.
         return (int.from_bytes(digest.digest(), "big") >> 11) / (_SPAN / 2048)
 
 
 def upper_bounds(weights: Sequence[float]) -> tuple[float, ...]:
-    """Cumulated weights: target i has the buckets [bound i-1, bound i). The last bound is open-ended.
+    """Cumulative weights: target i owns the buckets [bound i-1, bound i). The last bound is open-ended.
 
-    Put the target whose weight is raised first: then raising it only adds units to it and takes them from the others.
+    Put the target whose weight will be raised first: raising it then only moves units from the others to it.
     """
     bounds, total = [], 0.0
     for weight in weights:

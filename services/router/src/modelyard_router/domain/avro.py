@@ -1,4 +1,4 @@
-"""Avro's binary form, the few types that the hot records have; equal to fastavro byte for byte (tested)."""
+"""Avro's binary encoding of the few types in the frequent records; byte for byte equal to fastavro (tested)."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ NULL: Final = b"\x00"
 SOME: Final = b"\x02"
 """Branch of a value in the union [null, T]."""
 EMPTY: Final = b"\x00"
-"""An array or a map without items, or the end of one."""
+"""An empty array or map, or the end of one."""
 
 _DOUBLE: Final = struct.Struct("<d").pack
 _SMALL: Final = tuple(bytes([2 * n]) if n < 64 else bytes([(2 * n) & 0x7F | 0x80, (2 * n) >> 7]) for n in range(8192))
@@ -29,7 +29,7 @@ def long(value: int) -> bytes:
         return _SMALL[value]
     rest = (value << 1) ^ (value >> 63)
     if rest >> 14 > 0x7F:
-        # Moments: all but the lowest two of their bytes change once in eight milliseconds.
+        # Timestamps: all but their lowest two bytes change once in eight milliseconds.
         return bytes((rest & 0x7F | 0x80, rest >> 7 & 0x7F | 0x80)) + _high(rest >> 14)
     return _varint(rest)
 
@@ -69,12 +69,12 @@ def optional_double(value: float | None) -> bytes:
 double = _DOUBLE
 
 repeated_text: Final = lru_cache(maxsize=1_024)(optional_text)
-"""optional_text of the few values that come again and again: classes, rules."""
+"""optional_text with a cache, for the few values that repeat: classes, rules."""
 
 
 @cache
 def _optional_doubles(count: int) -> tuple[Callable[..., bytes], bytes, list[Any]]:
-    """(pack, the array's length, values with the union's branches in place) of so many values that are all there."""
+    """For `count` non-null values: (pack, encoded array length, values with the union's branches filled in)."""
     size = long(count)
     return struct.Struct(f"<{len(size)}s" + "Bd" * count + "B").pack, size, [2, None] * count + [0]
 

@@ -1,4 +1,4 @@
-"""The contract of a version's inputs, compiled: one decode checks names, types and nulls."""
+"""The inputs of a version, compiled: one decode checks names, types and nulls."""
 
 from collections.abc import Callable
 from operator import itemgetter
@@ -12,7 +12,7 @@ MAX_ID_CHARS: Final = 200
 MAX_ENTITY_KEY_CHARS: Final = 1_024
 
 PredictionId = Annotated[str, msgspec.Meta(max_length=MAX_ID_CHARS, pattern=r"^[!-~]+\Z")]
-"""Printable ASCII without spaces: it stands in a header of the answer."""
+"""Printable ASCII without spaces: the id is sent in a header of the answer."""
 EntityKey = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ENTITY_KEY_CHARS)]
 
 Numbers = tuple[float | None, ...]
@@ -20,7 +20,7 @@ Words = tuple[str | None, ...]
 
 
 class Envelope(msgspec.Struct, forbid_unknown_fields=True):
-    """A request whose features are still bytes: the version that decides their contract is not chosen yet."""
+    """A request whose features stay bytes until the version, and with it their contract, is chosen."""
 
     features: msgspec.Raw
     entity_key: EntityKey | None = None
@@ -28,7 +28,7 @@ class Envelope(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Contract:
-    """One feature schema. `decode` is the fast path and raises msgspec's errors; complaints.py explains them."""
+    """One feature schema. `decode` is fast and raises errors of msgspec; violations.py explains them."""
 
     def __init__(self, schema: FeatureSchema) -> None:
         self.schema = schema
@@ -56,7 +56,7 @@ class Contract:
         self._reorder: Callable[[Any], Any] = itemgetter(*places) if len(places) > 1 else tuple
 
     def columns(self, features: Any) -> tuple[Numbers, Words]:
-        """(numeric, categorical) in the order of PredictionLogged, of what `decode` gave as features."""
+        """(numeric, categorical) values in the order of PredictionLogged, from the features that `decode` returned."""
         if isinstance(features, self._named):
             values = msgspec.structs.astuple(features)
         else:
@@ -77,7 +77,7 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 def _infer_parts(schema: FeatureSchema) -> tuple[bytes, bytes, bytes]:
-    """What stands before the numbers, before the words, and at the end."""
+    """The constant parts of a request: before the numbers, before the words, and at the end."""
     num = b'{"name":"num","shape":[1,%d],"datatype":"FP64","data":' % len(schema.numeric)
     cat = b'{"name":"cat","shape":[1,%d],"datatype":"BYTES","data":' % len(schema.categorical)
     begin = b'{"inputs":['
@@ -91,7 +91,7 @@ def _feature_types(schema: FeatureSchema) -> tuple[Any, Any]:
         kind: Any = float if feature.kind is FeatureKind.NUMERIC else str
         types[feature.name] = kind | None if feature.nullable else kind
     ordered = [*schema.numeric, *schema.categorical]
-    # Feature names need not be Python names: the struct's fields are numbered and renamed.
+    # Feature names need not be Python identifiers: the struct's fields are numbered and renamed.
     fields = [(f"f{place}", types[name]) for place, name in enumerate(ordered)]
     rename = {f"f{place}": name for place, name in enumerate(ordered)}
     named = msgspec.defstruct("Features", fields, rename=rename, forbid_unknown_fields=True, gc=False)

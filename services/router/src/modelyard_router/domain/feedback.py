@@ -1,16 +1,16 @@
-"""Labels as callers send them."""
+"""Labels in the form that callers send."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
 
-from modelyard_router.errors import BrokenContract, TooLarge
+from modelyard_router.domain.errors import BrokenContract, TooLarge
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
-"""As the monitor takes them: it would dead-letter a label that it cannot store, and so many in a row that it stops."""
+"""The range that the monitor can store; it would dead-letter labels outside it."""
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
@@ -30,7 +30,7 @@ class Items(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Probe(msgspec.Struct):
-    """Whether a body has `items` at all."""
+    """Whether a body has `items`."""
 
     items: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
@@ -66,8 +66,8 @@ def read_labels(body: bytes, max_items: int) -> list[Label]:
     return labels
 
 
-def _field(said: str) -> str | None:
-    """msgspec names a place as `$.items[3].label`, and an absent or unknown field in backquotes."""
-    place = said.rpartition(" - at `$")[2].strip("`.") if " - at `$" in said else ""
-    named = said.split("`")[1] if "field `" in said else ""
+def _field(message: str) -> str | None:
+    """The field in an error of msgspec: a path such as `$.items[3].label`, and a missing or unknown field."""
+    place = message.rpartition(" - at `$")[2].strip("`.") if " - at `$" in message else ""
+    named = message.split("`")[1] if "field `" in message else ""
     return ".".join(part for part in (place, named) if part) or None

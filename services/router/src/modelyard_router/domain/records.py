@@ -1,7 +1,7 @@
-"""The two records that the router writes, from values straight to bytes.
+"""The records that the router writes, encoded from values straight to bytes.
 
-A pydantic message per request would cost more than the whole rest of the request; the fields that are fixed for a
-target are encoded once, with its table. The result equals modelyard_contracts.codec's, byte for byte.
+A pydantic message per request would cost more than the rest of the request; the fields that are constant for a target
+are encoded once, with its table. The bytes equal those of modelyard_contracts.codec.
 """
 
 import struct
@@ -24,9 +24,12 @@ from modelyard_router.domain.avro import (
     text,
 )
 
+PREDICTION: Final = 1
+FEEDBACK: Final = 2
+"""Kinds of records in the spool."""
 STATUS: Final = {status: long(place) for place, status in enumerate(PredictionStatus)}
 _PREDICTION_HEADER: Final = header(PredictionLogged.TOPIC) + long(36)
-"""With the length of the event id."""
+"""Includes the length of the event id."""
 _FEEDBACK_HEADER: Final = header(FeedbackReceived.TOPIC)
 _END: Final = NULL + b"\x01"
 """shadow_of: none; sampled: true."""
@@ -34,7 +37,7 @@ _TWO_DOUBLES: Final = struct.Struct("<dd").pack
 
 
 class PredictionRecords:
-    """Writes PredictionLogged of one target of one table."""
+    """Encodes PredictionLogged for one target of one table."""
 
     def __init__(
         self,
@@ -64,15 +67,15 @@ class PredictionRecords:
         prediction_id: str,
         numbers: tuple[float | None, ...],
         words: tuple[str | None, ...],
-        said: tuple[str | None, float | None, Sequence[float]],
+        answer: tuple[str | None, float | None, Sequence[float]],
         ms: tuple[float, float],
         how: tuple[PredictionStatus, int, str | None, str | None],
     ) -> bytes:
-        """event_id: a UUID in its text form. occurred_us: microseconds since 1970. said: class, score, scores.
+        """event_id: a UUID as text. occurred_us: microseconds since 1970. answer: class, score, scores.
 
-        ms: latency, the router's share. how: status, attempts, rule, hash of the entity key.
+        ms: latency and the router's share of it. how: status, attempts, rule, hash of the entity key.
         """
-        class_, score, scores = said
+        class_, score, scores = answer
         status, attempts, rule, entity_key_hash = how
         return b"".join(
             (
@@ -98,7 +101,7 @@ class PredictionRecords:
         )
 
     def _outcome(self, status: PredictionStatus, attempts: int) -> bytes:
-        """Cost, status, attempts and the end: the same for nearly all records."""
+        """Cost, status, attempts and the remaining fields: the same bytes for nearly all records."""
         one = self._attempt + STATUS[status] + double(0.0) + NULL + NULL + self._cost
         listed = long(attempts) + one * attempts + EMPTY if attempts else EMPTY
         end = self._outcomes[status.value, attempts] = self._cost + STATUS[status] + listed + _END
@@ -114,7 +117,7 @@ def encode_feedback(
     source: str,
     workspace: str = "default",
 ) -> bytes:
-    """A FeedbackReceived without a cause."""
+    """FeedbackReceived without a cause."""
     return b"".join(
         (
             _FEEDBACK_HEADER,

@@ -1,1 +1,1 @@
-"""The write-ahead log between an answer and Kafka."""
+"""The log of predictions and labels on disk, and its delivery to Kafka, each record exactly once."""

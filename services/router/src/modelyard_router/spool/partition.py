@@ -1,4 +1,4 @@
-"""Kafka's default partitioning, so that other producers' records of one key lie in the same partition as ours."""
+"""Kafka's default partitioner, so that records of one key from other producers are in the same partition as ours."""
 
 import struct
 from collections import defaultdict
@@ -17,7 +17,7 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
-    """The same for many keys, several times as fast where they are equally long, as ids are."""
+    """The same for many keys; several times faster for keys of equal length, as ids are."""
     places: dict[int, list[int]] = defaultdict(list)
     for place, key in enumerate(keys):
         places[len(key)].append(place)
@@ -48,15 +48,15 @@ def murmur2(data: bytes) -> int:
 
 
 def _murmur2_all(keys: Sequence[bytes]) -> tuple[int, ...]:
-    """murmur2 of equally long keys, all at once: lanes of 64 bits in one integer, in each of them a hash of 32."""
-    length, lanes = len(keys[0]), len(keys)
-    if lanes < 4:
+    """murmur2 of keys of equal length: one big integer with a 64-bit slot per key, each holding a 32-bit hash."""
+    length, slots = len(keys[0]), len(keys)
+    if slots < 4:
         return tuple(murmur2(key) for key in keys)
-    ones = _ones(lanes)
+    ones = _ones(slots)
     mask = ones * _MASK
     padded = b"".join([key.ljust(length + -length % 4, b"\0") for key in keys])
     words = memoryview(padded).cast("I").tolist()
-    pack, per_key = struct.Struct(f"<{lanes}Q").pack, len(words) // lanes
+    pack, per_key = struct.Struct(f"<{slots}Q").pack, len(words) // slots
     columns = [int.from_bytes(pack(*words[i::per_key]), "little") for i in range(per_key)]
     h = ones * (_SEED ^ length)
     for k in columns[: length // 4]:
@@ -66,10 +66,10 @@ def _murmur2_all(keys: Sequence[bytes]) -> tuple[int, ...]:
         h = (h ^ columns[-1]) * _M & mask
     h = (h ^ (h >> 13 & ones * 0x7FFFF)) * _M & mask
     h ^= h >> 15 & ones * 0x1FFFF
-    return struct.unpack(f"<{lanes}Q", h.to_bytes(8 * lanes, "little"))
+    return struct.unpack(f"<{slots}Q", h.to_bytes(8 * slots, "little"))
 
 
 @cache
-def _ones(lanes: int) -> int:
-    """1 in every lane."""
-    return int.from_bytes(b"\1\0\0\0\0\0\0\0" * lanes, "little")
+def _ones(slots: int) -> int:
+    """1 in every slot."""
+    return int.from_bytes(b"\1\0\0\0\0\0\0\0" * slots, "little")

@@ -1,6 +1,6 @@
-"""How records lie in a segment file: `length, crc32, kind, key length, trace length, key, trace, value`, little endian.
+"""Format of a segment file: `length, crc32, kind, key length, trace length, key, trace, value`, little endian.
 
-A segment's name is the position of its first record; a record's position is its number since the spool was made.
+A segment is named after the position of its first record; a record's position is its number since the spool was made.
 """
 
 import struct
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from modelyard_router.errors import SpoolCorrupt, TooLarge
+from modelyard_router.domain.errors import SpoolCorrupt, TooLarge
 
 SUFFIX: Final = ".spool"
 MAX_RECORD_BYTES: Final = 1_000_000
@@ -19,11 +19,10 @@ _LENGTH_CRC_BYTES: Final = 8
 HEAD_BYTES: Final = _HEAD.size
 _REST: Final = struct.Struct("<BHB")
 
-PREDICTION: Final = 1
-FEEDBACK: Final = 2
-
 
 class SpoolRecord(NamedTuple):
+    """One record of the log."""
+
     position: int
     kind: int
     key: bytes
@@ -33,7 +32,7 @@ class SpoolRecord(NamedTuple):
 
 
 def frame(kind: int, key: bytes, value: bytes, trace: bytes = b"") -> bytes:
-    """A record's bytes; TooLarge when no message may hold them."""
+    """A record as bytes; TooLarge when it exceeds the largest Kafka message."""
     if len(value) > MAX_RECORD_BYTES:
         raise TooLarge(f"the logged row has {len(value)} bytes; send features of less than {MAX_RECORD_BYTES} bytes")
     rest = _REST.pack(kind, len(key), len(trace)) + key + trace + value
@@ -45,12 +44,12 @@ def segment_path(folder: Path, first: int) -> Path:
 
 
 def segments_in(folder: Path) -> list[int]:
-    """Positions at which segments begin, oldest first."""
+    """First positions of the segments, oldest first."""
     return sorted(int(path.stem) for path in folder.glob(f"*{SUFFIX}"))
 
 
 def scan(data: bytes | memoryview, position: int) -> Iterator[tuple[SpoolRecord, int]]:
-    """Each whole record and where it ends in `data`; stops before the first that is not whole or not right."""
+    """Each complete record and its end in `data`; stops before the first incomplete or damaged one."""
     view = memoryview(data)
     start, size = 0, len(view)
     while start + HEAD_BYTES <= size:
@@ -76,7 +75,7 @@ def scan(data: bytes | memoryview, position: int) -> Iterator[tuple[SpoolRecord,
 
 
 def recover(path: Path, first: int) -> tuple[int, int]:
-    """(records, bytes) of the newest segment after a crash; a torn last record, never answered for, is cut off."""
+    """(records, bytes) of the newest segment after a crash; a torn last record, whose request got no answer, is cut."""
     data = path.read_bytes()
     ends = [end for _, end in scan(data, first)]
     whole = ends[-1] if ends else 0
@@ -88,6 +87,6 @@ def recover(path: Path, first: int) -> tuple[int, int]:
 
 def corrupt(path: Path, offset: int) -> SpoolCorrupt:
     return SpoolCorrupt(
-        f"{path.name}: the record at byte {offset} is damaged; nothing behind it is sent. "
-        "Keep the file, move it out of the spool folder to go on without it, and restart"
+        f"{path.name}: the record at byte {offset} is damaged; no later record is sent. "
+        "Move the file out of the spool folder to continue without it, keep it, and restart"
     )

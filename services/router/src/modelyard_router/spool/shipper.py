@@ -1,9 +1,9 @@
 """From the spool to Kafka, each record exactly once.
 
-Records and the spool's position go in one transaction. The transactional id belongs to the data folder: a new process
-first fences what is left of the old one, then reads how far that came, and goes on from there. The position is
-committed as an offset of partition 0 of the prediction topic for the group `router.spool.<router_id>`; nobody consumes
-with that group, Kafka only keeps the number.
+Records and the spool's position are sent in one transaction. The transactional id belongs to the data folder: a new
+process first fences its predecessor, then reads the position that it reached, and continues from there. The position is
+committed as an offset of partition 0 of the prediction topic for the group `router.spool.<router_id>`; the group has no
+consumers, Kafka only stores the number.
 """
 
 import asyncio
@@ -19,10 +19,11 @@ from aiokafka.structs import OffsetAndMetadata
 
 from modelyard_contracts import FeedbackReceived, PredictionLogged
 from modelyard_contracts.topics import topic
-from modelyard_router.errors import SpoolCorrupt
-from modelyard_router.spool.batch import RecordBatch
+from modelyard_router.domain.errors import SpoolCorrupt
+from modelyard_router.domain.records import FEEDBACK, PREDICTION
+from modelyard_router.spool.aiokafka_internals import Batch, new_batch, send_batch, stop_at_once
 from modelyard_router.spool.partition import partitions_of
-from modelyard_router.spool.segment import FEEDBACK, PREDICTION, SpoolRecord
+from modelyard_router.spool.segment import SpoolRecord
 from modelyard_router.spool.spool import Spool
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka.topics import ensure_topics
@@ -32,12 +33,14 @@ TOPICS: Final[Mapping[int, str]] = {PREDICTION: PredictionLogged.TOPIC, FEEDBACK
 POSITION: Final = TopicPartition(PredictionLogged.TOPIC, 0)
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 BATCH_BYTES: Final = 900_000
-AT_A_TIME: Final = 50
+RECORDS_PER_STEP: Final = 50
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ShipperOptions:
+    """Batching and retry of the shipper."""
+
     bootstrap: str
     router_id: str
     interval_s: float = 0.1
@@ -45,7 +48,7 @@ class ShipperOptions:
     max_bytes: int = 2 << 20
     """Of one transaction."""
     give_up_s: float = 12.0
-    """After which a transaction without an outcome is left to the next producer of the same id."""
+    """A transaction without an outcome after this time is left to the next producer of the same id."""
     retry_min_s: float = 0.2
     retry_max_s: float = 3.0
     final_flush_s: float = 5.0
@@ -67,7 +70,7 @@ class Shipper:
         return self._spool.next_position - self.shipped
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Ship until `stop`, then what is left, for a few seconds; what still is left stays for the next process."""
+        """Ship until `stop`, then the rest for `final_flush_s`; the next process sends records left after that."""
         pause_s = self._options.retry_min_s
         until: float | None = None
         while until is None or asyncio.get_running_loop().time() < until:
@@ -79,7 +82,7 @@ class Shipper:
                 return
             except SpoolCorrupt:
                 raise
-            except Exception as error:  # the broker is away in one of a dozen ways; the spool holds everything
+            except Exception as error:  # a lost broker has a dozen forms; the spool holds everything
                 self._failed(error)
             if stop.is_set():
                 until = until or asyncio.get_running_loop().time() + self._options.final_flush_s
@@ -90,7 +93,7 @@ class Shipper:
             pause_s = min(pause_s * 2, self._options.retry_max_s)
 
     async def _ship_until(self, stop: asyncio.Event, producer: Any) -> None:
-        """Returns when `stop` is set and nothing is left."""
+        """Return when `stop` is set and everything is sent."""
         while True:
             records = self._spool.read(self._options.max_records, self._options.max_bytes)
             if records:
@@ -101,11 +104,11 @@ class Shipper:
                 await pause(stop, self._options.interval_s)
 
     async def _ship(self, producer: Any, records: list[SpoolRecord]) -> None:
-        """One transaction: the records and the position behind the last of them."""
+        """One transaction: the records and the position after the last of them."""
         position = records[-1].position + 1
-        batches = await self._batches(records)
+        batches = await self._batches(producer, records)
         await producer.begin_transaction()
-        delivered = [await producer.send_batch(batch, name, partition=part) for name, part, batch in batches]
+        delivered = [await send_batch(producer, batch, name, part) for name, part, batch in batches]
         await asyncio.gather(*delivered)
         await producer.send_offsets_to_transaction({POSITION: OffsetAndMetadata(position, "")}, self.group)
         await producer.commit_transaction()
@@ -113,33 +116,33 @@ class Shipper:
         self.transactions += 1
         self._spool.release(position)
 
-    async def _batches(self, records: list[SpoolRecord]) -> list[tuple[str, int, RecordBatch]]:
+    async def _batches(self, producer: Any, records: list[SpoolRecord]) -> list[tuple[str, int, Batch]]:
         """(topic, partition, batch), in the records' order within each partition.
 
-        A few records at a time: callers wait while this works.
+        Yields to the event loop after every few records, as requests wait meanwhile.
         """
-        open_: dict[tuple[str, int], RecordBatch] = {}
-        done: list[tuple[str, int, RecordBatch]] = []
+        open_: dict[tuple[str, int], Batch] = {}
+        done: list[tuple[str, int, Batch]] = []
         now_ms = time.time_ns() // 1_000_000
-        for start in range(0, len(records), AT_A_TIME):
-            for record, where in self._placed(records[start : start + AT_A_TIME]):
+        for start in range(0, len(records), RECORDS_PER_STEP):
+            for record, where in self._placed(records[start : start + RECORDS_PER_STEP]):
                 batch = open_.get(where)
                 if batch is None or not batch.append(record.key, record.value, record.trace):
-                    batch = open_[where] = RecordBatch(BATCH_BYTES, now_ms)
+                    batch = open_[where] = new_batch(producer, BATCH_BYTES, now_ms)
                     batch.append(record.key, record.value, record.trace)
                     done.append((*where, batch))
             await asyncio.sleep(0)
         return done
 
     def _placed(self, records: list[SpoolRecord]) -> Iterator[tuple[SpoolRecord, tuple[str, int]]]:
-        """Each record and where it goes."""
+        """Each record with its topic and partition."""
         keys = [record.key for record in records]
         parts = {kind: partitions_of(keys, self._counts[TOPICS[kind]]) for kind in {r.kind for r in records}}
         for place, record in enumerate(records):
             yield record, (TOPICS[record.kind], parts[record.kind][place])
 
     async def _connected(self, stack: contextlib.AsyncExitStack) -> Any:
-        """A producer that has fenced its predecessors, and the spool standing where they stopped."""
+        """A producer that has fenced its predecessors, with the spool positioned where they stopped."""
         options = self._options
         await ensure_topics(options.bootstrap, [topic(name) for name in TOPICS.values()])
         producer = AIOKafkaProducer(
@@ -150,7 +153,7 @@ class Shipper:
             max_batch_size=BATCH_BYTES,
             max_request_size=BATCH_BYTES + 100_000,
         )
-        stack.push_async_callback(_stop, producer)
+        stack.push_async_callback(stop_at_once, producer)
         await asyncio.wait_for(producer.start(), options.give_up_s)
         # Started: it has its producer id, so older producers of this folder are fenced and their transactions ended.
         for name in TOPICS.values():
@@ -161,7 +164,7 @@ class Shipper:
         return producer
 
     async def _committed(self) -> int:
-        """The position that the group has, 0 when none."""
+        """The committed position of the group, 0 if it has none."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._options.bootstrap, group_id=self.group, enable_auto_commit=False
         )
@@ -178,9 +181,9 @@ class Shipper:
         if committed > spool.next_position:
             raise SpoolCorrupt(
                 f"{spool.folder} ends at {spool.next_position}, but {committed} records were sent from it: it was "
-                "restored from an older copy. Move it away and restart with an empty folder"
+                "restored from an older copy. Move it elsewhere and restart with an empty folder"
             )
-        # Our own note counts where Kafka has forgotten the group (offsets expire, clusters are replaced).
+        # The folder's note covers the case that Kafka has lost the group (offsets expire, clusters are replaced).
         position = max(committed, spool.sent, spool.first_position)
         spool.seek(position)
         self.shipped = position
@@ -191,13 +194,3 @@ class Shipper:
         if not self.broker_away:
             log.warning("predictions cannot be sent, the spool keeps them: %s: %s", type(error).__name__, error)
         self.broker_away = True
-
-
-async def _stop(producer: Any) -> None:
-    """Let go of the producer without waiting for batches that its successor will send again."""
-    sender = producer._sender
-    with contextlib.suppress(Exception, asyncio.CancelledError):
-        await asyncio.wait_for(sender.close(), 2)
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(producer.client.close(), 2)
-    producer._closed = True

@@ -1,12 +1,14 @@
 """The connections to one replica: reused, bounded, and avoided for a while after a failure."""
 
 import asyncio
+import ssl
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from modelyard_router.upstream.connection import CallFailed, CallTimedOut, Connection, Done, Known, Reply
+from modelyard_router.domain.upstreams import CallFailed, CallTimedOut, Whole
+from modelyard_router.upstream.connection import AnswerHead, Connection, Done
 
 AVOID_MIN_S: Final = 0.25
 AVOID_MAX_S: Final = 5.0
@@ -14,18 +16,24 @@ AVOID_MAX_S: Final = 5.0
 
 @dataclass(frozen=True)
 class PoolLimits:
+    """Bounds on the connections to each replica."""
+
     max_connections: int = 64
     """Per replica; more requests wait for one, within their deadline."""
     connect_timeout_s: float = 1.0
+    """For a new connection, and for a place among `max_connections`."""
     idle_s: float = 30.0
     """Below the keep-alive of the model server (75 s), so that a reused connection is rarely a closed one."""
+    tls: ssl.SSLContext | None = None
+    """Verifies replicas with https URLs; None: the system's certificate authorities."""
 
 
 class Pool:
     """Calls one replica. For one event loop."""
 
-    def __init__(self, host: str, port: int, limits: PoolLimits) -> None:
+    def __init__(self, host: str, port: int, limits: PoolLimits, *, tls: bool = False) -> None:
         self.host, self.port, self._limits = host, port, limits
+        self._tls = (limits.tls or ssl.create_default_context()) if tls else None
         self._loop = asyncio.get_running_loop()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -34,30 +42,25 @@ class Pool:
         self._avoid_s = 0.0
         self._avoid_until = 0.0
         self._retired = False
-        self.heads: dict[bytes, Known] = {}
-        """Heads of answers that its connections have parsed."""
+        self.heads: dict[bytes, AnswerHead] = {}
+        """Answer heads that its connections have parsed."""
         self.in_flight = 0
 
     @property
     def avoided(self) -> bool:
-        """It failed a moment ago: ask it last."""
+        """It failed recently: try it last."""
         return self._avoid_until > self._loop.time()
 
-    async def call(self, data: bytes, deadline: float) -> Reply:
-        """One request, one answer. A kept connection found closed is replaced once, if nothing was answered on it."""
+    async def call(self, data: bytes, deadline: float) -> Whole:
+        """One request, one answer; CallFailed says why there is none.
+
+        A kept-alive connection that turns out closed is replaced once, if no byte of an answer arrived on it.
+        """
         self.in_flight += 1
         try:
-            connection = self._reusable() or await self._fresh(deadline)
-            reused = connection.used
-            try:
-                reply = await self._exchange(connection, data, deadline)
-            except CallFailed as error:
-                if not reused or error.answered or isinstance(error, CallTimedOut):
-                    raise
-                self._drop_idle()  # what closed this one has most likely closed them all
-                reply = await self._exchange(await self._fresh(deadline), data, deadline)
+            answer = await self._call(data, deadline)
             self._avoid_s = self._avoid_until = 0.0
-            return reply
+            return answer
         except CallFailed as error:
             if not isinstance(error, CallTimedOut):
                 self._avoid()
@@ -65,8 +68,19 @@ class Pool:
         finally:
             self.in_flight -= 1
 
+    async def _call(self, data: bytes, deadline: float) -> Whole:
+        connection = self._reusable() or await self._acquire(deadline)
+        reused = connection.used
+        try:
+            return await self._exchange(connection, data, deadline)
+        except CallFailed as error:
+            if not reused or error.answered or isinstance(error, CallTimedOut):
+                raise
+        self._drop_idle()  # the cause has most likely closed all of them
+        return await self._exchange(await self._acquire(deadline), data, deadline)
+
     def try_send(self, data: bytes, deadline: float, done: Done) -> bool:
-        """Send on a connection that is idle now, if there is one; then `done` must tell `told` what it was told."""
+        """Send on a connection that is idle now, if there is one; `done` must then pass its outcome to `finish`."""
         connection = self._reusable()
         if connection is None:
             return False
@@ -74,10 +88,10 @@ class Pool:
         connection.send(data, deadline, done)
         return True
 
-    def told(self, outcome: Reply | CallFailed) -> bool:
-        """The end of a `try_send`; False: a kept connection was found closed, which is no attempt: `call` instead."""
+    def finish(self, outcome: Whole | CallFailed) -> bool:
+        """End a `try_send`. False: a kept-alive connection was closed, which is not an attempt; use `call` instead."""
         self.in_flight -= 1
-        if isinstance(outcome, Reply):
+        if isinstance(outcome, Whole):
             self._avoid_s = self._avoid_until = 0.0
         elif not isinstance(outcome, CallTimedOut):
             if not outcome.answered:
@@ -86,14 +100,22 @@ class Pool:
             self._avoid()
         return True
 
-    async def _exchange(self, connection: Connection, data: bytes, deadline: float) -> Reply:
-        answer: asyncio.Future[Reply] = self._loop.create_future()
-        connection.send(data, deadline, partial(_tell, answer))
+    async def warm(self, deadline: float) -> None:
+        """Open one connection unless one is idle; CallFailed when the replica does not accept it."""
+        connection = self._reusable() or await self._acquire(deadline)
+        connection.used = True
+        self.release(connection)
+
+    async def _exchange(self, connection: Connection, data: bytes, deadline: float) -> Whole:
+        answer: asyncio.Future[Whole] = self._loop.create_future()
+        connection.send(data, deadline, partial(_resolve, answer))
         try:
             return await answer
         except asyncio.CancelledError:
             connection.close()
             raise
+
+    # connections
 
     def _reusable(self) -> Connection | None:
         oldest = self._loop.time() - self._limits.idle_s
@@ -104,41 +126,60 @@ class Pool:
             connection.close()
         return None
 
-    async def _fresh(self, deadline: float) -> Connection:
-        """A new connection, or one that becomes free, whichever the limit allows."""
+    async def _acquire(self, deadline: float) -> Connection:
+        """A new connection, or one that becomes idle while the limit allows no new one."""
+        give_up = min(deadline, self._loop.time() + self._limits.connect_timeout_s)
         while len(self._open) + self._opening >= self._limits.max_connections:
-            await self._wait(deadline)
+            await self._wait(give_up, deadline)
             if connection := self._reusable():
                 return connection
         self._opening += 1
         try:
-            async with asyncio.timeout(min(self._limits.connect_timeout_s, deadline - self._loop.time())):
-                _, connection = await self._loop.create_connection(
-                    lambda: Connection(self, self._loop), self.host, self.port
-                )
-        except TimeoutError as error:
-            raise CallFailed("connect_timeout", f"{self.host}:{self.port} does not accept connections") from error
-        except OSError as error:
-            raise CallFailed("connect", f"{self.host}:{self.port}: {error.strerror or error}") from error
+            return await self._connect(deadline)
         finally:
             self._opening -= 1
+            if len(self._open) + self._opening < self._limits.max_connections:
+                self._wake()  # whatever the outcome, the next waiter may try
+
+    async def _connect(self, deadline: float) -> Connection:
+        limit_s = self._limits.connect_timeout_s
+        try:
+            async with asyncio.timeout(min(limit_s, deadline - self._loop.time())):
+                _, connection = await self._loop.create_connection(
+                    lambda: Connection(self, self._loop), self.host, self.port, ssl=self._tls
+                )
+        except TimeoutError as error:
+            raise self._late(deadline, "connect_timeout", "does not accept connections") from error
+        except ssl.SSLError as error:
+            raise CallFailed("tls", f"{self.host}:{self.port}: {error.reason or error}") from error
+        except OSError as error:
+            raise CallFailed("connect", f"{self.host}:{self.port}: {error.strerror or error}") from error
         self._open.add(connection)
         return connection
 
-    async def _wait(self, deadline: float) -> None:
+    async def _wait(self, give_up: float, deadline: float) -> None:
         turn: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(turn)
+        woken = False
         try:
-            async with asyncio.timeout(deadline - self._loop.time()):
+            async with asyncio.timeout_at(give_up):
                 await turn
+            woken = True
         except TimeoutError as error:
-            raise CallTimedOut(f"all {self._limits.max_connections} connections are in use") from error
+            raise self._late(deadline, "pool_full", "has no free connection") from error
         finally:
             if turn in self._waiting:
                 self._waiting.remove(turn)
+            elif not woken:
+                self._wake()  # cancelled or timed out in the moment of its turn: pass it on
 
-    def free(self, connection: Connection) -> None:
-        """Its answer is complete."""
+    def _late(self, deadline: float, reason: str, detail: str) -> CallFailed:
+        """The deadline of the request, or the shorter limit of the pool: only that says something about the replica."""
+        text = f"{self.host}:{self.port} {detail}"
+        return CallTimedOut(text) if self._loop.time() >= deadline - 0.001 else CallFailed(reason, text)
+
+    def release(self, connection: Connection) -> None:
+        """Called by a connection whose answer is complete."""
         if connection.closed or self._retired:
             connection.close()
             return
@@ -147,7 +188,8 @@ class Pool:
         if self._waiting:
             self._wake()
 
-    def lost(self, connection: Connection) -> None:
+    def forget(self, connection: Connection) -> None:
+        """Called by a connection that is closed."""
         self._open.discard(connection)
         self._wake()
 
@@ -158,6 +200,8 @@ class Pool:
                 turn.set_result(None)
                 return
 
+    # failures and the end
+
     def _avoid(self) -> None:
         self._avoid_s = min(max(self._avoid_s * 2, AVOID_MIN_S), AVOID_MAX_S)
         self._avoid_until = self._loop.time() + self._avoid_s
@@ -167,7 +211,7 @@ class Pool:
             self._idle.pop().close()
 
     def retire(self) -> None:
-        """No table names it any more: close what is idle now, the rest when it is answered."""
+        """No route names this replica any more: close idle connections now, the others once they are answered."""
         self._retired = True
         self._drop_idle()
 
@@ -177,10 +221,10 @@ class Pool:
             connection.close()
 
 
-def _tell(answer: "asyncio.Future[Reply]", outcome: Reply | CallFailed) -> None:
-    if answer.done():  # nobody waits any more
+def _resolve(answer: "asyncio.Future[Whole]", outcome: Whole | CallFailed) -> None:
+    if answer.done():  # the request was cancelled
         return
-    if isinstance(outcome, Reply):
+    if isinstance(outcome, Whole):
         answer.set_result(outcome)
     else:
         answer.set_exception(outcome)

@@ -1,50 +1,30 @@
 """Which replica answers: the target's own first, then the next one, then another target of the route."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeVar
 
 from modelyard_router.domain.answers import BadAnswer, WrongReplica
-from modelyard_router.domain.tables import Route, Target
-from modelyard_router.errors import RouterError, UpstreamFailed, UpstreamGone, UpstreamTimeout
-from modelyard_router.upstream.connection import CallFailed, CallTimedOut, Reply
+from modelyard_router.domain.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from modelyard_router.domain.routes import Address, Route, Target
+from modelyard_router.domain.upstreams import (
+    Answered,
+    AnswerReader,
+    CallFailed,
+    CallTimedOut,
+    FirstAttempt,
+    UpstreamError,
+    Whole,
+)
 from modelyard_router.upstream.pool import Pool, PoolLimits
 
 MAX_ATTEMPTS: Final = 4
-Address = tuple[str, int]
+REPLACEABLE: Final = (401, 403, 404, 503)
+"""Statuses that another replica may not answer; all others are the version's own."""
 A = TypeVar("A")
-Reader = Callable[[bytes, Target], A]
-"""(body, target) -> what the body says; raises WrongReplica or BadAnswer."""
-
-
-@dataclass(slots=True)
-class Answered(Generic[A]):
-    target: Target
-    """That answered; not always the chosen one."""
-    answer: A
-    body: bytes
-    attempts: int
-    rule: str
-
-
-class First(NamedTuple):
-    """A first attempt that was made before `ask`, and came to something that only `ask` can deal with."""
-
-    place: int
-    """Of the target's replica."""
-    outcome: Reply | CallFailed
-
-
-class UpstreamError(Exception):
-    """Nobody answered well; carries what the log needs."""
-
-    def __init__(self, error: RouterError, target: Target, attempts: int, rule: str) -> None:
-        super().__init__(str(error))
-        self.error, self.target, self.attempts, self.rule = error, target, attempts, rule
 
 
 class Replicas:
-    """All pools of this router. A replica that is gone is replaced; a version that answers wrong is reported."""
+    """All pools of this router. A lost replica is replaced; a version's own error is reported."""
 
     def __init__(self, limits: PoolLimits) -> None:
         self._limits = limits
@@ -52,7 +32,7 @@ class Replicas:
         self._turn = 0
 
     def keep(self, addresses: Iterable[Address]) -> None:
-        """Forget the pools of all other addresses; what is in flight there is finished."""
+        """Retire the pools of all other addresses; requests in flight there are finished."""
         wanted = set(addresses)
         for address in self._pools.keys() - wanted:
             self._pools.pop(address).retire()
@@ -63,7 +43,7 @@ class Replicas:
         self._pools.clear()
 
     def nearest(self, target: Target) -> tuple[int, Pool]:
-        """The replica that `ask` would try first, by its place."""
+        """Index and pool of the replica that `ask` would try first."""
         place = 0 if len(target.addresses) == 1 else next(self._spread(target))[1]
         return place, self.pool(target.addresses[place])
 
@@ -73,12 +53,12 @@ class Replicas:
         target: Target,
         tail: bytes,
         deadline: float,
-        read: Reader[A],
-        first: First | None = None,
+        read: AnswerReader[A],
+        first: FirstAttempt | None = None,
     ) -> Answered[A]:
-        """Send `tail` (length, headers, body) to the target; UpstreamError when no replica answers well.
+        """Send `tail` (length, headers, body) to the target; UpstreamError when no replica gives a usable answer.
 
-        Inference changes nothing, so a request may be sent again after a connection broke in the middle.
+        Inference changes no state, so a request may be sent again after a connection broke in the middle.
         """
         attempts, reason = 0, ""
         for candidate, place in self._order(route, target, first):
@@ -87,7 +67,7 @@ class Replicas:
             pool = self.pool(candidate.addresses[place])
             try:
                 if first is not None and attempts == 1:
-                    reply = _said(first.outcome)
+                    reply = _unwrap(first.outcome)
                 else:
                     reply = await pool.call(candidate.infer_head[place] + tail, deadline)
                 if reply.status == 200:
@@ -103,14 +83,14 @@ class Replicas:
                 bad = UpstreamFailed(f"version {candidate.version} ({candidate.variant}): {error}")
                 raise UpstreamError(bad, candidate, attempts, rule) from error
             else:
-                if reply.status not in (401, 403, 404, 503):
+                if reply.status not in REPLACEABLE:
                     raise UpstreamError(_failed(candidate, reply), candidate, attempts, rule)
                 reason = f"status_{reply.status}"
             if attempts == MAX_ATTEMPTS:
                 break
         rule = f"fallback:{target.variant}:{reason or 'no_replica'}"
-        gone = UpstreamGone(f"route {route.name}: no replica answers (last: {reason or 'none listed'}); try again")
-        raise UpstreamError(gone, target, attempts, rule)
+        text = f"route {route.name}: no replica answers (last: {reason or 'none listed'}); try again"
+        raise UpstreamError(UpstreamUnavailable(text), target, attempts, rule)
 
     def pool(self, address: Address) -> Pool:
         pool = self._pools.get(address)
@@ -118,8 +98,8 @@ class Replicas:
             pool = self._pools[address] = Pool(*address, self._limits)
         return pool
 
-    def _order(self, route: Route, target: Target, first: First | None) -> Iterator[tuple[Target, int]]:
-        """(target, place of its replica): lazily, as the first one nearly always answers."""
+    def _order(self, route: Route, target: Target, first: FirstAttempt | None) -> Iterator[tuple[Target, int]]:
+        """(target, index of its replica), lazily: the first one nearly always answers."""
         if first is not None:
             yield target, first.place
             yield from ((target, place) for _, place in self._spread(target) if place != first.place)
@@ -140,12 +120,12 @@ class Replicas:
             yield target, place
 
 
-def _said(outcome: Reply | CallFailed) -> Reply:
+def _unwrap(outcome: Whole | CallFailed) -> Whole:
     if isinstance(outcome, CallFailed):
         raise outcome
     return outcome
 
 
-def _failed(target: Target, reply: Reply) -> UpstreamFailed:
-    said = reply.body[:300].decode("utf-8", "replace")
-    return UpstreamFailed(f"version {target.version} ({target.variant}) answered {reply.status}: {said}")
+def _failed(target: Target, reply: Whole) -> UpstreamFailed:
+    text = reply.body[:300].decode("utf-8", "replace")
+    return UpstreamFailed(f"version {target.version} ({target.variant}) answered {reply.status}: {text}")

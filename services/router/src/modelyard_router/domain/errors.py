@@ -1,0 +1,112 @@
+"""Errors of the router. Each has a stable code and a remedy in its text; api/problems.py maps codes to HTTP."""
+
+from collections.abc import Mapping, Sequence
+
+from modelyard_runtime.errors import ModelyardError
+
+
+class RouterError(ModelyardError):
+    """Base of all errors raised on purpose."""
+
+    code = "router_failed"
+
+    def __init__(self, message: str, *, field: str | None = None, errors: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(message, field=field)
+        self.errors = errors
+        """All violations found, where there can be more than one: {"field", "detail"}."""
+
+
+class BrokenContract(RouterError):
+    """The request does not match the version's signature; the text names the column and the remedy."""
+
+    code = "contract"
+
+
+class UnknownRoute(RouterError):
+    """No route has this name."""
+
+    code = "unknown_route"
+
+
+class NotFoundHere(RouterError):
+    """No endpoint has this path."""
+
+    code = "not_found"
+
+
+class WrongMethod(RouterError):
+    """The path exists, the method does not."""
+
+    code = "method"
+
+
+class Unauthenticated(RouterError):
+    """The request carries no valid key."""
+
+    code = "unauthorized"
+
+
+class NotAllowed(RouterError):
+    """The key is valid but lacks the permission."""
+
+    code = "forbidden"
+
+
+class TooLarge(RouterError):
+    """The request has more bytes or rows than the router accepts; send less."""
+
+    code = "too_large"
+
+
+class BodyTooSlow(RouterError):
+    """The body did not arrive in time."""
+
+    code, retryable = "body_too_slow", True
+
+
+class Busy(RouterError):
+    """A limit of this router is reached; nothing was done."""
+
+    code, retryable = "busy", True
+
+
+class SpoolFull(Busy):
+    """The prediction log has no room left, and no prediction is answered without being logged."""
+
+    code = "spool_full"
+
+
+class SpoolUnwritable(SpoolFull):
+    """The disk refuses writes; the text carries the reason of the operating system."""
+
+    code = "spool_unwritable"
+
+
+class UpstreamFailed(RouterError):
+    """The version answered with an error of its own; another replica would answer the same."""
+
+    code, retryable = "upstream_error", True
+
+
+class UpstreamUnavailable(RouterError):
+    """No replica of the route could be reached; nothing was predicted."""
+
+    code, retryable = "upstream_unavailable", True
+
+
+class UpstreamTimeout(RouterError):
+    """No answer came before the deadline."""
+
+    code, retryable = "upstream_timeout", True
+
+
+class UnusableRoute(RouterError):
+    """A published route table cannot be compiled; the previous one stays."""
+
+    code = "unusable_route"
+
+
+class SpoolCorrupt(RouterError):
+    """A segment file is damaged; no record is skipped silently."""
+
+    code = "spool_corrupt"

@@ -1,0 +1,1 @@
+"""Topics that the router reads and answers."""

@@ -1,0 +1,82 @@
+"""Acknowledgements: which route tables this router has applied or refused."""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final
+
+from modelyard_contracts import RouteApplied, RoutePublished, derived_id
+from modelyard_contracts.topics import topic
+from modelyard_runtime.clock import Clock
+from modelyard_runtime.errors import ModelyardError
+from modelyard_runtime.kafka import Producer
+from modelyard_runtime.kafka.topics import ensure_topics
+from modelyard_runtime.wakeup import Wakeup, pause
+
+RETRY_MIN_S: Final = 0.2
+RETRY_MAX_S: Final = 3.0
+IDLE_S: Final = 60.0
+log = logging.getLogger(__name__)
+
+
+class Announcer:
+    """Emits RouteApplied in order, retrying until Kafka has it. A repeat has the same event id: readers drop it."""
+
+    def __init__(self, bootstrap: str, router_id: str, clock: Clock) -> None:
+        self._bootstrap, self._router_id, self._clock = bootstrap, router_id, clock
+        self._unsent: deque[RouteApplied] = deque()
+        self._wakeup = Wakeup()
+
+    def announce(self, published: RoutePublished, *, accepted: bool, reason: str = "") -> None:
+        """Queue an acknowledgement; it is sent from `run`."""
+        self._unsent.append(
+            RouteApplied(
+                event_id=derived_id("route-applied", self._router_id, published.route, published.sequence, accepted),
+                occurred_at=self._clock(),
+                correlation_id=published.correlation_id,
+                cause_id=published.event_id,
+                route=published.route,
+                model=published.model,
+                sequence=published.sequence,
+                router_id=self._router_id,
+                accepted=accepted,
+                reason=reason,
+            )
+        )
+        self._wakeup.notify()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send queued acknowledgements until `stop`."""
+        producer = Producer(self._bootstrap, "router", request_timeout_ms=10_000)
+        try:
+            await _ensure_topic(self._bootstrap, stop)
+            while not stop.is_set():
+                await self._send_all(producer, stop)
+                if not self._unsent:
+                    await self._wakeup.pause(stop, IDLE_S)
+        finally:
+            await producer.stop()
+
+    async def _send_all(self, producer: Producer, stop: asyncio.Event) -> None:
+        pause_s = RETRY_MIN_S
+        while self._unsent and not stop.is_set():
+            try:
+                await producer.send(self._unsent[0])
+                self._unsent.popleft()
+                pause_s = RETRY_MIN_S
+            except ModelyardError as error:
+                log.warning("route acknowledgements cannot be sent yet: %s", error)
+                await pause(stop, pause_s)
+                pause_s = min(pause_s * 2, RETRY_MAX_S)
+
+
+async def _ensure_topic(bootstrap: str, stop: asyncio.Event) -> None:
+    """Create the topic as soon as the broker can be reached."""
+    pause_s = RETRY_MIN_S
+    while not stop.is_set():
+        try:
+            await ensure_topics(bootstrap, [topic(RouteApplied.TOPIC)])
+            return
+        except ModelyardError:
+            await pause(stop, pause_s)
+            pause_s = min(pause_s * 2, RETRY_MAX_S)

@@ -1,0 +1,123 @@
+"""Route tables from Kafka."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Collection
+from typing import Any, Final, Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from modelyard_contracts import RoutePublished
+from modelyard_contracts.codec import Codec, Undecodable
+from modelyard_contracts.topics import topic
+from modelyard_router.domain.counters import Counters
+from modelyard_router.store.route_tables import Effect, RouteTables
+from modelyard_runtime.errors import Unavailable
+from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka.topics import ensure_topics
+from modelyard_runtime.wakeup import pause
+
+RETRY_MIN_S: Final = 0.2
+RETRY_MAX_S: Final = 3.0
+ATTEMPT_TIMEOUT_S: Final = 15.0
+READ_AGAIN_S: Final = 5.0
+log = logging.getLogger(__name__)
+
+
+class Announces(Protocol):
+    """Where the result of a route table is reported."""
+
+    def announce(self, published: RoutePublished, *, accepted: bool, reason: str = "") -> None: ...
+
+
+class RouteReader:
+    """Reads the compacted topic from its start, without a consumer group: every router needs every table."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        tables: RouteTables,
+        announcer: Announces,
+        readiness: Readiness,
+        counters: Counters,
+        codec: Codec,
+    ) -> None:
+        self._bootstrap, self._tables, self._announcer = bootstrap, tables, announcer
+        self._readiness, self._counters, self._codec = readiness, counters, codec
+        self.caught_up = False
+        self._reread_at: float | None = None
+        """On the loop's clock: when to read all tables again because a schema could not be fetched."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read until `stop`; while the broker is unreachable the tables stay as they are."""
+        pause_s = RETRY_MIN_S
+        while not stop.is_set():
+            try:
+                await self._read(stop)
+                pause_s = RETRY_MIN_S
+            except Exception as error:  # a lost broker has a dozen forms; reading everything again is safe
+                log.warning("route tables cannot be read, keeping those we have: %s: %s", type(error).__name__, error)
+            await pause(stop, pause_s)
+            pause_s = min(pause_s * 2, RETRY_MAX_S)
+
+    async def _read(self, stop: asyncio.Event) -> None:
+        await ensure_topics(self._bootstrap, [topic(RoutePublished.TOPIC)])
+        consumer = AIOKafkaConsumer(
+            RoutePublished.TOPIC,
+            bootstrap_servers=self._bootstrap,
+            group_id=None,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        try:
+            await asyncio.wait_for(consumer.start(), ATTEMPT_TIMEOUT_S)
+            partitions: Collection[TopicPartition] = consumer.assignment()
+            ends = await asyncio.wait_for(consumer.end_offsets(partitions), ATTEMPT_TIMEOUT_S)
+            while not stop.is_set():
+                await self._read_some(consumer, ends)
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(consumer.stop(), 5)
+
+    async def _read_some(self, consumer: Any, ends: dict[TopicPartition, int]) -> None:
+        for records in (await consumer.getmany(timeout_ms=500)).values():
+            for record in records:
+                await self.apply(record)
+        if not self.caught_up and all([await consumer.position(part) >= end for part, end in ends.items()]):
+            self._catch_up()
+        if self._reread_at is not None and asyncio.get_running_loop().time() >= self._reread_at:
+            self._reread_at = None
+            await consumer.seek_to_beginning(*ends)
+
+    def _catch_up(self) -> None:
+        self.caught_up = True
+        self._readiness.set("routes", True, "")
+        for route in self._tables.routes.values():
+            # Tables from the file too: the last process may have stopped before it announced them.
+            self._announcer.announce(route.published, accepted=True)
+
+    async def apply(self, record: Any) -> None:
+        """Apply one Kafka record. A table whose schema cannot be fetched now is read again; others do not wait."""
+        if record.value is None:
+            self._tables.remove((record.key or b"").decode("utf-8", "replace"))
+            return
+        try:
+            # In a thread, as it may call the registry: requests must not wait for that.
+            published = await asyncio.to_thread(self._codec.decode, record.value, RoutePublished)
+        except (Undecodable, Unavailable) as error:
+            if isinstance(error, Unavailable):
+                self._reread_at = asyncio.get_running_loop().time() + READ_AGAIN_S
+            self._counters.tables["unreadable"] += 1
+            log.warning("route table at %s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
+            return
+        self._offer(published)
+
+    def _offer(self, published: RoutePublished) -> None:
+        offered = self._tables.offer(published)
+        self._counters.tables[offered.effect] += 1
+        if offered.effect is Effect.APPLIED:
+            log.info("route %s, sequence %d applied", published.route, published.sequence)
+        if offered.effect is not Effect.STALE and (self.caught_up or offered.effect is Effect.REFUSED):
+            accepted = offered.effect is Effect.APPLIED
+            self._announcer.announce(published, accepted=accepted, reason=offered.reason)

@@ -1,0 +1,1 @@
+"""What the router keeps on disk besides the spool."""

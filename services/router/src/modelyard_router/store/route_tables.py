@@ -1,0 +1,102 @@
+"""The route tables in use: replaced only by newer ones, and kept in a file for a start without a broker."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from modelyard_contracts import RoutePublished
+from modelyard_router.domain.errors import UnusableRoute
+from modelyard_router.domain.routes import Route
+
+FILE: Final = "routes.json"
+log = logging.getLogger(__name__)
+
+
+class Effect(StrEnum):
+    """The result of a published table."""
+
+    APPLIED = "applied"
+    STALE = "stale"
+    """Not newer than the applied table: ignored."""
+    REFUSED = "refused"
+    """It cannot be compiled: the previous table stays."""
+
+
+@dataclass(frozen=True)
+class Offered:
+    """The result, and the reason of a refusal."""
+
+    effect: Effect
+    reason: str = ""
+
+
+class RouteTables:
+    """Routes by name and by path. Changed and read on one event loop."""
+
+    def __init__(
+        self, folder: Path, compile_: Callable[[RoutePublished], Route], changed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._file = folder / FILE
+        self._compile, self._changed = compile_, changed
+        self.routes: dict[str, Route] = {}
+        self.by_predict_path: dict[str, Route] = {}
+        self.by_name: dict[str, Route] = {}
+        """By route name, and by model name where exactly one route serves the model."""
+
+    def offer(self, published: RoutePublished) -> Offered:
+        """Apply a table if it is newer than the present one and can be compiled."""
+        known = self.routes.get(published.route)
+        if known is not None and published.sequence <= known.published.sequence:
+            return Offered(Effect.STALE)
+        try:
+            route = self._compile(published)
+        except UnusableRoute as error:
+            log.warning("route %s, sequence %d refused: %s", published.route, published.sequence, error)
+            return Offered(Effect.REFUSED, str(error))
+        self.routes[published.route] = route
+        self._index()
+        self._save()
+        return Offered(Effect.APPLIED)
+
+    def remove(self, name: str) -> None:
+        """Remove a route after its tombstone."""
+        if self.routes.pop(name, None) is not None:
+            self._index()
+            self._save()
+
+    def load(self) -> None:
+        """Apply the tables of the last run; a damaged file is logged and ignored, as the topic has all tables."""
+        try:
+            documents = json.loads(self._file.read_bytes())
+            for document in documents.values():
+                published = RoutePublished.model_validate(document)
+                self.routes[published.route] = self._compile(published)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, AttributeError, ValidationError, UnusableRoute) as error:
+            log.warning("%s cannot be used, the tables will come from Kafka: %s", self._file, error)
+        self._index()
+
+    def _index(self) -> None:
+        routes = self.routes.values()
+        models = [route.published.model for route in routes]
+        self.by_predict_path = {f"/v1/predict/{route.name}": route for route in routes}
+        self.by_name = {route.published.model: route for route in routes if models.count(route.published.model) == 1}
+        self.by_name |= self.routes
+        self._changed()
+
+    def _save(self) -> None:
+        """Write all or nothing; after a failure the next run starts without tables until it has read Kafka."""
+        documents = {name: route.published.model_dump(mode="json") for name, route in self.routes.items()}
+        fresh = self._file.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(documents))
+            fresh.replace(self._file)
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._file, error)
