@@ -16,7 +16,7 @@ from modelyard_trainer.domain.run import Run
 
 @dataclass(frozen=True)
 class Served:
-    """What a retraining takes over from the serving version."""
+    """Facts of the serving version that a retraining takes over."""
 
     signature: Signature
     signature_id: str
@@ -62,7 +62,7 @@ class Runs(Protocol):
 
 
 class Registry(Protocol):
-    """What the use cases read from the registry; RegistryAway if it does not answer."""
+    """Reads from the registry; RegistryAway if it does not answer."""
 
     def retrain_policy(self, model: str) -> RetrainPolicy | None:
         """None if there is no such model."""
