@@ -99,7 +99,8 @@ def file_variables(definition: Compose) -> list[tuple[str, str]]:
     return [item for item in definition["environment"].items() if item[0].endswith("_FILE")]
 
 
-def test_the_script_creates_every_secret_once(compose: Compose, tmp_path: Path, loopback: None) -> None:
+@pytest.mark.process
+def test_the_script_creates_every_secret_once(compose: Compose, tmp_path: Path) -> None:
     (tmp_path / "deploy").mkdir()
     script = shutil.copy(ROOT / "deploy" / "compose-env", tmp_path / "deploy")
     for _ in range(2):
