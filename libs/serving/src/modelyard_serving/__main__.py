@@ -7,21 +7,28 @@ import os
 import sys
 from pathlib import Path
 
+from modelyard_contracts.keyring import InvalidKeyRing, KeyRingFile
+from modelyard_serving.tokens import FixedToken, RotatedTokens, Tokens
+
+FILE_VARIABLE = "SERVING_TOKEN_FILE"
+"""Key ring whose secrets are all accepted; may be rotated while the server runs."""
 TOKEN_VARIABLE = "MODELYARD_SERVING_TOKEN"  # noqa: S105  a name, not a token
+"""One token, where there is no key ring."""
 
 
 def main() -> int:
     """Parse the command line and serve; returns the exit code, 2 if the version cannot be served."""
     options = _parser().parse_args()
-    token = os.environ.get(TOKEN_VARIABLE, "")
-    if not token:
-        print(f"{TOKEN_VARIABLE} is not set; set the token that callers must send", file=sys.stderr)
+    try:
+        tokens = _tokens()
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
         return 2
     # One predictor thread per process is the unit of scaling; more threads would only compete for cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    return _serve(options, token)
+    return _serve(options, tokens)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,7 +42,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(given: argparse.Namespace, token: str) -> int:
+def _tokens() -> Tokens:
+    """The accepted tokens; ValueError names the variable that is wrong."""
+    if file := os.environ.get(FILE_VARIABLE):
+        try:
+            return RotatedTokens(KeyRingFile(Path(file)))
+        except (OSError, InvalidKeyRing) as error:
+            raise ValueError(f"{FILE_VARIABLE}: cannot use {file}: {error}") from error
+    if token := os.environ.get(TOKEN_VARIABLE):
+        return FixedToken(token)
+    raise ValueError(f"{TOKEN_VARIABLE} is not set; set it, or {FILE_VARIABLE}, to the token that callers must send")
+
+
+def _serve(given: argparse.Namespace, tokens: Tokens) -> int:
     import uvloop
 
     from modelyard_serving.server import Options, bind, serve
@@ -45,7 +64,7 @@ def _serve(given: argparse.Namespace, token: str) -> int:
     except OSError as error:
         print(f"port {given.port} on {given.host}: {error.strerror}; use another --port, or 0", file=sys.stderr)
         return 2
-    options = Options(given.model_dir, token, given.model_version, given.digest, given.drain_s)
+    options = Options(given.model_dir, tokens, given.model_version, given.digest, given.drain_s)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(options, sock))
 

@@ -1,7 +1,6 @@
 """Reading a request within limits: head, deadline, body."""
 
 import asyncio
-import hmac
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -9,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from modelyard_serving.errors import BadRequest, BodyTooSlow, TooLarge, Unauthorized, UnsupportedEncoding
+from modelyard_serving.tokens import Tokens
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -48,9 +48,10 @@ class Head:
             raise BadRequest(f"{name.decode()}: sent {len(values)} times; send it once")
         return values[0] if values else None
 
-    def authorize(self, expected: bytes) -> None:
-        """Raise Unauthorized unless the Authorization header is `expected`."""
-        if not hmac.compare_digest(self.header(b"authorization") or b"", expected):
+    def authorize(self, tokens: Tokens) -> None:
+        """Raise Unauthorized unless the Authorization header holds an accepted bearer token."""
+        scheme, _, token = (self.header(b"authorization") or b"").decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or not tokens.accepts(token):
             raise Unauthorized("send Authorization: Bearer with the serving token of this installation")
 
     def timeout_s(self, limits: Limits) -> float:
