@@ -17,7 +17,7 @@ from modelyard_contracts.signature import Column, ColumnType, Output, Signature,
 from modelyard_serving.app import ModelApp
 from modelyard_serving.loading import LoadedModel, load
 from modelyard_serving.requests import Limits
-from modelyard_serving.tokens import FixedToken
+from modelyard_serving.tokens import Tokens
 
 TOKEN = "a-serving-token"
 COLUMNS = (
@@ -203,9 +203,7 @@ def world_of(folder: Path, signature: Signature) -> World:
     write_model(folder, signature)
     fake: Any = FakeGenerator() if signature.task is Task.TEXT else FakePredictor(signature)
     model = load(folder, "3", lambda manifest, folder: fake)
-    app = ModelApp(
-        FixedToken(TOKEN), Limits(max_body_bytes=4_000, max_rows=100, max_batch_rows=64, max_waiting_rows=200)
-    )
+    app = ModelApp(Tokens(TOKEN), Limits(max_body_bytes=4_000, max_rows=100, max_batch_rows=64, max_waiting_rows=200))
     app.install(model)
     if isinstance(fake, FakePredictor):
         fake.batches.clear()

@@ -3,7 +3,15 @@
 from modelyard_flavours.echo_flavour import Echo
 from modelyard_flavours.encoding import Encoding
 from modelyard_flavours.errors import FlavourError, Inadmissible, MissingExtra, UnknownFlavour, Unloadable
-from modelyard_flavours.flavours import FLAVOURS, check_admissible, environment, load_generator, load_model, save_model
+from modelyard_flavours.flavours import (
+    FLAVOURS,
+    check_admissible,
+    environment,
+    load_generator,
+    load_model,
+    predictor_of,
+    save_model,
+)
 from modelyard_flavours.lean import without_unneeded
 from modelyard_flavours.mlp_flavour import FittedMlp
 from modelyard_flavours.predictor import Generator, Predictor
@@ -30,6 +38,7 @@ __all__ = [
     "environment",
     "load_generator",
     "load_model",
+    "predictor_of",
     "save_model",
     "without_unneeded",
 ]

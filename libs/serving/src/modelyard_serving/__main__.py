@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from modelyard_contracts.keyring import InvalidKeyRing, KeyRingFile
-from modelyard_serving.tokens import FixedToken, RotatedTokens, Tokens
+from modelyard_serving.tokens import Tokens
 
 FILE_VARIABLE = "SERVING_TOKEN_FILE"
 """Key ring whose secrets are all accepted; may be rotated while the server runs."""
 TOKEN_VARIABLE = "MODELYARD_SERVING_TOKEN"  # noqa: S105  a name, not a token
-"""One token, where there is no key ring."""
+"""One fixed token, accepted beside the key ring."""
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         tokens = _tokens()
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     # One predictor thread per process is the unit of scaling; more threads would only compete for cores.
@@ -44,14 +44,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _tokens() -> Tokens:
     """The accepted tokens; ValueError names the variable that is wrong."""
-    if file := os.environ.get(FILE_VARIABLE):
-        try:
-            return RotatedTokens(KeyRingFile(Path(file)))
-        except (OSError, InvalidKeyRing) as error:
-            raise ValueError(f"{FILE_VARIABLE}: cannot use {file}: {error}") from error
-    if token := os.environ.get(TOKEN_VARIABLE):
-        return FixedToken(token)
-    raise ValueError(f"{TOKEN_VARIABLE} is not set; set it, or {FILE_VARIABLE}, to the token that callers must send")
+    token, file = os.environ.get(TOKEN_VARIABLE, ""), os.environ.get(FILE_VARIABLE)
+    try:
+        ring = KeyRingFile(Path(file)) if file else None
+    except (OSError, InvalidKeyRing) as error:
+        raise ValueError(f"{FILE_VARIABLE}: cannot use {file}: {error}") from error
+    if not token and ring is None:
+        raise ValueError(
+            f"{FILE_VARIABLE} is not set; set it, or {TOKEN_VARIABLE}, to the tokens that callers may send"
+        )
+    return Tokens(token, ring)
 
 
 def _serve(given: argparse.Namespace, tokens: Tokens) -> int:
