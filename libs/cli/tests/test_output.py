@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from modelyard import ApiError
-from modelyard_cli.output import Form, Listing, rows, show, stdout_columns, told
+from modelyard_cli.output import Form, Listing, rows, show, stdout_columns, reports_errors
 from modelyard_cli.stack.layout import StackError
 
 RUN: dict[str, Any] = {
@@ -74,7 +74,7 @@ def test_an_error_is_told_to_the_letter(error: Exception, code: int) -> None:
     app = typer.Typer()
 
     @app.command()
-    @told
+    @reports_errors
     def fail() -> None:
         raise error
 

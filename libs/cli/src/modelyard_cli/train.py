@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 
 from modelyard_cli.context import Platform
-from modelyard_cli.output import Form, FormOption, complain, complaints, console, rows, show, told
+from modelyard_cli.output import Form, FormOption, complain, complaints, console, rows, show, reports_errors
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
 
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 
-@told
+@reports_errors
 def train(
     model: Annotated[str, typer.Argument(help="Name of the model; made when there is none.")],
     file: Annotated[Path, typer.Argument(help="A CSV file, in the order of time, with a binary target.")],
