@@ -17,6 +17,8 @@ from modelyard_contracts.codec import Codec, encode
 from modelyard_devstack.providers.clickhouse import RunningClickHouse
 from modelyard_devstack.providers.kafka import RunningKafka
 from modelyard_devstack.testing import DevServer, Process, eventually, free_port, remains
+from modelyard_monitor.domain.watching import Unwatched
+from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest
 from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_monitor.settings import Settings
@@ -24,7 +26,7 @@ from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.connection import connect
 from modelyard_monitor.testing.fakes import Letters, Manifests, Sent
 from modelyard_monitor.testing.processes import ADMIN_KEY, FakeRegistry, monitor_process, own_clickhouse, store_of
-from modelyard_monitor.testing.samples import START, label, make_manifest, prediction
+from modelyard_monitor.testing.samples import START, digest_of_manifest, label, make_manifest, prediction
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, Producer, Received, ensure_topics, list_dead_letters
 
@@ -47,7 +49,7 @@ async def send(bootstrap: str, values: Sequence[Message | bytes], topic: str = P
 
 
 def predictions(model: str, first: int, end: int) -> list[Message]:
-    digest = make_manifest(model).digest
+    digest = digest_of_manifest(make_manifest(model))
     return [
         prediction(i, prediction_id=f"{model}-{i}", model=model, model_digest=digest, occurred_at=START)
         for i in range(first, end)
@@ -132,7 +134,7 @@ async def test_a_worker_stalled_beyond_its_session_loses_and_duplicates_nothing(
     manifests = Manifests({(model, 1): make_manifest(model)})
 
     def worker(stall: str = "") -> Worker:
-        store = PredictionIngest(clickhouse, manifests, Codec(), Sent(), Letters())
+        store = PredictionIngest(clickhouse, Counter(clickhouse, manifests, Unwatched()), Codec(), Sent(), Letters())
         return Worker(settings, store, f"monitor.stall{unique}", stall)
 
     await send(devkafka.bootstrap, predictions(model, 0, rows // 2))

@@ -1,4 +1,4 @@
-"""Answers on the wire: errors are never lost, a client that leaves ends its query, sessions keep what they should."""
+"""Responses: no error is lost, a disconnect stops the query, sessions keep their state."""
 
 import gzip
 import io
@@ -86,7 +86,7 @@ def test_wait_end_of_query_spools_a_large_answer_and_still_reports_the_late_erro
     assert server.ask(sql.format(2_900_000), wait_end_of_query="1").headers["X-ClickHouse-Exception-Code"] == "395"
 
 
-def test_a_client_that_leaves_a_stream_ends_its_query(server: Any) -> None:
+def test_a_client_that_disconnects_from_a_stream_stops_its_query(server: Any) -> None:
     sock = raw_post(server, "SELECT number AS left_stream FROM numbers(100000000000)")
     assert sock.recv(1 << 16)
     assert running(server, "left_stream") == 1
@@ -94,7 +94,7 @@ def test_a_client_that_leaves_a_stream_ends_its_query(server: Any) -> None:
     wait_until(lambda: running(server, "left_stream") == 0)
 
 
-def test_a_client_that_leaves_before_the_answer_ends_its_query_if_it_asked_for_that(server: Any) -> None:
+def test_a_client_that_disconnects_early_stops_its_query_if_requested(server: Any) -> None:
     sql = "SELECT sum(sleepEachRow(0.05)) AS left_early FROM numbers(400)"
     options = "max_block_size=1&cancel_http_readonly_queries_on_client_close=1"
     sock = raw_post(server, sql, options, user="reader")
@@ -103,7 +103,7 @@ def test_a_client_that_leaves_before_the_answer_ends_its_query_if_it_asked_for_t
     wait_until(lambda: running(server, "left_early") == 0)
 
 
-def test_a_client_that_leaves_in_the_middle_of_an_insert_leaves_no_row(server: Any) -> None:
+def test_a_client_that_disconnects_during_an_insert_leaves_no_row(server: Any) -> None:
     server.value("CREATE TABLE ml.left_insert (a UInt64) ENGINE = MergeTree ORDER BY a")
     secret = b64encode(b"writer:w-secret").decode()
     sock = socket.create_connection(("127.0.0.1", server.port))
@@ -228,26 +228,26 @@ def test_values_may_hold_expressions_and_arrive_in_pieces(server: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "rows", "told"),
+    ("table", "rows", "expected"),
     [
         ("(a UInt64, CONSTRAINT small CHECK a < 5) ENGINE = MergeTree ORDER BY a", "1\n7\n", "VIOLATED_CONSTRAINT"),
         ("(a UInt64) ENGINE = MergeTree ORDER BY a SETTINGS parts_to_throw_insert = 1", "1\n", "TOO_MANY_PARTS"),
     ],
 )
-def test_an_insert_whose_write_fails_is_an_error(server: Any, table: str, rows: str, told: str) -> None:
-    """The engine's streaming insert says nothing of it, and counts the rows as written."""
-    name = f"refusing_{told.lower()}"
+def test_an_insert_whose_write_fails_is_an_error(server: Any, table: str, rows: str, expected: str) -> None:
+    """The engine's streaming insert reports no error, and counts the rows as written."""
+    name = f"refusing_{expected.lower()}"
     server.value(f"CREATE TABLE {name} {table}")
-    if told == "TOO_MANY_PARTS":
+    if expected == "TOO_MANY_PARTS":
         server.value(f"INSERT INTO {name} SELECT 0")
     before = server.value(f"SELECT count() FROM {name}")
     for _ in range(2):
         answer = server.ask(rows, query=f"INSERT INTO {name} FORMAT TSV")
-        assert answer.status_code == 500 and told in answer.text, answer.text
+        assert answer.status_code == 500 and expected in answer.text, answer.text
     assert server.value(f"SELECT count() FROM {name}") == before
 
 
-def test_a_failing_insert_is_not_held_against_the_one_beside_it(server: Any) -> None:
+def test_a_failed_insert_does_not_affect_a_concurrent_one(server: Any) -> None:
     server.value("CREATE TABLE refusing_beside (a UInt64, CONSTRAINT no CHECK a < 5) ENGINE = MergeTree ORDER BY a")
     server.value("CREATE TABLE taking_beside (a UInt64) ENGINE = MergeTree ORDER BY a")
 
@@ -261,5 +261,5 @@ def test_a_failing_insert_is_not_held_against_the_one_beside_it(server: Any) -> 
         answers = list(pool.map(insert, range(60)))
     assert all(status == 500 for fails, status, _ in answers if fails)
     unsure = [text for fails, status, text in answers if not fails and status != 200]
-    assert all("SYSTEM_ERROR" in text for text in unsure), unsure  # may be tried again, never taken for a bad row
+    assert all("SYSTEM_ERROR" in text for text in unsure), unsure  # retryable, not an error in a row
     assert server.value("SELECT count() FROM refusing_beside") == "0"

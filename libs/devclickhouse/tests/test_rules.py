@@ -1,4 +1,4 @@
-"""Hostile SQL: refused for both roles, however it is written, and nothing leaks."""
+"""Hostile SQL: refused for both roles, in any spelling."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How fast: `pytest -m bench -s`. Names the numbers per wall second; read them beside what else the machine does."""
+"""Throughput and latency: `pytest -m bench -s`. Figures per second of wall time depend on the machine's load."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def rss_mib(pid: int) -> int:
 
 
 class Meter:
-    """Records per wall second, per CPU second of the client, per CPU second of the broker."""
+    """Records per second: wall time, CPU time of the client, CPU time of the broker."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid

@@ -1,4 +1,4 @@
-"""The broker inside the test's process, and its faults."""
+"""The broker in the test's process, and fault injection."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ def test_its_data_is_there_for_the_next_one(tmp_path: Path) -> None:
             assert raw.produce("t", record_batch([b"x"]))["base_offset"] == expected
 
 
-def test_what_stops_a_start_is_raised(tmp_path: Path) -> None:
+def test_a_failed_start_raises(tmp_path: Path) -> None:
     with DevKafka(tmp_path / "one") as kafka:
         with pytest.raises(DataFolderUnusable):
             DevKafka(tmp_path / "one").__enter__()

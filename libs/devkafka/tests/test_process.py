@@ -1,4 +1,4 @@
-"""The broker as a process: start, refusals, kill -9, a full disk."""
+"""The broker as a process: start, failed starts, kill -9, full disk."""
 
 import fcntl
 import os
@@ -39,7 +39,7 @@ def start() -> Iterator[Start]:
 
 
 def refused(process: "subprocess.Popen[str]") -> str:
-    """The one line on stderr of a broker that did not start."""
+    """Return the line on stderr of a broker that failed to start."""
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 2
     assert stderr.count("\n") == 1, stderr

@@ -117,7 +117,7 @@ def test_read_committed_sees_a_transaction_only_when_it_is_committed(client: Raw
     producer = start(client, "tx")
     add(client, "tx", producer)
     assert write(client, producer, 0) == 0
-    client.produce("t", record_batch([b"behind"]))
+    client.produce("t", record_batch([b"after"]))
     before = client.fetch("t", 0, committed=True)
     assert (before["records"], before["last_stable_offset"], before["high_watermark"]) == (b"", 0, 2)
     assert end(client, "tx", producer, committed=True) == 0

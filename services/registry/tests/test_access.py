@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 
 from modelyard_devstack.testing.access import endpoints, walk_access
@@ -11,6 +12,8 @@ from modelyard_runtime.access import Authenticator
 from .conftest import World
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)  # some four thousand requests
 async def test_every_endpoint_holds_the_grants(tmp_path: Path) -> None:
     opened: list[InProcessRegistry] = []
 
@@ -20,7 +23,8 @@ async def test_every_endpoint_holds_the_grants(tmp_path: Path) -> None:
         return app
 
     samples = {"version": "1", "digest": "sha256:" + "0" * 64, "schema_id": "1", "subject": "s"}
-    assert await walk_access(build, samples=samples) > 3_000
+    stream = frozenset({"/v1/changes"})  # its answer does not end; test_changes.py covers it
+    assert await walk_access(build, samples=samples, skip=stream) > 3_000
     opened[0].registry.database.close()
 
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from modelyard_contracts.codec import Codec
 from modelyard_registry.api import aliases as aliases_api
 from modelyard_registry.api import blobs as blobs_api
+from modelyard_registry.api import changes as changes_api
 from modelyard_registry.api import datasets as datasets_api
 from modelyard_registry.api import keys as keys_api
 from modelyard_registry.api import policies as policies_api
@@ -31,10 +32,12 @@ from modelyard_runtime.access import Authenticator, Principal
 from modelyard_runtime.access.introspection import Introspected
 from modelyard_runtime.access.principals import PrincipalKind
 from modelyard_runtime.assembly import Assembly, Parts
+from modelyard_runtime.changes import ChangeLog
 from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.errors import ModelyardError, StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import ensure_topics
+from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 from modelyard_runtime.settings import open_key_ring
 from modelyard_runtime.wakeup import pause
@@ -70,13 +73,19 @@ class Registry:
         self.blobs = _open_blobs(settings)  # first, because its error explains a wrong data folder best
         self._assembly = Assembly(NAME, settings, clock)
         self.database = self._assembly.database
+        self._changes = ChangeLog(self.database)
         secrets = _hash_secrets(settings)
         self.deps = Deps(SqlStorage(self.database), self.blobs, clock, secrets, keys.fingerprint(settings.admin_key))
         own = Authenticator(settings.admin_key, self._introspect, clock)
         self.service: Service = self._assembly.service(
             handlers(self.deps),
             self._add_routes,
-            background=(self._create_topics, self._watch_database, self._watch_service_keys),
+            background=(
+                self._create_topics,
+                self._watch_database,
+                self._watch_service_keys,
+                Periodic("deleting old changes", self._changes.prune).run,
+            ),
             on_start=self._seed_in_thread,
             parts=self._parts(authenticator or own),
         )
@@ -100,6 +109,7 @@ class Registry:
         for kind in KINDS:
             for kind_routes in (resources_api, versions_api, aliases_api, policies_api):
                 app.include_router(kind_routes.routes(self.deps, kind))
+        changes_api.install(app, self.deps, self._changes)
         schemas_api.install(app, self.deps)
 
     async def _introspect(self, token: str) -> Introspected | None:

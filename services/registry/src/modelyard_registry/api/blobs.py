@@ -18,6 +18,10 @@ UPLOAD: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}},
     "responses": {"200": {"description": "The blob was there."}},
 }
+DOWNLOAD: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"application/octet-stream": {}}},
+    206: {"description": "The range that was asked for.", "content": {"application/octet-stream": {}}},
+}
 Reader = Annotated[Principal, Depends(allow("read", "blob", over="any-workspace"))]
 Writer = Annotated[Principal, Depends(allow("register", "blob", over="any-workspace"))]
 
@@ -54,7 +58,7 @@ def _download(router: APIRouter, blobs: Blobs) -> None:
             raise BlobNotFound(digest)
         return Response(headers={**_headers(digest), "content-length": str(size)})
 
-    @router.get("/{digest}", response_class=FileResponse)
+    @router.get("/{digest}", response_class=FileResponse, responses=DOWNLOAD)
     def get_blob(digest: str, _: Reader) -> FileResponse:
         """Return the bytes; `Range` works."""
         path, _size = blobs.open(digest)

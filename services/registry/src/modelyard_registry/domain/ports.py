@@ -159,6 +159,7 @@ class Unit(Records, Protocol):
 
     def claim(self, event_id: UUID) -> bool: ...  # True exactly once
     def queue(self, event: Message, key: str) -> None: ...
+    def record_change(self, key: ResourceKey) -> None: ...  # for those who follow /v1/changes
 
 
 class Storage(Protocol):

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from modelyard_contracts import Message
+from modelyard_registry.domain.values import ResourceKey
 from modelyard_registry.store.aliases import SqlAliases
 from modelyard_registry.store.history import SqlHistory, SqlPolicies, SqlRollouts
 from modelyard_registry.store.keys import SqlKeys
@@ -51,6 +52,10 @@ class SqlUnit(SqlRecords):
     def queue(self, event: Message, key: str) -> None:
         """Send the event once the transaction is committed."""
         self._transaction.outbox.add(event, key=key)
+
+    def record_change(self, key: ResourceKey) -> None:
+        """Add the resource to the log that followers of `/v1/changes` read."""
+        self._transaction.changes.add(key.kind, key.reference, model=key.reference)
 
 
 class TooBusy(Unavailable):

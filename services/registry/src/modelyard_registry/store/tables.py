@@ -20,9 +20,11 @@ from sqlalchemy import (
 )
 
 from modelyard_runtime.database import UtcDateTime, metadata_tables
+from modelyard_runtime.tables import add_changes_table
 
 METADATA: Final = MetaData()
 metadata_tables(METADATA)
+add_changes_table(METADATA)
 
 resources = Table(
     "resources",

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from modelyard_contracts import ControlMessage, ResourceChange, ResourceChanged
+from modelyard_registry.domain.names import WORKSPACE
 from modelyard_registry.domain.ports import Deps, Unit
 from modelyard_registry.domain.stages import Signal, next_stage
 from modelyard_registry.domain.values import Entry, Origin, Resource, Version
@@ -38,6 +39,8 @@ def publish(unit: Unit, resource: Resource, change: ResourceChange, origin: Orig
     )
     unit.history.append(resource, _entry(event, position, origin))
     unit.queue(event, event.key)
+    if resource.key.kind != WORKSPACE:
+        unit.record_change(resource.key)
     return event
 
 

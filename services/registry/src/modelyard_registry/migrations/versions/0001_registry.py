@@ -18,7 +18,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-from modelyard_runtime.database import UtcDateTime, create_runtime_tables
+from modelyard_runtime.database import UtcDateTime, create_changes_table, create_runtime_tables
 
 revision = "0001"
 down_revision = None
@@ -33,6 +33,7 @@ FIXED_OF_VERSION = (
 
 def upgrade() -> None:
     create_runtime_tables(op.get_bind())
+    create_changes_table(op.get_bind())
     _resources()
     _versions()
     _aliases_and_policies()
