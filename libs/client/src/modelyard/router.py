@@ -44,7 +44,7 @@ class RouterClient(ApiClient):
         entity_key: str | None = None,
         prediction_id: str | None = None,
     ) -> Prediction:
-        """Predict one row. entity_key: keeps one caller on one version; prediction_id: the caller's own, for feedback."""
+        """Predict one row. entity_key: keeps a caller on one version; prediction_id: the caller's own, for feedback."""
         values = dict(features) if isinstance(features, Mapping) else list(features)
         body = given({"features": values, "entity_key": entity_key, "prediction_id": prediction_id})
         return Prediction.model_validate(self.post(f"/v1/predict/{_part(route)}", body))

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from modelyard_cli.context import Platform
-from modelyard_cli.output import Form, FormOption, Listing, complain, complaints, console, rows, show, reports_errors
+from modelyard_cli.output import Form, FormOption, Listing, complain, complaints, console, reports_errors, rows, show
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, Layout, StackError, choose_ports
 from modelyard_cli.stack.state import (
     State,

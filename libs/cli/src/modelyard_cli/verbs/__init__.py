@@ -1,5 +1,7 @@
 """Verbs of an operator; `add_to` registers all of them."""
 
+from collections.abc import Callable
+
 import typer
 
 from modelyard_cli.verbs import dead_letters, keys, policies, resources, routes, secrets
@@ -9,9 +11,10 @@ from modelyard_cli.verbs.releases import abort, approve, deploy, evaluate, rejec
 
 def add_to(app: typer.Typer) -> None:
     """Register every verb and group."""
-    for command in (models, runs, evaluations, rollouts, drift, timeline, history):
-        app.command()(command)
-    for command in (evaluate, approve, reject, retire, deploy, abort, rollback):
+    lists = (models, runs, evaluations, rollouts, drift, timeline, history)
+    moves = (evaluate, approve, reject, retire, deploy, abort, rollback)
+    commands: tuple[Callable[..., None], ...] = (*lists, *moves)
+    for command in commands:
         app.command()(command)
     groups = {
         "policies": policies.app,

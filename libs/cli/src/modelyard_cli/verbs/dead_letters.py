@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from modelyard_cli.context import Platform
-from modelyard_cli.output import Form, FormOption, console, rows, show, reports_errors
+from modelyard_cli.output import Form, FormOption, console, reports_errors, rows, show
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, SERVICES, StackError
 

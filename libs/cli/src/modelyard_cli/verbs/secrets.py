@@ -52,7 +52,8 @@ def rotate(
         return
     ring = _rotated(file or files.secret(name), keep, settle_s)
     ids = [secret.id for secret in ring]
-    show(output, {"rotated": name, "ids": ids}, lambda: f"{name}: secret {ids[0]} is current; accepted: {', '.join(ids)}")
+    accepted = f"{name}: secret {ids[0]} is current; accepted: {', '.join(ids)}"
+    show(output, {"rotated": name, "ids": ids}, lambda: accepted)
 
 
 def _rotated(path: Path, keep: int, settle_s: float) -> KeyRing:
