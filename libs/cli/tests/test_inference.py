@@ -91,7 +91,7 @@ def test_the_target_is_the_usual_name_or_the_last_column(write: Write, header: t
     assert plan(write(**{name: ["a", "b"] for name in header})).target == target
 
 
-@pytest.mark.parametrize("header", [("class", "amount", "survived"), ("x", "y", "outcome"), ("label", "y", "x")])
+@pytest.mark.parametrize("header", [("class", "amount", "survived"), ("x", "y", "outcome"), ("class", "y", "x")])
 def test_more_than_one_possible_target_is_an_error_that_lists_them(write: Write, header: tuple[str, ...]) -> None:
     path = write(**{name: ["a", "b"] for name in header})
     with pytest.raises(Ambiguous, match=r"which column is the target: .*Name it by --target"):
@@ -130,7 +130,12 @@ def test_the_table_has_types_and_keeps_missing_cells(write: Write) -> None:
     table = read_table(path)
     found = arrow_table(table, infer(table, Choices(task=Task.REGRESSION)))
     assert found.schema.field("x").type == pa.int64()
-    assert found.to_pylist()[1] == {"time": datetime(2026, 1, 2, tzinfo=UTC), "x": None, "b": None, "y": 2.5}
+    assert found.to_pylist()[1] == {
+        "x": None,
+        "b": None,
+        "label": 2.5,
+        "occurred_at": datetime(2026, 1, 2, tzinfo=UTC),
+    }
 
 
 def test_a_cell_that_does_not_fit_its_type_names_the_line(write: Write) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any, Final
 
-from modelyard_cli.demo.table import Table, UnfitFile
+from modelyard_cli.demo.table import RESERVED_NAMES, Table, UnfitFile
 from modelyard_contracts.signature import ColumnType, Task
 
 TARGET_NAMES: Final = frozenset({"target", "label", "class", "y", "outcome"})
@@ -56,6 +56,8 @@ def infer(table: Table, choices: Choices) -> TrainingPlan:
     if unknown := sorted(set(given) - set(table.header)):
         raise UnfitFile(f"{table.path}: --column {unknown[0]}: there is no such column; it has {_names(table.header)}")
     features = [name for name in table.header if name not in (target, time)]
+    if taken := sorted(set(features) & set(RESERVED_NAMES)):
+        raise UnfitFile(f"{table.path}: the platform has its own {', '.join(taken)}; rename or leave out that column")
     if not features:
         raise UnfitFile(f"{table.path}: no column is left to learn from")
     types = {name: given.get(name) or column_type(table, name) for name in features}

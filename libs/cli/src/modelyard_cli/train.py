@@ -1,6 +1,7 @@
 """modelyard train: a CSV file becomes a dataset, a run, a version, and in time what serves."""
 
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -63,8 +64,6 @@ def train(
         dataset_digest=digest,
         recipe=recipe,
         task=plan.task,
-        target=plan.target,
-        time=plan.time,
         columns={name: str(type_) for name, type_ in plan.types.items()},
         new_contract=new_contract,
         reason=reason,
@@ -177,7 +176,10 @@ def upload_table(registry: "RegistryClient", table: "Table", plan: "TrainingPlan
 
 
 def arrow_table(table: "Table", plan: "TrainingPlan") -> Any:
-    """The table with a type for each column; classes of the target stay strings, numbers become doubles."""
+    """The table with a type for each column, the target as `label` and the time as `occurred_at`.
+
+    Classes stay strings, numbers become doubles. Without a time column the rows are a second apart, the last one now.
+    """
     import pyarrow as pa
 
     from modelyard_cli.inference import converted
@@ -193,8 +195,15 @@ def arrow_table(table: "Table", plan: "TrainingPlan") -> Any:
         for name, type_ in plan.types.items()
     }
     target = ColumnType.NUMBER if plan.task is Task.REGRESSION else ColumnType.CATEGORY
-    columns[plan.target] = pa.array(converted(table, plan.target, target), types.get(target, pa.string()))
-    if plan.time is not None:
-        moments = converted(table, plan.time, ColumnType.TIMESTAMP)
-        columns[plan.time] = pa.array(moments, types[ColumnType.TIMESTAMP])
+    columns["label"] = pa.array(converted(table, plan.target, target), types.get(target, pa.string()))
+    columns["occurred_at"] = pa.array(_moments(table, plan.time), types[ColumnType.TIMESTAMP])
     return pa.table(columns)
+
+
+def _moments(table: "Table", time: str | None) -> list[datetime]:
+    from modelyard_cli.inference import converted
+
+    if time is not None:
+        return converted(table, time, ColumnType.TIMESTAMP)
+    start = datetime.now(UTC) - timedelta(seconds=len(table.rows))
+    return [start + timedelta(seconds=row) for row in range(len(table.rows))]
