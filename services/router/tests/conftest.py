@@ -124,6 +124,11 @@ class World:
             "type": "http",
             "method": method,
             "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "http_version": "1.1",
+            "scheme": "http",
+            "server": ("router", 80),
             "headers": [(name.encode(), value.encode()) for name, value in given.items()],
         }
 
@@ -135,7 +140,7 @@ class World:
 
         await self.app(scope, receive, send)
         fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return _answer(sent[0]["status"], fields, sent[1]["body"])
+        return _answer(sent[0]["status"], fields, b"".join(message.get("body", b"") for message in sent[1:]))
 
     async def predict(self, features: Any = None, route: str = "elec", **more: Any) -> Answer:
         return await self.call("POST", f"/v1/predict/{route}", {"features": features or ROW, **more})
