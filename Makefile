@@ -77,7 +77,7 @@ down: setup  ## Stop the local stack.
 demo: setup  ## The whole loop on a real drifting stream; DATA=path.csv streams your own file.
 	@$(BIN)/modelyard demo $(if $(DATA),--data "$(DATA)")
 
-compose-env:  ## Write .env with fresh secrets for docker compose.
+compose-env:  ## Create .env and .secrets/ for docker compose.
 	@deploy/compose-env
 
 lock: $(BIN)/uv  ## Resolve the locks again.

@@ -1,4 +1,4 @@
--- One database per service: none reads another's tables.
+-- One database per service; no service reads another's tables.
 CREATE DATABASE registry;
 CREATE DATABASE trainer;
 CREATE DATABASE evaluator;

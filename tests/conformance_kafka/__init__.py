@@ -1,1 +1,1 @@
-"""What the platform needs of a Kafka. The development broker must pass all of it, and so must the real one."""
+"""What the platform requires of Kafka. The development broker and the real one must pass all of it."""

@@ -1,4 +1,4 @@
-"""The broker: what `modelyard_devstack.providers.kafka` chooses from the environment, one for all tests."""
+"""One broker for all tests, chosen by `modelyard_devstack.providers.kafka` from the environment."""
 
 from collections.abc import AsyncIterator
 
@@ -13,7 +13,7 @@ _USED: list[str] = []
 
 @pytest.fixture(scope="session")
 def kafka(devkafka: RunningKafka) -> RunningKafka:
-    """Configured but broken is an error here too, never another provider."""
+    """A configured broker that does not work is an error, never replaced by another provider."""
     _USED.append(f"{devkafka.provider} at {devkafka.bootstrap}")
     return devkafka
 

@@ -1,4 +1,4 @@
-"""Clients for the tests: made for one broker, closed at the end of the test."""
+"""Clients of one broker, closed at the end of the test."""
 
 import contextlib
 import uuid
@@ -15,7 +15,7 @@ SESSION_MS = 6_000
 
 
 class Kit:
-    """Unique names instead of cleaning up: a broker may be shared by many runs."""
+    """Names are unique instead of cleaned up: several runs may share a broker."""
 
     def __init__(self, bootstrap: str, provider: str) -> None:
         self.bootstrap, self.provider = bootstrap, provider
@@ -41,7 +41,7 @@ class Kit:
         return name
 
     def _led(self, topic: str, partitions: int) -> bool:
-        """Real Kafka says that a topic is made a moment before its broker leads it; raw requests do not retry."""
+        """Real Kafka reports a topic as created before its broker leads it; raw requests do not retry."""
         with RawClient(self.bootstrap) as raw:
             return all(raw.fetch(topic, 0, index=index)["error_code"] == 0 for index in range(partitions))
 
@@ -72,7 +72,7 @@ class Kit:
         await producer.flush()
 
     async def all_of(self, topic: str, *, committed: bool = True, seconds: float = 30) -> list[Any]:
-        """Every record from the first to the (stable) end, by offset."""
+        """Read all records up to the (stable) end, by offset."""
         level = "read_committed" if committed else "read_uncommitted"
         consumer = await self.consumer(topic, isolation_level=level)
         records = await read_to_end(consumer, seconds)
@@ -84,7 +84,7 @@ class Kit:
 
 
 def quietly(stop: Callable[[], Any]) -> Callable[[], Any]:
-    """The end of a test does not fail because its broker is gone."""
+    """Stop without an error if the broker is gone."""
 
     async def run() -> None:
         with contextlib.suppress(Exception):
@@ -94,7 +94,7 @@ def quietly(stop: Callable[[], Any]) -> Callable[[], Any]:
 
 
 async def read_to_end(consumer: AIOKafkaConsumer, seconds: float = 30) -> list[Any]:
-    """All records from the position to the end as it is now, of all assigned partitions."""
+    """Read all records from the position to the current end of all assigned partitions."""
     await eventually(lambda: bool(consumer.assignment()), what="an assignment")
     partitions = list(consumer.assignment())
     ends = await consumer.end_offsets(partitions)

@@ -23,13 +23,13 @@ PARTITIONS, KEYS, EVENTS, OUTPUT_EVERY = 4, 8, 4_000, 20
 
 
 async def feed(kit: Kit, topic: str) -> None:
-    """Events at a steady pace, so that they flow while workers die."""
+    """Send events at a steady pace, so that workers are killed under load."""
     producer = await kit.producer(enable_idempotence=True)
     for number in range(EVENTS):
         key = number % KEYS
         await producer.send(topic, b"%d" % number, key=b"k%d" % key, partition=key % PARTITIONS)
         if number % 100 == 99:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # sleep: the pace of the load
     await producer.flush()
 
 
@@ -57,7 +57,7 @@ async def test_two_workers_count_every_event_once_through_kills(kit: Kit, tmp_pa
     async with workers(2, *arguments) as running:
         feeding = asyncio.create_task(feed(kit, events))
         for _ in range(2):
-            await asyncio.sleep(6)
+            await more_outputs(kit, output)
             victim = running.pop(random.randrange(2))
             victim.kill()
             await victim.wait()
@@ -70,8 +70,18 @@ async def test_two_workers_count_every_event_once_through_kills(kit: Kit, tmp_pa
     )
 
 
+async def more_outputs(kit: Kit, topic: str) -> None:
+    """Wait until the workers have made progress, so that the kill hits them while they work."""
+    enough = len(await kit.all_of(topic)) + 40
+
+    async def progress() -> bool:
+        return len(await kit.all_of(topic)) >= enough
+
+    await eventually(progress, 120, what="progress of the workers")
+
+
 async def counted(kit: Kit, name: str) -> bool:
-    """Whether the changelog's last word on the keys adds up; more than that is never right."""
+    """True once the latest values in the changelog add up to all events; more is an error."""
     latest: dict[bytes, bytes] = {
         record.key: record.value for record in await kit.all_of(f"{name}-{name}-exact-changelog")
     }

@@ -1,4 +1,4 @@
-"""The tools of Kafka itself, as an independent client. Needs KAFKA_HOME (their jars) and java."""
+"""Kafka's own tools as an independent client. Needs KAFKA_HOME (the jars) and java."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ OPTIONS = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
 class Tools:
-    """Run a class of the distribution; its output."""
+    """Run a class of the distribution; returns its output."""
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
@@ -39,7 +39,7 @@ def tools(kit: Kit) -> Tools:
     return Tools(kit.bootstrap)
 
 
-def test_topics_are_made_with_the_brokers_defaults_and_changed(kit: Kit, tools: Tools) -> None:
+def test_topics_are_created_with_the_brokers_defaults_and_changed(kit: Kit, tools: Tools) -> None:
     name = kit.unique("topic")
     tools.run("TopicCommand", "--create", "--topic", name)
     assert "PartitionCount: 1" in tools.run("TopicCommand", "--describe", "--topic", name)
@@ -49,7 +49,7 @@ def test_topics_are_made_with_the_brokers_defaults_and_changed(kit: Kit, tools: 
     assert name not in tools.run("TopicCommand", "--list").split()
 
 
-async def test_produce_consume_and_look_at_the_group(kit: Kit, tools: Tools) -> None:
+async def test_produce_consume_and_describe_the_group(kit: Kit, tools: Tools) -> None:
     topic, group = await kit.topic(2), kit.unique("group")
     produced = tools.run("VerifiableProducer", "--topic", topic, "--max-messages", "500")
     assert '"acked":500' in produced

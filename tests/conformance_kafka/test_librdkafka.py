@@ -1,4 +1,4 @@
-"""The same broker through a client of another family."""
+"""The same broker through librdkafka."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""Records: what is written is read, where it is asked for."""
+"""Records: written, read back, found by offset and time."""
 
 import asyncio
 import time
@@ -96,7 +96,7 @@ async def test_offsets_for_times(kit: Kit) -> None:
     assert (await consumer.offsets_for_times({tp: began_ms + 60_000}))[tp] is None
 
 
-async def test_an_offset_out_of_range_is_said(kit: Kit) -> None:
+async def test_an_offset_out_of_range_is_reported(kit: Kit) -> None:
     topic = await kit.topic()
     await kit.fill(topic, 3)
     consumer = await kit.consumer(auto_offset_reset="none")
@@ -131,7 +131,7 @@ async def test_a_waiting_fetch_wakes_with_the_append(kit: Kit) -> None:
     await producer.send_and_wait(topic, b"warm")
     await take(consumer, 1)
     for _ in range(20):
-        await asyncio.sleep(0.02)  # the fetch waits at the broker by now
+        await asyncio.sleep(0.02)  # sleep: gives the fetch time to reach the broker; the test holds without it
         started = time.perf_counter()
         await producer.send_and_wait(topic, b"x")
         await consumer.getone()
@@ -150,7 +150,7 @@ async def test_log_append_time_is_the_brokers(kit: Kit) -> None:
 
 
 async def test_retention_by_size_drops_the_oldest_records(kit: Kit) -> None:
-    """Only says what holds at every moment on every broker: the newest records stay, and offsets go on."""
+    """Checks only what holds at any time on any broker: the newest records stay, and offsets continue."""
     topic = await kit.topic(segment_bytes=str(1 << 20), retention_bytes=str(1 << 20), retention_ms="-1")
     producer = await kit.producer(linger_ms=5)
     for _ in range(4_000):

@@ -32,7 +32,7 @@ def create(kit: Kit, topic: dict[str, object], *, validate_only: bool = False) -
     return int(reply["topics"][0]["error_code"])
 
 
-async def test_a_topic_is_made_listed_described_deleted_and_made_again(kit: Kit) -> None:
+async def test_a_topic_is_created_listed_described_deleted_and_created_again(kit: Kit) -> None:
     admin, name = await kit.admin(), await kit.topic(3)
     assert name in await admin.list_topics()
     [described] = await admin.describe_topics([name])
@@ -44,14 +44,14 @@ async def test_a_topic_is_made_listed_described_deleted_and_made_again(kit: Kit)
     assert await kit.all_of(name) == [], "the new topic has nothing of the old one"
 
 
-async def test_a_topic_that_exists_or_is_missing_is_said(kit: Kit) -> None:
+async def test_a_topic_that_exists_or_is_missing_is_reported(kit: Kit) -> None:
     name = await kit.topic()
     assert create(kit, creation(name)) == Code.TOPIC_ALREADY_EXISTS
     admin = await kit.admin()
     assert (await admin.delete_topics([kit.unique("none")])).topic_error_codes[0][1] == Code.UNKNOWN_TOPIC_OR_PARTITION
 
 
-def test_asking_for_a_topic_does_not_make_it(kit: Kit) -> None:
+def test_requesting_a_topic_does_not_create_it(kit: Kit) -> None:
     name = kit.unique("none")
     with RawClient(kit.bootstrap) as raw:
         for _ in range(2):
@@ -82,7 +82,7 @@ def test_a_bad_configuration_is_refused(kit: Kit, own: dict[str, str | None]) ->
     assert create(kit, creation(kit.unique("topic"), 1, 1, **own)) == Code.INVALID_CONFIG
 
 
-def test_validate_only_makes_nothing(kit: Kit) -> None:
+def test_validate_only_creates_nothing(kit: Kit) -> None:
     name = kit.unique("topic")
     assert create(kit, creation(name), validate_only=True) == Code.NONE
     assert create(kit, creation(name)) == Code.NONE

@@ -1,4 +1,4 @@
-"""What the platform's services need of ClickHouse, asked through clickhouse-connect.
+"""What the platform requires of ClickHouse, tested through clickhouse-connect.
 
 Runs on the local development server; with CLICKHOUSE_URL (and its user variables) on a real one. What passes there and
 fails here is a bug here.
@@ -7,7 +7,6 @@ fails here is a bug here.
 import asyncio
 import os
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 from clickhouse_connect.driver.external import ExternalData
 
 from modelyard_devstack.providers.clickhouse import RunningClickHouse, start_clickhouse
+from modelyard_devstack.testing import wait_until
 
 pytestmark = [pytest.mark.usefixtures("loopback"), pytest.mark.timeout(180)]
 WINDOW = "SETTINGS non_replicated_deduplication_window = 100"
@@ -69,7 +69,7 @@ def table(writer: Any) -> Iterator[str]:
     writer.command(f"DROP TABLE {name}")
 
 
-def test_types_come_back_as_they_went(writer: Any, table: str) -> None:
+def test_types_survive_a_round_trip(writer: Any, table: str) -> None:
     at, id_ = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC), uuid4()
     rows = [[1, "é'\\\n\t", at, "x", {"f": 1.5}, id_, None], [2, "", at, "", {}, id_, 0.25]]
     writer.insert(table, rows, column_names="*")
@@ -209,15 +209,16 @@ def test_a_running_query_can_be_killed_by_its_id(running: RunningClickHouse, wri
 
     thread = threading.Thread(target=long_query)
     thread.start()
-    until = time.monotonic() + 60
-    while thread.is_alive() and time.monotonic() < until:
+
+    def killed() -> bool:
         writer.command(f"KILL QUERY WHERE query_id = '{query_id}' ASYNC")
-        time.sleep(0.2)
-    thread.join(1)
+        return not thread.is_alive()
+
+    wait_until(killed, 60, every_s=0.2)
     assert errors and "394" in errors[0]
 
 
-async def test_the_asynchronous_client_does_the_same(running: RunningClickHouse, table: str) -> None:
+async def test_the_asynchronous_client_works(running: RunningClickHouse, table: str) -> None:
     client = await clickhouse_connect.get_async_client(**address(running))
     try:
         answers = await asyncio.gather(*(client.query(f"SELECT {i}") for i in range(20)))

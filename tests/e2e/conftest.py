@@ -1,4 +1,4 @@
-"""A running local stack of real processes, shared by the tests of a folder, and a stream whose world turns over."""
+"""A local stack of real processes, shared by all tests of a folder, and a stream whose concept inverts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def platform(stack_dir: Path) -> Platform:
 
 
 def turning_stream(name: str, rows: int, turn_at: int, seed: int = 7) -> Stream:
-    """Two numbers and a word decide the label; from row `turn_at` on they decide the other way round."""
+    """Two numbers and a category determine the label; from row `turn_at` on, the label is inverted."""
     random = np.random.default_rng(seed)
     numbers = random.normal(size=(rows, 3))
     words = random.choice(np.array(["red", "green", "blue"], dtype=object), size=(rows, 1))

@@ -1,4 +1,4 @@
-"""The whole loop on real processes: the world turns, the platform notices, learns, judges, rolls out, rolls back."""
+"""The whole loop on real processes: drift, alarm, training, evaluation, rollout, rollback."""
 
 import time
 from pathlib import Path
@@ -13,6 +13,7 @@ from modelyard_cli.__main__ import app
 from modelyard_cli.context import Platform
 from modelyard_cli.demo.command import Demo
 from modelyard_cli.demo.report import Report, faults
+from modelyard_devstack.testing import wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -26,7 +27,7 @@ def report(stack_dir: object, request: pytest.FixtureRequest) -> Report:
     return Demo(platform, stream, rate_per_s=RATE_PER_S, began=time.monotonic()).run()
 
 
-def test_every_answer_and_label_is_stored_once(report: Report) -> None:
+def test_every_prediction_and_label_is_stored_once(report: Report) -> None:
     assert report["rows_sent"] == ROWS - ROWS // 10
     assert faults(report) == []
 
@@ -46,15 +47,15 @@ def test_the_story_of_a_loop_is_one_query_in_order(report: Report, platform: Pla
     assert firsts == sorted(firsts)
 
 
-def test_what_drifted_is_told_to_an_operator(report: Report, stack_dir: Path) -> None:
-    told = CliRunner().invoke(app, ["drift", "turning", "--limit", "1000", "--data-dir", str(stack_dir)]).stdout
+def test_an_operator_sees_what_drifted(report: Report, stack_dir: Path) -> None:
+    output = CliRunner().invoke(app, ["drift", "turning", "--limit", "1000", "--data-dir", str(stack_dir)]).stdout
     loop = report["loops"][0]
     kind, reason = loop["cause"].split(": ", 1)
-    lines = [line.rstrip() for line in told.splitlines() if loop["correlation_id"] in line]
-    assert any(kind in line and line.endswith(reason) for line in lines), told
+    lines = [line.rstrip() for line in output.splitlines() if loop["correlation_id"] in line]
+    assert any(kind in line and line.endswith(reason) for line in lines), output
 
 
-def test_the_rollback_was_seen_by_the_router(report: Report, platform: Platform) -> None:
+def test_the_router_applied_the_rollback(report: Report, platform: Platform) -> None:
     assert report["rollback"] is not None
     assert report["rollback_seconds"] < 5
     answer = platform.router.predict("turning", {"a": 0.1, "b": 0.2, "noise": 0.0, "colour": "red"})
@@ -79,7 +80,7 @@ def test_every_answer_names_model_version_and_digest(report: Report, platform: P
         ({"a": 1.0, "b": 1.0, "noise": 1.0, "colour": "red", "extra": 1.0}, "extra"),
     ],
 )
-def test_features_that_break_the_contract_are_refused_by_name(
+def test_features_that_violate_the_signature_are_rejected_by_name(
     report: Report, platform: Platform, features: dict[str, float | str | None], named: str
 ) -> None:
     with pytest.raises(ApiError) as refused:
@@ -88,19 +89,19 @@ def test_features_that_break_the_contract_are_refused_by_name(
     assert f"'{named}'" in str(refused.value) or f" {named}" in str(refused.value)
 
 
-def test_missing_values_are_answered(report: Report, platform: Platform) -> None:
+def test_missing_values_are_predicted(report: Report, platform: Platform) -> None:
     features = {"a": None, "b": None, "noise": None, "colour": None}
     assert platform.router.predict("turning", features).class_ in ("up", "down")
 
 
-def test_an_unknown_model_is_refused(report: Report, platform: Platform) -> None:
+def test_an_unknown_model_is_rejected(report: Report, platform: Platform) -> None:
     with pytest.raises(ApiError) as refused:
-        platform.router.predict("nobody", {"a": 1.0})
+        platform.router.predict("unknown", {"a": 1.0})
     assert refused.value.status == 404
 
 
 @pytest.mark.parametrize("service", ["registry", "trainer", "evaluator", "deployer", "router", "monitor"])
-def test_no_service_answers_without_a_token(platform: Platform, service: str) -> None:
+def test_every_service_requires_a_token(platform: Platform, service: str) -> None:
     assert httpx.get(f"{platform.urls[service]}/v1/models").status_code in (401, 403)
     assert httpx.get(f"{platform.urls[service]}/health/ready").status_code == 200
 
@@ -111,7 +112,6 @@ def test_labels_for_unknown_and_repeated_predictions_do_no_harm(report: Report, 
         platform.router.feedback(answer.prediction_id, label=label)
     platform.router.feedback("never-predicted", label="up")
     sql = "SELECT label FROM v_labelled WHERE prediction_id = {id:String}"
-    deadline = time.monotonic() + 30
-    while [row["label"] for row in platform.query(sql, {"id": answer.prediction_id})] != ["down"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    wait_until(
+        lambda: [row["label"] for row in platform.query(sql, {"id": answer.prediction_id})] == ["down"], every_s=0.5
+    )

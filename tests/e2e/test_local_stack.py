@@ -1,12 +1,12 @@
-"""The local stack as its user meets it: started once, seen by clients, stopped without a trace."""
+"""The local stack as a user sees it: started once, used by clients, stopped completely."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import clickhouse_connect
 import httpx
@@ -16,6 +16,7 @@ import pytest
 from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.layout import Layout
 from modelyard_cli.stack.state import find, read_state, running_state
+from modelyard_devstack.testing import stays, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(200)]
 
@@ -48,7 +49,7 @@ def test_status_points_any_client_at_the_stack(stack_dir: Path) -> None:
     assert status["kafka"]["provider"] in ("development", "kafka-home", "given", "docker")
 
 
-def test_a_second_up_in_the_same_folder_is_refused(stack_dir: Path) -> None:
+def test_a_second_up_in_the_same_folder_is_rejected(stack_dir: Path) -> None:
     second = modelyard("up", "--data-dir", str(stack_dir), "--any-ports")
     assert second.returncode == 2
     assert "already runs in" in second.stderr
@@ -65,14 +66,13 @@ def gone(processes: list[psutil.Process], within_s: float = 20.0) -> bool:
     return not alive
 
 
-def test_a_killed_supervisor_leaves_nothing_that_down_does_not_end(tmp_path: Path) -> None:
+def test_down_stops_everything_after_the_supervisor_was_killed(tmp_path: Path) -> None:
     folder = tmp_path / "stack"
     start_stack(folder, any_ports=True)
     state = running_state(folder)
     processes = family(state)
     os.kill(int(state["supervisor"]["pid"]), signal.SIGKILL)
-    time.sleep(0.5)
-    assert all(process.is_running() for process in processes)
+    stays(lambda: all(process.is_running() for process in processes), 0.5)
     assert stop_stack(folder)
     assert gone(processes)
 
@@ -104,12 +104,9 @@ def test_an_up_that_is_interrupted_leaves_nothing_running(tmp_path: Path) -> Non
     folder = tmp_path / "stack"
     command = [sys.executable, "-m", "modelyard_cli", "up", "--any-ports", "--data-dir", str(folder)]
     up = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (state := read_state(Layout(folder))):
-        assert up.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    up.terminate()  # is Ctrl-C to the command, which itself would be ignored where the tests run in the background
+    state = wait_until(lambda: read_state(Layout(folder)) or up.poll() is not None, 60, every_s=0.02)
+    assert up.poll() is None
+    up.terminate()  # same as Ctrl-C, which background processes ignore
     try:
         stdout, stderr = up.communicate(timeout=90)
         assert (up.returncode, stdout) == (130, "")
@@ -120,16 +117,19 @@ def test_an_up_that_is_interrupted_leaves_nothing_running(tmp_path: Path) -> Non
     assert not left
 
 
-def test_a_demo_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:
+def ready_state(layout: Layout) -> dict[str, Any] | None:
+    state = read_state(layout)
+    return state if state and state["phase"] == "ready" else None
+
+
+def test_a_terminated_demo_leaves_no_process(tmp_path: Path) -> None:
     rows = "\n".join(f"{i % 7},{i % 3},{'yes' if i % 2 else 'no'}" for i in range(3_000))
     (tmp_path / "some.csv").write_text(f"a,b,target\n{rows}\n")
     command = [sys.executable, "-m", "modelyard_cli", "demo", "--data", str(tmp_path / "some.csv")]
     demo = subprocess.Popen([*command, "--data-dir", str(tmp_path / "demo")], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (state := read_state(Layout(tmp_path / "demo" / "stack"))) or state["phase"] != "ready":
-        assert demo.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    layout = Layout(tmp_path / "demo" / "stack")
+    state = wait_until(lambda: ready_state(layout) or demo.poll() is not None, 60)
+    assert demo.poll() is None
     processes = family(state)
     demo.terminate()
     assert demo.wait(60) != 0

@@ -14,7 +14,13 @@ pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 GUIDES = ("local-stack", "demo", "ml-engineer", "caller", "upstream", "analyst", "sre", "risk-officer", "docker")
-PAGES = ("README.md", *(f"docs/guides/{name}.md" for name in GUIDES), "libs/client/README.md")
+TOPICS = ("security", "resources", "routes", "signatures", "api")
+PAGES = (
+    "README.md",
+    *(f"docs/guides/{name}.md" for name in GUIDES),
+    "libs/client/README.md",
+    *(f"docs/{name}.md" for name in TOPICS),
+)
 """In reading order: later pages use the model that `ml-engineer` trains."""
 
 

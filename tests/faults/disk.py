@@ -1,4 +1,4 @@
-"""A small disk that a test can fill and free: a file system in memory, where one may be mounted."""
+"""A small disk that a test can fill: a file system in memory, if the test may mount one."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 class SmallDisk:
-    """`folder` lies on it; without the right to mount it is a plain folder, and `fill` skips the test."""
+    """A folder on a small disk. Without the right to mount, it is a plain folder, and `fill` skips the test."""
 
     def __init__(self, folder: Path, size_mib: int) -> None:
         self.folder = folder
@@ -21,7 +21,7 @@ class SmallDisk:
         self.mounted = wanted and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def fill(self) -> None:
-        """Not one more byte fits."""
+        """Fill the disk completely."""
         if not self.mounted:
             pytest.skip("a full disk needs the right to mount a file system in memory (root)")
         with (self.folder / "ballast").open("ab", buffering=0) as ballast:
@@ -33,7 +33,7 @@ class SmallDisk:
                     continue
 
     def free(self) -> None:
-        """There is room again."""
+        """Free the space again."""
         (self.folder / "ballast").unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ DISK_MIB: Final = 128
 
 
 class Stack:
-    """What `modelyard up` started; all its data and logs lie on `disk`."""
+    """A stack started by `modelyard up`, with all data and logs on `disk`."""
 
     def __init__(self, disk: SmallDisk) -> None:
         self.disk = disk
@@ -35,7 +35,7 @@ class Stack:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Of the services and the servers; a restart changes them."""
+        """Process ids of services and servers; a restart changes them."""
         state = self.state
         servers = {name: state[name]["pid"] for name in ("kafka", "clickhouse")}
         return {name: service["pid"] for name, service in state["services"].items()} | servers
@@ -50,7 +50,7 @@ class Stack:
         return httpx.request(method, f"{url}{path}", headers=headers, timeout=60, **more)
 
     async def send(self, *messages: Message) -> None:
-        """To their topics, in this order."""
+        """Send messages to their topics, in this order."""
         producer = Producer(self.state["kafka"]["bootstrap"], "test")
         try:
             for message in messages:
@@ -61,7 +61,7 @@ class Stack:
 
 @contextlib.contextmanager
 def started(root: Path) -> Iterator[Stack]:
-    """Ready when it is handed out; nothing of it is left afterwards."""
+    """A ready stack; stopped and removed afterwards."""
     stack = Stack(SmallDisk(root / "disk", DISK_MIB))
     try:
         start_stack(stack.folder, any_ports=True)
@@ -73,10 +73,10 @@ def started(root: Path) -> Iterator[Stack]:
 
 
 def service(name: str, folder: Path, env: Mapping[str, str]) -> Process:
-    """One service of our own, not yet started; what it speaks to is away unless `env` says where it is."""
+    """One service, not started. Its dependencies are down unless `env` names them."""
     key = folder / "admin.key"
     key.write_text("an admin key of the fault tests")
-    away = {f"{other.upper()}_URL": "http://127.0.0.1:1" for other in (*NAMES, "clickhouse")}
+    down = {f"{other.upper()}_URL": "http://127.0.0.1:1" for other in (*NAMES, "clickhouse")}
     own = {
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "MODELYARD_ADMIN_KEY_FILE": str(key),
@@ -84,4 +84,4 @@ def service(name: str, folder: Path, env: Mapping[str, str]) -> Process:
         f"{name.upper()}_DATA_DIR": str(folder / name),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }
-    return Process([sys.executable, "-m", f"modelyard_{name}"], {**away, **own, **env})
+    return Process([sys.executable, "-m", f"modelyard_{name}"], {**down, **own, **env})

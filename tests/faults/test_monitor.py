@@ -1,11 +1,11 @@
-"""Faults while the monitor stores a stream: the exact counts in ClickHouse still add up."""
+"""Faults while the monitor stores a stream: every row is still in ClickHouse exactly once."""
 
 import asyncio
 import json
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from modelyard_contracts import FeedbackReceived, Message, PredictionLogged
 from modelyard_contracts.codec import Codec, encode
 from modelyard_devstack.providers.clickhouse import RunningClickHouse
 from modelyard_devstack.providers.kafka import RunningKafka
-from modelyard_devstack.testing import DevServer, Process, eventually, free_port
+from modelyard_devstack.testing import DevServer, Process, eventually, free_port, remains
+from modelyard_monitor.domain.watching import Unwatched
+from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest
 from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_monitor.settings import Settings
@@ -24,7 +26,7 @@ from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.connection import connect
 from modelyard_monitor.testing.fakes import Letters, Manifests, Sent
 from modelyard_monitor.testing.processes import ADMIN_KEY, FakeRegistry, monitor_process, own_clickhouse, store_of
-from modelyard_monitor.testing.samples import START, label, make_manifest, prediction
+from modelyard_monitor.testing.samples import START, digest_of_manifest, label, make_manifest, prediction
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, Producer, Received, ensure_topics, list_dead_letters
 
@@ -37,7 +39,7 @@ STALL_S = 4.5
 
 
 async def send(bootstrap: str, values: Sequence[Message | bytes], topic: str = PredictionLogged.TOPIC) -> None:
-    """All of them, acknowledged."""
+    """Send all values and wait for the acknowledgements."""
     producer = Producer(bootstrap, "test", linger_ms=5)
     try:
         bodies = [value if isinstance(value, bytes) else encode(value) for value in values]
@@ -47,7 +49,7 @@ async def send(bootstrap: str, values: Sequence[Message | bytes], topic: str = P
 
 
 def predictions(model: str, first: int, end: int) -> list[Message]:
-    digest = make_manifest(model).digest
+    digest = digest_of_manifest(make_manifest(model))
     return [
         prediction(i, prediction_id=f"{model}-{i}", model=model, model_digest=digest, occurred_at=START)
         for i in range(first, end)
@@ -55,7 +57,7 @@ def predictions(model: str, first: int, end: int) -> list[Message]:
 
 
 def counts(clickhouse: ClickHouse, table: str, model: str) -> dict[str, Any]:
-    """Rows, distinct places in Kafka and distinct predictions, which must be equal."""
+    """Count rows, distinct Kafka offsets and distinct predictions of `model`; all three must be equal."""
     [found] = clickhouse.rows(
         f"SELECT count() AS n, uniqExact(_partition, _offset) AS u, uniqExact(prediction_id) AS p "
         f"FROM {{db}}.{table} WHERE startsWith(prediction_id, {{prefix:String}})",
@@ -69,7 +71,7 @@ def counts(clickhouse: ClickHouse, table: str, model: str) -> dict[str, Any]:
 
 @dataclass
 class Worker:
-    """One ingest with an event loop of its own; it blocks that loop once in its next batch when `stall` says where."""
+    """An ingest with its own event loop. If `stall` is set, the next batch blocks that loop once, at that point."""
 
     settings: Settings
     store: PredictionIngest
@@ -89,7 +91,7 @@ class Worker:
         if self.stall == where:
             self.stall = ""
             self.stalled += 1
-            time.sleep(STALL_S)
+            time.sleep(STALL_S)  # sleep: a blocked event loop is the fault under test
 
     def has_partitions(self) -> bool:
         return bool(self.ingest.consumer.assignment())
@@ -111,16 +113,15 @@ class Worker:
             stores={PredictionLogged.TOPIC: self.on_batch},
             dead_letters=DeadLetters(self.settings.kafka_bootstrap_servers, "monitor"),
             readiness=Readiness(),
+            session_timeout_ms=SESSION_MS,
         )
-        # No setting: a session this short would lose its partitions on any busy machine.
-        ingest.consumer._settings |= {"session_timeout_ms": SESSION_MS, "heartbeat_interval_ms": SESSION_MS // 3}
         await ingest.run(self._stop)
 
 
-async def test_a_worker_that_stalls_past_its_session_loses_and_doubles_nothing(
+async def test_a_worker_stalled_beyond_its_session_loses_and_duplicates_nothing(
     devkafka: RunningKafka, devclickhouse: RunningClickHouse, tmp_path: Path, unique: str
 ) -> None:
-    """It is blocked once before and once after its insert; the other one takes over, and the batch is the same."""
+    """One worker is blocked before and after its insert; the other takes over with the same batch."""
     rows, model = 1_200, f"stall{unique}"
     (tmp_path / "key").write_text("an admin key, long enough")
     settings = Settings(
@@ -133,7 +134,7 @@ async def test_a_worker_that_stalls_past_its_session_loses_and_doubles_nothing(
     manifests = Manifests({(model, 1): make_manifest(model)})
 
     def worker(stall: str = "") -> Worker:
-        store = PredictionIngest(clickhouse, manifests, Codec(), Sent(), Letters())
+        store = PredictionIngest(clickhouse, Counter(clickhouse, manifests, Unwatched()), Codec(), Sent(), Letters())
         return Worker(settings, store, f"monitor.stall{unique}", stall)
 
     await send(devkafka.bootstrap, predictions(model, 0, rows // 2))
@@ -141,17 +142,19 @@ async def test_a_worker_that_stalls_past_its_session_loses_and_doubles_nothing(
         await eventually(lambda: stalling.stalled == 1, 60, what="the first stall")
         with worker() as other:
             await eventually(lambda: counts(clickhouse, "predictions", model)["p"] == rows // 2, 60)
-            await eventually(lambda: stalling.has_partitions() and other.has_partitions(), 60, what="both work again")
+            await eventually(
+                lambda: stalling.has_partitions() and other.has_partitions(), 60, what="both workers have partitions"
+            )
             stalling.stall = "after the insert"
             await send(devkafka.bootstrap, predictions(model, rows // 2, rows))
             await eventually(lambda: stalling.stalled == 2, 60, what="the second stall")
             await eventually(lambda: counts(clickhouse, "predictions", model)["p"] == rows, 60)
-            await asyncio.sleep(STALL_S)
+            await remains(lambda: counts(clickhouse, "predictions", model)["n"] == rows, STALL_S)
     assert other.batches > 0
     assert counts(clickhouse, "predictions", model) == {"n": rows, "u": rows, "p": rows}
 
 
-# -- servers that die, a full disk, and garbage in between -------------------------------------------------------------
+# -- killed servers, a full disk and malformed messages ----------------------------------------------------------------
 
 
 @dataclass
@@ -168,7 +171,7 @@ MODEL = "m"
 
 @pytest.fixture
 def world(own_devkafka: DevServer, tmp_path: Path) -> Iterator[World]:
-    """A monitor that ingests, its broker, and its ClickHouse on a small disk."""
+    """A monitor, its broker, and its ClickHouse on a small disk."""
     disk = SmallDisk(tmp_path / "disk", 64)
     server = own_clickhouse(disk.folder).start()
     with FakeRegistry({(MODEL, 1): make_manifest(MODEL)}) as registry:
@@ -190,7 +193,7 @@ def world(own_devkafka: DevServer, tmp_path: Path) -> Iterator[World]:
 
 
 def garbage() -> list[bytes]:
-    """Nothing of it is a prediction: malformed, cut off, another schema, an unknown one, and far too large."""
+    """Messages that are not predictions: malformed, truncated, of another or unknown schema, too large."""
     good = encode(predictions(MODEL, 0, 1)[0])
     return [
         b"not avro at all",
@@ -204,13 +207,22 @@ def garbage() -> list[bytes]:
     ]
 
 
-async def test_garbage_dead_servers_and_a_full_disk_cost_no_row_and_double_none(world: World) -> None:
+async def reports_clickhouse(monitor: Process, fault: Callable[[], None], load: Awaitable[None] | None = None) -> None:
+    """Cause a fault of ClickHouse, and wait until the monitor's log reports it."""
+    before = len(monitor.lines)
+    fault()
+    if load is not None:
+        await load
+    await eventually(lambda: "ClickHouse" in "\n".join(monitor.lines[before:]), 60, what="a report of the fault")
+
+
+async def test_malformed_messages_killed_servers_and_a_full_disk_lose_and_duplicate_no_row(world: World) -> None:
     rows, bootstrap = 2_400, world.kafka.bootstrap
 
     def stored(table: str, wanted: int) -> bool:
         try:
             return bool(counts(world.clickhouse, table, MODEL)["n"] >= wanted)
-        except Exception:  # it is just starting
+        except Exception:  # ClickHouse is starting
             return False
 
     await ensure_topics(bootstrap)
@@ -218,27 +230,22 @@ async def test_garbage_dead_servers_and_a_full_disk_cost_no_row_and_double_none(
     world.kafka.kill()
     world.kafka.start()
     await send(bootstrap, [*garbage(), *predictions(MODEL, 600, 1_200)])
-    world.clickhouse_server.kill()
-    await asyncio.sleep(1)
+    await reports_clickhouse(world.monitor, world.clickhouse_server.kill)
     world.clickhouse_server.start()
     await send(bootstrap, predictions(MODEL, 1_200, 1_800))
-    await eventually(lambda: stored("predictions", 1_800), 60)  # a part cut off by the disk's end is not for this test
-    world.disk.fill()
+    await eventually(lambda: stored("predictions", 1_800), 60)
     try:
-        await send(bootstrap, predictions(MODEL, 1_800, rows))
-        await eventually(
-            lambda: "ClickHouse cannot do it now" in world.monitor.output, 60, what=world.monitor.output[-2000:]
-        )
+        await reports_clickhouse(world.monitor, world.disk.fill, send(bootstrap, predictions(MODEL, 1_800, rows)))
         assert world.monitor.running and world.clickhouse_server.running
     finally:
         world.disk.free()
-    truths = [label(i, prediction_id=f"{MODEL}-{i}") for i in range(rows)]
-    await send(bootstrap, truths, FeedbackReceived.TOPIC)
+    labels = [label(i, prediction_id=f"{MODEL}-{i}") for i in range(rows)]
+    await send(bootstrap, labels, FeedbackReceived.TOPIC)
 
     for table in ("predictions", "labels"):
         await eventually(lambda table=table: stored(table, rows), 90, what=f"{table}: {world.monitor.output[-3_000:]}")  # type: ignore[misc]
-    await asyncio.sleep(1)
     for table in ("predictions", "labels"):
+        await remains(lambda table=table: counts(world.clickhouse, table, MODEL)["n"] == rows, 1)  # type: ignore[misc]
         assert counts(world.clickhouse, table, MODEL) == {"n": rows, "u": rows, "p": rows}, table
     [binned] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a'")
     assert binned["n"] == rows
@@ -248,13 +255,13 @@ async def test_garbage_dead_servers_and_a_full_disk_cost_no_row_and_double_none(
     assert world.monitor.stop() == 0
 
 
-# -- nobody else is there ----------------------------------------------------------------------------------------------
+# -- no other service runs ---------------------------------------------------------------------------------------------
 
 
-async def test_a_monitor_alone_is_ready_says_what_it_waits_for_and_drops_nothing(
+async def test_a_monitor_alone_is_ready_reports_what_it_waits_for_and_drops_nothing(
     own_devkafka: DevServer, tmp_path: Path
 ) -> None:
-    """An empty broker and a ClickHouse, no registry, no detect worker: whoever writes a topic makes it."""
+    """Without registry and detect worker, on an empty broker: the monitor creates the topics it writes."""
     rows, bootstrap, registry_port = 200, own_devkafka.bootstrap, free_port()
     server = own_clickhouse(tmp_path).start()
     monitor = monitor_process(
@@ -272,22 +279,22 @@ async def test_a_monitor_alone_is_ready_says_what_it_waits_for_and_drops_nothing
     def stored(table: str) -> bool:
         return counts(clickhouse, table, MODEL) == {"n": rows, "u": rows, "p": rows}
 
-    def of_predictions() -> list[dict[str, Any]]:
-        [ingest] = [one for one in asked(monitor, "/v1/ingest")["consumers"] if one["group"] == "monitor.ingest"]
+    def partitions() -> list[dict[str, Any]]:
+        [ingest] = [one for one in get_json(monitor, "/v1/ingest")["consumers"] if one["group"] == "monitor.ingest"]
         assert ingest["lag_records"] == sum(one["lag_records"] for one in ingest["partitions"])
         return list(ingest["partitions"])
 
     try:
         monitor.start()
         await send(bootstrap, predictions(MODEL, 0, rows))
-        truths = [label(i, prediction_id=f"{MODEL}-{i}") for i in range(rows)]
-        await send(bootstrap, truths, FeedbackReceived.TOPIC)
-        await eventually(lambda: stored("labels"), 90, what="labels, which need no registry")
+        labels = [label(i, prediction_id=f"{MODEL}-{i}") for i in range(rows)]
+        await send(bootstrap, labels, FeedbackReceived.TOPIC)
+        await eventually(lambda: stored("labels"), 90, what="labels; they need no registry")
 
-        ready = asked(monitor, "/health/ready")
+        ready = get_json(monitor, "/health/ready")
         assert ready["ready"]
         assert "the registry does not answer" in ready["checks"]["consumer monitor.ingest"]["detail"]
-        waiting = of_predictions()
+        waiting = partitions()
         assert sum(one["lag_records"] for one in waiting) == rows
         assert {one["last_offset"] for one in waiting} == {None}
         assert all(one["lag_s"] > 0 for one in waiting if one["lag_records"])
@@ -295,9 +302,9 @@ async def test_a_monitor_alone_is_ready_says_what_it_waits_for_and_drops_nothing
         with FakeRegistry({(MODEL, 1): make_manifest(MODEL)}, registry_port):
             await eventually(lambda: stored("predictions"), 90, what="predictions: " + monitor.output[-2_000:])
             await eventually(lambda: counts(clickhouse, "v_matched", MODEL)["p"] == rows, 90, what="late labels")
-            await eventually(lambda: {one["lag_s"] for one in of_predictions()} == {0.0}, 30)
-        assert sum(one["rows"] for one in of_predictions()) == rows
-        assert all(one["last_record_at"] for one in of_predictions() if one["rows"])
+            await eventually(lambda: {one["lag_s"] for one in partitions()} == {0.0}, 30)
+        assert sum(one["rows"] for one in partitions()) == rows
+        assert all(one["last_record_at"] for one in partitions() if one["rows"])
         assert await list_dead_letters(bootstrap, PredictionLogged.TOPIC, "monitor") == []
         assert monitor.stop() == 0
     finally:
@@ -305,7 +312,7 @@ async def test_a_monitor_alone_is_ready_says_what_it_waits_for_and_drops_nothing
         server.kill()
 
 
-def asked(monitor: Process, path: str) -> Any:
+def get_json(monitor: Process, path: str) -> Any:
     request = urllib.request.Request(f"{monitor.address}{path}", headers={"authorization": f"Bearer {ADMIN_KEY}"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)

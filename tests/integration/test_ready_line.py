@@ -1,4 +1,4 @@
-"""`ready ADDRESS` is what supervisors wait for, and other threads log into the same stream while it is said."""
+"""Supervisors wait for the line `ready ADDRESS` while other threads log to the same stream."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ def test_the_ready_line_is_one_write_so_that_no_log_line_can_split_it(program: s
     (tmp_path / "key").write_text("0123456789abcdef0123456789abcdef")
     toy = {"MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "key"), "TOY_PORT": "0", "TOY_DATA_DIR": str(tmp_path)}
     command = [sys.executable, *PROGRAMS[program], *([] if program == "a service" else [str(tmp_path / "data")])]
-    writes, output = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps each write apart
+    writes, output = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps writes separate
     env = {**os.environ, **toy, "PYTHONUNBUFFERED": "1"}
     with writes, subprocess.Popen(command, env=env, stdout=output.fileno(), stderr=subprocess.DEVNULL) as child:
         output.close()

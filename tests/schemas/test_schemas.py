@@ -1,4 +1,4 @@
-"""The schemas folder keeps its rules; every rule is seen to fail on a folder that breaks it."""
+"""Rules of the schemas folder; each rule is seen to fail on a folder that violates it."""
 
 import json
 import shutil

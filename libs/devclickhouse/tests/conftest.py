@@ -1,4 +1,4 @@
-"""A server for all tests, and one of its own for a test that kills it."""
+"""A server shared by all tests, and a separate one for tests that kill it."""
 
 import sys
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Server(Process):
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Shared: make tables under names of your own."""
+    """Shared by all tests: use unique table names."""
     started = Server(tmp_path_factory.mktemp("clickhouse")).start()
     yield started
     assert started.stop() == 0, started.output
@@ -59,7 +59,7 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def secret_file(tmp_path: Path) -> Path:
-    """A file that no statement may read."""
+    """A file that statements must not read."""
     path = tmp_path / "secret.txt"
     path.write_text("top-secret-7351\n")
     return path

@@ -1,11 +1,10 @@
-"""Answers on the wire: errors are never lost, a client that leaves ends its query, sessions keep what they should."""
+"""Responses: no error is lost, a disconnect stops the query, sessions keep their state."""
 
 import gzip
 import io
 import json
 import socket
 import threading
-import time
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,11 +14,13 @@ import lz4.frame
 import pytest
 import zstandard
 
+from modelyard_devstack.testing import wait_until
+
 pytestmark = pytest.mark.usefixtures("loopback")
 
 
 def raw_post(server: Any, sql: str, query: str = "", user: str = "writer") -> socket.socket:
-    """A request sent, its answer not yet read."""
+    """Send a request without reading the response."""
     password = {"writer": "w-secret", "reader": "r-secret"}[user]
     secret = b64encode(f"{user}:{password}".encode()).decode()
     body = sql.encode()
@@ -36,13 +37,6 @@ def read_all(sock: socket.socket) -> bytes:
 
 def running(server: Any, mark: str) -> int:
     return int(server.value(f"SELECT count() FROM system.processes WHERE query LIKE '%{mark}%'")) - 1
-
-
-def until(condition: Any, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.05)
 
 
 def test_an_early_error_has_its_status_and_code_though_output_had_begun(server: Any) -> None:
@@ -92,24 +86,24 @@ def test_wait_end_of_query_spools_a_large_answer_and_still_reports_the_late_erro
     assert server.ask(sql.format(2_900_000), wait_end_of_query="1").headers["X-ClickHouse-Exception-Code"] == "395"
 
 
-def test_a_client_that_leaves_a_stream_ends_its_query(server: Any) -> None:
+def test_a_client_that_disconnects_from_a_stream_stops_its_query(server: Any) -> None:
     sock = raw_post(server, "SELECT number AS left_stream FROM numbers(100000000000)")
     assert sock.recv(1 << 16)
     assert running(server, "left_stream") == 1
     sock.close()
-    until(lambda: running(server, "left_stream") == 0)
+    wait_until(lambda: running(server, "left_stream") == 0)
 
 
-def test_a_client_that_leaves_before_the_answer_ends_its_query_if_it_asked_for_that(server: Any) -> None:
+def test_a_client_that_disconnects_early_stops_its_query_if_requested(server: Any) -> None:
     sql = "SELECT sum(sleepEachRow(0.05)) AS left_early FROM numbers(400)"
     options = "max_block_size=1&cancel_http_readonly_queries_on_client_close=1"
     sock = raw_post(server, sql, options, user="reader")
-    until(lambda: running(server, "left_early") == 1)
+    wait_until(lambda: running(server, "left_early") == 1)
     sock.close()
-    until(lambda: running(server, "left_early") == 0)
+    wait_until(lambda: running(server, "left_early") == 0)
 
 
-def test_a_client_that_leaves_in_the_middle_of_an_insert_leaves_no_row(server: Any) -> None:
+def test_a_client_that_disconnects_during_an_insert_leaves_no_row(server: Any) -> None:
     server.value("CREATE TABLE ml.left_insert (a UInt64) ENGINE = MergeTree ORDER BY a")
     secret = b64encode(b"writer:w-secret").decode()
     sock = socket.create_connection(("127.0.0.1", server.port))
@@ -117,9 +111,9 @@ def test_a_client_that_leaves_in_the_middle_of_an_insert_leaves_no_row(server: A
     sock.sendall(head.encode())
     for part in [b"INSERT INTO ml.left_insert FORMAT TSV\n", *[b"1\n" * 300_000] * 5]:
         sock.sendall(b"%x\r\n%s\r\n" % (len(part), part))
-    time.sleep(0.3)
+    wait_until(lambda: running(server, "left_insert") >= 1)
     sock.close()
-    time.sleep(0.3)
+    wait_until(lambda: running(server, "left_insert") == 0)
     assert server.value("SELECT count() FROM ml.left_insert") == "0"
     assert server.value("SELECT 1") == "1"
 
@@ -177,7 +171,7 @@ def test_sessions_are_exclusive_and_belong_to_their_user(server: Any) -> None:
     assert server.ask("SELECT * FROM mine", "reader", **at).status_code >= 400
     long = threading.Thread(target=server.ask, args=("SELECT sleep(2) AS held",), kwargs=at)
     long.start()
-    until(lambda: running(server, "AS held") == 1)
+    wait_until(lambda: running(server, "AS held") == 1)
     assert server.ask("SELECT 1", **at).headers["X-ClickHouse-Exception-Code"] == "373"
     long.join()
     assert server.value("SELECT 1", **at, session_check="1") == "1"
@@ -195,7 +189,7 @@ def test_query_ids_are_echoed_unique_and_seen_in_the_process_list(server: Any) -
     assert answer.headers["X-ClickHouse-Query-Id"] == "my-id" and "my-id" in answer.text
     long = threading.Thread(target=server.ask, args=("SELECT sleep(2)",), kwargs={"query_id": "twice"})
     long.start()
-    until(lambda: running(server, "sleep(2)") == 1)
+    wait_until(lambda: running(server, "sleep(2)") == 1)
     assert server.ask("SELECT 1", query_id="twice").headers["X-ClickHouse-Exception-Code"] == "216"
     long.join()
 
@@ -234,26 +228,26 @@ def test_values_may_hold_expressions_and_arrive_in_pieces(server: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "rows", "told"),
+    ("table", "rows", "expected"),
     [
         ("(a UInt64, CONSTRAINT small CHECK a < 5) ENGINE = MergeTree ORDER BY a", "1\n7\n", "VIOLATED_CONSTRAINT"),
         ("(a UInt64) ENGINE = MergeTree ORDER BY a SETTINGS parts_to_throw_insert = 1", "1\n", "TOO_MANY_PARTS"),
     ],
 )
-def test_an_insert_whose_write_fails_is_an_error(server: Any, table: str, rows: str, told: str) -> None:
-    """The engine's streaming insert says nothing of it, and counts the rows as written."""
-    name = f"refusing_{told.lower()}"
+def test_an_insert_whose_write_fails_is_an_error(server: Any, table: str, rows: str, expected: str) -> None:
+    """The engine's streaming insert reports no error, and counts the rows as written."""
+    name = f"refusing_{expected.lower()}"
     server.value(f"CREATE TABLE {name} {table}")
-    if told == "TOO_MANY_PARTS":
+    if expected == "TOO_MANY_PARTS":
         server.value(f"INSERT INTO {name} SELECT 0")
     before = server.value(f"SELECT count() FROM {name}")
     for _ in range(2):
         answer = server.ask(rows, query=f"INSERT INTO {name} FORMAT TSV")
-        assert answer.status_code == 500 and told in answer.text, answer.text
+        assert answer.status_code == 500 and expected in answer.text, answer.text
     assert server.value(f"SELECT count() FROM {name}") == before
 
 
-def test_a_failing_insert_is_not_held_against_the_one_beside_it(server: Any) -> None:
+def test_a_failed_insert_does_not_affect_a_concurrent_one(server: Any) -> None:
     server.value("CREATE TABLE refusing_beside (a UInt64, CONSTRAINT no CHECK a < 5) ENGINE = MergeTree ORDER BY a")
     server.value("CREATE TABLE taking_beside (a UInt64) ENGINE = MergeTree ORDER BY a")
 
@@ -267,5 +261,5 @@ def test_a_failing_insert_is_not_held_against_the_one_beside_it(server: Any) -> 
         answers = list(pool.map(insert, range(60)))
     assert all(status == 500 for fails, status, _ in answers if fails)
     unsure = [text for fails, status, text in answers if not fails and status != 200]
-    assert all("SYSTEM_ERROR" in text for text in unsure), unsure  # may be tried again, never taken for a bad row
+    assert all("SYSTEM_ERROR" in text for text in unsure), unsure  # retryable, not an error in a row
     assert server.value("SELECT count() FROM refusing_beside") == "0"

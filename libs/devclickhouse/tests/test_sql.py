@@ -1,4 +1,4 @@
-"""Statements are cut where the engine's own lexer would cut them."""
+"""Statements are split where the engine's lexer splits them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which tokens a start forgets."""
+"""Tokens removed at the start."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The count of failed inserts is carried on, asked for seldom, and never makes a bad insert look good."""
+"""The number of failed inserts is carried over, rarely queried, and never hides a failed insert."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from modelyard_devclickhouse.watched import FAILED_INSERTS, Failures, WatchedIns
 
 
 class Engine:
-    """Counts its failed inserts, and the questions after them."""
+    """An engine that counts failed inserts and queries for them."""
 
     def __init__(self) -> None:
         self.failed, self.asked = 0, 0
@@ -65,16 +65,14 @@ def test_after_a_cancelled_insert_the_count_is_asked_anew(engine: Engine, failur
 
 def test_after_another_statement_failed_the_count_is_asked_anew(engine: Engine, failures: Failures) -> None:
     begin(engine, failures).finish()
-    engine.failed += 1  # an INSERT ... SELECT, say: its error was told to its own client
+    engine.failed += 1  # an INSERT ... SELECT, say: its error was reported to its own client
     failures.forget()
     assert begin(engine, failures).finish() == "done"
 
 
-def test_a_failure_that_nobody_told_makes_a_good_insert_doubtful_but_no_bad_one_good(
-    engine: Engine, failures: Failures
-) -> None:
+def test_an_unreported_failure_causes_a_check_but_hides_no_failed_insert(engine: Engine, failures: Failures) -> None:
     begin(engine, failures).finish()
     engine.failed += 1
-    with pytest.raises(ClickHouseError, match="cannot be told"):
+    with pytest.raises(ClickHouseError, match="it is unknown"):
         begin(engine, failures).finish()
     assert begin(engine, failures).finish() == "done"

@@ -1,4 +1,4 @@
-"""How fast: `pytest -m bench -s`. Names the numbers per wall second; read them beside what else the machine does."""
+"""Throughput and latency: `pytest -m bench -s`. Figures per second of wall time depend on the machine's load."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def rss_mib(pid: int) -> int:
 
 
 class Meter:
-    """Records per wall second, per CPU second of the client, per CPU second of the broker."""
+    """Records per second: wall time, CPU time of the client, CPU time of the broker."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -119,7 +119,7 @@ async def latency_ms(bootstrap: str, topic: str) -> tuple[float, float, float]:
         await producer.send_and_wait(topic, b"x", partition=0)
         await consumer.getone()
         found.append((time.perf_counter() - started) * 1_000)
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.002)  # sleep: the pace of the load
     await producer.stop()
     await consumer.stop()
     return statistics.median(found), statistics.quantiles(found, n=20)[18], max(found)

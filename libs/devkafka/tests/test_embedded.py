@@ -1,4 +1,4 @@
-"""The broker inside the test's process, and its faults."""
+"""The broker in the test's process, and fault injection."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ def test_its_data_is_there_for_the_next_one(tmp_path: Path) -> None:
             assert raw.produce("t", record_batch([b"x"]))["base_offset"] == expected
 
 
-def test_what_stops_a_start_is_raised(tmp_path: Path) -> None:
+def test_a_failed_start_raises(tmp_path: Path) -> None:
     with DevKafka(tmp_path / "one") as kafka:
         with pytest.raises(DataFolderUnusable):
             DevKafka(tmp_path / "one").__enter__()
@@ -85,7 +85,7 @@ def test_a_waiting_fetch_wakes_with_the_append_and_only_then(kafka: DevKafka, cl
             FETCH, 4, replica_id=-1, max_wait_ms=20_000, min_bytes=1, max_bytes=1000, isolation_level=0,
             topics=[{"name": "t", "partitions": [item]}],
         )  # fmt: skip
-        time.sleep(0.2)
+        time.sleep(0.2)  # sleep: gives the fetch time to reach the broker; the test holds without it
         started = time.perf_counter()
         client.produce("t", record_batch([b"x"]))
         [partition] = reader.receive(FETCH, 4)["topics"][0]["partitions"]
@@ -103,6 +103,6 @@ async def test_an_idempotent_producer_repeats_nothing_through_lost_answers(kafka
         if number % 4 == 0:
             kafka.faults.drop(PRODUCE.key, after=True)
         sent = await asyncio.wait_for(producer.send_and_wait("t", b"%d" % number), 30)
-        assert sent.offset == number, "the original offset is told"
+        assert sent.offset == number, "the original offset is returned"
     await producer.stop()
     assert client.fetch("t", 0)["high_watermark"] == 20

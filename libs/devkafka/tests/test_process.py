@@ -1,4 +1,4 @@
-"""The broker as a process: start, refusals, kill -9, a full disk."""
+"""The broker as a process: start, failed starts, kill -9, full disk."""
 
 import fcntl
 import os
@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from modelyard_devkafka.errors import Code
 from modelyard_devkafka.testing import RawClient, record_batch
 from modelyard_devkafka.wire.group_apis import OFFSET_COMMIT, OFFSET_FETCH
+from modelyard_devstack.testing import wait_until
 
 Start = Callable[..., "tuple[subprocess.Popen[str], str]"]
 pytestmark = pytest.mark.usefixtures("loopback")
@@ -39,21 +39,21 @@ def start() -> Iterator[Start]:
 
 
 def refused(process: "subprocess.Popen[str]") -> str:
-    """The one line on stderr of a broker that did not start."""
+    """Return the line on stderr of a broker that failed to start."""
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 2
     assert stderr.count("\n") == 1, stderr
     return stderr
 
 
-def test_it_prints_where_it_is_and_stops_on_sigterm(tmp_path: Path, start: Start) -> None:
+def test_it_prints_its_address_and_stops_on_sigterm(tmp_path: Path, start: Start) -> None:
     process, bootstrap = start(tmp_path)
     assert bootstrap.startswith("127.0.0.1:")
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
 
 
-def test_a_port_in_use_is_said(tmp_path: Path, start: Start) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path, start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process, _ = start(tmp_path, port)
@@ -71,13 +71,13 @@ def test_a_data_folder_has_one_broker(tmp_path: Path, start: Start) -> None:
     assert f"belongs to a running broker (pid {first.pid})" in refused(second)
 
 
-def test_a_data_folder_that_is_a_file_is_said(tmp_path: Path, start: Start) -> None:
+def test_a_data_folder_that_is_a_file_is_reported(tmp_path: Path, start: Start) -> None:
     (tmp_path / "file").write_text("")
     process, _ = start(tmp_path / "file" / "data")
     assert "cannot use the data folder" in refused(process)
 
 
-def test_a_damaged_journal_is_said(tmp_path: Path, start: Start) -> None:
+def test_a_damaged_journal_is_reported(tmp_path: Path, start: Start) -> None:
     (tmp_path / "journal").write_bytes(b"00000000 {}\n00000000 {}\n")
     process, _ = start(tmp_path)
     assert "is damaged in line 1" in refused(process)
@@ -114,8 +114,8 @@ def _commit(client: RawClient, offset: int) -> None:
     assert reply["topics"][0]["partitions"][0]["error_code"] == 0
 
 
-def test_on_a_full_disk_nothing_is_acknowledged_that_is_not_written(tmp_path: Path, start: Start) -> None:
-    """RLIMIT_FSIZE stands for the full disk: writes end in the middle and then fail."""
+def test_on_a_full_disk_unwritten_records_are_not_acknowledged(tmp_path: Path, start: Start) -> None:
+    """RLIMIT_FSIZE stands in for a full disk: writes are cut short, then fail."""
     limit = 60_000
     process, bootstrap = start(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     with RawClient(bootstrap) as client:
@@ -123,7 +123,7 @@ def test_on_a_full_disk_nothing_is_acknowledged_that_is_not_written(tmp_path: Pa
         answers = [client.produce("t", record_batch([b"x" * 7_000])) for _ in range(12)]
         codes = [answer["error_code"] for answer in answers]
         assert codes == [0] * 8 + [Code.KAFKA_STORAGE_ERROR] * 4
-        assert client.produce("t", record_batch([b"small"]))["base_offset"] == 8, "what fits still goes in"
+        assert client.produce("t", record_batch([b"small"]))["base_offset"] == 8, "a smaller record still fits"
     process.kill()
     process.wait()
     _, bootstrap = start(tmp_path)
@@ -161,13 +161,13 @@ def test_the_lock_is_free_after_kill_9(tmp_path: Path, start: Start) -> None:
     process.kill()
     process.wait()
     fd = os.open(tmp_path / "lock", os.O_RDWR)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+
+    def take_lock() -> bool:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
         except BlockingIOError:
-            time.sleep(0.05)
-    else:
-        pytest.fail("still locked")
+            return False
+        return True
+
+    wait_until(take_lock, 10)
     os.close(fd)

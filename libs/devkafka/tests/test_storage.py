@@ -1,4 +1,4 @@
-"""What is on disk: journal, segments, retention, compaction."""
+"""Storage: journal, segments, retention, compaction."""
 
 import asyncio
 import os

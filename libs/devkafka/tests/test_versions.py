@@ -1,4 +1,4 @@
-"""Every offered version of every API is answered, in full and only in full."""
+"""Every offered version of every API is answered completely."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ BARE_TOPICS = {"Metadata", "DeleteTopics"}
 
 
 def plausible(api: Api) -> dict[str, Any]:
-    """A request that has something in every field."""
+    """A request with a value in every field."""
     topics: list[Any] = [{"name": TOPIC, "partitions": [0 if api.name in BARE_PARTITIONS else _PARTITION]}]
     if api.name in BARE_TOPICS:
         topics = [TOPIC]
@@ -73,7 +73,7 @@ def test_api_versions_offers_what_the_table_holds(client: RawClient) -> None:
     assert set(TABLE) == {api.key for api in ALL}
 
 
-def test_an_unknown_api_versions_version_is_told_in_the_oldest_form(client: RawClient) -> None:
+def test_an_unknown_api_versions_version_is_answered_in_version_0(client: RawClient) -> None:
     unknown = Api(18, "ApiVersions", 0, 9, API_VERSIONS.request, API_VERSIONS.response, flexible_from=3)
     client.send(unknown, 9, client_software_name="x", client_software_version="1")
     reply = client.receive(API_VERSIONS, 0)

@@ -4,10 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 from uuid import UUID, uuid4
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from pydantic import ValidationError
 from sqlalchemy import Column, Integer, Table, Text
 
@@ -17,6 +19,7 @@ from modelyard_runtime.clock import system_clock
 from modelyard_runtime.database import Database, open_engine, runtime_metadata
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, EventConsumer, Producer, list_dead_letters
+from modelyard_runtime.kafka.events import EVENTS
 from modelyard_runtime.kafka.topics import create_topics
 from modelyard_runtime.tables import add_changes_table
 
@@ -69,19 +72,16 @@ class ToyTopic:
         await self.producer.send_bytes(self.name, key, value, partition=partition)
 
     def consumer(self, handler: Callable[..., Any], **options: Any) -> EventConsumer:
-        usual: dict[str, Any] = {
-            "dead_letters": DeadLetters(self.bootstrap, "toyreader"),
-            "retry_min_s": 0.05,
-            "retry_max_s": 0.2,
-            "session_timeout_ms": 6_000,
-        }
+        given = {name: options.pop(name) for name in ("dead_letters", "readiness") if name in options}
+        usual = {"retry_min_s": 0.05, "retry_max_s": 0.2, "session_timeout_ms": 6_000}
         return EventConsumer(
             bootstrap=self.bootstrap,
             group=self.group,
             service="toyreader",
             handlers={self.message: handler},
             codec=self.codec,
-            **{**usual, **options},
+            options=replace(EVENTS, **{**usual, **options}),
+            **{"dead_letters": DeadLetters(self.bootstrap, "toyreader"), **given},
         )
 
     @asynccontextmanager
@@ -89,6 +89,18 @@ class ToyTopic:
         consumer = self.consumer(handler, **options)
         async with running(consumer):
             yield consumer
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[None]:
+        """A second member of the group that reads another topic: the group rebalances, its partitions stay."""
+        other = f"{self.name}.other"
+        await create_topics(self.bootstrap, {other: (1, {})})
+        member = AIOKafkaConsumer(other, bootstrap_servers=self.bootstrap, group_id=self.group)
+        await member.start()
+        try:
+            yield
+        finally:
+            await member.stop()
 
     async def dead_letters(self, limit: int = 1_000) -> Any:
         return await list_dead_letters(self.bootstrap, self.name, "toyreader", limit)

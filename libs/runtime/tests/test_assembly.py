@@ -70,7 +70,7 @@ async def test_it_is_ready_once_its_tables_are_there_and_its_own_start_comes_beh
             seen.append(connection.execute(select(INBOX)).all())
 
     service = assembly.service({}, routes, on_start=on_start)
-    with TestClient(service._app) as caller:
+    with TestClient(service.app) as caller:
         told = caller.get("/health/ready")
         assert told.status_code == 503 and "not opened yet" in told.text
         await started(service)

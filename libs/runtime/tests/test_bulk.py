@@ -11,7 +11,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from modelyard_runtime.kafka import Received, Records
-from modelyard_runtime.kafka.bulk import read_in_bulk, rows
+from modelyard_runtime.kafka.aiokafka_internals import read_in_bulk, rows
 
 LZ4, READ_COMMITTED = 3, 1
 WHERE = TopicPartition("topic", 2)

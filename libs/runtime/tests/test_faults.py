@@ -7,13 +7,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from sqlalchemy import text
 
 from modelyard_devstack.testing import DevServer, eventually
 from modelyard_runtime.database import Database
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.kafka import BatchConsumer, DeadLetters, PartitionTransactions, partition_transactional_id
 from modelyard_runtime.kafka.topics import create_topics
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -71,94 +69,6 @@ async def test_a_stalled_member_neither_loses_nor_doubles_an_effect(toys: Any, d
     assert done() == 240
     assert await toys.committed() == 240
     assert await toys.dead_letters() == []
-
-
-class Copier:
-    """A Kafka-to-Kafka loop: each record of the topic goes to `<topic>.out`, once."""
-
-    def __init__(self, toys: Any, stall: Any) -> None:
-        self._toys, self._stall = toys, stall
-
-    def __call__(self) -> "Copier":
-        self.transactions = PartitionTransactions(self._toys.bootstrap, self._toys.group)
-        self.consumer = BatchConsumer(
-            bootstrap=self._toys.bootstrap,
-            group=self._toys.group,
-            topics=[self._toys.name],
-            on_batch=self._copy,
-            dead_letters=DeadLetters(self._toys.bootstrap, "toyreader"),
-            commits=False,
-            max_batch_records=10,
-            max_wait_ms=5,
-            session_timeout_ms=SESSION_MS,
-            retry_min_s=0.1,
-            on_assigned=self.transactions.on_assigned,
-            on_revoked=self.transactions.on_revoked,
-        )
-        self.transactions.attach(self.consumer)
-        return self
-
-    async def run(self, stop: asyncio.Event) -> None:
-        try:
-            await self.consumer.run(stop)
-        finally:
-            await self.transactions.close()
-
-    async def _copy(self, topic: str, partition: int, records: Any) -> None:
-        async with self.transactions.begin(topic, partition, records[-1].offset + 1) as send:
-            for record in records:
-                await send(f"{topic}.out", record.key, record.value)
-            self._stall(records)
-
-
-async def test_exactly_once_from_kafka_to_kafka_holds_when_a_member_stalls_in_a_transaction(toys: Any) -> None:
-    out = f"{toys.name}.out"
-    await create_topics(toys.bootstrap, {out: (3, {})})
-    stalls = 0
-
-    def stall(records: Any) -> None:
-        nonlocal stalls
-        if threading.current_thread() is not threading.main_thread() and stalls < 2:
-            stalls += 1
-            time.sleep(STALL_S)
-
-    for number in range(100):
-        for entity in "abc":
-            await toys.send(entity, [number])
-    with InThread(Copier(toys, stall)):
-        await eventually(lambda: stalls)
-        stop = asyncio.Event()
-        running = asyncio.create_task(Copier(toys, stall)().run(stop))
-        copied = await _all_of(toys.bootstrap, out, 300)
-        stop.set()
-        await running
-    assert stalls
-    assert Counter(copied.values()) == {1: 300}
-
-
-async def _all_of(bootstrap: str, topic: str, count: int) -> Counter[bytes]:
-    """Committed values and how often each is there, once `count` different ones are and no more come for a while."""
-    consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", isolation_level="read_committed"
-    )
-    await consumer.start()
-    values: Counter[bytes] = Counter()
-    quiet_since, deadline = time.monotonic(), time.monotonic() + 90
-    try:
-        while time.monotonic() < deadline:
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                values.update(record.value for record in records)
-                quiet_since = time.monotonic()
-            if len(values) == count and time.monotonic() - quiet_since > 6:
-                break
-    finally:
-        await consumer.stop()
-    return values
-
-
-async def test_a_fenced_id_belongs_to_one_group_topic_and_partition() -> None:
-    ids = {partition_transactional_id(g, t, p) for g in "ab" for t in "xy" for p in (0, 1)}
-    assert len(ids) == 8
 
 
 async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(

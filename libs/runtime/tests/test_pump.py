@@ -1,15 +1,16 @@
 """One partition without a broker: where its batches end, and when its task does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import TopicPartition
 
 from modelyard_devstack.testing import eventually
-from modelyard_runtime.kafka.bulk import Batch
-from modelyard_runtime.kafka.pump import BatchHandler, ConsumerMetrics, Pump, PumpOptions
+from modelyard_runtime.kafka.aiokafka_internals import Batch
+from modelyard_runtime.kafka.options import ConsumerOptions
+from modelyard_runtime.kafka.pump import BatchHandler, ConsumerMetrics, Pump
 from modelyard_runtime.kafka.records import Received, _Row
 
 TP = TopicPartition("toy.v1", 0)
@@ -34,14 +35,23 @@ class Client:
     def highwater(self, tp: TopicPartition) -> int:
         return 100
 
+    async def position(self, tp: TopicPartition) -> int:
+        return self.committed[-1] if self.committed else 0
+
+
+class Listener:
+    """A consumer that ignores its pumps."""
+
+    def pump_changed(self) -> None: ...
+
+    def pump_broke(self, error: BaseException) -> None: ...
+
 
 @asynccontextmanager
 async def pumping(client: Client, on_batch: BatchHandler, replay_until: int | None = None) -> AsyncIterator[Pump]:
-    options = PumpOptions("toyreader", on_batch, 3, 1_000_000, 0.0, 0.01, 0.1, commits=True)
-    nothing: Callable[..., None] = lambda *_: None  # noqa: E731
-    pump = Pump(
-        TP, client, options, ConsumerMetrics("toyreader"), replay_until=replay_until, told=nothing, broken=nothing
-    )
+    options = ConsumerOptions(max_batch_records=3, max_wait_ms=0, retry_min_s=0.01, retry_max_s=0.1)
+    metrics = ConsumerMetrics("toyreader")
+    pump = Pump(TP, client, "toyreader", on_batch, options, metrics, replay_until=replay_until, listener=Listener())
     try:
         yield pump
     finally:

@@ -140,7 +140,7 @@ def test_a_version_that_cannot_be_served_ends_with_one_line_and_code_2(
     code, output = outcome(server(tmp_path))
     assert code == 2 and "encoding.json" in output and "Traceback" not in output
     code, output = outcome(server(model_dir, token=""))
-    assert code == 2 and "MODELYARD_SERVING_TOKEN" in output
+    assert code == 2 and "SERVING_TOKEN_FILE" in output
     running = server(model_dir).start()
     code, output = outcome(server(model_dir, "--port", str(running.address).rpartition(":")[2]))
     running.stop()

@@ -23,6 +23,7 @@ from modelyard_contracts import (
     RolloutAction,
     RolloutStrategy,
     RouteApplied,
+    RouteTarget,
     VersionStage,
 )
 from modelyard_contracts.codec import decode
@@ -30,6 +31,7 @@ from modelyard_contracts.manifest import (
     Feature,
     FeatureSchema,
     FileEntry,
+    ManifestFile,
     ModelManifest,
     TrainingLineage,
     digest_of,
@@ -43,7 +45,7 @@ from modelyard_deployer.domain.analysis import Arm, Stratum
 from modelyard_deployer.domain.decide import Limits
 from modelyard_deployer.domain.ports import Deps
 from modelyard_deployer.domain.rollouts import Rollout, RolloutRequest
-from modelyard_deployer.domain.routes import Route, Version
+from modelyard_deployer.domain.routes import Route, Serving, Version
 from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
@@ -81,8 +83,7 @@ def a_manifest(model: str = MODEL, version: int = 1) -> ModelManifest:
 
 
 def a_version(version: int, stage: str = "approved", model: str = MODEL) -> Version:
-    manifest = a_manifest(model, version)
-    return Version(model, version, manifest.digest, stage, manifest)
+    return Version(model, version, stage, ManifestFile.write(a_manifest(model, version)))
 
 
 class Inline(Executor):
@@ -277,7 +278,7 @@ class World:
         self.settle()
         self.routers_apply()
         self.settle()
-        assert self.route().champion == version
+        assert self.serving().champion == version
 
     def given_canary(self, version: int = 2, stable: int = 1) -> Rollout:
         """`version` at its first step against `stable`."""
@@ -288,7 +289,7 @@ class World:
         assert self.weights() == pytest.approx({stable: 0.95, version: 0.05})
         return self.rollout(rollout.id)
 
-    def routers_apply(self, *names: str, accepted: bool = True, reason: str = "") -> None:
+    def routers_apply(self, *names: str, accepted: bool = True, reason: str = "", sequence: int | None = None) -> None:
         route = self.route()
         for name in names or ("router-1",):
             self.deliver(
@@ -298,7 +299,7 @@ class World:
                     correlation_id=uuid4(),
                     route=route.name,
                     model=route.model,
-                    sequence=route.sequence,
+                    sequence=sequence or route.sequence,
                     router_id=name,
                     accepted=accepted,
                     reason=reason,
@@ -314,13 +315,24 @@ class World:
 
     def route(self) -> Route:
         with self.store.read() as records:
-            found = records.routes.of_model(MODEL)
+            [own] = [route for route in records.routes.of_model(MODEL) if route.own]
+        return own
+
+    def serving(self) -> Serving:
+        with self.store.read() as records:
+            found = records.serving.get(MODEL)
         assert found is not None
         return found
 
+    def targets(self) -> tuple[RouteTarget, ...]:
+        """As last published."""
+        with self.store.read() as records:
+            published = records.routes.published(self.route().name)
+        return published.targets if published else ()
+
     def weights(self) -> dict[int, float]:
         """As last published."""
-        return {target.version: target.weight for target in self.route().targets}
+        return {target.version: target.weight for target in self.targets()}
 
     def rollout(self, rollout_id: UUID) -> Rollout:
         with self.store.read() as records:

@@ -43,7 +43,7 @@ def live(world: World) -> None:
     for _ in range(14):
         world.settle(1.0)
         with world.store.read() as records:
-            known = records.routes.of_model("churn")
+            known = records.routes.get("churn")
         if known and known.sequence:
             world.routers_apply()
 

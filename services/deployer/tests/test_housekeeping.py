@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelyard_contracts import RolloutAction, RolloutStrategy
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.manifest import ManifestFile
 from modelyard_deployer.clients.registry import HttpRegistry
 from modelyard_deployer.workloads.downloads import Downloads
 from modelyard_deployer.workloads.housekeeping import Housekeeping
@@ -123,7 +123,7 @@ def test_a_folder_that_is_being_fetched_is_left_alone(tmp_path: Path, world: Wor
     arriving, may_go_on = Event(), Event()
 
     class Slow(HttpRegistry):
-        def download(self, manifest: ModelManifest, folder: Path) -> None:
+        def download(self, file: ManifestFile, folder: Path) -> None:
             arriving.set()
             may_go_on.wait(30)
 

@@ -9,29 +9,33 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import numpy as np
 import psutil
 import pytest
 
+from modelyard_contracts.keyring import KeyRing, KeyRingFile
 from modelyard_contracts.manifest import (
     Feature,
     FeatureKind,
     FeatureReference,
     FeatureSchema,
     FileEntry,
+    ManifestFile,
     ModelManifest,
     ReferenceProfile,
     TrainingLineage,
     signed,
 )
-from modelyard_contracts.tokens import serving_token
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.workloads.processes import HOME_VARIABLE, ID_VARIABLE, MAX_LOG_BYTES, LocalProcesses, example
 from modelyard_deployer.workloads.replica import Process
+from modelyard_deployer.workloads.tokens import ServingTokens
 from modelyard_devstack.testing import Process as Server
 from modelyard_devstack.testing import wait_until
 
+TOKENS = ServingTokens("token")
 SCRIPTS = Path(__file__).parent / "scripts"
 
 SCHEMA = FeatureSchema(
@@ -59,28 +63,29 @@ def a_real_version(folder: Path) -> Version:
         training=TrainingLineage(recipe="test"),
         environment=environment("sklearn"),
     )
-    (folder / "manifest.json").write_bytes(manifest.canonical())
-    return Version("ages", 7, manifest.digest, "approved", manifest)
+    file = ManifestFile.write(manifest)
+    (folder / "manifest.json").write_bytes(file.data)
+    return Version("ages", 7, "approved", file)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("idle_s", [60.0, 0.0], ids=["forked", "plain"])
 def test_the_life_of_a_real_replica(tmp_path: Path, loopback: None, idle_s: float) -> None:
     version = a_real_version(tmp_path / "model")
-    runtime = LocalProcesses(tmp_path / "replicas", serving_token("a-key-of-the-tests"), zygote_idle_s=idle_s)
+    runtime = LocalProcesses(tmp_path / "replicas", TOKENS, zygote_idle_s=idle_s)
     replica = uuid4()
     process = runtime.start(replica, tmp_path / "model", version, Resources())
     try:
         url = wait_until(lambda: runtime.address(replica), 90, what=runtime.last_words(replica))
         assert wait_until(lambda: runtime.answers(url), 30)
-        assert runtime.warm_up(url, version.manifest) is None
+        assert runtime.warm_up(url, version.file.manifest) is None
 
-        successor = LocalProcesses(tmp_path / "replicas", serving_token("a-key-of-the-tests"))
+        successor = LocalProcesses(tmp_path / "replicas", TOKENS)
         found = successor.find()
         assert list(found) == [replica]
         assert successor.alive(found[replica])
         assert successor.address(replica) == url
-        assert LocalProcesses(tmp_path / "others", "t").find() == {}
+        assert LocalProcesses(tmp_path / "others", TOKENS).find() == {}
 
         wait_until(lambda: successor.stop(found[replica]), 30)
         assert not runtime.alive(process)
@@ -91,16 +96,44 @@ def test_the_life_of_a_real_replica(tmp_path: Path, loopback: None, idle_s: floa
 
 
 @pytest.mark.slow
+def test_a_serving_token_is_rotated_while_a_replica_serves(tmp_path: Path, loopback: None) -> None:
+    """Added, made current, the old one dropped: the replica reads the file again and accepts what it holds."""
+    version = a_real_version(tmp_path / "model")
+    file, old = tmp_path / "serving.keys", KeyRing.fresh()
+    file.write_text(old.text())
+    runtime = LocalProcesses(tmp_path / "replicas", ServingTokens("", file, KeyRingFile(file)))
+    replica = uuid4()
+    process = runtime.start(replica, tmp_path / "model", version, Resources())
+    try:
+        url = wait_until(lambda: runtime.address(replica), 90)
+        wait_until(lambda: runtime.answers(url) and runtime.warm_up(url, version.file.manifest) is None, 30)
+        new = old.with_new()
+        for ring in (new, new.with_current("2"), new.with_current("2").only(1)):
+            file.write_text(ring.text())
+            wait_until(lambda: runtime.warm_up(url, version.file.manifest) is None, 30)
+        wait_until(lambda: _status(url, old.current.value) == 401, 30)
+        assert _status(url, new.with_current("2").current.value) != 401
+    finally:
+        wait_until(lambda: runtime.stop(process), 30)
+        runtime.close()
+
+
+def _status(url: str, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(f"{url}/v2/models/ages", headers=headers, trust_env=False).status_code
+
+
+@pytest.mark.slow
 def test_replicas_outlive_a_killed_deployer_and_its_zygote_and_are_found_again(tmp_path: Path, loopback: None) -> None:
     version = a_real_version(tmp_path / "model")
-    (tmp_path / "manifest.json").write_bytes(version.manifest.canonical())
+    (tmp_path / "manifest.json").write_bytes(version.file.data)
     deployer = Server([sys.executable, str(SCRIPTS / "deploys.py"), str(tmp_path), "2"]).start()
     started = json.loads(str(deployer.address))
     zygote = psutil.Process(psutil.Process(started["pids"][0]).ppid())
     deployer.kill()
     wait_until(lambda: not zygote.is_running(), 30)
 
-    successor = LocalProcesses(tmp_path / "replicas", "token")
+    successor = LocalProcesses(tmp_path / "replicas", TOKENS)
     try:
         found = successor.find()
         assert sorted(str(one) for one in found) == sorted(started["replicas"])
@@ -120,7 +153,7 @@ def test_replicas_outlive_a_killed_deployer_and_its_zygote_and_are_found_again(t
 @pytest.mark.slow
 def test_a_replica_killed_is_seen_as_dead_with_and_without_its_zygote(tmp_path: Path) -> None:
     version = a_real_version(tmp_path / "model")
-    runtime = LocalProcesses(tmp_path / "replicas", "token", zygote_idle_s=60.0)
+    runtime = LocalProcesses(tmp_path / "replicas", TOKENS, zygote_idle_s=60.0)
     first, second = (runtime.start(uuid4(), tmp_path / "model", version, Resources()) for _ in range(2))
     assert runtime.alive(first) and runtime.alive(second)
     os.kill(first.pid, signal.SIGKILL)
@@ -140,7 +173,7 @@ def test_replicas_are_distinguished_from_all_other_processes(
     if sys.platform != "linux" and system == "linux":
         pytest.skip("/proc is Linux's")
     home, elsewhere = tmp_path / "replicas", tmp_path / "elsewhere"
-    runtime = LocalProcesses(home, "token")
+    runtime = LocalProcesses(home, TOKENS)
     elsewhere.mkdir()
     mine, deleted = uuid4(), uuid4()
     started = {}
@@ -169,7 +202,7 @@ def test_replicas_are_distinguished_from_all_other_processes(
 def test_an_artifact_that_cannot_be_loaded_ends_and_says_why(tmp_path: Path) -> None:
     version = a_real_version(tmp_path / "model")
     (tmp_path / "model" / "model.skops").write_bytes(b"altered")
-    runtime = LocalProcesses(tmp_path / "replicas", "token")
+    runtime = LocalProcesses(tmp_path / "replicas", TOKENS)
     replica = uuid4()
     process = runtime.start(replica, tmp_path / "model", version, Resources())
     wait_until(lambda: not runtime.alive(process), 90)
@@ -179,7 +212,7 @@ def test_an_artifact_that_cannot_be_loaded_ends_and_says_why(tmp_path: Path) -> 
 
 
 def test_a_reused_pid_is_not_taken_for_the_replica(tmp_path: Path) -> None:
-    runtime = LocalProcesses(tmp_path, "token")
+    runtime = LocalProcesses(tmp_path, TOKENS)
     own = psutil.Process()
     assert runtime.alive(Process(own.pid, own.create_time()))
     assert not runtime.alive(Process(own.pid, own.create_time() - 100))
@@ -197,7 +230,7 @@ def test_a_replica_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     )
     assert stubborn.stdout is not None
     stubborn.stdout.readline()
-    runtime = LocalProcesses(tmp_path, "token", grace_s=0.2)
+    runtime = LocalProcesses(tmp_path, TOKENS, grace_s=0.2)
     process = Process(stubborn.pid, psutil.Process(stubborn.pid).create_time())
     assert runtime.stop(process) is False
     wait_until(lambda: stubborn.poll() is not None or runtime.stop(process), 20)
@@ -206,7 +239,7 @@ def test_a_replica_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 
 
 def test_logs_stay_within_bounds_and_those_of_gone_replicas_go(tmp_path: Path) -> None:
-    runtime = LocalProcesses(tmp_path, "token")
+    runtime = LocalProcesses(tmp_path, TOKENS)
     mine, gone = uuid4(), uuid4()
     (tmp_path / f"{gone}.log").write_text("old")
     with (tmp_path / f"{mine}.log").open("ab") as log:

@@ -25,7 +25,7 @@ def test_a_roll_back_takes_the_version_before_which_is_still_warm(world: World) 
     assert (done.state, done.from_version, done.to_version) == (State.ROLLED_BACK, 2, 1)
     assert done.evidence["seconds"] == pytest.approx(0.4)
     assert len(world.processes.started) == started
-    assert (world.route().champion, world.route().previous) == (1, None)
+    assert (world.serving().champion, world.serving().previous) == (1, None)
     assert world.published(RolloutChanged)[-1].state is State.ROLLED_BACK
 
 
@@ -67,7 +67,7 @@ def test_a_router_that_missed_the_tables_of_the_last_minute_is_forgotten(world: 
     world.settle()
     world.routers_apply("router-1")
     world.settle(11.0)
-    assert world.route().champion == 2
+    assert world.serving().champion == 2
     world.settle(120.0)
     rollout = world.request(RolloutAction.ROLL_BACK)
     world.settle()
@@ -104,7 +104,7 @@ def test_after_a_roll_back_the_bad_version_does_not_come_back_by_itself(world: W
     world.settle()
     world.approve(2)
     world.settle()
-    assert world.route().champion == 1
+    assert world.serving().champion == 1
     with pytest.raises(Conflict, match="served before"):
         world.request(RolloutAction.ROLL_BACK)
 
@@ -120,7 +120,7 @@ def test_a_roll_back_gives_no_traffic_to_a_replica_that_was_stopped(world: World
     rollout = world.request(RolloutAction.ROLL_BACK)
     world.settle()
     assert world.weights() == {1: 1.0}
-    [target] = world.route().targets
+    [target] = world.targets()
     assert target.urls != (f"http://replica:{ending.pid}",)
     assert len(world.processes.running) == 3
     world.routers_apply()
@@ -153,4 +153,4 @@ def test_two_roll_backs_go_two_versions_back(world: World) -> None:
         world.settle()
         world.routers_apply()
         world.settle()
-        assert world.route().champion == expected
+        assert world.serving().champion == expected

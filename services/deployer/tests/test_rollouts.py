@@ -43,16 +43,78 @@ def test_the_first_version_of_a_route_gets_all_traffic_at_once(world: World) -> 
     assert table.targets[0].feature_schema_id in table.feature_schemas
 
 
-def test_a_first_version_is_promoted_once_a_router_has_it_and_without_routers_after_a_while(world: World) -> None:
-    """A caller that waited for the promotion calls the router at once."""
+def test_nothing_is_promoted_that_no_router_has_applied(world: World) -> None:
     rollout = world.request(RolloutAction.START, 1)
     world.settle()
+    for _ in range(5):
+        world.settle(30.0)
+        waiting = world.rollout(rollout.id)
+        assert (waiting.state, waiting.reason) == (State.SHIFTING, "waiting for a first router to apply the route")
+    world.settle(600.0)
+    assert world.rollout(rollout.id).state is State.ABORTED
+    assert world.rollout(rollout.id).reason == "no router applied the route within 600 s"
+    assert world.serving().champion is None
+    assert world.weights() == {}
+
+
+def test_a_first_version_is_promoted_once_a_router_has_applied_it(world: World) -> None:
+    rollout = world.request(RolloutAction.START, 1)
+    world.settle()
+    world.routers_apply()
+    world.settle()
+    promoted = world.rollout(rollout.id)
+    assert (promoted.state, promoted.reason) == (State.PROMOTED, "version 1 answers on 1 router(s)")
+
+
+def test_a_first_version_that_the_only_router_refuses_is_not_promoted(world: World) -> None:
+    rollout = world.request(RolloutAction.START, 1)
+    world.settle()
+    world.routers_apply(accepted=False, reason="column name is not usable")
+    world.settle()
+    refused = world.rollout(rollout.id)
+    assert (refused.state, refused.reason) == (
+        State.ABORTED,
+        "refused by a router: router-1: column name is not usable",
+    )
+    assert world.serving().champion is None
+
+
+def test_a_step_counts_only_after_every_live_router_has_applied_it(world: World) -> None:
+    world.given_serving(1)
+    world.routers_apply("router-1", "router-2")
+    rollout = world.request(RolloutAction.START, 2)
+    world.healthy()
+    world.settle()
+    world.routers_apply("router-1")
     world.settle(5.0)
     waiting = world.rollout(rollout.id)
-    assert (waiting.state, waiting.reason) == (State.SHIFTING, "waiting for a first router")
-    world.settle(5.1)
-    alone = world.rollout(rollout.id)
-    assert (alone.state, alone.reason) == (State.PROMOTED, "version 1 answers on no router(s)")
+    assert (waiting.step, waiting.reason) == (1, "waiting for router-2 to apply the route")
+    world.routers_apply("router-2")
+    world.settle(1.0)
+    assert world.rollout(rollout.id).step == 1
+    for _ in range(3):
+        world.settle(1.0)
+    assert world.rollout(rollout.id).step == 2
+
+
+def test_a_silent_router_is_not_waited_for_longer_than_the_limit(world: World) -> None:
+    world.given_serving(1)
+    world.routers_apply("router-1", "stopped")
+    rollout = world.request(RolloutAction.START, 2)
+    world.healthy()
+    world.settle()
+    world.routers_apply("router-1")
+    for _ in range(15):
+        world.settle(1.0)
+    assert world.rollout(rollout.id).step == 2
+
+
+def test_an_answer_about_a_table_that_was_never_published_is_ignored(world: World) -> None:
+    rollout = world.request(RolloutAction.START, 1)
+    world.settle()
+    world.routers_apply(sequence=2**62)
+    world.settle()
+    assert world.rollout(rollout.id).state is State.SHIFTING
 
 
 def test_a_healthy_canary_goes_through_its_steps_and_is_promoted(world: World) -> None:
@@ -67,8 +129,8 @@ def test_a_healthy_canary_goes_through_its_steps_and_is_promoted(world: World) -
 
     assert [weights.get(2) for weights in seen] == [0.05, 0.2, 0.5, 1.0]
     assert world.rollout(rollout.id).state is State.PROMOTED
-    assert (world.route().champion, world.route().previous) == (2, 1)
-    assert [target.variant for target in world.route().targets] == ["stable"]
+    assert (world.serving().champion, world.serving().previous) == (2, 1)
+    assert [target.variant for target in world.targets()] == ["stable"]
 
 
 def test_salt_stays_and_sequence_rises_by_one_with_every_table(world: World) -> None:
@@ -167,7 +229,7 @@ def test_a_version_without_a_ready_replica_is_never_promoted_by_a_hold_that_expi
     world.settle(40.0)
     world.routers_apply()
     world.settle(2.0)
-    assert (world.rollout(rollout.id).step, world.route().champion) == (1, 1)
+    assert (world.rollout(rollout.id).step, world.serving().champion) == (1, 1)
     assert world.weights() == {1: 1.0}
     world.processes.mute = set()
     world.settle(2.0)
@@ -250,27 +312,26 @@ def test_a_version_without_approval_gets_no_traffic_and_no_event(world: World) -
 
 def test_a_canary_whose_replica_dies_loses_its_share_until_it_is_back(world: World) -> None:
     world.given_canary()
-    before = {target.version: target.urls for target in world.route().targets}
+    before = {target.version: target.urls for target in world.targets()}
     world.processes.kill(2)
     world.settle(0.1)
     assert world.weights() == {1: 1.0}
     world.settle(1.0)
     world.settle(0.1)
     assert world.weights() == pytest.approx({1: 0.95, 2: 0.05})
-    assert {t.version: t.urls for t in world.route().targets}[2] != before[2]
+    assert {t.version: t.urls for t in world.targets()}[2] != before[2]
 
 
 def test_a_dead_stable_replica_comes_back_under_a_new_address(world: World) -> None:
     world.given_serving(1)
-    before = world.route()
+    before, sequence = world.targets(), world.route().sequence
     world.processes.kill(1)
     world.settle(0.1)
-    assert world.route().targets == before.targets
+    assert world.targets() == before
     world.settle(1.0)
     world.settle(0.1)
-    after = world.route()
-    assert after.targets[0].urls != before.targets[0].urls
-    assert after.sequence == before.sequence + 1
+    assert world.targets()[0].urls != before[0].urls
+    assert world.route().sequence == sequence + 1
 
 
 def test_a_critical_alert_on_the_canary_aborts_it_and_one_on_the_stable_version_does_not(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.manifest import ManifestFile
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.errors import VersionUnusable
 from modelyard_deployer.domain.routes import Version
@@ -20,6 +20,7 @@ from modelyard_deployer.workloads.lifecycle import Lifecycle, Processes
 from modelyard_deployer.workloads.local import LocalWorkloads
 from modelyard_deployer.workloads.processes import LocalProcesses
 from modelyard_deployer.workloads.records import ReplicaRecords
+from modelyard_deployer.workloads.tokens import ServingTokens
 from modelyard_devstack.testing import wait_until
 from modelyard_runtime.clock import FakeClock, system_clock
 
@@ -27,7 +28,6 @@ from .conftest import FakeProcesses, Inline, a_version
 from .test_processes import a_real_version
 
 T = TypeVar("T")
-TOKEN = "token"
 GRACE_S = 1.0
 MAX_FAILED_PROBES = 3
 
@@ -44,10 +44,10 @@ class LocalFiles:
     def policy(self, model: str) -> RolloutPolicy:
         raise VersionUnusable("not used")
 
-    def download(self, manifest: ModelManifest, folder: Path) -> None:
+    def download(self, file: ManifestFile, folder: Path) -> None:
         if self._source is not None:
-            for file in self._source.iterdir():
-                (folder / file.name).write_bytes(file.read_bytes())
+            for path in self._source.iterdir():
+                (folder / path.name).write_bytes(path.read_bytes())
 
 
 class Backing:
@@ -142,7 +142,7 @@ def backing(request: pytest.FixtureRequest, tmp_path: Path, loopback: None) -> I
         yield FakeBacking(tmp_path)
         return
     version = a_real_version(tmp_path / "source")
-    processes = LocalProcesses(tmp_path / "replicas", TOKEN, grace_s=GRACE_S, zygote_idle_s=60.0)
+    processes = LocalProcesses(tmp_path / "replicas", ServingTokens("token"), grace_s=GRACE_S, zygote_idle_s=60.0)
     backing = Backing(tmp_path, processes, version, tmp_path / "source")
     yield backing
     wait_until(backing.workloads.stop_all, 60)

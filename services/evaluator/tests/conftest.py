@@ -1,6 +1,6 @@
 """The world of the evaluator's tests: a real database, the real registry in process, fakes of labels and scorer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,20 +26,13 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import (
-    Feature,
-    FeatureSchema,
-    FileEntry,
-    ModelManifest,
-    TrainingLineage,
-    digest_of,
-    signed,
-)
+from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest, TrainingLineage, digest_of
 from modelyard_contracts.policies import GatePolicy
+from modelyard_contracts.signature import Column, Output, Signature, Task, new_schema_id
 from modelyard_evaluator.clients.registry import HttpRegistry
-from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable
+from modelyard_evaluator.domain.errors import NotMeasurable
 from modelyard_evaluator.domain.evaluation import Evaluation
-from modelyard_evaluator.domain.ports import Deps
+from modelyard_evaluator.domain.ports import Deps, RowCount
 from modelyard_evaluator.events.handlers import handle
 from modelyard_evaluator.scoring.processes import scorer_zygote
 from modelyard_evaluator.store.evaluations import SqlStorage
@@ -53,7 +46,8 @@ from modelyard_zygote import Zygote
 MODEL = "churn"
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 TRAINING_ROWS = b"the parquet file that the versions were trained on"
-SCHEMA = FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes"))
+BINARY = Signature(columns=(Column(name="age"),), output=Output(task=Task.BINARY, classes=("no", "yes")))
+VALUE = Signature(columns=(Column(name="age"),), output=Output(task=Task.REGRESSION))
 Sent = TypeVar("Sent", bound=Message)
 
 
@@ -62,14 +56,12 @@ class FakeLabels:
     """Answers with a fixed number of rows and records the question."""
 
     rows: int = 1_000
-    reachable: bool = True
+    unusable: int = 0
     since: list[datetime] = field(default_factory=list)
 
-    def count(self, model: str, since: datetime, schema_ids: tuple[str, ...]) -> int:
+    def count(self, model: str, since: datetime, signatures: Mapping[str, Signature]) -> RowCount:
         self.since.append(since)
-        if not self.reachable:
-            raise Unreachable("ClickHouse: connection refused")
-        return self.rows
+        return RowCount(self.rows, self.unusable)
 
 
 @dataclass
@@ -81,6 +73,7 @@ class FakeScorer:
     results: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """Changes for the pair (old, new)."""
     pinned_rows: int = 1_000
+    unusable_rows: int = 0
     costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     """Sides that cannot be scored."""
@@ -95,8 +88,14 @@ class FakeScorer:
     def pin(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         self.jobs.append(job)
         (folder / "rows.parquet").write_bytes(str(sorted(job.items())).encode())
-        baseline = "no" if job["source"] == "dataset" else None
-        return {"rows": self.pinned_rows, "columns": {"age": "double"}, "source": {}, "baseline_class": baseline}
+        return {
+            "rows": self.pinned_rows,
+            "unusable": self.unusable_rows,
+            "columns": {"age": "double"},
+            "label_column": "label",
+            "source": {},
+            "baseline": {"class": "no"} if job["source"] == "dataset" else None,
+        }
 
     def measure(self, folder: Path, side: str) -> dict[str, Any]:
         assert (folder / side / "manifest.json").is_file()
@@ -108,7 +107,8 @@ class FakeScorer:
 
     def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         self.jobs.append(job)
-        return {**a_comparison(), **self.result, **self.results.get((job["old"], job["new"]), {}), "by_class": {}}
+        changes = {**self.result, **self.results.get((job["old"], job["new"]), {})}
+        return {**a_comparison(), "metric": job["metric"], **changes, "by_class": {}, "metrics": {}}
 
 
 def a_comparison(**changes: Any) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class World:
         *,
         model: str = MODEL,
         dataset: str | None = digest_of(TRAINING_ROWS),
-        schema: FeatureSchema = SCHEMA,
+        signature: Signature = BINARY,
         stage: VersionStage = VersionStage.REGISTERED,
         **lineage: Any,
     ) -> str:
@@ -180,7 +180,9 @@ class World:
             model=model,
             flavour="sklearn",
             files=(FileEntry(path="model.bin", digest=digest_of(data), size_bytes=len(data)),),
-            **signed(schema),
+            task=signature.task,
+            signature=signature,
+            feature_schema_id=new_schema_id(signature),
             training=TrainingLineage(
                 recipe="test",
                 dataset_digest=dataset,
@@ -188,7 +190,7 @@ class World:
             ),
         )
         assert self.registry.given_version(manifest, {"model.bin": data}, stage) == number
-        return manifest.digest
+        return ManifestFile.write(manifest).digest
 
     def promote(self, version: int) -> None:
         """Approve a version and make it the champion; the champion before it stays approved."""

@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
+
 from modelyard_contracts import EvaluationRequested, ResourceChange, RolloutAction, Verdict
-from modelyard_contracts.manifest import Feature, FeatureSchema
+from modelyard_contracts.signature import Column, Output, Signature, Task
 from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
 from modelyard_evaluator.domain.evaluation import Stage
 
-from .conftest import DAY, MODEL, World
+from .conftest import BINARY, DAY, MODEL, VALUE, World
 
 
 def test_a_registered_version_is_compared_with_the_champion_and_the_verdict_is_published(world: World) -> None:
@@ -60,17 +62,102 @@ def test_a_version_without_train_until_is_judged_on_rows_after_its_registration(
 
 
 def test_too_few_rows_are_waited_for_and_then_inconclusive(world: World) -> None:
-    world.labels.rows = 120
-    world.deliver(world.registered(2))
+    world.labels.rows, world.labels.unusable = 120, 7
+    world.given_version(4, dataset=None)
+    world.deliver(world.registered(4))
     world.work(1.0)
     [waiting] = world.evaluations()
-    assert (waiting.stage, waiting.note) == (Stage.WAITING, "120 of 300 labelled rows")
+    assert (waiting.stage, waiting.note) == (
+        Stage.WAITING,
+        "120 of 300 labelled rows; 7 unusable ones left out",
+    )
     world.work(30.0)
     assert world.verdicts() == []
     world.work(31.0)
     [verdict] = world.verdicts()
     assert verdict.verdict is Verdict.INCONCLUSIVE
-    assert "120 labelled rows" in verdict.reasons[0]
+    assert "Only 120 usable labelled predictions" in verdict.reasons[0]
+    assert verdict.reasons[1].startswith("7 labelled rows were left out")
+    assert "approve the version by hand" in verdict.reasons[-1]
+
+
+def test_without_labels_the_held_out_rows_of_the_training_dataset_are_used_at_once(world: World) -> None:
+    world.labels.rows = 0
+    world.deliver(world.registered(2))
+    world.work()
+    [verdict] = world.verdicts()
+    assert (verdict.verdict, verdict.champion_version) == (Verdict.DEPLOY, 1)
+    assert world.scorer.jobs[0]["source"] == "dataset"
+    assert world.scorer.jobs[0]["since"] == (DAY + timedelta(days=2)).isoformat()
+    assert any("held-out part of the challenger's training dataset" in reason for reason in verdict.reasons)
+
+
+def test_too_few_labels_are_waited_for_before_the_held_out_rows_are_used(world: World) -> None:
+    world.labels.rows = 1
+    world.deliver(world.registered(2))
+    world.work(1.0)
+    assert world.verdicts() == []
+    world.work(61.0)
+    assert [verdict.verdict for verdict in world.verdicts()] == [Verdict.DEPLOY]
+
+
+def test_too_few_held_out_rows_are_inconclusive_and_the_next_step_is_named(world: World) -> None:
+    world.labels.rows, world.scorer.pinned_rows = 0, 12
+    world.deliver(world.registered(2))
+    world.work()
+    [verdict] = world.verdicts()
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert "Only 12 usable held-out rows" in verdict.reasons[0]
+    assert "train on a dataset with newer rows" in verdict.reasons[-1]
+
+
+def test_rows_that_were_left_out_are_reported(world: World) -> None:
+    world.scorer.unusable_rows = 9
+    world.deliver(world.registered(2))
+    world.work()
+    [verdict] = world.verdicts()
+    assert verdict.verdict is Verdict.DEPLOY
+    assert any(reason.startswith("9 labelled rows were left out") for reason in verdict.reasons)
+
+
+def test_a_regression_is_judged_by_its_mean_absolute_error(world: World) -> None:
+    world.given_version(1, model="fresh", signature=VALUE)
+    world.scorer.result = {"champion": 3.0, "challenger": 2.0, "difference": -1.0, "low": -1.5, "high": -0.5}
+    world.deliver(world.registered(1, model="fresh"))
+    world.work()
+    [verdict] = world.verdicts()
+    assert (verdict.verdict, verdict.metric) == (Verdict.DEPLOY, "mae")
+    assert "the training median" in verdict.reasons[0]
+    assert "mean absolute error" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("signature", "metric", "reason"),
+    [
+        (VALUE, "accuracy", "metric accuracy does not fit the task regression"),
+        (BINARY, "rmse", "metric rmse does not fit the task binary"),
+        (Signature(columns=BINARY.columns, output=Output(task=Task.TEXT)), None, "approve the version by hand"),
+    ],
+)
+def test_a_comparison_that_does_not_fit_the_task_is_refused_with_a_reason(
+    world: World, signature: Signature, metric: str | None, reason: str
+) -> None:
+    world.set_gate(min_rows=300, metric=metric)
+    world.given_version(1, model="fresh", signature=signature)
+    world.deliver(world.registered(1, model="fresh"))
+    world.work()
+    [verdict] = world.verdicts()
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert reason in verdict.reasons[0]
+
+
+def test_versions_with_different_tasks_are_not_compared(world: World) -> None:
+    world.given_version(4, signature=VALUE)
+    world.deliver(world.registered(4))
+    world.work()
+    [verdict] = world.verdicts()
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert "the challenger's task is regression" in verdict.reasons[0]
 
 
 def test_rows_that_arrive_during_the_wait_are_used_at_once(world: World) -> None:
@@ -100,7 +187,7 @@ def test_without_a_champion_the_challenger_is_compared_with_the_majority_class(w
     assert (verdict.verdict, verdict.champion_version) == (Verdict.DEPLOY, None)
     assert verdict.champion_latency_ms_p95 is None
     assert world.scorer.jobs[0]["source"] == "dataset"
-    assert world.scorer.jobs[1]["baseline_class"] == "no"
+    assert world.scorer.jobs[1]["baseline"] == {"class": "no"}
     assert "the majority class" in verdict.reasons[0]
 
 
@@ -196,7 +283,7 @@ def test_an_unknown_version_ends_without_an_event(world: World) -> None:
 
 
 def test_scoring_is_prepared_while_waiting_for_rows(world: World) -> None:
-    world.labels.rows = 0
+    world.labels.rows = 1
     world.deliver(world.registered(2))
     world.work()
     assert world.evaluations()[0].stage is Stage.WAITING
@@ -256,9 +343,9 @@ def test_the_best_earlier_version_returns_and_versions_that_cannot_be_scored_are
     assert [rollout.version for rollout in world.rollout_requests()] == [2]  # 1 is only the fourth newest
 
 
-def test_an_earlier_version_with_another_feature_schema_does_not_take_part(world: World) -> None:
-    other = FeatureSchema(features=(Feature(name="height"),), classes=("no", "yes"))
-    world.given_version(4, schema=other)
+def test_an_earlier_version_with_another_signature_does_not_take_part(world: World) -> None:
+    other = Signature(columns=(Column(name="height"),), output=BINARY.output)
+    world.given_version(4, signature=other)
     world.promote(4)
     world.promote(2)
     world.scorer.results = {("champion", "version-4"): beats(0.06), ("champion", "version-1"): beats(-0.5)}

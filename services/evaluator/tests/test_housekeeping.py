@@ -12,7 +12,7 @@ from .conftest import World
 def test_folders_of_finished_evaluations_are_removed_and_those_of_open_ones_kept(world: World) -> None:
     world.deliver(world.registered(2))
     world.work()
-    world.labels.rows = 0
+    world.labels.rows = 1
     world.deliver(world.registered(3))
     world.work()
     waiting, finished = sorted(world.evaluations(), key=lambda evaluation: evaluation.done)

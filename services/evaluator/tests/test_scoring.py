@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest, TrainingLineage, signed
+from modelyard_contracts.manifest import ManifestFile, ModelManifest, TrainingLineage
+from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task, new_schema_id
 from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
-from modelyard_evaluator.scoring import measure, processes
+from modelyard_evaluator.scoring import processes
+from modelyard_evaluator.scoring.columns import inputs_of
 from modelyard_evaluator.scoring.processes import ScorerProcesses, scorer_zygote
 from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
 from modelyard_zygote import Zygote
@@ -23,9 +25,11 @@ from modelyard_zygote import Zygote
 pytestmark = pytest.mark.process
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SCHEMA = FeatureSchema(
-    features=(Feature(name="age"), Feature(name="colour", kind=FeatureKind.CATEGORICAL)), classes=("no", "yes")
-)
+NO = {"class": "no"}
+COLUMNS = (Column(name="age"), Column(name="colour", type=ColumnType.CATEGORY))
+BINARY = Signature(columns=COLUMNS, output=Output(task=Task.BINARY, classes=("no", "yes")))
+THREE = Signature(columns=COLUMNS, output=Output(task=Task.MULTICLASS, classes=("old", "middle", "young")))
+VALUE = Signature(columns=COLUMNS, output=Output(task=Task.REGRESSION))
 
 
 def a_table(rows: int, seed: int = 0) -> pa.Table:
@@ -43,37 +47,73 @@ def a_table(rows: int, seed: int = 0) -> pa.Table:
     )
 
 
-def a_model(folder: Path, table: pa.Table, *, invert: bool = False) -> ModelManifest:
-    """A logistic regression in `folder`; `invert` trains it on inverted labels."""
-    from sklearn.linear_model import LogisticRegression
-
-    numeric = table["age"].to_numpy().reshape(-1, 1)
-    categorical = np.array(table["colour"].to_pylist(), dtype=object).reshape(-1, 1)
-    encoding = Encoding.learn(numeric, categorical, SCHEMA.classes)
-    labels = (np.array(table["label"].to_pylist()) == "yes").astype(int)
-    estimator = LogisticRegression(max_iter=500).fit(encoding.matrix(numeric, categorical), labels ^ invert)
-    files = save_model("sklearn", FittedSklearn(estimator, encoding), folder)
+def write_version(folder: Path, fitted: FittedSklearn, signature: Signature) -> ModelManifest:
+    """Save a fitted model with its manifest in `folder`."""
+    files = save_model("sklearn", fitted, folder)
     manifest = ModelManifest(
         model="ages",
+        task=signature.task,
         flavour="sklearn",
         files=files,
-        **signed(SCHEMA),
+        signature=signature,
+        feature_schema_id=new_schema_id(signature),
         training=TrainingLineage(recipe="test"),
         environment=environment("sklearn"),
     )
-    (folder / "manifest.json").write_bytes(manifest.canonical())
+    (folder / "manifest.json").write_bytes(ManifestFile.write(manifest).data)
     return manifest
+
+
+def a_model(folder: Path, table: pa.Table, *, invert: bool = False, signature: Signature = BINARY) -> ModelManifest:
+    """A linear model in `folder`; `invert` trains it on inverted labels."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    numeric, categorical = inputs_of(table, signature)
+    encoding = Encoding.learn(numeric, categorical, signature.classes)
+    matrix = encoding.matrix(numeric, categorical)
+    labels = table["label"].to_pylist()
+    if signature.task is Task.REGRESSION:
+        return write_version(folder, FittedSklearn(Ridge(alpha=1e-3).fit(matrix, labels), encoding), signature)
+    places = np.array([signature.classes.index(label) for label in labels])
+    places = len(signature.classes) - 1 - places if invert else places
+    estimator = LogisticRegression(max_iter=500).fit(matrix, places)
+    return write_version(folder, FittedSklearn(estimator, encoding), signature)
+
+
+def three_classes(table: pa.Table) -> pa.Table:
+    """The table with the age group as its label."""
+    groups = ["young" if age < 30 else "middle" if age < 45 else "old" for age in table["age"].to_pylist()]
+    return table.set_column(table.column_names.index("label"), "label", pa.array(groups))
+
+
+def income(table: pa.Table, seed: int, noise: float = 5.0) -> pa.Table:
+    """The table with a value that grows with age as its label."""
+    values = 100 * table["age"].to_numpy() + np.random.default_rng(seed).normal(0, noise, len(table))
+    return table.set_column(table.column_names.index("label"), "label", pa.array(values))
 
 
 def compared(scorer: ScorerProcesses, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     """Measure and compare, as an evaluation does."""
-    sides = ("challenger",) if job["baseline_class"] is not None else ("champion", "challenger")
-    costs = {f"{side}_cost": scorer.measure(folder, side) for side in sides}
-    return {**scorer.compare(folder, {"old": "champion", "new": "challenger", **job}), **costs}
+    old = "champion" if job["baseline"] is None else None
+    costs = {f"{side}_cost": scorer.measure(folder, side) for side in (old, "challenger") if side}
+    return {**scorer.compare(folder, {"old": old, "new": "challenger", **job}), **costs}
 
 
 def compare_job(**changes: Any) -> dict[str, Any]:
-    return {"metric": "accuracy", "confidence": 0.95, "seed": 1, "baseline_class": None, **changes}
+    defaults = {"metric": "accuracy", "confidence": 0.95, "seed": 1, "baseline": None, "label_column": "label"}
+    return {**defaults, **changes}
+
+
+def pin_job(**changes: Any) -> dict[str, Any]:
+    signature = changes.pop("signature", BINARY)
+    return {
+        "model": "ages",
+        "source": "dataset",
+        "dataset_digest": "sha256:0",
+        "as_of": START.isoformat(),
+        "signatures": {"sig": signature.model_dump(mode="json")},
+        **changes,
+    }
 
 
 @pytest.fixture
@@ -107,23 +147,84 @@ def test_a_first_version_is_compared_with_the_majority_class_on_held_out_rows(
 ) -> None:
     table = a_table(1_000)
     place = table.column_names.index("label")
-    unlabelled = table.set_column(place, "label", pa.array([None, ""] * 500, pa.string()))
+    unlabelled = table.set_column(place, "label", pa.array([None, "maybe"] * 500, pa.string()))
+    later = pa.array([START + timedelta(minutes=600)] * 1_000, pa.timestamp("us", "UTC"))
+    unlabelled = unlabelled.set_column(table.column_names.index("occurred_at"), "occurred_at", later)
     pq.write_table(pa.concat_tables([table, unlabelled]), tmp_path / "training.parquet")
     a_model(tmp_path / "challenger", table.slice(0, 600))
     until = START + timedelta(minutes=599)
-    job = {"model": "ages", "since": until.isoformat(), "as_of": until.isoformat(), "limit": 300}
+    pinned = scorer.pin(tmp_path, pin_job(since=until.isoformat(), limit=300))
+    found = compared(scorer, tmp_path, compare_job(baseline=pinned["baseline"]))
 
-    pinned = scorer.pin(tmp_path, {**job, "source": "dataset", "dataset_digest": "sha256:0"})
-    found = compared(scorer, tmp_path, compare_job(baseline_class=pinned["baseline_class"]))
-
-    assert pinned["rows"] == 300
+    assert (pinned["rows"], pinned["unusable"]) == (300, 500)  # a row without a label is not a labelled row
     held_out = pq.read_table(tmp_path / "rows.parquet")
     assert min(held_out["occurred_at"].to_pylist()) == START + timedelta(minutes=700)
     assert "champion_cost" not in found
     assert found["champion"] == pytest.approx(
-        sum(label == pinned["baseline_class"] for label in held_out["label"].to_pylist()) / 300
+        sum(label == pinned["baseline"]["class"] for label in held_out["label"].to_pylist()) / 300
     )
     assert found["low"] > 0
+
+
+@pytest.mark.slow
+def test_multiclass_models_are_compared_by_macro_f1(tmp_path: Path, scorer: ScorerProcesses) -> None:
+    from sklearn.metrics import f1_score
+
+    from modelyard_flavours import load_model
+
+    table = three_classes(a_table(400, seed=1))
+    pq.write_table(table, tmp_path / "rows.parquet")
+    manifest = a_model(tmp_path / "challenger", three_classes(a_table(400)), signature=THREE)
+    a_model(tmp_path / "champion", three_classes(a_table(400)), signature=THREE, invert=True)
+    found = compared(scorer, tmp_path, compare_job(metric="macro_f1"))
+    scores = load_model(manifest, tmp_path / "challenger").predict(*inputs_of(table, THREE))
+    predicted = [THREE.classes[place] for place in scores.argmax(axis=1)]
+    assert found["challenger"] == pytest.approx(f1_score(table["label"].to_pylist(), predicted, average="macro"))
+    assert found["low"] > 0
+    assert found["metrics"]["challenger"]["macro_f1"] == found["challenger"]
+    assert set(found["by_class"]) == set(THREE.classes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["mae", "rmse", "r2"])
+def test_a_first_regression_is_compared_with_a_constant(tmp_path: Path, scorer: ScorerProcesses, metric: str) -> None:
+    table = income(a_table(1_000), seed=1)
+    pq.write_table(table, tmp_path / "training.parquet")
+    a_model(tmp_path / "challenger", table.slice(0, 600), signature=VALUE)
+    since = (START + timedelta(minutes=599)).isoformat()
+    pinned = scorer.pin(tmp_path, pin_job(since=since, limit=300, signature=VALUE))
+    labels = np.array(table["label"].to_pylist())
+    assert pinned["baseline"] == pytest.approx({"mean": labels[:600].mean(), "median": np.median(labels[:600])})
+    found = compared(scorer, tmp_path, compare_job(metric=metric, baseline=pinned["baseline"]))
+    assert found["rows"] == 300
+    assert (found["low"] > 0) is (metric == "r2")
+    assert found["metrics"]["challenger"]["mae"] < 10
+    assert found["metrics"]["champion"]["mae"] > 500
+
+
+@pytest.mark.slow
+def test_no_column_name_of_a_training_dataset_is_reserved(tmp_path: Path, scorer: ScorerProcesses) -> None:
+    signature = Signature(columns=(Column(name="prediction_id"), Column(name="label_")), output=BINARY.output)
+    table = a_table(400).rename_columns(["prediction_id", "label_", "label", "occurred_at"])
+    table = table.set_column(1, "label_", pa.array(np.arange(400.0)))
+    pq.write_table(table, tmp_path / "training.parquet")
+    a_model(tmp_path / "challenger", table, signature=signature)
+    job = pin_job(since=(START + timedelta(minutes=200)).isoformat(), limit=300, signature=signature)
+    pinned = scorer.pin(tmp_path, job)
+    assert pinned["columns"].keys() == {"prediction_id", "label_", "label__", "occurred_at__"}
+    found = compared(scorer, tmp_path, compare_job(baseline=pinned["baseline"], label_column=pinned["label_column"]))
+    assert found["challenger"] > 0.8
+
+
+def test_booleans_and_timestamps_of_a_dataset_become_numbers() -> None:
+    columns = (Column(name="paid", type=ColumnType.BOOLEAN), Column(name="at", type=ColumnType.TIMESTAMP))
+    at = pa.array([START, None], pa.timestamp("us", "UTC"))
+    numeric, texts = inputs_of(
+        pa.table({"paid": [True, None], "at": at}), Signature(columns=columns, output=BINARY.output)
+    )
+    assert numeric[0].tolist() == [1.0, START.timestamp()]
+    assert np.isnan(numeric[1]).all()
+    assert texts.shape == (2, 0)
 
 
 @pytest.mark.slow
@@ -145,10 +246,10 @@ def test_log_loss_of_real_models(tmp_path: Path, scorer: ScorerProcesses) -> Non
 
 def test_the_same_rows_are_pinned_to_the_same_bytes(tmp_path: Path, scorer: ScorerProcesses) -> None:
     pq.write_table(a_table(1_000), tmp_path / "training.parquet")
-    job = {"model": "m", "since": START.isoformat(), "as_of": START.isoformat(), "limit": 300, "dataset_digest": "x"}
+    job = pin_job(since=START.isoformat(), limit=300)
     bytes_of = []
     for _ in range(2):
-        scorer.pin(tmp_path, {**job, "source": "dataset"})
+        scorer.pin(tmp_path, job)
         bytes_of.append((tmp_path / "rows.parquet").read_bytes())
     assert bytes_of[0] == bytes_of[1]
 
@@ -159,7 +260,7 @@ def test_an_altered_challenger_is_reported_as_broken(tmp_path: Path, scorer: Sco
     a_model(tmp_path / "challenger", a_table(400))
     (tmp_path / "challenger" / "model.skops").write_bytes(b"no zip at all")
     with pytest.raises(ChallengerBroken, match=r"model\.skops"):
-        compared(scorer, tmp_path, compare_job(baseline_class="no"))
+        compared(scorer, tmp_path, compare_job(baseline=NO))
 
 
 @pytest.mark.slow
@@ -172,7 +273,7 @@ def test_a_broken_champion_is_not_evidence_against_the_challenger(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("limit", "message"), [({"memory_limit_mib": 8.0}, "MiB"), ({"timeout_s": 0.2}, "more than 0.2 s")]
+    ("limit", "message"), [({"memory_limit_mib": 8.0}, "MiB"), ({"timeout_s": 0.05}, r"more than 0\.05 s")]
 )
 def test_a_challenger_over_a_limit_is_killed_and_the_limit_named(
     tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any], message: str
@@ -182,7 +283,18 @@ def test_a_challenger_over_a_limit_is_killed_and_the_limit_named(
     pq.write_table(pa.concat_tables([a_table(1_000)] * 500), tmp_path / "rows.parquet")
     a_model(tmp_path / "challenger", a_table(400))
     with pytest.raises(ChallengerBroken, match=message):
-        compared(ScorerProcesses(zygote, {}, **limit), tmp_path, compare_job(baseline_class="no"))
+        compared(ScorerProcesses(zygote, {}, **limit), tmp_path, compare_job(baseline=NO))
+
+
+def test_a_comparison_over_its_limit_is_retried_and_not_evidence(
+    tmp_path: Path, scorer: ScorerProcesses, zygote: Zygote
+) -> None:
+    pq.write_table(a_table(2_000), tmp_path / "rows.parquet")
+    a_model(tmp_path / "challenger", a_table(400))
+    scorer.measure(tmp_path, "challenger")
+    limited = ScorerProcesses(zygote, {}, timeout_s=0.01)
+    with pytest.raises(Unreachable, match="compare used more than"):
+        limited.compare(tmp_path, {"old": None, "new": "challenger", **compare_job(metric="macro_f1", baseline=NO)})
 
 
 def test_both_sides_start_from_the_same_memory(tmp_path: Path, scorer: ScorerProcesses) -> None:
@@ -197,10 +309,10 @@ def test_both_sides_start_from_the_same_memory(tmp_path: Path, scorer: ScorerPro
 def test_scoring_continues_after_its_parent_was_killed(tmp_path: Path, scorer: ScorerProcesses, zygote: Zygote) -> None:
     pq.write_table(a_table(300), tmp_path / "rows.parquet")
     a_model(tmp_path / "challenger", a_table(400))
-    first = compared(scorer, tmp_path, compare_job(baseline_class="no"))
+    first = compared(scorer, tmp_path, compare_job(baseline=NO))
     assert zygote.pid is not None
     os.kill(zygote.pid, signal.SIGKILL)
-    second = compared(scorer, tmp_path, compare_job(baseline_class="no"))
+    second = compared(scorer, tmp_path, compare_job(baseline=NO))
     assert second["challenger"] == first["challenger"]
 
 
@@ -208,7 +320,7 @@ def test_measuring_does_not_import_pandas_and_missing_numbers_stay_missing(tmp_p
     table = pa.table({"age": pa.array([1.0, None, 3.0]), "colour": pa.array(["red", None, "blue"])})
     pq.write_table(table, tmp_path / "rows.parquet")
     manifest = a_model(tmp_path / "challenger", a_table(400))
-    numeric, categorical = measure.columns(table, manifest)
+    numeric, categorical = inputs_of(table, manifest.signature)
     assert numeric[:, 0].tolist() == pytest.approx([1.0, np.nan, 3.0], nan_ok=True)
     assert categorical[:, 0].tolist() == ["red", None, "blue"]
     pq.write_table(a_table(100), tmp_path / "rows.parquet")
@@ -236,7 +348,7 @@ def test_scoring_processes_and_their_parent_receive_no_key(tmp_path: Path, monke
     pq.write_table(a_table(50), tmp_path / "rows.parquet")
     zygote = scorer_zygote(idle_s=60.0)
     with pytest.raises(Unreachable, match=r"manifest\.json"):
-        compared(ScorerProcesses(zygote, {"CLICKHOUSE_PASSWORD": "x"}), tmp_path, compare_job(baseline_class="no"))
+        compared(ScorerProcesses(zygote, {"CLICKHOUSE_PASSWORD": "x"}), tmp_path, compare_job(baseline=NO))
     zygote.close()
     assert len(seen) == 2
     for given in seen:

@@ -30,6 +30,13 @@ def compared(**changes: Any) -> Comparison:
         ({"champion_cost": Cost(0.01, 1), "challenger_cost": Cost(0.9, 1)}, {}, Verdict.DEPLOY, ""),
         ({"champion_cost": None}, {}, Verdict.DEPLOY, ""),
         ({"metric": "log_loss", "low": -0.2, "high": -0.1}, {"metric": "log_loss"}, Verdict.DEPLOY, "at least 0.1000"),
+        (
+            {"metric": "mae", "low": -0.2, "high": -0.1},
+            {"metric": "mae"},
+            Verdict.DEPLOY,
+            "mean absolute error is better",
+        ),
+        ({"metric": "r2", "low": 0.1, "high": 0.2}, {"metric": "r2"}, Verdict.DEPLOY, "R2 is better by at least 0.1"),
         ({"metric": "log_loss", "low": 0.1, "high": 0.2}, {"metric": "log_loss"}, Verdict.REJECT, "at least 0.1000"),
     ],
 )

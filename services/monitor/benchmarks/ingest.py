@@ -23,6 +23,8 @@ from modelyard_contracts import PredictionLogged
 from modelyard_contracts.codec import Codec, encode
 from modelyard_contracts.topics import avro_schema
 from modelyard_devstack.testing.processes import DevServer
+from modelyard_monitor.domain.watching import Unwatched
+from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest
 from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_monitor.settings import Settings
@@ -55,7 +57,7 @@ async def drain(settings: Settings, clickhouse: ClickHouse, rows: int) -> tuple[
     producer = Producer(settings.kafka_bootstrap_servers, "monitor", linger_ms=5)
     letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
     manifests = Manifests({("m", 1): make_manifest()})
-    store = PredictionIngest(clickhouse, manifests, Codec(), producer, letters)
+    store = PredictionIngest(clickhouse, Counter(clickhouse, manifests, Unwatched()), Codec(), producer, letters)
     ingest = ExactlyOnceIngest(
         settings=settings,
         group="bench",

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from modelyard_contracts.codec import Codec
+from modelyard_monitor.domain.watching import Unwatched
+from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.labels import LabelIngest
 from modelyard_monitor.ingest.late_labels import LateJoiner
 from modelyard_monitor.ingest.predictions import PredictionIngest
@@ -41,14 +43,15 @@ def clickhouse(engine: Any) -> Iterator[ClickHouse]:
 def world(clickhouse: ClickHouse) -> World:
     manifests, sent, letters, clock = Manifests(), Sent(), Letters(), FakeClock(START)
     manifests.known[("m", 1)] = make_manifest()
-    codec = Codec()
+    codec, unwatched = Codec(), Unwatched()
     return World(
         clickhouse,
         manifests,
         sent,
         letters,
         clock,
-        PredictionIngest(clickhouse, manifests, codec, sent, letters),
+        PredictionIngest(clickhouse, Counter(clickhouse, manifests, unwatched), codec, sent, letters),
         LabelIngest(clickhouse, codec, sent, letters, clock, grace_s=10),
         LateJoiner(clickhouse, sent, clock, days=10_000),
+        unwatched,
     )

@@ -123,10 +123,10 @@ async def test_psi_comes_with_its_chance_and_its_counts(world: World) -> None:
     await world.predictions.store(records([prediction(i, num_features=(9.0, 0.5)) for i in range(50)]))
     async with client(world) as http:
         items = (await http.get("/v1/models/m/psi", params={"window_s": 86_400 * 2})).json()["items"]
-    found = {item["feature"]: item for item in items}
-    assert set(found) == {"a", "b", "c", "(score)"}
-    assert found["a"]["psi"] > found["a"]["expected_without_drift"]
-    assert found["a"]["current_rows"] == 50
+    found = {(item["kind"], item["feature"]): item for item in items}
+    assert set(found) == {*(("feature", name) for name in "abcd"), ("score", ""), ("classes", "")}
+    assert found["feature", "a"]["psi"] > found["feature", "a"]["expected_without_drift"]
+    assert found["feature", "a"]["current_rows"] == 50
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from modelyard_contracts import SliceSummarised
 from modelyard_contracts.codec import DEFAULT_CODEC, encode
 from modelyard_monitor.clients.registry import RegistryAway
-from modelyard_monitor.testing.samples import START, make_manifest, prediction, records
+from modelyard_monitor.testing.samples import START, digest_of_manifest, make_manifest, prediction, records
 from modelyard_monitor.testing.world import World
 from modelyard_profiles import count_numbers, reference_categories
 
@@ -96,15 +96,21 @@ async def test_missing_non_finite_and_unseen_values_have_bins_of_their_own(world
     odd = [
         prediction(0, num_features=(None, 0.5)),
         prediction(1, num_features=(float("nan"), 0.5)),
-        prediction(2, num_features=(float("inf"), 0.5), cat_features=("never seen",)),
-        prediction(3, cat_features=(None,)),
+        prediction(2, num_features=(float("inf"), 0.5), cat_features=("never seen", "")),
+        prediction(3, cat_features=(None, None)),
     ]
     await world.predictions.store(records(odd))
 
     rows = world.clickhouse.rows(
         "SELECT feature, bin, sum(n) AS n FROM {db}.feature_bins WHERE bin < 0 GROUP BY ALL ORDER BY feature, bin"
     )
-    assert [(r["feature"], r["bin"], r["n"]) for r in rows] == [("a", -2, 2), ("a", -1, 1), ("c", -3, 1), ("c", -1, 1)]
+    assert [(r["feature"], r["bin"], r["n"]) for r in rows] == [
+        ("a", -2, 2),
+        ("a", -1, 1),
+        ("c", -3, 1),
+        ("c", -1, 1),
+        ("d", -1, 1),
+    ]
     [message] = world.sent.messages
     assert isinstance(message, SliceSummarised)
     feature = message.features[0]
@@ -132,10 +138,10 @@ async def test_a_category_that_training_never_saw_a_value_of_is_counted_and_comp
     manifest = make_manifest()
     assert manifest.reference is not None
     empty = reference_categories("c", {None: manifest.reference.rows})
-    features = (*manifest.reference.features[:2], empty)
+    features = (*manifest.reference.features[:2], empty, manifest.reference.features[3])
     manifest = manifest.model_copy(update={"reference": manifest.reference.model_copy(update={"features": features})})
     world.manifests.known[("m", 1)] = manifest
-    await world.predictions.store(records([prediction(i, model_digest=manifest.digest) for i in range(3)]))
+    await world.predictions.store(records([prediction(i, model_digest=digest_of_manifest(manifest)) for i in range(3)]))
     [message] = world.sent.messages
     assert isinstance(message, SliceSummarised)
     assert message.features[2].counts == (0, 0, 3, 0)
@@ -250,7 +256,7 @@ async def test_while_the_registry_is_away_nothing_is_stored(world: World) -> Non
 
 async def test_slices_are_split_by_version_and_variant(world: World) -> None:
     world.manifests.known[("m", 2)] = make_manifest(seed=1)
-    other = make_manifest(seed=1).digest
+    other = digest_of_manifest(make_manifest(seed=1))
     batch = [prediction(i, model_version=1 + i % 2, model_digest=other) if i % 2 else prediction(i) for i in range(10)]
     batch.append(prediction(10, variant="canary", status="timeout", **{"class": None, "score": None, "scores": ()}))
     await world.predictions.store(records(batch))

@@ -1,6 +1,6 @@
-"""The world of the registry's tests: a real app over a real database, without network and without a broker."""
+"""The registry under test: a real app over a real database, without network and without a broker."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import select
 
 from modelyard import RegistryClient, VersionInfo
 from modelyard_contracts import (
@@ -22,7 +21,6 @@ from modelyard_contracts import (
     Verdict,
     VersionStage,
 )
-from modelyard_contracts.codec import decode
 from modelyard_contracts.manifest import (
     Feature,
     FeatureSchema,
@@ -34,12 +32,8 @@ from modelyard_contracts.manifest import (
 )
 from modelyard_devstack.testing.postgres import Postgres
 from modelyard_registry.app import Registry
-from modelyard_registry.events import handlers
-from modelyard_registry.store.tables import METADATA
 from modelyard_registry.testing import ADMIN_KEY, InProcessRegistry, settings_in
 from modelyard_runtime.clock import FakeClock
-
-OUTBOX = METADATA.tables["outbox"]
 
 
 def manifest_of(model: str = "elec", /, **files: bytes) -> ModelManifest:
@@ -55,19 +49,32 @@ def manifest_of(model: str = "elec", /, **files: bytes) -> ModelManifest:
 
 @dataclass
 class World:
-    registry: Registry
+    opened: InProcessRegistry
     http: httpx.Client
-    transport: httpx.BaseTransport
     client: RegistryClient
     clock: FakeClock
     made: int = 0
     correlation_id: UUID = field(default_factory=uuid4)
 
+    @property
+    def registry(self) -> Registry:
+        return self.opened.registry
+
+    @property
+    def blobs_folder(self) -> Path:
+        return self.opened.settings.data_dir / "blobs"
+
     def client_with(self, token: str) -> RegistryClient:
-        return RegistryClient("http://registry", token, transport=self.transport)
+        return RegistryClient("http://registry", token, transport=self.opened.transport)
+
+    def key(self, *roles: str, workspace: str = "default", name: str = "ada") -> str:
+        """The text of a new key."""
+        text = self.client.create_key(name, {workspace: roles}).key
+        assert text is not None
+        return text
 
     def given_version(self, stage: VersionStage = VersionStage.REGISTERED, model: str = "elec") -> VersionInfo:
-        """A version of its own bytes, led to that stage by the events that lead there."""
+        """A version with bytes of its own, moved to that stage by the events that lead there."""
         self.made += 1
         data = f"bytes {self.made}".encode()
         self.client.create_model(model)
@@ -98,13 +105,10 @@ class World:
         return self.again(version).stage
 
     def deliver(self, event: Message) -> None:
-        known: dict[type[Message], Callable[[Any, Any], Any]] = dict(handlers(self.registry.deps))
-        known[type(event)](event, None)
+        self.opened.deliver(event)
 
     def queued(self) -> list[ResourceChanged]:
-        with self.registry.database.read() as connection:
-            rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.position))
-            return [decode(row.body, ResourceChanged) for row in rows]
+        return self.opened.messages()
 
 
 def evaluation(version: VersionInfo, verdict: Verdict, **more: Any) -> EvaluationFinished:
@@ -174,4 +178,4 @@ def _opened(folder: Path, **settings: Any) -> Iterator[World]:
     with InProcessRegistry(folder, clock, max_blob_bytes=3_000_000, **settings) as opened:
         http = httpx.Client(transport=opened.transport, base_url="http://registry")
         client = RegistryClient("http://registry", ADMIN_KEY, transport=opened.transport)
-        yield World(opened.registry, http, opened.transport, client, clock)
+        yield World(opened, http, client, clock)

@@ -20,12 +20,12 @@ def test_an_alias_moves_by_compare_and_swap(world: World) -> None:
 def test_a_stale_move_is_refused_naming_the_generation_now(world: World) -> None:
     one, two = world.given_version(), world.given_version()
     world.client.move_alias("elec", "shadow", one.version, expected_generation=0, reason="first")
-    told = len(world.queued())
+    published = len(world.queued())
     for expected in (0, 2):
         with pytest.raises(ApiError, match=f"generation 1, not {expected}") as refused:
             world.client.move_alias("elec", "shadow", two.version, expected_generation=expected, reason="late")
         assert (refused.value.status, refused.value.code) == (409, "stale_generation")
-    assert len(world.queued()) == told
+    assert len(world.queued()) == published
     current = world.client.alias("elec", "shadow")
     assert current is not None and current.version == one.version
 
@@ -45,7 +45,7 @@ def test_of_writers_at_once_exactly_one_wins(world: World) -> None:
         assert sum(pool.map(move, range(6))) == 1
 
 
-def test_a_dropped_alias_points_nowhere_and_its_generation_goes_on(world: World) -> None:
+def test_a_dropped_alias_is_gone_and_its_generation_continues(world: World) -> None:
     version = world.given_version()
     world.client.move_alias("elec", "shadow", version.version, expected_generation=0, reason="try")
     world.client.drop_alias("elec", "shadow", expected_generation=1, reason="done")
@@ -56,7 +56,7 @@ def test_a_dropped_alias_points_nowhere_and_its_generation_goes_on(world: World)
     assert world.client.move_alias("elec", "shadow", 1, expected_generation=2, reason="again").generation == 3
 
 
-def test_every_move_is_told_with_all_aliases_after_it(world: World) -> None:
+def test_every_move_is_published_with_all_aliases_after_it(world: World) -> None:
     version = world.given_version()
     world.client.move_alias("elec", "a", version.version, expected_generation=0, reason="why a")
     world.client.move_alias("elec", "b", version.version, expected_generation=0, reason="why b")
@@ -71,26 +71,35 @@ def test_every_move_is_told_with_all_aliases_after_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["latest", "v1", "v12", "Shadow", "a b", "x" * 65, "1st", "a\x00"])
-def test_names_that_mean_something_else_are_refused(on_sqlite: World, name: str) -> None:
+def test_reserved_and_malformed_names_are_refused(on_sqlite: World, name: str) -> None:
     on_sqlite.given_version()
     with pytest.raises(ApiError) as refused:
         on_sqlite.client.move_alias("elec", name, 1, expected_generation=0, reason="x")
     assert (refused.value.status, refused.value.field) == (422, "alias")
 
 
-def test_a_pending_version_gets_no_alias_and_champion_needs_an_approved_one(world: World) -> None:
-    pending, registered = world.given_version(VersionStage.PENDING), world.given_version()
-    for alias, version in (("shadow", pending), ("champion", registered)):
-        with pytest.raises(ApiError, match=f"version {version.version} is {version.stage}") as refused:
-            world.client.move_alias("elec", alias, version.version, expected_generation=0, reason="x")
-        assert (refused.value.status, refused.value.code) == (409, "unfit_for_alias")
+def test_a_pending_version_gets_no_alias(world: World) -> None:
+    pending = world.given_version(VersionStage.PENDING)
+    with pytest.raises(ApiError, match="version 1 is pending") as refused:
+        world.client.move_alias("elec", "shadow", pending.version, expected_generation=0, reason="x")
+    assert (refused.value.status, refused.value.code) == (409, "unfit_for_alias")
+
+
+@pytest.mark.parametrize("alias", ["champion", "challenger"])
+def test_only_traffic_moves_the_champion_of_a_model(world: World, alias: str) -> None:
+    live = world.given_version(VersionStage.LIVE)
     approved = world.given_version(VersionStage.APPROVED)
-    assert world.client.move_alias("elec", "champion", approved.version, expected_generation=0, reason="x").version == 3
+    with pytest.raises(ApiError, match=f"rollouts move the alias '{alias}'") as refused:
+        world.client.move_alias("elec", alias, approved.version, expected_generation=1, reason="x")
+    assert (refused.value.status, refused.value.code) == (409, "moved_by_rollouts")
+    with pytest.raises(ApiError, match="rollouts move"):
+        world.client.drop_alias("elec", alias, expected_generation=1, reason="x")
+    champion = world.client.alias("elec", "champion")
+    assert champion is not None and champion.version == live.version
 
 
-def test_a_key_without_the_service_scope_cannot_speak_for_another(world: World) -> None:
+def test_a_person_cannot_act_on_behalf_of_another(world: World) -> None:
     world.given_version()
-    key = world.client.create_api_key("ada", ["write"]).key
-    assert key is not None
+    key = world.key("release-manager")
     moved = world.client_with(key).move_alias("elec", "s", 1, expected_generation=0, reason="x", actor="bob")
     assert moved.actor == "ada"

@@ -29,10 +29,14 @@ def test_the_migrations_make_the_tables_of_the_code(registry: Registry) -> None:
 
 def test_a_second_start_changes_nothing(registry: Registry) -> None:
     registry.prepare()
-    with registry.deps.storage.read_schemas() as schemas:
-        before = [(subject, schemas.versions(subject, deleted=True)) for subject in schemas.subjects(deleted=True)]
+    before = _subjects(registry)
     registry.prepare()
-    with registry.deps.storage.read_schemas() as schemas:
-        after = [(subject, schemas.versions(subject, deleted=True)) for subject in schemas.subjects(deleted=True)]
+    after = _subjects(registry)
     registry.database.close()
     assert after == before and len(before) >= 14
+
+
+def _subjects(registry: Registry) -> list[tuple[str, object]]:
+    with registry.deps.storage.read() as records:
+        names = records.subjects.names(deleted=True)
+        return [(name, records.subjects.versions(name, deleted=True)) for name in names]

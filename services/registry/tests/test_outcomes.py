@@ -1,4 +1,4 @@
-"""What evaluations, rollouts and runs do to versions: once, in order, all or nothing."""
+"""Evaluations, rollouts and runs change versions once, in order, all or nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,17 +56,17 @@ def test_a_redelivered_evaluation_moves_the_version_once(world: World) -> None:
     version = world.given_version()
     event = evaluation(version, Verdict.DEPLOY)
     world.deliver(event)
-    told, lines = len(world.queued()), len(world.client.history("elec"))
+    published, lines = len(world.queued()), len(world.client.history("elec"))
     world.deliver(event)
-    assert (len(world.queued()), len(world.client.history("elec"))) == (told, lines)
+    assert (len(world.queued()), len(world.client.history("elec"))) == (published, lines)
 
 
 def test_a_later_verdict_about_a_version_that_moved_on_is_recorded_and_moves_nothing(world: World) -> None:
     version = world.given_version(S.LIVE)
-    told = len(world.queued())
+    published = len(world.queued())
     world.deliver(evaluation(version, Verdict.REJECT))
     assert world.stage_of(version) is S.LIVE
-    assert len(world.queued()) == told
+    assert len(world.queued()) == published
     entry = world.client.history("elec")[-1]
     assert (entry.change, entry.revision, entry.detail["verdict"]) == ("evaluation_finished", None, "reject")
 
@@ -82,7 +82,7 @@ def test_evidence_about_other_bytes_or_unknown_versions_is_named_as_wrong(world:
     for event, error in (
         (evaluation(version, Verdict.DEPLOY, challenger_digest="sha256:" + "0" * 64), EvidenceMismatch),
         (evaluation(version, Verdict.DEPLOY, challenger_version=9), VersionNotFound),
-        (evaluation(version, Verdict.DEPLOY, model="nobody"), ModelNotFound),
+        (evaluation(version, Verdict.DEPLOY, model="unknown"), ModelNotFound),
     ):
         with pytest.raises(error):  # named and not retryable, so the consumer writes it to the dead letters
             world.deliver(event)
@@ -90,7 +90,7 @@ def test_evidence_about_other_bytes_or_unknown_versions_is_named_as_wrong(world:
     assert world.stage_of(version) is S.REGISTERED
 
 
-def _lives(world: World) -> dict[int, VersionStage]:
+def _stages(world: World) -> dict[int, VersionStage]:
     return {version.version: version.stage for version in world.client.versions("elec")}
 
 
@@ -105,7 +105,7 @@ def test_a_promotion_makes_the_new_one_live_and_keeps_the_old_one_for_a_roll_bac
     world.deliver(rollout(new, RolloutState.SHIFTING, at=at, rollout_id=canary, from_version=old.version))
     assert _aliases(world) == {"champion": old.version, "challenger": new.version}
     world.deliver(rollout(new, RolloutState.PROMOTED, at=at, rollout_id=canary, revision=2, from_version=old.version))
-    assert _lives(world) == {old.version: S.APPROVED, new.version: S.LIVE}
+    assert _stages(world) == {old.version: S.APPROVED, new.version: S.LIVE}
     assert _aliases(world) == {"champion": new.version}
     champion = world.client.alias("elec", "champion")
     assert champion is not None and champion.generation == 2
@@ -117,7 +117,7 @@ def test_an_aborted_canary_is_rejected_and_the_champion_stays(world: World, stat
     canary, at = uuid4(), world.clock.advance(10)
     world.deliver(rollout(new, RolloutState.SHIFTING, at=at, rollout_id=canary, from_version=old.version))
     world.deliver(rollout(new, state, at=at, rollout_id=canary, revision=2, from_version=old.version))
-    assert _lives(world) == {old.version: S.LIVE, new.version: S.REJECTED}
+    assert _stages(world) == {old.version: S.LIVE, new.version: S.REJECTED}
     assert _aliases(world) == {"champion": old.version}
 
 
@@ -125,7 +125,7 @@ def test_a_roll_back_rejects_what_hurt_and_brings_the_one_before_back(world: Wor
     old, new = world.given_version(S.LIVE), world.given_version(S.LIVE)
     at = world.clock.advance(10)
     world.deliver(rollout(old, RolloutState.ROLLED_BACK, at=at, from_version=new.version))
-    assert _lives(world) == {old.version: S.LIVE, new.version: S.REJECTED}
+    assert _stages(world) == {old.version: S.LIVE, new.version: S.REJECTED}
     assert _aliases(world) == {"champion": old.version}
 
 
@@ -136,7 +136,7 @@ def test_a_way_back_that_fails_is_no_evidence_against_the_version_that_served_be
     world.deliver(rollout(old, RolloutState.SHIFTING, at=at, **full))
     assert _aliases(world) == {"champion": new.version}
     world.deliver(rollout(old, RolloutState.FAILED, at=at, revision=2, **full))
-    assert _lives(world) == {old.version: S.APPROVED, new.version: S.LIVE}
+    assert _stages(world) == {old.version: S.APPROVED, new.version: S.LIVE}
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_version_that_served_before_is_rejected_by_evidence_and_not_by_the_end
     aborted = rollout(old, RolloutState.ABORTED, at=at, revision=2, evidence=evidence, **canary)
     for _ in range(2):
         world.deliver(aborted)
-    assert _lives(world) == {old.version: stage, new.version: S.LIVE}
+    assert _stages(world) == {old.version: stage, new.version: S.LIVE}
     assert _aliases(world) == {"champion": new.version}
 
 
@@ -163,7 +163,7 @@ def test_a_version_that_never_served_is_rejected_when_a_person_ends_its_canary(w
     old, new = world.given_version(S.LIVE), world.given_version(S.APPROVED)
     at, person = world.clock.advance(10), {"against_version": 0.0}
     world.deliver(rollout(new, RolloutState.ABORTED, at=at, evidence=person, from_version=old.version))
-    assert _lives(world) == {old.version: S.LIVE, new.version: S.REJECTED}
+    assert _stages(world) == {old.version: S.LIVE, new.version: S.REJECTED}
 
 
 def test_redelivered_and_late_rollout_news_changes_nothing(world: World) -> None:
@@ -173,17 +173,17 @@ def test_redelivered_and_late_rollout_news_changes_nothing(world: World) -> None
     promoted = rollout(new, RolloutState.PROMOTED, at=at, rollout_id=canary, revision=2, from_version=old.version)
     before = rollout(old, RolloutState.PROMOTED, at=at.replace(year=2025))
     world.deliver(promoted)
-    told = len(world.queued())
+    published = len(world.queued())
     for late in (shifting, promoted, shifting, before):
         world.deliver(late)
-    assert len(world.queued()) == told
-    assert _lives(world) == {old.version: S.APPROVED, new.version: S.LIVE}
+    assert len(world.queued()) == published
+    assert _stages(world) == {old.version: S.APPROVED, new.version: S.LIVE}
     assert _aliases(world) == {"champion": new.version}
 
 
-def test_a_run_is_recorded_and_tells_nothing(world: World) -> None:
+def test_a_run_is_recorded_and_publishes_nothing(world: World) -> None:
     version = world.given_version()
-    told = len(world.queued())
+    published = len(world.queued())
     run = TrainingRunChanged(
         event_id=uuid4(),
         occurred_at=world.clock(),
@@ -199,7 +199,7 @@ def test_a_run_is_recorded_and_tells_nothing(world: World) -> None:
     )
     world.deliver(run)
     world.deliver(run)
-    assert len(world.queued()) == told
+    assert len(world.queued()) == published
     entry = world.client.history("elec")[-1]
     assert (entry.change, entry.version, entry.detail["state"]) == ("training_run_changed", 1, "succeeded")
     assert entry.correlation_id == str(run.correlation_id)
@@ -207,12 +207,12 @@ def test_a_run_is_recorded_and_tells_nothing(world: World) -> None:
 
 
 class Crash(Exception):
-    """The process ends here."""
+    """Stands for the end of the process."""
 
 
 @contextmanager
 def crash_at(world: World, statement: int) -> Iterator[list[int]]:
-    """The process dies as it is about to run that statement; yields how many were run."""
+    """End the process just before that statement; yields how many were run."""
     count = [0]
 
     def before(*_: Any) -> None:
@@ -229,16 +229,16 @@ def crash_at(world: World, statement: int) -> Iterator[list[int]]:
 
 
 def _everything(world: World) -> dict[str, Any]:
-    """Every row that matters: what a half-done transaction would show in."""
+    """Every row in which a half-done transaction would show."""
     with world.registry.database.read() as connection:
         rows = {
             name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for name, table in METADATA.tables.items()
         }
-        models = connection.execute(select(METADATA.tables["models"])).all()
+        resources = connection.execute(select(METADATA.tables["resources"]).order_by("id")).all()
         versions = connection.execute(select(METADATA.tables["versions"]).order_by("version")).all()
         aliases = connection.execute(select(METADATA.tables["aliases"]).order_by("alias")).all()
-    return {"rows": rows, "models": models, "versions": versions, "aliases": aliases}
+    return {"rows": rows, "resources": resources, "versions": versions, "aliases": aliases}
 
 
 def _deploy(world: World) -> Message:
@@ -265,7 +265,7 @@ def test_a_crash_between_any_two_steps_leaves_nothing_and_a_repeat_does_it_all(
                 break
             except Crash:
                 crashes += 1
-        assert _everything(world) == before, f"statement {crashes} left something behind"
+        assert _everything(world) == before, f"statement {crashes} left a change"
     assert crashes > 8
     after = world.queued()
     assert [one.revision for one in after] == list(range(1, len(after) + 1))

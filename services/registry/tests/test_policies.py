@@ -14,14 +14,14 @@ def test_the_default_is_revision_zero(world: World) -> None:
         assert (info.revision, info.document) == (0, default.model_dump(mode="json"))
 
 
-def test_each_change_is_a_new_revision_and_is_told(world: World) -> None:
+def test_each_change_is_a_new_revision_and_is_published(world: World) -> None:
     world.client.create_model("elec")
     for min_rows in (400, 500):
         world.client.set_policy("elec", GatePolicy(min_rows=min_rows), reason="more evidence")
     assert world.client.policy("elec", "gate").min_rows == 500
     assert world.client.policy_info("elec", "gate").revision == 2
-    told = [event for event in world.queued() if event.change is ResourceChange.POLICY_CHANGED]
-    assert [(event.policy, event.revision, event.reason) for event in told] == [
+    published = [event for event in world.queued() if event.change is ResourceChange.POLICY_CHANGED]
+    assert [(event.policy, event.revision, event.reason) for event in published] == [
         ("gate", 2, "more evidence"),
         ("gate", 3, "more evidence"),
     ]
@@ -30,12 +30,12 @@ def test_each_change_is_a_new_revision_and_is_told(world: World) -> None:
 def test_an_equal_document_changes_nothing(world: World) -> None:
     world.client.create_model("elec")
     world.client.set_policy("elec", RolloutPolicy(min_samples=7))
-    told = len(world.queued())
+    published = len(world.queued())
     assert world.client.set_policy("elec", RolloutPolicy(min_samples=7)).revision == 1
-    assert len(world.queued()) == told
+    assert len(world.queued()) == published
 
 
-def test_a_change_from_an_old_revision_is_refused_naming_the_one_now(world: World) -> None:
+def test_a_change_from_an_old_revision_is_refused_naming_the_current_one(world: World) -> None:
     world.client.create_model("elec")
     world.client.set_policy("elec", GatePolicy(min_rows=400), expected_revision=0)
     with pytest.raises(ApiError, match="revision 1, not 0") as refused:
@@ -60,7 +60,7 @@ def test_a_bad_document_is_refused_with_the_field_named(on_sqlite: World, docume
     assert (refused.value.status, refused.value.field) == (422, field)
 
 
-def test_history_comes_in_pages(world: World) -> None:
+def test_history_is_paged(world: World) -> None:
     world.client.create_model("elec")
     for min_rows in range(400, 405):
         world.client.set_policy("elec", GatePolicy(min_rows=min_rows))

@@ -1,4 +1,4 @@
-"""The service as a process: its start, its end, and Kafka coming late, repeating itself and going away."""
+"""The service as a process: start, stop, and a Kafka that is late, repeats events or goes away."""
 
 import json
 import os
@@ -21,11 +21,11 @@ from modelyard_registry.testing import ADMIN_KEY
 
 from .conftest import evaluation, manifest_of, rollout
 
-NOBODY = "127.0.0.1:1"
+NO_BROKER = "127.0.0.1:1"
 
 
 class Service(Process):
-    """One registry in one folder; starts again where it was."""
+    """One registry in one folder; a restart continues there."""
 
     def __init__(self, folder: Path, bootstrap: str, **env: str) -> None:
         (folder / "admin.key").write_text(ADMIN_KEY)
@@ -43,9 +43,9 @@ class Service(Process):
 
 
 @pytest.fixture
-def alone(tmp_path: Path, loopback: None) -> Iterator[Service]:
-    """Without Kafka."""
-    service = Service(tmp_path, NOBODY)
+def without_kafka(tmp_path: Path, loopback: None) -> Iterator[Service]:
+    """A registry that cannot reach Kafka."""
+    service = Service(tmp_path, NO_BROKER)
     yield service.start()
     service.kill()
 
@@ -57,64 +57,64 @@ def _register(client: RegistryClient, data: bytes, model: str = "elec") -> Any:
     return client.finalize_version(model, made.version)
 
 
-def test_it_answers_while_kafka_is_away_and_ends_in_order(alone: Service) -> None:
-    with alone.client as client:
+def test_it_answers_while_kafka_is_away_and_stops_in_order(without_kafka: Service) -> None:
+    with without_kafka.client as client:
         assert client.ready()
         assert _register(client, b"one").stage is VersionStage.REGISTERED
         waiting = client.request("GET", "/metrics").text
     assert "modelyard_registry_outbox_unsent" in waiting
-    assert alone.stop() == 0
+    assert without_kafka.stop() == 0
 
 
-def test_a_kill_loses_nothing_that_was_answered(alone: Service) -> None:
-    with alone.client as client:
+def test_a_kill_loses_nothing_that_was_answered(without_kafka: Service) -> None:
+    with without_kafka.client as client:
         version = _register(client, b"one")
         moved = client.move_alias("elec", "shadow", 1, expected_generation=0, reason="x")
         history = client.history("elec")
-    alone.kill()
-    alone.start()
-    with alone.client as client:
+    without_kafka.kill()
+    without_kafka.start()
+    with without_kafka.client as client:
         assert client.version("elec", 1) == version.model_copy(update={"aliases": ("shadow",)})
         assert client.alias("elec", "shadow") == moved
         assert client.history("elec") == history
         assert client.get_blob(manifest_of("elec", m=b"one").files[0].digest) == b"one"
 
 
-def test_it_is_small(alone: Service) -> None:
-    with alone.client as client:
+def test_it_is_small(without_kafka: Service) -> None:
+    with without_kafka.client as client:
         _register(client, b"one")
-    status = Path(f"/proc/{alone.pid}/status").read_text()
+    status = Path(f"/proc/{without_kafka.pid}/status").read_text()
     resident_mib = int(status.partition("VmRSS:")[2].split()[0]) / 1024
     assert resident_mib < 150
 
 
 @pytest.mark.parametrize(
-    ("env", "told"),
+    ("env", "published"),
     [
         ({"REGISTRY_DATABASE_URL": "nonsense"}, "database_url"),
-        ({"REGISTRY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "REGISTRY_DATABASE_URL"),
+        ({"REGISTRY_DATABASE_URL": "postgresql://none@127.0.0.1:1/none"}, "REGISTRY_DATABASE_URL"),
         ({"MODELYARD_ADMIN_KEY_FILE": "/nowhere/key"}, "MODELYARD_ADMIN_KEY_FILE"),
         ({"REGISTRY_DATA_DIR": "/proc/nowhere"}, "REGISTRY_DATA_DIR"),
         ({"REGISTRY_MAX_BLOB_BYTES": "lots"}, "REGISTRY_MAX_BLOB_BYTES"),
     ],
 )
 def test_a_bad_setting_ends_the_start_with_one_line_that_names_it(
-    tmp_path: Path, loopback: None, env: dict[str, str], told: str
+    tmp_path: Path, loopback: None, env: dict[str, str], published: str
 ) -> None:
-    service = Service(tmp_path, NOBODY, **env).start(ready=False)
+    service = Service(tmp_path, NO_BROKER, **env).start(ready=False)
     assert service.wait(60) == 2
-    assert told in service.output and "Traceback" not in service.output
+    assert published in service.output and "Traceback" not in service.output
 
 
-def test_a_port_in_use_is_said(tmp_path: Path, alone: Service) -> None:
-    port = str(alone.address).rpartition(":")[2]
-    other = Service(tmp_path, NOBODY, REGISTRY_PORT=port).start(ready=False)
+def test_a_port_in_use_is_reported(tmp_path: Path, without_kafka: Service) -> None:
+    port = str(without_kafka.address).rpartition(":")[2]
+    other = Service(tmp_path, NO_BROKER, REGISTRY_PORT=port).start(ready=False)
     assert other.wait(60) == 2
     assert "REGISTRY_PORT" in other.output
 
 
 def test_two_starting_together_on_one_database_both_come_up(tmp_path: Path, loopback: None) -> None:
-    services = [Service(tmp_path, NOBODY).start(ready=False) for _ in range(2)]
+    services = [Service(tmp_path, NO_BROKER).start(ready=False) for _ in range(2)]
     try:
         for service in services:
             service.wait_ready()
@@ -132,7 +132,7 @@ async def _send(bootstrap: str, *events: Message) -> None:
             await producer.send_and_wait(event.TOPIC, encode(event), key=event.key.encode())
 
 
-async def _told(bootstrap: str, model: str, count: int, timeout_s: float = 60) -> list[ResourceChanged]:
+async def _published(bootstrap: str, model: str, count: int, timeout_s: float = 60) -> list[ResourceChanged]:
     """The first `count` distinct events of a model on the topic; repeats of one event are dropped as readers do."""
     found: dict[Any, ResourceChanged] = {}
     consumer = AIOKafkaConsumer(ResourceChanged.TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
@@ -165,8 +165,8 @@ async def test_events_come_in_and_go_out_through_a_broker(served: Service, own_d
         promoted = rollout(version, RolloutState.PROMOTED, at=event.occurred_at)
         await _send(own_devkafka.bootstrap, promoted, promoted, event)
         await eventually(lambda: client.version("elec", 1).stage is VersionStage.LIVE, 60)
-        told = await _told(own_devkafka.bootstrap, "elec", 6)
-        assert [(one.revision, one.change.value, one.stage) for one in told] == [
+        published = await _published(own_devkafka.bootstrap, "elec", 6)
+        assert [(one.revision, one.change.value, one.stage) for one in published] == [
             (1, "created", None),
             (2, "version_registered", VersionStage.REGISTERED),
             (3, "version_moved", VersionStage.EVALUATED),
@@ -177,7 +177,7 @@ async def test_events_come_in_and_go_out_through_a_broker(served: Service, own_d
 
 
 @pytest.mark.server
-async def test_what_happened_while_kafka_was_away_is_told_in_order_when_it_is_back(
+async def test_what_happened_while_kafka_was_away_is_published_in_order_when_it_is_back(
     tmp_path: Path, own_devkafka: DevServer
 ) -> None:
     own_devkafka.kill()
@@ -189,8 +189,8 @@ async def test_what_happened_while_kafka_was_away_is_told_in_order_when_it_is_ba
         service.kill()
         own_devkafka.start()
         service.start()
-        told = await _told(own_devkafka.bootstrap, "elec", 6)
-        assert [event.revision for event in told] == [1, 2, 3, 4, 5, 6]
+        published = await _published(own_devkafka.bootstrap, "elec", 6)
+        assert [event.revision for event in published] == [1, 2, 3, 4, 5, 6]
     finally:
         service.kill()
 
@@ -201,10 +201,10 @@ async def test_what_happened_while_kafka_was_away_is_told_in_order_when_it_is_ba
 async def test_kills_while_it_works_lose_no_event_and_repeat_no_move(served: Service, own_devkafka: DevServer) -> None:
     """Versions are registered and evaluated while the process is killed again and again."""
     done = 0
-    for life in range(3):
+    for restart in range(3):
         with served.client as client:
             for number in range(4):
-                version = _register(client, f"life {life} bytes {number}".encode())
+                version = _register(client, f"restart {restart} bytes {number}".encode())
                 await _send(own_devkafka.bootstrap, evaluation(version, Verdict.REJECT, event_id=uuid4()))
                 done += 1
         os.killpg(served.pid, signal.SIGKILL)
@@ -220,13 +220,13 @@ async def test_kills_while_it_works_lose_no_event_and_repeat_no_move(served: Ser
 
         await eventually(all_rejected, 90)
         history = client.history("elec")
-    told = await _told(own_devkafka.bootstrap, "elec", 1 + 2 * done)
-    assert [event.revision for event in told] == list(range(1, 2 + 2 * done))
-    assert [entry.event_id for entry in history if entry.revision] == [str(event.event_id) for event in told]
+    published = await _published(own_devkafka.bootstrap, "elec", 1 + 2 * done)
+    assert [event.revision for event in published] == list(range(1, 2 + 2 * done))
+    assert [entry.event_id for entry in history if entry.revision] == [str(event.event_id) for event in published]
 
 
 @pytest.mark.server
-async def test_an_event_about_nothing_known_becomes_a_dead_letter_and_the_next_is_handled(
+async def test_an_event_about_an_unknown_version_becomes_a_dead_letter_and_the_next_is_handled(
     served: Service, own_devkafka: DevServer
 ) -> None:
     with served.client as client:

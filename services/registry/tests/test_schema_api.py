@@ -1,13 +1,10 @@
 """The Confluent Schema Registry subset, as its clients use it."""
 
 import json
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import uvicorn
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError
@@ -17,7 +14,7 @@ from httpx import Response
 from modelyard_contracts import ResourceChanged
 from modelyard_contracts.codec import Codec, avro_record, encode, schema_fingerprint
 from modelyard_contracts.topics import all_topics, schema_text
-from modelyard_registry.app import SeededSchemas
+from modelyard_registry.store.stored_schemas import StoredSchemas
 from modelyard_registry.testing import ADMIN_KEY
 from modelyard_registry.usecases import schemas as use
 from modelyard_runtime.errors import StartupError
@@ -84,9 +81,9 @@ def test_a_new_schema_gets_an_id_above_those_of_releases_and_keeps_it_everywhere
 def test_registering_at_once_gives_one_id_per_schema(world: World) -> None:
     texts = [record(field("a", "string"), field(f"f{number % 4}", "int", default=0)) for number in range(16)]
     with ThreadPoolExecutor(4) as pool:
-        ids = list(pool.map(lambda text: register(world, "race", text).json()["id"], texts))
+        ids = list(pool.map(lambda text: register(world, "at-once", text).json()["id"], texts))
     assert len(set(ids)) == 4
-    assert call(world, "GET", "/subjects/race/versions").json() == [1, 2, 3, 4]
+    assert call(world, "GET", "/subjects/at-once/versions").json() == [1, 2, 3, 4]
 
 
 def test_an_unfit_version_is_409_with_the_reason_and_changes_nothing(world: World) -> None:
@@ -106,7 +103,7 @@ def test_our_own_subjects_take_only_what_all_readers_can_read(on_sqlite: World) 
     schema["fields"][-1]["default"] = ""
     new = register(on_sqlite, subject, json.dumps(schema)).json()["id"]
     assert new > 100_000
-    codec = Codec(SeededSchemas(on_sqlite.registry.deps))
+    codec = Codec(StoredSchemas(on_sqlite.registry.deps.storage))
     on_sqlite.client.create_model("elec")
     body = encode(on_sqlite.queued()[0])
     foreign = b"\x00" + new.to_bytes(4, "big") + body[5:] + b"\x00"  # the new field, an empty string
@@ -139,11 +136,11 @@ def test_compatibility_is_answered_for_the_version_that_was_asked_about(world: W
     assert check("/1", third).json() == {"is_compatible": True}
     assert check("/2", third).json() == {"is_compatible": False}
     assert check("/latest", third).json() == {"is_compatible": False}
-    told = check("", third, verbose="true").json()
-    assert not told["is_compatible"] and told["messages"]
+    verbose = check("", third, verbose="true").json()
+    assert not verbose["is_compatible"] and verbose["messages"]
     refused(check("/9", third), 40402)
     refused(check("/1", "{"), 42201)
-    refused(call(world, "POST", "/compatibility/subjects/nobody/versions/latest", {"schema": ONE}), 40401)
+    refused(call(world, "POST", "/compatibility/subjects/unknown/versions/latest", {"schema": ONE}), 40401)
     assert call(world, "POST", "/compatibility/subjects/new/versions", {"schema": ONE}).json() == {
         "is_compatible": True
     }
@@ -174,8 +171,8 @@ def test_a_version_that_is_none_is_42202(on_sqlite: World, version: str) -> None
 
 def test_what_is_not_there_has_its_own_number(on_sqlite: World) -> None:
     register(on_sqlite, "s", ONE)
-    refused(call(on_sqlite, "GET", "/subjects/nobody/versions"), 40401)
-    refused(call(on_sqlite, "GET", "/subjects/nobody/versions/1"), 40401)
+    refused(call(on_sqlite, "GET", "/subjects/unknown/versions"), 40401)
+    refused(call(on_sqlite, "GET", "/subjects/unknown/versions/1"), 40401)
     refused(call(on_sqlite, "GET", "/subjects/s/versions/9"), 40402)
     refused(call(on_sqlite, "POST", "/subjects/s", {"schema": TWO}), 40403)
     for id_ in ("99", "x", "-1", "99999999999999999999", "4294967296"):
@@ -197,24 +194,24 @@ def test_what_is_no_schema_is_42201(on_sqlite: World, body: Any) -> None:
 
 
 def test_deleting_and_levels_need_an_admin(on_sqlite: World) -> None:
-    key = on_sqlite.client.create_api_key("writer", ["write"]).key
+    key = on_sqlite.key("developer")
     headers = {"authorization": f"Bearer {key}"}
     assert on_sqlite.http.post("/subjects/s/versions", json={"schema": ONE}, headers=headers).status_code == 200
     assert on_sqlite.http.put("/config", json={"compatibility": "NONE"}, headers=headers).status_code == 403
     assert on_sqlite.http.delete("/subjects/s", headers=headers).status_code == 403
 
 
+def test_a_subject_of_the_platform_cannot_be_deleted(on_sqlite: World) -> None:
+    subject = all_topics()[0].subject
+    refused(call(on_sqlite, "DELETE", f"/subjects/{subject}"), 42205)
+    refused(call(on_sqlite, "DELETE", f"/subjects/{subject}/versions/latest"), 42205)
+    assert subject in call(on_sqlite, "GET", "/subjects").json()
+
+
 @pytest.fixture
-def url(on_sqlite: World) -> Iterator[str]:
-    """The registry on a real port, for clients that bring their own HTTP."""
-    server = uvicorn.Server(uvicorn.Config(on_sqlite.registry.app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(30)
+def url(on_sqlite: World) -> str:
+    """The registry on a real port, for clients with an HTTP stack of their own."""
+    return on_sqlite.opened.serve()
 
 
 def test_confluents_own_serializer_and_deserializer_work_unchanged(on_sqlite: World, url: str) -> None:

@@ -35,9 +35,9 @@ def test_a_repeat_under_the_same_key_is_the_same_version(world: World) -> None:
     again = world.client.create_version(manifest_of(m=b"bytes 1"), idempotency_key="key-1")
     assert again.version == first.version
     done = world.client.finalize_version("elec", 1)
-    told = len(world.queued())
+    published = len(world.queued())
     assert world.client.finalize_version("elec", 1) == done
-    assert len(world.queued()) == told
+    assert len(world.queued()) == published
     assert world.client.create_version(manifest_of(m=b"bytes 1"), idempotency_key="key-1").stage == "registered"
 
 
@@ -80,7 +80,7 @@ def test_a_blob_that_was_damaged_on_disk_counts_as_missing_and_can_be_uploaded_a
     assert on_sqlite.client.finalize_version("elec", 1).stage is VersionStage.REGISTERED
 
 
-def test_a_size_that_lies_is_refused(on_sqlite: World) -> None:
+def test_a_wrong_size_is_refused(on_sqlite: World) -> None:
     on_sqlite.client.create_model("elec")
     on_sqlite.client.put_blob(b"four")
     manifest = manifest_of(m=b"four")
@@ -122,7 +122,7 @@ def test_a_bad_manifest_is_refused_with_the_field_named(on_sqlite: World, manife
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-def test_numbers_that_are_no_json_are_refused(on_sqlite: World, number: str) -> None:
+def test_numbers_outside_of_json_are_refused(on_sqlite: World, number: str) -> None:
     on_sqlite.client.create_model("elec")
     body = '{"idempotency_key":"k","manifest":' + manifest_of(m=b"x").model_dump_json().replace("0.9", number) + "}"
     with pytest.raises(ApiError) as refused:
@@ -145,7 +145,7 @@ def test_numbers_that_are_no_json_are_refused(on_sqlite: World, number: str) -> 
         "UPDATE avro_schemas SET text = '\"null\"' WHERE id = 1",
     ],
 )
-def test_what_is_written_for_good_cannot_be_changed_even_by_sql(world: World, change: str) -> None:
+def test_immutable_rows_cannot_be_changed_even_by_sql(world: World, change: str) -> None:
     world.given_version(VersionStage.EVALUATED)
     with pytest.raises(DBAPIError, match="never change"), world.registry.database.transaction() as transaction:
         transaction.connection.execute(text(change))
@@ -154,20 +154,20 @@ def test_what_is_written_for_good_cannot_be_changed_even_by_sql(world: World, ch
 def test_revisions_positions_and_numbers_have_no_gaps_under_concurrent_writers(world: World) -> None:
     world.client.create_model("elec")
     for number in range(8):
-        world.client.put_blob(f"race {number}".encode())
+        world.client.put_blob(f"writer {number}".encode())
 
     def make(number: int) -> None:
-        data = f"race {number}".encode()
-        made = world.client.create_version(manifest_of(m=data), idempotency_key=f"race-{number}")
+        data = f"writer {number}".encode()
+        made = world.client.create_version(manifest_of(m=data), idempotency_key=f"writer-{number}")
         world.client.finalize_version("elec", made.version)
-        world.client.move_alias("elec", f"a{number}", made.version, expected_generation=0, reason="race")
+        world.client.move_alias("elec", f"a{number}", made.version, expected_generation=0, reason="at once")
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(make, range(8)))
 
     events = world.queued()
-    told = [(event.revision, event.change.value, event.version) for event in events]
-    assert [event.revision for event in events] == list(range(1, 18)), told
+    published = [(event.revision, event.change.value, event.version) for event in events]
+    assert [event.revision for event in events] == list(range(1, 18)), published
     assert sorted(version.version for version in world.client.versions("elec")) == list(range(1, 9))
     history = world.client.history("elec")
     assert [entry.position for entry in history] == list(range(1, 18))
@@ -191,7 +191,7 @@ def test_versions_are_listed_by_stage(world: World) -> None:
     }
 
 
-def test_a_registered_version_is_told_in_the_story_that_made_it(world: World) -> None:
+def test_a_registered_version_is_published_in_the_timeline_that_made_it(world: World) -> None:
     world.given_version()
     created, registered = world.queued()
     assert (created.change, created.revision) == (ResourceChange.CREATED, 1)
@@ -200,7 +200,7 @@ def test_a_registered_version_is_told_in_the_story_that_made_it(world: World) ->
     assert (registered.stage, registered.previous_stage) == (VersionStage.REGISTERED, VersionStage.PENDING)
 
 
-def test_people_decide_by_the_table_and_say_why(world: World) -> None:
+def test_people_decide_by_the_table_with_a_reason(world: World) -> None:
     version = world.given_version(VersionStage.EVALUATED)
     approved = world.client.approve("elec", version.version, "looked at the report", actor="ada")
     assert approved.stage is VersionStage.APPROVED
@@ -229,16 +229,16 @@ def test_a_version_that_serves_is_neither_rejected_nor_retired(world: World, dec
     assert world.client.version("elec", version.version).stage is VersionStage.LIVE
 
 
-def test_unknown_things_are_404_and_say_what(world: World) -> None:
+def test_unknown_resources_are_404_and_named(world: World) -> None:
     world.client.create_model("elec")
     for call, code in (
-        (lambda: world.client.versions("nobody"), "model_not_found"),
+        (lambda: world.client.versions("unknown"), "model_not_found"),
         (lambda: world.client.version("elec", 9), "version_not_found"),
-        (lambda: world.client.version("nobody", 9), "model_not_found"),
+        (lambda: world.client.version("unknown", 9), "model_not_found"),
         (lambda: world.client.finalize_version("elec", 9), "version_not_found"),
         (lambda: world.client.approve("elec", 9, "x"), "version_not_found"),
-        (lambda: world.client.history("nobody"), "model_not_found"),
-        (lambda: world.client.alias("nobody", "champion"), "model_not_found"),
+        (lambda: world.client.history("unknown"), "model_not_found"),
+        (lambda: world.client.alias("unknown", "champion"), "model_not_found"),
         (lambda: world.client.policy_info("elec", "nonsense"), "not_found"),
         (lambda: world.client.dataset("sha256:" + "0" * 64), "dataset_not_found"),
     ):
@@ -247,14 +247,14 @@ def test_unknown_things_are_404_and_say_what(world: World) -> None:
         assert (refused.value.status, refused.value.code) == (404, code)
 
 
-def test_a_huge_version_number_is_refused_not_an_error_of_ours(on_sqlite: World) -> None:
+def test_a_huge_version_number_is_refused(on_sqlite: World) -> None:
     on_sqlite.client.create_model("elec")
     with pytest.raises(ApiError) as refused:
         on_sqlite.client.version("elec", 10**30)
     assert refused.value.status == 422
 
 
-def test_models_are_listed_in_pages_with_their_aliases(world: World) -> None:
+def test_models_are_paged_with_their_aliases(world: World) -> None:
     for name in ("c", "a", "b"):
         world.client.create_model(name)
     version = world.given_version(VersionStage.LIVE)
@@ -289,7 +289,7 @@ def test_a_download_that_is_not_what_it_should_be_keeps_nothing(on_sqlite: World
 def test_a_cached_download_asks_the_registry_for_no_bytes(on_sqlite: World, tmp_path: Path) -> None:
     version = on_sqlite.given_version()
     client = RegistryClient(
-        "http://registry", "an-admin-key-for-tests", transport=on_sqlite.transport, cache_dir=tmp_path / "cache"
+        "http://registry", "an-admin-key-for-tests", transport=on_sqlite.opened.transport, cache_dir=tmp_path / "cache"
     )
     manifest = client.manifest("elec", version.version)
     client.download(manifest, tmp_path / "one")

@@ -156,7 +156,7 @@ def test_parameters_are_read_from_strings() -> None:
     [
         (
             {"max_itertions": "20"},
-            "parameters.max_itertions: recipe tabular-classifier has no such parameter; it has cand",
+            "parameters.max_itertions: recipe tabular-classifier has no such parameter; it has latency",
         ),
         ({"max_iterations": "many"}, "parameters.max_iterations: "),
         ({"candidates": "svm"}, "parameters.candidates: "),
@@ -169,5 +169,5 @@ def test_a_wrong_parameter_is_named(given: dict[str, str], message: str) -> None
 
 
 def test_an_unknown_recipe_error_lists_the_known_ones() -> None:
-    with pytest.raises(BadRequest, match="'magic' is unknown; known are tabular-classifier, torch-mlp"):
+    with pytest.raises(BadRequest, match="'magic' is unknown; known are tabular-classifier, tabular-regressor, text-c"):
         recipe_named("magic", RECIPES)

@@ -1,4 +1,4 @@
-"""The snapshot's SQL on a real ClickHouse: who counts, in which order, as of when."""
+"""The snapshot's SQL on a real ClickHouse: which rows, in which order, as of when."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,12 +6,18 @@ from typing import Any
 import clickhouse_connect
 import pytest
 
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
-from modelyard_trainer.worker.snapshot import SQL, clickhouse
+from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task, new_schema_id
+from modelyard_trainer.worker.clickhouse import clickhouse
+from modelyard_trainer.worker.snapshot import SQL
 
 from .helpers.data import START
 
-SCHEMA = FeatureSchema(features=(Feature(name="x"), Feature(name="kind", kind=FeatureKind.CATEGORICAL)))
+SIGNATURE_ID = new_schema_id(
+    Signature(
+        columns=(Column(name="x"), Column(name="kind", type=ColumnType.CATEGORY)),
+        output=Output(task=Task.BINARY, classes=("DOWN", "UP")),
+    )
+)
 TABLE = """
 CREATE TABLE {database}.v_labelled (
     prediction_id String, model LowCardinality(String), feature_schema_id LowCardinality(String),
@@ -33,14 +39,14 @@ def test_the_newest_labelled_rows_of_the_contract_as_of_the_moment(
     client.command(TABLE.format(database=database))
     late = START + timedelta(hours=2)
     rows: list[list[object]] = [
-        [f"p{n}", "shifts", SCHEMA.id, [None if n == 3 else float(n)], ["a" if n % 2 else None], "UP", at, at]
+        [f"p{n}", "shifts", SIGNATURE_ID, [None if n == 3 else float(n)], ["a" if n % 2 else None], "UP", at, at]
         for n, at in ((n, START + timedelta(minutes=n)) for n in range(10))
     ]
     rows += [
-        ["other-model", "other", SCHEMA.id, [1.0], ["a"], "UP", START, START],
+        ["other-model", "other", SIGNATURE_ID, [1.0], ["a"], "UP", START, START],
         ["other-contract", "shifts", "fs-0", [1.0, 2.0], [], "UP", START, START],
-        ["no-label", "shifts", SCHEMA.id, [1.0], ["a"], None, START, START],
-        ["too-late", "shifts", SCHEMA.id, [1.0], ["a"], "UP", START, late],
+        ["no-label", "shifts", SIGNATURE_ID, [1.0], ["a"], None, START, START],
+        ["too-late", "shifts", SIGNATURE_ID, [1.0], ["a"], "UP", START, late],
     ]
     client.insert(f"{database}.v_labelled", rows)
 
@@ -48,7 +54,7 @@ def test_the_newest_labelled_rows_of_the_contract_as_of_the_moment(
     monkeypatch.setenv("CLICKHOUSE_PASSWORD", reader.password)
     ask = clickhouse({"url": devclickhouse.url, "user": reader.user, "database": database})
     moment = (late - timedelta(microseconds=1)).strftime("%Y-%m-%d %H:%M:%S.%f")
-    found = ask(SQL, {"model": "shifts", "feature_schema_id": SCHEMA.id, "as_of": moment, "rows": 8})
+    found = ask(SQL, {"model": "shifts", "feature_schema_id": SIGNATURE_ID, "as_of": moment, "rows": 8})
 
     assert found["prediction_id"].to_pylist() == [f"p{n}" for n in range(9, 1, -1)]
     assert found["num_features"].to_pylist()[6] == [None]

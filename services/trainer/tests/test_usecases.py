@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -10,7 +11,9 @@ import pytest
 
 from modelyard_contracts import DriftKind, RunState, TrainingRunRequested, VersionStage
 from modelyard_contracts.policies import RetrainPolicy
+from modelyard_contracts.signature import Task
 from modelyard_runtime.errors import Retryable
+from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.errors import BadRequest, IllegalMove, OpenRun, RegistryAway, UnknownModel, UnknownRun
 from modelyard_trainer.domain.states import Signal
 from modelyard_trainer.store.runs import StaleRun
@@ -182,3 +185,33 @@ def test_an_ended_or_unknown_run_cannot_be_cancelled(world: World) -> None:
         cancel_run(world.deps, run.id)
     with pytest.raises(UnknownRun):
         cancel_run(world.deps, uuid4())
+
+
+def test_a_run_takes_over_the_recipe_of_the_serving_version(world: World) -> None:
+    world.client.set_policy("shifts", RetrainPolicy())
+    world.given_version(VersionStage.LIVE, recipe="fake")
+    run = request_run(world.deps, RunRequest("shifts", "", "test"))
+    assert run.recipe == "fake"
+
+
+def test_without_any_recipe_the_worker_takes_the_built_in_one_for_the_task(world: World) -> None:
+    world.client.set_policy("shifts", RetrainPolicy())
+    assert request_run(world.deps, RunRequest("shifts", "", "test", dataset_digest=world.dataset)).recipe == "auto"
+
+
+def test_a_recipe_that_does_not_train_the_requested_task_is_refused(world: World) -> None:
+    data = DataSpec(task=Task.REGRESSION)
+    with pytest.raises(BadRequest, match="tabular-classifier trains binary and multiclass, not regression"):
+        request_run(world.deps, RunRequest("shifts", "", "test", recipe="tabular-classifier", data=data))
+
+
+def test_a_dataset_that_differs_from_the_signature_is_refused_before_the_run(world: World) -> None:
+    world.given_version(VersionStage.LIVE)
+    digest = world.client.put_blob(b"rows")
+    columns = {"x": "string", "kind": "int64", "label": "string", "occurred_at": "timestamp[us]"}
+    world.client.create_dataset(digest, "other", rows=4, size_bytes=4, columns=columns)
+    request = RunRequest("shifts", "", "test", dataset_digest=digest)
+    with pytest.raises(BadRequest, match=r"column y is missing; column kind is int64, the signature has category"):
+        request_run(world.deps, request)
+    run = request_run(world.deps, replace(request, data=DataSpec(new_contract=True)))
+    assert run.state is RunState.REQUESTED

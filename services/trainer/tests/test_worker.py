@@ -1,5 +1,6 @@
-"""Files and rows of the worker: what is refused, what the manifest says, what a snapshot holds."""
+"""A run of the worker: refused files, the manifest, snapshots of live rows."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,40 +11,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema, ModelManifest
+from modelyard_contracts.manifest import ManifestFile, ModelManifest
+from modelyard_contracts.signature import Signature, Task, new_schema_id
+from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.recipes import Recipe
 from modelyard_trainer.jobs.rundir import RunDir, file_digest
-from modelyard_trainer.worker import snapshot
-from modelyard_trainer.worker.dataset import read_table, rows_of, schema_of
+from modelyard_trainer.worker import clickhouse as clickhouse_module
+from modelyard_trainer.worker.clickhouse import ClickHouseUnavailable, clickhouse, retrying
+from modelyard_trainer.worker.dataset import Dataset, rows_of
 from modelyard_trainer.worker.main import run
-from modelyard_trainer.worker.snapshot import SQL, ClickHouseAway, clickhouse
+from modelyard_trainer.worker.snapshot import SQL
+from modelyard_trainer.worker.table import read_table
+from modelyard_trainer.worker.work import Rows
 
-from .helpers.data import START, training_table, write_training_file
+from .helpers.data import START, training_signature, training_table, write_training_file
 from .helpers.fake_recipe import RECIPE
+from .helpers.requests import request
 
-SCHEMA = FeatureSchema(
-    features=(Feature(name="x"), Feature(name="y"), Feature(name="kind", kind=FeatureKind.CATEGORICAL)),
-    classes=("UP", "DOWN"),
-)
-
-
-def request(**changes: Any) -> dict[str, Any]:
-    fields = {
-        "run_id": "r-1",
-        "model": "shifts",
-        "recipe": "fake",
-        "recipes": {},
-        "parameters": {},
-        "holdout_rows": 50,
-        "window_rows": 400,
-        "as_of": "2026-03-01T00:00:00+00:00",
-        "given_dataset": None,
-        "feature_schema": None,
-        "clickhouse": {},
-        "ray_cpus": 2,
-    }
-    return {**fields, **changes}
+SIGNATURE = training_signature(("UP", "DOWN"))
 
 
 @pytest.fixture
@@ -51,34 +37,59 @@ def run_dir(tmp_path: Path) -> RunDir:
     return RunDir(tmp_path / "run")
 
 
-def given(run_dir: RunDir, table: pa.Table, **changes: Any) -> None:
+def given(run_dir: RunDir, table: pa.Table, signature: Signature | None = None, **changes: Any) -> None:
     run_dir.path.mkdir(parents=True)
     pq.write_table(table, run_dir.data)
-    run_dir.prepare(request(given_dataset=file_digest(run_dir.data), **changes))
+    run_dir.prepare(request(signature, given_dataset=file_digest(run_dir.data), **changes))
 
 
 def manifest(run_dir: RunDir) -> ModelManifest:
-    result = run_dir.result
-    assert result is not None, run_dir.failure
-    return ModelManifest.model_validate(result["manifest"])
+    assert run_dir.result is not None, run_dir.failure
+    return ManifestFile.read(run_dir.manifest).manifest
 
 
-def test_the_manifest_says_which_rows_were_seen(run_dir: RunDir) -> None:
+def rows_in(run_dir: RunDir, signature: Signature = SIGNATURE) -> Rows:
+    table, time = read_table(run_dir.data, DataSpec())
+    return rows_of(Dataset(table, signature, "label", time))
+
+
+def test_the_manifest_names_the_rows_that_were_used(run_dir: RunDir) -> None:
     given(run_dir, training_table(400))
     run(run_dir, RECIPE)
 
     made = manifest(run_dir)
-    # 400 rows, 50 kept: the last one used is number 349, a minute apart
+    # 400 rows, 50 held out: the last one used is number 349, a minute apart
     assert made.training.train_from == START
     assert made.training.train_until == START + timedelta(minutes=349)
     assert made.training.dataset_digest == file_digest(run_dir.data)
     assert made.reference is not None and made.reference.rows == 350
     assert [feature.name for feature in made.reference.features] == ["x", "y", "kind"]
-    assert made.reference.score is not None and sum(made.reference.score.counts) == 70  # the validation rows
-    assert made.feature_schema.classes == ("DOWN", "UP")
+    assert made.signature.classes == ("DOWN", "UP") and made.task is Task.BINARY
 
 
-def test_rows_that_are_kept_cannot_change_the_model_or_its_reference(run_dir: RunDir, tmp_path: Path) -> None:
+def test_the_reference_of_outputs_is_made_of_the_held_out_rows(run_dir: RunDir) -> None:
+    table = training_table(400)
+    given(run_dir, table)
+    run(run_dir, RECIPE)
+
+    reference, metrics = manifest(run_dir).reference, manifest(run_dir).training.metrics
+    assert reference is not None and reference.score is not None and reference.classes is not None
+    assert sum(reference.score.counts) == 50
+    # the fake recipe always predicts the last class
+    assert (reference.classes.categories, reference.classes.counts) == (("UP", "DOWN"), (0, 0, 0, 50, 0))
+    wrong = sum(label != "UP" for label in table["label"].to_pylist()[350:]) / 50
+    assert reference.error_rate == pytest.approx(wrong) and metrics["accuracy"] == pytest.approx(1 - wrong)
+
+
+def test_the_manifest_is_written_once_and_its_digest_is_that_of_the_bytes(run_dir: RunDir) -> None:
+    given(run_dir, training_table())
+    run(run_dir, RECIPE)
+    result = run_dir.result
+    assert result is not None and ManifestFile.read(run_dir.manifest).digest == result["manifest_digest"]
+    assert json.loads(run_dir.manifest)["schema_version"] == ModelManifest.SCHEMA_VERSION
+
+
+def test_held_out_inputs_do_not_change_the_model_or_the_reference_of_inputs(run_dir: RunDir, tmp_path: Path) -> None:
     table = training_table(400)
     given(run_dir, table)
     run(run_dir, RECIPE)
@@ -87,10 +98,11 @@ def test_rows_that_are_kept_cannot_change_the_model_or_its_reference(run_dir: Ru
     given(other, table.set_column(0, "x", pa.array(x, pa.float64())))
     run(other, RECIPE)
     one, two = manifest(run_dir), manifest(other)
-    assert one.reference == two.reference and one.files == two.files
+    assert one.reference is not None and two.reference is not None
+    assert one.reference.features == two.reference.features and one.files == two.files
 
 
-def test_a_run_with_a_result_is_not_done_again(run_dir: RunDir) -> None:
+def test_a_run_with_a_result_is_not_repeated(run_dir: RunDir) -> None:
     given(run_dir, training_table())
     run(run_dir, RECIPE)
     before = run_dir.result
@@ -98,22 +110,11 @@ def test_a_run_with_a_result_is_not_done_again(run_dir: RunDir) -> None:
     assert run_dir.result == before
 
 
-def test_another_file_than_was_asked_for_is_refused(run_dir: RunDir) -> None:
+def test_another_file_than_the_requested_one_is_refused(run_dir: RunDir) -> None:
     given(run_dir, training_table())
     write_training_file(run_dir.data, rows=300)
     with pytest.raises(BadRequest, match="the file is sha256:"):
         run(run_dir, RECIPE)
-
-
-def test_of_a_wide_file_only_what_the_contract_names_counts() -> None:
-    rows = training_table()
-    wide = rows.append_column("more", pa.array([0.0] * rows.num_rows))
-    for number in range(1_000):
-        wide = wide.append_column(f"more_{number}", wide["more"])
-    known = schema_of(rows, None)
-    assert schema_of(wide, known).features == known.features
-    with pytest.raises(BadRequest, match="1004 feature columns; give 1 to 1000"):
-        schema_of(wide, None)
 
 
 @pytest.mark.parametrize(
@@ -122,55 +123,65 @@ def test_of_a_wide_file_only_what_the_contract_names_counts() -> None:
         (lambda table: table.drop_columns(["label"]), "has no column label; it has x, y, kind, occurred_at"),
         (
             lambda table: table.set_column(4, "occurred_at", pa.array(range(400))),
-            "occurred_at is int64; give a timestamp",
+            "occurred_at is int64; it must be a timestamp",
         ),
         (lambda table: table.set_column(3, "label", pa.array(["UP"] * 400)), "1 classes in label"),
         (lambda table: table.select(["label", "occurred_at"]), "has 0 feature columns; give 1 to 1000"),
         (lambda table: table.append_column("l", pa.array([[1]] * 400)), "column l is list<"),
-        (lambda table: table.set_column(3, "label", pa.array([None] * 400, pa.string())), "may not hold nulls"),
+        (
+            lambda table: table.set_column(3, "label", pa.array([None] * 400, pa.string())),
+            "label has 400 missing values",
+        ),
         (lambda table: table.slice(0, 60), "60 labelled rows; at least 100"),
     ],
 )
-def test_an_unfit_file_is_refused_with_what_is_wrong(run_dir: RunDir, change: Any, message: str) -> None:
+def test_an_unfit_file_is_refused_with_the_reason(run_dir: RunDir, change: Any, message: str) -> None:
     given(run_dir, change(training_table()))
     with pytest.raises(BadRequest, match=message):
         run(run_dir, RECIPE)
 
 
-def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.parquet").write_bytes(b"a,b\n1,2\n")
-    with pytest.raises(BadRequest, match="is no parquet file"):
-        read_table(tmp_path / "x.parquet")
+def test_a_retraining_keeps_the_signature_and_its_id(run_dir: RunDir) -> None:
+    given(run_dir, training_table().append_column("extra", pa.array(np.zeros(400))), SIGNATURE, signature_id="fs-old")
+    run(run_dir, RECIPE)
+    made, result = manifest(run_dir), run_dir.result
+    assert (made.signature, made.feature_schema_id) == (SIGNATURE, "fs-old")
+    assert result is not None and "columns not in the signature were not used: extra" in result["summary"]
 
 
-def test_rows_are_put_in_the_order_of_time(run_dir: RunDir) -> None:
-    table = training_table().take(pa.array(np.random.default_rng(0).permutation(400)))
-    given(run_dir, table)
-    ordered = read_table(run_dir.data)
-    assert ordered["occurred_at"].to_pylist() == sorted(table["occurred_at"].to_pylist())
+def test_every_difference_from_the_signature_is_named(run_dir: RunDir) -> None:
+    table = training_table().drop_columns(["x"])
+    table = table.set_column(1, "kind", pa.array(range(400))).set_column(2, "label", pa.array(["UP", "SAME"] * 200))
+    given(run_dir, table, SIGNATURE)
+    with pytest.raises(BadRequest) as error:
+        run(run_dir, RECIPE)
+    for part in (
+        "column x is missing",
+        "column kind is int64, the signature has category",
+        "label has the classes SAME, the signature has UP, DOWN",
+        "new_contract",
+    ):
+        assert part in str(error.value)
 
 
-def test_a_version_keeps_the_contract_of_the_one_that_serves() -> None:
+def test_a_new_signature_is_made_on_request(run_dir: RunDir) -> None:
     table = training_table().append_column("extra", pa.array(np.zeros(400)))
-    schema = schema_of(table, SCHEMA)
-    assert schema == SCHEMA and schema.id == SCHEMA.id
-    assert [feature.name for feature in schema_of(table, None).features] == ["x", "y", "kind", "extra"]
+    given(run_dir, table, SIGNATURE, data=DataSpec(new_contract=True).model_dump(mode="json"))
+    run(run_dir, RECIPE)
+    assert [column.name for column in manifest(run_dir).signature.columns] == ["x", "y", "kind", "extra"]
+    assert manifest(run_dir).feature_schema_id == new_schema_id(manifest(run_dir).signature)
 
 
-def test_a_new_class_comes_behind_the_known_ones() -> None:
-    table = training_table().set_column(3, "label", pa.array(["UP", "SAME"] * 200))
-    assert schema_of(table, SCHEMA).classes == ("UP", "DOWN", "SAME")
-
-
-def test_columns_become_matrices_with_their_holes() -> None:
-    rows = rows_of(training_table(), SCHEMA)
-    assert rows.numeric.shape == (400, 2) and rows.categorical.shape == (400, 1)
-    assert np.isnan(rows.numeric[:, 0]).any() and None in set(rows.categorical[:, 0])
-    assert set(rows.labels) == {0, 1}
+def test_features_may_have_the_names_of_our_own_columns(run_dir: RunDir) -> None:
+    table = training_table().rename_columns(["label", "occurred_at", "prediction", "goal", "at"])
+    given(run_dir, table, data=DataSpec(target="goal", time="at").model_dump(mode="json"))
+    run(run_dir, RECIPE)
+    made = manifest(run_dir).signature
+    assert [column.name for column in made.columns] == ["label", "occurred_at", "prediction"] and made.target == "goal"
 
 
 def stored(rows: int) -> pa.Table:
-    """As v_labelled answers: positional features, the newest first."""
+    """An answer of v_labelled: positional features, newest first."""
     table = training_table(rows)
     return pa.table(
         {
@@ -184,42 +195,41 @@ def stored(rows: int) -> pa.Table:
 
 
 def test_a_snapshot_is_a_dataset_with_its_sql_and_digest(run_dir: RunDir) -> None:
-    asked: list[tuple[str, dict[str, Any]]] = []
+    queries: list[tuple[str, dict[str, Any]]] = []
 
-    def ask(sql: str, parameters: dict[str, Any]) -> pa.Table:
-        asked.append((sql, parameters))
+    def query(sql: str, parameters: dict[str, Any]) -> pa.Table:
+        queries.append((sql, parameters))
         return stored(400)
 
-    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
-    run(run_dir, RECIPE, ask)
+    run_dir.prepare(request(SIGNATURE))
+    run(run_dir, RECIPE, query)
 
     described = run_dir.snapshot
-    assert (
-        described is not None
-        and described["digest"] == file_digest(run_dir.data) == manifest(run_dir).training.dataset_digest
-    )
+    assert described is not None
+    assert described["digest"] == file_digest(run_dir.data) == manifest(run_dir).training.dataset_digest
     assert described["source"]["sql"] == SQL
     assert described["source"]["parameters"] == {
         "model": "shifts",
-        "feature_schema_id": SCHEMA.id,
+        "feature_schema_id": new_schema_id(SIGNATURE),
         "as_of": "2026-03-01 00:00:00.000000",
         "rows": 400,
     }
-    expected = rows_of(training_table(), SCHEMA)
-    rows = rows_of(read_table(run_dir.data), SCHEMA)
+    table = training_table()
+    expected = rows_of(Dataset(table, SIGNATURE, "label", "occurred_at"))
+    rows = rows_in(run_dir)
     np.testing.assert_array_equal(rows.numeric, expected.numeric)
-    assert rows.categorical.tolist() == expected.categorical.tolist() and (rows.labels == expected.labels).all()
-    assert manifest(run_dir).feature_schema == SCHEMA
+    assert rows.categorical.tolist() == expected.categorical.tolist()
+    assert (rows.targets == expected.targets).all()
+    assert manifest(run_dir).signature == SIGNATURE
 
-    run(RunDir(run_dir.path), RECIPE, ask)
     (run_dir.path / "result.json").unlink()
-    run(run_dir, RECIPE, ask)
-    assert len(asked) == 1  # a worker that is started again reads what the first one wrote
+    run(run_dir, RECIPE, query)
+    assert len(queries) == 1  # a restarted worker reads the first one's snapshot
 
 
-def test_a_short_snapshot_is_filled_with_the_newest_rows_that_the_serving_version_learned_from(run_dir: RunDir) -> None:
+def test_a_short_snapshot_is_filled_with_the_newest_training_rows_of_the_serving_version(run_dir: RunDir) -> None:
     table = training_table(400)
-    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json"), window_rows=300))
+    run_dir.prepare(request(SIGNATURE, window_rows=300))
     pq.write_table(
         table.slice(0, 320).drop_columns(["kind"]).append_column("kind", table["kind"].slice(0, 320)), run_dir.older
     )
@@ -232,11 +242,11 @@ def test_a_short_snapshot_is_filled_with_the_newest_rows_that_the_serving_versio
     assert described["source"]["rows"] == 150
     assert described["source"]["older"] == {"dataset": file_digest(run_dir.older), "rows": 150}
     assert described["digest"] == file_digest(run_dir.data) == manifest(run_dir).training.dataset_digest
-    filled = read_table(run_dir.data)
+    filled, _ = read_table(run_dir.data, DataSpec())
     assert filled["occurred_at"].to_pylist() == table["occurred_at"].to_pylist()[100:]
     assert filled["prediction_id"].to_pylist() == [None] * 150 + [f"p{number}" for number in range(250, 400)]
     assert filled["x"].to_pylist() == table["x"].to_pylist()[100:]
-    # a fifth of the 150 live rows is kept, not 50 rows
+    # a fifth of the 150 live rows is held out, not 50 rows
     assert manifest(run_dir).training.train_until == START + timedelta(minutes=399 - 30)
 
 
@@ -246,71 +256,80 @@ def test_a_short_snapshot_is_filled_with_the_newest_rows_that_the_serving_versio
         lambda table: table.drop_columns(["x"]),
         lambda table: table.set_column(0, "x", pa.array(["a"] * 400)),
         lambda table: table.set_column(4, "occurred_at", pc.add(table["occurred_at"], pa.scalar(timedelta(days=9)))),
+        lambda table: table.drop_columns(["label"]),
     ],
-    ids=["another feature contract", "another type", "no older rows"],
+    ids=["another signature", "another type", "no older rows", "no target"],
 )
 def test_an_older_dataset_that_does_not_fit_is_left_out(run_dir: RunDir, change: Any) -> None:
-    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
+    run_dir.prepare(request(SIGNATURE))
     pq.write_table(change(training_table(400)), run_dir.older)
     run(run_dir, RECIPE, lambda sql, parameters: stored(150))
     described = run_dir.snapshot
-    assert (
-        described is not None
-        and described["rows"] == described["live_rows"] == 150
-        and "older" not in described["source"]
-    )
+    assert described is not None and described["rows"] == described["live_rows"] == 150
+    assert "older" not in described["source"]
 
 
 def test_a_full_window_needs_no_older_rows(run_dir: RunDir) -> None:
-    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json"), window_rows=150))
-    run_dir.older.write_text("is not even read")
+    run_dir.prepare(request(SIGNATURE, window_rows=150))
+    run_dir.older.write_text("is not read")
     run(run_dir, RECIPE, lambda sql, parameters: stored(400).slice(0, 150))
     described = run_dir.snapshot
     assert described is not None and described["rows"] == 150
 
 
-def test_a_snapshot_of_too_few_rows_says_how_many_there_are(run_dir: RunDir) -> None:
-    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
-    with pytest.raises(BadRequest, match=r"99 labelled rows of fs-.* at least 100"):
+def test_a_snapshot_of_too_few_rows_names_their_number(run_dir: RunDir) -> None:
+    run_dir.prepare(request(SIGNATURE))
+    with pytest.raises(BadRequest, match=r"99 usable labelled rows of fs-.* at least 100"):
         run(run_dir, RECIPE, lambda sql, parameters: stored(99))
-    with pytest.raises(BadRequest, match="0 labelled rows"):
+    with pytest.raises(BadRequest, match="0 usable labelled rows"):
         run(run_dir, RECIPE, lambda sql, parameters: stored(1).slice(0, 0))
 
 
-def test_a_clickhouse_that_is_away_for_a_while_costs_the_run_none_of_its_attempts(
+def test_unusable_rows_are_left_out_and_counted(run_dir: RunDir) -> None:
+    rows = stored(203)
+    numbers = rows["num_features"].to_pylist()
+    numbers[5], numbers[6] = [1.0], [1.0, 2.0, 3.0]
+    labels = rows["label"].to_pylist()
+    labels[7] = "up"
+    rows = rows.set_column(1, "num_features", pa.array(numbers)).set_column(3, "label", pa.array(labels))
+    run_dir.prepare(request(SIGNATURE))
+
+    run(run_dir, RECIPE, lambda sql, parameters: rows)
+
+    described = run_dir.snapshot
+    assert described is not None and described["rows"] == 200
+    assert described["source"]["left_out"] == {"features": 2, "label": 1}
+    [note] = [line["note"] for line in run_dir.progress if "left out" in line["note"]]
+    assert "2 rows without the signature's number of features and 1 rows with an unknown label" in note
+
+
+def test_a_temporarily_unavailable_clickhouse_costs_no_attempt(
     run_dir: RunDir, monkeypatch: pytest.MonkeyPatch, loopback: None
 ) -> None:
-    monkeypatch.setattr(snapshot, "PAUSE_S", 0.0)
+    monkeypatch.setattr(clickhouse_module, "PAUSE_S", 0.0)
     monkeypatch.setenv("CLICKHOUSE_PASSWORD", "secret")
     unreachable = clickhouse({"url": "http://127.0.0.1:1", "user": "reader", "database": "ml"})
     tries = 0
 
-    def ask(sql: str, parameters: dict[str, Any]) -> pa.Table:
+    def query(sql: str, parameters: dict[str, Any]) -> pa.Table:
         nonlocal tries
         tries += 1
         return unreachable(sql, parameters) if tries < 4 else stored(400)
 
-    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
-    run(run_dir, RECIPE, ask)
+    run_dir.prepare(request(SIGNATURE))
+    run(run_dir, RECIPE, query)
     assert tries == 4 and run_dir.result is not None
     waits = [line["note"] for line in run_dir.progress if "waiting for ClickHouse" in line["note"]]
     assert len(waits) == 3 and "http://127.0.0.1:1" in waits[0] and "secret" not in waits[0]
 
 
-def test_a_clickhouse_that_stays_away_ends_the_attempt(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "PATIENCE_S", 2 * snapshot.PAUSE_S)
+def test_a_clickhouse_that_stays_unavailable_ends_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clickhouse_module, "PATIENCE_S", 2 * clickhouse_module.PAUSE_S)
     pauses: list[float] = []
 
-    def ask(sql: str, parameters: dict[str, Any]) -> pa.Table:
-        raise ClickHouseAway("http://nowhere: no answer")
+    def query(sql: str, parameters: dict[str, Any]) -> pa.Table:
+        raise ClickHouseUnavailable("http://nowhere: no answer")
 
-    with pytest.raises(ClickHouseAway, match="nowhere"):
-        snapshot.patient(ask, lambda _: None, pauses.append)(SQL, {})
-    assert pauses == [snapshot.PAUSE_S] * 2
-
-
-def test_stored_features_that_break_the_contract_are_refused(run_dir: RunDir) -> None:
-    run_dir.prepare(request(feature_schema=SCHEMA.model_dump(mode="json")))
-    broken = stored(200).set_column(1, "num_features", pa.array([[1.0]] * 200))
-    with pytest.raises(BadRequest, match=r"num_features of stored predictions has \[1\] values, not 2"):
-        run(run_dir, RECIPE, lambda sql, parameters: broken)
+    with pytest.raises(ClickHouseUnavailable, match="nowhere"):
+        retrying(query, lambda _: None, pauses.append)(SQL, {})
+    assert pauses == [clickhouse_module.PAUSE_S] * 2

@@ -54,7 +54,7 @@ class Copier(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._rewind(tp)
 
     async def _rewind(self, tp: TopicPartition) -> None:
-        """Go on at what is committed; what was fetched before is passed by, see `_copy`."""
+        """Continue at the committed offsets; `_copy` skips records fetched before."""
         self._next[tp] = await self._consumer.committed(tp) or 0
         self._consumer.seek(tp, self._next[tp])
 
@@ -83,12 +83,12 @@ class Copier(ConsumerRebalanceListener):  # type: ignore[misc]
                     await producer.send(self._sink, record.value, key=record.key)
                 self._transactions += 1
                 if self._stall[0] and self._transactions % self._stall[0] == 0:
-                    time.sleep(self._stall[1])  # noqa: ASYNC251 - the fault
+                    time.sleep(self._stall[1])  # noqa: ASYNC251  # sleep: a blocked event loop is the fault under test
                 offset = {tp: records[-1].offset + 1}
                 await producer.send_offsets_to_transaction(offset, self._group)
             self._next.update(offset)
         except (ProducerFenced, IllegalOperation):
-            await self._drop(tp)  # somebody else has the partition, or will have it
+            await self._drop(tp)  # another member has the partition, or will have it
         except KafkaError:
             if tp in self._consumer.assignment():
                 await self._rewind(tp)

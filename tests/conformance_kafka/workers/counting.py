@@ -39,7 +39,7 @@ async def count(stream: Any) -> None:
 async def add(event: Any) -> None:
     key, partition, offset = event.key.decode(), event.message.partition, event.message.offset
     counted, _, last = exact[key]
-    if offset <= last:  # it was in hand while the partitions moved
+    if offset <= last:  # delivered again after a rebalance
         return
     if (counted + 1) % OUTPUT_EVERY == 0:
         cause = f"{partition}-{offset}".encode()

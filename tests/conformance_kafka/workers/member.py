@@ -1,4 +1,4 @@
-"""member.py BOOTSTRAP TOPIC GROUP SESSION_MS: joins, says so, and stays until it is killed."""
+"""member.py BOOTSTRAP TOPIC GROUP SESSION_MS: joins, prints `joined`, and stays until it is killed."""
 
 import asyncio
 import sys

@@ -38,6 +38,10 @@ class VersionInfo(Record):
     correlation_id: str
     metrics: dict[str, float] = {}
     aliases: tuple[str, ...] = ()
+    kind: str = "model"
+    semver: str | None = None
+    tags: dict[str, str] = {}
+    task: str | None = None
     missing_blobs: tuple[str, ...] = ()
     """Filled while the version is pending: upload these, then finalize."""
 
@@ -100,9 +104,16 @@ class HistoryEntry(Record):
 class ApiKeyInfo(Record):
     id: str
     name: str
-    scopes: tuple[str, ...]
+    kind: str = "user"
+    roles: dict[str, tuple[str, ...]] = {}
+    """Workspace, or `*` for all of them, to roles."""
+    scopes: tuple[str, ...] | None = None
+    """Narrow the roles; None does not."""
     created_at: datetime
+    created_by: str = ""
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    replaces: str | None = None
+    """Id of the key that this one was rotated from."""
     key: str | None = None
-    """The secret itself, only in the answer to its creation."""
+    """The text of the key, only in the answer that created it."""

@@ -1,6 +1,6 @@
 """The registry's API: models, versions and their bytes, aliases, policies, datasets, history, keys."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, overload
@@ -14,7 +14,8 @@ from modelyard.errors import ApiError, DigestMismatch
 from modelyard.records import AliasInfo, ApiKeyInfo, DatasetInfo, HistoryEntry, ModelInfo, PolicyInfo, VersionInfo
 from modelyard.transport import ApiClient, given
 from modelyard_contracts import VersionStage
-from modelyard_contracts.manifest import ModelManifest, digest_of
+from modelyard_contracts.documents import read
+from modelyard_contracts.manifest import ManifestFile, ModelManifest, digest_of
 from modelyard_contracts.policies import POLICIES, GatePolicy, RetrainPolicy, RolloutPolicy
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -87,22 +88,26 @@ class RegistryClient(ApiClient):
     # versions
     def create_version(
         self,
-        manifest: ModelManifest,
+        manifest: ModelManifest | ManifestFile,
         *,
         idempotency_key: str,
         correlation_id: UUID | str | None = None,
         cause_id: UUID | str | None = None,
         actor: str | None = None,
     ) -> VersionInfo:
-        """First phase: a pending version and the blobs that are still missing. The same key gives the same version."""
+        """Start a version; the answer names the blobs that are missing. The same key returns the same version.
+
+        A ManifestFile is stored byte for byte; a ModelManifest is written first.
+        """
+        file = manifest if isinstance(manifest, ManifestFile) else ManifestFile.write(manifest)
         body = {
-            "manifest": manifest.model_dump(mode="json"),
+            "manifest": file.data.decode(),
             "idempotency_key": idempotency_key,
             "correlation_id": _text(correlation_id),
             "cause_id": _text(cause_id),
             "actor": actor,
         }
-        return VersionInfo.model_validate(self.post(f"{_model(manifest.model)}/versions", body))
+        return VersionInfo.model_validate(self.post(f"{_model(file.manifest.model)}/versions", body))
 
     def finalize_version(self, model: str, version: int) -> VersionInfo:
         """Second phase: every blob is verified and the version becomes `registered`. Repeats change nothing."""
@@ -110,7 +115,7 @@ class RegistryClient(ApiClient):
 
     def register(
         self,
-        manifest: ModelManifest,
+        manifest: ModelManifest | ManifestFile,
         files: Mapping[str, Path],
         *,
         idempotency_key: str,
@@ -119,17 +124,19 @@ class RegistryClient(ApiClient):
         actor: str | None = None,
     ) -> VersionInfo:
         """Both phases; files: path in the manifest to a local file. Safe to repeat after a crash with the same key."""
-        if absent := sorted({entry.path for entry in manifest.files} - set(files)):
+        file = manifest if isinstance(manifest, ManifestFile) else ManifestFile.write(manifest)
+        entries = file.manifest.files
+        if absent := sorted({entry.path for entry in entries} - set(files)):
             raise ValueError(f"files: the manifest names {', '.join(absent)}; give a local file for each")
         pending = self.create_version(
-            manifest, idempotency_key=idempotency_key, correlation_id=correlation_id, cause_id=cause_id, actor=actor
+            file, idempotency_key=idempotency_key, correlation_id=correlation_id, cause_id=cause_id, actor=actor
         )
         missing = set(pending.missing_blobs)
-        for entry in manifest.files:
+        for entry in entries:
             if entry.digest in missing:
                 self._upload(entry.digest, files[entry.path])
                 missing.discard(entry.digest)
-        return self.finalize_version(manifest.model, pending.version)
+        return self.finalize_version(file.manifest.model, pending.version)
 
     def version(self, model: str, version: int) -> VersionInfo:
         return VersionInfo.model_validate(self.get(_version(model, version)))
@@ -140,15 +147,19 @@ class RegistryClient(ApiClient):
         return tuple(VersionInfo.model_validate(item) for item in self._pages(f"{_model(model)}/versions", **asked))
 
     def manifest(self, model: str, version: int) -> ModelManifest:
-        """The manifest, verified against the version's digest."""
-        return ModelManifest.model_validate_json(self._manifest_bytes(model, version)[0])
+        """The manifest, verified against the version's digest; use `manifest_file` where its bytes matter."""
+        return self.manifest_file(model, version).manifest
 
-    def download(self, manifest: ModelManifest, folder: Path) -> Path:
-        """All files of a version and its manifest.json in `folder`, all verified; files that are right stay."""
-        for entry in manifest.files:
+    def manifest_file(self, model: str, version: int) -> ManifestFile:
+        """The manifest with its bytes, verified against the version's digest. NewerDocument when it is too new."""
+        return ManifestFile.read(self._manifest_bytes(model, version)[0])
+
+    def download(self, manifest: ModelManifest | ManifestFile, folder: Path) -> Path:
+        """Download all files of a version and its manifest.json into `folder`, verified; correct files stay."""
+        file = manifest if isinstance(manifest, ManifestFile) else ManifestFile.write(manifest)
+        for entry in file.manifest.files:
             self._place(entry.digest, folder / entry.path)
-        data = manifest.canonical()
-        write_verified((data,), folder / MANIFEST_FILE, digest_of(data))
+        write_verified((file.data,), folder / MANIFEST_FILE, file.digest)
         return folder
 
     def approve(self, model: str, version: int, reason: str, *, actor: str | None = None) -> VersionInfo:
@@ -195,8 +206,8 @@ class RegistryClient(ApiClient):
     @overload
     def policy(self, model: str, kind: Literal["rollout"]) -> RolloutPolicy: ...
     def policy(self, model: str, kind: str) -> Any:
-        """The policy in force, the default when nobody has set one."""
-        return POLICIES[kind].model_validate(self.policy_info(model, kind).document)
+        """The policy in force, or the default. Fields of a newer release are ignored."""
+        return read(POLICIES[kind], self.policy_info(model, kind).document)
 
     def policy_info(self, model: str, kind: str) -> PolicyInfo:
         return PolicyInfo.model_validate(self.get(f"{_model(model)}/policies/{_part(kind)}"))
@@ -234,10 +245,10 @@ class RegistryClient(ApiClient):
             "columns": dict(columns),
             "source": dict(source or {}),
         }
-        return DatasetInfo.model_validate(self.post("/v1/datasets", body))
+        return DatasetInfo.model_validate(self.post("/v1/dataset-files", body))
 
     def dataset(self, digest: str) -> DatasetInfo:
-        return DatasetInfo.model_validate(self.get(f"/v1/datasets/{digest}"))
+        return DatasetInfo.model_validate(self.get(f"/v1/dataset-files/{digest}"))
 
     # history and keys
     def history(self, model: str, *, after: int = 0) -> tuple[HistoryEntry, ...]:
@@ -245,20 +256,38 @@ class RegistryClient(ApiClient):
         pages = self._pages(f"{_model(model)}/history", after=after)
         return tuple(HistoryEntry.model_validate(item) for item in pages)
 
-    def create_api_key(self, name: str, scopes: list[str], *, expires_at: datetime | None = None) -> ApiKeyInfo:
-        """A new key; its secret is in the answer and nowhere else."""
-        body = {"name": name, "scopes": scopes, "expires_at": expires_at.isoformat() if expires_at else None}
-        return ApiKeyInfo.model_validate(self.post("/v1/api-keys", body))
+    def create_key(
+        self,
+        name: str,
+        roles: Mapping[str, Sequence[str]],
+        *,
+        scopes: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> ApiKeyInfo:
+        """Create a key with roles per workspace (`*`: all); its text is in this answer and cannot be read again."""
+        body = {
+            "name": name,
+            "roles": {workspace: list(names) for workspace, names in roles.items()},
+            "scopes": None if scopes is None else list(scopes),
+            "expires_at": expires_at.isoformat() if expires_at else None,
+        }
+        return ApiKeyInfo.model_validate(self.post("/v1/keys", body))
 
     def api_keys(self) -> tuple[ApiKeyInfo, ...]:
-        return tuple(ApiKeyInfo.model_validate(item) for item in self.get("/v1/api-keys")["items"])
+        """Keys whose roles the caller manages, oldest first."""
+        return tuple(ApiKeyInfo.model_validate(item) for item in self.get("/v1/keys")["items"])
 
-    def revoke_api_key(self, key_id: str) -> None:
-        self.request("DELETE", f"/v1/api-keys/{_part(key_id)}")
+    def rotate_key(self, key_id: str, *, grace_s: int = 3_600) -> ApiKeyInfo:
+        """Create a key that replaces this one, which expires after `grace_s` seconds."""
+        return ApiKeyInfo.model_validate(self.post(f"/v1/keys/{_part(key_id)}/rotate", {"grace_s": grace_s}))
+
+    def revoke_key(self, key_id: str) -> None:
+        """Refuse the key from now on; services notice within 30 s."""
+        self.request("DELETE", f"/v1/keys/{_part(key_id)}")
 
     def introspect(self, key: str) -> dict[str, Any]:
-        """`{"active": bool, "name", "scopes", "expires_at"}`; for services."""
-        answer: dict[str, Any] = self.post("/v1/api-keys/introspect", {"key": key})
+        """`{"active", "identity", "kind", "roles", "scopes", "expires_at"}`; for services."""
+        answer: dict[str, Any] = self.post("/v1/keys/introspect", {"key": key})
         return answer
 
     # inside

@@ -28,6 +28,8 @@ class GatePolicy(Document):
 
     approval: Literal["automatic", "manual"] = "automatic"
     """`manual`: a person approves after the evaluator said deploy."""
+    four_eyes: bool = True
+    """A version is approved by another person than the one who registered it."""
     metric: Metric | None = None
     """None takes accuracy for classes and the mean absolute error for values."""
     min_rows: int = Field(default=100, ge=30, le=MAX_ROWS)

@@ -1,1 +1,1 @@
-"""The ClickHouse engine behind the ClickHouse HTTP interface in one local process."""
+"""The ClickHouse engine with the ClickHouse HTTP interface, in one local process."""

@@ -31,7 +31,7 @@ from modelyard_devclickhouse.tokens import forget_uncommitted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until a signal; 0 after a clean stop, 2 when the server cannot start."""
+    """Serve until a signal; exit code 0 after a clean stop, 2 if the server cannot start."""
     arguments = _parser().parse_args(argv)
     settings = Settings(
         data=arguments.data.resolve(),
@@ -51,14 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"modelyard_devclickhouse: {error}", file=sys.stderr)
         return 2
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))  # parts and pipes need many
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard)
+    )  # parts and pipes need many file descriptors
     with lock:
         asyncio.run(_serve(engine, settings, passwords, listener))
     return 0
 
 
 def _open(settings: Settings) -> Engine:
-    # The engine loads a config.xml it finds in the working directory: so work in a folder of our own.
+    # The engine loads a config.xml from the working directory, so use a folder of our own.
     config = write_engine_config(settings)
     os.environ["TZ"] = "UTC"
     os.chdir(settings.data / "work")
@@ -76,11 +78,11 @@ def _open(settings: Settings) -> Engine:
 
 
 class _Server(uvicorn.Server):
-    """Says on standard output when and where it answers; the engine has answered its first query by then."""
+    """Print the ready line, once the engine has answered its first query."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """A signal ends the serving; uvicorn would raise it again afterwards and end the process with it."""
+        """Stop on a signal; uvicorn would raise it again afterwards, which would end the process."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, setattr, self, "should_exit", True)
@@ -90,13 +92,13 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
-            # One write: unbuffered, a log line could come between two.
+            # A single write, so that no log line can split it: stdout is unbuffered.
             print(f"ready {host}:{port}\n", end="", flush=True)
 
 
 async def _serve(engine: Engine, settings: Settings, passwords: Passwords, listener: socket) -> None:
     app = App(engine, passwords, settings.data / "spool", settings.connections)
-    # It reports each answer that was broken off on purpose as an error of the application.
+    # It logs each deliberately aborted response as an application error.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
@@ -132,4 +134,4 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # the engine's threads have nothing left to do, and some do not end by themselves
+    os._exit(code)  # some idle threads of the engine never exit

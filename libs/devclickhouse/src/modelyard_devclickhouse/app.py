@@ -1,4 +1,4 @@
-"""The HTTP interface as an ASGI application: from a request to the engine and back."""
+"""The HTTP interface as an ASGI application."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEEP_ALIVE_S: Final = 30
 
 
 class App:
-    """Callable by an ASGI server with one worker; `engine` is the process's only one."""
+    """For an ASGI server with one worker; `engine` is the only one of the process."""
 
     def __init__(self, engine: Engine, passwords: Passwords, spool: Path, connections: int) -> None:
         self._engine, self._passwords, self._spool = engine, passwords, spool
@@ -126,7 +126,7 @@ class App:
             await response.whole(answer.data)
 
     def _rewritten(self, request: Request, statement: Statement, text: bytes) -> str:
-        """KILL QUERY knows the clients' query ids; everything else goes as it is."""
+        """Translate query ids in KILL QUERY; pass all other statements through."""
         if statement.keyword != "KILL":
             return utf8(text)
         if request.reader:
@@ -166,7 +166,7 @@ class App:
             self._engine.check_room()
             handle = await loop.run_in_executor(self._threads, lease.open, statement, head)
             begun = await loop.run_in_executor(self._threads, handle.insert, head, str(statement.format))
-            inserter = begun  # to be cancelled, should the next line fail
+            inserter = begun  # cancelled if the next line fails
             inserter = await loop.run_in_executor(self._threads, self._engine.watched, begun, lease.query_id)
             async for chunk in _batched(data):
                 await loop.run_in_executor(self._threads, inserter.append, chunk)
@@ -210,6 +210,6 @@ def _end_insert(lease: Lease, inserter: Any, failed: bool) -> None:
         if failed and inserter is not None:
             inserter.cancel()
     except RuntimeError:
-        pass  # the stream had already failed by itself
+        pass  # the stream has already failed
     finally:
         lease.close(failed=failed)

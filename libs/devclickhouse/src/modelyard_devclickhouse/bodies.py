@@ -1,4 +1,4 @@
-"""Bytes on the wire: request bodies decoded as they arrive, answers encoded as they leave."""
+"""Decoding of request bodies and encoding of responses, as streams."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import zstandard
 from modelyard_devclickhouse.errors import BadRequest, ClickHouseError
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-_STEP: Final = 1 << 16  # compressed bytes per step, so that one step cannot unpack without bound
+_STEP: Final = 1 << 16  # compressed bytes per step, which bounds the decompressed size
 try:
     _brotli: Any = importlib.import_module("brotli")
-except ImportError:  # optional: without it `br` is simply not offered
+except ImportError:  # optional: without it, `br` is not offered
     _brotli = None
 
 
 class ClientGone(ClickHouseError):
-    """The client closed the connection before its request was whole."""
+    """The client closed the connection before its request was complete."""
 
     def __init__(self) -> None:
         super().__init__(210, "NETWORK_ERROR", "the client closed the connection before its request was whole")
@@ -41,7 +41,7 @@ _DECODERS: Final[dict[str, Callable[[], Any]]] = {
 
 
 async def chunks(receive: Receive) -> AsyncIterator[bytes]:
-    """The request body as it arrives. Raises ClientGone when it ends too early."""
+    """Yield the request body as it arrives. Raises ClientGone if it ends early."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -53,7 +53,7 @@ async def chunks(receive: Receive) -> AsyncIterator[bytes]:
 
 
 async def decoded(body: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    """Undo Content-Encoding; clients send one frame per block, so a decoder starts anew after each frame."""
+    """Decode Content-Encoding; clients send one frame per block, so decoding restarts after each frame."""
     if encoding in ("", "identity"):
         async for chunk in body:
             yield chunk
@@ -107,7 +107,7 @@ class _Plain:
 
 class _Lz4:
     def __init__(self) -> None:
-        # Independent blocks of 1 MiB: linked ones make some clients' decoders four times slower.
+        # Independent blocks of 1 MiB: linked blocks slow some clients' decoders down four times.
         self._frame = lz4.frame.LZ4FrameCompressor(block_size=lz4.frame.BLOCKSIZE_MAX1MB, block_linked=False)
         self._head = self._frame.begin()
 
@@ -152,7 +152,7 @@ _ENCODERS: Final[dict[str, Callable[[], Encoder]]] = {
 
 
 def choose_encoding(accept: str) -> str:
-    """The first encoding of Accept-Encoding that is known here; '' for none. Weights are not compared."""
+    """Return the first supported encoding of Accept-Encoding, '' for none. Weights are ignored."""
     offered = (part.split(";")[0].strip().lower() for part in accept.split(",") if part.split(";")[-1].strip() != "q=0")
     return next((encoding for encoding in offered if encoding in _ENCODERS), "")
 

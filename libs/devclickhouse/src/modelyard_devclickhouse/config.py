@@ -1,4 +1,4 @@
-"""What the server is told at its start, and the engine's own configuration made from it."""
+"""The server's settings, and the engine's configuration derived from them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ TABLE_ENGINES: Final = words(
     VersionedCollapsingMergeTree GraphiteMergeTree Memory Log TinyLog StripeLog Set Join Buffer Null View
     MaterializedView Distributed Merge Dictionary GenerateRandom Alias Loop FuzzJSON FuzzQuery TimeSeries"""
 )
-"""Engines that keep data inside the data folder; the grants name these and no other."""
+"""Table engines that keep data in the data folder; grants cover only these."""
 
 
 class CannotStart(RuntimeError):
-    """The start fails with this sentence and exit code 2; starting again without a change fails again."""
+    """The server cannot start; exit code 2. Not retryable without a change."""
 
     retryable = False
 
@@ -44,7 +44,7 @@ class Settings:
     max_memory_bytes: int = 4096 * MIB
     threads_per_query: int = 2
     connections: int = 24
-    """Statements that run at the same time; more wait."""
+    """Concurrent statements; further ones wait."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Passwords:
 
     @classmethod
     def read(cls, environ: Mapping[str, str], file: Path | None, data: Path) -> Passwords:
-        """From a JSON file {"writer": ..., "reader": ...}, else the environment, else made once in data/passwords.json.
+        """Read from a JSON file {"writer": ..., "reader": ...}, else the environment, else create data/passwords.json.
 
-        Raises CannotStart if one is missing where the other is given.
+        Raises CannotStart if only one of them is given.
         """
         given = {role: environ.get(f"DEVCLICKHOUSE_{role.upper()}_PASSWORD", "") for role in ROLES}
         if file is not None:
@@ -80,7 +80,7 @@ def _read_passwords(file: Path) -> dict[str, str]:
 
 
 def _kept_passwords(file: Path) -> dict[str, str]:
-    """Made at the first start, for the owner's eyes only."""
+    """Create the passwords at the first start, readable by the owner only."""
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as fresh:
             json.dump({role: secrets.token_urlsafe(24) for role in ROLES}, fresh)
@@ -93,7 +93,7 @@ def _kept_passwords(file: Path) -> dict[str, str]:
 
 
 def lock_folder(data: Path) -> IO[str]:
-    """Own the data folder until the process ends. Raises CannotStart when another process does."""
+    """Lock the data folder until the process exits. Raises CannotStart if another process holds it."""
     try:
         for name in ("engine", "work", "spool"):
             (data / name).mkdir(parents=True, exist_ok=True)
@@ -112,9 +112,9 @@ def lock_folder(data: Path) -> IO[str]:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The socket to listen on. Raises CannotStart when the port is taken."""
+    """Return the listening socket. Raises CannotStart if the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named TCP, the event loop switches Nagle off for its connections; else each answer waits 40 ms.
+    # With IPPROTO_TCP the event loop disables Nagle's algorithm; otherwise each response waits 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -127,7 +127,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def write_engine_config(settings: Settings) -> Path:
-    """The engine's configuration files, written anew at each start; returns the main one."""
+    """Write the engine's configuration files; returns the main one."""
     folder = settings.data / "engine.config"
     folder.mkdir(exist_ok=True)
     users, main = folder / "users.xml", folder / "config.xml"

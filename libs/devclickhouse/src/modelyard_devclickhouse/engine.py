@@ -1,7 +1,7 @@
 """The embedded engine: one per process, many handles. Every call here blocks; run it in a thread.
 
 A handle is a ClickHouse session. A request without a session gets a fresh one (half a millisecond) and drops it
-afterwards, so no setting, database or half-sent output can reach the next request.
+afterwards, so that no setting, database or pending output can reach the next request.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ class Answer:
 
 
 def quote(value: str) -> str:
-    """A ClickHouse string literal."""
+    """Return a ClickHouse string literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def name(value: str) -> str:
-    """A ClickHouse identifier in backquotes."""
+    """Return a ClickHouse identifier in backquotes."""
     return "`" + value.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 class Handle:
-    """One engine connection. Not for two threads at the same time. Raises ClickHouseError."""
+    """One engine connection. Not thread-safe. Raises ClickHouseError."""
 
     def __init__(self, connection: Any, on_error: Callable[[], None]) -> None:
         self._connection = connection
         self._on_error = on_error
 
     def run(self, sql: str, format: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Answer:
-        """params: values as the HTTP interface carries them, escaped as in TabSeparated."""
+        """params: values as in the HTTP interface, TabSeparated-escaped."""
         try:
             got = self._connection.query(sql, format, params=dict(params or {}))
         except Exception as error:
@@ -76,7 +76,7 @@ class Handle:
             self.run(f"SET readonly={readonly}")
 
     def insert(self, head: str, format: str) -> Inserter:
-        """Begin an insert of encoded data; nothing is visible before finish()."""
+        """Start an insert of encoded data; rows become visible with finish()."""
         try:
             return self._connection.send_insert(head, format)  # type: ignore[no-any-return]
         except Exception as error:
@@ -84,7 +84,7 @@ class Handle:
             raise from_engine(error) from None
 
     def is_read_only(self, sql: str) -> bool:
-        """The engine's own reading of the statement: exactly one, and it only reads."""
+        """Return whether the engine parses exactly one statement, and it only reads."""
         found = self._connection._conn.classify_query(sql)
         return str(found["query_class"]).endswith("READ_ONLY") and found["statement_count"] == 1
 
@@ -93,7 +93,7 @@ class Handle:
 
 
 class Engine:
-    """Opens the data folder; owned by the one process that holds the folder's lock."""
+    """Opens the data folder; the process must hold the folder's lock."""
 
     def __init__(self, folder: Path, config: Path, database: str) -> None:
         self._folder = folder
@@ -115,23 +115,23 @@ class Engine:
             raise from_engine(error) from None
 
     def kill(self, query_id: str) -> None:
-        """End a running statement by the id its client knows; unknown ids are no error."""
+        """Stop a running statement by the client's query id; unknown ids are ignored."""
         with self._admin_lock:
             self._admin.run(f"KILL QUERY WHERE {QUERY_ID} = {quote(query_id)} ASYNC")
 
     def check_room(self) -> None:
-        """Refuse to write on a disk that is nearly full: a part that ends in the middle may be broken for good."""
+        """Refuse writes on a nearly full disk: a truncated part may stay broken."""
         if shutil.disk_usage(self._folder).free < HEADROOM_BYTES:
             text = f"less than {HEADROOM_BYTES >> 20} MiB are free in {self._folder}, nothing was inserted"
             raise ClickHouseError(243, "NOT_ENOUGH_SPACE", f"{text}; free disk space there.")
 
     def watched(self, inserter: Inserter, query_id: str) -> Inserter:
-        """The insert that has just begun under the client's `query_id`, made to tell when its write fails."""
+        """Wrap the insert started under the client's `query_id`, so that a failed write raises."""
         own_id = f"SELECT query_id FROM system.processes WHERE {QUERY_ID} = {quote(query_id)} LIMIT 1"  # noqa: S608
         return WatchedInsert(inserter, self, own_id, self._failures)
 
     def ask(self, sql: str) -> str:
-        """The first value of the answer, empty when there is no row."""
+        """Return the first value of the result, empty if there is no row."""
         with self._admin_lock:
             return self._admin.run(sql, "TSVRaw").data.decode(errors="replace").rstrip("\n")
 
@@ -140,11 +140,11 @@ class Engine:
 
 
 QUERY_ID: Final = "splitByChar(' ', Settings['log_comment'])[1]"
-"""The engine makes its own query ids; the client's travels as the first word of log_comment."""
+"""The engine assigns its own query ids; the client's id is the first word of log_comment."""
 
 
 def _import_chdb() -> Any:
-    """chDB without the packages it would load for Python data, which this server never takes: -40 MB, -2 s."""
+    """Load chDB without its packages for Python data, which are not needed here: saves 40 MB and 2 s."""
     hidden = {module: sys.modules.get(module) for module in _NEEDLESS}
     for module in _NEEDLESS:
         sys.modules.setdefault(module, None)  # type: ignore[arg-type]

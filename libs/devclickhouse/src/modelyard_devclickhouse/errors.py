@@ -1,4 +1,4 @@
-"""Errors as the ClickHouse HTTP interface tells them: a code, a name, a sentence and an HTTP status."""
+"""Errors of the ClickHouse HTTP interface: code, name, message and HTTP status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STATUS: Final = {
 
 
 class ClickHouseError(RuntimeError):
-    """What the client is told. `retryable` says whether the same request may succeed later."""
+    """An error response. `retryable`: the same request may succeed later."""
 
     def __init__(self, code: int, name: str, text: str) -> None:
         super().__init__(text)
@@ -27,7 +27,7 @@ class ClickHouseError(RuntimeError):
 
     @property
     def status(self) -> int:
-        """The HTTP status that goes with the code; 500 where the protocol knows no better."""
+        """The HTTP status of the code; 500 by default."""
         return _STATUS.get(self.code, 500)
 
     @property
@@ -35,12 +35,12 @@ class ClickHouseError(RuntimeError):
         return self.code in (202, 241, 373)
 
     def message(self, version: str) -> str:
-        """The one line every ClickHouse client knows how to read."""
+        """The error line that every ClickHouse client parses."""
         return f"Code: {self.code}. DB::Exception: {self.text} ({self.name}) (version {version})"
 
 
 class Refused(ClickHouseError):
-    """The statement asks for something that this server never does, whatever the role."""
+    """The statement is refused for every role."""
 
     def __init__(self, text: str) -> None:
         super().__init__(497, "ACCESS_DENIED", text)
@@ -71,7 +71,7 @@ class WrongPassword(ClickHouseError):
 
 
 def from_engine(error: BaseException) -> ClickHouseError:
-    """The engine's exception as ours; a text without a code becomes UNKNOWN_EXCEPTION, never silence."""
+    """Convert the engine's exception; a message without a code becomes UNKNOWN_EXCEPTION."""
     found = _ENGINE_TEXT.search(str(error))
     if not found:
         return ClickHouseError(1002, "UNKNOWN_EXCEPTION", f"{type(error).__name__}: {error}")
@@ -80,7 +80,7 @@ def from_engine(error: BaseException) -> ClickHouseError:
 
 
 def exception_block(error: ClickHouseError, tag: str, version: str) -> bytes:
-    """What ends a half-sent answer: clients that know the tag raise the error, others see a broken body."""
+    """The end of an aborted response: clients that know the tag raise the error, others see a broken body."""
     message = error.message(version).encode() + b"\n"
     mark = tag.encode()
     return b"\r\n__exception__\r\n%s\r\n%s%d %s\r\n__exception__\r\n" % (mark, message, len(message), mark)

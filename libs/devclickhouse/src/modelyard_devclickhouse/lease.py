@@ -1,4 +1,4 @@
-"""A handle made ready for one statement: database, settings, external tables, and the reader's lock."""
+"""A handle prepared for one statement: database, settings, external tables, read-only lock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK: Final = 1 << 20
 
 
 class Lease:
-    """Opened and closed in a worker thread; a writer's session keeps its handle, everybody else gets a fresh one."""
+    """Opened and closed in a worker thread; a writer's session keeps its handle, all others get a new one."""
 
     def __init__(self, engine: Engine, request: Request, session: Session | None) -> None:
         self._engine, self._request, self._session = engine, request, session
@@ -30,14 +30,14 @@ class Lease:
 
     @property
     def _kept(self) -> Session | None:
-        # A reader's handle is locked for good by SET readonly, and a locked session has nothing to keep but USE.
+        # SET readonly locks a reader's handle permanently; such a session has nothing to keep except USE.
         return None if self._request.reader else self._session
 
     def open(self, statement: Statement, sql: str) -> Handle:
-        """Raises ReadOnly when a reader or a GET asks for more than reading, by the engine's own reading."""
+        """Raises ReadOnly if a reader or a GET does more than read, as the engine parses the statement."""
         request, kept = self._request, self._kept
         settings = {_checked(key): quote(value) for key, value in request.settings.items()}
-        if statement.kind is Kind.INSERT:  # streaming inserts take no parameters of their own
+        if statement.kind is Kind.INSERT:  # streaming inserts accept no parameters
             settings |= {f"param_{_checked(k)}": quote(v) for k, v in request.query_parameters.items()}
         if kept:
             handle = kept.handle = kept.handle or self._engine.connect()
@@ -56,7 +56,7 @@ class Lease:
         return self._wanted() or (self._session.database if self._session else self._engine.database)
 
     def _wanted(self) -> str:
-        """Clients that insist on `default` get ours: the engine's own of that name is a view of the file system."""
+        """Map `default` to our database: the engine's `default` exposes the file system."""
         named = self._request.parameters.get("database", "")
         return self._engine.database if named == "default" else named
 
@@ -83,7 +83,7 @@ class Lease:
                 raise from_engine(error) from None
 
     def close(self, *, failed: bool) -> None:
-        """Drop the handle, or clean the session's: what a failed statement had put out must not reach the next."""
+        """Drop the handle, or clear the session's: output of a failed statement must not reach the next one."""
         handle, kept = self._handle, self._kept
         if handle is None:
             return
@@ -103,7 +103,7 @@ def _checked(key: str) -> str:
 
 
 def _check_columns(columns: str) -> None:
-    """A column list and nothing else: it may not close its parenthesis and go on."""
+    """Raises BadRequest unless the text is a column list and nothing more."""
     check_text(columns)
     depth = 0
     for token in tokens(columns.encode().decode("latin-1")):

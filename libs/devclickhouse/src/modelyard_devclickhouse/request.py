@@ -1,4 +1,4 @@
-"""One HTTP request, taken apart: who asks, with which parameters, settings and files."""
+"""One parsed HTTP request: user, parameters, settings and files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXTERNAL: Final = ("_format", "_types", "_structure")
 
 @dataclass
 class Request:
-    """What the client asks. `body` is decoded and not yet read, but for multipart forms."""
+    """A request. `body` is decoded but not yet read, except for multipart forms."""
 
     method: str
     path: str
@@ -49,13 +49,13 @@ class Request:
 
     @property
     def query_parameters(self) -> dict[str, str]:
-        """Values of {name:Type} placeholders, TSV-escaped as they came."""
+        """Values of {name:Type} placeholders, TSV-escaped as received."""
         both = {**self.parameters, **self.form}
         return {key[6:]: value for key, value in both.items() if key.startswith("param_")}
 
     @property
     def settings(self) -> dict[str, str]:
-        """Everything in the URL that is nothing else, for this request only, the client's query id included."""
+        """Settings in the URL, for this request only, including the client's query id."""
         found = {key: value for key, value in self.parameters.items() if self._is_setting(key)}
         comment = self.parameters.get("log_comment", "")
         return {**found, "log_comment": f"{self.query_id} {comment}".strip()}
@@ -92,7 +92,7 @@ async def read_request(scope: Mapping[str, Any], receive: Receive, passwords: Pa
 
 
 def authenticate(headers: Mapping[str, str], parameters: Mapping[str, str], passwords: Passwords) -> tuple[str, str]:
-    """(user, role). Basic, X-ClickHouse-User/-Key or user/password parameters, as the server takes them."""
+    """Return (user, role) from Basic, X-ClickHouse-User/-Key or user/password parameters."""
     user, password = _credentials(headers, parameters)
     known = {"writer": passwords.writer, "default": passwords.writer, "reader": passwords.reader}
     if not hmac.compare_digest(password.encode(), known.get(user, "").encode()) or user not in known:

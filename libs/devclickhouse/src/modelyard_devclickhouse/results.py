@@ -1,4 +1,4 @@
-"""Answers: from the engine's pipe to the client, with errors that cannot be overlooked.
+"""Responses: from the engine's pipe to the client, without losing an error.
 
 The first MiB is held back, so an early error still has its own status; a later one ends the body with the tagged
 exception block and closes the connection without the last chunk.
@@ -43,17 +43,17 @@ _TYPES: Final = {
 
 
 class Pipe:
-    """The engine writes at `path`, the event loop reads. A closed reading end ends the query."""
+    """The engine writes to `path`, the event loop reads. Closing the reading end stops the query."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
-        with contextlib.suppress(OSError):  # a smaller pipe is only slower
+        with contextlib.suppress(OSError):  # a smaller pipe works, but is slower
             fcntl.fcntl(self._write, _F_SETPIPE_SZ, _READ_BYTES)
         self.path = f"{_FD_FOLDER}/{self._write}"
 
     async def read(self) -> bytes:
-        """The next bytes; b"" once the writer is done."""
+        """Return the next bytes; b"" once the writer has finished."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -74,7 +74,7 @@ class Pipe:
 
 
 class Response:
-    """One answer to one client."""
+    """One response to one client."""
 
     def __init__(self, send: Send, *, version: str, headers: dict[str, str], encoding: str) -> None:
         self._send, self._version, self._headers, self._encoding = send, version, headers, encoding
@@ -86,7 +86,7 @@ class Response:
         return self._encoder is not None
 
     def describe(self, format: str | None) -> None:
-        """Name the result's format; only statements with a result have one."""
+        """Set the result's format; only for statements with a result."""
         if format:
             self._headers["X-ClickHouse-Format"] = format
         self._headers["Content-Type"] = _TYPES.get(format or "", "text/plain; charset=UTF-8")
@@ -135,7 +135,7 @@ class Response:
         await self.finish()
 
     async def fail(self, error: ClickHouseError) -> None:
-        """Tell the error with its status, or, after the start, break the body off so that nobody trusts it."""
+        """Send the error with its status or, once the body has started, abort the body so that clients notice."""
         if not self.started:
             self._headers.pop("X-ClickHouse-Format", None)
             self._headers["X-ClickHouse-Exception-Code"] = str(error.code)
@@ -145,12 +145,12 @@ class Response:
         assert self._encoder is not None  # noqa: S101 - started
         block = self._encoder.feed(exception_block(error, self._tag, self._version)) + self._encoder.end()
         await self._send({"type": "http.response.body", "body": block, "more_body": True})
-        # The caller returns and the connection closes. Some clients (aiohttp) drop what they have not read by then.
+        # The connection closes when the caller returns. Some clients (aiohttp) discard unread data then.
         await asyncio.sleep(_LAST_WORDS_S)
 
 
 class Held:
-    """What is not sent yet: the first MiB, or, for wait_end_of_query, everything (on disk beyond 8 MiB)."""
+    """Unsent output: the first MiB or, with wait_end_of_query, everything (on disk beyond 8 MiB)."""
 
     def __init__(self, response: Response, *, until_end: bool, folder: Path) -> None:
         self._response, self._until_end = response, until_end

@@ -1,7 +1,7 @@
-"""What no role may ask, because this process would do it with its own rights.
+"""Statements refused for every role, because they would run with this process's rights.
 
-The engine's grants (see `config`) already refuse table functions and engines that reach outside; these rules stand in
-front of them and cover what grants do not: INTO OUTFILE, FROM INFILE, the scalar function file(), KILL, SHUTDOWN.
+The engine's grants (see `config`) already refuse table functions and engines that reach outside. These rules are
+checked first and cover what grants do not: INTO OUTFILE, FROM INFILE, the scalar function file(), KILL, SHUTDOWN.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ALLOWED_TABLE_FUNCTIONS: Final = words(
     timeseriessamples timeseriesselector timeseriestags values view viewexplain viewifpermitted zeros zeros_mt
     """
 )
-"""Table functions that stay inside the database; a test holds the engine's list against this and the next."""
+"""Table functions that stay inside the database; a test compares the engine's list with this and the next."""
 REFUSED_CALLS: Final = words(
     """
     arrowstream arrowflight azureblobstorage azureblobstoragecluster azurequeue bigquery cosn deltalake
@@ -45,7 +45,7 @@ _REFUSED_SYSTEM: Final = words("SHUTDOWN KILL SUSPEND LISTEN")
 
 
 def check(statement: Statement, *, reader: bool) -> None:
-    """Raise Refused or ReadOnly for what the role may not ask; the engine has its own say afterwards."""
+    """Raise Refused or ReadOnly for statements the role may not run; the engine checks its own grants afterwards."""
     check_tokens(statement.tokens, bare_names=statement.kind is not Kind.INSERT)
     if statement.keyword == "SYSTEM" and any(t.upper in _REFUSED_SYSTEM for t in statement.tokens):
         raise Refused("SYSTEM commands that stop the server are refused: stop its process instead.")
@@ -54,7 +54,7 @@ def check(statement: Statement, *, reader: bool) -> None:
 
 
 def check_text(text: str) -> None:
-    """The same for a piece of SQL that is no statement: an expression, a column list, a setting's value."""
+    """Check SQL that is not a statement: an expression, a column list, a setting's value."""
     check_tokens(tuple(tokens(text.encode().decode("latin-1"))), bare_names=True)
 
 
@@ -86,14 +86,14 @@ def _check_name(token: Token, before: str, after: str, *, bare_names: bool) -> N
 
 
 def check_values(data: bytes) -> None:
-    """VALUES may hold expressions; look only when one of the names that matter occurs in them."""
+    """VALUES may contain expressions; check them only if they contain a refused name."""
     lowered = data.lower()
     if any(name.encode() + b"(" in lowered or name.encode() in lowered for name in REFUSED_FUNCTIONS) or b"`" in data:
         check_tokens(tuple(tokens(data.decode("latin-1"))), bare_names=True)
 
 
 def check_settings(settings: Iterable[tuple[str, str]], *, reader: bool) -> None:
-    """Settings arrive beside the statement and may carry SQL; a reader may change only harmless ones."""
+    """Check settings, which may contain SQL; a reader may change only harmless ones."""
     for name, value in settings:
         if "(" in value or name.startswith("additional_"):
             check_text(value)

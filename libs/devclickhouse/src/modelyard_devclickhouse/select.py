@@ -1,4 +1,4 @@
-"""A SELECT: the engine writes into a pipe, the client reads from it, and whoever leaves ends it for both."""
+"""A SELECT: the engine writes to a pipe, the client reads from it; either side can end it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Select:
         spool: Path,
         kill: Callable[[str], Awaitable[None]],
     ) -> None:
-        """Returns when the query has ended, for whatever reason. Raises what it raised, unless the client is gone."""
+        """Wait for the end of the query. Raises the query's error, unless the client has disconnected."""
         query = asyncio.get_running_loop().run_in_executor(threads, self._run)
         gone = asyncio.ensure_future(_disconnected(receive))
         held = Held(response, until_end=self._request.flag("wait_end_of_query"), folder=spool)
@@ -53,7 +53,7 @@ class Select:
             gone.cancel()
             held.close()
             await asyncio.wait({query})
-            query.exception()  # looked at: it was told to the client, or there is none
+            query.exception()  # retrieved: the error was sent, or there is no client
 
     def _run(self) -> Answer:
         failed = True
@@ -69,7 +69,7 @@ class Select:
             self._lease.close(failed=failed)
 
     async def _forward(self, held: Held, gone: asyncio.Future[None], response: Response) -> bool:
-        """Carry the pipe to the client; False when the client left."""
+        """Copy the pipe to the client; False if the client disconnected."""
         may_end = self._request.flag("cancel_http_readonly_queries_on_client_close")
         try:
             while True:

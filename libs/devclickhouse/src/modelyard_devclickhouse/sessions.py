@@ -1,4 +1,4 @@
-"""Sessions: a handle kept between requests, with what its client did to it."""
+"""Sessions: handles kept between requests, with their settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_SESSIONS: Final = 256
 
 @dataclass
 class Session:
-    """URL settings last one request, SET lasts: so both are remembered apart."""
+    """URL settings apply to one request, SET to the session: both are kept separately."""
 
     database: str
     timeout_s: float
@@ -28,7 +28,7 @@ class Session:
     applied: dict[str, str] = field(default_factory=dict)
 
     def changes(self, wanted: dict[str, str]) -> dict[str, str]:
-        """The SET that turns what the last request left into what this one wants."""
+        """Return the SET statement from the last request's settings to this one's."""
         gone = self.applied.keys() - wanted.keys()
         restored = {key: self.set_by_user.get(key, "DEFAULT") for key in gone}
         fresh = {key: value for key, value in wanted.items() if self.applied.get(key) != value}
@@ -60,14 +60,14 @@ def _assignments(tokens: tuple[Token, ...], text: str) -> Iterator[tuple[str, st
 
 
 class Sessions:
-    """All sessions of the server; only the event loop touches them. `clock` gives seconds."""
+    """All sessions of the server; used on the event loop only. `clock` returns seconds."""
 
     def __init__(self, database: str, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
         self._sessions: dict[tuple[str, str], Session] = {}
 
     def borrow(self, user: str, session_id: str, *, timeout: str, must_exist: bool) -> Session:
-        """The named session for one request. Raises 372 or 373 as the server does."""
+        """The named session for one request. Raises errors 372 or 373, like the server."""
         self.expire()
         session = self._sessions.get((user, session_id))
         if session is None:

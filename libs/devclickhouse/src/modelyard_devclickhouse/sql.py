@@ -1,7 +1,7 @@
-"""The little that must be known of a statement before the engine sees it.
+"""The minimum analysis of a statement before the engine parses it.
 
-Text is tokenised as Latin-1 so that offsets count bytes: an INSERT's data begins at one. The rules follow the
-engine's lexer, because a difference between the two would be a way around `rules`.
+Text is tokenised as Latin-1, so that offsets count bytes. The tokeniser follows the engine's lexer: a difference
+between the two would allow statements to bypass `rules`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RESULTS: Final = frozenset({"SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "C
 
 
 def words(text: str) -> frozenset[str]:
-    """The blank-separated words of a text: long lists read better so."""
+    """Split a text at blanks; makes long lists readable."""
     return frozenset(text.split())
 
 
@@ -47,12 +47,12 @@ class Token(NamedTuple):
 
     @property
     def upper(self) -> str:
-        """The keyword a bare word may be; empty for everything else."""
+        """Return the keyword of an unquoted word; empty otherwise."""
         return self.text.upper() if self.kind == "word" else ""
 
     @property
     def name(self) -> str:
-        """The identifier a word or a quoted name stands for; empty for everything else."""
+        """Return the identifier of a word or quoted name; empty otherwise."""
         if self.kind == "word":
             return self.text
         if self.kind != "quoted":
@@ -61,7 +61,7 @@ class Token(NamedTuple):
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """All tokens but blanks and comments. Raises SyntaxProblem on a quote or comment that does not end."""
+    """Return all tokens except blanks and comments. Raises SyntaxProblem for an unterminated quote or comment."""
     for found in _TOKEN.finditer(text):
         kind = found.lastgroup or "op"
         if kind == "tag":
@@ -76,23 +76,23 @@ def tokens(text: str) -> Iterator[Token]:
 
 class Kind(Enum):
     SELECT = auto()  # streams through the pipe
-    RESULT = auto()  # small result, asked at once
+    RESULT = auto()  # small result, in one piece
     INSERT = auto()  # has data
     COMMAND = auto()  # no result
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement, cut where it must be. Offsets count bytes."""
+    """One statement and its boundaries. Offsets count bytes."""
 
     kind: Kind
     keyword: str
     tokens: tuple[Token, ...]
     format: str | None = None
     cut: int = 0
-    """SELECT: the end of what precedes FORMAT; INSERT: the end of the head."""
+    """SELECT: the end of the text before FORMAT; INSERT: the end of the head."""
     resume: int = 0
-    """Where the text goes on after the format's name; for an INSERT with data that is where the data begins."""
+    """Position after the format's name; for an INSERT with data, the start of the data."""
 
     @property
     def data_at(self) -> int:
@@ -100,7 +100,7 @@ class Statement:
 
 
 def parse_insert(text: str, *, whole: bool) -> Statement | None:
-    """The head of an INSERT with data; None when more text is needed or it is INSERT ... SELECT (then `whole`)."""
+    """Parse the head of an INSERT with data; None if more text is needed or for INSERT ... SELECT (see `whole`)."""
     seen: list[Token] = []
     depth, name_at = 0, -1
     for token in tokens(text):
@@ -128,7 +128,7 @@ def parse_insert(text: str, *, whole: bool) -> Statement | None:
 
 
 def parse(text: str) -> Statement:
-    """Any statement without data, read to its end. Raises SyntaxProblem on more than one statement."""
+    """Parse a complete statement without data. Raises SyntaxProblem for more than one statement."""
     seen = _single(tuple(tokens(text)))
     if not seen:
         raise SyntaxProblem("Empty query")
@@ -156,7 +156,7 @@ def _kind(keyword: str, seen: tuple[Token, ...]) -> Kind:
 
 
 def _format_clause(seen: tuple[Token, ...]) -> int | None:
-    """Index of the FORMAT keyword of `... FORMAT name [SETTINGS ...]`, if there is one."""
+    """Return the index of the FORMAT keyword of `... FORMAT name [SETTINGS ...]`, or None."""
     depth = 0
     for at in range(len(seen) - 2, 0, -1):
         token = seen[at]

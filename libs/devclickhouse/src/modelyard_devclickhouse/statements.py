@@ -25,7 +25,7 @@ async def read_statement(request: Request) -> tuple[Statement, bytes, AsyncItera
         await text.read_all()
         raw = bytes(text.so_far)
         return await _off_loop(raw, lambda: parse(raw.decode("latin-1"))), raw, text.rest()
-    if statement.format == "Values":  # may hold expressions, so it is read and judged as a whole
+    if statement.format == "Values":  # may contain expressions, so it is read and checked as a whole
         await text.read_all()
         values = bytes(text.so_far[statement.data_at :])
         await _off_loop(values, lambda: rules.check_values(values))
@@ -33,7 +33,7 @@ async def read_statement(request: Request) -> tuple[Statement, bytes, AsyncItera
 
 
 class _Text:
-    """What has been read, and the rest to come. The URL's query and the body are joined by a line feed."""
+    """The text read so far and the rest. The URL's query and the body are joined by a line feed."""
 
     def __init__(self, query: bytes, body: AsyncIterator[bytes]) -> None:
         self.so_far, self.ended = bytearray(query), False
@@ -68,7 +68,7 @@ class _Text:
 
 
 async def _insert_head(text: _Text) -> Statement | None:
-    """The head of an INSERT with data, reading only as far as needed; None for every other statement."""
+    """Parse the head of an INSERT with data, reading only as needed; None for other statements."""
     while True:
         head = bytes(text.so_far[:MAX_INSERT_HEAD_BYTES]).decode("latin-1")
         whole = text.ended or len(text.so_far) >= MAX_INSERT_HEAD_BYTES
@@ -91,7 +91,7 @@ async def _off_loop(raw: bytes, work: Callable[[], T]) -> T:
 
 
 def utf8(text: bytes) -> str:
-    """Raises BadRequest: the engine takes text only (binary values belong into an INSERT's data)."""
+    """Raises BadRequest unless the statement is text (binary values belong in an INSERT's data)."""
     try:
         return text.decode()
     except UnicodeDecodeError as error:

@@ -1,8 +1,8 @@
-"""Insert tokens that the engine noted for parts it never committed.
+"""Deduplication tokens that the engine recorded for parts it never committed.
 
-MergeTree writes a block's token into its deduplication log first and renames the block's part into place afterwards. A
-kill in between leaves a token without a part: the same batch sent again would be taken for a repeat and be lost. So
-each start forgets such tokens, before the engine reads them and gives their block numbers to other parts.
+MergeTree writes a block's token into its deduplication log before it renames the block's part into place. A kill in
+between leaves a token without a part: the same batch, sent again, would count as a repeat and be lost. So each start
+removes such tokens, before the engine reads them and reuses their block numbers.
 """
 
 import re
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Final
 
 ADDED: Final = "1"
-"""The first field of a line that adds a token; the others are the part's name and the token's hash."""
+"""The first field of a line that adds a token; followed by the part's name and the token's hash."""
 _PART: Final = re.compile(r"(?P<partition>[^_]+)_(?P<first>\d+)_(?P<last>\d+)_\d+(_\d+)?")
 
 
 def forget_uncommitted(engine: Path) -> int:
-    """Take tokens without a part out of the logs of all tables below `engine`; returns how many there were.
+    """Remove tokens without a part from the logs of all tables below `engine`; returns their number.
 
-    Tokens of parts that expired by TTL go, too: batches that old do not come again.
+    Tokens of parts expired by TTL are removed, too: such old batches are not repeated.
     """
     return sum(_forget(log) for log in sorted(engine.glob("store/*/*/deduplication_logs/*.txt")))
 
@@ -36,7 +36,7 @@ def _forget(log: Path) -> int:
 def _outermost_parts(table: Path) -> list[tuple[str, int, int]]:
     """(partition, first block, last block), without parts that were merged into another one.
 
-    What an insert or a merge left half done has another kind of name.
+    Unfinished inserts and merges have names of another form.
     """
     found = [_PART.fullmatch(folder.name) for folder in table.iterdir()]
     parts = sorted((it["partition"], int(it["first"]), -int(it["last"])) for it in found if it)
@@ -48,7 +48,7 @@ def _outermost_parts(table: Path) -> list[tuple[str, int, int]]:
 
 
 def _committed(line: str, parts: list[tuple[str, int, int]]) -> bool:
-    """Whether a part holds the line's block, its own or one that it was merged into; lines we cannot read stay."""
+    """Return whether a part contains the line's block, directly or merged; unreadable lines are kept."""
     action, _, rest = line.partition("\t")
     block = _PART.fullmatch(rest.partition("\t")[0])
     if action != ADDED or block is None:

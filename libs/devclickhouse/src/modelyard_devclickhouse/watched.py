@@ -1,11 +1,11 @@
-"""A streaming insert that tells of its failure.
+"""A streaming insert that raises when its write fails.
 
-The engine's own (chDB 26.9) raises what is wrong with the data, and says nothing when the write fails: a full disk, a
-violated constraint, too many parts, a view that throws. It counts rows as written that are not there. So: its id is
-noted when it begins, and when any insert of the process has failed by its end, the engine is asked whether it was this.
+The engine's own streaming insert (chDB 26.9) raises for invalid data, but not when the write fails: a full disk, a
+violated constraint, too many parts, a failing view. It reports rows as written that are not stored. So the insert's id
+is recorded at its start, and if any insert of the process has failed by its end, the engine's log shows which.
 
-Each question costs the engine as much as a small query, so the count of failures is carried on from insert to insert,
-and asked for anew after any error: a count too old only makes a good insert look doubtful.
+Each check costs as much as a small query, so the number of failures is carried over from insert to insert and queried
+again after any error: an outdated number only causes an extra check.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from modelyard_devclickhouse.errors import ClickHouseError
 
 FAILED_INSERTS: Final = "SELECT sum(value) FROM system.events WHERE event = 'FailedInsertQuery'"
 UNSURE: Final = 425
-"""SYSTEM_ERROR, which clients may try again: under a deduplication token that is safe."""
+"""SYSTEM_ERROR, which clients may retry: safe under a deduplication token."""
 
 
 class Inserter(Protocol):
@@ -27,18 +27,18 @@ class Inserter(Protocol):
 
 class Asks(Protocol):
     def ask(self, sql: str) -> str:
-        """The first value of the answer, empty when there is no row."""
+        """Return the first value of the result, empty if there is no row."""
 
 
 class Failures:
-    """How many inserts of the process have failed, as far as known. For several threads."""
+    """The known number of failed inserts of the process. Thread-safe."""
 
     def __init__(self, engine: Asks) -> None:
         self._engine = engine
         self._known: str | None = None
 
     def known(self) -> str:
-        """A count of some moment since which no error was told; asks when there is none."""
+        """Return the last known number; queries the engine if it is unknown."""
         known = self._known
         return self.now() if known is None else known
 
@@ -47,15 +47,15 @@ class Failures:
         return self._known
 
     def forget(self) -> None:
-        """Something went wrong: what is known may be too little."""
+        """Discard the known number after an error."""
         self._known = None
 
 
 class WatchedInsert:
-    """An Inserter; `finish` returns only when the engine has not failed. Blocks."""
+    """An Inserter whose `finish` returns only if the rows are stored. Blocks."""
 
     def __init__(self, inserter: Inserter, engine: Asks, own_id_sql: str, failures: Failures | None = None) -> None:
-        """own_id_sql: asks for the engine's own id of this insert, which has just begun."""
+        """own_id_sql: returns the engine's id of this insert, which has just started."""
         self._inserter, self._engine = inserter, engine
         self._failures = failures or Failures(engine)
         self._own_id = engine.ask(own_id_sql)
@@ -69,7 +69,7 @@ class WatchedInsert:
         self._inserter.cancel()
 
     def finish(self) -> Any:
-        """What the engine says was written. ClickHouseError: nothing is known to be stored, whatever it said."""
+        """Return the engine's result. Raises ClickHouseError if the rows may not be stored."""
         done = self._inserter.finish()
         if self._failures.now() != self._failed_before:
             raise self._error()
@@ -83,7 +83,9 @@ class WatchedInsert:
         code, _, rest = (self._engine.ask(sql) if self._own_id else "").partition(" ")
         if not code.isdigit():
             return ClickHouseError(
-                UNSURE, "SYSTEM_ERROR", "another insert failed at the same time; whether this one did cannot be told."
+                UNSURE,
+                "SYSTEM_ERROR",
+                "another insert failed at the same time; it is unknown whether this one failed, too.",
             )
         name, _, text = rest.partition(" ")
         return ClickHouseError(int(code), name, text)

@@ -17,7 +17,7 @@ from modelyard_devkafka.server import Server
 
 
 def main() -> int:
-    """Ends with 0 after SIGTERM or Ctrl-C, with 2 and one line on stderr when it cannot start."""
+    """Exit code 0 after SIGTERM or Ctrl-C; 2, with one line on stderr, if the broker cannot start."""
     options = _options()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     _allow_many_files()
@@ -38,7 +38,7 @@ def _options() -> argparse.Namespace:
 
 
 def _allow_many_files() -> None:
-    """Every partition that is written has a file open."""
+    """Each partition being written has one open file."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -53,7 +53,7 @@ async def _run(host: str, port: int, data: Path) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         clock = asyncio.create_task(broker.run())
         clock.add_done_callback(lambda _: stop.set())
-        # One write: unbuffered, a log line could come between two.
+        # A single write, so that no log line can split it: stdout is unbuffered.
         print(f"ready {broker.host}:{broker.port}\n", end="", flush=True)
         await stop.wait()
         clock.cancel()

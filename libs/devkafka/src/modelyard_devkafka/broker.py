@@ -1,4 +1,4 @@
-"""The broker's state, opened from a data folder, and what it does by the clock."""
+"""The broker's state, opened from a data folder, and its periodic work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GROUP_SWEEP_SECONDS: Final = 0.05
 
 
 class Broker:
-    """Everything but the network. One process at a time has a data folder."""
+    """Everything except the network. A data folder belongs to one process at a time."""
 
     def __init__(self, folder: Path, *, housekeeping_seconds: float = 10.0) -> None:
         """Raises DataFolderUnusable."""
@@ -52,7 +52,7 @@ class Broker:
         return str(known)
 
     async def run(self) -> None:
-        """Watch the clock until cancelled."""
+        """Run the periodic work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep())
             tasks.create_task(self.housekeeping.run())
@@ -81,7 +81,7 @@ def _usable(folder: Path) -> Iterator[None]:
 
 
 def _lock(path: Path) -> int:
-    """Held as long as the process lives; kill -9 frees it too."""
+    """Lock the folder until the process exits; kill -9 also releases it."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Topic configuration: Kafka's keys, their defaults, which values are valid."""
+"""Topic configuration: Kafka's keys, defaults and valid values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INT_MAX, _LONG_MAX = 2**31 - 1, 2**63 - 1
 
 @dataclass(frozen=True)
 class Key:
-    """One configuration key: `valid` says whether a text is a value of it."""
+    """One configuration key; `valid` returns whether a string is a valid value."""
 
     default: str
     kind: int
@@ -99,7 +99,7 @@ TOPIC_KEYS: Final[Mapping[str, Key]] = {
 
 
 def check(key: str, value: str | None) -> str:
-    """The value, when it is one. Raises Refused (INVALID_CONFIG) that names key and value."""
+    """Return the value if it is valid. Raises Refused (INVALID_CONFIG), naming key and value."""
     known = TOPIC_KEYS.get(key)
     if known is None:
         raise Refused(Code.INVALID_CONFIG, f"Unknown topic config name: {key}")
@@ -111,7 +111,7 @@ def check(key: str, value: str | None) -> str:
 
 
 class TopicConfig:
-    """A topic's own values over the defaults; the broker reads the ones below on every use."""
+    """A topic's own values over the defaults; the broker reads the properties below on every use."""
 
     def __init__(self, own: Mapping[str, str] | None = None) -> None:
         self.own: dict[str, str] = dict(own or {})
@@ -120,7 +120,7 @@ class TopicConfig:
         return self.own.get(key, TOPIC_KEYS[key].default)
 
     def replace(self, own: Mapping[str, str]) -> None:
-        """Take new values; they hold from the next request on."""
+        """Replace the values; effective from the next request."""
         self.own = dict(own)
         for name in [name for name, member in vars(type(self)).items() if isinstance(member, cached_property)]:
             self.__dict__.pop(name, None)

@@ -28,7 +28,7 @@ class DevKafka:
 
     @property
     def broker(self) -> Broker:
-        """Its state; touch it only on its loop (see `call`). Raises RuntimeError before the start."""
+        """The broker's state; use it only on its event loop (see `call`). Raises RuntimeError before the start."""
         if self._broker is None:
             raise RuntimeError("the broker is not started: use it in a with block")
         return self._broker
@@ -42,7 +42,7 @@ class DevKafka:
         return self.broker.faults
 
     def housekeep(self) -> None:
-        """One round of retention and compaction, now."""
+        """Run one round of retention and compaction now."""
         asyncio.run_coroutine_threadsafe(self.broker.housekeeping.round(), self._loop).result(_START_SECONDS)
 
     def __enter__(self) -> DevKafka:
@@ -60,7 +60,7 @@ class DevKafka:
         self.stop()
 
     def stop(self) -> None:
-        """May be called again; the data stays for the next one."""
+        """Stop the broker; idempotent. The data stays in the folder."""
         if not self._loop.is_closed():
             asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(_START_SECONDS)
             self._end_loop()

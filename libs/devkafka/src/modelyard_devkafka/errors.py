@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """The protocol's error codes that this broker answers."""
+    """The protocol's error codes that this broker returns."""
 
     UNKNOWN_SERVER_ERROR = -1
     NONE = 0
@@ -51,7 +51,7 @@ class Code(IntEnum):
 
 
 class Refused(Exception):
-    """A request, or one item of it, is answered with an error code."""
+    """A request, or one item of it, is rejected with an error code."""
 
     def __init__(self, code: Code, message: str | None = None) -> None:
         super().__init__(message or code.name)
@@ -59,7 +59,7 @@ class Refused(Exception):
 
 
 class BrokerError(Exception):
-    """Base of what stops a start; the command line prints it in one line and ends with 2."""
+    """Base of start failures; the command line prints one line and exits with 2."""
 
     retryable = False
 
@@ -73,6 +73,6 @@ class AddressUnusable(BrokerError):
 
 
 class StorageFailed(Exception):
-    """A write did not reach the file (full disk, limit). Nothing of it is kept, and the client is told."""
+    """A write did not reach the file (full disk, limit). Nothing of it is kept, and the client receives an error."""
 
     retryable = True

@@ -1,4 +1,4 @@
-"""Faults on demand, for tests of those who talk to a broker."""
+"""Faults on demand, for tests of Kafka clients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class When(StrEnum):
-    """DROP_AFTER: the request takes effect and its answer is lost, the fault that makes duplicates."""
+    """DROP_AFTER: the request takes effect but its response is lost, which causes duplicates."""
 
     DROP_BEFORE = "drop before"
     DROP_AFTER = "drop after"
@@ -17,7 +17,7 @@ class When(StrEnum):
 
 @dataclass
 class Fault:
-    """What happens to the next `times` requests of one API."""
+    """The fault of the next `times` requests of one API."""
 
     when: When
     times: int
@@ -27,20 +27,20 @@ class Fault:
 
 @dataclass
 class Faults:
-    """Faults per API key, taken in the order in which they were asked for. Safe to fill from another thread."""
+    """Faults per API key, used in order. Thread-safe."""
 
     _planned: dict[int, list[Fault]] = field(default_factory=dict)
 
     def drop(self, api_key: int, *, times: int = 1, after: bool = False) -> None:
-        """Close the connection instead of answering; `after` the request has taken effect."""
+        """Close the connection instead of responding, before or `after` the request takes effect."""
         self._plan(api_key, Fault(When.DROP_AFTER if after else When.DROP_BEFORE, times))
 
     def delay(self, api_key: int, seconds: float, *, times: int = 1) -> None:
-        """Wait before the request is handled."""
+        """Delay the handling of the request."""
         self._plan(api_key, Fault(When.DELAY, times, seconds=seconds))
 
     def fail(self, api_key: int, code: int, *, times: int = 1) -> None:
-        """Answer an error code and do nothing."""
+        """Return an error code without handling the request."""
         self._plan(api_key, Fault(When.ERROR, times, code=code))
 
     def clear(self) -> None:
@@ -50,7 +50,7 @@ class Faults:
         self._planned.setdefault(api_key, []).append(fault)
 
     def take(self, api_key: int) -> Fault | None:
-        """The fault for a request that has come in; each is used `times` times."""
+        """Return the fault for a request, or None; each fault is used `times` times."""
         planned = self._planned.get(api_key)
         if not planned:
             return None

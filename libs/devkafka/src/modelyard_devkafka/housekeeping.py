@@ -1,4 +1,4 @@
-"""What keeps memory and disk bounded: retention, compaction, and forgetting what nobody uses."""
+"""Bounds memory and disk: retention, compaction, expiry of unused state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PRODUCER_EXPIRATION_MS: Final = 24 * 3600 * 1000  # Kafka's producer.id.expirat
 
 
 class Housekeeping:
-    """Goes through all partitions every few seconds; the costly part, compaction, runs in a thread."""
+    """Visits all partitions every few seconds; compaction runs in a thread."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Housekeeping:
         self._every, self._clock = every_seconds, clock
 
     async def run(self) -> None:
-        """Until cancelled. A full disk is said once a round and does not end it."""
+        """Run until cancelled. A full disk is logged once per round."""
         while True:
             await asyncio.sleep(self._every)
             try:
@@ -44,7 +44,7 @@ class Housekeeping:
                 log.warning("housekeeping not done: %s", problem)
 
     async def round(self) -> None:
-        """Once over everything."""
+        """Run one round over all partitions."""
         for topic in self._topics:
             for index, partition in enumerate(topic.partitions):
                 partition.producers.forget_before(self._clock() - _PRODUCER_EXPIRATION_MS)
@@ -60,9 +60,9 @@ class Housekeeping:
 
 
 def expired_below(partition: Partition, now: int) -> int:
-    """The offset below which whole segments are too old (retention.ms) or too many (retention.bytes).
+    """Return the offset below which whole segments exceed retention.ms or retention.bytes.
 
-    The segment that is written goes too when all of it is too old; nothing of an open transaction goes.
+    The active segment is included if all its records are too old. Records of open transactions are kept.
     """
     config, below, size = partition.config, partition.log_start, partition.size
     for segment in partition.segments:

@@ -27,11 +27,11 @@ _READ_BUFFER_BYTES: Final = 1024 * 1024
 _SIZE: Final = struct.Struct(">i")
 _HEADER: Final = struct.Struct(">hhi")
 _read_text, _ = text(flexible=False)
-_STORAGE_CODES: Final = {0: Code.KAFKA_STORAGE_ERROR}  # others: the coordinator is not available, try again
+_STORAGE_CODES: Final = {0: Code.KAFKA_STORAGE_ERROR}  # other APIs: coordinator not available, which clients retry
 
 
 class Server:
-    """Listens on loopback. `start` raises AddressUnusable."""
+    """Listens on the loopback interface. `start` raises AddressUnusable."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -85,7 +85,7 @@ class Server:
                 await writer.drain()
 
     async def _answer(self, frame: memoryview, host: str) -> list[bytes] | None:
-        """The reply's chunks; none for a request without reply; None closes the connection."""
+        """Return the response's chunks: empty for a request without response, None to close the connection."""
         key, version, correlation = _HEADER.unpack_from(frame)
         client_id, at = _read_text(frame, _HEADER.size)
         head = _SIZE.pack(correlation)
@@ -93,12 +93,12 @@ class Server:
         if api is None or handler is None:
             raise MalformedMessage(f"API {key} is not offered")
         if not api.first <= version <= api.last:
-            if api is API_VERSIONS:  # KIP-511: told in the oldest form, from which the client learns
+            if api is API_VERSIONS:  # KIP-511: version 0 of the response lists the supported versions
                 return [head, *api.writes(0).encode(offered(Code.UNSUPPORTED_VERSION))]
             raise MalformedMessage(f"{api.name} is not offered in version {version}")
         if api.flexible(version):
             at = _skip_header_tags(frame, at)
-            if api is not API_VERSIONS:  # its reply must be readable by those who do not know the version yet
+            if api is not API_VERSIONS:  # readable by clients that do not know the version
                 head += b"\0"
         request = api.reads(version).decode(frame[at:])
         reply = await self._handle(api, Call(self._broker, version, client_id or "", host), request)

@@ -1,4 +1,4 @@
-"""A client without a mind of its own, for tests: one request in one version, one reply. Works with any Kafka."""
+"""A minimal client for tests: one request in one version, one response. Works with any Kafka."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RawClient:
         self._socket.close()
 
     def ask(self, api: Api, version: int, **fields: object) -> Message:
-        """Send a request, return its reply. Raises ConnectionLost, or MalformedMessage when the reply is no such."""
+        """Send a request and return the response. Raises ConnectionLost or MalformedMessage."""
         self.send(api, version, **fields)
         return self.receive(api, version)
 
@@ -57,7 +57,7 @@ class RawClient:
         self._socket.sendall(data)
 
     def receive(self, api: Api, version: int) -> Message:
-        """The next reply; every byte of it is read."""
+        """Return the next response; fails if bytes are left over."""
         (size,) = struct.unpack(">i", self._exactly(4))
         frame = self._exactly(size)
         at = 5 if api.flexible(version) and api is not API_VERSIONS else 4
@@ -79,10 +79,10 @@ class RawClient:
             data += chunk
         return data
 
-    # The few requests that nearly every test makes
+    # Requests that most tests need
 
     def create_topic(self, name: str, partitions: int = 1, **configs: object) -> int:
-        """The error code; configs as keywords with _ for the dot."""
+        """Return the error code; configs as keywords, with _ for the dot."""
         entries = [{"name": key.replace("_", "."), "value": str(value)} for key, value in configs.items()]
         topic = {"name": name, "num_partitions": partitions, "replication_factor": 1, "configs": entries}
         reply = self.ask(CREATE_TOPICS, 3, topics=[topic], timeout_ms=10_000, validate_only=False)
@@ -91,7 +91,7 @@ class RawClient:
     def produce(
         self, topic: str, records: bytes | bytearray, *, index: int = 0, transactional_id: str | None = None
     ) -> Message:
-        """The answer for the one partition."""
+        """Return the response for the partition."""
         item = {"name": topic, "partitions": [{"index": index, "records": bytes(records)}]}
         reply = self.ask(PRODUCE, 8, transactional_id=transactional_id, acks=-1, timeout_ms=10_000, topics=[item])
         return reply["topics"][0]["partitions"][0]  # type: ignore[no-any-return]
@@ -100,7 +100,7 @@ class RawClient:
         self, topic: str, offset: int, *, index: int = 0, committed: bool = False, max_wait_ms: int = 0,
         max_bytes: int = 1 << 20,
     ) -> Message:  # fmt: skip
-        """The answer for the one partition."""
+        """Return the response for the partition."""
         item = {"name": topic, "partitions": [{"index": index, "fetch_offset": offset, "max_bytes": max_bytes}]}
         reply = self.ask(
             FETCH, 11, replica_id=-1, max_wait_ms=max_wait_ms, min_bytes=1, max_bytes=50 << 20, session_epoch=-1,
@@ -123,7 +123,7 @@ def record_batch(
     timestamp_ms: int = 1_700_000_000_000,
     codec_id: int = 0,
 ) -> bytes:
-    """A batch as a producer sends it; `producer` is (producer id, epoch)."""
+    """Return a batch as a producer sends it; `producer` is (producer id, epoch)."""
     builder = DefaultRecordBatchBuilder(2, codec_id, int(transactional), *producer, sequence, 1 << 30)
     for offset, value in enumerate(values):
         key = keys[offset] if keys is not None else None

@@ -1,4 +1,4 @@
-"""The topics: names, partitions, configuration. What exists is in the journal; records are in the partitions."""
+"""Topics: names, partitions, configuration. Metadata is in the journal, records are in the partitions."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MAX_PARTITIONS: Final = 10_000
 
 
 def check_name(name: str | None) -> str:
-    """Raises Refused (INVALID_TOPIC) unless Kafka would take the name."""
+    """Raises Refused (INVALID_TOPIC) unless Kafka accepts the name."""
     if not name or name in (".", "..") or not _NAME.fullmatch(name):
         raise Refused(Code.INVALID_TOPIC, f"topic name {name!r}: 1 to 249 of A-Z a-z 0-9 . _ - and not . or ..")
     return name
 
 
 class Topic:
-    """A topic; deleted and made again it is another one, with another folder."""
+    """A topic; one that is deleted and created again has another id and folder."""
 
     def __init__(self, name: str, folder: Path, config: TopicConfig) -> None:
         self.name, self.folder, self.config = name, folder, config
@@ -41,7 +41,7 @@ class Topic:
 
 
 class Topics:
-    """All topics. A change is in the journal before anybody sees it."""
+    """All topics. A change is in the journal before it becomes visible."""
 
     def __init__(self, journal: Journal, root: Path) -> None:
         self._journal, self._root = journal, root
@@ -49,7 +49,7 @@ class Topics:
         self.on_delete: list[Callable[[str], None]] = []
 
     def load(self) -> None:
-        """After a start. Folders of topics that are deleted go now."""
+        """Load all topics at the start; remove folders of deleted ones."""
         for (_, name), fact in self._journal.items("topic"):
             topic = self._opened(str(name), fact["folder"], fact["configs"], fact["partitions"])
             for partition in topic.partitions:
@@ -100,7 +100,7 @@ class Topics:
             self._opened(name, folder, checked, partitions)
 
     def delete(self, name: str) -> None:
-        """Raises Refused. Waiting fetches see it at once."""
+        """Raises Refused. Waiting fetches are woken."""
         topic = self.get(name)
         starts = [key for key, _ in self._journal.items("start", topic.folder.name)]
         self._journal.remove([("topic", name), *starts])
@@ -109,8 +109,8 @@ class Topics:
             partition.close()
             partition.wake()
         shutil.rmtree(topic.folder, ignore_errors=True)
-        for told in self.on_delete:
-            told(name)
+        for callback in self.on_delete:
+            callback(name)
 
     def add_partitions(self, name: str, count: int, *, validate_only: bool) -> None:
         """Raises Refused."""
@@ -134,7 +134,7 @@ class Topics:
         self._journal.put((("topic", topic.name), fact))
 
     def advance_start(self, topic: Topic, index: int, offset: int) -> None:
-        """Give up records below the offset; written down before a file goes."""
+        """Delete records below the offset; journalled before a file is removed."""
         partition = topic.partitions[index]
         if offset > partition.log_start:
             self._journal.put((("start", topic.folder.name, index), offset))

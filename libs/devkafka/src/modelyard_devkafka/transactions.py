@@ -14,7 +14,7 @@ from modelyard_devkafka.storage.partition import now_ms
 from modelyard_devkafka.topics import Topics
 
 MAX_TIMEOUT_MS: Final = 900_000
-_LAST_EPOCH: Final = 32_766  # one more is left for fencing
+_LAST_EPOCH: Final = 32_766  # one epoch is reserved for fencing
 _ID_BLOCK: Final = 1000
 EXPIRATION_MS: Final = 7 * 24 * 3600 * 1000  # Kafka's transactional.id.expiration.ms
 
@@ -33,7 +33,7 @@ _PREPARED: Final = (State.PREPARE_COMMIT, State.PREPARE_ABORT)
 
 @dataclass
 class Transaction:
-    """What is known of one transactional id; each change is stored before it is answered."""
+    """State of one transactional id; each change is stored before it is acknowledged."""
 
     id: str
     producer_id: int
@@ -71,7 +71,7 @@ class Transactions:
         self._by_producer = {txn.producer_id: txn for txn in self._by_id.values()}
 
     def load(self) -> None:
-        """After a start: end what was being ended, and hold offsets that wait for an end."""
+        """After a start, finish transactions that were ending, and restore pending offsets."""
         for txn in self._by_id.values():
             for group, kept in txn.offsets.items():
                 self._offsets.hold(group, kept, txn.producer_id)
@@ -81,7 +81,7 @@ class Transactions:
     # Producer ids
 
     def new_producer(self) -> int:
-        """Ids are taken from the journal in blocks; a restart begins a new block."""
+        """Return a new producer id. Ids are reserved in blocks; a restart starts a new block."""
         if self._next_id >= self._last_id:
             self._journal.put((("producer-ids",), self._next_id + _ID_BLOCK))
             self._last_id = self._next_id + _ID_BLOCK
@@ -89,7 +89,7 @@ class Transactions:
         return self._next_id - 1
 
     def begin_session(self, transactional_id: str, timeout_ms: int) -> tuple[int, int]:
-        """Producer id and epoch for a producer that starts; whoever had the id before is fenced, its work aborted."""
+        """Return producer id and epoch for a starting producer; fences the previous holder and aborts its work."""
         if not transactional_id:
             raise Refused(Code.INVALID_REQUEST, "the transactional id is empty")
         if not 0 < timeout_ms <= MAX_TIMEOUT_MS:
@@ -127,7 +127,7 @@ class Transactions:
         return txn
 
     def add_partitions(self, transactional_id: str, producer_id: int, epoch: int, wheres: Iterable[Where]) -> None:
-        """Raises Refused; the partitions exist."""
+        """Add existing partitions to the transaction. Raises Refused."""
         txn = self._of(transactional_id, producer_id, epoch)
         if txn.state is State.ONGOING and txn.partitions.issuperset(wheres):
             return
@@ -149,7 +149,7 @@ class Transactions:
     def add_offsets(
         self, transactional_id: str, producer_id: int, epoch: int, group_id: str, offsets: dict[Where, Committed]
     ) -> None:
-        """Offsets that count once the transaction is committed."""
+        """Store offsets that take effect when the transaction commits."""
         txn = self._of(transactional_id, producer_id, epoch)
         if txn.state is not State.ONGOING or group_id not in txn.groups:
             raise Refused(Code.INVALID_TXN_STATE)
@@ -158,7 +158,7 @@ class Transactions:
         self._offsets.hold(group_id, offsets, producer_id)
 
     def check_write(self, producer_id: int, epoch: int, where: Where) -> None:
-        """Whether a transactional batch belongs to an open transaction of its producer. Raises Refused."""
+        """Raises Refused unless a transactional batch belongs to an open transaction of its producer."""
         txn = self._by_producer.get(producer_id)
         if txn is None:
             raise Refused(Code.INVALID_PRODUCER_ID_MAPPING)
@@ -168,7 +168,7 @@ class Transactions:
             raise Refused(Code.INVALID_TXN_STATE)
 
     def end(self, transactional_id: str, producer_id: int, epoch: int, *, committed: bool) -> None:
-        """Commit or abort; asked again with the same wish, it is done already. Raises Refused."""
+        """Commit or abort; idempotent for the same outcome. Raises Refused."""
         txn = self._of(transactional_id, producer_id, epoch)
         if txn.state is (State.COMPLETE_COMMIT if committed else State.COMPLETE_ABORT):
             return
@@ -177,7 +177,7 @@ class Transactions:
         self._end(txn, State.PREPARE_COMMIT if committed else State.PREPARE_ABORT)
 
     def _abandon(self, txn: Transaction) -> None:
-        """Abort in the next epoch, which fences the producer."""
+        """Abort with the next epoch, which fences the producer."""
         txn.epoch += 1
         self._end(txn, State.PREPARE_ABORT)
 
@@ -191,7 +191,7 @@ class Transactions:
         self._finish(txn)
 
     def _finish(self, txn: Transaction) -> None:
-        """Write what remains to be written. After a failure or a restart it is done again: markers may repeat."""
+        """Write the remaining markers. Repeated after a failure or a restart: markers may repeat."""
         committed = txn.state is State.PREPARE_COMMIT
         for topic, index in sorted(txn.partitions):
             if self._topics.exists(topic, index):
@@ -219,7 +219,7 @@ class Transactions:
     # Time
 
     def sweep(self) -> None:
-        """Abort what is open for too long, finish what could not be written before."""
+        """Abort expired transactions, and finish those with unwritten markers."""
         now = now_ms()
         for txn in list(self._by_id.values()):
             try:
@@ -228,10 +228,10 @@ class Transactions:
                 elif txn.state is State.ONGOING and now > txn.started_ms + txn.timeout_ms:
                     self._abandon(txn)
             except StorageFailed:
-                continue  # tried again with the next sweep
+                continue  # the next sweep tries again
 
     def expire(self) -> None:
-        """Forget transactional ids that nobody used for a week."""
+        """Expire transactional ids unused for a week."""
         oldest = now_ms() - EXPIRATION_MS
         old = [txn for txn in self._by_id.values() if txn.state is not State.ONGOING and txn.changed_ms < oldest]
         self._journal.remove([("transaction", txn.id) for txn in old])

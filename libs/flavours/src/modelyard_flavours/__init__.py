@@ -2,7 +2,7 @@
 
 from modelyard_flavours.encoding import Encoding
 from modelyard_flavours.errors import FlavourError, Inadmissible, MissingExtra, UnknownFlavour, Unloadable
-from modelyard_flavours.flavours import FLAVOURS, check_admissible, environment, load_model, save_model
+from modelyard_flavours.flavours import FLAVOURS, check_admissible, environment, load_model, predictor_of, save_model
 from modelyard_flavours.lean import without_unneeded
 from modelyard_flavours.mlp_flavour import FittedMlp
 from modelyard_flavours.predictor import Predictor
@@ -26,6 +26,7 @@ __all__ = [
     "check_admissible",
     "environment",
     "load_model",
+    "predictor_of",
     "save_model",
     "without_unneeded",
 ]

@@ -56,6 +56,13 @@ def _check_signature(manifest: ModelManifest, predictor: Predictor, file: str) -
         raise Inadmissible(file, f"takes {predictor.shape} (numeric, categorical) features, not {shape}")
 
 
+def predictor_of(flavour: str, fitted: object) -> Predictor:
+    """The predictor of a fitted model that is not saved yet; Inadmissible as in save_model."""
+    with without_unneeded(flavour):
+        predictor: Predictor = _module(flavour).predictor(fitted)
+    return predictor
+
+
 def environment(flavour: str) -> dict[str, str]:
     """Versions of the packages that loading needs; for ModelManifest.environment."""
     versions: dict[str, str] = _module(flavour).environment()

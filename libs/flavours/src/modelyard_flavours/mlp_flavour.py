@@ -70,10 +70,20 @@ def scaled(matrix: FloatArray, mean: FloatArray, scale: FloatArray) -> NDArray[n
     return np.where(np.isnan(values), 0.0, values).astype(np.float32)
 
 
-def save(fitted: object, folder: Path) -> None:
-    """Write the flavour's files; Inadmissible if they could not be loaded again."""
+def predictor(fitted: object) -> MlpPredictor:
+    """The predictor of a fitted perceptron; Inadmissible if its tensors do not fit."""
+    return MlpPredictor(_checked(fitted).tensors, _checked(fitted).encoding)
+
+
+def _checked(fitted: object) -> FittedMlp:
     if not isinstance(fitted, FittedMlp):
-        raise TypeError(f"flavour {NAME!r} saves FittedMlp, not {type(fitted).__name__}")
+        raise TypeError(f"flavour {NAME!r} takes FittedMlp, not {type(fitted).__name__}")
+    return fitted
+
+
+def save(model: object, folder: Path) -> None:
+    """Write the flavour's files; Inadmissible if they could not be loaded again."""
+    fitted = _checked(model)
     _parts(fitted.tensors, fitted.encoding)
     tensors = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in fitted.tensors.items()}
     (folder / MODEL).write_bytes(safetensors.numpy.save(tensors))

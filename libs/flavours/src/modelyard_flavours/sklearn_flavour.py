@@ -61,6 +61,18 @@ class SklearnPredictor:
         return every
 
 
+def predictor(fitted: object) -> SklearnPredictor:
+    """The predictor of a fitted estimator; Inadmissible if this flavour does not serve it."""
+    if not isinstance(fitted, FittedSklearn):
+        raise TypeError(f"flavour {NAME!r} takes FittedSklearn, not {type(fitted).__name__}")
+    try:
+        known = _known(fitted.estimator, fitted.encoding)
+        function = compile_estimator(fitted.estimator, fitted.encoding.width)
+        return SklearnPredictor(function, known, fitted.encoding)
+    except (NotServed, MalformedTree) as error:
+        raise Inadmissible(MODEL, str(error)) from error
+
+
 def save(fitted: object, folder: Path) -> None:
     """Write the flavour's files; Inadmissible if they could not be loaded again."""
     sio = _skops()
@@ -83,12 +95,7 @@ def load(files: Mapping[str, bytes]) -> SklearnPredictor:
     sio = _skops()
     check(files)
     encoding = _encoding(files)
-    estimator = sio.loads(files[MODEL], trusted=sorted(TRUSTED_TYPES))
-    try:
-        known = _known(estimator, encoding)
-        return SklearnPredictor(compile_estimator(estimator, encoding.width), known, encoding)
-    except (NotServed, MalformedTree) as error:
-        raise Inadmissible(MODEL, str(error)) from error
+    return predictor(FittedSklearn(sio.loads(files[MODEL], trusted=sorted(TRUSTED_TYPES)), encoding))
 
 
 def _known(estimator: Any, encoding: Encoding) -> tuple[int, ...]:

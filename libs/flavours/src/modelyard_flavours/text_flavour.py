@@ -95,13 +95,27 @@ class TermVectors:
         return places, values / length if length else values
 
 
-def save(fitted: object, folder: Path) -> None:
-    """Write the flavour's files; Inadmissible if they could not be loaded again."""
+def predictor(fitted: object) -> TextPredictor:
+    """The predictor of a fitted text classifier; Inadmissible if its tensors do not fit."""
+    return TextPredictor(_tensors(_checked(fitted)), _checked(fitted).vocabulary)
+
+
+def _checked(fitted: object) -> FittedText:
     if not isinstance(fitted, FittedText):
-        raise TypeError(f"flavour {NAME!r} saves FittedText, not {type(fitted).__name__}")
+        raise TypeError(f"flavour {NAME!r} takes FittedText, not {type(fitted).__name__}")
+    return fitted
+
+
+def _tensors(fitted: FittedText) -> dict[str, NDArray[np.float32]]:
     arrays = {"idf": fitted.idf, "weight": fitted.weight, "bias": fitted.bias}
-    tensors = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()}
-    files = {MODEL: safetensors.numpy.save(tensors), ENCODING: fitted.vocabulary.model_dump_json().encode()}
+    return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()}
+
+
+def save(model: object, folder: Path) -> None:
+    """Write the flavour's files; Inadmissible if they could not be loaded again."""
+    fitted = _checked(model)
+    data = fitted.vocabulary.model_dump_json().encode()
+    files = {MODEL: safetensors.numpy.save(_tensors(fitted)), ENCODING: data}
     load(files)
     for path, data in files.items():
         (folder / path).write_bytes(data)

@@ -1,7 +1,8 @@
-"""What services that own tables, follow topics and answer HTTP have in common, put together in one place."""
+"""The wiring of a service that owns tables, reads topics and answers HTTP."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 
@@ -10,6 +11,7 @@ from modelyard_contracts.codec import Codec
 from modelyard_runtime.access import Authenticator, registry_introspection
 from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.database import Database, migrate, open_engine
+from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_runtime.inbox import forget_claims
@@ -27,6 +29,20 @@ def authenticator_of(settings: ServiceSettings, clock: Clock = system_clock) -> 
     """Check keys at the registry, as this service; the admin key is known here only where it is configured."""
     admin_key = None if settings.admin_key_file is None else settings.admin_key
     return Authenticator(admin_key, registry_introspection(settings.registry_url, settings.service_key), clock)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts that a service replaces by its own; None takes the usual one.
+
+    authenticator: checks keys. codec: reads the events of other services. kafka_readiness: where relay and consumer
+    report, for a service that answers requests without Kafka. large_paths: path prefix to the bytes of larger bodies.
+    """
+
+    authenticator: Authenticator | None = None
+    codec: Codec | None = None
+    kafka_readiness: Readiness | None = None
+    large_paths: Mapping[str, int] = field(default_factory=dict)
 
 
 class Assembly:
@@ -51,15 +67,19 @@ class Assembly:
         on_start: Hook | None = None,
         on_stop: Hook | None = None,
         background_grace_s: float = 20.0,
+        parts: Parts = Parts(),
     ) -> Service:
-        """The process. `on_start` runs once the tables are there, `on_stop` before the database is closed, and also
-        when the start failed half way."""
-        relay = OutboxRelay(self.database, self.settings.kafka_bootstrap_servers, self.name, readiness=self.readiness)
-        consumer = self._consumer(handlers)
+        """Build the process.
+
+        on_start runs once the tables exist, on_stop before the database is closed, also when the start failed half way.
+        """
+        kafka = parts.kafka_readiness or self.readiness
+        relay = OutboxRelay(self.database, self.settings.kafka_bootstrap_servers, self.name, readiness=kafka)
+        consumer = self._consumer(handlers, parts)
         forgetting = Periodic("forgetting handled events", self._forget)
 
         async def start() -> None:
-            await asyncio.to_thread(migrate, self.database.engine, f"modelyard_{self.name}:migrations")
+            await asyncio.to_thread(self.migrate)
             self.readiness.set("database", True)
             if on_start is not None:
                 await on_start()
@@ -72,7 +92,7 @@ class Assembly:
         return Service(
             self.name,
             self.settings,
-            self._app(consumer, add_routes),
+            self._app(consumer, add_routes, parts),
             background=[relay.run, consumer.run, forgetting.run, *background],
             on_start=start,
             on_stop=stop,
@@ -80,23 +100,33 @@ class Assembly:
             background_grace_s=background_grace_s,
         )
 
-    def _consumer(self, handlers: Mapping[type[Message], Handler]) -> EventConsumer:
+    def migrate(self) -> None:
+        """Create or update the tables; StartupError names the setting when the database cannot be used."""
+        try:
+            migrate(self.database.engine, f"modelyard_{self.name}:migrations")
+        except StartupError:
+            raise
+        except Exception as error:
+            raise StartupError(f"{self.name.upper()}_DATABASE_URL: the database cannot be used: {error}") from error
+
+    def _consumer(self, handlers: Mapping[type[Message], Handler], parts: Parts) -> EventConsumer:
         return EventConsumer(
             bootstrap=self.settings.kafka_bootstrap_servers,
             group=self.name,
             service=self.name,
             handlers=handlers,
-            codec=Codec(RegistrySchemas(self.settings.registry_url, self.settings.service_key)),
-            readiness=self.readiness,
+            codec=parts.codec or Codec(RegistrySchemas(self.settings.registry_url, self.settings.service_key)),
+            readiness=parts.kafka_readiness or self.readiness,
         )
 
-    def _app(self, consumer: EventConsumer, add_routes: Callable[[FastAPI], None]) -> FastAPI:
+    def _app(self, consumer: EventConsumer, add_routes: Callable[[FastAPI], None], parts: Parts) -> FastAPI:
         app = create_app(
             service=self.name,
-            authenticator=authenticator_of(self.settings, self.clock),
+            authenticator=parts.authenticator or authenticator_of(self.settings, self.clock),
             readiness=self.readiness,
             metrics=self.metrics,
             consumers=[consumer],
+            large_paths=parts.large_paths,
         )
         add_routes(app)
         return app

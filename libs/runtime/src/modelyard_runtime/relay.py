@@ -20,7 +20,7 @@ from modelyard_contracts.topics import all_topics
 from modelyard_runtime.errors import BrokerAway, ModelyardError
 from modelyard_runtime.headers import CE_SOURCE, to_wire
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.kafka.closing import stop_producer
+from modelyard_runtime.kafka.aiokafka_internals import stop_producer
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.relay_lock import RelayLock

@@ -95,7 +95,7 @@ class Service:
         """http: uvicorn's protocol of a connection, for a service with a way of its own (a GuardedProtocol)."""
         self.name = name
         self._settings = settings
-        self._app = app
+        self.app = app
         self._background = tuple(background)
         self._on_start, self._on_stop = on_start, on_stop
         self._readiness = readiness or Readiness()
@@ -165,7 +165,7 @@ class Service:
 
     async def _work(self, listener: socket.socket) -> None:
         ending = asyncio.Event()
-        server = _server(self._app, self._request_grace_s, self._http)
+        server = _server(self.app, self._request_grace_s, self._http)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         tasks = [asyncio.create_task(self._keep_alive(work, ending)) for work in self._background]
         announcing = asyncio.create_task(self._announce(server, listener))

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from modelyard_contracts.keyring import KeyRingFile
 from modelyard_contracts.signature import Task
 from modelyard_serving.batching import Batcher
 from modelyard_serving.errors import NotFound, Overloaded, ServingError, WrongMethod
@@ -11,7 +12,7 @@ from modelyard_serving.generation import Generation
 from modelyard_serving.inference import Inference
 from modelyard_serving.loading import LoadedModel
 from modelyard_serving.metadata import describe
-from modelyard_serving.requests import Head, Limits, Receive, Scope, Send
+from modelyard_serving.requests import Head, Limits, Receive, Scope, Send, Tokens
 from modelyard_serving.streaming import EVENT_STREAM, TextEndpoint
 
 JSON: Final = b"application/json"
@@ -23,8 +24,8 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 class ModelApp:
     """Ready between `install` and `draining`; while draining it still answers."""
 
-    def __init__(self, token: str, limits: Limits | None = None) -> None:
-        self._authorization = b"Bearer " + token.encode()
+    def __init__(self, token: str, limits: Limits | None = None, ring: KeyRingFile | None = None) -> None:
+        self._tokens = Tokens(token, ring)
         self.limits = limits or Limits()
         self.model: LoadedModel | None = None
         self.draining = False
@@ -82,7 +83,7 @@ class ModelApp:
         elif head.path == READY:
             await self._send_readiness(send)
         else:
-            head.authorize(self._authorization)
+            head.authorize(self._tokens)
             await self._route(head, receive, send)
 
     async def _route(self, head: Head, receive: Receive, send: Send) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from modelyard_contracts.keyring import KeyRingFile
 from modelyard_serving.errors import BadRequest, BodyTooSlow, TooLarge, Unauthorized, UnsupportedEncoding
 
 Scope = MutableMapping[str, Any]
@@ -33,6 +34,24 @@ class Limits(msgspec.Struct, frozen=True):
     """For the whole body."""
 
 
+class Tokens:
+    """Tokens that callers may send: a fixed one, and those of a key ring, which is read again when its file changes.
+
+    token: the fixed one; empty accepts the key ring only.
+    """
+
+    def __init__(self, token: str = "", ring: KeyRingFile | None = None) -> None:
+        self._fixed = b"Bearer " + token.encode() if token else None
+        self._ring = ring
+
+    def accept(self, authorization: bytes) -> bool:
+        """Whether an Authorization header holds one of the tokens."""
+        if self._fixed is not None and hmac.compare_digest(authorization, self._fixed):
+            return True
+        scheme, _, token = authorization.partition(b" ")
+        return self._ring is not None and scheme == b"Bearer" and self._ring.ring.accepts(token.decode("latin-1"))
+
+
 class Head:
     """The head of a request."""
 
@@ -48,9 +67,9 @@ class Head:
             raise BadRequest(f"{name.decode()}: sent {len(values)} times; send it once")
         return values[0] if values else None
 
-    def authorize(self, expected: bytes) -> None:
-        """Raise Unauthorized unless the Authorization header is `expected`."""
-        if not hmac.compare_digest(self.header(b"authorization") or b"", expected):
+    def authorize(self, tokens: "Tokens") -> None:
+        """Raise Unauthorized unless the Authorization header holds an accepted token."""
+        if not tokens.accept(self.header(b"authorization") or b""):
             raise Unauthorized("send Authorization: Bearer with the serving token of this installation")
 
     def timeout_s(self, limits: Limits) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
+from modelyard_contracts.keyring import KeyRingFile
 from modelyard_runtime.connection import GuardedProtocol
 from modelyard_serving.app import ModelApp
 from modelyard_serving.errors import Unloadable
@@ -23,9 +24,11 @@ class Options(msgspec.Struct, frozen=True):
 
     model_dir: Path
     token: str
+    """Accepted beside the key ring; empty for the key ring alone."""
     version: str = "0"
     digest: str | None = None
     """The manifest's digest that must be served; None takes the manifest in the folder."""
+    token_ring: KeyRingFile | None = None
     drain_s: float = 1.0
     """After SIGTERM: not ready, but still answering, for this long; then only requests in flight are finished."""
     graceful_s: float = 10.0
@@ -55,7 +58,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 async def serve(options: Options, sock: socket.socket, flavour_load: Load | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Prints `ready HOST:PORT` once warm."""
-    app = ModelApp(options.token, options.limits)
+    app = ModelApp(options.token, options.limits, options.token_ring)
     server, stop = _server(app, options.graceful_s), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Final
 
 from modelyard import RegistryClient
-from modelyard_contracts.tokens import serving_token
 from modelyard_deployer import api, events
 from modelyard_deployer.clients.monitor import HttpMonitor
 from modelyard_deployer.clients.registry import HttpRegistry
@@ -20,7 +19,7 @@ from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
 from modelyard_deployer.reconcile.reconciler import Reconciler, Sizing
 from modelyard_deployer.reconcile.scheduler import Scheduler
-from modelyard_deployer.settings import Settings
+from modelyard_deployer.settings import Settings, serving_tokens
 from modelyard_deployer.store.records import SqlStore
 from modelyard_deployer.workloads.downloads import Downloads
 from modelyard_deployer.workloads.housekeeping import Housekeeping
@@ -29,6 +28,7 @@ from modelyard_deployer.workloads.local import LocalWorkloads
 from modelyard_deployer.workloads.processes import LocalProcesses
 from modelyard_deployer.workloads.records import ReplicaRecords
 from modelyard_runtime.assembly import Assembly
+from modelyard_runtime.changes import ChangeLog
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
@@ -39,7 +39,7 @@ STOP_REPLICAS_WITHIN_S: Final = 15.0
 
 def build(settings: Settings) -> Service:
     """The whole service, wired; nothing connects before it runs."""
-    data, key = settings.data_dir, settings.admin_key
+    data, key = settings.data_dir, settings.service_key
     data.mkdir(parents=True, exist_ok=True)
     assembly = Assembly("deployer", settings)
     store, clock = SqlStore(assembly.database), assembly.clock
@@ -75,7 +75,7 @@ def build(settings: Settings) -> Service:
 
     return assembly.service(
         events.handlers(deps),
-        lambda app: api.add_routes(app, deps),
+        lambda app: api.add_routes(app, deps, ChangeLog(assembly.database)),
         background=[scheduler.run, Periodic("housekeeping", housekeeping.tidy).run],
         on_start=adopt,
         on_stop=close,
@@ -85,7 +85,7 @@ def build(settings: Settings) -> Service:
 def _processes(settings: Settings) -> LocalProcesses:
     return LocalProcesses(
         settings.data_dir / "replicas",
-        serving_token(settings.admin_key),
+        serving_tokens(settings),
         host=settings.replica_host,
         advertised_host=settings.replica_advertised_host,
         zygote_idle_s=settings.zygote_idle_s,

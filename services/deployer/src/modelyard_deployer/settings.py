@@ -5,7 +5,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from modelyard_runtime.settings import StatefulSettings
+from modelyard_contracts.tokens import serving_token
+from modelyard_deployer.workloads.tokens import ServingTokens
+from modelyard_runtime.settings import StatefulSettings, open_key_ring
 
 
 class Settings(StatefulSettings):
@@ -16,6 +18,9 @@ class Settings(StatefulSettings):
     port: int = Field(8104, ge=0, le=65535)
     data_dir: Path = Path(".modelyard/data/deployer")
     monitor_url: str = Field("http://127.0.0.1:8106", alias="MONITOR_URL", pattern=r"^https?://")
+    serving_token_file: Path | None = Field(None, alias="SERVING_TOKEN_FILE")
+    """Key ring with the tokens that model servers accept; the router has the same. None derives one from the admin
+    key."""
     replica_host: str = "127.0.0.1"
     """Address that model servers listen on; 0.0.0.0 in a container whose routers run elsewhere."""
     replica_advertised_host: str | None = None
@@ -43,3 +48,14 @@ class Settings(StatefulSettings):
     """Folders kept of versions that neither serve nor are roll-back targets: the newest over all models."""
     keep_blobs_days: float = Field(7.0, ge=1)
     """How long a downloaded file that no new replica used stays in the cache."""
+
+    def check_files(self) -> None:
+        super().check_files()
+        serving_tokens(self)
+
+
+def serving_tokens(settings: Settings) -> ServingTokens:
+    """Tokens of the model servers; StartupError when the key ring cannot be used."""
+    ring = open_key_ring(settings.serving_token_file, "SERVING_TOKEN_FILE") if settings.serving_token_file else None
+    fixed = serving_token(settings.admin_key) if ring is None or settings.admin_key_file else ""
+    return ServingTokens(fixed, settings.serving_token_file, ring)

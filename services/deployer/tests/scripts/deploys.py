@@ -6,15 +6,16 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.manifest import ManifestFile
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.workloads.processes import LocalProcesses
+from modelyard_deployer.workloads.tokens import ServingTokens
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
-manifest = ModelManifest.model_validate_json((folder / "manifest.json").read_bytes())
-version = Version(manifest.model, 7, manifest.digest, "approved", manifest)
-runtime = LocalProcesses(folder / "replicas", "token", zygote_idle_s=60.0)
+file = ManifestFile.read((folder / "manifest.json").read_bytes())
+version = Version(file.manifest.model, 7, "approved", file)
+runtime = LocalProcesses(folder / "replicas", ServingTokens("token"), zygote_idle_s=60.0)
 replicas = [uuid4() for _ in range(count)]
 pids = [runtime.start(replica, folder / "model", version, Resources()).pid for replica in replicas]
 print(

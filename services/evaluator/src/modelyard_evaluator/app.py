@@ -17,6 +17,7 @@ from modelyard_evaluator.scoring.processes import ScorerProcesses, scorer_zygote
 from modelyard_evaluator.settings import Settings
 from modelyard_evaluator.store.evaluations import SqlStorage
 from modelyard_runtime.assembly import Assembly
+from modelyard_runtime.changes import ChangeLog
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
@@ -33,7 +34,7 @@ def build(settings: Settings) -> Service:
     data.mkdir(parents=True, exist_ok=True)
     assembly = Assembly("evaluator", settings)
     client = RegistryClient(
-        settings.registry_url, settings.admin_key, timeout_s=30.0, cache_dir=data / "blobs", context=outgoing_headers
+        settings.registry_url, settings.service_key, timeout_s=30.0, cache_dir=data / "blobs", context=outgoing_headers
     )
     labels = _labels(settings)
     zygote = scorer_zygote(settings.zygote_idle_s)
@@ -47,7 +48,7 @@ def build(settings: Settings) -> Service:
         max_wait_s=settings.max_wait_s,
         on_finished=_count_verdicts(assembly.metrics),
     )
-    worker = EvaluationWorker(deps)
+    worker, changes = EvaluationWorker(deps), ChangeLog(assembly.database)
     blobs_keep = timedelta(days=settings.keep_blobs_days)
     housekeeping = Housekeeping(deps.storage, deps.clock, deps.work_dir, data / "blobs", blobs_keep)
 
@@ -58,8 +59,12 @@ def build(settings: Settings) -> Service:
 
     return assembly.service(
         handlers(deps, worker.notify),
-        lambda app: add_routes(app, deps, worker.notify),
-        background=[worker.run, Periodic("housekeeping", housekeeping.tidy).run],
+        lambda app: add_routes(app, deps, changes, worker.notify),
+        background=[
+            worker.run,
+            Periodic("housekeeping", housekeeping.tidy).run,
+            Periodic("forgetting changes", changes.prune).run,
+        ],
         on_stop=close,
         background_grace_s=BACKGROUND_GRACE_S,
     )

@@ -7,7 +7,9 @@ from modelyard_contracts.codec import Codec
 from modelyard_monitor.api.routes import add_routes
 from modelyard_monitor.clients.registry import Registry
 from modelyard_monitor.detect.supervisor import DetectProcess
+from modelyard_monitor.domain.watching import Unwatched
 from modelyard_monitor.ingest.control_events import ControlEventIngest, control_topics
+from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest, Store
 from modelyard_monitor.ingest.labels import LabelIngest
 from modelyard_monitor.ingest.late_labels import LateJoiner
@@ -41,6 +43,7 @@ class _Monitor:
         password = settings.clickhouse_password.get_secret_value()
         client = LazyClient(settings.clickhouse_url, settings.clickhouse_user, password)
         self.clickhouse = ClickHouse(client, settings.clickhouse_database)
+        self.unwatched = Unwatched()
         self.registry = Registry(settings.registry_url, settings.admin_key)
         self.producer = Producer(settings.kafka_bootstrap_servers, "monitor", linger_ms=5)
         self.letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
@@ -63,7 +66,8 @@ class _Monitor:
     def _stores(self) -> dict[str, dict[str, Store]]:
         """Return {consumer group: {topic: store}}; a group per kind of topic, so that none waits for another."""
         codec = Codec(RegistrySchemas(self.settings.registry_url, self.settings.admin_key))
-        predictions = PredictionIngest(self.clickhouse, self.registry, codec, self.producer, self.letters)
+        counter = Counter(self.clickhouse, self.registry, self.unwatched)
+        predictions = PredictionIngest(self.clickhouse, counter, codec, self.producer, self.letters)
         grace_s = self.settings.label_grace_s
         labels = LabelIngest(self.clickhouse, codec, self.producer, self.letters, system_clock, grace_s)
         events = ControlEventIngest(self.clickhouse, codec, self.letters)

@@ -40,6 +40,8 @@ class Settings(ServiceSettings, ClickHouseSettings):
     error_window_labels: int = Field(500, ge=50)
     error_rise: PositiveFloat = 0.03
     """Smallest absolute rise of the error rate that is reported."""
+    absolute_error_rise: PositiveFloat = 0.15
+    """Smallest relative rise of the mean absolute error that is reported."""
     rearm_rows: int = Field(2_000, ge=0)
     """Rows after a report in which the same finding is not reported again unless it gets worse."""
 

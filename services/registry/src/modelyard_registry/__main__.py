@@ -1,4 +1,4 @@
-"""`python -m modelyard_registry`: settings from the environment, `ready http://HOST:PORT` on stdout, until a signal."""
+"""`python -m modelyard_registry`: run until a signal; prints `ready http://HOST:PORT` once it accepts requests."""
 
 import sys
 
@@ -7,7 +7,7 @@ from modelyard_runtime.settings import load_settings
 
 
 def main() -> int:
-    """0 after an orderly stop, 2 when it cannot start."""
+    """Return 0 after an orderly stop, 2 when it cannot start."""
     from modelyard_registry.app import NAME, Registry
     from modelyard_registry.settings import Settings
 
@@ -17,7 +17,7 @@ def main() -> int:
     except StartupError as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return 2
-    return registry.service().run()
+    return registry.service.run()
 
 
 if __name__ == "__main__":

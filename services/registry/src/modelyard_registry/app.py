@@ -1,34 +1,45 @@
-"""Composition root: alone reads settings and opens connections; closes them in reverse."""
+"""Composition root: reads settings, opens connections, and wires everything through the runtime's Assembly."""
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
 
 from modelyard_contracts.codec import Codec
+from modelyard_registry.api import aliases as aliases_api
 from modelyard_registry.api import blobs as blobs_api
+from modelyard_registry.api import changes as changes_api
+from modelyard_registry.api import datasets as datasets_api
 from modelyard_registry.api import keys as keys_api
-from modelyard_registry.api import models as models_api
+from modelyard_registry.api import policies as policies_api
+from modelyard_registry.api import resources as resources_api
 from modelyard_registry.api import schemas as schemas_api
 from modelyard_registry.api import versions as versions_api
+from modelyard_registry.api import workspaces as workspaces_api
+from modelyard_registry.domain.kinds import KINDS
 from modelyard_registry.domain.ports import Deps
-from modelyard_registry.events import GROUP, handlers
+from modelyard_registry.domain.secrets import HashSecrets, derived_from
+from modelyard_registry.events import handlers
 from modelyard_registry.settings import Settings
 from modelyard_registry.store.blobs import FolderBlobs
-from modelyard_registry.store.records import SqlStorage
-from modelyard_registry.usecases import keys, schemas
-from modelyard_runtime.auth import Authenticator, Principal, of_old_scopes
+from modelyard_registry.store.service_keys import read_service_keys
+from modelyard_registry.store.storage import SqlStorage
+from modelyard_registry.store.stored_schemas import StoredSchemas
+from modelyard_registry.usecases import keys, resources, schemas, service_keys
+from modelyard_registry.usecases.history import origin_of
+from modelyard_runtime.access import Authenticator, Principal
+from modelyard_runtime.access.introspection import Introspected
+from modelyard_runtime.access.principals import PrincipalKind
+from modelyard_runtime.assembly import Assembly, Parts
+from modelyard_runtime.changes import ChangeLog
 from modelyard_runtime.clock import Clock, system_clock
-from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.errors import ModelyardError, StartupError
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.http import create_app
-from modelyard_runtime.inbox import forget_claims
-from modelyard_runtime.kafka import DeadLetters, EventConsumer, ensure_topics
-from modelyard_runtime.relay import OutboxRelay
+from modelyard_runtime.kafka import ensure_topics
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
+from modelyard_runtime.settings import open_key_ring
 from modelyard_runtime.wakeup import pause
 
 NAME: Final = "registry"
@@ -36,136 +47,138 @@ CHECK_EVERY_S: Final = 5.0
 log = logging.getLogger(__name__)
 
 
-class KafkaMayBeAway(Readiness):
-    """Requests are answered without Kafka, and the outbox keeps; only a partition that stopped needs a person."""
+class KafkaOptional(Readiness):
+    """Stays ready while Kafka cannot be reached: requests are answered and the outbox keeps its events.
 
-    def __init__(self, told: Readiness) -> None:
+    A partition that stopped still makes the service unready, because a person must act.
+    """
+
+    def __init__(self, readiness: Readiness) -> None:
         super().__init__()
-        self._told = told
+        self._readiness = readiness
 
     def set(self, name: str, ok: bool, detail: str = "") -> None:
         waits = name == "outbox" or detail.startswith("not connected")
-        self._told.set(name, ok or waits, detail)
-
-
-class SeededSchemas:
-    """Where our own consumer finds schemas that this release does not carry."""
-
-    def __init__(self, deps: Deps) -> None:
-        self._deps = deps
-
-    def by_id(self, schema_id: int) -> str | None:
-        with self._deps.storage.read_schemas() as found:
-            return found.text(schema_id) if schema_id < 2**31 else None
-
-    def by_fingerprint(self, hexadecimal: str) -> str | None:
-        with self._deps.storage.read_schemas() as found:
-            known = found.by_fingerprint(hexadecimal)
-        return known[1] if known else None
+        self._readiness.set(name, ok or waits, detail)
 
 
 class Registry:
-    """The registry, opened: its parts, and the service that runs them."""
+    """The opened registry; `service` runs it."""
 
-    def __init__(self, settings: Settings, clock: Clock = system_clock) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock = system_clock, authenticator: Authenticator | None = None
+    ) -> None:
+        """authenticator: for tests; None checks keys against the registry's own tables."""
         self._settings = settings
-        self.readiness = Readiness()
-        self.readiness.set("database", False, "opening")
-        self.blobs = _open_blobs(settings)  # first: it says best what is wrong with the data folder
-        self.database = Database(open_engine(settings.resolved_database_url), clock)
-        secret = keys.key_secret(settings.admin_key)
-        self.deps = Deps(SqlStorage(self.database), self.blobs, clock, secret)
-        told = KafkaMayBeAway(self.readiness)
-        bootstrap = settings.kafka_bootstrap_servers
-        self.relay = OutboxRelay(self.database, bootstrap, NAME, readiness=told)
-        self.consumer = EventConsumer(
-            bootstrap=bootstrap,
-            group=GROUP,
-            service=NAME,
-            handlers=handlers(self.deps),
-            codec=Codec(SeededSchemas(self.deps)),
-            dead_letters=DeadLetters(bootstrap, NAME),
-            readiness=told,
+        self.blobs = _open_blobs(settings)  # first, because its error explains a wrong data folder best
+        self._assembly = Assembly(NAME, settings, clock)
+        self.database = self._assembly.database
+        self._changes = ChangeLog(self.database)
+        secrets = _hash_secrets(settings)
+        self.deps = Deps(SqlStorage(self.database), self.blobs, clock, secrets, keys.fingerprint(settings.admin_key))
+        own = Authenticator(settings.admin_key, self._introspect, clock)
+        self.service: Service = self._assembly.service(
+            handlers(self.deps),
+            self._add_routes,
+            background=(
+                self._create_topics,
+                self._watch_database,
+                self._watch_service_keys,
+                Periodic("deleting old changes", self._changes.prune).run,
+            ),
+            on_start=self._seed_in_thread,
+            parts=self._parts(authenticator or own),
         )
-        kept = settings.inbox_keep
-        self._forgetting = Periodic("forgetting handled events", lambda: forget_claims(self.database, kept))
-        self.app = self._api(Authenticator(settings.admin_key, self._introspect, clock))
-
-    def service(self) -> Service:
-        return Service(
-            NAME,
-            self._settings,
-            self.app,
-            background=(self.relay.run, self._consume, self._watch_database, self._forgetting.run),
-            on_start=self.start,
-            on_stop=self.stop,
-            readiness=self.readiness,
-        )
-
-    async def start(self) -> None:
-        """Tables, seeds, leftovers; StartupError says what is wrong."""
-        await asyncio.to_thread(self.prepare)
-        self.readiness.set("database", True)
-
-    async def stop(self) -> None:
-        await asyncio.to_thread(self.database.close)
 
     def prepare(self) -> None:
-        """Migrate and seed the database, remove interrupted uploads."""
-        try:
-            migrate(self.database.engine, "modelyard_registry:migrations")
-            schemas.seed(self.deps)
-        except StartupError:
-            raise
-        except Exception as error:
-            raise StartupError(f"REGISTRY_DATABASE_URL: the database cannot be used: {error}") from error
-        if removed := self.blobs.remove_abandoned():
-            log.info("removed %d uploads that were cut off", removed)
+        """Migrate and seed the database, and remove interrupted uploads."""
+        self._assembly.migrate()
+        self._seed()
 
-    def _api(self, authenticator: Authenticator) -> FastAPI:
-        app = create_app(
-            service=NAME,
+    def _parts(self, authenticator: Authenticator) -> Parts:
+        return Parts(
             authenticator=authenticator,
-            readiness=self.readiness,
-            consumers=(self.consumer,),
+            codec=Codec(StoredSchemas(self.deps.storage)),
+            kafka_readiness=KafkaOptional(self._assembly.readiness),
             large_paths={"/v1/blobs/": self._settings.max_blob_bytes},
         )
-        app.include_router(keys_api.introspection(self.deps))
-        app.include_router(keys_api.routes(self.deps))
-        app.include_router(models_api.routes(self.deps))
-        app.include_router(versions_api.routes(self.deps))
-        app.include_router(blobs_api.routes(self.deps))
+
+    def _add_routes(self, app: FastAPI) -> None:
+        for routes in (workspaces_api, blobs_api, datasets_api, keys_api):
+            app.include_router(routes.routes(self.deps))
+        for kind in KINDS:
+            for kind_routes in (resources_api, versions_api, aliases_api, policies_api):
+                app.include_router(kind_routes.routes(self.deps, kind))
+        changes_api.install(app, self.deps, self._changes)
         schemas_api.install(app, self.deps)
-        return app
 
-    async def _introspect(self, token: str) -> Principal | None:
+    async def _introspect(self, token: str) -> Introspected | None:
         key = await asyncio.to_thread(keys.introspect, self.deps, token)
-        return None if key is None else of_old_scopes(key.name, key.scopes)
+        if key is None:
+            return None
+        roles = {workspace: frozenset(names) for workspace, names in key.roles.items()}
+        scopes = None if key.scopes is None else frozenset(key.scopes)
+        kind: PrincipalKind = "service" if key.kind == "service" else "user"
+        return Introspected(Principal(key.identity, kind, roles, scopes), key.expires_at)
 
-    async def _consume(self, stop: asyncio.Event) -> None:
-        """All topics are made here, whoever needs them; then our own are read."""
+    async def _seed_in_thread(self) -> None:
+        await asyncio.to_thread(self._seed)
+
+    def _seed(self) -> None:
+        resources.seed_workspace(self.deps, origin_of(self.deps, NAME))
+        schemas.seed(self.deps)
+        self._read_service_keys()
+        if removed := self.blobs.remove_abandoned():
+            log.info("removed %d interrupted uploads", removed)
+
+    def _read_service_keys(self) -> None:
+        folder = self._settings.service_keys_dir
+        if folder is None:
+            return
+        new = service_keys.seed_service_keys(self.deps, read_service_keys(folder), origin_of(self.deps, NAME))
+        if new:
+            log.info("stored the hashes of %d new service keys", new)
+
+    async def _create_topics(self, stop: asyncio.Event) -> None:
+        """Create the topics of all services, once Kafka can be reached."""
         while not stop.is_set():
             try:
                 await ensure_topics(self._settings.kafka_bootstrap_servers)
-                break
+                self._assembly.readiness.set("topics", True)
+                await stop.wait()
             except ModelyardError as error:
-                self.readiness.set("topics", True, f"waiting: {error}")
+                self._assembly.readiness.set("topics", True, f"waiting: {error}")
                 await pause(stop, 1.0)
-        self.readiness.set("topics", True)
-        await self.consumer.run(stop)
 
     async def _watch_database(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                await asyncio.to_thread(self._ask_database)
-                self.readiness.set("database", True)
+                await asyncio.to_thread(self._read_something)
+                self._assembly.readiness.set("database", True)
             except ModelyardError as error:
-                self.readiness.set("database", False, str(error))
+                self._assembly.readiness.set("database", False, str(error))
             await pause(stop, CHECK_EVERY_S)
 
-    def _ask_database(self) -> Any:
+    async def _watch_service_keys(self, stop: asyncio.Event) -> None:
+        """Notice new keys in the folder, so that a rotation needs no restart."""
+        while not stop.is_set():
+            await pause(stop, CHECK_EVERY_S)
+            try:
+                await asyncio.to_thread(self._read_service_keys)
+            except ModelyardError as error:
+                log.warning("service keys were not read: %s", error)
+
+    def _read_something(self) -> None:
         with self.deps.storage.read() as records:
-            return records.models("", 1)
+            records.schemas.text(1)
+
+
+def _hash_secrets(settings: Settings) -> HashSecrets:
+    if settings.key_hash_secret_file is None:
+        ring = derived_from(settings.admin_key)
+        return lambda: ring
+    file = open_key_ring(settings.key_hash_secret_file, "REGISTRY_KEY_HASH_SECRET_FILE")
+    return lambda: file.ring
 
 
 def _open_blobs(settings: Settings) -> FolderBlobs:

@@ -1,4 +1,4 @@
-"""What the registry is told at its start."""
+"""Settings of the registry, from environment variables."""
 
 from pathlib import Path
 
@@ -15,6 +15,15 @@ class Settings(StatefulSettings):
 
     port: int = Field(8101, ge=0, le=65535)
     data_dir: Path = Path(".modelyard/data/registry")
-    """Blobs are in `blobs/` below it, the SQLite file beside them."""
+    """Holds the blobs in `blobs/`, and the SQLite file."""
     max_blob_bytes: int = Field(4 * 1024**3, ge=1)
-    """Largest file of a version or dataset; uploads are streamed, so memory is no limit."""
+    """Largest file of a version or dataset. Uploads are streamed, so memory does not limit it."""
+    key_hash_secret_file: Path | None = None
+    """File with lines `id:secret`, the current one first: API keys are hashed with it. None derives a secret from the
+    admin key, so that a new admin key ends every API key."""
+    service_keys_dir: Path | None = None
+    """Folder with the key of each service in `<service>.key`; only hashes are stored. None: there are none."""
+
+    def check_files(self) -> None:
+        """The registry needs the admin key."""
+        _ = self.admin_key

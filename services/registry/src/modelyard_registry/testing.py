@@ -38,13 +38,19 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import ModelManifest, digest_of
+from modelyard_contracts.manifest import ManifestFile, ModelManifest, digest_of
 from modelyard_contracts.policies import GatePolicy
 from modelyard_registry.app import Registry
+from modelyard_registry.domain.names import model_key
+from modelyard_registry.domain.values import NewResource, ResourceKey
 from modelyard_registry.events import handlers
 from modelyard_registry.settings import Settings
 from modelyard_registry.store.tables import METADATA
-from modelyard_registry.usecases import models, versions
+from modelyard_registry.usecases.history import origin_of
+from modelyard_registry.usecases.policies import set_policy
+from modelyard_registry.usecases.resources import create_resource
+from modelyard_registry.usecases.versions import create_version, finalize_version
+from modelyard_runtime.access import Authenticator
 from modelyard_runtime.clock import Clock, FakeClock
 from modelyard_runtime.http.problems import problem
 
@@ -56,18 +62,20 @@ _OUTBOX: Final = METADATA.tables["outbox"]
 class InProcessRegistry:
     """Open it in a `with`. folder: for the database and the blobs; the same folder again has the same content.
 
-    clock: the time the registry sees. settings: further fields of its Settings, such as `max_blob_bytes` or
-    `database_url`; a given database must hold the tables.
+    clock: the time the registry sees. authenticator: checks keys; None is the registry's own. settings: further fields
+    of its Settings, such as `max_blob_bytes` or `database_url`; a given database must hold the tables.
     """
 
-    def __init__(self, folder: Path, clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock | None = None, authenticator: Authenticator | None = None, **settings: Any
+    ) -> None:
         self.admin_key = ADMIN_KEY
         self.settings = settings_in(folder, **settings)
         self.clock: Clock = clock or FakeClock()
         if self.settings.database_url is None:
             _copy_template(self.settings.data_dir / "service.db")
-        self.registry = Registry(self.settings, self.clock)
-        self.app = _Switchable(self.registry.app)
+        self.registry = Registry(self.settings, self.clock, authenticator)
+        self.app = _Switchable(self.registry.service.app)
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -100,40 +108,41 @@ class InProcessRegistry:
         known[type(event)](event, None)
 
     def given_version(
-        self, manifest: ModelManifest, files: Mapping[str, bytes], stage: VersionStage = VersionStage.REGISTERED
+        self,
+        manifest: ModelManifest | ManifestFile,
+        files: Mapping[str, bytes],
+        stage: VersionStage = VersionStage.REGISTERED,
     ) -> int:
         """Register a version, creating its model if needed, and move it to `stage`; returns its number.
 
         files: bytes of every path in the manifest. stage: registered, evaluated (gate set to manual), approved, live,
         rejected. The stages are reached by the events that lead there.
         """
-        deps = self.registry.deps
-        models.create_model(deps, manifest.model, description="", owner="", labels={}, actor="test")
+        file = manifest if isinstance(manifest, ManifestFile) else ManifestFile.write(manifest)
+        deps, key = self.registry.deps, model_key(file.manifest.model)
+        origin = origin_of(deps, "test")
+        create_resource(deps, NewResource(key, "", "", {}), origin)
         for data in files.values():
             self.registry.blobs.put(digest_of(data), [data])
-        story = models.begin_story(deps, "test")
-        version, _ = versions.create_version(
-            deps, manifest.model, manifest, idempotency_key=manifest.digest, story=story
-        )
-        versions.finalize_version(deps, manifest.model, version.version, actor="test")
-        self._advance(manifest.model, version.version, version.digest, stage)
+        version, _ = create_version(deps, key, file.data, idempotency_key=file.digest, origin=origin)
+        finalize_version(deps, key, version.version, actor="test")
+        self._advance(key, version.version, version.digest, stage)
         return version.version
 
-    def _advance(self, model: str, version: int, digest: str, stage: VersionStage) -> None:
+    def _advance(self, key: ResourceKey, version: int, digest: str, stage: VersionStage) -> None:
         if stage is VersionStage.REGISTERED:
             return
         if stage is VersionStage.EVALUATED:
-            self._require_approval(model)
+            self._require_approval(key)
         verdict = Verdict.REJECT if stage is VersionStage.REJECTED else Verdict.DEPLOY
-        self.deliver(_evaluation(model, version, digest, verdict, self.clock()))
+        self.deliver(_evaluation(key.reference, version, digest, verdict, self.clock()))
         if stage is VersionStage.LIVE:
-            self.deliver(_promotion(model, version, self.clock()))
+            self.deliver(_promotion(key.reference, version, self.clock()))
 
-    def _require_approval(self, model: str) -> None:
+    def _require_approval(self, key: ResourceKey) -> None:
         deps = self.registry.deps
         document = GatePolicy(approval="manual").model_dump(mode="json")
-        story = models.begin_story(deps, "test")
-        models.set_policy(deps, model, "gate", document, expected_revision=None, story=story)
+        set_policy(deps, key, "gate", document, expected_revision=None, origin=origin_of(deps, "test"))
 
     def messages(self) -> list[ResourceChanged]:
         """All events queued for Kafka so far, oldest first."""

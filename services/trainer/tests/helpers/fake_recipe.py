@@ -1,4 +1,4 @@
-"""A recipe for tests: quick, without Ray, and as unlucky as asked."""
+"""Recipes for tests: quick, with failures on request."""
 
 import os
 import signal
@@ -18,11 +18,11 @@ from modelyard_trainer.domain.recipes import Recipe
 
 class Parameters(Part):
     seconds: float = 0.0
-    """Time it takes."""
+    """Duration."""
     deaths: int = 0
-    """How many workers kill themselves before one lives."""
+    """Number of workers that kill themselves."""
     spawn: bool = False
-    """Leave a child in a session of its own, as Ray does."""
+    """Start a child in its own session, as Ray does."""
 
 
 RECIPE = Recipe("fake", Parameters, f"{__name__}:run")
@@ -31,21 +31,21 @@ ON_RAY = Recipe("on-ray", Parameters, f"{__name__}:run_on_ray", shares_ray=True)
 
 
 def run_on_ray(work: Any) -> Any:
-    """Spends its time in a Ray task, and tells in which Ray."""
+    """Spend the time in a Ray task, and report its Ray."""
     from modelyard_trainer.worker.ray_session import ray_session
 
     seconds = work.parameters.seconds
     work.report(0.0, "starting Ray")
     with ray_session(work.folder.parent, work.ray_cpus) as ray:
         work.report(0.2, f"in the Ray at {ray.get_runtime_context().gcs_address}")
-        ray.get(ray.remote(num_cpus=1)(lambda: time.sleep(seconds)).remote())
+        ray.get(ray.remote(num_cpus=1)(lambda: time.sleep(seconds)).remote())  # sleep: the duration of the run
     return run(replace(work, parameters=Parameters()))
 
 
 def run_in_pool(work: Any) -> Any:
-    """Two calls in the pool; `deaths` is how many of them kill themselves.
+    """Make two calls in the pool; `deaths` of them kill themselves.
 
-    Each leaves its process id beside the work folder, which goes when the run ends.
+    Each writes its process id beside the work folder, which is deleted when the run ends.
     """
     from modelyard_trainer.worker.fitters import Pool
     from modelyard_trainer.worker.ray_session import ray_session
@@ -63,7 +63,7 @@ def _in_pool(folder: Path, place: int, parameters: Parameters) -> int:
     mark.touch()
     if len(list(folder.glob(f"call-{place}-*"))) <= parameters.deaths:
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(parameters.seconds)
+    time.sleep(parameters.seconds)  # sleep: the duration of the run
     return place
 
 
@@ -79,11 +79,11 @@ def run(work: Any) -> Any:
         print("I am about to die", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     work.report(0.5, "half of it")
-    time.sleep(parameters.seconds)
-    encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.schema.classes)
-    width, classes = encoding.width, len(work.schema.classes)
+    time.sleep(parameters.seconds)  # sleep: the duration of the run
+    encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.signature.classes)
+    width, classes = encoding.width, len(work.signature.classes)
     tensors = {"input.mean": np.zeros(width), "input.scale": np.ones(width)}
     tensors |= {"layers.0.weight": np.zeros((classes, width)), "layers.0.bias": np.linspace(0, 1, classes)}
     fitted = FittedMlp({name: value.astype(np.float32) for name, value in tensors.items()}, encoding)
-    scores = np.full((len(work.validation), classes), 1 / classes)
-    return Trained("torch-mlp", fitted, scores, "a fake one", {"validation_accuracy": 0.5})
+    outputs = np.tile(np.arange(1, classes + 1) / np.arange(1, classes + 1).sum(), (len(work.holdout), 1))
+    return Trained("torch-mlp", fitted, outputs, "a fake one", {"validation_accuracy": 0.5})

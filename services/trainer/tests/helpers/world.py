@@ -16,14 +16,13 @@ from modelyard import RegistryClient
 from modelyard_contracts import DriftDetected, DriftKind, RunState, Severity, TrainingRunChanged, VersionStage
 from modelyard_contracts.codec import Codec
 from modelyard_contracts.manifest import (
-    FeatureSchema,
     FileEntry,
     ModelManifest,
     TrainingLineage,
     digest_of,
-    signed,
 )
 from modelyard_contracts.policies import RetrainPolicy
+from modelyard_contracts.signature import Signature, new_schema_id
 from modelyard_registry.testing import InProcessRegistry
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
@@ -39,7 +38,7 @@ from modelyard_trainer.store.runs import RunStore
 from modelyard_trainer.usecases import Deps, RunRequest, request_run
 from modelyard_zygote import Zygote
 
-from .data import training_schema, write_training_file
+from .data import training_signature, write_training_file
 
 HELPERS = Path(__file__).parent
 RECIPES = {"fake": "fake_recipe:RECIPE", "on-ray": "fake_recipe:ON_RAY", "in-pool": "fake_recipe:IN_POOL"}
@@ -108,15 +107,19 @@ class World:
         self,
         stage: VersionStage = VersionStage.REGISTERED,
         dataset: str | None = None,
-        schema: FeatureSchema | None = None,
+        signature: Signature | None = None,
+        recipe: str = "imported",
     ) -> int:
         """A version of `shifts` at a stage."""
+        signature = signature or training_signature()
         manifest = ModelManifest(
             model="shifts",
+            task=signature.task,
             flavour="torch-mlp",
             files=(FileEntry(path="model.safetensors", digest=digest_of(WEIGHTS), size_bytes=len(WEIGHTS)),),
-            **signed(schema or training_schema()),
-            training=TrainingLineage(recipe=f"test-{uuid4()}", dataset_digest=dataset),
+            signature=signature,
+            feature_schema_id=new_schema_id(signature),
+            training=TrainingLineage(recipe=recipe, run_id=str(uuid4()), dataset_digest=dataset),
         )
         return self.registry.given_version(manifest, {"model.safetensors": WEIGHTS}, stage)
 
@@ -138,7 +141,7 @@ class World:
             if run.state.final or (until is not None and until(run)):
                 return run
             assert time.monotonic() < deadline, f"{run.state} {run.reason}: {self.workers.dir_of(run_id).log_tail}"
-            time.sleep(0.05)
+            time.sleep(0.05)  # sleep: the interval of the supervisor
 
     def published(self) -> list[TrainingRunChanged]:
         """Events queued so far, oldest first."""

@@ -1,12 +1,11 @@
-"""Where the local stack keeps its things, and which process gets which settings."""
+"""The folder of a local stack, its ports, and the settings of each process."""
 
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from modelyard_cli.stack.credentials import CredentialFiles
 from modelyard_devstack.ports import free_port, port_is_free
 from modelyard_devstack.providers.clickhouse import Credentials
 
@@ -57,39 +56,32 @@ class Layout:
         return self.root / "lock"
 
     @property
+    def credentials(self) -> CredentialFiles:
+        return CredentialFiles(self.root)
+
+    @property
     def admin_key_file(self) -> Path:
-        return self.root / "admin.key"
+        return self.credentials.admin_key
 
     @property
     def logs(self) -> Path:
         return self.root / "logs"
 
     def data(self, name: str) -> Path:
-        """The folder that one process owns."""
+        """The folder of one process."""
         return self.root / "data" / name
 
     def prepare(self) -> None:
-        """Make the folders and the bootstrap key; StackError when the disk refuses."""
+        """Create the folders, keys and secrets; StackError when the disk refuses."""
         try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # predictions and labels are its owner's only
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds predictions, labels and keys
             for folder in (self.logs, self.root / "data"):
                 folder.mkdir(exist_ok=True)
-            if not self.admin_key_file.exists():
-                self._make_key()
+            self.credentials.create(tuple(spec.name for spec in SERVICES))
         except OSError as error:
             raise StackError(
-                f"cannot write to {self.root}: {error.strerror}; free some space or name another folder by --data-dir"
+                f"cannot write to {self.root}: {error.strerror}; free disk space, or use another folder with --data-dir"
             ) from error
-
-    def _make_key(self) -> None:
-        """Whole or not at all: on a full disk an empty key would stay."""
-        draft = self.admin_key_file.with_suffix(f".{os.getpid()}")
-        try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(f"my_admin_{secrets.token_urlsafe(32)}\n")
-            draft.rename(self.admin_key_file)
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 def choose_ports(automatic: bool) -> dict[str, int]:
@@ -100,14 +92,14 @@ def choose_ports(automatic: bool) -> dict[str, int]:
     taken = [f"{port} ({name})" for name, port in wanted.items() if not port_is_free(port)]
     if taken:
         raise StackError(
-            f"port in use: {', '.join(taken)}; stop what listens there, or start with --any-ports to take free ones"
+            f"port in use: {', '.join(taken)}; stop the process that listens there, or use --any-ports for free ports"
         )
     return wanted
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """What a service must know of the others."""
+    """Addresses that a service needs."""
 
     kafka_bootstrap: str
     clickhouse_url: str
@@ -121,12 +113,14 @@ class Addresses:
 
 
 def service_environment(layout: Layout, addresses: Addresses, name: str) -> dict[str, str]:
-    """The variables of one service process; nothing but these and the caller's own environment."""
+    """The variables of one service process, beside the caller's own environment. Keys are its own only."""
     credentials = addresses.clickhouse_writer if name == "monitor" else addresses.clickhouse_reader
     urls = {f"{spec.name.upper()}_URL": addresses.url(spec.name) for spec in SERVICES}
     return {
         **urls,
         "KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap,
+        **layout.credentials.environment(name),
+        # Until every service uses its own key: the admin key, too.
         "MODELYARD_ADMIN_KEY_FILE": str(layout.admin_key_file.resolve()),
         "CLICKHOUSE_URL": addresses.clickhouse_url,
         "CLICKHOUSE_DATABASE": addresses.clickhouse_database,

@@ -13,7 +13,7 @@ OFFSETS_RETENTION_MS = 7 * 24 * 3600 * 1000  # Kafka's default
 
 
 class Coordinator:
-    """Finds groups, stores their generations, ends what is over."""
+    """Finds groups, stores their generations, ends expired sessions."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -21,7 +21,7 @@ class Coordinator:
         self.groups = {str(name): Group.from_json(str(name), kept) for (_, name), kept in journal.items("group")}
 
     def group(self, group_id: str, *, create: bool = False) -> Group:
-        """Raises Refused: no id, or no such group (then nobody is a member of it)."""
+        """Raises Refused for an empty id or an unknown group, which has no members."""
         if not group_id:
             raise Refused(Code.INVALID_GROUP_ID)
         if group_id not in self.groups:
@@ -31,7 +31,7 @@ class Coordinator:
         return self.groups[group_id]
 
     def store(self, group: Group) -> None:
-        """Keep a generation that is complete, so that its members need not join again after a restart."""
+        """Store a complete generation, so that its members need not rejoin after a restart."""
         if group.changed and group.state in (State.STABLE, State.EMPTY):
             self._journal.put((("group", group.id), group.to_json()))
             group.changed = False
@@ -39,7 +39,7 @@ class Coordinator:
     def check_commit(
         self, group_id: str, member_id: str, instance_id: str | None, generation: int, *, transactional: bool
     ) -> None:
-        """Raises Refused. A group that does not exist may be written by those who claim no membership."""
+        """Raises Refused. Clients that claim no membership may write to a group that does not exist."""
         if not group_id:
             raise Refused(Code.INVALID_GROUP_ID)
         group = self.groups.get(group_id)
@@ -52,12 +52,12 @@ class Coordinator:
         self.offsets.commit(group_id, offsets)
 
     def known(self) -> dict[str, Group | None]:
-        """All groups, also those that only have offsets."""
+        """All groups, including those with offsets only."""
         names: dict[str, Group | None] = dict.fromkeys(self.offsets.groups())
         return {**names, **self.groups}
 
     def delete(self, group_id: str) -> None:
-        """Raises Refused when it has members or does not exist."""
+        """Raises Refused if the group has members or does not exist."""
         group = self.groups.get(group_id)
         if group is None and not self.offsets.of(group_id):
             raise Refused(Code.GROUP_ID_NOT_FOUND)
@@ -68,17 +68,17 @@ class Coordinator:
         self.groups.pop(group_id, None)
 
     def sweep(self) -> None:
-        """Every few tens of milliseconds."""
+        """Called every few tens of milliseconds."""
         now = time.monotonic()
         for group in list(self.groups.values()):
             group.sweep(now)
             try:
                 self.store(group)
             except StorageFailed:
-                continue  # said to those who write; tried again with the next sweep
+                continue  # writers receive the error; the next sweep tries again
 
     def expire(self) -> None:
-        """Every few minutes: groups without members whose offsets are old."""
+        """Called every few minutes: expire old offsets of groups without members."""
         living = [group.id for group in self.groups.values() if group.members]
         self.offsets.expire(OFFSETS_RETENTION_MS, living=living)
         for group_id, group in list(self.groups.items()):

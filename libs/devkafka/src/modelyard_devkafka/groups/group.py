@@ -19,7 +19,7 @@ class State(StrEnum):
     """Names as DescribeGroups shows them."""
 
     EMPTY = "Empty"
-    PREPARING = "PreparingRebalance"  # members are to join again
+    PREPARING = "PreparingRebalance"  # members must rejoin
     COMPLETING = "CompletingRebalance"  # all have joined, the leader has yet to assign
     STABLE = "Stable"
 
@@ -40,7 +40,7 @@ class JoinRequest:
 
 
 class MemberIdRequired(Refused):
-    """Join again with this id."""
+    """Rejoin with this id."""
 
     def __init__(self, member_id: str) -> None:
         super().__init__(Code.MEMBER_ID_REQUIRED)
@@ -62,7 +62,7 @@ class Group:
     # Joining
 
     def join(self, ask: JoinRequest) -> asyncio.Future[Message]:
-        """A reply that comes when the generation is complete. Raises Refused."""
+        """Return a reply that resolves when the generation is complete. Raises Refused."""
         self._check_protocols(ask)
         if ask.member_id:
             return self._join_again(ask)
@@ -97,7 +97,7 @@ class Group:
         if self.state is State.PREPARING:
             self._maybe_complete()
         elif same and (self.state is State.COMPLETING or ask.member_id != self.leader):
-            self._answer_join(member)  # its reply was lost, or it only asks again
+            self._answer_join(member)  # its reply was lost, or it repeats the request
         else:
             self._rebalance()
         return reply
@@ -117,7 +117,7 @@ class Group:
         return reply
 
     def _replace_static(self, ask: JoinRequest, instance_id: str) -> asyncio.Future[Message]:
-        """A static member came back: it takes its old place under a new id, and what used the old id is fenced."""
+        """Readmit a static member: it takes its old place under a new id; users of the old id are fenced."""
         old_id, new_id = self.statics[instance_id], f"{instance_id}-{uuid.uuid4()}"
         member = self.members.pop(old_id)
         member.answer_join(_refusal(Code.FENCED_INSTANCE_ID, old_id))
@@ -130,7 +130,7 @@ class Group:
         old_leader, self.leader = self.leader, new_id if self.leader == old_id else self.leader
         if self.state is State.STABLE and self._select_protocol() == self.protocol:
             self.changed = True
-            self._answer_join(member, leader=old_leader)  # never itself: a stable group takes no new assignment
+            self._answer_join(member, leader=old_leader)  # never the leader: a stable group accepts no new assignment
         elif self.state is State.PREPARING:
             self._maybe_complete()
         else:
@@ -154,7 +154,7 @@ class Group:
             self._complete()
 
     def _complete(self) -> None:
-        """Begin the next generation with those who joined; a static member may be late until its session ends."""
+        """Start the next generation with the members that joined; a static member may join until its session ends."""
         for member in [m for m in self.members.values() if m.joining is None and m.instance_id is None]:
             self._drop(member)
         joined = [member for member in self.members.values() if member.joining is not None]
@@ -173,7 +173,7 @@ class Group:
             self._answer_join(member)
 
     def _select_protocol(self) -> str:
-        """The protocol that all know and most prefer."""
+        """The protocol that all members support and most prefer."""
         known = [[name for name, _ in member.protocols] for member in self.members.values()]
         common = set(known[0]).intersection(*known[1:])
         votes = Counter(next(name for name in names if name in common) for names in known if common)
@@ -199,7 +199,7 @@ class Group:
     def sync(
         self, member_id: str, instance_id: str | None, generation: int, assignments: dict[str, bytes]
     ) -> asyncio.Future[Message]:
-        """A reply that comes when the leader has assigned. Raises Refused."""
+        """Return a reply that resolves once the leader has assigned partitions. Raises Refused."""
         member = self.check_member(member_id, instance_id, generation)
         if self.state is State.PREPARING:
             raise Refused(Code.REBALANCE_IN_PROGRESS)
@@ -217,14 +217,14 @@ class Group:
     # Staying and leaving
 
     def heartbeat(self, member_id: str, instance_id: str | None, generation: int) -> None:
-        """Raises Refused; REBALANCE_IN_PROGRESS asks the member to join again."""
+        """Raises Refused; REBALANCE_IN_PROGRESS means the member must rejoin."""
         member = self.check_member(member_id, instance_id, generation)
         self._touch(member)
         if self.state is State.PREPARING:
             raise Refused(Code.REBALANCE_IN_PROGRESS)
 
     def leave(self, member_id: str, instance_id: str | None) -> None:
-        """Raises Refused. A static member may be named by its instance alone."""
+        """Raises Refused. A static member may be identified by its instance id alone."""
         if instance_id is not None and not member_id:
             if instance_id not in self.statics:
                 raise Refused(Code.UNKNOWN_MEMBER_ID)
@@ -253,7 +253,7 @@ class Group:
             self._rebalance()
 
     def sweep(self, now: float) -> None:
-        """End sessions and waits whose time is over."""
+        """End expired sessions and waits."""
         gone = [member_id for member_id, until in self.pending.items() if until < now]
         for member_id in gone:
             del self.pending[member_id]
@@ -272,7 +272,7 @@ class Group:
     # Checks
 
     def check_member(self, member_id: str, instance_id: str | None, generation: int) -> Member:
-        """The member, if it speaks for itself and in the present generation. Raises Refused."""
+        """Return the member if its ids and generation are current. Raises Refused."""
         if instance_id is not None:
             self._check_instance(instance_id, member_id)
         member = self._known(member_id)
@@ -281,7 +281,7 @@ class Group:
         return member
 
     def check_commit(self, member_id: str, instance_id: str | None, generation: int, *, transactional: bool) -> None:
-        """Whether offsets may be committed. Raises Refused."""
+        """Raises Refused unless offsets may be committed."""
         if generation < 0 and self.state is State.EMPTY:
             return
         if generation >= 0 or member_id or instance_id is not None:
@@ -305,7 +305,7 @@ class Group:
     def _touch(self, member: Member) -> None:
         member.deadline = time.monotonic() + member.session_ms / 1000
 
-    # Keeping over a restart
+    # Persistence
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -315,7 +315,7 @@ class Group:
 
     @classmethod
     def from_json(cls, group_id: str, kept: dict[str, Any]) -> Group:
-        """A stored group; its members have a whole session to come back."""
+        """Restore a stored group; its members have one full session to return."""
         group = cls(group_id)
         group.generation, group.protocol_type = kept["generation"], kept["protocol_type"]
         group.protocol, group.leader = kept["protocol"], kept["leader"]

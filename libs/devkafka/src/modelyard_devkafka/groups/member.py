@@ -14,7 +14,7 @@ Protocols = list[tuple[str, bytes]]
 
 @dataclass
 class Member:
-    """`joining` and `syncing` are replies that the member waits for."""
+    """`joining` and `syncing` are pending replies to the member."""
 
     id: str
     instance_id: str | None
@@ -30,7 +30,7 @@ class Member:
 
     @property
     def waiting(self) -> bool:
-        """A member that waits for our reply is alive, whatever the clock says."""
+        """A member that waits for a reply is alive, even beyond its session timeout."""
         return any(reply is not None and not reply.done() for reply in (self.joining, self.syncing))
 
     def metadata(self, protocol: str) -> bytes:

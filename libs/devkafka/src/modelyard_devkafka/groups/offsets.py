@@ -1,4 +1,4 @@
-"""Committed offsets, also those that wait for the end of a transaction."""
+"""Committed offsets, including those pending in a transaction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Where = tuple[str, int]  # topic, partition
 
 
 class Committed(NamedTuple):
-    """What a group said about one partition."""
+    """A group's commit for one partition."""
 
     offset: int
     metadata: str
@@ -24,7 +24,7 @@ NOTHING: Final = Committed(-1, "")
 
 
 class Offsets:
-    """Offsets per group. They are in the journal before the commit is answered."""
+    """Offsets per group, in the journal before the commit is acknowledged."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -40,21 +40,21 @@ class Offsets:
         return self._groups.get(group, {})
 
     def facts(self, group: str, offsets: dict[Where, Committed]) -> list[tuple[Key, object]]:
-        """The commit as journal entries, for whoever writes it together with something else."""
+        """Return the commit as journal entries, to be written together with others."""
         return [(("offset", group, *where), list(committed)) for where, committed in offsets.items()]
 
     def take(self, group: str, offsets: dict[Where, Committed]) -> None:
-        """Show a commit that is in the journal."""
+        """Make a journalled commit visible."""
         self._groups.setdefault(group, {}).update(offsets)
 
     def commit(self, group: str, offsets: dict[Where, Committed]) -> None:
-        """Raises StorageFailed; then nothing is committed."""
+        """Raises StorageFailed if nothing was committed."""
         if offsets:
             self._journal.put(*self.facts(group, offsets))
             self.take(group, offsets)
 
     def hold(self, group: str, partitions: Iterable[Where], producer_id: int) -> None:
-        """An open transaction has an opinion about these partitions."""
+        """Mark partitions with offsets pending in an open transaction."""
         for where in partitions:
             self._pending.setdefault((group, where), set()).add(producer_id)
 
@@ -66,7 +66,7 @@ class Offsets:
                 self._pending.pop((group, where), None)
 
     def unstable(self, group: str, where: Where) -> bool:
-        """Whether an open transaction may still change the offset."""
+        """Return whether an open transaction may still change the offset."""
         return (group, where) in self._pending
 
     def forget(self, group: str, partitions: Iterable[Where] | None = None) -> None:
@@ -84,7 +84,7 @@ class Offsets:
             self.forget(group, [where for where in self._groups[group] if where[0] == topic])
 
     def expire(self, retention_ms: int, *, living: Iterable[str]) -> None:
-        """Offsets of groups without members end after their time, as Kafka's offsets.retention.minutes."""
+        """Expire offsets of groups without members, like Kafka's offsets.retention.minutes."""
         oldest = now_ms() - retention_ms
         for group in set(self._groups) - set(living):
             self.forget(group, [where for where, kept in self._groups[group].items() if kept.at_ms < oldest])

@@ -1,1 +1,1 @@
-"""Requests to use cases: one function per API, and the table of them."""
+"""Request handlers: one function per API, and their table."""

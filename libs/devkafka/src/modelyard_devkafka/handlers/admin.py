@@ -1,4 +1,4 @@
-"""Topics, their configuration, and what the broker offers."""
+"""Topics, their configuration, and the broker's capabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelyard_devkafka.topics import DEFAULT_PARTITIONS, check_name
 from modelyard_devkafka.wire.schema import Message
 
 _TOPIC, _BROKER = 2, 4
-_OWN, _DEFAULT, _STATIC = 1, 5, 4  # where a configured value comes from
+_OWN, _DEFAULT, _STATIC = 1, 5, 4  # source of a configured value
 _SET, _DELETE, _APPEND, _SUBTRACT = range(4)
 
 
@@ -36,7 +36,7 @@ def _create(call: Call, topic: Message, request: Message) -> None:
 
 
 def _partition_count(topic: Message) -> int:
-    """What was asked for; -1 stands for the broker's default. Raises Refused."""
+    """Return partitions and replication factor; -1 means the broker's default. Raises Refused."""
     partitions, factor, assigned = topic["num_partitions"], topic["replication_factor"], topic["assignments"]
     if assigned:
         if (partitions, factor) != (-1, -1):
@@ -99,7 +99,7 @@ def _entry(name: str, value: str, kind: int, source: int, *, read_only: bool = F
 
 
 def alter_configs(call: Call, request: Message) -> Message:
-    """Replace a topic's own values by the given ones."""
+    """Replace a topic's own values."""
 
     def alter(item: Message) -> None:
         own = {entry["name"]: entry["value"] for entry in item["configs"]}
@@ -109,7 +109,7 @@ def alter_configs(call: Call, request: Message) -> Message:
 
 
 def incremental_alter_configs(call: Call, request: Message) -> Message:
-    """Change single values; append and subtract work on lists."""
+    """Change single values; append and subtract apply to lists."""
 
     def alter(item: Message) -> None:
         _check_type(item)

@@ -1,4 +1,4 @@
-"""What a handler is given besides the request."""
+"""Context of a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelyard_devkafka.wire.schema import Message
 
 @dataclass(frozen=True)
 class Call:
-    """Who asks, in which version."""
+    """The client and version of a request."""
 
     broker: Broker
     version: int
@@ -25,7 +25,7 @@ Handler = Callable[[Call, Message], Message | Awaitable[Message]]
 
 
 def each_partition(request: Message, handle: Callable[[str, Message], Message]) -> list[Message]:
-    """The reply's topics: what `handle` answers for each partition, or the code with which it refused."""
+    """Return the response's topics: the result of `handle` per partition, or the code it was refused with."""
     return [
         {"name": topic["name"], "partitions": [_answer(topic["name"], item, handle) for item in topic["partitions"]]}
         for topic in request["topics"] or ()
@@ -40,12 +40,12 @@ def _answer(topic: str, item: Message, handle: Callable[[str, Message], Message]
 
 
 def same_code(request: Message, code: Code) -> list[Message]:
-    """The reply's topics with one code for every partition."""
+    """Return the response's topics with one code for every partition."""
     return each_partition(request, lambda topic, item: {"error_code": code})
 
 
 def wheres(request: Message) -> Iterator[Where]:
-    """Topic and partition of every item; partitions may be records or bare numbers."""
+    """Yield topic and partition of every item; partitions may be records or numbers."""
     for topic in request["topics"] or ():
         for item in topic["partitions"]:
             yield topic["name"], item["index"] if isinstance(item, dict) else item

@@ -19,9 +19,9 @@ _READ_COMMITTED = 1
 
 
 def produce(call: Call, request: Message) -> Message:
-    """Append; the answer comes after the batch is in the file. With acks=0 there is none (see the server)."""
+    """Append a batch and respond once it is in the file; no response with acks=0 (see the server)."""
     if call.version < 3:
-        code = Code.UNSUPPORTED_VERSION  # offered, as Kafka 4 does, only because old librdkafka looks for v0
+        code = Code.UNSUPPORTED_VERSION  # offered because old librdkafka requires v0, as Kafka 4 does
     elif request["acks"] not in (-1, 0, 1):
         code = Code.INVALID_REQUIRED_ACKS
     else:
@@ -49,13 +49,13 @@ def _check_transaction(call: Call, name: str | None, where: Where, records: memo
         raise Refused(Code.CORRUPT_MESSAGE, "no batch in the request")
     header = batches.header_at(records)
     if header.magic == 2 and header.transactional:
-        if name is None:  # without access control this is what Kafka answers, too
+        if name is None:  # Kafka's answer as well, without access control
             raise Refused(Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
         call.broker.transactions.check_write(header.producer_id, header.producer_epoch, where)
 
 
 async def fetch(call: Call, request: Message) -> Message:
-    """Records from the given offsets; waits up to max_wait_ms until there are min_bytes, and wakes with an append."""
+    """Read from the given offsets; waits up to max_wait_ms for min_bytes and wakes on an append."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + request["max_wait_ms"] / 1000
     while True:
@@ -72,7 +72,7 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 
 async def _more(call: Call, request: Message, seconds: float) -> None:
-    """Return when one of the partitions may hold more, or the time is over."""
+    """Return when a partition may hold more records, or at the timeout."""
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
     timer = loop.call_later(seconds, _wake, waiter)
@@ -99,7 +99,7 @@ def _asked(call: Call, request: Message) -> list[Partition | None]:
 
 
 def _collect(call: Call, request: Message) -> tuple[list[Message], int, bool]:
-    """What there is now, its size, and whether it must be told at once (an error)."""
+    """Return the available records, their size, and whether to respond at once (an error)."""
     left, size, urgent = request["max_bytes"], 0, False
     committed = request["isolation_level"] == _READ_COMMITTED
 
@@ -140,7 +140,7 @@ def list_offsets(call: Call, request: Message) -> Message:
 
 
 def offset_for_leader_epoch(call: Call, request: Message) -> Message:
-    """There has only ever been one leader."""
+    """There is only one leader epoch."""
 
     def one(topic: str, item: Message) -> Message:
         partition = call.broker.topics.partition(topic, item["index"])
@@ -164,7 +164,7 @@ def delete_records(call: Call, request: Message) -> Message:
 
 
 def metadata(call: Call, request: Message) -> Message:
-    """Topics are never created by asking for them."""
+    """Return metadata; never creates a topic."""
     names, broker = request["topics"], call.broker
     if names is None or (call.version == 0 and not names):
         names = [topic.name for topic in broker.topics]

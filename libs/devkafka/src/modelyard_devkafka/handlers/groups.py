@@ -19,7 +19,7 @@ def find_coordinator(call: Call, request: Message) -> Message:
 
 
 async def join_group(call: Call, request: Message) -> Message:
-    """Answered when the generation is complete."""
+    """Responds once the generation is complete."""
     refused = {"protocol_name": "", "leader": "", "member_id": request["member_id"], "members": []}
     if request["session_timeout_ms"] not in _SESSION_MS:
         return {**refused, "error_code": Code.INVALID_SESSION_TIMEOUT}
@@ -51,7 +51,7 @@ def _join_request(call: Call, request: Message) -> JoinRequest:
 
 
 async def sync_group(call: Call, request: Message) -> Message:
-    """Answered when the leader has assigned."""
+    """Responds once the leader has assigned partitions."""
     assignments = {a["member_id"]: bytes(a["assignment"] or b"") for a in request["assignments"]}
     coordinator = call.broker.groups
     try:
@@ -92,7 +92,7 @@ def _left(group: Group, member: Message) -> Message:
 
 
 def committed_offsets(call: Call, request: Message) -> tuple[dict[Where, Committed], list[Message]]:
-    """The offsets that can be committed, and the reply that says so of each."""
+    """Return the valid offsets, and the response with a code for each."""
     offsets: dict[Where, Committed] = {}
 
     def one(topic: str, item: Message) -> Message:
@@ -123,7 +123,7 @@ def offset_commit(call: Call, request: Message) -> Message:
 
 
 def offset_fetch(call: Call, request: Message) -> Message:
-    """Unknown groups and partitions have no offset (-1); asking makes no group."""
+    """Return -1 for unknown groups and partitions; creates no group."""
     offsets, group_id = call.broker.groups.offsets, request["group_id"]
     asked: dict[str, list[int]] = {}
     for name, indexes in _asked_or_all(call, request):

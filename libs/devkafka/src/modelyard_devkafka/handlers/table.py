@@ -1,4 +1,4 @@
-"""Which function answers which API."""
+"""The handler of each API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def api_versions(call: Call, request: Message) -> Message:
 
 
 def offered(code: Code) -> Message:
-    """All APIs and their versions; with UNSUPPORTED_VERSION it is what an unknown ApiVersions version is told."""
+    """Return all APIs and versions; with UNSUPPORTED_VERSION, the response to an unknown ApiVersions version."""
     keys = [{"api_key": api.key, "min_version": api.first, "max_version": api.last} for api, _ in TABLE.values()]
     return {"error_code": code, "api_keys": keys}
 

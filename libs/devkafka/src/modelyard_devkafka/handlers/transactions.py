@@ -66,7 +66,7 @@ def add_offsets_to_txn(call: Call, request: Message) -> Message:
 
 
 def txn_offset_commit(call: Call, request: Message) -> Message:
-    """From v3 on the member speaks for itself too, which refuses one that stalled (KIP-447)."""
+    """From v3 on, the request carries member id and generation, so a stalled member is refused (KIP-447)."""
     group_id = request["group_id"]
     try:
         call.broker.groups.check_commit(

@@ -1,1 +1,1 @@
-"""What is on disk: a journal of facts, and per partition the record batches in segments."""
+"""Storage: a journal of metadata, and segments of record batches per partition."""

@@ -15,7 +15,7 @@ HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _OFFSET: Final = struct.Struct(">q")
 _EPOCH_AT: Final = 12  # partition leader epoch; like the base offset it is outside the CRC
 _CRC_AT: Final = 17
-_COVERED_AT: Final = 21  # what the CRC covers begins with the attributes
+_COVERED_AT: Final = 21  # the CRC covers everything from the attributes on
 _CONTROL_TYPE_AT: Final = HEADER.size + 7  # in the batches made by `control_batch`
 _TRANSACTIONAL, _CONTROL, _LOG_APPEND_TIME = 0x10, 0x20, 0x08
 LEADER_EPOCH: Final = 0
@@ -62,12 +62,12 @@ def header_at(buffer: bytes | bytearray | memoryview, at: int = 0) -> Header:
 
 
 def intact(batch: bytes | bytearray | memoryview) -> bool:
-    """Whether the bytes are the batch that the producer made."""
+    """Return whether the CRC matches."""
     return bool(header_at(batch).crc == calc_crc32c(bytes(batch[_COVERED_AT:])))
 
 
 def accept(records: memoryview, *, max_bytes: int) -> Header:
-    """Check what a producer sent for one partition: one whole, intact, well-formed batch. Raises Refused."""
+    """Check that a producer sent one complete, intact, well-formed batch. Raises Refused."""
     if len(records) < HEADER.size:
         raise Refused(Code.CORRUPT_MESSAGE, f"a batch has at least {HEADER.size} bytes, got {len(records)}")
     header = header_at(records)
@@ -85,7 +85,7 @@ def accept(records: memoryview, *, max_bytes: int) -> Header:
 
 
 def stamp(batch: bytearray, base_offset: int, append_time_ms: int | None = None) -> None:
-    """Give the batch its place in the log; with `append_time_ms` also its time (message.timestamp.type)."""
+    """Set the batch's base offset and, with `append_time_ms`, its time (message.timestamp.type)."""
     _OFFSET.pack_into(batch, 0, base_offset)
     struct.pack_into(">i", batch, _EPOCH_AT, LEADER_EPOCH)
     if append_time_ms is not None:
@@ -100,7 +100,7 @@ def _sign(batch: bytearray) -> None:
 
 
 def control_batch(producer_id: int, epoch: int, *, committed: bool, at_ms: int) -> bytearray:
-    """The marker that ends a transaction in one partition."""
+    """Return the marker that ends a transaction in one partition."""
     record = bytes((32, 0, 0, 0, 8)) + struct.pack(">hh", 0, int(committed)) + bytes((12,)) + struct.pack(">hi", 0, 0)
     record += b"\0"
     length, marks = HEADER.size - 12 + len(record), _TRANSACTIONAL | _CONTROL
@@ -111,19 +111,19 @@ def control_batch(producer_id: int, epoch: int, *, committed: bool, at_ms: int) 
 
 
 def commits(batch: bytes | bytearray | memoryview) -> bool:
-    """Whether a control batch commits (or aborts) its transaction."""
+    """Return whether a control batch commits (true) or aborts its transaction."""
     return bool(struct.unpack_from(">h", batch, _CONTROL_TYPE_AT)[0] == 1)
 
 
 def records_of(batch: bytes | bytearray | memoryview) -> Iterator[Any]:
-    """The records, decompressed: offset, timestamp, key, value, headers. Raises CorruptRecordException."""
+    """Return the decompressed records: offset, timestamp, key, value, headers. Raises CorruptRecordException."""
     return iter(DefaultRecordBatch(bytes(batch)))
 
 
 def rebuilt(batch: bytes, keep: list[Any]) -> bytearray:
-    """The same batch with only the records of `keep`; offsets, times and producer stay, the transaction is over.
+    """Return the batch reduced to the records of `keep`, with the same offsets, times and producer.
 
-    The transactional mark goes: compaction keeps only what was committed, and may drop the marker that says so.
+    The transactional flag is cleared: compaction keeps committed records only, and may drop their marker.
     """
     old = header_at(batch)
     builder = DefaultRecordBatchBuilder(2, old.attributes & 7, 0, old.producer_id, old.producer_epoch, -1, 1 << 30)

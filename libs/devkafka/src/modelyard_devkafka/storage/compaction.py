@@ -1,4 +1,4 @@
-"""Compaction: of the segments that are no longer written, only the latest record of each key stays."""
+"""Compaction: keep only the latest record of each key in closed segments."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from modelyard_devkafka.storage.partition import Aborted, Partition
 from modelyard_devkafka.storage.segment import Segment
 
 _CLEANED: Final = ".cleaned"  # being written; worthless after a crash
-SWAP: Final = ".swap"  # complete; takes the place of the segments from its offset on that begin before its end
+SWAP: Final = ".swap"  # complete; replaces the segments that it covers
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one pass works on; nothing of it changes meanwhile."""
+    """Immutable input of one pass."""
 
     segments: tuple[Segment, ...]
     aborted: tuple[Aborted, ...]
@@ -27,7 +27,7 @@ class Plan:
 
 
 def plan(partition: Partition, now_ms: int) -> Plan | None:
-    """The closed segments below the last stable offset, if enough of them is new."""
+    """Return the closed segments below the last stable offset, if enough of them is new."""
     stable = partition.last_stable_offset
     closed = [s for s in partition.segments[:-1] if s.next_offset <= stable]
     dirty = sum(segment.size for segment in closed if not segment.cleaned)
@@ -38,9 +38,9 @@ def plan(partition: Partition, now_ms: int) -> Plan | None:
 
 
 async def compact(partition: Partition, now_ms: int, alive: Callable[[], bool]) -> bool:
-    """Compact when it is due; reading and writing happen in a thread, the exchange on the loop.
+    """Compact if due; reading and writing run in a thread, the exchange on the event loop.
 
-    alive: whether the topic still exists once the thread is done.
+    alive: returns whether the topic still exists when the thread has finished.
     """
     todo = plan(partition, now_ms)
     if todo is None:
@@ -55,7 +55,7 @@ async def compact(partition: Partition, now_ms: int, alive: Callable[[], bool]) 
 
 
 def rewrite(todo: Plan, folder: Path) -> Segment:
-    """Write what stays of all the plan's segments into one new file."""
+    """Write the remaining records of all segments into one new file."""
     latest = _latest_offsets(todo)
     new = Segment(folder / f"{todo.segments[0].base_offset:020d}{_CLEANED}", todo.segments[0].base_offset)
     new.path.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def _batches(todo: Plan) -> Iterator[tuple[bytes, Header]]:
 
 
 def _committed_batches(todo: Plan) -> Iterator[tuple[bytes, Header]]:
-    """Without markers and without what was aborted: all that is left was decided long ago."""
+    """Yield batches without markers and aborted records; all transactions in them have ended."""
     for batch, header in _batches(todo):
         aborted = header.transactional and any(
             a.producer_id == header.producer_id and a.first_offset <= header.base_offset < a.last_offset
@@ -106,7 +106,7 @@ def _kept(batch: bytes, header: Header, latest: dict[bytes, int], todo: Plan) ->
 
 
 def exchange(partition: Partition, todo: Plan, new: Segment) -> None:
-    """Put the new file in the place of the old ones. A crash in between is put right by `recover`."""
+    """Replace the old files by the new one. `recover` completes this after a crash."""
     end = todo.segments[-1].next_offset
     swap = new.path.with_suffix(f".{end:020d}{SWAP}")
     new.path.rename(swap)
@@ -120,7 +120,7 @@ def exchange(partition: Partition, todo: Plan, new: Segment) -> None:
 
 
 def recover(folder: Path) -> None:
-    """Finish an exchange that a crash interrupted; unfinished rewrites are thrown away."""
+    """Complete an exchange interrupted by a crash; delete unfinished files."""
     for path in folder.glob(f"*{_CLEANED}"):
         path.unlink()
     for swap in folder.glob(f"*{SWAP}"):

@@ -1,8 +1,7 @@
-"""The broker's facts besides records: topics, groups, committed offsets, transactions. A table kept as a journal.
+"""Metadata: topics, groups, committed offsets, transactions. A key-value table stored as a journal.
 
 A key is a tuple of strings and numbers, a value is JSON; None removes the key. Each line is `crc32 json\\n` and holds
-facts that were put together. When the journal has grown to a multiple of its content it is written anew beside itself
-and renamed over.
+entries written together. A journal that has grown to a multiple of its content is rewritten to a new file and renamed.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def _line(*facts: tuple[Key, Any]) -> bytes:
 
 
 class Journal:
-    """Survives kill -9: a torn last line is cut off. Damage before the last line refuses the start."""
+    """Survives kill -9: a torn last line is truncated. Damage before the last line prevents the start."""
 
     def __init__(self, path: Path, *, rewrite_above_bytes: int = _REWRITE_ABOVE_BYTES) -> None:
         self._path, self._rewrite_above = path, rewrite_above_bytes
@@ -65,12 +64,12 @@ class Journal:
         return self._table.get(key)
 
     def items(self, *prefix: str | int) -> Iterator[tuple[Key, Any]]:
-        """All facts whose key begins so; a copy, so the table may change meanwhile."""
+        """Return a copy of all entries whose key starts with the prefix."""
         width = len(prefix)
         return iter([(key, value) for key, value in self._table.items() if key[:width] == prefix])
 
     def put(self, *facts: tuple[Key, Any]) -> None:
-        """Write the facts together. Raises StorageFailed; then none of them holds."""
+        """Write entries atomically. Raises StorageFailed if none was written."""
         data = _line(*facts)
         write_fully(self._fd, data, self._size)
         self._size += len(data)
@@ -84,7 +83,7 @@ class Journal:
             self.put(*facts)
 
     def rewrite(self) -> None:
-        """Leave out what no longer holds. When there is no room the old file stays in use."""
+        """Drop outdated entries. If the disk is full, the old file stays in use."""
         beside = self._path.with_suffix(".new")
         content = b"".join(_line(fact) for fact in self._table.items())
         fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -93,7 +92,7 @@ class Journal:
             beside.replace(self._path)
         except (OSError, StorageFailed):
             os.close(fd)
-            self._after_rewrite = self._size  # tried again only when it has grown as much once more
+            self._after_rewrite = self._size  # next attempt after it has grown by as much again
             return
         os.close(self._fd)
         self._fd, self._size, self._after_rewrite = fd, len(content), len(content)

@@ -1,4 +1,4 @@
-"""One partition: its segments, its producers, its transactions, and those who wait for more."""
+"""One partition: segments, producers, transactions, and waiting fetches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def now_ms() -> int:
 
 
 class Aborted(NamedTuple):
-    """A transaction that was given up; `last_offset` is its marker's."""
+    """An aborted transaction; `last_offset` is the offset of its marker."""
 
     last_offset: int
     first_offset: int
@@ -31,7 +31,7 @@ class Aborted(NamedTuple):
 
 @dataclass
 class Appended:
-    """Where a batch went; `duplicate` when it was there before."""
+    """Offset of an appended batch; `duplicate` if it was stored before."""
 
     base_offset: int
     append_time_ms: int = -1
@@ -39,7 +39,7 @@ class Appended:
 
 
 class Partition:
-    """The log of one partition. All methods run on the broker's loop; a write is in the file when they return."""
+    """The log of one partition. Methods run on the broker's event loop; a write is in the file when they return."""
 
     def __init__(self, folder: Path, config: TopicConfig, log_start: int = 0) -> None:
         self.folder, self.config = folder, config
@@ -52,7 +52,7 @@ class Partition:
 
     @property
     def last_stable_offset(self) -> int:
-        """Everything below is decided: no open transaction began there."""
+        """The last stable offset: no open transaction starts below it."""
         return next(iter(self.open_transactions.values()), self.next_offset)
 
     @property
@@ -60,7 +60,7 @@ class Partition:
         return sum(segment.size for segment in self.segments)
 
     def load(self) -> None:
-        """Read what an earlier process left. Raises DataFolderUnusable."""
+        """Load the partition's files. Raises DataFolderUnusable."""
         paths = sorted(self.folder.glob("*.log"))
         for path in paths:
             segment = Segment(path, int(path.stem))
@@ -71,7 +71,7 @@ class Partition:
             self.segments.append(segment)
 
     def append(self, records: memoryview) -> Appended:
-        """Take a producer's batch. Raises Refused or StorageFailed; then nothing was written."""
+        """Append a producer's batch. Raises Refused or StorageFailed if nothing was written."""
         header = batches.accept(records, max_bytes=self.config.max_message_bytes)
         if self.config.compacted:
             _require_keys(records)
@@ -84,7 +84,7 @@ class Partition:
         return Appended(header.base_offset, -1 if stamp_ms is None else stamp_ms)
 
     def end_transaction(self, producer_id: int, epoch: int, *, committed: bool) -> None:
-        """Write the marker, also for a producer that wrote nothing here: its epoch fences older ones."""
+        """Write a transaction marker, even if the producer wrote nothing here: its epoch fences older producers."""
         batch = batches.control_batch(producer_id, epoch, committed=committed, at_ms=now_ms())
         batches.stamp(batch, self.next_offset)
         self._write(batch, committed)
@@ -108,7 +108,7 @@ class Partition:
         return too_old or segment.size + size > self.config.segment_bytes
 
     def roll(self) -> Segment:
-        """Begin a new segment; the one before is from now on only read."""
+        """Start a new segment; the previous one becomes read-only."""
         if self.segments:
             self.segments[-1].close()
         segment = Segment(self.folder / f"{self.next_offset:020d}.log", self.next_offset)
@@ -128,10 +128,10 @@ class Partition:
         self.next_offset = header.last_offset + 1
 
     def read(self, offset: int, max_bytes: int, *, committed: bool, at_least_one: bool) -> tuple[bytes, list[Aborted]]:
-        """Batches from the one that holds `offset`; the last may be cut. Raises Refused when out of range.
+        """Read batches from the one that contains `offset`; the last may be truncated. Raises Refused if out of range.
 
-        committed: nothing from the first undecided transaction on, and the list of aborted ones in the range.
-        at_least_one: the first batch whole, even above max_bytes.
+        committed: stop at the last stable offset, and list the aborted transactions in the range.
+        at_least_one: return the first batch completely, even above max_bytes.
         """
         if not self.log_start <= offset <= self.next_offset:
             raise Refused(Code.OFFSET_OUT_OF_RANGE)
@@ -155,7 +155,7 @@ class Partition:
         return [aborted for aborted in self.aborted[start:] if aborted.first_offset < bound]
 
     def offset_for_time(self, timestamp_ms: int) -> tuple[int, int]:
-        """Offset and time of the first record that is not older; (-1, -1) when there is none."""
+        """Return offset and time of the first record at or after the time; (-1, -1) if there is none."""
         for segment in self.segments:
             if segment.max_timestamp_ms < timestamp_ms:
                 continue
@@ -166,13 +166,13 @@ class Partition:
         return -1, -1
 
     def wake(self) -> None:
-        """Let every waiting fetch look again."""
+        """Wake all waiting fetches."""
         for waiter in self.waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     def advance_start(self, offset: int) -> None:
-        """Records below are gone; segments that hold nothing else are deleted."""
+        """Delete records below the offset; segments without other records are removed."""
         self.log_start = max(self.log_start, offset)
         if self.segments and self.segments[-1].size and self.next_offset <= self.log_start:
             self.roll()

@@ -1,4 +1,4 @@
-"""What a partition knows about each idempotent producer: its epoch and its last five batches."""
+"""A partition's state per idempotent producer: its epoch and its last five batches."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 from modelyard_devkafka.errors import Code, Refused
 from modelyard_devkafka.storage.batch import Header
 
-REMEMBERED_BATCHES: Final = 5  # as many as a producer may have in flight
+REMEMBERED_BATCHES: Final = 5  # the number of batches a producer may have in flight
 _NO_SEQUENCE: Final = -1
 
 
 class Producers:
-    """Sequence numbers per producer id; rebuilt from the log at a start."""
+    """Sequence numbers per producer id, rebuilt from the log at the start."""
 
     def __init__(self) -> None:
         self._epoch: dict[int, int] = {}
@@ -21,7 +21,7 @@ class Producers:
         self._seen_ms: dict[int, int] = {}
 
     def check(self, batch: Header) -> int | None:
-        """The base offset under which this batch is already stored, or None when it is the next one. Raises Refused."""
+        """Return the base offset of this batch if it is already stored, None if it is the next one. Raises Refused."""
         epoch = self._epoch.get(batch.producer_id)
         if epoch is not None and batch.producer_epoch < epoch:
             raise Refused(Code.INVALID_PRODUCER_EPOCH, f"epoch {batch.producer_epoch} is older than {epoch}")
@@ -37,7 +37,7 @@ class Producers:
         return None
 
     def note(self, batch: Header, now_ms: int) -> None:
-        """A batch (or the marker that ends a transaction) is in the log."""
+        """Record a batch or a transaction marker that is in the log."""
         producer = batch.producer_id
         if self._epoch.get(producer) != batch.producer_epoch:
             self._epoch[producer] = batch.producer_epoch
@@ -47,6 +47,6 @@ class Producers:
             self._batches[producer].append((batch.base_sequence, batch.last_sequence, batch.base_offset))
 
     def forget_before(self, oldest_ms: int) -> None:
-        """Drop producers that wrote nothing since; a later batch of theirs is taken as a first one."""
+        """Drop producers without writes since then; their next batch counts as their first."""
         for producer in [p for p, seen in self._seen_ms.items() if seen < oldest_ms]:
             del self._epoch[producer], self._batches[producer], self._seen_ms[producer]

@@ -17,7 +17,7 @@ _CHUNK_BYTES: Final = 256 * 1024
 
 
 def write_fully(fd: int, data: bytes | bytearray, at: int) -> None:
-    """Write all or nothing: on an error the file is cut back to `at`, and StorageFailed raised."""
+    """Write all or nothing: on an error, truncate the file to `at` and raise StorageFailed."""
     view, done = memoryview(data), 0
     try:
         while done < len(view):
@@ -28,7 +28,7 @@ def write_fully(fd: int, data: bytes | bytearray, at: int) -> None:
 
 
 class Segment:
-    """Batches from `base_offset` on. Written without fsync: it survives the process, not the machine."""
+    """Batches from `base_offset` on. No fsync: survives the process, not a power loss."""
 
     def __init__(self, path: Path, base_offset: int) -> None:
         self.path, self.base_offset = path, base_offset
@@ -38,14 +38,14 @@ class Segment:
         self._fd = -1
 
     def append(self, batch: bytearray | bytes, header: Header, now_ms: int) -> None:
-        """Raises StorageFailed; then nothing was written."""
+        """Raises StorageFailed if nothing was written."""
         write_fully(self._open(), batch, self.size)
         if self.first_append_ms < 0:
             self.first_append_ms = now_ms
         self.note(header, self.size)
 
     def note(self, header: Header, position: int) -> None:
-        """Take a batch that is in the file into the index."""
+        """Add a batch in the file to the index."""
         if not self._positions or position - self._positions[-1] >= _INDEX_EVERY_BYTES:
             self._offsets.append(header.base_offset)
             self._positions.append(position)
@@ -57,7 +57,7 @@ class Segment:
         self.max_timestamp_ms = max(self.max_timestamp_ms, header.max_timestamp_ms)
 
     def position_of(self, offset: int) -> int:
-        """Where the batch begins that holds `offset`, or the first one after it; the size when there is none."""
+        """Return the position of the batch that contains `offset`, or of the next one, or the file size."""
         if offset >= self.next_offset:
             return self.size
         entry = max(bisect_right(self._offsets, offset) - 1, 0)
@@ -68,12 +68,12 @@ class Segment:
         return self.size
 
     def offset_bound(self, position: int) -> int:
-        """An offset that no batch before `position` reaches."""
+        """Return an offset above all batches before `position`."""
         entry = bisect_right(self._positions, position - 1)
         return self._offsets[entry] if entry < len(self._offsets) else self.next_offset
 
     def positions_since(self, timestamp_ms: int) -> Iterator[tuple[int, Header]]:
-        """Batches whose latest record is not older than the time, in order."""
+        """Yield batches whose latest record is at or after the time, in order."""
         for entry, latest in enumerate(self._times):
             if latest >= timestamp_ms:
                 walk = self.walk(self._positions[entry])
@@ -81,7 +81,7 @@ class Segment:
                 return
 
     def walk(self, start: int = 0) -> Iterator[tuple[int, Header]]:
-        """Position and header of every batch from a batch boundary on."""
+        """Yield position and header of every batch, from a batch boundary on."""
         at, chunk_at, chunk = start, start, b""
         while at < self.size:
             if at + HEADER.size > chunk_at + len(chunk):
@@ -91,7 +91,7 @@ class Segment:
             at += header.size
 
     def read(self, position: int, size: int) -> bytes:
-        """At most `size` bytes; a segment that is no longer written is opened for this read only."""
+        """Read at most `size` bytes; a closed segment is opened for this read only."""
         size = min(size, self.size - position)
         if self._fd >= 0:
             return os.pread(self._fd, size, position)
@@ -104,10 +104,10 @@ class Segment:
             os.close(fd)
 
     def load(self, *, last: bool) -> Iterator[tuple[bytes, Header]]:
-        """Read the file after a start: yields control batches whole, of others at least the header.
+        """Read the file after a start; yields complete control batches, and at least the header of others.
 
-        last: the segment that was being written; every batch is verified, and a torn last write is cut off.
-        Damage in any other raises DataFolderUnusable.
+        last: the active segment; every batch is verified, and a torn last write is truncated.
+        Damage in any other segment raises DataFolderUnusable.
         """
         end, at = self.path.stat().st_size, 0
         with self.path.open("rb", buffering=_CHUNK_BYTES) as file:
@@ -131,7 +131,7 @@ class Segment:
             os.truncate(self.path, at)
 
     def loaded(self) -> None:
-        """After `load`: the age of the segment counts from its file's time."""
+        """After `load`, take the segment's age from its file's modification time."""
         self.first_append_ms = int(self.path.stat().st_mtime * 1000) if self.size else -1
 
     def _open(self) -> int:

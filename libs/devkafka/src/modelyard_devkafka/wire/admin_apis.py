@@ -1,4 +1,4 @@
-"""Definitions of the APIs for topics, their configuration, and what the broker offers."""
+"""Definitions of the APIs for topics, their configuration, and the broker's capabilities."""
 
 from __future__ import annotations
 

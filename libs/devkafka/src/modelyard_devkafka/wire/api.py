@@ -1,4 +1,4 @@
-"""What an API is: its key, the versions this broker offers, its two definitions and the error reply made from them."""
+"""An API: its key, the offered versions, its request and response, and the derived error response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEVER = 999
 
 @dataclass(frozen=True)
 class Api:
-    """One API of the protocol. Every version from `first` to `last` is offered, and answered."""
+    """One API of the protocol, offered in every version from `first` to `last`."""
 
     key: int
     name: str
@@ -32,18 +32,18 @@ class Api:
         return codec(self.response, version, self.flexible(version))
 
     def refusal(self, request: Message, code: int) -> Message:
-        """The reply that carries `code` wherever this API has room for an error, for each item that was asked for."""
+        """Return the response with `code` in every error field, for each requested item."""
         return _refuse(self.response, request, code)
 
 
 def api(key: int, name: str, versions: str, request: str, response: str, flexible_from: int = NEVER) -> Api:
-    """An API from its texts; `versions` is `first-last`."""
+    """Build an API from its definitions; `versions` is `first-last`."""
     first, _, last = versions.partition("-")
     return Api(key, name, int(first), int(last or first), parse(request), parse(response), flexible_from)
 
 
 def _refuse(fields: tuple[Field, ...], request: Message, code: int) -> Message:
-    """Arrays and names that request and response share are mirrored; `error_code` is the code, the rest is empty."""
+    """Copy arrays and names shared with the request; `error_code` is the code, the rest is empty."""
     reply: Message = {}
     for f in fields:
         if f.name == "error_code":
@@ -60,7 +60,7 @@ def _refuse(fields: tuple[Field, ...], request: Message, code: int) -> Message:
 
 
 def _item(f: Field, asked: Any) -> Message:
-    """A request may list bare names where the response has records: the first field is then the name."""
+    """Where a request lists names and the response has records, the first field is the name."""
     if isinstance(asked, dict):
         return asked
     return {member.name: asked for member in f.members or () if member.name in ("name", "index", "group_id")}

@@ -15,7 +15,7 @@ Writer = Callable[[list[bytes], Any], None]
 
 
 class MalformedMessage(ValueError):
-    """The bytes do not follow the message definition; the connection that sent them is closed."""
+    """The bytes violate the message definition; the connection is closed."""
 
 
 def fixed(form: str, kind: type) -> tuple[Reader, Writer]:
@@ -56,7 +56,7 @@ _LENGTHS: Final = {"string": struct.Struct(">h"), "bytes": struct.Struct(">i"), 
 
 
 def length(kind: str, flexible: bool) -> tuple[Callable[[memoryview, int], tuple[int, int]], Writer]:
-    """How the length of a string, bytes or array is written; -1 stands for null."""
+    """Encoding of the length of a string, bytes or array; -1 is null."""
     if flexible:
         return _compact_length, lambda out, size: write_varint(out, size + 1)
     layout = _LENGTHS[kind]
@@ -91,7 +91,7 @@ def text(flexible: bool) -> tuple[Reader, Writer]:
 
 
 def blob(flexible: bool) -> tuple[Reader, Writer]:
-    """Bytes are read as a view of the request, not copied: whoever keeps them makes the copy."""
+    """Read bytes as a view of the request; the caller copies them if it keeps them."""
     read_length, write_length = length("bytes", flexible)
 
     def read(buffer: memoryview, at: int) -> tuple[memoryview | None, int]:

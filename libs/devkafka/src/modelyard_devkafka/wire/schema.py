@@ -9,7 +9,7 @@ One line per field, `name type [versions] [=default]`; a name with `[` opens an 
     ]
 
 Versions are `3+`, `0-2` or `5`; without them the field is in every version. A field that a version does not carry is
-read as its default. Strings, bytes and arrays may be null; the handler that minds says so.
+read as its default. Strings, bytes and arrays may be null; handlers check where that matters.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Field:
     members: tuple[Field, ...] | None = field(default=None)
 
     def empty(self) -> Any:
-        """What stands for the field where a version has no room for it."""
+        """The field's default in versions that do not carry it."""
         if self.array:
             return []
         return self.default if self.default is not None or self.kind in ("string", "bytes") else 0
 
 
 def parse(text: str) -> tuple[Field, ...]:
-    """Read a definition; raises ValueError on a line that is none."""
+    """Parse a definition; raises ValueError on an invalid line."""
     return tuple(_parse(iter([line.split() for line in text.splitlines() if line.strip()])))
 
 
@@ -83,14 +83,14 @@ class Codec:
     write: Writer
 
     def decode(self, body: memoryview) -> Message:
-        """Raises MalformedMessage when the bytes do not fit the definition."""
+        """Raises MalformedMessage if the bytes violate the definition."""
         try:
             return self.read(body, 0)[0]  # type: ignore[no-any-return]
         except (struct.error, IndexError, UnicodeDecodeError) as problem:
             raise MalformedMessage(str(problem)) from problem
 
     def encode(self, message: Message) -> list[bytes]:
-        """The message in chunks, so that record bytes are not copied here."""
+        """Return the message in chunks, so that record bytes are not copied."""
         out: list[bytes] = []
         self.write(out, message)
         return out

@@ -34,6 +34,25 @@ def wait_until(predicate: Callable[[], Any], timeout_s: float = 30.0, *, every_s
     return answer
 
 
+def stays(predicate: Callable[[], Any], for_s: float, *, every_s: float = 0.1, what: str = "") -> None:
+    """AssertionError as soon as `predicate` is false within for_s. Blocks: in async tests use `remains`."""
+    deadline = time.monotonic() + for_s
+    while time.monotonic() < deadline:
+        assert predicate(), f"did not stay true for {for_s} s: {what or predicate}"  # noqa: S101
+        time.sleep(every_s)
+
+
+async def remains(predicate: Callable[[], Any], for_s: float, *, what: str = "") -> None:
+    """Like `stays`, for async tests: `predicate` may be a coroutine function."""
+    deadline = time.monotonic() + for_s
+    while time.monotonic() < deadline:
+        answer = predicate()
+        if inspect.isawaitable(answer):
+            answer = await answer
+        assert answer, f"did not stay true for {for_s} s: {what or predicate}"  # noqa: S101
+        await asyncio.sleep(0.1)
+
+
 async def eventually(predicate: Callable[[], Any], timeout_s: float = 30.0, *, what: str = "") -> Any:
     """wait_until for async tests: `predicate` may be a coroutine function."""
     deadline = time.monotonic() + timeout_s

@@ -40,7 +40,7 @@ ROLES: Final[Mapping[str, frozenset[Grant]]] = {
         _READ_ALL
         | _CALL
         | _on("create", *_VERSIONED)
-        | _on("register", *_VERSIONED, "blob")
+        | _on("register", *_VERSIONED, "blob", "schema")
         | _on("update", *_VERSIONED)
         | _on("start", "run", "evaluation")
         | _on("cancel", "run", "evaluation")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Final
 
 from fastapi import Depends, FastAPI, Header, Query, Request
@@ -23,9 +24,16 @@ POLL_S: Final = 1.0
 MAX_FOLLOWERS: Final = 100
 
 
-def add_change_feed(app: FastAPI, source: ChangeSource, kind: str, render: Mapping[str, Render]) -> None:
+def add_change_feed(
+    app: FastAPI,
+    source: ChangeSource,
+    kind: str,
+    render: Mapping[str, Render],
+    kinds: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Add `GET /v1/changes`; a caller sees changes of models in workspaces where it may read `kind`.
 
+    kinds: type of change to the kind that a caller must be allowed to read, where that is not `kind`.
     render: by type of change. It runs in a thread. Each follower holds one page in memory; the rest stays in the
     source until the follower has read the page.
     """
@@ -45,12 +53,12 @@ def add_change_feed(app: FastAPI, source: ChangeSource, kind: str, render: Mappi
         resume after with `Last-Event-ID`. `event: reset` means that the position is no longer known: read the
         resources again, then follow from the id of that event. A comment every 15 s keeps the connection open.
         """
-        readable = visible(principal, "read", kind)
+        readable = {type_: visible(principal, "read", kinds.get(type_, kind)) for type_ in render}
         readiness = request.app.state.readiness
         followed = feed.follow(
             wakeup,
             last_event_id,
-            lambda change: readable(change.model) and model in (None, change.model),
+            lambda change: readable[change.type](change.model) and model in (None, change.model),
             lambda: readiness.stopping,
         )
         async for event in followed:

@@ -1,4 +1,4 @@
-"""Kafka: topics, producers, consumer loops, dead letters, transactions. Needs no SQL and no web framework."""
+"""Kafka: topics, producers, consumer loops, dead letters. Needs no SQL and no web framework."""
 
 from modelyard_runtime.kafka.consumer import BatchConsumer
 from modelyard_runtime.kafka.dead_letters import (
@@ -10,16 +10,17 @@ from modelyard_runtime.kafka.dead_letters import (
     resend_dead_letters,
 )
 from modelyard_runtime.kafka.events import EventConsumer, EventContext, Handler
+from modelyard_runtime.kafka.options import ConsumerOptions
 from modelyard_runtime.kafka.producer import Producer
 from modelyard_runtime.kafka.pump import BatchFailed, BatchHandler, Lag
 from modelyard_runtime.kafka.records import Received, Records
 from modelyard_runtime.kafka.topics import ensure_topics
-from modelyard_runtime.kafka.transactions import PartitionTransactions, partition_transactional_id
 
 __all__ = [
     "BatchConsumer",
     "BatchFailed",
     "BatchHandler",
+    "ConsumerOptions",
     "DeadLetter",
     "DeadLetterLimit",
     "DeadLetters",
@@ -27,13 +28,11 @@ __all__ = [
     "EventContext",
     "Handler",
     "Lag",
-    "PartitionTransactions",
     "Producer",
     "Received",
     "Records",
     "dead_letter_topic",
     "ensure_topics",
     "list_dead_letters",
-    "partition_transactional_id",
     "resend_dead_letters",
 ]

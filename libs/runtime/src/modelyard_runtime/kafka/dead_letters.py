@@ -1,4 +1,4 @@
-"""Dead letters: what one reader could not cope with, bounded, with its reason, to be sent again by a command."""
+"""Dead letters: records that one reader could not handle, bounded, each with its reason; a command resends them."""
 
 import asyncio
 from collections import deque
@@ -26,15 +26,15 @@ PREFIX: Final = "dlq_"
 
 
 class DeadLetterLimit(Exception):
-    """Too many in a row, or it could not be written: the partition must stop, nothing may be dropped.
+    """Too many in a row, or one could not be written: the partition must stop, as no record may be dropped.
 
-    No ModelyardError on purpose: to the loop it is an exception it does not know.
+    Not a ModelyardError: the consumer loop must treat it as an unknown exception.
     """
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A record as it was, and why it is here."""
+    """A record with the reason why it could not be handled."""
 
     topic: str
     partition: int
@@ -56,8 +56,8 @@ def dead_letter_topic(topic: str, service: str) -> str:
 class DeadLetters:
     """Writes a service's dead letters, and counts them per partition against the limits.
 
-    max_consecutive: so many in a row, without a good record between, stop the partition.
-    max_ratio: more than this share of the last 1,000 records stops it too (once 2 x max_consecutive were seen).
+    max_consecutive: this many in a row, without a handled record between them, stop the partition.
+    max_ratio: a larger share of the last 1,000 records stops it too (once 2 x max_consecutive were seen).
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class DeadLetters:
         self._written = Metrics(service).counter("dead_letters_total", "Records dead-lettered", ("topic",))
 
     async def add(self, received: Received, reason: str) -> None:
-        """Write one; returns when it is acknowledged. DeadLetterLimit past a limit or when it cannot be written."""
+        """Write a dead letter and wait for its acknowledgement. DeadLetterLimit past a limit or if it fails."""
         tally = self._tally(received.topic, received.partition)
         if why := tally.refuses(self._max_consecutive, self._max_ratio):
             raise DeadLetterLimit(f"{received!r} not dead-lettered, {why}; its reason: {reason}")
@@ -94,11 +94,11 @@ class DeadLetters:
         self._written.labels(received.topic).inc()
 
     def good(self, topic: str, partition: int, records: int = 1) -> None:
-        """Tell of records that were handled: they end a run of dead letters."""
+        """Count records that were handled: they end a series of dead letters."""
         self._tally(topic, partition).count(good=True, records=records)
 
     def forget(self, topic: str, partition: int) -> None:
-        """Start counting anew: somebody looked and said resume."""
+        """Reset the counts of a partition, when it is resumed."""
         self._tallies.pop((topic, partition), None)
 
     async def close(self) -> None:
@@ -112,7 +112,7 @@ class DeadLetters:
             self._created.add(name)
         if self._producer is None:
             self._producer = Producer(self._bootstrap, self.service, max_request_bytes=MAX_LETTER_BYTES)
-        headers = [*received.raw_headers, *_told(received, reason, self.service, self._clock())]
+        headers = [*received.raw_headers, *_letter_headers(received, reason, self.service, self._clock())]
         await self._producer.send_bytes(name, received.key_bytes, received.value or b"", headers)
 
     def _tally(self, topic: str, partition: int) -> "_Tally":
@@ -141,10 +141,10 @@ class _Tally:
                 self._bad -= not self._window.popleft()
 
 
-def _told(received: Received, reason: str, service: str, at: datetime) -> RawHeaders:
+def _letter_headers(received: Received, reason: str, service: str, at: datetime) -> RawHeaders:
     value = received.value or b""
     schema = str(int.from_bytes(value[1:5], "big")) if value[:1] == b"\x00" and len(value) >= 5 else ""
-    told = {
+    fields = {
         "topic": received.topic,
         "partition": str(received.partition),
         "offset": str(received.offset),
@@ -154,19 +154,19 @@ def _told(received: Received, reason: str, service: str, at: datetime) -> RawHea
         "at": at.isoformat(),
         "tombstone": "1" if received.value is None else "",
     }
-    return [(PREFIX + name, text.encode()) for name, text in told.items()]
+    return [(PREFIX + name, text.encode()) for name, text in fields.items()]
 
 
 async def list_dead_letters(bootstrap: str, topic: str, service: str, limit: int = 100) -> list[DeadLetter]:
-    """The oldest dead letters that were not sent again yet; [] when there is no such topic."""
+    """The oldest dead letters that were not resent yet; [] without such a topic."""
     async with _reader(bootstrap, topic, service) as (consumer, partition):
         return await _read(consumer, partition, limit) if partition else []
 
 
 async def resend_dead_letters(bootstrap: str, topic: str, service: str, limit: int = 100) -> int:
-    """Send the oldest dead letters back to their topic and mark them as sent; returns how many.
+    """Send the oldest dead letters back to their topic and mark them as resent; returns their number.
 
-    All readers of the topic see them again, and drop by event_id what they know. A crash midway repeats some.
+    All readers of the topic get them again, and drop those they know by event_id. A crash midway repeats some.
     """
     async with _reader(bootstrap, topic, service) as (consumer, partition):
         letters = await _read(consumer, partition, limit) if partition else []
@@ -214,16 +214,16 @@ async def _read(consumer: Any, partition: TopicPartition, limit: int) -> list[De
 
 
 def _letter(record: Any) -> DeadLetter:
-    told = {name[len(PREFIX) :]: value.decode() for name, value in record.headers if name.startswith(PREFIX)}
+    fields = {name[len(PREFIX) :]: value.decode() for name, value in record.headers if name.startswith(PREFIX)}
     return DeadLetter(
-        topic=told["topic"],
-        partition=int(told["partition"]),
-        offset=int(told["offset"]),
-        reason=told["reason"],
-        schema_id=int(told["schema_id"]) if told["schema_id"] else None,
-        at=datetime.fromisoformat(told["at"]).astimezone(UTC),
+        topic=fields["topic"],
+        partition=int(fields["partition"]),
+        offset=int(fields["offset"]),
+        reason=fields["reason"],
+        schema_id=int(fields["schema_id"]) if fields["schema_id"] else None,
+        at=datetime.fromisoformat(fields["at"]).astimezone(UTC),
         key=record.key,
-        value=None if told["tombstone"] else record.value,
+        value=None if fields["tombstone"] else record.value,
         headers=[(name, value) for name, value in record.headers if not name.startswith(PREFIX)],
         position=record.offset,
     )

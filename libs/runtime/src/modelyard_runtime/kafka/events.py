@@ -1,4 +1,4 @@
-"""Events, one at a time: decode, hand to the handler of their type, dead-letter what cannot be."""
+"""Events, one at a time: decode, call the handler of their type, dead-letter what cannot be handled."""
 
 import asyncio
 import inspect
@@ -11,18 +11,22 @@ from modelyard_contracts import Message
 from modelyard_contracts.codec import Codec
 from modelyard_runtime.errors import named, retryable
 from modelyard_runtime.headers import correlation_of
+from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka.consumer import BatchConsumer
 from modelyard_runtime.kafka.dead_letters import DeadLetters
+from modelyard_runtime.kafka.options import ConsumerOptions
 from modelyard_runtime.kafka.pump import BatchFailed
 from modelyard_runtime.kafka.records import Received
 from modelyard_runtime.tracing import CORRELATION_ID, correlated, span
 
 MAX_RECORD_BYTES: Final = 1_048_576
+EVENTS: Final = ConsumerOptions(max_wait_ms=0, max_batch_records=100)
+"""Options of a consumer of events: handed on as soon as they are fetched."""
 
 
 @dataclass(frozen=True)
 class EventContext:
-    """Where an event came from."""
+    """The record an event came in, and its correlation id."""
 
     received: Received
     correlation_id: UUID
@@ -35,10 +39,10 @@ Handler = Callable[[Any, EventContext], Awaitable[None] | None]
 class EventConsumer:
     """A consumer of events. Synchronous handlers run in a thread, one at a time per partition.
 
-    Undecodable bytes, and errors that we named and that are not `retryable`: dead letter, go on. Retryable: again after
-    a pause. An exception that nobody named: the partition stops. Tombstones are passed over.
+    Undecodable bytes, and our own errors that are not `retryable`: a dead letter, then the next record. Retryable
+    errors: again after a pause. Any other exception: the partition stops. Tombstones are skipped.
 
-    codec: with a lookup of schemas, or else what a newer release writes is a dead letter. options: BatchConsumer's.
+    codec: needs a lookup of schemas, without which events of a newer release are dead letters.
     """
 
     def __init__(
@@ -50,13 +54,12 @@ class EventConsumer:
         handlers: Mapping[type[Message], Handler],
         codec: Codec,
         dead_letters: DeadLetters | None = None,
-        max_record_bytes: int = MAX_RECORD_BYTES,
-        **options: Any,
+        readiness: Readiness | None = None,
+        options: ConsumerOptions = EVENTS,
     ) -> None:
         self._handlers = {message.TOPIC: (message, handler) for message, handler in handlers.items()}
         self._codec = codec
         self._dead_letters = dead_letters or DeadLetters(bootstrap, service)
-        self._max_record_bytes = max_record_bytes
         self._running: dict[tuple[str, int], asyncio.Future[None]] = {}
         self.batches = BatchConsumer(
             bootstrap=bootstrap,
@@ -64,7 +67,8 @@ class EventConsumer:
             topics=self._handlers,
             on_batch=self._on_batch,
             dead_letters=self._dead_letters,
-            **{"max_wait_ms": 0, "max_batch_records": 100, **options},
+            options=options,
+            readiness=readiness,
         )
         self.group = group
         self.resume = self.batches.resume
@@ -89,7 +93,7 @@ class EventConsumer:
                 raise BatchFailed(done) from error
 
     async def _previous(self, topic: str, partition: int) -> None:
-        """A thread cannot be cancelled: wait for the one a cancelled batch left behind, so that order holds."""
+        """Wait for the thread that a cancelled batch left running, so that order holds: threads cannot be cancelled."""
         if (running := self._running.pop((topic, partition), None)) is not None:
             await asyncio.wait({running})
 
@@ -110,7 +114,7 @@ class EventConsumer:
         headers = record.headers
         with span(f"consume {record.topic}", headers):
             message = await asyncio.to_thread(self._decode, record, expected)  # a schema may have to be fetched
-            context = EventContext(record, _story(headers, message))
+            context = EventContext(record, _correlation_id(headers, message))
             with correlated(context.correlation_id):
                 if inspect.iscoroutinefunction(handler):
                     await handler(message, context)
@@ -119,8 +123,8 @@ class EventConsumer:
 
     def _decode(self, record: Received, expected: type[Message]) -> Message:
         size = len(record.value or b"")
-        if size > self._max_record_bytes:
-            raise Oversized(f"{size} bytes; at most {self._max_record_bytes} are read")
+        if size > MAX_RECORD_BYTES:
+            raise Oversized(f"{size} bytes; at most {MAX_RECORD_BYTES} are read")
         return self._codec.decode(record.value, expected)
 
     async def _in_thread(self, record: Received, handler: Handler, message: Message, context: EventContext) -> None:
@@ -132,13 +136,13 @@ class EventConsumer:
 
 
 class Oversized(ValueError):
-    """A record larger than any message of ours."""
+    """A record larger than any of our messages."""
 
     retryable = False
     code = "oversized"
 
 
-def _story(headers: Mapping[str, str], message: Message) -> UUID:
+def _correlation_id(headers: Mapping[str, str], message: Message) -> UUID:
     try:
         return UUID(headers[CORRELATION_ID])
     except (KeyError, ValueError):

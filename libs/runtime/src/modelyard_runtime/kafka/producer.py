@@ -12,7 +12,7 @@ from modelyard_contracts.codec import Codec
 from modelyard_contracts.topics import all_topics
 from modelyard_runtime.errors import BrokerAway, MessageTooLarge
 from modelyard_runtime.headers import message_headers, to_wire
-from modelyard_runtime.kafka.closing import stop_producer
+from modelyard_runtime.kafka.aiokafka_internals import stop_producer
 from modelyard_runtime.kafka.topics import ensure_topics
 
 REQUEST_TIMEOUT_MS: Final = 30_000

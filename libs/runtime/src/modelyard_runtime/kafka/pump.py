@@ -1,18 +1,19 @@
-"""One partition of a consumer: batches of it are collected, handed on and committed, for as long as it is ours."""
+"""One partition of a consumer: its batches are collected, handed on and committed, while it is assigned."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 
 from modelyard_runtime.errors import retryable
-from modelyard_runtime.kafka.bulk import NO_ROWS, rows
+from modelyard_runtime.kafka.aiokafka_internals import NO_ROWS, rows
+from modelyard_runtime.kafka.options import ConsumerOptions
 from modelyard_runtime.kafka.records import Received, Records
 from modelyard_runtime.metrics import Metrics
 
@@ -21,12 +22,13 @@ BatchHandler = Callable[[str, int, Sequence[Received]], Awaitable[None]]
 
 POLL_MS: Final = 1_000
 BATCHES_PER_POLL: Final = 16
-"""The producer's batches, of one record or thousands: enough to be quick, too few to hold up the heartbeats."""
+"""Batches of the producer, of one record or thousands: enough for throughput, few enough for the heartbeats."""
+POSITION_TIMEOUT_S: Final = 1.0
 log = logging.getLogger(__name__)
 
 
 class BatchFailed(Exception):
-    """The first `done` records have their effects and are to be committed; `raise ... from` the error of the next."""
+    """The first `done` records have their effects and can be committed; `raise ... from` the error of the next one."""
 
     def __init__(self, done: int) -> None:
         super().__init__(f"after {done} records")
@@ -34,35 +36,29 @@ class BatchFailed(Exception):
 
 
 class PartitionLost(Exception):
-    """Somebody else owns the partition now: forget it, join the group anew."""
+    """Another member owns the partition now: drop it and join the group again."""
 
 
 @dataclass(frozen=True)
 class Lag:
-    """How far a partition's reader is behind."""
+    """Records between a partition's reader and its end."""
 
     records: int | None
-    """Offsets from the oldest record that is not handled to the end; None just after the assignment."""
+    """Offsets from the oldest record that is not fully handled; None just after the assignment."""
     oldest_ms: int | None
     """Kafka timestamp of that record, once it was fetched; None when nothing waits."""
 
 
-@dataclass(frozen=True)
-class PumpOptions:
-    """The part of BatchConsumer's parameters that concerns a partition."""
+class PumpListener(Protocol):
+    """The consumer, as its pumps see it."""
 
-    group: str
-    on_batch: BatchHandler
-    max_batch_records: int
-    max_batch_bytes: int
-    max_wait_s: float
-    retry_min_s: float
-    retry_max_s: float
-    commits: bool
+    def pump_changed(self) -> None: ...
+
+    def pump_broke(self, error: BaseException) -> None: ...
 
 
 class ConsumerMetrics:
-    """What a group tells of its work."""
+    """Metrics of one group."""
 
     def __init__(self, group: str) -> None:
         metrics = Metrics(group.split(".")[0])
@@ -73,61 +69,59 @@ class ConsumerMetrics:
 
 
 class Pump:
-    """Reads one partition in a task of its own: collect a batch, hand it on, commit, again.
+    """Reads one partition in a task of its own: collect a batch, hand it on, commit, repeat.
 
-    replay_until: the last offset of the first batch, whatever the limits say.
-    told: called when `stopped` or `waiting` has changed; broken: with the error that ends this membership of the group.
+    replay_until: the last offset of the first batch, whatever the limits are.
     """
 
     def __init__(
         self,
         tp: TopicPartition,
         client: Any,
-        options: PumpOptions,
+        group: str,
+        on_batch: BatchHandler,
+        options: ConsumerOptions,
         metrics: ConsumerMetrics,
         *,
         replay_until: int | None,
-        told: Callable[[], None],
-        broken: Callable[[BaseException], None],
+        listener: PumpListener,
     ) -> None:
         self.tp = tp
         self.leaving = False
-        """Whether the partition is being taken away."""
+        """Whether the partition is being revoked."""
         self.stopped = ""
-        """Where and by which unknown error; empty while it goes on."""
+        """Offset and error that stopped it; empty while it runs."""
         self.waiting = ""
-        """For what, until a batch is tried again; empty while all is well."""
-        self._client, self._options, self._metrics = client, options, metrics
+        """Reason for which a batch will be tried again; empty while all is well."""
+        self._client, self._group, self._on_batch = client, group, on_batch
+        self._options, self._metrics, self._listener = options, metrics, listener
         self._replay_until = replay_until
-        self._told, self._broken = told, broken
         self._in_hand: Sequence[Received] = ()  # read and not handled yet
         self._waits = False
         self._resumed = asyncio.Event()
-        self.task = asyncio.create_task(self._run(), name=f"pump {options.group} {tp}")
+        self.task = asyncio.create_task(self._run(), name=f"pump {group} {tp}")
 
     def leave(self) -> None:
-        """End at once where it only waits; where it works it ends after its batch."""
+        """End at once if it waits, else after the batch in hand."""
         self.leaving = True
         if self._waits:
             self.task.cancel()
 
     def resume(self) -> None:
-        """Try again what stopped it."""
+        """Try the record that stopped it again."""
         self.stopped = ""
         self._resumed.set()
 
-    def lag(self, end: int | None = None) -> Lag:
-        """end: of the partition now; None takes what the last fetch told."""
+    async def lag(self, end: int | None = None) -> Lag:
+        """Lag to `end`, the end of the partition; None takes the end that the last fetch reported."""
         oldest = self._in_hand[0] if self._in_hand else None
         try:
             end = self._client.highwater(self.tp) if end is None else end
-            next_ = oldest.offset if oldest else self._position()
-        except (IllegalStateError, AssertionError, AttributeError):
+            async with asyncio.timeout(POSITION_TIMEOUT_S):
+                next_ = oldest.offset if oldest else await self._client.position(self.tp)
+        except (IllegalStateError, AssertionError, TimeoutError):
             return Lag(None, None)  # just revoked
         return Lag(None if end is None else max(0, end - next_), oldest.timestamp_ms if oldest else None)
-
-    def _position(self) -> int:
-        return int(self._client._subscription.subscription.assignment.state_value(self.tp).position)
 
     async def _run(self) -> None:
         try:
@@ -136,16 +130,16 @@ class Pump:
                 batch, rest = await self._collect(rest)
                 await self._handle(batch, rest)
         except PartitionLost as error:
-            log.info("consumer %s lost %s: %s", self._options.group, self.tp, error)
+            log.info("consumer %s lost %s: %s", self._group, self.tp, error)
         except Exception as error:
-            log.exception("consumer %s: client of %s failed", self._options.group, self.tp)
-            self._broken(error)
+            log.exception("consumer %s: the client of %s failed", self._group, self.tp)
+            self._listener.pump_broke(error)
 
     # -- a batch -------------------------------------------------------------------------------------------------------
 
     async def _collect(self, got: Records) -> tuple[Records, Records]:
-        """The next batch, and what was read beyond it; it begins with `got`."""
-        loop, max_wait_s = asyncio.get_running_loop(), self._options.max_wait_s
+        """Return the next batch, which starts with `got`, and the records read after it."""
+        loop, max_wait_s = asyncio.get_running_loop(), self._options.max_wait_ms / 1000
         deadline: float | None = loop.time() + max_wait_s if got else None
         while not self._full(got):
             wait_s = POLL_MS / 1000 if deadline is None or self._replay_until is not None else deadline - loop.time()
@@ -174,20 +168,20 @@ class Pump:
         return got[:cut], got[cut:]
 
     async def _handle(self, batch: Records, rest: Records) -> None:
-        """Handle `batch` until nothing of it is left, or the partition is; `rest` was read behind it."""
+        """Handle `batch` until it is done or the partition is revoked; `rest` was read after it."""
         pause_s = self._options.retry_min_s
         while batch and not self.leaving:
             done, error = await self._try(batch)
-            if done and self._options.commits:
+            if done:
                 await commit_offset(self._client, self.tp, batch[done - 1].offset + 1)
             batch = batch[done:]
             self._in_hand = batch or rest
-            self._count(done)
+            await self._count(done)
             self._note_wait(error)
             if error is None:
                 continue
             if isinstance(error, PartitionLost):
-                self._broken(error)
+                self._listener.pump_broke(error)
                 raise error
             if done:
                 pause_s = self._options.retry_min_s
@@ -198,9 +192,9 @@ class Pump:
                 await self._stop(batch[0].offset, error)
 
     async def _try(self, batch: Records) -> tuple[int, BaseException | None]:
-        """How many of `batch` have their effects, and the error of the next one."""
+        """Return how many records of `batch` have their effects, and the error of the next one."""
         try:
-            await self._options.on_batch(self.tp.topic, self.tp.partition, batch)
+            await self._on_batch(self.tp.topic, self.tp.partition, batch)
         except BatchFailed as failed:
             return failed.done, failed.__cause__
         except Exception as error:
@@ -208,37 +202,36 @@ class Pump:
         return len(batch), None
 
     async def _pause(self, pause_s: float, error: BaseException) -> None:
-        group = self._options.group
-        log.warning("consumer %s retries %s in %.1f s: %s", group, self.tp, pause_s, error)
-        self._metrics.retries.labels(group, self.tp.topic).inc()
+        log.warning("consumer %s retries %s in %.1f s: %s", self._group, self.tp, pause_s, error)
+        self._metrics.retries.labels(self._group, self.tp.topic).inc()
         with self._interruptible():
             await asyncio.sleep(pause_s)
 
     async def _stop(self, offset: int, error: BaseException) -> None:
-        """Wait, with the batch in hand, until somebody says resume; nothing is skipped."""
-        log.error("consumer %s: %s stops at offset %d", self._options.group, self.tp, offset, exc_info=error)
+        """Wait for `resume` with the batch in hand; no record is skipped."""
+        log.error("consumer %s: %s stops at offset %d", self._group, self.tp, offset, exc_info=error)
         self.stopped = f"offset {offset}: {type(error).__name__}: {error}"
         self._resumed.clear()
-        self._told()
+        self._listener.pump_changed()
         with self._interruptible():
             await self._resumed.wait()
 
-    # -- what it tells -------------------------------------------------------------------------------------------------
+    # -- reports -------------------------------------------------------------------------------------------------------
 
-    def _count(self, done: int) -> None:
-        group = self._options.group
-        self._metrics.handled.labels(group, self.tp.topic).inc(done)
-        self._metrics.lag.labels(group, self.tp.topic, self.tp.partition).set(self.lag().records or 0)
+    async def _count(self, done: int) -> None:
+        self._metrics.handled.labels(self._group, self.tp.topic).inc(done)
+        lag = await self.lag()
+        self._metrics.lag.labels(self._group, self.tp.topic, self.tp.partition).set(lag.records or 0)
 
     def _note_wait(self, error: BaseException | None) -> None:
         before = self.waiting
         self.waiting = str(error) if error is not None and retryable(error) else ""
         if self.waiting != before:
-            self._told()
+            self._listener.pump_changed()
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """Within the block nothing is under way that `leave` would have to wait for."""
+        """Mark a block in which `leave` may cancel the task."""
         self._waits = True
         try:
             yield
@@ -247,7 +240,7 @@ class Pump:
 
 
 async def commit_offset(client: Any, tp: TopicPartition, offset: int, metadata: str = "") -> None:
-    """offset: the next one to read. PartitionLost when the partition is no longer ours."""
+    """Commit `offset`, the next one to read. PartitionLost when another member owns the partition."""
     try:
         await client.commit({tp: OffsetAndMetadata(offset, metadata)})
     except (CommitFailedError, IllegalStateError) as error:

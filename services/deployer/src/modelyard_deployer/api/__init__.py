@@ -1,13 +1,32 @@
-"""HTTP in: rollouts, routes and replicas."""
+"""HTTP in: rollouts, routes, replicas and the feed of their changes."""
+
+from uuid import UUID
 
 from fastapi import FastAPI
 
 from modelyard_deployer.api.rollouts import add_rollouts
-from modelyard_deployer.api.routes import add_routes as add_published_routes
+from modelyard_deployer.api.routes import add_replicas
+from modelyard_deployer.api.routes import add_routes as add_route_endpoints
+from modelyard_deployer.api.views import RolloutView, RouteView
 from modelyard_deployer.domain.ports import Deps
+from modelyard_runtime.changes import ChangeSource
+from modelyard_runtime.http.changes import add_change_feed
 
 
-def add_routes(app: FastAPI, deps: Deps) -> None:
+def add_routes(app: FastAPI, deps: Deps, changes: ChangeSource) -> None:
     """Add every endpoint of the service."""
     add_rollouts(app, deps)
-    add_published_routes(app, deps)
+    add_route_endpoints(app, deps)
+    add_replicas(app, deps)
+
+    def rollout(subject: str) -> RolloutView | None:
+        with deps.store.read() as records:
+            found = records.rollouts.get(UUID(subject))
+            return RolloutView.of(found) if found else None
+
+    def route(subject: str) -> RouteView | None:
+        with deps.store.read() as records:
+            found = records.routes.get(subject)
+            return RouteView.of(records, found) if found and not found.deleted else None
+
+    add_change_feed(app, changes, "rollout", {"rollout": rollout, "route": route})

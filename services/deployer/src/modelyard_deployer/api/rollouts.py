@@ -2,33 +2,42 @@
 
 import asyncio
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID, uuid4
 
-from fastapi import Depends, FastAPI, Query
-from fastapi.responses import JSONResponse
+from fastapi import Depends, FastAPI, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_contracts import RolloutAction, RolloutState, RolloutStrategy
+from modelyard_contracts import RolloutAction, RolloutStrategy
+from modelyard_contracts.references import REFERENCE_PATTERN
+from modelyard_deployer.api.views import RolloutList, RolloutView
 from modelyard_deployer.domain.ports import Deps
 from modelyard_deployer.domain.rollouts import Rollout, RolloutRequest
-from modelyard_deployer.usecases.queries import find_rollout, require_servable
+from modelyard_deployer.usecases.queries import find_rollout, find_version
 from modelyard_deployer.usecases.requests import request_rollout
-from modelyard_runtime.auth import Principal
-from modelyard_runtime.http import require
+from modelyard_runtime.access import Principal, Target
+from modelyard_runtime.errors import NotFound
+from modelyard_runtime.http import allow, authorize, target_of, visible
 
 MAX_WAIT_S: Final = 60.0
 POLL_S: Final = 0.02
+MAX_VERSION: Final = 2**31 - 1
+ACTIONS: Final = {
+    RolloutAction.START: "start",
+    RolloutAction.ABORT: "abort",
+    RolloutAction.ROLL_BACK: "roll-back",
+}
+"""Action of access control."""
 
 
 class RolloutBody(BaseModel):
-    """Request body of POST /v1/rollouts."""
+    """A request to start a rollout, to abort one, or to roll back."""
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field(min_length=1, max_length=128)
+    model: str = Field(pattern=REFERENCE_PATTERN)
     action: RolloutAction
-    version: int | None = Field(None, ge=1)
+    version: int | None = Field(None, ge=1, le=MAX_VERSION)
     strategy: RolloutStrategy | None = None
     reason: str = Field("", max_length=2_000)
     correlation_id: UUID | None = None
@@ -51,52 +60,61 @@ class RolloutBody(BaseModel):
 
 
 def add_rollouts(app: FastAPI, deps: Deps) -> None:
-    @app.post("/v1/rollouts")
-    async def request(body: RolloutBody, caller: Annotated[Principal, Depends(require("write"))]) -> JSONResponse:
-        """202 while the rollout is under way, 200 when it ended within `wait_s`."""
+    @app.post(
+        "/v1/rollouts",
+        response_model=RolloutView,
+        responses={202: {"model": RolloutView, "description": "The rollout is under way."}},
+        tags=["rollouts"],
+    )
+    async def request(
+        body: RolloutBody,
+        response: Response,
+        caller: Annotated[Principal, Depends(allow("start", "rollout", body="model"))],
+    ) -> RolloutView:
+        """Start a rollout, abort it, or roll back. 202 while it is under way, 200 if it ended within `wait_s`."""
         until = time.monotonic() + body.wait_s
+        authorize(caller, ACTIONS[body.action], target_of(body.model, "rollout"))
         if body.action is RolloutAction.START and body.version is not None:
-            await asyncio.to_thread(require_servable, deps, body.model, body.version)
-        rollout = await asyncio.to_thread(request_rollout, deps, body.as_request(caller.name))
-        while not rollout.state.final and time.monotonic() < until:
-            await asyncio.sleep(POLL_S)
-            rollout = await asyncio.to_thread(find_rollout, deps, rollout.id)
-        return JSONResponse(as_json(rollout), 200 if rollout.state.final else 202)
+            await asyncio.to_thread(find_version, deps, body.model, body.version)
+        rollout = await asyncio.to_thread(request_rollout, deps, body.as_request(caller.identity))
+        rollout = await _ended(deps, rollout, until)
+        response.status_code = 200 if rollout.state.final else 202
+        return RolloutView.of(rollout)
 
-    @app.get("/v1/rollouts")
+    @app.get("/v1/rollouts", tags=["rollouts"])
     def list_rollouts(
-        model: Annotated[str | None, Query()] = None, limit: Annotated[int, Query(ge=1, le=1_000)] = 100
-    ) -> dict[str, Any]:
-        """Newest first."""
+        caller: Annotated[Principal, Depends(allow("read", "rollout", over="any-workspace"))],
+        model: Annotated[str | None, Query(max_length=256)] = None,
+        limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    ) -> RolloutList:
+        """List rollouts, newest first."""
+        readable = visible(caller, "read", "rollout")
         with deps.store.read() as records:
-            return {"items": [as_json(rollout) for rollout in records.rollouts.recent(model, limit)]}
+            found = records.rollouts.recent(model, limit)
+        return RolloutList(items=[RolloutView.of(rollout) for rollout in found if readable(rollout.model)])
 
-    @app.get("/v1/rollouts/{rollout_id}")
-    def one_rollout(rollout_id: UUID) -> dict[str, Any]:
-        return as_json(find_rollout(deps, rollout_id))
+    async def target(request: Request) -> Target:
+        rollout = await asyncio.to_thread(find_rollout, deps, _id(request.path_params["rollout_id"]))
+        return target_of(rollout.model, "rollout")
+
+    @app.get(
+        "/v1/rollouts/{rollout_id}", dependencies=[Depends(allow("read", "rollout", find=target))], tags=["rollouts"]
+    )
+    def one_rollout(rollout_id: UUID) -> RolloutView:
+        """Return a rollout."""
+        return RolloutView.of(find_rollout(deps, rollout_id))
 
 
-def as_json(rollout: Rollout) -> dict[str, Any]:
-    seconds = rollout.evidence.get("seconds") if rollout.state is RolloutState.ROLLED_BACK else None
-    return {
-        "rollout_id": str(rollout.id),
-        "model": rollout.model,
-        "route": rollout.route,
-        "action": rollout.kind,
-        "state": rollout.state,
-        "strategy": rollout.strategy,
-        "from_version": rollout.from_version,
-        "to_version": rollout.to_version,
-        "step": rollout.step,
-        "steps_percent": list(rollout.plan),
-        "weight_percent": rollout.weight_percent,
-        "reason": rollout.reason,
-        "abort_reason": rollout.abort_reason,
-        "evidence": dict(rollout.evidence),
-        "seconds": seconds,
-        "revision": rollout.revision,
-        "requested_by": rollout.requested_by,
-        "correlation_id": str(rollout.correlation_id),
-        "created_at": rollout.created_at.isoformat(),
-        "changed_at": rollout.changed_at.isoformat(),
-    }
+async def _ended(deps: Deps, rollout: Rollout, until: float) -> Rollout:
+    """The rollout once it has ended, or as it is at `until`."""
+    while not rollout.state.final and time.monotonic() < until:
+        await asyncio.sleep(POLL_S)
+        rollout = await asyncio.to_thread(find_rollout, deps, rollout.id)
+    return rollout
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound(f"no rollout {text[:80]}") from error

@@ -1,50 +1,70 @@
-"""`/v1/routes` and `/v1/replicas`: published tables, their routers, and the replicas."""
+"""`/v1/routes` and `/v1/replicas`: specifications, published plans, their routers, and the replicas."""
 
-from dataclasses import asdict
-from typing import Annotated, Any
+import asyncio
+from typing import Annotated
 
-from fastapi import FastAPI, Query
+from fastapi import Depends, FastAPI, Path, Query, Response
 
-from modelyard_deployer.domain.ports import Deps, Records
-from modelyard_deployer.domain.routes import Route
-from modelyard_deployer.domain.workloads import Instance
-from modelyard_runtime.errors import NotFound
+from modelyard_contracts.references import REFERENCE_PATTERN
+from modelyard_contracts.routes import RouteSpec
+from modelyard_deployer.api.views import AppliedView, ReplicaList, ReplicaView, RouteList, RouteView
+from modelyard_deployer.domain.ports import Deps
+from modelyard_deployer.usecases.routes import delete_route, find_route, set_route
+from modelyard_runtime.access import Principal
+from modelyard_runtime.http import allow, visible
+
+RouteName = Annotated[str, Path(pattern=REFERENCE_PATTERN, description="`name` or `workspace:name`")]
 
 
 def add_routes(app: FastAPI, deps: Deps) -> None:
-    @app.get("/v1/routes")
-    def list_routes() -> dict[str, Any]:
+    def view(name: str) -> RouteView:
         with deps.store.read() as records:
-            return {"items": [_route(records, route) for route in records.routes.all()]}
+            return RouteView.of(records, find_route(records, name))
 
-    @app.get("/v1/routes/{name}")
-    def one_route(name: str) -> dict[str, Any]:
+    @app.put("/v1/routes/{route}", dependencies=[Depends(allow("update", "route"))], tags=["routes"])
+    async def put_route(route: RouteName, spec: RouteSpec) -> RouteView:
+        """Create a route, or replace its specification. The plan is published once every leaf has a ready replica."""
+        await asyncio.to_thread(set_route, deps, route, spec)
+        return await asyncio.to_thread(view, route)
+
+    @app.get("/v1/routes", tags=["routes"])
+    def list_routes(
+        caller: Annotated[Principal, Depends(allow("read", "route", over="any-workspace"))],
+        model: Annotated[str | None, Query(max_length=256, description="Only routes that carry this model.")] = None,
+    ) -> RouteList:
+        """List routes by name."""
+        readable = visible(caller, "read", "route")
         with deps.store.read() as records:
-            route = records.routes.get(name)
-            if route is None:
-                raise NotFound(f"no route {name}")
-            return _route(records, route)
+            found = records.routes.of_model(model) if model is not None else records.routes.all()
+            return RouteList(items=[RouteView.of(records, route) for route in found if readable(route.name)])
 
-    @app.get("/v1/replicas")
-    def list_replicas(model: Annotated[str | None, Query()] = None) -> dict[str, Any]:
-        return {"items": [_instance(instance) for instance in deps.workloads.instances(model)]}
+    @app.get("/v1/routes/{route}", dependencies=[Depends(allow("read", "route"))], tags=["routes"])
+    def one_route(route: RouteName) -> RouteView:
+        """Return a route."""
+        return view(route)
 
+    @app.get("/v1/routes/{route}/applied", dependencies=[Depends(allow("read", "route"))], tags=["routes"])
+    def applied(route: RouteName) -> AppliedView:
+        """Report which routers have applied the newest plan of a route, and which have refused it."""
+        with deps.store.read() as records:
+            return AppliedView.of(find_route(records, route), records.acknowledgements.of_route(route))
 
-def _route(records: Records, route: Route) -> dict[str, Any]:
-    published = records.routes.published(route.name)
-    acks = records.acknowledgements.of_route(route.name)
-    return {
-        "route": route.name,
-        "model": route.model,
-        "sequence": route.sequence,
-        "champion_version": route.champion,
-        "previous_version": route.previous,
-        "warm_until": route.warm_until.isoformat() if route.warm_until else None,
-        "published_at": published.occurred_at.isoformat() if published else None,
-        "targets": [target.model_dump(mode="json") for target in route.targets],
-        "routers": [{**asdict(ack), "seen_at": ack.seen_at.isoformat()} for ack in acks],
-    }
+    @app.delete(
+        "/v1/routes/{route}", status_code=204, dependencies=[Depends(allow("retire", "route"))], tags=["routes"]
+    )
+    async def remove_route(route: RouteName) -> Response:
+        """Delete a route that is not a model's own."""
+        await asyncio.to_thread(delete_route, deps, route)
+        return Response(status_code=204)
 
 
-def _instance(instance: Instance) -> dict[str, Any]:
-    return {**asdict(instance), "since": instance.since.isoformat() if instance.since else None}
+def add_replicas(app: FastAPI, deps: Deps) -> None:
+    @app.get("/v1/replicas", tags=["replicas"])
+    def list_replicas(
+        caller: Annotated[Principal, Depends(allow("read", "route", over="any-workspace"))],
+        model: Annotated[str | None, Query(max_length=256)] = None,
+    ) -> ReplicaList:
+        """List replicas with their addresses."""
+        readable = visible(caller, "read", "route")
+        found = deps.workloads.instances(model)
+        return ReplicaList(items=[ReplicaView.of(instance) for instance in found if readable(instance.model)])

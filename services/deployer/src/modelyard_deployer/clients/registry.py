@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from modelyard import ApiError, RegistryClient
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.documents import DocumentError
+from modelyard_contracts.manifest import ManifestFile
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.errors import RegistryUnavailable, VersionUnusable
 from modelyard_deployer.domain.routes import Version
@@ -20,16 +23,15 @@ class HttpRegistry:
     def version(self, model: str, version: int) -> Version:
         with _errors_sorted():
             info = self._client.version(model, version)
-            manifest = self._client.manifest(model, version)
-        return Version(model, version, info.digest, str(info.stage), manifest)
+            return Version(model, version, str(info.stage), self._client.manifest_file(model, version))
 
     def policy(self, model: str) -> RolloutPolicy:
         with _errors_sorted():
             return self._client.policy(model, "rollout")
 
-    def download(self, manifest: ModelManifest, folder: Path) -> None:
+    def download(self, file: ManifestFile, folder: Path) -> None:
         with _errors_sorted():
-            self._client.download(manifest, folder)
+            self._client.download(file, folder)
 
 
 @contextmanager
@@ -40,3 +42,9 @@ def _errors_sorted() -> Iterator[None]:
         if error.retryable or error.status in {401, 403}:  # a wrong key is our problem, not a fault of the version
             raise RegistryUnavailable(str(error)) from error
         raise VersionUnusable(str(error)) from error
+    except DocumentError as error:
+        raise VersionUnusable(str(error)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise VersionUnusable(f"the registry's answer is not usable: {field}: {first['msg']}") from error

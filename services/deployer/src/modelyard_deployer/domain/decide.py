@@ -21,7 +21,7 @@ class Limits:
     max_failures: int = 3
     """Failed starts or exits of the new version's replicas that end its rollout."""
     apply_wait_s: float = 10.0
-    """Routers that do not answer within this time are reported and no longer waited for."""
+    """A router that does not answer within this time is no longer waited for if another one has answered."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Facts:
     workload: Workload
     """Replicas of the new version."""
     applied: Applied
-    """Routers' answers to the newest table."""
+    """Routers' answers to the newest tables of the routes that carry the model."""
     evidence: Stratum | None
     """Both versions since the step began; None when the monitor does not answer."""
     answered: bool = True
@@ -73,9 +73,14 @@ def _prepare(facts: Facts) -> Rollout:
 def _step(facts: Facts) -> Rollout:
     rollout = facts.rollout
     if facts.workload.failures >= facts.limits.max_failures:
-        return _abort(facts, f"its replica keeps dying: {facts.workload.last_words}", against=True)
+        return _abort(facts, f"its replica keeps exiting: {facts.workload.last_words}", against=True)
     if facts.applied.refused:
-        return _abort(facts, f"refused by a router: {', '.join(facts.applied.refused)}", against=False)
+        return _refused(facts)
+    if rollout.applied_at is None:
+        if not _confirmed(facts):
+            return _wait_for_routers(facts)
+        rollout = replace(rollout, applied_at=facts.now)
+        facts = replace(facts, rollout=rollout)
     if not facts.answered:
         return rollout
     found = _analysis(facts)
@@ -90,7 +95,7 @@ def _analysis(facts: Facts) -> Analysis:
     rollout = facts.rollout
     if not facts.workload.ready:
         return Analysis(Outcome.HOLD, f"no replica is ready: {facts.workload.last_words or 'it is restarting'}", {})
-    return analyse(rollout.policy, rollout.past, facts.evidence, _step_age_s(facts))
+    return analyse(rollout.policy, rollout.past, facts.evidence, _applied_age_s(facts))
 
 
 def _hold(facts: Facts, found: Analysis) -> Rollout:
@@ -103,34 +108,72 @@ def _hold(facts: Facts, found: Analysis) -> Rollout:
             return _abort(facts, why, found.evidence, against=False)
         return _to_step(facts, Signal.STEP, len(rollout.plan), f"{why}; the policy promotes", found.evidence)
     noted = replace(rollout, reason=found.reason, evidence=found.evidence or rollout.evidence)
-    if rollout.state is State.SHIFTING and age_s >= rollout.policy.min_step_s:
+    if rollout.state is State.SHIFTING and _applied_age_s(facts) >= rollout.policy.min_step_s:
         return replace(noted, state=next_state(rollout.state, Signal.HOLD), changed_at=facts.now)
     return noted
 
 
 def _complete(facts: Facts) -> Rollout:
-    """All traffic is published for the new version; finish once the routers confirmed it or did not answer in time."""
+    """All traffic is published for the new version; finish once the live routers have applied it."""
+    if facts.rollout.kind is Kind.ROLL_BACK:
+        return _complete_roll_back(facts)
+    if facts.workload.failures >= facts.limits.max_failures:
+        return _abort(facts, f"its replica keeps exiting: {facts.workload.last_words}", against=True)
+    if facts.applied.refused:
+        return _refused(facts)
+    if not _confirmed(facts):
+        return _wait_for_routers(facts)
+    return _end(facts, Signal.COMPLETE, _answers_on(facts), _router_counts(facts))
+
+
+def _complete_roll_back(facts: Facts) -> Rollout:
+    """A roll-back ends even if no router answers: the table is published, and routers apply it when they return."""
     rollout, applied = facts.rollout, facts.applied
-    roll_back = rollout.kind is Kind.ROLL_BACK
-    if applied.refused and not roll_back:
-        return _abort(facts, f"refused by a router: {', '.join(applied.refused)}", against=False)
-    if facts.workload.failures >= facts.limits.max_failures and not roll_back:
-        return _abort(facts, f"its replica keeps dying: {facts.workload.last_words}", against=True)
-    if not applied.complete and _step_age_s(facts) < facts.limits.apply_wait_s:
-        return replace(rollout, reason=f"waiting for {', '.join(applied.silent) or 'a first router'}")
-    evidence = dict(rollout.evidence) | {
-        "routers_applied": float(len(applied.applied)),
-        "routers_silent": float(len(applied.silent)),
-    }
-    reason = f"version {rollout.to_version} answers on {len(applied.applied) or 'no'} router(s)"
+    limit_s = facts.limits.apply_wait_s if applied.applied or applied.silent else rollout.policy.max_hold_s
+    if not (applied.complete or applied.refused) and _step_age_s(facts) < limit_s:
+        return replace(rollout, reason=_waiting_for(applied))
+    seconds = ((applied.last_at or facts.now) - rollout.created_at).total_seconds()
+    return _end(facts, Signal.RETURN, _answers_on(facts), {**_router_counts(facts), "seconds": seconds})
+
+
+def _confirmed(facts: Facts) -> bool:
+    """Every live router has applied the routes. A silent one is not live after `apply_wait_s`, if others answered."""
+    applied = facts.applied
+    return applied.complete or (bool(applied.applied) and _step_age_s(facts) >= facts.limits.apply_wait_s)
+
+
+def _wait_for_routers(facts: Facts) -> Rollout:
+    rollout, limit_s = facts.rollout, facts.rollout.policy.max_hold_s
+    if _step_age_s(facts) > limit_s:
+        return _abort(facts, f"no router applied the route within {limit_s:.0f} s", against=False)
+    return replace(rollout, reason=_waiting_for(facts.applied))
+
+
+def _waiting_for(applied: Applied) -> str:
+    return f"waiting for {', '.join(applied.silent) or 'a first router'} to apply the route"
+
+
+def _refused(facts: Facts) -> Rollout:
+    return _abort(facts, f"refused by a router: {', '.join(facts.applied.refused)}", against=False)
+
+
+def _answers_on(facts: Facts) -> str:
+    applied = facts.applied
+    if applied.applied:
+        reason = f"version {facts.rollout.to_version} answers on {len(applied.applied)} router(s)"
+    else:
+        reason = f"version {facts.rollout.to_version} is published; no router has applied it yet"
     if applied.silent:
         reason += f"; silent: {', '.join(applied.silent)}"
-    if applied.refused:
-        reason += f"; refused: {', '.join(applied.refused)}"
-    if roll_back:
-        evidence["seconds"] = ((applied.last_at or facts.now) - rollout.created_at).total_seconds()
-        return _end(facts, Signal.RETURN, reason, evidence)
-    return _end(facts, Signal.COMPLETE, reason, evidence)
+    return reason + (f"; refused: {', '.join(applied.refused)}" if applied.refused else "")
+
+
+def _router_counts(facts: Facts) -> dict[str, float]:
+    counts = {
+        "routers_applied": float(len(facts.applied.applied)),
+        "routers_silent": float(len(facts.applied.silent)),
+    }
+    return {**facts.rollout.evidence, **counts}
 
 
 def _to_step(facts: Facts, signal: Signal, step: int, reason: str, evidence: dict[str, float] | None = None) -> Rollout:
@@ -141,6 +184,7 @@ def _to_step(facts: Facts, signal: Signal, step: int, reason: str, evidence: dic
         state=next_state(rollout.state, signal),
         step=step,
         step_since=facts.now,
+        applied_at=None,
         weight_percent=rollout.plan[step - 1],
         past=past,
         reason=reason,
@@ -170,3 +214,8 @@ def _end(facts: Facts, signal: Signal, reason: str, evidence: dict[str, float] |
 def _step_age_s(facts: Facts) -> float:
     since = facts.rollout.step_since or facts.rollout.changed_at
     return (facts.now - since).total_seconds()
+
+
+def _applied_age_s(facts: Facts) -> float:
+    """Seconds since the routers applied this step."""
+    return (facts.now - (facts.rollout.applied_at or facts.now)).total_seconds()

@@ -9,11 +9,11 @@ from typing import Protocol
 from uuid import UUID
 
 from modelyard_contracts import Message, RouteApplied, RoutePublished
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.manifest import ManifestFile
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.analysis import Stratum
 from modelyard_deployer.domain.rollouts import Rollout
-from modelyard_deployer.domain.routes import Route, RouterAck, Version
+from modelyard_deployer.domain.routes import Route, RouterAck, Serving, Version
 from modelyard_deployer.domain.workloads import Instance, Resources, VersionKey, Workload
 from modelyard_runtime.clock import Clock
 
@@ -47,16 +47,18 @@ class Rollouts(Protocol):
 class Routes(Protocol):
     """Routes and their published tables."""
 
-    def get(self, name: str) -> Route | None: ...
+    def get(self, name: str) -> Route | None:
+        """The route, also one that was deleted."""
 
-    def of_model(self, model: str) -> Route | None: ...
+    def of_model(self, model: str) -> list[Route]:
+        """Routes that carry the model."""
 
     def all(self) -> list[Route]: ...
 
     def save(self, before: Route | None, after: Route) -> None:
         """StaleRollout when another writer changed the route since `before` was read."""
 
-    def publish(self, table: RoutePublished, at: datetime) -> None:
+    def publish(self, event: RoutePublished) -> None:
         """Store the next table of a route and queue its event."""
 
     def published(self, name: str) -> RoutePublished | None:
@@ -74,18 +76,36 @@ class Acknowledgements(Protocol):
     def add(self, event: RouteApplied, at: datetime) -> None:
         """Record the newest answer of a router about a route; a lower sequence than before is ignored."""
 
+    def seen_since(self, at: datetime) -> frozenset[str]:
+        """Routers that answered about any route since then."""
+
     def forget(self, before: datetime) -> int:
         """Delete routers not seen since `before` that lack a route's newest table. Returns the number of rows."""
 
 
+class Models(Protocol):
+    """What serves of each model."""
+
+    def get(self, model: str) -> Serving | None: ...
+
+    def all(self) -> list[Serving]: ...
+
+    def save(self, before: Serving | None, after: Serving) -> None:
+        """StaleRollout when another writer changed it since `before` was read."""
+
+
 class Versions(Protocol):
-    """Versions that were ever rolled out."""
+    """Versions that were ever rolled out or pinned."""
 
-    def of_model(self, model: str) -> dict[int, Version]: ...
+    def get(self, key: VersionKey) -> Version | None: ...
 
-    def all(self) -> list[Version]: ...
+    def digests(self) -> dict[VersionKey, str]:
+        """Digest of every version, without reading their manifests."""
 
     def save(self, version: Version) -> None: ...
+
+    def set_stage(self, key: VersionKey, stage: str) -> None:
+        """Record a stage of the registry; ignored for a version that is not known here."""
 
 
 class Records(Protocol):
@@ -97,6 +117,8 @@ class Records(Protocol):
     def routes(self) -> Routes: ...
     @property
     def acknowledgements(self) -> Acknowledgements: ...
+    @property
+    def serving(self) -> Models: ...
     @property
     def versions(self) -> Versions: ...
 
@@ -124,7 +146,7 @@ class Registry(Protocol):
 
     def policy(self, model: str) -> RolloutPolicy: ...
 
-    def download(self, manifest: ModelManifest, folder: Path) -> None:
+    def download(self, file: ManifestFile, folder: Path) -> None:
         """Place all files of the version and `manifest.json` in `folder`, digests verified."""
 
 
@@ -149,6 +171,9 @@ class Workloads(Protocol):
 
         A replica that does not exit is killed. Returns True once none is left; call it again until then.
         """
+
+    def observe(self, key: VersionKey, replicas: int) -> Workload:
+        """State of a version now; changes nothing."""
 
     def running(self, model: str | None = None) -> frozenset[VersionKey]:
         """Versions with replicas, including those that start or drain."""

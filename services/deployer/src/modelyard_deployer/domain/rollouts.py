@@ -58,6 +58,8 @@ class Rollout:
     from_version: int | None = None
     step: int = 0
     step_since: datetime | None = None
+    applied_at: datetime | None = None
+    """When the live routers had applied this step; only then it counts."""
     weight_percent: float = 0.0
     past: tuple[Stratum, ...] = ()
     """Counts of the finished steps."""

@@ -1,21 +1,23 @@
-"""Routes: which version serves under a name, and the routers that confirmed it."""
+"""Models that serve, the routes that carry them, and the routers that confirmed the routes."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
-from modelyard_contracts import RouteTarget
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts import documents
+from modelyard_contracts.manifest import ManifestFile
 from modelyard_contracts.policies import RolloutPolicy
+from modelyard_contracts.routes import ModelLeaf, RouteSpec, VersionLeaf, walk
+from modelyard_deployer.domain.workloads import VersionKey
 
 
 @dataclass(frozen=True)
-class Route:
-    """The version that serves under a name, and the versions that served before it."""
+class Serving:
+    """The version of a model that serves, and the versions that served before it."""
 
-    name: str
     model: str
-    salt: str
-    sequence: int = 0
+    route: str
+    """Name of the model's own route."""
     champion: int | None = None
     history: tuple[int, ...] = ()
     """Versions that served before the champion, newest last."""
@@ -23,8 +25,8 @@ class Route:
     """Until then the last version of `history` stays ready."""
     policy: RolloutPolicy = field(default_factory=RolloutPolicy)
     """Policy of the newest started rollout; a roll-back uses it, so it does not need the registry."""
-    targets: tuple[RouteTarget, ...] = ()
-    """As last published."""
+    writes: int = 0
+    """Number of saves, for compare and swap."""
 
     @property
     def previous(self) -> int | None:
@@ -32,14 +34,74 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Route:
+    """A name that callers use, and the specification of what answers under it."""
+
+    name: str
+    model: str
+    """The model that the route belongs to; access to the route is access to the workspace of this model."""
+    salt: str
+    spec: str
+    """JSON of a RouteSpec."""
+    own: bool = False
+    """True for the model's own route, made with its first rollout."""
+    deleted: bool = False
+    sequence: int = 0
+    plan: str = ""
+    """JSON of the RoutePlan as last published; empty when nothing may serve."""
+    problem: str = ""
+    """Why the specification cannot be published yet."""
+    writes: int = 0
+    """Number of saves, for compare and swap."""
+
+    @property
+    def specification(self) -> RouteSpec:
+        return _spec(self.spec)
+
+    @property
+    def pinned(self) -> frozenset[VersionKey]:
+        """Versions that the specification pins."""
+        leaves = [node for _, node in walk(self.specification.root) if isinstance(node, VersionLeaf)]
+        return frozenset(VersionKey(leaf.model, leaf.version) for leaf in leaves)
+
+    @property
+    def managed(self) -> frozenset[str]:
+        """Models whose rollouts move traffic on this route."""
+        return frozenset(node.model for _, node in walk(self.specification.root) if isinstance(node, ModelLeaf))
+
+    @property
+    def models(self) -> frozenset[str]:
+        """All models of the route."""
+        return frozenset({self.model}) | self.managed | {key.model for key in self.pinned}
+
+
+@lru_cache(maxsize=1_024)
+def _spec(text: str) -> RouteSpec:
+    return documents.read(RouteSpec, text)
+
+
+def own_spec(model: str, timeout_ms: int) -> str:
+    """Specification of a model's own route: its live versions, as its rollouts split them."""
+    spec = RouteSpec(root=ModelLeaf(kind="model", model=model), timeout_ms=timeout_ms)
+    return documents.write(spec).decode()
+
+
+@dataclass(frozen=True)
 class Version:
-    """A version as the registry described it."""
+    """A version as the registry described it; `file` holds the bytes that are its identity."""
 
     model: str
     version: int
-    digest: str
     stage: str
-    manifest: ModelManifest
+    file: ManifestFile
+
+    @property
+    def key(self) -> VersionKey:
+        return VersionKey(self.model, self.version)
+
+    @property
+    def digest(self) -> str:
+        return self.file.digest
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,59 @@
 """Everything the records hold about one model, read at one moment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modelyard_deployer.domain.rollouts import Rollout
-from modelyard_deployer.domain.routes import Route, RouterAck, Version
+from modelyard_deployer.domain.routes import Route, RouterAck, Serving, Version
+from modelyard_deployer.domain.workloads import VersionKey
+
+
+@dataclass(frozen=True)
+class RouteState:
+    """A route and the answers of its routers."""
+
+    route: Route
+    acks: tuple[RouterAck, ...] = ()
+    settled_sequence: int = 0
+    """Newest table that was published more than a minute ago; 0 if there is none."""
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """What serves of a model, and what is being rolled out."""
+
+    serving: Serving | None = None
+    active: Rollout | None = None
 
 
 @dataclass(frozen=True)
 class Snapshot:
     model: str
-    active: Rollout | None
+    state: ModelState
     waiting: tuple[Rollout, ...]
     """Pending rollouts in the order in which they start; roll-backs first."""
-    route: Route | None
-    versions: Mapping[int, Version]
-    acks: tuple[RouterAck, ...]
-    settled_sequence: int
-    """Newest table that was published more than a minute ago; 0 if there is none."""
+    routes: tuple[RouteState, ...] = ()
+    """Routes that carry the model."""
+    others: Mapping[str, ModelState] = field(default_factory=dict)
+    """The other models of these routes."""
+    versions: Mapping[VersionKey, Version] = field(default_factory=dict)
+    """Versions that these routes may need."""
+    routers: frozenset[str] = frozenset()
+    """Routers that answered about any route within the last minute."""
+
+    @property
+    def active(self) -> Rollout | None:
+        return self.state.active
+
+    @property
+    def serving(self) -> Serving | None:
+        return self.state.serving
 
     @property
     def pending(self) -> Rollout | None:
         return self.waiting[0] if self.waiting else None
+
+    @property
+    def pinned(self) -> frozenset[int]:
+        """Versions of the model that routes pin."""
+        return frozenset(key.version for it in self.routes for key in it.route.pinned if key.model == self.model)

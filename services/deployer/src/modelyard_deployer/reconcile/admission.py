@@ -4,15 +4,18 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Final
 
-from modelyard_contracts import derived_id
+from modelyard_contracts import derived_id, documents
 from modelyard_contracts.policies import RolloutPolicy
+from modelyard_contracts.references import Reference
+from modelyard_contracts.routes import RouteSpec
 from modelyard_deployer.domain.errors import RegistryUnavailable, VersionUnusable
-from modelyard_deployer.domain.ports import Registry, Store
+from modelyard_deployer.domain.ports import Records, Registry, Store
 from modelyard_deployer.domain.rollouts import Kind, Rollout
-from modelyard_deployer.domain.routes import Route, Version
+from modelyard_deployer.domain.routes import Route, Serving, Version, own_spec
 from modelyard_deployer.domain.snapshot import Snapshot
 from modelyard_deployer.domain.states import Signal, next_state
 from modelyard_deployer.domain.steps import choose_strategy
+from modelyard_deployer.domain.workloads import VersionKey
 from modelyard_runtime.clock import Clock
 
 SERVABLE: Final = frozenset({"approved", "live"})
@@ -29,11 +32,11 @@ class Admission:
         """Return True when the rollout moved, to `preparing` or to an end; False when it waits for the registry."""
         if rollout.abort_reason is not None:
             return self._end(rollout, Signal.ABORT, rollout.abort_reason)
-        if snapshot.route and snapshot.route.champion == rollout.to_version:
-            return self._end(rollout, Signal.FAIL, f"version {rollout.to_version} already serves")
+        if snapshot.serving and snapshot.serving.champion == rollout.to_version:
+            return self._end(rollout, Signal.FAIL, f"version {rollout.to_version} already serves; nothing to do")
         try:
             version, policy = self._version_and_policy(snapshot, rollout)
-            self._start(snapshot.route, rollout, version, policy)
+            self._start(snapshot.serving, rollout, version, policy)
         except RegistryUnavailable as error:
             return self._note(rollout, f"the registry does not answer: {error}")
         except VersionUnusable as error:
@@ -42,35 +45,49 @@ class Admission:
 
     def _version_and_policy(self, snapshot: Snapshot, rollout: Rollout) -> tuple[Version, RolloutPolicy]:
         """A roll-back to a version that served before does not ask the registry: it must work on the worst day."""
-        known = snapshot.versions.get(rollout.to_version)
-        if rollout.kind is Kind.ROLL_BACK and known and snapshot.route:
-            return known, snapshot.route.policy
+        if rollout.kind is Kind.ROLL_BACK and snapshot.serving:
+            with self.store.read() as records:
+                known = records.versions.get(VersionKey(rollout.model, rollout.to_version))
+            if known is not None:
+                return known, snapshot.serving.policy
         version = self.registry.version(rollout.model, rollout.to_version)
         if version.stage not in SERVABLE:
             raise VersionUnusable(f"version {rollout.to_version} is {version.stage}; approve it first")
         return version, self.registry.policy(rollout.model)
 
-    def _start(self, route: Route | None, rollout: Rollout, version: Version, policy: RolloutPolicy) -> None:
+    def _start(self, serving: Serving | None, rollout: Rollout, version: Version, policy: RolloutPolicy) -> None:
         # A route keeps its name for life, because callers know it. A later change of policy.route is for new models.
-        name = route.name if route else (policy.route or rollout.model)
+        name = serving.route if serving else _route_name(rollout.model, policy)
+        first = serving is None or serving.champion is None
         started = replace(
             rollout,
             route=name,
             policy=policy,
-            strategy=choose_strategy(rollout.asked_strategy, policy, first=route is None or route.champion is None),
+            strategy=choose_strategy(rollout.asked_strategy, policy, first=first),
             state=next_state(rollout.state, Signal.BEGIN),
-            from_version=route.champion if route else None,
+            from_version=serving.champion if serving else None,
             reason=rollout.asked_reason,
             changed_at=self.clock(),
         )
         with self.store.write() as records:
-            if route is None and (other := records.routes.get(name)):
-                raise VersionUnusable(f"route {name} belongs to model {other.model}; set another in the rollout policy")
-            new = route or Route(name, rollout.model, salt=derived_id("salt", name, rollout.id).hex[:16])
-            records.routes.save(route, replace(new, policy=policy))
+            new = serving or Serving(rollout.model, name)
+            records.serving.save(serving, replace(new, policy=policy))
+            self._set_route(records, rollout, name, policy)
             records.versions.save(version)
             records.rollouts.save(rollout, started)
         log.info("rollout %s of %s version %s starts", rollout.id, rollout.model, rollout.to_version)
+
+    def _set_route(self, records: Records, rollout: Rollout, name: str, policy: RolloutPolicy) -> None:
+        """Create the model's own route with its first rollout; later ones only update the timeout."""
+        route = records.routes.get(name)
+        if route is None:
+            salt = derived_id("salt", name, rollout.id).hex[:16]
+            spec = own_spec(rollout.model, policy.timeout_ms)
+            records.routes.save(None, Route(name, rollout.model, salt=salt, spec=spec, own=True))
+        elif not route.own or route.model != rollout.model:
+            raise VersionUnusable(f"route {name} belongs to model {route.model}; set another in the rollout policy")
+        elif route.spec != (spec := _with_timeout(route.specification, policy.timeout_ms)):
+            records.routes.save(route, replace(route, spec=spec))
 
     def _note(self, rollout: Rollout, reason: str) -> bool:
         if rollout.reason != reason:
@@ -84,3 +101,14 @@ class Admission:
             records.rollouts.save(rollout, replace(rollout, state=state, reason=reason, changed_at=self.clock()))
         log.warning("rollout %s of %s did not start: %s", rollout.id, rollout.model, reason)
         return True
+
+
+def _route_name(model: str, policy: RolloutPolicy) -> str:
+    """The name in the policy, in the workspace of the model; the model's own name without one."""
+    if policy.route is None:
+        return model
+    return str(Reference(Reference.parse(model).workspace, policy.route))
+
+
+def _with_timeout(spec: RouteSpec, timeout_ms: int) -> str:
+    return documents.write(spec.model_copy(update={"timeout_ms": timeout_ms})).decode()

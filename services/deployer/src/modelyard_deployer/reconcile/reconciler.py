@@ -1,23 +1,24 @@
 """Read all facts, compute one new status, write it once. A crash at any line is repaired by running again."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from modelyard_contracts import RoutePublished, RouteTarget, derived_id
 from modelyard_deployer.domain.acknowledgements import Applied, applied
 from modelyard_deployer.domain.decide import Facts, Limits, decide, needs_evidence
 from modelyard_deployer.domain.errors import StaleRollout
 from modelyard_deployer.domain.ports import Records, Store, Workloads
+from modelyard_deployer.domain.publication import Cause, leaves_of, publication
 from modelyard_deployer.domain.rollouts import Rollout
-from modelyard_deployer.domain.routes import Route, Version
-from modelyard_deployer.domain.snapshot import Snapshot
-from modelyard_deployer.domain.traffic import after as route_after
-from modelyard_deployer.domain.traffic import targets, wanted_versions
+from modelyard_deployer.domain.routes import Route, Serving
+from modelyard_deployer.domain.snapshot import ModelState, Snapshot
+from modelyard_deployer.domain.traffic import after as serving_after
+from modelyard_deployer.domain.traffic import wanted_versions
 from modelyard_deployer.domain.workloads import Resources, VersionKey, Workload
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
+from modelyard_deployer.reconcile.plans import Plans
 from modelyard_deployer.usecases.snapshot import read_snapshot
 from modelyard_runtime.clock import Clock
 
@@ -34,6 +35,15 @@ class Sizing:
     resources: Resources = field(default_factory=Resources)
     drain_s: float = 5.0
     """Between the last share of traffic of a version and the stop of its replicas."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one round changes; equal to the snapshot when there is nothing to do."""
+
+    rollout: Rollout | None
+    serving: Serving | None
+    routes: tuple[Route, ...]
 
 
 def _ignore(_: Rollout) -> None:
@@ -78,20 +88,26 @@ class Reconciler:
         if snapshot.active is None and snapshot.pending is not None:
             return self.admission.admit(snapshot, snapshot.pending), True
         workloads, settled = self._run(snapshot)
-        after = self._decide(snapshot, snapshot.active, workloads) if snapshot.active else None
-        moved = self._write(snapshot, after, workloads)
+        rollout = self._decide(snapshot, snapshot.active, workloads) if snapshot.active else None
+        moved = self._write(snapshot, self._outcome(snapshot, rollout))
         return moved, snapshot.active is not None or not settled
+
+    def note_failure(self, model: str, problem: str) -> None:
+        """Record why a model cannot be reconciled as the reason of its open rollout, so that it is visible."""
+        with self.store.write() as records:
+            for rollout in records.rollouts.open(model):
+                if rollout.reason != problem:
+                    records.rollouts.save(rollout, replace(rollout, reason=problem))
 
     def _run(self, snapshot: Snapshot) -> tuple[dict[int, Workload], bool]:
         """Run the wanted versions and drain all others; returns their state, and whether it is the wanted one."""
-        wanted = wanted_versions(snapshot.route, snapshot.active, self.clock())
+        model, sizing = snapshot.model, self.sizing
+        wanted = {VersionKey(model, n) for n in wanted_versions(snapshot.state, snapshot.pinned, self.clock())}
         workloads = {
-            number: self.workloads.ensure(snapshot.versions[number], self.sizing.replicas, self.sizing.resources)
-            for number in wanted
-            if number in snapshot.versions
+            key.version: self.workloads.ensure(snapshot.versions[key], sizing.replicas, sizing.resources)
+            for key in sorted(wanted & snapshot.versions.keys())
         }
-        unwanted = self.workloads.running(snapshot.model) - {VersionKey(snapshot.model, number) for number in wanted}
-        drained = [self.workloads.drain(key, self.sizing.drain_s) for key in unwanted]
+        drained = [self.workloads.drain(key, sizing.drain_s) for key in self.workloads.running(model) - wanted]
         return workloads, all(drained) and all(workload.ready for workload in workloads.values())
 
     def _decide(self, snapshot: Snapshot, rollout: Rollout, workloads: dict[int, Workload]) -> Rollout:
@@ -100,62 +116,57 @@ class Reconciler:
             now=self.clock(),
             rollout=rollout,
             workload=workloads.get(rollout.to_version, Workload()),
-            applied=self._applied(snapshot),
+            applied=self._applied(snapshot, rollout),
             evidence=answer.stratum if answer else None,
             answered=answer is not None,
             limits=self.limits,
         )
         return decide(facts)
 
-    def _applied(self, snapshot: Snapshot) -> Applied:
-        if snapshot.route is None:
+    def _applied(self, snapshot: Snapshot, rollout: Rollout) -> Applied:
+        """State of the routes whose traffic the rollout moves; none counts while one does not carry the version."""
+        key = VersionKey(snapshot.model, rollout.to_version)
+        moved = [state for state in snapshot.routes if snapshot.model in state.route.managed]
+        if any(key not in leaves_of(state.route.plan) for state in moved):
             return Applied()
-        return applied(snapshot.acks, snapshot.route.sequence, snapshot.settled_sequence, self.clock())
+        return applied(moved, snapshot.routers, self.clock())
 
-    def _write(self, snapshot: Snapshot, after: Rollout | None, workloads: dict[int, Workload]) -> bool:
-        """Write rollout, route and their events in one transaction; nothing at all when nothing changed."""
-        before, route, now = snapshot.active, snapshot.route, self.clock()
-        if route is None:
-            return False
-        new_route = route_after(route, after, now) if after and after != before else route
-        table = targets(new_route, after, snapshot.versions, workloads)
-        publishes = table is not None and table != route.targets
-        if after == before and new_route == route and not publishes:
+    def _outcome(self, snapshot: Snapshot, rollout: Rollout | None) -> Outcome:
+        serving = snapshot.serving
+        if serving and rollout and rollout != snapshot.active:
+            serving = serving_after(serving, rollout, self.clock())
+        active = rollout if rollout and rollout.active else None
+        states = {**snapshot.others, snapshot.model: ModelState(serving, active)}
+        plans = Plans(states, snapshot.versions, self.workloads, self.sizing.replicas)
+        return Outcome(rollout, serving, tuple(plans.planned(state.route) for state in snapshot.routes))
+
+    def _write(self, snapshot: Snapshot, outcome: Outcome) -> bool:
+        """Write rollout, routes and their events in one transaction; nothing at all when nothing changed."""
+        before, rollout = snapshot.active, outcome.rollout
+        old_routes = tuple(state.route for state in snapshot.routes)
+        if (rollout, outcome.serving, outcome.routes) == (before, snapshot.serving, old_routes):
             return False
         with self.store.write() as records:
-            if before and after and after != before:
-                after = records.rollouts.save(before, after)
-            if table is not None and publishes:
-                self._publish(records, snapshot, replace(new_route, targets=table), after)
-            elif new_route != route:
-                records.routes.save(route, new_route)
-        if before and after and after.state != before.state:
-            log.info("rollout %s of %s: %s, %s", after.id, after.model, after.state, after.reason)
-            self.on_moved(after)
+            if before and rollout and rollout != before:
+                rollout = records.rollouts.save(before, rollout)
+            if outcome.serving and outcome.serving != snapshot.serving:
+                records.serving.save(snapshot.serving, outcome.serving)
+            for old, new in zip(old_routes, outcome.routes, strict=True):
+                self._save_route(records, snapshot, old, new, rollout)
+        if before and rollout and rollout.state != before.state:
+            log.info("rollout %s of %s: %s, %s", rollout.id, rollout.model, rollout.state, rollout.reason)
+            self.on_moved(rollout)
         return True
 
-    def _publish(self, records: Records, snapshot: Snapshot, route: Route, cause: Rollout | None) -> None:
-        new = replace(route, sequence=route.sequence + 1)
-        records.routes.save(snapshot.route, new)
-        now = self.clock()
-        message = RoutePublished(
-            event_id=derived_id("route", new.name, new.sequence),
-            occurred_at=now,
-            correlation_id=cause.correlation_id if cause else derived_id("route", new.name),
-            cause_id=derived_id("rollout", cause.id, cause.revision) if cause else None,
-            route=new.name,
-            model=new.model,
-            sequence=new.sequence,
-            salt=new.salt,
-            targets=new.targets,
-            feature_schemas=_schemas(new.targets, snapshot.versions),
-            timeout_ms=new.policy.timeout_ms,
-            rollout_id=cause.id if cause else None,
-            reason=cause.reason if cause else "the addresses of the replicas changed",
-        )
-        records.routes.publish(message, now)
-
-
-def _schemas(table: tuple[RouteTarget, ...], versions: Mapping[int, Version]) -> dict[str, str]:
-    schemas = {versions[target.version].manifest.feature_schema for target in table}
-    return {schema.id: schema.model_dump_json() for schema in schemas}
+    def _save_route(
+        self, records: Records, snapshot: Snapshot, old: Route, new: Route, rollout: Rollout | None
+    ) -> None:
+        if new == old:
+            return
+        if new.plan == old.plan:
+            records.routes.save(old, new)
+            return
+        new = replace(new, sequence=old.sequence + 1)
+        records.routes.save(old, new)
+        reason = rollout.reason if rollout else "the specification or the addresses of the replicas changed"
+        records.routes.publish(publication(new, snapshot.versions, Cause(reason, rollout), self.clock()))

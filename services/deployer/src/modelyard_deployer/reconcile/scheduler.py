@@ -1,6 +1,7 @@
 """Runs the reconciler: for models that changed or wait for something, and for all of them at long intervals."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -86,6 +87,11 @@ class Scheduler:
         """Return True while something is being waited for. An error of one model does not affect the others."""
         try:
             return await asyncio.to_thread(self._reconciler.settle, model)
-        except Exception:
+        except Exception as error:
             log.exception("reconciling %s failed; it is repeated", model)
+            await self._note(model, f"cannot go on, {type(error).__name__}: {error}; it is repeated")
             return True
+
+    async def _note(self, model: str, problem: str) -> None:
+        with contextlib.suppress(Exception):  # the database may be the problem; the log has it
+            await asyncio.to_thread(self._reconciler.note_failure, model, problem)

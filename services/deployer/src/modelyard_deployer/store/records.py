@@ -11,7 +11,8 @@ from modelyard_contracts.codec import Codec
 from modelyard_deployer.domain.ports import Records
 from modelyard_deployer.store.rollouts import OPEN_STATES, SqlRollouts
 from modelyard_deployer.store.routes import SqlAcknowledgements, SqlRoutes
-from modelyard_deployer.store.tables import ROLLOUTS, ROUTES
+from modelyard_deployer.store.serving import SqlServing
+from modelyard_deployer.store.tables import ROLLOUTS, ROUTE_MODELS
 from modelyard_deployer.store.versions import SqlVersions
 from modelyard_runtime.database import Database, Transaction
 
@@ -24,11 +25,11 @@ class SqlRecords:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self.rollouts, self.routes = SqlRollouts(tx), SqlRoutes(tx)
-        self.acknowledgements, self.versions = SqlAcknowledgements(tx), SqlVersions(tx)
+        self.acknowledgements, self.serving, self.versions = SqlAcknowledgements(tx), SqlServing(tx), SqlVersions(tx)
 
     def models(self) -> list[str]:
         started = select(ROLLOUTS.c.model).where(ROLLOUTS.c.state.in_(OPEN_STATES))
-        found = select(ROUTES.c.model).union(started)
+        found = select(ROUTE_MODELS.c.model).union(started)
         return sorted(self._tx.connection.execute(found).scalars())
 
     def claim(self, event: Message) -> bool:

@@ -21,7 +21,7 @@ _DOCUMENTS: Final = Documents(Rollout)
 
 class SqlRollouts:
     def __init__(self, tx: Transaction) -> None:
-        self._db, self._outbox = tx.connection, tx.outbox
+        self._db, self._outbox, self._changes = tx.connection, tx.outbox, tx.changes
 
     def get(self, rollout_id: UUID) -> Rollout | None:
         row = self._db.execute(select(ROLLOUTS).where(ROLLOUTS.c.id == rollout_id)).one_or_none()
@@ -44,6 +44,7 @@ class SqlRollouts:
     def add(self, new: Rollout) -> None:
         row = {"id": new.id, "model": new.model, "state": new.state, "created_at": new.created_at, "writes": new.writes}
         self._db.execute(insert(ROLLOUTS).values(**row, abort_reason=None, document=_DOCUMENTS.write(new)))
+        self._changes.add("rollout", str(new.id), model=new.model)
 
     def save(self, before: Rollout, after: Rollout) -> Rollout:
         """Save and queue the event of a move. A rollout that never left the queue is not published."""
@@ -57,6 +58,7 @@ class SqlRollouts:
         )
         if done.rowcount != 1:
             raise StaleRollout(f"another writer changed rollout {before.id}")
+        self._changes.add("rollout", str(after.id), model=after.model)
         if publish:
             self._outbox.add(_changed(after), key=after.model)
         return after

@@ -1,5 +1,6 @@
 """Routes, their published tables and the routers' answers in SQL."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -9,7 +10,7 @@ from modelyard_contracts import RouteApplied, RoutePublished
 from modelyard_deployer.domain.errors import StaleRollout
 from modelyard_deployer.domain.routes import Route, RouterAck
 from modelyard_deployer.store.documents import Documents
-from modelyard_deployer.store.tables import ACKS, PUBLICATIONS, ROUTES
+from modelyard_deployer.store.tables import ACKS, PUBLICATIONS, ROUTE_MODELS, ROUTES
 from modelyard_runtime.database import Transaction
 
 KEPT_PUBLICATIONS: Final = 200
@@ -19,35 +20,47 @@ _DOCUMENTS: Final = Documents(Route)
 
 class SqlRoutes:
     def __init__(self, tx: Transaction) -> None:
-        self._db, self._outbox = tx.connection, tx.outbox
+        self._db, self._outbox, self._changes = tx.connection, tx.outbox, tx.changes
 
     def get(self, name: str) -> Route | None:
         document = self._db.execute(select(ROUTES.c.document).where(ROUTES.c.name == name)).scalar_one_or_none()
         return None if document is None else _DOCUMENTS.read(document)
 
-    def of_model(self, model: str) -> Route | None:
-        document = self._db.execute(select(ROUTES.c.document).where(ROUTES.c.model == model)).scalar_one_or_none()
-        return None if document is None else _DOCUMENTS.read(document)
+    def of_model(self, model: str) -> list[Route]:
+        carried = select(ROUTE_MODELS.c.route).where(ROUTE_MODELS.c.model == model)
+        query = select(ROUTES.c.document).where(ROUTES.c.name.in_(carried)).order_by(ROUTES.c.name)
+        return [_DOCUMENTS.read(document) for document in self._db.execute(query).scalars()]
 
     def all(self) -> list[Route]:
         documents = self._db.execute(select(ROUTES.c.document).order_by(ROUTES.c.name)).scalars()
-        return [_DOCUMENTS.read(document) for document in documents]
+        return [route for route in map(_DOCUMENTS.read, documents) if not route.deleted]
 
     def save(self, before: Route | None, after: Route) -> None:
-        values = {"sequence": after.sequence, "document": _DOCUMENTS.write(after)}
+        values = {"sequence": after.sequence, "writes": after.writes + 1}
+        document = _DOCUMENTS.write(replace(after, writes=after.writes + 1))
         if before is None:
-            self._db.execute(insert(ROUTES).values(name=after.name, model=after.model, **values))
-            return
-        unchanged = (ROUTES.c.name == before.name, ROUTES.c.sequence == before.sequence)
-        if self._db.execute(update(ROUTES).where(*unchanged).values(**values)).rowcount != 1:
-            raise StaleRollout(f"another writer changed route {before.name}")
+            self._db.execute(insert(ROUTES).values(name=after.name, **values, document=document))
+        else:
+            unchanged = (ROUTES.c.name == before.name, ROUTES.c.writes == before.writes)
+            if self._db.execute(update(ROUTES).where(*unchanged).values(**values, document=document)).rowcount != 1:
+                raise StaleRollout(f"another writer changed route {before.name}")
+        self._save_models(before, after)
+        self._changes.add("route", after.name, model=after.model)
 
-    def publish(self, table: RoutePublished, at: datetime) -> None:
-        row = {"route": table.route, "sequence": table.sequence, "published_at": at}
-        self._db.execute(insert(PUBLICATIONS).values(**row, document=table.model_dump(mode="json")))
-        old = PUBLICATIONS.c.sequence <= table.sequence - KEPT_PUBLICATIONS
-        self._db.execute(delete(PUBLICATIONS).where(PUBLICATIONS.c.route == table.route, old))
-        self._outbox.add(table, key=table.key)
+    def _save_models(self, before: Route | None, after: Route) -> None:
+        models = frozenset() if after.deleted else after.models
+        if before is not None and not before.deleted and before.models == models:
+            return
+        self._db.execute(delete(ROUTE_MODELS).where(ROUTE_MODELS.c.route == after.name))
+        for model in sorted(models):
+            self._db.execute(insert(ROUTE_MODELS).values(route=after.name, model=model))
+
+    def publish(self, event: RoutePublished) -> None:
+        row = {"route": event.route, "sequence": event.sequence, "published_at": event.occurred_at}
+        self._db.execute(insert(PUBLICATIONS).values(**row, document=event.model_dump(mode="json")))
+        old = PUBLICATIONS.c.sequence <= event.sequence - KEPT_PUBLICATIONS
+        self._db.execute(delete(PUBLICATIONS).where(PUBLICATIONS.c.route == event.route, old))
+        self._outbox.add(event, key=event.key)
 
     def published(self, name: str) -> RoutePublished | None:
         query = select(PUBLICATIONS.c.document).where(PUBLICATIONS.c.route == name)
@@ -76,6 +89,9 @@ class SqlAcknowledgements:
             self._db.execute(insert(ACKS).values(route=event.route, router_id=event.router_id, **values))
         elif known <= event.sequence:
             self._db.execute(update(ACKS).where(*key).values(**values))
+
+    def seen_since(self, at: datetime) -> frozenset[str]:
+        return frozenset(self._db.execute(select(ACKS.c.router_id).where(ACKS.c.seen_at >= at).distinct()).scalars())
 
     def forget(self, before: datetime) -> int:
         newest = select(func.max(ROUTES.c.sequence)).where(ROUTES.c.name == ACKS.c.route).scalar_subquery()

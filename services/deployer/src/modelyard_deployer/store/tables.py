@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import JSON, Boolean, Column, Integer, MetaData, Table, Text, Uuid
+from sqlalchemy import JSON, Boolean, Column, Integer, LargeBinary, MetaData, Table, Text, Uuid
 
 from modelyard_runtime.tables import UtcDateTime
 
@@ -20,13 +20,26 @@ ROLLOUTS: Final = Table(
     Column("abort_against", Boolean),
     Column("document", JSON),
 )
+SERVING: Final = Table(
+    "serving",
+    METADATA,
+    Column("model", Text, primary_key=True),
+    Column("writes", Integer),
+    Column("document", JSON),
+)
 ROUTES: Final = Table(
     "routes",
     METADATA,
     Column("name", Text, primary_key=True),
-    Column("model", Text),
     Column("sequence", Integer),
+    Column("writes", Integer),
     Column("document", JSON),
+)
+ROUTE_MODELS: Final = Table(
+    "route_models",
+    METADATA,
+    Column("route", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
 )
 PUBLICATIONS: Final = Table(
     "publications",
@@ -51,5 +64,7 @@ VERSIONS: Final = Table(
     METADATA,
     Column("model", Text, primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("document", JSON),
+    Column("digest", Text),
+    Column("stage", Text),
+    Column("manifest", LargeBinary),
 )

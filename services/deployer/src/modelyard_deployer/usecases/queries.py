@@ -6,21 +6,23 @@ from uuid import UUID
 from modelyard_deployer.domain.errors import RegistryUnavailable, VersionUnusable
 from modelyard_deployer.domain.ports import Deps
 from modelyard_deployer.domain.rollouts import Rollout
+from modelyard_deployer.domain.routes import Version
 from modelyard_runtime.errors import Conflict, NotFound, Unavailable
 
 SERVABLE: Final = frozenset({"approved", "live"})
 
 
-def require_servable(deps: Deps, model: str, version: int) -> None:
-    """Report at once what the reconciler would find later: NotFound, Conflict or Unavailable."""
+def find_version(deps: Deps, model: str, version: int, *, field: str = "version") -> Version:
+    """A version that may serve; NotFound, Conflict or Unavailable, which name `field`."""
     try:
-        stage = deps.registry.version(model, version).stage
+        found = deps.registry.version(model, version)
     except VersionUnusable as error:
-        raise NotFound(f"version: {error}", field="version") from error
+        raise NotFound(f"{field}: {error}", field=field) from error
     except RegistryUnavailable as error:
         raise Unavailable(f"the registry does not answer: {error}") from error
-    if stage not in SERVABLE:
-        raise Conflict(f"version {version} of {model} is {stage}; approve it first", field="version")
+    if found.stage not in SERVABLE:
+        raise Conflict(f"{field}: version {version} of {model} is {found.stage}; approve it first", field=field)
+    return found
 
 
 def find_rollout(deps: Deps, rollout_id: UUID) -> Rollout:

@@ -1,7 +1,7 @@
 """Reactions to events of other services, each within the transaction that claims the event."""
 
+import logging
 from datetime import datetime
-from typing import Final
 
 from modelyard_contracts import (
     AlertRaised,
@@ -15,18 +15,22 @@ from modelyard_contracts import (
     VersionStage,
     derived_id,
 )
+from modelyard_contracts.references import Kind as ResourceKind
 from modelyard_deployer.domain.ports import Records
 from modelyard_deployer.domain.rollouts import Kind, RolloutRequest
-from modelyard_deployer.usecases.requests import record_request
+from modelyard_deployer.domain.workloads import VersionKey
+from modelyard_deployer.usecases.requests import WITHDRAWN, record_request
 from modelyard_deployer.usecases.snapshot import read_snapshot
 
-WITHDRAWN: Final = frozenset({VersionStage.REJECTED, VersionStage.RETIRED})
+log = logging.getLogger(__name__)
 
 
 def on_model_changed(records: Records, event: ResourceChanged, at: datetime) -> None:
-    """Start a rollout of an approved version; abort the rollout of a withdrawn one."""
-    if event.change is not ResourceChange.VERSION_MOVED or event.version is None:
+    """Start a rollout of an approved version; abort the rollout of a withdrawn one. Other kinds are ignored."""
+    if event.kind != ResourceKind.MODEL or event.change is not ResourceChange.VERSION_MOVED or event.version is None:
         return
+    if event.stage is not None:
+        records.versions.set_stage(VersionKey(event.model, event.version), event.stage)
     if event.stage is VersionStage.APPROVED:
         _on_approved(records, event, event.version, at)
     elif event.stage in WITHDRAWN:
@@ -88,5 +92,18 @@ def on_alert(records: Records, event: AlertRaised, at: datetime) -> None:
 
 
 def on_route_applied(records: Records, event: RouteApplied, at: datetime) -> None:
-    """Record that a router applied a table, or refused it."""
+    """Record that a router applied a table, or refused it. Tables that were never published are ignored."""
+    route = records.routes.get(event.route)
+    if route is None or event.sequence > route.sequence:
+        log.warning(
+            "router %s answers about table %d of %s, which was not published",
+            event.router_id,
+            event.sequence,
+            event.route,
+        )
+        return
     records.acknowledgements.add(event, at)
+
+
+def _named(event: RouteApplied) -> tuple[str, int, str]:
+    return event.router_id, event.sequence, event.route

@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
-from modelyard_contracts import RolloutAction, RolloutState, RolloutStrategy
+from modelyard_contracts import RolloutAction, RolloutState, RolloutStrategy, VersionStage
 from modelyard_deployer.domain.errors import NothingToAbort, NothingToRollBack
 from modelyard_deployer.domain.ports import Deps, Records
 from modelyard_deployer.domain.rollouts import Kind, Rollout, RolloutRequest
+from modelyard_deployer.domain.snapshot import Snapshot
+from modelyard_deployer.domain.workloads import VersionKey
 from modelyard_deployer.usecases.snapshot import read_snapshot
 from modelyard_runtime.errors import Invalid
+
+WITHDRAWN: Final = frozenset({VersionStage.REJECTED, VersionStage.RETIRED})
 
 
 def request_rollout(deps: Deps, request: RolloutRequest) -> Rollout:
@@ -58,30 +63,60 @@ def _abort(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
 
 
 def _roll_back(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
-    """Return to the previous version.
+    """Return to a version that served before, by default the newest one that was not withdrawn since.
 
     During a rollout that is its stable version: the rollout is aborted, and nothing else happens unless the request
     names another version. A roll-back that is already under way is returned as it is.
     """
     now = read_snapshot(records, request.model, at)
-    serving = now.route.champion if now.route else None
+    serving = now.serving.champion if now.serving else None
     version = request.version
+    if now.active is not None and now.active.kind is Kind.ROLL_BACK and version in (None, now.active.to_version):
+        return now.active
+    if now.active is not None and version in (None, serving):
+        return _abort_for(records, now.active, request)
+    version = _roll_back_target(records, now, request)
     if now.active is not None:
-        if now.active.kind is Kind.ROLL_BACK and version in (None, now.active.to_version):
-            return now.active
-        records.rollouts.request_abort(now.active.id, f"rolled back by {request.requested_by}: {request.reason}")
-        if version is None or version == serving:
-            return now.active
-    version = version if version is not None else (now.route.previous if now.route else None)
-    if version is None or now.route is None:
-        raise NothingToRollBack(f"no version of {request.model} served before; name one with `version`")
-    if version == serving:
-        raise NothingToRollBack(f"version {version} of {request.model} already serves")
+        _abort_for(records, now.active, request)
     for waiting in now.waiting:
         if waiting.kind is Kind.ROLL_BACK and waiting.to_version == version:
             return waiting
         _supersede(records, waiting, "superseded by a roll-back", at)
     return _add(records, request, version, Kind.ROLL_BACK, at)
+
+
+def _abort_for(records: Records, active: Rollout, request: RolloutRequest) -> Rollout:
+    records.rollouts.request_abort(active.id, f"rolled back by {request.requested_by}: {request.reason}")
+    return active
+
+
+def _roll_back_target(records: Records, now: Snapshot, request: RolloutRequest) -> int:
+    """A version of the history. NothingToRollBack explains why a named one cannot be put back."""
+    history = now.serving.history if now.serving else ()
+    stages = {number: _stage(records, request.model, number) for number in history}
+    if request.version is None:
+        usable = [number for number in history if stages[number] not in WITHDRAWN]
+        if not usable:
+            raise NothingToRollBack(f"no version of {request.model} served before that may still serve")
+        return usable[-1]
+    if now.serving and request.version == now.serving.champion:
+        raise NothingToRollBack(f"version {request.version} of {request.model} already serves", field="version")
+    if request.version not in stages:
+        raise NothingToRollBack(
+            f"version {request.version} of {request.model} did not serve before; start a rollout of it instead",
+            field="version",
+        )
+    if stages[request.version] in WITHDRAWN:
+        raise NothingToRollBack(
+            f"version {request.version} of {request.model} is {stages[request.version]}; approve it again first",
+            field="version",
+        )
+    return request.version
+
+
+def _stage(records: Records, model: str, number: int) -> str:
+    version = records.versions.get(VersionKey(model, number))
+    return version.stage if version else ""
 
 
 def _supersede(records: Records, waiting: Rollout, reason: str, at: datetime) -> None:

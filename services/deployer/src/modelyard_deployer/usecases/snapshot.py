@@ -1,26 +1,58 @@
 """Read everything about one model."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from modelyard_contracts import RolloutState
 from modelyard_deployer.domain.acknowledgements import ROUTER_MEMORY_S
 from modelyard_deployer.domain.ports import Records
-from modelyard_deployer.domain.rollouts import Kind
-from modelyard_deployer.domain.snapshot import Snapshot
+from modelyard_deployer.domain.rollouts import Kind, Rollout
+from modelyard_deployer.domain.routes import Version
+from modelyard_deployer.domain.snapshot import ModelState, RouteState, Snapshot
+from modelyard_deployer.domain.workloads import VersionKey
 
 
 def read_snapshot(records: Records, model: str, now: datetime) -> Snapshot:
-    """The records of one model within one transaction."""
+    """The records of one model, and of all that shares a route with it, within one transaction.
+
+    Only the versions that may be needed are read: the work does not grow with the number of past versions.
+    """
     rollouts = records.rollouts.open(model)
     waiting = [rollout for rollout in rollouts if rollout.state is RolloutState.PENDING]
-    route = records.routes.of_model(model)
+    state = ModelState(records.serving.get(model), _active(rollouts))
     minute_ago = now - timedelta(seconds=ROUTER_MEMORY_S)
+    routes = tuple(
+        RouteState(
+            route, records.acknowledgements.of_route(route.name), records.routes.newest_before(route.name, minute_ago)
+        )
+        for route in records.routes.of_model(model)
+    )
+    names = {name for one in routes for name in one.route.models} - {model}
+    others = {name: ModelState(records.serving.get(name), _active(records.rollouts.open(name))) for name in names}
+    pinned = {key for one in routes for key in one.route.pinned}
     return Snapshot(
         model=model,
-        active=next((rollout for rollout in rollouts if rollout.active), None),
+        state=state,
         waiting=tuple(sorted(waiting, key=lambda rollout: rollout.kind is not Kind.ROLL_BACK)),
-        route=route,
-        versions=records.versions.of_model(model),
-        acks=records.acknowledgements.of_route(route.name) if route else (),
-        settled_sequence=records.routes.newest_before(route.name, minute_ago) if route else 0,
+        routes=routes,
+        others=others,
+        versions=_versions(records, {*pinned, *_keys({**others, model: state})}),
+        routers=records.acknowledgements.seen_since(minute_ago),
     )
+
+
+def _active(rollouts: Iterable[Rollout]) -> Rollout | None:
+    return next((rollout for rollout in rollouts if rollout.active), None)
+
+
+def _keys(states: Mapping[str, ModelState]) -> Iterator[VersionKey]:
+    """Versions that may serve or be kept ready."""
+    for model, state in states.items():
+        numbers = [state.active.to_version, state.active.from_version] if state.active else []
+        if state.serving:
+            numbers += [state.serving.champion, state.serving.previous]
+        yield from (VersionKey(model, number) for number in numbers if number is not None)
+
+
+def _versions(records: Records, keys: set[VersionKey]) -> dict[VersionKey, Version]:
+    return {key: version for key in keys if (version := records.versions.get(key))}

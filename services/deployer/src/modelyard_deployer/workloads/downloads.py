@@ -88,7 +88,7 @@ class Downloads:
     def _download(self, version: Version) -> Path:
         folder = self._home / version.digest.removeprefix("sha256:")
         folder.mkdir(parents=True, exist_ok=True)
-        self._registry.download(version.manifest, folder)
+        self._registry.download(version.file, folder)
         return folder
 
     def _forget(self, digest: str) -> None:

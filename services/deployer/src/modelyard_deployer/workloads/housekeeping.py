@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from modelyard_deployer.domain.ports import Records, Store, Workloads
+from modelyard_deployer.domain.workloads import VersionKey
 from modelyard_deployer.workloads.downloads import Downloads
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.retention import discard_unused_files
@@ -41,15 +42,16 @@ class Housekeeping:
     def _digests_in_use(self) -> set[str]:
         with self.store.read() as records:
             used = self.workloads.running() | _versions_in_use(records, self.rollback_versions)
-            return {version.digest for version in records.versions.all() if (version.model, version.version) in used}
+            return {digest for key, digest in records.versions.digests().items() if key in used}
 
 
-def _versions_in_use(records: Records, rollback_versions: int) -> set[tuple[str, int | None]]:
-    """(model, version) that serve, are in an open rollout, or are among the newest that served before."""
-    used: set[tuple[str, int | None]] = set()
-    for route in records.routes.all():
-        before = route.history[max(0, len(route.history) - rollback_versions) :]
-        used |= {(route.model, version) for version in (route.champion, *before)}
+def _versions_in_use(records: Records, rollback_versions: int) -> set[VersionKey]:
+    """Versions that serve, are pinned or in an open rollout, and the newest of those that served before."""
+    used = {key for route in records.routes.all() for key in route.pinned}
+    for serving in records.serving.all():
+        before = serving.history[max(0, len(serving.history) - rollback_versions) :]
+        numbers = [*before, *([serving.champion] if serving.champion is not None else [])]
+        used |= {VersionKey(serving.model, number) for number in numbers}
     for model in records.models():
-        used |= {(model, rollout.to_version) for rollout in records.rollouts.open(model)}
+        used |= {VersionKey(model, rollout.to_version) for rollout in records.rollouts.open(model)}
     return used

@@ -133,7 +133,7 @@ class Lifecycle:
         """Wait for a started process to become ready."""
         now, url = self.clock(), self.processes.address(replica.id)
         if url and self.processes.answers(url):
-            if problem := self.processes.warm_up(url, version.manifest):
+            if problem := self.processes.warm_up(url, version.file.manifest):
                 self._replace(replica, f"it starts but does not answer: {problem}")
                 return
             probe_at = now + timedelta(seconds=PROBE_EVERY_S)

@@ -31,11 +31,22 @@ class LocalWorkloads:
             self._lifecycle.advance(replica, version, resources)
         for replica in kept[replicas:]:
             self._lifecycle.retire(replica, self._drain_s)
-        return self._observe(key, replicas)
+        return self.observe(key, replicas)
 
     def drain(self, key: VersionKey, grace_s: float) -> bool:
         stopped = [self._lifecycle.retire(replica, grace_s) for replica in self._records.of(key)]
         return all(stopped)
+
+    def observe(self, key: VersionKey, replicas: int) -> Workload:
+        found = [replica for replica in self._records.of(key) if not replica.stopping]
+        worst = max(found, key=lambda replica: replica.failures, default=None)
+        return Workload(
+            urls=tuple(sorted(r.url for r in found if r.url and r.ready and r.stop_at is None)),
+            wanted=replicas,
+            starting=sum(replica.process is not None and replica.url is None for replica in found),
+            failures=worst.failures if worst else 0,
+            last_words=worst.last_failure if worst else "",
+        )
 
     def running(self, model: str | None = None) -> frozenset[VersionKey]:
         return frozenset(replica.key for replica in self._records.all(model))
@@ -97,14 +108,3 @@ class LocalWorkloads:
 
     def _new(self, key: VersionKey) -> Replica:
         return Replica(self._lifecycle.new_id(), key.model, key.version)
-
-    def _observe(self, key: VersionKey, wanted: int) -> Workload:
-        replicas = [replica for replica in self._records.of(key) if not replica.stopping]
-        worst = max(replicas, key=lambda replica: replica.failures, default=None)
-        return Workload(
-            urls=tuple(sorted(r.url for r in replicas if r.url and r.ready and r.stop_at is None)),
-            wanted=wanted,
-            starting=sum(replica.process is not None and replica.url is None for replica in replicas),
-            failures=worst.failures if worst else 0,
-            last_words=worst.last_failure if worst else "",
-        )

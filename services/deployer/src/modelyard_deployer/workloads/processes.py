@@ -17,6 +17,7 @@ from modelyard_contracts.manifest import FeatureSchema, ModelManifest
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.workloads.replica import Process
+from modelyard_deployer.workloads.tokens import ServingTokens
 from modelyard_zygote import Handle, Zygote
 
 HOME_VARIABLE: Final = "MODELYARD_REPLICA_HOME"
@@ -47,7 +48,7 @@ class LocalProcesses:
     def __init__(
         self,
         home: Path,
-        token: str,
+        tokens: ServingTokens,
         *,
         host: str = "127.0.0.1",
         advertised_host: str | None = None,
@@ -55,15 +56,18 @@ class LocalProcesses:
         grace_s: float = 10.0,
         zygote_idle_s: float = 120.0,
     ) -> None:
-        self._home, self._token, self._grace_s = home, token, grace_s
+        self._home, self._tokens, self._grace_s = home, tokens, grace_s
         self._host, self._advertised_host = host, advertised_host or host
         self._home.mkdir(parents=True, exist_ok=True)
         self._zygote = Zygote(PRELOAD, idle_s=zygote_idle_s, python=python)
         self._children: dict[int, Handle] = {}
         self._terminated: dict[Process, float] = {}
-        self._http = httpx.Client(
-            timeout=PROBE_TIMEOUT_S, headers={"Authorization": f"Bearer {token}"}, trust_env=False
-        )
+        self._http = httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=False, auth=self._authorized)
+
+    def _authorized(self, request: httpx.Request) -> httpx.Request:
+        """With the current token, which a rotation may have changed."""
+        request.headers["Authorization"] = f"Bearer {self._tokens.current()}"
+        return request
 
     def warm(self) -> None:
         self._zygote.warm()
@@ -73,7 +77,7 @@ class LocalProcesses:
         arguments += ["--model-version", str(version.version), "--host", self._host]
         environment = {
             **os.environ,
-            "MODELYARD_SERVING_TOKEN": self._token,
+            **self._tokens.environment(),
             HOME_VARIABLE: str(self._home.resolve()),
             ID_VARIABLE: str(replica_id),
         }

@@ -1,16 +1,14 @@
 """Labelled predictions in ClickHouse."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from threading import Lock
-from typing import Any, Final
+from typing import Any
 
+from modelyard_contracts.labelled import labelled_rows
+from modelyard_contracts.signature import Signature
 from modelyard_evaluator.domain.errors import Unreachable
-
-COUNT: Final = """
-SELECT count() FROM v_labelled
-WHERE model = {model:String} AND predicted_at > {since:DateTime64(6, 'UTC')} AND label IS NOT NULL AND label != ''
-  AND feature_schema_id IN {schema_ids:Array(String)}
-""".strip()
+from modelyard_evaluator.domain.ports import RowCount
 
 
 class ClickHouseLabels:
@@ -21,20 +19,22 @@ class ClickHouseLabels:
         self._client: Any = None
         self._lock = Lock()
 
-    def count(self, model: str, since: datetime, schema_ids: tuple[str, ...]) -> int:
+    def count(self, model: str, since: datetime, signatures: Mapping[str, Signature]) -> RowCount:
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
-        parameters = {
-            "model": model,
-            "since": since.strftime("%Y-%m-%d %H:%M:%S.%f"),
-            "schema_ids": list(schema_ids),
-        }
+        rows = labelled_rows(signatures)
+        sql = (
+            f"SELECT countIf({rows.usable}), count() FROM v_labelled WHERE model = {{model:String}} "  # noqa: S608
+            f"AND predicted_at > {{since:DateTime64(6, 'UTC')}} AND {rows.labelled}"
+        )
+        parameters = {"model": model, "since": since.strftime("%Y-%m-%d %H:%M:%S.%f"), **rows.parameters}
         with self._lock:
             try:
-                return int(self._connected().query(COUNT, parameters=parameters).result_rows[0][0])
+                usable, labelled = self._connected().query(sql, parameters=parameters).result_rows[0]
             except (ClickHouseError, OSError) as error:
                 self._client = None
                 raise Unreachable(f"ClickHouse: {error}") from error
+        return RowCount(int(usable), int(labelled) - int(usable))
 
     def close(self) -> None:
         with self._lock:

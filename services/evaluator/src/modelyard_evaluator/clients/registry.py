@@ -21,8 +21,8 @@ class HttpRegistry:
     def version(self, model: str, version: int) -> RegisteredVersion:
         with _translated():
             info = self._client.version(model, version)
-            manifest = self._client.manifest(model, version)
-        return RegisteredVersion(version, info.digest, manifest, info.created_at)
+            file = self._client.manifest_file(model, version)
+        return RegisteredVersion(version, file, info.created_at)
 
     def champion(self, model: str) -> int | None:
         with _translated():
@@ -39,7 +39,7 @@ class HttpRegistry:
 
     def download(self, version: RegisteredVersion, folder: Path) -> None:
         with _translated():
-            self._client.download(version.manifest, folder)
+            self._client.download(version.file, folder)
 
     def download_dataset(self, digest: str, file: Path) -> None:
         with _translated():

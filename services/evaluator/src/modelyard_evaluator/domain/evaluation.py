@@ -7,7 +7,17 @@ from typing import Any
 from uuid import UUID
 
 from modelyard_contracts import Verdict
-from modelyard_contracts.policies import GatePolicy
+from modelyard_contracts.policies import GatePolicy, Metric
+from modelyard_contracts.signature import Task
+
+
+class RowSource(StrEnum):
+    """Origin of the rows that the versions are compared on."""
+
+    LABELS = "labels"
+    """Labelled predictions."""
+    DATASET = "dataset"
+    """Held-out rows of the challenger's training dataset."""
 
 
 class Stage(StrEnum):
@@ -48,13 +58,21 @@ class Evaluation:
     stage: Stage = Stage.PENDING
     challenger: Side | None = None
     champion: Side | None = None
-    """None: the model has no champion, and the challenger is compared with the majority class."""
+    """None: the model has no champion, and the challenger is compared with a constant baseline."""
+    task: Task | None = None
+    """Task of both versions."""
     policy: GatePolicy = field(default_factory=GatePolicy)
+    metric: Metric | None = None
+    """Metric that decides: the policy's, or the default of the task."""
+    source: RowSource = RowSource.LABELS
     since: datetime | None = None
     """Rows predicted after this moment were seen by neither version in training."""
     as_of: datetime | None = None
     """Labels received by this moment count; set once, so that a repeat pins the same rows."""
     dataset_digest: str | None = None
+    """The pinned rows in the registry."""
+    unusable_rows: int = 0
+    """Labelled rows that were left out (modelyard_contracts.labelled)."""
     note: str = ""
     """Reason for waiting, or the last error."""
     attempts: int = 0
@@ -71,7 +89,11 @@ class Evaluation:
     @property
     def champion_name(self) -> str:
         """The opponent of the challenger, for sentences."""
-        return f"version {self.champion.version}" if self.champion else "the majority class"
+        if self.champion:
+            return f"version {self.champion.version}"
+        if self.task is Task.REGRESSION:
+            return "the training median" if self.metric == "mae" else "the training mean"
+        return "the majority class"
 
     @property
     def done(self) -> bool:

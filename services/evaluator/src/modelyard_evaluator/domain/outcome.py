@@ -14,14 +14,16 @@ def conclude(
     at: datetime,
     judgement: Judgement,
     comparison: Comparison | None = None,
-    by_class: dict[str, Any] | None = None,
+    details: dict[str, Any] | None = None,
 ) -> Evaluation:
-    """Return the evaluation with its verdict and report."""
+    """Return the evaluation with its verdict and report. details: `by_class` and `metrics` of both versions."""
     report = {
         "verdict": judgement.verdict,
         "reasons": list(judgement.reasons),
         "comparison": asdict(comparison) if comparison else None,
-        "by_class": by_class or {},
+        "by_class": {},
+        "metrics": {},
+        **(details or {}),
         "policy": evaluation.policy.model_dump(mode="json"),
     }
     return replace(evaluation, stage=Stage.FINISHED, verdict=judgement.verdict, report=report, note="", changed_at=at)
@@ -46,7 +48,7 @@ def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
         champion_digest=evaluation.champion.digest if evaluation.champion else None,
         verdict=evaluation.verdict,
         reasons=tuple(evaluation.report["reasons"]),
-        metric=evaluation.policy.metric or "accuracy",
+        metric=evaluation.metric or "",
         rows=comparison.get("rows", 0),
         dataset_digest=evaluation.dataset_digest,
         champion_value=comparison.get("champion"),

@@ -1,6 +1,6 @@
 """Ports of the evaluator: storage, registry, labels and the scorer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from modelyard_contracts import Message
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.manifest import ManifestFile, ModelManifest
 from modelyard_contracts.policies import GatePolicy
+from modelyard_contracts.signature import Signature
 from modelyard_evaluator.domain.evaluation import Evaluation
 from modelyard_runtime.clock import Clock
 
@@ -26,8 +27,8 @@ class Evaluations(Protocol):
 
     def get(self, evaluation_id: UUID) -> Evaluation | None: ...
 
-    def newest(self, model: str | None, limit: int) -> Sequence[Evaluation]:
-        """Newest first; of all models if `model` is None."""
+    def newest(self, model: str | None, limit: int, offset: int = 0) -> Sequence[Evaluation]:
+        """Newest first, without the first `offset`; of all models if `model` is None."""
 
     def due(self, now: datetime) -> Sequence[Evaluation]:
         """Unfinished evaluations whose next attempt is due, longest waiting first."""
@@ -62,9 +63,24 @@ class RegisteredVersion:
     """A version as the registry describes it."""
 
     version: int
-    digest: str
-    manifest: ModelManifest
+    file: ManifestFile
     created_at: datetime
+
+    @property
+    def digest(self) -> str:
+        return self.file.digest
+
+    @property
+    def manifest(self) -> ModelManifest:
+        return self.file.manifest
+
+    @property
+    def signature(self) -> Signature:
+        return self.file.manifest.signature
+
+    @property
+    def signature_id(self) -> str:
+        return self.file.manifest.feature_schema_id
 
     @property
     def seen_until(self) -> datetime:
@@ -99,11 +115,19 @@ class Registry(Protocol):
         """Upload and register a Parquet file; returns its digest. Idempotent."""
 
 
+@dataclass(frozen=True)
+class RowCount:
+    """Labelled rows: usable ones, and others (modelyard_contracts.labelled)."""
+
+    usable: int
+    unusable: int = 0
+
+
 class Labels(Protocol):
     """Labelled predictions. Raises Unreachable."""
 
-    def count(self, model: str, since: datetime, schema_ids: tuple[str, ...]) -> int:
-        """Labelled rows with these feature schemas predicted after `since`."""
+    def count(self, model: str, since: datetime, signatures: Mapping[str, Signature]) -> RowCount:
+        """Labelled rows predicted after `since` with one of these signatures, given by id."""
 
 
 class Scorer(Protocol):
@@ -113,7 +137,7 @@ class Scorer(Protocol):
         """Start the parent process of the scoring processes; returns at once."""
 
     def pin(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-        """Choose the rows and write `folder`/rows.parquet; returns {rows, columns, source, baseline_class}."""
+        """Choose the rows and write `folder`/rows.parquet; returns the result of scoring/pin.py."""
 
     def measure(self, folder: Path, side: str) -> dict[str, Any]:
         """Score the version in `folder`/`side` on rows.parquet; returns the fields of domain.verdict.Cost.
@@ -124,7 +148,7 @@ class Scorer(Protocol):
     def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         """Compare two measured sides, job["new"] with job["old"].
 
-        Returns the fields of domain.verdict.Comparison except costs and names, and `by_class`.
+        Returns the fields of domain.verdict.Comparison except costs and names, `by_class` and `metrics`.
         """
 
 

@@ -5,8 +5,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from modelyard_contracts import Verdict
-from modelyard_contracts.policies import GatePolicy
+from modelyard_contracts.policies import LOWER_IS_BETTER, VALUE_METRICS, GatePolicy
 
+METRIC_NAMES: Final = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log loss",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "r2": "R2",
+}
 LATENCY_FLOOR_MS: Final = 1.0
 """Lower latencies count as this: compared with a network hop they do not matter, and their ratio is mostly noise."""
 
@@ -21,12 +30,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions on the same rows. Without a champion, the majority class of the training rows takes its place."""
+    """Two versions on the same rows. Without a champion, a constant baseline of the training rows takes its place."""
 
     metric: str
     rows: int
     champion_name: str
-    """`version 3`, or `the majority class`."""
+    """`version 3`, `the majority class`, `the training mean` or `the training median`."""
     champion: float
     challenger: float
     difference: float
@@ -42,7 +51,7 @@ class Comparison:
     @property
     def gain(self) -> tuple[float, float, float]:
         """Low end, value and high end of the improvement; positive means the challenger is better."""
-        if self.metric == "log_loss":
+        if self.metric in LOWER_IS_BETTER:
             return -self.high, -self.difference, -self.low
         return self.low, self.difference, self.high
 
@@ -73,15 +82,6 @@ def judge(comparison: Comparison, policy: GatePolicy) -> Judgement:
 def better(comparison: Comparison, policy: GatePolicy) -> bool:
     """Whether a challenger with these numbers would be deployed."""
     return judge(comparison, policy).verdict is Verdict.DEPLOY
-
-
-def too_few_rows(rows: int, policy: GatePolicy, waited_s: float) -> Judgement:
-    """Inconclusive: missing evidence is never a pass."""
-    reason = (
-        f"Only {rows} labelled rows are newer than the challenger's training rows; the gate needs {policy.min_rows}, "
-        f"and none were added in {waited_s:.0f} s."
-    )
-    return Judgement(Verdict.INCONCLUSIVE, (reason,))
 
 
 def overtaken(judgement: Judgement, version: int, comparison: Comparison, policy: GatePolicy) -> Judgement:
@@ -152,18 +152,18 @@ RULES: Final[tuple[Rule, ...]] = (
 
 
 def _metric_name(comparison: Comparison) -> str:
-    return comparison.metric.replace("_", " ")
+    return METRIC_NAMES[comparison.metric]
 
 
 def _numbers(comparison: Comparison) -> list[str]:
-    found = comparison
+    found, name = comparison, _metric_name(comparison)
     reasons = [
-        f"{_metric_name(found).capitalize()} on {found.rows} rows: challenger {found.challenger:.4f}, "
+        f"{name[0].upper()}{name[1:]} on {found.rows} rows: challenger {found.challenger:.4f}, "
         f"{found.champion_name} {found.champion:.4f}, difference {found.difference:+.4f} "
         f"[{found.low:+.4f}, {found.high:+.4f}], p = {found.p_value:.2g} ({found.test}).",
-        f"Only the challenger is right on {found.wins} rows, only {found.champion_name} on {found.losses}."
-        if found.metric != "log_loss"
-        else f"The challenger is better on {found.wins} rows, {found.champion_name} on {found.losses}.",
+        f"The challenger is closer on {found.wins} rows, {found.champion_name} on {found.losses}."
+        if found.metric == "log_loss" or found.metric in VALUE_METRICS
+        else f"Only the challenger is right on {found.wins} rows, only {found.champion_name} on {found.losses}.",
     ]
     return reasons if found.challenger_cost is None else [*reasons, _cost(found, found.challenger_cost)]
 

@@ -1,83 +1,92 @@
-"""Compare two measured sides with paired statistics."""
+"""Compare two measured sides with paired statistics.
 
+Job: old and new (sides; old is None for the baseline), metric, confidence, seed, label_column, baseline. Result: the
+fields of domain.verdict.Comparison without costs and names, `by_class` and `metrics`.
+"""
+
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from modelyard_evaluator.domain.statistics.classification import (
-    Bools,
-    Estimate,
-    Floats,
-    Ints,
-    accuracy,
-    balanced_accuracy,
-    log_loss,
-)
+from modelyard_evaluator.domain.statistics import classes, values
+from modelyard_evaluator.domain.statistics.classes import Predictions
+from modelyard_evaluator.domain.statistics.estimate import Floats
+from modelyard_evaluator.scoring.errors import RowsUnusable
 
-SMOOTHING = 1.0
+SMOOTHING: Final = 1.0
 
 
 def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """The fields of domain.verdict.Comparison without costs and name, plus `by_class`."""
-    truth = np.array(
-        pq.ParquetFile(folder / "rows.parquet").read()["label"].cast(pa.string()).to_pylist(), dtype=np.str_
-    )
-    new_right, new_probability = _scored(folder / f"{job['new']}.npz", truth)
-    if job["baseline_class"] is None:
-        old_right, old_probability = _scored(folder / f"{job['old']}.npz", truth)
+    """Compare side `new` with side `old`, or with the baseline."""
+    labels = pq.ParquetFile(folder / "rows.parquet").read()[job["label_column"]].to_pylist()
+    if job["metric"] in values.NAMES:
+        found = _compare_values(folder, job, np.array(labels, dtype=np.float64))
     else:
-        old_right = truth == job["baseline_class"]
-        old_probability = _shares(truth)
-    labels = np.unique(truth, return_inverse=True)[1].astype(np.int64)
-    found = _estimate(job, labels, (old_right, old_probability), (new_right, new_probability))
+        found = _compare_classes(folder, job, np.array(labels, dtype=np.str_))
+    return {"metric": job["metric"], "rows": len(labels), **found}
+
+
+def _compare_classes(folder: Path, job: dict[str, Any], labels: NDArray[np.str_]) -> dict[str, Any]:
+    names, truth = np.unique(labels, return_inverse=True)
+    truth = truth.astype(np.int64)
+    new = _predictions(folder / f"{job['new']}.npz", names, labels)
+    if job["old"] is None:
+        old = _majority(job["baseline"]["class"], names, truth)
+    else:
+        old = _predictions(folder / f"{job['old']}.npz", names, labels)
+    estimate = classes.estimate(job["metric"], truth, old, new, confidence=job["confidence"], seed=job["seed"])
     return {
-        "metric": job["metric"],
-        "rows": len(truth),
-        "champion": found.champion,
-        "challenger": found.challenger,
-        "difference": found.difference,
-        "low": found.low,
-        "high": found.high,
-        "p_value": found.p_value,
-        "test": found.test,
-        "wins": found.wins,
-        "losses": found.losses,
+        **asdict(estimate),
+        "metrics": {"champion": classes.all_metrics(truth, old), "challenger": classes.all_metrics(truth, new)},
         "by_class": {
-            str(label): {
-                "rows": int((truth == label).sum()),
-                "champion_right": int(old_right[truth == label].sum()),
-                "challenger_right": int(new_right[truth == label].sum()),
+            str(name): {
+                "rows": int((truth == place).sum()),
+                "champion_right": int((old.predicted[truth == place] == place).sum()),
+                "challenger_right": int((new.predicted[truth == place] == place).sum()),
             }
-            for label in np.unique(truth)
+            for place, name in enumerate(names)
         },
     }
 
 
-def _estimate(job: dict[str, Any], labels: Ints, old: tuple[Bools, Floats], new: tuple[Bools, Floats]) -> Estimate:
-    if job["metric"] == "accuracy":
-        return accuracy(old[0], new[0], job["confidence"])
-    if job["metric"] == "balanced_accuracy":
-        return balanced_accuracy(labels, old[0], new[0], job["confidence"], job["seed"])
-    return log_loss(old[1], new[1], job["confidence"], job["seed"])
+def _compare_values(folder: Path, job: dict[str, Any], truth: Floats) -> dict[str, Any]:
+    if job["metric"] == "r2" and np.ptp(truth) == 0:
+        raise RowsUnusable("all labels are equal, so R2 is not defined; use the metric mae")
+    new = _values(folder / f"{job['new']}.npz")
+    if job["old"] is None:
+        constant = job["baseline"]["median" if job["metric"] == "mae" else "mean"]
+        old = np.full(len(truth), float(constant))
+    else:
+        old = _values(folder / f"{job['old']}.npz")
+    estimate = values.estimate(job["metric"], truth, old, new, confidence=job["confidence"], seed=job["seed"])
+    metrics = {"champion": values.all_metrics(truth, old), "challenger": values.all_metrics(truth, new)}
+    return {**asdict(estimate), "metrics": metrics, "by_class": {}}
 
 
-def _scored(file: Path, truth: NDArray[np.str_]) -> tuple[Bools, Floats]:
-    """Correctness and probability of the true class per row; a label unknown to the model has probability 0."""
+def _predictions(file: Path, names: NDArray[np.str_], labels: NDArray[np.str_]) -> Predictions:
+    """Predicted classes as places in `names`, and probabilities of the true class: 0 if the model does not know it."""
     with np.load(file, allow_pickle=False) as stored:
-        scores, classes = stored["scores"], stored["classes"]
-    right = classes[scores.argmax(axis=1)] == truth
-    places = {label: place for place, label in enumerate(classes.tolist())}
-    at = np.array([places.get(label, -1) for label in truth.tolist()])
-    probability = np.where(at >= 0, scores[np.arange(len(truth)), np.maximum(at, 0)], 0.0)
-    return right, probability
+        scores, known = stored["scores"], stored["classes"].tolist()
+    place_of = {name: place for place, name in enumerate(names.tolist())}
+    predicted = np.array([place_of.get(name, -1) for name in known], dtype=np.int64)[scores.argmax(axis=1)]
+    column_of = {name: column for column, name in enumerate(known)}
+    columns = np.array([column_of.get(label, -1) for label in labels.tolist()])
+    probability = np.where(columns >= 0, scores[np.arange(len(labels)), np.maximum(columns, 0)], 0.0)
+    return Predictions(predicted, probability)
 
 
-def _shares(truth: NDArray[np.str_]) -> Floats:
-    """Probabilities of a model that knows only the class shares: the best baseline without features."""
-    labels, places, counts = np.unique(truth, return_inverse=True, return_counts=True)
-    share = (counts + SMOOTHING) / (len(truth) + SMOOTHING * len(labels))
-    return np.asarray(share[places], dtype=np.float64)
+def _values(file: Path) -> Floats:
+    with np.load(file, allow_pickle=False) as stored:
+        return np.asarray(stored["scores"][:, 0], dtype=np.float64)
+
+
+def _majority(name: str, names: NDArray[np.str_], truth: NDArray[np.int64]) -> Predictions:
+    """A model that always predicts `name`, with the class shares of these rows as probabilities."""
+    place = next((place for place, known in enumerate(names.tolist()) if known == name), -1)
+    counts = np.bincount(truth, minlength=len(names))
+    shares = np.asarray((counts + SMOOTHING) / (len(truth) + SMOOTHING * len(names)), dtype=np.float64)
+    return Predictions(np.full(len(truth), place, dtype=np.int64), shares[truth])

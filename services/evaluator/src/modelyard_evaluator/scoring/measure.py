@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 import psutil
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.manifest import ManifestFile, ModelManifest
+from modelyard_evaluator.scoring.columns import inputs_of
 from modelyard_evaluator.scoring.errors import ModelBroken
 
 WARM_UP: Final = 20
@@ -23,57 +23,45 @@ BLOCKS, BLOCK_ROWS = 5, 100
 """The best block's p95 counts: load from other processes slows some blocks, a slow model slows all."""
 BATCH_ROWS: Final = 1_000
 
+Numbers = NDArray[np.float64]
+Texts = NDArray[np.object_]
+
 
 def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """Write FOLDER/<side>.npz with `scores` (rows, classes) and `classes`; returns latency and memory."""
+    """Write FOLDER/<side>.npz with `scores` (rows, classes), or (rows, 1) of values; returns latency and memory."""
     model = folder / job["side"]
-    manifest = ModelManifest.model_validate_json((model / "manifest.json").read_bytes())
-    numeric, categorical = columns(pq.ParquetFile(folder / "rows.parquet").read(), manifest)
-    from modelyard_flavours import load_model
-
+    manifest = ManifestFile.read((model / "manifest.json").read_bytes()).manifest
+    numeric, texts = inputs_of(pq.ParquetFile(folder / "rows.parquet").read(), manifest.signature)
     try:
-        predictor = load_model(manifest, model)
-        parts = [
-            predictor.predict(numeric[start : start + BATCH_ROWS], categorical[start : start + BATCH_ROWS])
-            for start in range(0, len(numeric), BATCH_ROWS)
-        ]
-        scores = np.concatenate(parts)
-        latency_ms = _latency_ms(predictor, numeric, categorical)
+        scores, latency_ms = _predict(manifest, model, numeric, texts)
     except Exception as error:
         raise ModelBroken(f"{type(error).__name__}: {error}") from error
-    if scores.shape != (len(numeric), len(predictor.classes)) or not np.isfinite(scores).all():
+    if scores.shape != (len(numeric), len(manifest.signature.classes) or 1) or not np.isfinite(scores).all():
         raise ModelBroken(f"its scores have shape {scores.shape} or are not finite")
-    np.savez(folder / f"{job['side']}.npz", scores=scores, classes=np.array(predictor.classes, dtype=np.str_))
+    np.savez(folder / f"{job['side']}.npz", scores=scores, classes=np.array(manifest.signature.classes, dtype=np.str_))
     return {"latency_ms_p95": latency_ms, "memory_mib": psutil.Process().memory_info().rss / 2**20}
 
 
-def columns(table: pa.Table, manifest: ModelManifest) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
-    """The table in the order of the version's feature schema; a feature without a column is missing in every row."""
-    schema, rows = manifest.feature_schema, table.num_rows
-    numeric = np.full((rows, len(schema.numeric)), np.nan)
-    categorical = np.full((rows, len(schema.categorical)), None, dtype=object)
-    for place, name in enumerate(schema.numeric):
-        if name in table.column_names:
-            # Converted through a list, whose None becomes NaN: pyarrow's own conversion imports pandas, which would
-            # count as the model's memory and dominate the start.
-            numeric[:, place] = table[name].cast(pa.float64()).to_pylist()
-    for place, name in enumerate(schema.categorical):
-        if name in table.column_names:
-            categorical[:, place] = table[name].cast(pa.string()).to_pylist()
-    return numeric, categorical
+def _predict(manifest: ModelManifest, folder: Path, numeric: Numbers, texts: Texts) -> tuple[Numbers, float]:
+    from modelyard_flavours import load_model
+
+    predictor = load_model(manifest, folder)
+    batches = [slice(start, start + BATCH_ROWS) for start in range(0, len(numeric), BATCH_ROWS)]
+    scores = np.concatenate([predictor.predict(numeric[batch], texts[batch]) for batch in batches])
+    return scores, _latency_ms(predictor, numeric, texts)
 
 
-def _latency_ms(predictor: Any, numeric: NDArray[np.float64], categorical: NDArray[np.object_]) -> float:
+def _latency_ms(predictor: Any, numeric: Numbers, texts: Texts) -> float:
     """p95 latency of single-row predictions."""
     for row in range(min(WARM_UP, len(numeric))):
-        predictor.predict(numeric[row : row + 1], categorical[row : row + 1])
+        predictor.predict(numeric[row : row + 1], texts[row : row + 1])
     blocks = []
     for block in range(BLOCKS):
-        taken = []
+        durations = []
         for offset in range(BLOCK_ROWS):
             row = (block * BLOCK_ROWS + offset) % len(numeric)
             started = time.perf_counter()
-            predictor.predict(numeric[row : row + 1], categorical[row : row + 1])
-            taken.append(time.perf_counter() - started)
-        blocks.append(float(np.quantile(taken, 0.95)))
+            predictor.predict(numeric[row : row + 1], texts[row : row + 1])
+            durations.append(time.perf_counter() - started)
+        blocks.append(float(np.quantile(durations, 0.95)))
     return min(blocks) * 1000

@@ -1,7 +1,12 @@
-"""Choose the rows: the newest labelled predictions, or the held-out part of a training dataset."""
+"""Choose the rows: the newest labelled predictions, or the held-out part of a training dataset.
 
-import os
+Job: source `labels` or `dataset`, model, signatures {id: document}, since, as_of, limit. Result: rows, unusable
+(labelled rows that were left out), columns, label_column, source, and baseline: the most frequent class, or mean and
+median, before `since`.
+"""
+
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,111 +15,150 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from modelyard_contracts.manifest import FeatureSchema
-from modelyard_evaluator.scoring.errors import RowsUnusable, SourceUnreachable
+from modelyard_contracts.documents import read
+from modelyard_contracts.labelled import SIGNATURE_COLUMN, labelled_rows
+from modelyard_contracts.signature import Signature
+from modelyard_evaluator.scoring.clickhouse import as_parameter, query
+from modelyard_evaluator.scoring.columns import as_numbers, as_texts
+from modelyard_evaluator.scoring.errors import RowsUnusable
 
 LABEL, TIME, ID = "label", "occurred_at", "prediction_id"
-SQL: Final = """
-SELECT prediction_id, feature_schema_id, num_features, cat_features, label, predicted_at
-FROM v_labelled
-WHERE model = {model:String} AND predicted_at > {since:DateTime64(6, 'UTC')}
-  AND labelled_at <= {as_of:DateTime64(6, 'UTC')} AND label IS NOT NULL AND label != ''
-  AND feature_schema_id IN {schema_ids:Array(String)}
-ORDER BY predicted_at DESC, prediction_id DESC
-LIMIT {limit:UInt32}
-""".strip()
+"""Columns of a training dataset; in the pinned rows `_` is appended where a feature has the name."""
 ROW_GROUP_ROWS: Final = 10_000
+
+Signatures = Mapping[str, Signature]
 
 
 def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """Write FOLDER/rows.parquet: a column per feature, `label`, `occurred_at`, oldest row first."""
-    if job["source"] == "dataset":
-        return _from_dataset(folder, job)
-    found = _query(job)
-    schemas = {schema_id: FeatureSchema.model_validate(document) for schema_id, document in job["schemas"].items()}
-    table = pa.concat_tables(
-        [_by_name(found, schema_id, schema) for schema_id, schema in schemas.items()], promote_options="default"
+    """Write FOLDER/rows.parquet: a column per feature, label, time and id, oldest row first."""
+    signatures = {name: read(Signature, document) for name, document in job["signatures"].items()}
+    return (
+        _from_dataset(folder, job, signatures) if job["source"] == "dataset" else _from_labels(folder, job, signatures)
     )
-    keys = ["prediction_id", "feature_schema_id", "num_features", "cat_features"]
-    return _write(folder, table, {"sql": SQL, "parameters": _parameters(job), "columns_read": keys}, None)
 
 
-def _from_dataset(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """Use the rows after `since`; the baseline is the most frequent label before it."""
+def _from_labels(folder: Path, job: dict[str, Any], signatures: Signatures) -> dict[str, Any]:
+    conditions = labelled_rows(signatures)
+    parameters = {
+        "model": job["model"],
+        "since": as_parameter(job["since"]),
+        "as_of": as_parameter(job["as_of"]),
+        "limit": job["limit"],
+        **conditions.parameters,
+    }
+    where = f"""
+FROM v_labelled
+WHERE model = {{model:String}} AND predicted_at > {{since:DateTime64(6, 'UTC')}}
+  AND labelled_at <= {{as_of:DateTime64(6, 'UTC')}} AND {conditions.labelled}""".strip()
+    sql = f"""
+SELECT prediction_id, {SIGNATURE_COLUMN} AS signature_id, num_features, cat_features,
+  {conditions.truth} AS truth, predicted_at
+{where}
+  AND {conditions.usable}
+ORDER BY predicted_at DESC, prediction_id DESC
+LIMIT {{limit:UInt32}}""".strip()
+    unusable = query(f"SELECT countIf(NOT ({conditions.usable})) AS n {where}", parameters)["n"][0].as_py()
+    found = query(sql, parameters)
+    names = _own_names(signatures)
+    parts = [_by_name(found, signature_id, signature, names) for signature_id, signature in signatures.items()]
+    table = pa.concat_tables(parts, promote_options="default")
+    return _write(folder, table, names, {"sql": sql, "parameters": parameters}, unusable, None)
+
+
+def _from_dataset(folder: Path, job: dict[str, Any], signatures: Signatures) -> dict[str, Any]:
+    """Use the rows after `since`; the baseline comes from those before it."""
     table = pq.ParquetFile(folder / "training.parquet").read()
     for column in (LABEL, TIME):
         if column not in table.column_names:
             raise RowsUnusable(f"the training dataset has no column {column}")
-    labels = table[LABEL].cast(pa.string())
-    table = table.filter(pc.and_(pc.is_valid(labels), pc.not_equal(labels, "")))
-    boundary = pa.scalar(datetime.fromisoformat(job["since"]), pa.timestamp("us", "UTC"))
+    labels, usable = _labels(table[LABEL], signatures)
     times = table[TIME].cast(pa.timestamp("us", "UTC"))
-    seen = Counter(table.filter(pc.less_equal(times, boundary))[LABEL].cast(pa.string()).to_pylist())
-    if not seen:
-        raise RowsUnusable(f"no labelled row of the training dataset is from before {job['since']}")
-    held_out = table.filter(pc.greater(times, boundary)).sort_by(TIME)
-    held_out = held_out.slice(max(0, held_out.num_rows - job["limit"]))
+    seen = pc.less_equal(times, pa.scalar(datetime.fromisoformat(job["since"]), pa.timestamp("us", "UTC")))
+    names = _own_names(signatures)
+    features = _features(table, signatures)
+    pinned = pa.table({**features, names[0]: labels, names[1]: times}).filter(pc.and_(usable, pc.invert(seen)))
+    pinned = pinned.sort_by(names[1])
+    pinned = pinned.slice(max(0, pinned.num_rows - job["limit"]))
+    labelled = pc.fill_null(pc.not_equal(as_texts(table[LABEL], LABEL), ""), fill_value=False)
+    left_out = pc.and_(pc.and_(labelled, pc.invert(usable)), pc.invert(seen))
+    unusable = table.filter(left_out).num_rows
+    baseline = _baseline(labels.filter(pc.and_(usable, seen)), job["since"])
     source = {"dataset": job["dataset_digest"], "after": job["since"]}
-    return _write(folder, held_out, source, seen.most_common(1)[0][0])
+    return _write(folder, pinned, names, source, unusable, baseline)
 
 
-def _query(job: dict[str, Any]) -> pa.Table:
-    import clickhouse_connect
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-
-    try:
-        client = clickhouse_connect.get_client(
-            dsn=os.environ["CLICKHOUSE_URL"],
-            interface="http",
-            username=os.environ["CLICKHOUSE_USER"],
-            password=os.environ["CLICKHOUSE_PASSWORD"],
-            database=os.environ["CLICKHOUSE_DATABASE"],
-        )
-        return client.query_arrow(SQL, parameters=_parameters(job), use_strings=True)
-    except (ClickHouseError, OSError) as error:
-        raise SourceUnreachable(f"ClickHouse: {error}") from error
+def _labels(column: Any, signatures: Signatures) -> tuple[Any, Any]:
+    """Labels as the task needs them, and which of them are usable."""
+    if not _classifies(signatures):
+        values = as_numbers(column, LABEL)
+        return values, pc.fill_null(pc.is_finite(values), fill_value=False)
+    texts = as_texts(column, LABEL)
+    classes = sorted({name for signature in signatures.values() for name in signature.classes})
+    return texts, pc.is_in(texts, value_set=pa.array(classes, pa.string()))
 
 
-def _parameters(job: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "model": job["model"],
-        "since": _clickhouse_time(job["since"]),
-        "as_of": _clickhouse_time(job["as_of"]),
-        "schema_ids": sorted(job["schemas"]),
-        "limit": job["limit"],
-    }
+def _features(table: pa.Table, signatures: Signatures) -> dict[str, Any]:
+    """Features of all signatures that the table has, by name."""
+    columns: dict[str, Any] = {}
+    for signature in signatures.values():
+        columns |= {name: as_numbers(table[name], name) for name in signature.numeric if name in table.column_names}
+        columns |= {name: as_texts(table[name], name) for name in signature.categorical if name in table.column_names}
+    return columns
 
 
-def _clickhouse_time(moment: str) -> str:
-    return datetime.fromisoformat(moment).strftime("%Y-%m-%d %H:%M:%S.%f")
+def _baseline(labels: Any, since: str) -> dict[str, Any]:
+    if len(labels) == 0:
+        raise RowsUnusable(f"no usable row of the training dataset is from before {since}")
+    if pa.types.is_floating(labels.type):
+        return {"mean": pc.mean(labels).as_py(), "median": pc.quantile(labels, 0.5)[0].as_py()}
+    return {"class": Counter(labels.to_pylist()).most_common(1)[0][0]}
 
 
-def _by_name(found: pa.Table, schema_id: str, schema: FeatureSchema) -> pa.Table:
-    """The rows of one feature schema with a column per feature; rows with lists of another length are left out."""
-    ids = found["feature_schema_id"].cast(pa.string())
-    fits = pc.and_(
-        pc.equal(ids, schema_id),
-        pc.and_(
-            pc.equal(pc.list_value_length(found["num_features"]), len(schema.numeric)),
-            pc.equal(pc.list_value_length(found["cat_features"]), len(schema.categorical)),
-        ),
+def _by_name(found: pa.Table, signature_id: str, signature: Signature, names: tuple[str, str, str]) -> pa.Table:
+    """The rows of one signature with a column per feature."""
+    rows = found.filter(pc.equal(found["signature_id"].cast(pa.string()), signature_id))
+    numbers, texts = rows["num_features"], rows["cat_features"]
+    columns = {name: pc.list_element(numbers, i).cast(pa.float64()) for i, name in enumerate(signature.numeric)}
+    columns |= {name: pc.list_element(texts, i).cast(pa.string()) for i, name in enumerate(signature.categorical)}
+    label_type = pa.string() if signature.task.classifies else pa.float64()
+    own = (
+        rows["truth"].cast(label_type),
+        rows["predicted_at"].cast(pa.timestamp("us", "UTC")),
+        rows["prediction_id"].cast(pa.string()),
     )
-    rows = found.filter(fits)
-    columns = {
-        name: pc.list_element(rows["num_features"], i).cast(pa.float64()) for i, name in enumerate(schema.numeric)
-    }
-    columns |= {
-        name: pc.list_element(rows["cat_features"], i).cast(pa.string()) for i, name in enumerate(schema.categorical)
-    }
-    times = rows["predicted_at"].cast(pa.timestamp("us", "UTC"))
-    texts = {LABEL: rows["label"].cast(pa.string()), ID: rows["prediction_id"].cast(pa.string())}
-    return pa.table({**columns, **texts, TIME: times})
+    return pa.table({**columns, **dict(zip(names, own, strict=True))})
 
 
-def _write(folder: Path, table: pa.Table, source: dict[str, Any], baseline: str | None) -> dict[str, Any]:
+def _own_names(signatures: Signatures) -> tuple[str, str, str]:
+    taken = {column.name for signature in signatures.values() for column in signature.columns}
+    label, time, row_id = LABEL, TIME, ID
+    while taken & {label, time, row_id}:
+        label, time, row_id = f"{label}_", f"{time}_", f"{row_id}_"
+    return label, time, row_id
+
+
+def _classifies(signatures: Signatures) -> bool:
+    return next(iter(signatures.values())).task.classifies
+
+
+def _write(
+    folder: Path,
+    table: pa.Table,
+    names: tuple[str, str, str],
+    source: dict[str, Any],
+    unusable: int,
+    baseline: dict[str, Any] | None,
+) -> dict[str, Any]:
     """Write rows deterministically, so that a repeat registers the same dataset."""
-    keys = [(TIME, "ascending")] + ([(ID, "ascending")] if ID in table.column_names else [])
+    label, time, row_id = names
+    keys = [(time, "ascending")] + ([(row_id, "ascending")] if row_id in table.column_names else [])
     table = table.sort_by(keys).replace_schema_metadata(None)
     pq.write_table(table, folder / "rows.parquet", compression="zstd", row_group_size=ROW_GROUP_ROWS)
-    columns = {field.name: str(field.type) for field in table.schema}
-    return {"rows": table.num_rows, "columns": columns, "source": source, "baseline_class": baseline}
+    return {
+        "rows": table.num_rows,
+        "unusable": unusable,
+        "columns": {field.name: str(field.type) for field in table.schema},
+        "label_column": label,
+        "source": source,
+        "baseline": baseline,
+    }

@@ -32,6 +32,7 @@ INHERITED_VARIABLES: Final = (
 ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
 PRELOAD: Final = (
     "modelyard_flavours.preload",  # before pyarrow: preloading decides which packages are optional
+    "modelyard_evaluator.scoring.clickhouse",
     "modelyard_evaluator.scoring.pin",
     "modelyard_evaluator.scoring.measure",
     "modelyard_evaluator.scoring.compare",
@@ -73,10 +74,7 @@ class ScorerProcesses:
         self._zygote.warm()
 
     def pin(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return self._run(folder, "pin", job, self._clickhouse)
-        except OverLimit as error:
-            raise ScorerFailed(str(error)) from error
+        return self._run_ours(folder, "pin", job, self._clickhouse)
 
     def measure(self, folder: Path, side: str) -> dict[str, Any]:
         try:
@@ -87,7 +85,14 @@ class ScorerProcesses:
             raise NotMeasurable(f"{side} cannot be scored: {error}") from error
 
     def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-        return self._run(folder, "compare", job, {})
+        return self._run_ours(folder, "compare", job, {})
+
+    def _run_ours(self, folder: Path, command: str, job: dict[str, Any], extra: Mapping[str, str]) -> dict[str, Any]:
+        """Run a step that opens no artifact: exceeding a limit is no evidence against a version."""
+        try:
+            return self._run(folder, command, job, extra)
+        except OverLimit as error:
+            raise ScorerFailed(str(error)) from error
 
     def _run(self, folder: Path, command: str, job: dict[str, Any], extra: Mapping[str, str]) -> dict[str, Any]:
         (folder / f"{command}.job.json").write_text(json.dumps(job))

@@ -14,6 +14,7 @@ from modelyard_contracts import Message
 from modelyard_evaluator.domain.errors import StaleEvaluation
 from modelyard_evaluator.domain.evaluation import Evaluation, Stage
 from modelyard_evaluator.domain.ports import Evaluations, UnitOfWork
+from modelyard_runtime.changes import Changes
 from modelyard_runtime.database import Database, Transaction
 from modelyard_runtime.tables import UtcDateTime
 
@@ -34,10 +35,10 @@ _DOCUMENT: Final = TypeAdapter(Evaluation)
 
 
 class SqlEvaluations:
-    """Implements domain.ports.Evaluations."""
+    """Implements domain.ports.Evaluations; writes need `changes`, where followers of the API read them."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, changes: Changes | None = None) -> None:
+        self._connection, self._changes = connection, changes
 
     def add(self, new: Evaluation) -> Evaluation:
         stored = self.get(new.id)
@@ -45,6 +46,7 @@ class SqlEvaluations:
             return stored
         row = {"id": new.id, "model": new.model, "created_at": new.created_at, **_columns(new)}
         self._connection.execute(insert(EVALUATIONS).values(row))
+        self._log_change(new)
         return new
 
     def save(self, before: Evaluation, after: Evaluation) -> Evaluation:
@@ -52,6 +54,7 @@ class SqlEvaluations:
         unchanged = (EVALUATIONS.c.id == before.id, EVALUATIONS.c.writes == before.writes)
         if self._connection.execute(update(EVALUATIONS).where(*unchanged).values(**_columns(after))).rowcount != 1:
             raise StaleEvaluation(f"evaluation {before.id} was changed since it was read")
+        self._log_change(after)
         return after
 
     def get(self, evaluation_id: UUID) -> Evaluation | None:
@@ -59,8 +62,9 @@ class SqlEvaluations:
         document = self._connection.execute(query).scalar_one_or_none()
         return None if document is None else _DOCUMENT.validate_python(document)
 
-    def newest(self, model: str | None, limit: int) -> Sequence[Evaluation]:
-        query = select(EVALUATIONS.c.document).order_by(EVALUATIONS.c.created_at.desc()).limit(limit)
+    def newest(self, model: str | None, limit: int, offset: int = 0) -> Sequence[Evaluation]:
+        newest_first = (EVALUATIONS.c.created_at.desc(), EVALUATIONS.c.id)
+        query = select(EVALUATIONS.c.document).order_by(*newest_first).limit(limit).offset(offset)
         return self._all(query if model is None else query.where(EVALUATIONS.c.model == model))
 
     def due(self, now: datetime) -> Sequence[Evaluation]:
@@ -71,6 +75,10 @@ class SqlEvaluations:
         query = select(EVALUATIONS.c.id).where(EVALUATIONS.c.stage != Stage.FINISHED)
         return set(self._connection.execute(query).scalars())
 
+    def _log_change(self, evaluation: Evaluation) -> None:
+        if self._changes is not None:
+            self._changes.add("evaluation", evaluation.id, model=evaluation.model)
+
     def _all(self, query: Any) -> Sequence[Evaluation]:
         return [_DOCUMENT.validate_python(document) for document in self._connection.execute(query).scalars()]
 
@@ -80,7 +88,7 @@ class SqlUnitOfWork:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self.evaluations: Evaluations = SqlEvaluations(transaction.connection)
+        self.evaluations: Evaluations = SqlEvaluations(transaction.connection, transaction.changes)
 
     def claim(self, event_id: UUID) -> bool:
         return self._transaction.inbox.claim(CONSUMER, event_id)

@@ -14,7 +14,7 @@ _COMPARISON: Final = TypeAdapter(Comparison)
 
 @dataclass
 class Comparisons:
-    """All comparisons of one evaluation. job: metric, confidence, seed, baseline_class."""
+    """All comparisons of one evaluation. job: see scoring/compare.py."""
 
     registry: Registry
     scorer: Scorer
@@ -28,8 +28,8 @@ class Comparisons:
         self._costs[side] = self.scorer.measure(self.folder, side)
 
     def compare(self, old: str | None, new: str, old_name: str) -> tuple[Comparison, dict[str, Any]]:
-        """Compare side `new` with side `old` (None: the majority class); returns the counts by class as well."""
+        """Compare side `new` with side `old` (None: the baseline); also returns `by_class` and `metrics`."""
         result = self.scorer.compare(self.folder, {**self.job, "old": old, "new": new})
-        by_class = result.pop("by_class", {})
+        details = {name: result.pop(name, {}) for name in ("by_class", "metrics")}
         costs = {"champion_cost": self._costs.get(old or ""), "challenger_cost": self._costs[new]}
-        return _COMPARISON.validate_python({**result, **costs, "champion_name": old_name}), by_class
+        return _COMPARISON.validate_python({**result, **costs, "champion_name": old_name}), details

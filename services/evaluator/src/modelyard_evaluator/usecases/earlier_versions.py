@@ -60,13 +60,13 @@ def _compare_with_champion(
 
 
 def _candidates(registry: Registry, evaluation: Evaluation, challenger: RegisteredVersion) -> list[RegisteredVersion]:
-    """The newest approved versions with the challenger's feature schema that saw none of the rows in training."""
+    """The newest approved versions with the challenger's signature that saw none of the rows in training."""
     champion = evaluation.champion.version if evaluation.champion else None
     others = [number for number in registry.approved(evaluation.model) if number not in (challenger.version, champion)]
     newest = others[max(0, len(others) - evaluation.policy.earlier_versions) :]
     versions = [registry.version(evaluation.model, number) for number in newest]
-    schema_id, since = challenger.manifest.feature_schema.id, since_of(evaluation)
-    return [v for v in versions if v.manifest.feature_schema.id == schema_id and v.seen_until <= since]
+    since = since_of(evaluation)
+    return [v for v in versions if v.signature_id == challenger.signature_id and v.seen_until <= since]
 
 
 def _side(version: int) -> str:

@@ -1,13 +1,17 @@
 """The stages before scoring: resolve both versions, then wait for labelled rows."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from modelyard_evaluator.domain.evaluation import Evaluation, Side, Stage
+from modelyard_contracts.policies import GatePolicy, Metric
+from modelyard_contracts.signature import Signature, Task
+from modelyard_evaluator.domain.errors import NotMeasurable
+from modelyard_evaluator.domain.evaluation import Evaluation, RowSource, Side, Stage
 from modelyard_evaluator.domain.outcome import conclude
-from modelyard_evaluator.domain.ports import Deps, RegisteredVersion
-from modelyard_evaluator.domain.verdict import too_few_rows
+from modelyard_evaluator.domain.ports import Deps, RegisteredVersion, RowCount
+from modelyard_evaluator.domain.rows import too_few_rows
 
 POLL_S: Final = 1.0
 """Interval between two counts of labelled rows while an evaluation waits."""
@@ -33,17 +37,27 @@ def resolve_versions(deps: Deps, evaluation: Evaluation) -> Evaluation:
 
 
 def wait_for_rows(deps: Deps, evaluation: Evaluation) -> Evaluation:
-    """Continue as soon as there are enough labelled rows; after `max_wait_s` the verdict is inconclusive."""
-    now = deps.clock()
-    if evaluation.champion is None:
-        return replace(evaluation, stage=Stage.SCORING, as_of=now, changed_at=now)
-    rows = deps.labels.count(evaluation.model, since_of(evaluation), _schema_ids(deps, evaluation))
-    if rows >= evaluation.policy.min_rows:
-        return replace(evaluation, stage=Stage.SCORING, as_of=now, changed_at=now)
+    """Continue as soon as there are enough labelled rows.
+
+    Without labelled rows, or after `max_wait_s` with too few, the held-out rows of the challenger's training dataset
+    are used; if it names none, the verdict is inconclusive.
+    """
+    challenger, champion = sides(deps, evaluation)
+    task, metric = _decide_metric(evaluation.policy, challenger, champion)
+    evaluation, now = replace(evaluation, task=task, metric=metric), deps.clock()
+    if champion is None:
+        return _start_scoring(evaluation, RowSource.DATASET, now)
+    count = deps.labels.count(evaluation.model, since_of(evaluation), signatures(challenger, champion))
+    if count.usable >= evaluation.policy.min_rows:
+        return _start_scoring(evaluation, RowSource.LABELS, now)
+    has_dataset = challenger.manifest.training.dataset_digest is not None
     waited_s = (now - evaluation.changed_at).total_seconds()
+    if has_dataset and (count == RowCount(0) or waited_s >= deps.max_wait_s):
+        return _start_scoring(evaluation, RowSource.DATASET, now)
     if waited_s >= deps.max_wait_s:
-        return conclude(evaluation, now, too_few_rows(rows, evaluation.policy, waited_s))
-    note = f"{rows} of {evaluation.policy.min_rows} labelled rows"
+        return conclude(evaluation, now, too_few_rows(evaluation, count))
+    note = f"{count.usable} of {evaluation.policy.min_rows} labelled rows"
+    note += f"; {count.unusable} unusable ones left out" if count.unusable else ""
     return replace(evaluation, note=note, next_at=now + timedelta(seconds=POLL_S))
 
 
@@ -54,10 +68,33 @@ def sides(deps: Deps, evaluation: Evaluation) -> tuple[RegisteredVersion, Regist
     return challenger, champion
 
 
+def signatures(challenger: RegisteredVersion, champion: RegisteredVersion | None) -> Mapping[str, Signature]:
+    """Signatures of both versions by id; rows of either are compared."""
+    return {side.signature_id: side.signature for side in (challenger, champion) if side is not None}
+
+
 def since_of(evaluation: Evaluation) -> datetime:
     """Rows predicted after this moment are new to both versions."""
     return evaluation.since or evaluation.created_at
 
 
-def _schema_ids(deps: Deps, evaluation: Evaluation) -> tuple[str, ...]:
-    return tuple(sorted({side.manifest.feature_schema.id for side in sides(deps, evaluation) if side}))
+def _start_scoring(evaluation: Evaluation, source: RowSource, now: datetime) -> Evaluation:
+    return replace(evaluation, stage=Stage.SCORING, source=source, as_of=now, changed_at=now)
+
+
+def _decide_metric(
+    policy: GatePolicy, challenger: RegisteredVersion, champion: RegisteredVersion | None
+) -> tuple[Task, Metric]:
+    """Task and metric of the comparison; NotMeasurable says why there is none."""
+    task = challenger.signature.task
+    if task is Task.TEXT:
+        raise NotMeasurable("texts are not compared by this release; approve the version by hand")
+    if champion is not None and champion.signature.task.classifies != task.classifies:
+        raise NotMeasurable(
+            f"the challenger's task is {task}, but version {champion.version} is the champion with the task "
+            f"{champion.signature.task}; register it under another model name"
+        )
+    try:
+        return task, policy.metric_for(task)
+    except ValueError as error:
+        raise NotMeasurable(str(error)) from error

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from modelyard_evaluator.domain.errors import NotMeasurable
-from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_evaluator.domain.evaluation import Evaluation, RowSource
 from modelyard_evaluator.domain.outcome import conclude
-from modelyard_evaluator.domain.ports import Deps, RegisteredVersion
-from modelyard_evaluator.domain.verdict import judge, overtaken, too_few_rows
+from modelyard_evaluator.domain.ports import Deps, RegisteredVersion, RowCount
+from modelyard_evaluator.domain.rows import too_few_rows, with_rows
+from modelyard_evaluator.domain.verdict import judge, overtaken
 from modelyard_evaluator.usecases.comparisons import Comparisons
 from modelyard_evaluator.usecases.earlier_versions import best_earlier_version
-from modelyard_evaluator.usecases.prepare import sides, since_of
+from modelyard_evaluator.usecases.prepare import sides, signatures, since_of
 
 
 def score(deps: Deps, evaluation: Evaluation) -> Evaluation:
@@ -21,9 +22,10 @@ def score(deps: Deps, evaluation: Evaluation) -> Evaluation:
     challenger, champion = sides(deps, evaluation)
     pinned = deps.scorer.pin(folder, _pin_job(deps, evaluation, folder, challenger, champion))
     if pinned["rows"] < evaluation.policy.min_rows:
-        waited_s = (deps.clock() - evaluation.created_at).total_seconds()
-        return conclude(evaluation, deps.clock(), too_few_rows(pinned["rows"], evaluation.policy, waited_s))
-    evaluation = replace(evaluation, dataset_digest=_register_rows(deps, evaluation, folder, pinned))
+        count = RowCount(pinned["rows"], pinned["unusable"])
+        return conclude(evaluation, deps.clock(), too_few_rows(evaluation, count))
+    digest = _register_rows(deps, evaluation, folder, pinned)
+    evaluation = replace(evaluation, dataset_digest=digest, unusable_rows=pinned["unusable"])
     comparisons = Comparisons(deps.registry, deps.scorer, folder, _compare_job(evaluation, pinned))
     return _judge(deps, evaluation, comparisons, challenger, champion)
 
@@ -38,13 +40,13 @@ def _judge(
     if champion:
         comparisons.measure("champion", champion)
     comparisons.measure("challenger", challenger)
-    comparison, by_class = comparisons.compare("champion" if champion else None, "challenger", evaluation.champion_name)
-    judgement = judge(comparison, evaluation.policy)
+    comparison, details = comparisons.compare("champion" if champion else None, "challenger", evaluation.champion_name)
+    judgement = with_rows(judge(comparison, evaluation.policy), evaluation)
     earlier = best_earlier_version(comparisons, evaluation, challenger, judgement) if champion else None
     if earlier:
         judgement = overtaken(judgement, earlier.version, earlier.comparison, evaluation.policy)
         evaluation = replace(evaluation, return_to=earlier.version)
-    return conclude(evaluation, deps.clock(), judgement, comparison, by_class)
+    return conclude(evaluation, deps.clock(), judgement, comparison, details)
 
 
 def _register_rows(deps: Deps, evaluation: Evaluation, folder: Path, pinned: dict[str, Any]) -> str:
@@ -70,23 +72,26 @@ def _pin_job(
         "since": since_of(evaluation).isoformat(),
         "as_of": (evaluation.as_of or deps.clock()).isoformat(),
         "limit": max(evaluation.policy.recent_rows, evaluation.policy.min_rows),
+        "source": evaluation.source.value,
+        "signatures": {i: s.model_dump(mode="json") for i, s in signatures(challenger, champion).items()},
     }
-    if champion is not None:
-        schemas = {side.manifest.feature_schema.id: side.manifest.feature_schema for side in (challenger, champion)}
-        return {**job, "source": "labels", "schemas": {i: s.model_dump(mode="json") for i, s in schemas.items()}}
+    if evaluation.source is RowSource.LABELS:
+        return job
     digest = challenger.manifest.training.dataset_digest
     if digest is None:
         raise NotMeasurable(
-            "the model has no champion, and the challenger's manifest names no training dataset with held-out rows"
+            "the model has no champion, and the challenger's manifest names no training dataset with held-out rows; "
+            "register the version with the digest of its training dataset, or approve it by hand"
         )
     deps.registry.download_dataset(digest, folder / "training.parquet")
-    return {**job, "source": "dataset", "dataset_digest": digest}
+    return {**job, "dataset_digest": digest}
 
 
 def _compare_job(evaluation: Evaluation, pinned: dict[str, Any]) -> dict[str, Any]:
     return {
-        "metric": evaluation.policy.metric or "accuracy",
+        "metric": evaluation.metric,
         "confidence": evaluation.policy.confidence,
         "seed": evaluation.id.int % 2**63,
-        "baseline_class": pinned["baseline_class"] if evaluation.champion is None else None,
+        "label_column": pinned["label_column"],
+        "baseline": pinned["baseline"],
     }

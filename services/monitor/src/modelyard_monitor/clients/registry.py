@@ -8,22 +8,18 @@ from typing import Final
 from urllib.parse import quote
 
 import httpx
-from pydantic import ValidationError
 
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.documents import DocumentError, digest_of
+from modelyard_contracts.manifest import ManifestFile
+from modelyard_monitor.domain.watching import Lookup, Version
 from modelyard_runtime.errors import Retryable
-from modelyard_runtime.log import get_logger
-
-log = get_logger(__name__)
 
 UNKNOWN_FOR_S: Final = 60.0
-"""Seconds before a version that the registry does not know is requested again."""
+"""Seconds before a manifest that is missing or unreadable is requested again."""
 MAX_CACHED: Final = 2_000
 """Cached versions; each takes some ten kilobytes. With more versions in use, every batch fetches again."""
 TIMEOUT_S: Final = 10.0
-
-Version = tuple[str, int, str]
-"""(model, version, digest)"""
+MAX_REASON_CHARS: Final = 500
 
 
 class RegistryAway(Retryable):
@@ -38,48 +34,47 @@ class Registry:
     def __init__(self, url: str, token: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
         self._monotonic = monotonic
-        self._known: OrderedDict[Version, ModelManifest] = OrderedDict()
-        self._unknown: OrderedDict[Version, float] = OrderedDict()
+        self._known: OrderedDict[Version, Lookup] = OrderedDict()
+        self._unknown: OrderedDict[Version, tuple[float, Lookup]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def manifest(self, model: str, version: int, digest: str) -> ModelManifest | None:
-        """Return the manifest with this digest; None when the registry has no such version, or another digest."""
-        key = (model, version, digest)
+    def find(self, version: Version) -> Lookup:
+        """Return the manifest with this digest, or why it cannot be used; RegistryAway while it cannot be fetched."""
         with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-            if self._monotonic() - self._unknown.get(key, float("-inf")) < UNKNOWN_FOR_S:
-                return None
-        found = self._fetch(model, version)
-        if found is not None and found.digest != digest:
-            log.warning("digest differs from the registry's", model=model, version=version, digest=digest)
-            found = None
-        self._remember(key, found)
+            if version in self._known:
+                self._known.move_to_end(version)
+                return self._known[version]
+            at, found = self._unknown.get(version, (float("-inf"), Lookup()))
+            if self._monotonic() - at < UNKNOWN_FOR_S:
+                return found
+        found = self._fetch(version)
+        self._remember(version, found)
         return found
 
     def close(self) -> None:
         self._client.close()
 
-    def _remember(self, key: Version, found: ModelManifest | None) -> None:
+    def _remember(self, version: Version, found: Lookup) -> None:
         with self._lock:
-            if found is None:
-                self._unknown[key] = self._monotonic()
+            if found.manifest is None:
+                self._unknown[version] = (self._monotonic(), found)
             else:
-                self._known[key] = found
+                self._known[version] = found
             for cache in (self._known, self._unknown):
                 while len(cache) > MAX_CACHED:
                     cache.popitem(last=False)
 
-    def _fetch(self, model: str, version: int) -> ModelManifest | None:
-        answer = self._get(f"/v1/models/{quote(model, safe='')}/versions/{version}/manifest")
-        if answer is None:
-            return None
+    def _fetch(self, version: Version) -> Lookup:
+        model, number, digest = version
+        data = self._get(f"/v1/models/{quote(model, safe='')}/versions/{number}/manifest")
+        if data is None:
+            return Lookup(reason="the registry has no such version")
+        if digest_of(data) != digest:
+            return Lookup(reason=f"the registry holds this version with the digest {digest_of(data)}")
         try:
-            return ModelManifest.model_validate_json(answer)
-        except ValidationError as error:
-            log.warning("unreadable manifest", model=model, version=version, error=str(error)[:300])
-            return None
+            return Lookup(ManifestFile.read(data).manifest)
+        except DocumentError as error:
+            return Lookup(reason=str(error)[:MAX_REASON_CHARS])
 
     def _get(self, path: str) -> bytes | None:
         """Return the body; None for 404 and 422. Any other status raises RegistryAway."""

@@ -83,7 +83,8 @@ class Detector:
 
     async def _manifest(self, piece: SliceSummarised) -> ModelManifest | None:
         version = (piece.model, piece.model_version, piece.model_digest)
-        return await _until_done(lambda: asyncio.to_thread(self._manifests.manifest, *version))
+        found = await _until_done(lambda: asyncio.to_thread(self._manifests.find, version))
+        return found.manifest
 
     async def _send(self, event: DriftDetected | AlertRaised) -> None:
         log.info("found", event_type=type(event).__name__, model=event.model, reason=event.reason)

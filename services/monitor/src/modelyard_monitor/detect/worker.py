@@ -46,6 +46,7 @@ def rules_of(settings: Settings) -> Rules:
         micro_batch_rows=settings.micro_batch_rows,
         error_window_labels=settings.error_window_labels,
         error_rise=settings.error_rise,
+        absolute_error_rise=settings.absolute_error_rise,
         rearm_rows=settings.rearm_rows,
     )
 

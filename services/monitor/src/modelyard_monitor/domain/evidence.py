@@ -12,11 +12,14 @@ def event_of(
     found: Finding, piece: SliceSummarised, manifest: ModelManifest | None, database: str
 ) -> DriftDetected | AlertRaised:
     """Return the event of a finding that `piece` revealed. All its fields depend on the slices alone."""
-    return _drift(found, piece, manifest, database) if found.kind else _alert(found, piece, database)
-
-
-def _drift(found: Finding, piece: SliceSummarised, manifest: ModelManifest | None, database: str) -> DriftDetected:
-    assert found.kind is not None  # noqa: S101  checked by the caller
+    if found.kind is None:
+        return AlertRaised(
+            **_shared(found, piece, "alert", found.alert),
+            alert=found.alert,
+            value=found.statistic,
+            rows=found.current_rows,
+            sql=alert_sql(found, piece, manifest, database),
+        )
     return DriftDetected(
         **_shared(found, piece, "drift", found.kind),
         kind=found.kind,
@@ -34,24 +37,16 @@ def _drift(found: Finding, piece: SliceSummarised, manifest: ModelManifest | Non
     )
 
 
-def _alert(found: Finding, piece: SliceSummarised, database: str) -> AlertRaised:
-    return AlertRaised(
-        **_shared(found, piece, "alert", found.alert),
-        alert=found.alert,
-        value=found.statistic,
-        rows=found.current_rows,
-        sql=alert_sql(found, piece, database),
-    )
-
-
 def _shared(found: Finding, piece: SliceSummarised, word: str, what: str) -> dict[str, Any]:
     """Return the fields that both events have; the id is derived from the finding and its last record."""
-    name = (piece.model, piece.model_version, piece.model_digest, piece.variant, what, found.subject)
-    event_id = derived_id(word, *name, piece.covers.topic, piece.covers.partition, piece.covers.last_offset)
+    version = (piece.model, piece.model_version, piece.model_digest, piece.variant)
+    name = (what, found.subject, found.detector)
+    last = (piece.covers.topic, piece.covers.partition, piece.covers.last_offset)
+    event_id = derived_id(word, *version, *name, *last)
     return {
         "event_id": event_id,
         "occurred_at": piece.occurred_at,
-        "correlation_id": derived_id("story", event_id),
+        "correlation_id": derived_id("timeline", event_id),
         "cause_id": piece.event_id,
         "model": piece.model,
         "model_version": piece.model_version,

@@ -1,103 +1,103 @@
-"""SQL that recomputes a finding's statistic from stored rows, so that anyone can check it."""
+"""SQL that recomputes a finding's number from stored rows, so that anyone can check it.
 
-from modelyard_contracts import DriftKind, OffsetRange, SliceSummarised
+The first column of every query is the number in the event: `statistic` of a drift, `value` of an alert.
+"""
+
+from typing import Final
+
+from modelyard_contracts import DriftKind, SliceSummarised
 from modelyard_contracts.manifest import RESERVED_BINS, ModelManifest
+from modelyard_monitor.domain.evidence_rows import Source, label_offsets, offsets, quoted, served_by
 from modelyard_monitor.domain.finding import Finding
+from modelyard_monitor.domain.performance import MEAN_ABSOLUTE_ERROR
 from modelyard_monitor.domain.psi import SMOOTHING
+
+RESERVED: Final = len(RESERVED_BINS)
 
 
 def drift_sql(found: Finding, piece: SliceSummarised, manifest: ModelManifest | None, database: str) -> str:
-    """Return a query that recomputes the statistic; '' when the statistic has no simple query."""
+    """Return the query for a drift; '' when its rows can no longer be named by offsets."""
+    if not found.covers:
+        return ""
     if found.kind is DriftKind.PERFORMANCE:
-        return (
-            f"SELECT countIf(wrong = 1) / count() AS error_rate, count() AS labels FROM {database}.v_matched "  # noqa: S608
-            f"WHERE {_whose(piece)} AND repeat = 0 AND wrong IS NOT NULL AND {_offsets(found.covers)}"
-        )
-    value = _value(found, manifest)
-    if found.reference is None or not value:
-        return f"SELECT avg({value}) FROM {database}.predictions WHERE {_rows(found, piece, manifest)}" if value else ""  # noqa: S608
-    reference = list(found.reference.counts)
-    bin_ = _bin(found, categorical=found.subject in _places(manifest)[1])
+        return _performance(found, piece, database)
+    source = Source.of(found.kind or DriftKind.FEATURE, found.subject, manifest)
+    if source is None:
+        return ""
+    return (_psi if found.detector == "psi" else _mean_shift)(found, source, piece, database)
+
+
+def alert_sql(found: Finding, piece: SliceSummarised, manifest: ModelManifest | None, database: str) -> str:
+    """Return the query for an alert; '' when there is none."""
+    if found.reference is not None:
+        return _broken_values(found, piece, manifest, database)
+    where = f"{served_by(piece)} AND {offsets(found.window.ranges())}"
+    value = "toFloat64(count())" if found.subject == "labels" else "countIf(status != 'ok') / count()"
+    return f"SELECT {value} AS value, count() AS rows FROM {database}.predictions WHERE {where}"  # noqa: S608  quoted
+
+
+def _performance(found: Finding, piece: SliceSummarised, database: str) -> str:
+    if found.subject == MEAN_ABSOLUTE_ERROR:
+        statistic, known = f"avg(absolute_error) / {found.before!r} - 1", "absolute_error IS NOT NULL"
+    else:
+        statistic, known = f"countIf(wrong = 1) / count() - {found.before!r}", "wrong IS NOT NULL"
     return (
-        "WITH counted AS (\n"  # noqa: S608  every value is a number or quoted
-        f"    SELECT {bin_} AS bin, count() AS n FROM (SELECT {value} AS v FROM {database}.predictions\n"
-        f"    WHERE {_rows(found, piece, manifest)}) GROUP BY bin),\n"
+        f"SELECT {statistic} AS statistic, count() AS labels FROM {database}.v_matched "  # noqa: S608  quoted
+        f"WHERE {served_by(piece)} AND repeat = 0 AND {known} AND {label_offsets(found.covers)}"
+    )
+
+
+def _mean_shift(found: Finding, source: Source, piece: SliceSummarised, database: str) -> str:
+    return (
+        f"SELECT abs(avg(v) - {found.before!r}) / {found.spread!r} AS statistic, count() AS rows\n"  # noqa: S608  quoted
+        f"FROM (SELECT {source.value} AS v FROM {database}.predictions\n"
+        f"    WHERE status = 'ok' AND {source.counted} AND {served_by(piece)} AND {offsets(found.covers)})\n"
+        "WHERE v IS NOT NULL AND isFinite(v)"
+    )
+
+
+def _psi(found: Finding, source: Source, piece: SliceSummarised, database: str) -> str:
+    assert found.reference is not None  # noqa: S101  a PSI finding has one
+    reference = list(found.reference.counts)
+    rows = _bins(found, source, piece, database)
+    return (
+        f"WITH counted AS (\n    SELECT bin, count() AS n FROM ({rows}) GROUP BY bin),\n"  # noqa: S608  quoted
         f"both AS (SELECT number AS bin, {reference}[number + 1] AS r, ifNull(n, 0) AS c\n"
         f"    FROM numbers({len(reference)}) AS places LEFT JOIN counted ON toInt64(number) = toInt64(counted.bin)\n"
         "    WHERE r + c > 0),\n"
         f"shares AS (SELECT (r + {SMOOTHING}) / (sum(r) OVER () + {SMOOTHING} * count() OVER ()) AS p,\n"
         f"    (c + {SMOOTHING}) / (sum(c) OVER () + {SMOOTHING} * count() OVER ()) AS q FROM both)\n"
-        "SELECT sum((q - p) * log(q / p)) AS psi FROM shares"
+        "SELECT sum((q - p) * log(q / p)) AS statistic FROM shares"
     )
 
 
-def alert_sql(found: Finding, piece: SliceSummarised, database: str) -> str:
-    """Return a query for the number of requests per status."""
-    where = f"{_whose(piece)} AND {_offsets(found.window.ranges() or (piece.covers,))}"
-    return f"SELECT status, count() FROM {database}.predictions WHERE {where} GROUP BY status"  # noqa: S608  quoted
+def _broken_values(found: Finding, piece: SliceSummarised, manifest: ModelManifest | None, database: str) -> str:
+    source = Source.of(found.of, found.subject, manifest)
+    if source is None:
+        return ""
+    what = found.alert.removesuffix("_values_high")
+    place = RESERVED_BINS.index("other" if what == "unseen" else what)
+    rows = _bins(found, source, piece, database)
+    return f"SELECT countIf(bin = {place}) / count() AS value, count() AS rows FROM ({rows})"  # noqa: S608  quoted
 
 
-def _value(found: Finding, manifest: ModelManifest | None) -> str:
-    if found.kind is DriftKind.SCORE:
-        return "score"
-    numeric, categorical = _places(manifest)
-    if found.subject in numeric:
-        name = _quoted(found.subject)
-        by_name = f"if(mapContains(features_by_name, {name}), features_by_name[{name}], NULL)"
-        return f"if(length(num_features) = {len(numeric)}, num_features[{numeric.index(found.subject) + 1}], {by_name})"
-    if found.subject in categorical:
-        return f"cat_features[{categorical.index(found.subject) + 1}]"
-    return ""
+def _bins(found: Finding, source: Source, piece: SliceSummarised, database: str) -> str:
+    """Return a query with the bin of every counted row, an index into the reference's counts."""
+    return (
+        f"SELECT {_bin(found, source)} AS bin FROM (SELECT {source.value} AS v FROM {database}.predictions\n"  # noqa: S608  quoted
+        f"    WHERE status = 'ok' AND {source.counted} AND {served_by(piece)} AND {offsets(found.covers)})"
+    )
 
 
-def _places(manifest: ModelManifest | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of the numeric and of the categorical features, in order."""
-    return (manifest.feature_schema.numeric, manifest.feature_schema.categorical) if manifest else ((), ())
-
-
-def _counted(found: Finding, manifest: ModelManifest | None) -> str:
-    """Return the condition of counted rows: with a score, or with features that match the contract."""
-    if found.kind is DriftKind.SCORE:
-        return "status = 'ok' AND score IS NOT NULL"
-    numeric, categorical = _places(manifest)
-    if found.subject in numeric:
-        return f"(length(num_features) = {len(numeric)} OR notEmpty(mapKeys(features_by_name)))"
-    return f"length(cat_features) = {len(categorical)}"
-
-
-def _bin(found: Finding, *, categorical: bool) -> str:
+def _bin(found: Finding, source: Source) -> str:
     assert found.reference is not None  # noqa: S101  checked by the caller
-    first = len(RESERVED_BINS)
-    if categorical:
+    if not source.numeric:
         if not found.reference.categories:
-            return "if(v IS NULL, 0, 2)"
-        names = ", ".join(_quoted(one) for one in found.reference.categories)
-        return f"multiIf(v IS NULL, 0, indexOf([{names}], v) = 0, 2, {first - 1} + indexOf([{names}], v))"
+            return f"if(v IS NULL, 0, {RESERVED - 1})"
+        names = ", ".join(quoted(one) for one in found.reference.categories)
+        return (
+            f"multiIf(v IS NULL, 0, indexOf([{names}], v) = 0, {RESERVED - 1}, {RESERVED - 1} + indexOf([{names}], v))"
+        )
     edges = ", ".join(repr(edge) for edge in found.reference.edges)
     place = f"arrayCount(e -> assumeNotNull(v) >= e, [{edges}])" if edges else "0"
-    return f"multiIf(v IS NULL, 0, NOT isFinite(v), 1, {first} + {place})"
-
-
-def _rows(found: Finding, piece: SliceSummarised, manifest: ModelManifest | None) -> str:
-    return f"{_whose(piece)} AND {_counted(found, manifest)} AND {_offsets(found.covers)}"
-
-
-def _whose(piece: SliceSummarised) -> str:
-    return (
-        f"model = {_quoted(piece.model)} AND model_version = {piece.model_version} "
-        f"AND model_digest = {_quoted(piece.model_digest)} AND variant = {_quoted(piece.variant)}"
-    )
-
-
-def _offsets(covers: tuple[OffsetRange, ...]) -> str:
-    ranges = " OR ".join(
-        f"(_topic = {_quoted(one.topic)} AND _partition = {one.partition} "
-        f"AND _offset BETWEEN {one.first_offset} AND {one.last_offset})"
-        for one in covers
-    )
-    return f"({ranges or '1'})"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return f"multiIf(v IS NULL, 0, NOT isFinite(v), 1, {RESERVED} + {place})"

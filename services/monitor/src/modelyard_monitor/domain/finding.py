@@ -4,10 +4,7 @@ from dataclasses import dataclass, field
 
 from modelyard_contracts import DriftKind, OffsetRange, Severity
 from modelyard_contracts.manifest import FeatureReference
-from modelyard_monitor.domain.state import Window
-
-SCORE = "(score)"
-"""Name of the score among the features of slices; findings call it `score`."""
+from modelyard_monitor.domain.spans import Span
 
 
 @dataclass(frozen=True)
@@ -22,21 +19,22 @@ class Finding:
     threshold: float
     detector: str = ""
     alert: str = ""
+    of: DriftKind = DriftKind.FEATURE
+    """Kind of the subject of an alert about values."""
     p_value: float | None = None
     q_value: float | None = None
     reference_rows: int = 0
     current_rows: int = 0
+    before: float = 0.0
+    """Value that the current one is compared with, for means and errors."""
+    spread: float = 1.0
+    """Standard deviation that a shift of a mean is measured in."""
     reference: FeatureReference | None = None
     current_counts: tuple[int, ...] = ()
     covers: tuple[OffsetRange, ...] = ()
-    window: Window = field(default_factory=Window)
+    window: Span = field(default_factory=Span)
 
     @property
-    def name(self) -> tuple[str, str]:
-        """What the rest period applies to."""
-        return (self.kind or self.alert, self.subject)
-
-
-def kind_of(name: str) -> tuple[DriftKind, str]:
-    """Return kind and subject of a feature of a slice."""
-    return (DriftKind.SCORE, "score") if name == SCORE else (DriftKind.FEATURE, name)
+    def name(self) -> tuple[str, str, str]:
+        """What the rest period applies to: statistics of two detectors are never compared."""
+        return (self.kind or self.alert, self.subject, self.detector)

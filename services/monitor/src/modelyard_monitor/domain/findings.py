@@ -1,13 +1,15 @@
 """Apply a slice to the state of its version, and return what is worth reporting. Pure; all state is handed in."""
 
-from modelyard_contracts import DriftKind, FeatureSlice, OffsetRange, Severity, SliceSource, SliceSummarised
+from modelyard_contracts import DriftKind, SliceSource, SliceSummarised
 from modelyard_contracts.manifest import ModelManifest
-from modelyard_monitor.domain.alerts import failed_requests, missing_labels, window_of
-from modelyard_monitor.domain.error_rate import Rise
-from modelyard_monitor.domain.finding import Finding, kind_of
+from modelyard_monitor.domain.alerts import failed_requests, missing_labels
+from modelyard_monitor.domain.finding import Finding
 from modelyard_monitor.domain.mean_shift import MeanWatch, Shift
-from modelyard_monitor.domain.rules import CRITICAL_RISE, MEAN_SHIFT_SD, WORSE_FACTOR, Rules
-from modelyard_monitor.domain.state import VersionState, Window
+from modelyard_monitor.domain.performance import label_findings
+from modelyard_monitor.domain.rules import MEAN_SHIFT_SD, WORSE_FACTOR, Rules
+from modelyard_monitor.domain.spans import Window
+from modelyard_monitor.domain.state import VersionState
+from modelyard_monitor.domain.subjects import OUTPUTS, Subject, subjects_of
 from modelyard_monitor.domain.window_drift import severity_of, window_findings
 
 
@@ -15,78 +17,58 @@ def apply(state: VersionState, piece: SliceSummarised, manifest: ModelManifest |
     """Take in one slice and return the findings to report now. A slice that was applied before changes nothing."""
     if not state.is_new(piece.covers):
         return []
-    if piece.source is SliceSource.LABELS:
-        found = _labels(state, piece, manifest, rules)
-    else:
-        found = _predictions(state, piece, manifest, rules)
+    of_source = label_findings if piece.source is SliceSource.LABELS else _prediction_findings
+    found = of_source(state, piece, manifest, rules)
     state.mark(piece)
     return [one for one in found if _worth_reporting(state, one, rules)]
 
 
-def _labels(state: VersionState, piece: SliceSummarised, manifest: ModelManifest | None, rules: Rules) -> list[Finding]:
-    state.labels += len(piece.outcomes)
-    state.rows_at_last_label = state.rows
-    promised = manifest.reference.error_rate if manifest and manifest.reference else None
-    rises = state.errors.add(piece.outcomes, piece.covers, promised, rules)
-    if not rises:
-        return []
-    state.consequence_at = state.rows
-    rise = max(rises, key=lambda one: (one.p_value is not None, one.by))
-    covers = tuple(part.covers for part in state.errors.window)
-    return [_performance(rise, covers, rules)]
-
-
-def _performance(rise: Rise, covers: tuple[OffsetRange, ...], rules: Rules) -> Finding:
-    return Finding(
-        kind=DriftKind.PERFORMANCE,
-        subject="error_rate",
-        severity=Severity.CRITICAL if rise.by >= CRITICAL_RISE else Severity.WARNING,
-        reason=f"the error rate rose from {rise.before:.3f} ({rise.against}) to {rise.after:.3f} "
-        f"over the last {rise.after_labels} labels",
-        statistic=rise.by,
-        threshold=rules.error_rise,
-        detector=rise.detector,
-        p_value=rise.p_value,
-        reference_rows=rise.before_labels,
-        current_rows=rise.after_labels,
-        covers=covers,
-    )
-
-
-def _predictions(
+def _prediction_findings(
     state: VersionState, piece: SliceSummarised, manifest: ModelManifest | None, rules: Rules
 ) -> list[Finding]:
     state.rows += piece.rows
-    found = [*failed_requests(state, piece), *missing_labels(state, piece)]
-    for part in (*piece.features, *((piece.score,) if piece.score else ())):
-        shift = state.means.setdefault(part.name, MeanWatch()).add(part, rules.micro_batch_rows)
-        if shift is not None:
-            found.append(_mean_moved(state, piece, part, shift))
+    found = [*failed_requests(state, piece), *missing_labels(state, piece), *_mean_findings(state, piece, rules)]
     state.window.add(piece)
     if state.window.rows >= rules.psi_window_rows:
         window, state.window = state.window, Window()
         found += window_findings(state, window, manifest, rules)
-    if any(one.kind is DriftKind.SCORE for one in found):
+    if any((one.kind, one.subject) in OUTPUTS for one in found):
         state.consequence_at = state.rows
     return found
 
 
-def _mean_moved(state: VersionState, piece: SliceSummarised, part: FeatureSlice, shift: Shift) -> Finding:
-    kind, subject = kind_of(part.name)
-    window = window_of(piece)
+def _mean_findings(state: VersionState, piece: SliceSummarised, rules: Rules) -> list[Finding]:
+    for subject, part in subjects_of(piece):
+        state.means.setdefault(subject, MeanWatch()).add(part)
+    block = state.blocks.add(piece, rules.micro_batch_rows)
+    if block is None:
+        return []
+    shifts = {subject: watch.close(block, rules.micro_batch_rows) for subject, watch in state.means.items()}
+    return [
+        _mean_moved(state, subject, shift)
+        for subject, shift in shifts.items()
+        if shift is not None and abs(shift.in_sd) >= MEAN_SHIFT_SD
+    ]
+
+
+def _mean_moved(state: VersionState, subject: Subject, shift: Shift) -> Finding:
+    kind, name = subject
+    span = state.blocks.since(shift.first_block)
     return Finding(
         kind=kind,
-        subject=subject,
+        subject=name,
         severity=severity_of(state, kind),
-        reason=f"the mean of {subject} moved from {shift.before:.4g} to {shift.after:.4g}, "
+        reason=f"the mean of {name} moved from {shift.before:.4g} to {shift.after:.4g}, "
         f"{abs(shift.in_sd):.2f} standard deviations",
         statistic=abs(shift.in_sd),
         threshold=MEAN_SHIFT_SD,
         detector="adwin",
-        reference_rows=state.means[part.name].baseline[0],
-        current_rows=part.finite,
-        covers=window.ranges(),
-        window=window,
+        before=shift.before,
+        spread=shift.spread,
+        reference_rows=state.means[subject].baseline[0],
+        current_rows=shift.after_rows,
+        covers=span.ranges() if span else (),
+        window=span or state.blocks.closed[-1],
     )
 
 

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from modelyard_contracts import Message
-from modelyard_contracts.manifest import ModelManifest
 from modelyard_monitor.domain.reports import ConsumerLag
+from modelyard_monitor.domain.watching import Lookup, Version
 
 Row = dict[str, Any]
 
@@ -13,8 +13,8 @@ Row = dict[str, Any]
 class Manifests(Protocol):
     """Source of reference profiles."""
 
-    def manifest(self, model: str, version: int, digest: str) -> ModelManifest | None:
-        """Return None when there is no such version; raise Retryable when the answer is not available now."""
+    def find(self, version: Version) -> Lookup:
+        """Return the manifest whose bytes have this digest; raise Retryable when the answer is not available now."""
 
 
 class Sender(Protocol):

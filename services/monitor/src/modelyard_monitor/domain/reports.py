@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from modelyard_contracts import DriftKind
+
 
 class Report(BaseModel):
     """Base of all reports: frozen, and strict about its fields."""
@@ -26,6 +28,11 @@ class VersionHealth(Report):
     labelled: int
     """Predictions with a label that can be compared; the latest label counts."""
     wrong: int
+    labelled_values: int
+    """Predictions of a regression with a true value."""
+    mean_absolute_error: float | None
+    absolute_error_sd: float | None
+    """In the unit of the target; None without labels."""
 
 
 class RecordedEvent(Report):
@@ -52,11 +59,14 @@ class BinCounts(Report):
 
 
 class FeatureStability(Report):
-    """PSI of one feature (or `(score)`) of one version and variant over a window."""
+    """PSI of one feature, the score or the classes of one version and variant over a window."""
 
     version: int
     variant: str
+    kind: DriftKind
+    """`feature`, `score` or `classes`."""
     feature: str
+    """Empty for score and classes."""
     psi: float
     expected_without_drift: float
     p_value: float

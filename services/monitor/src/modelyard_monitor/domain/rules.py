@@ -13,6 +13,11 @@ MIN_LABELS: Final = 200
 REFERENCE_LABELS: Final = 500
 """Assumed number of rows of a manifest's error rate, which the manifest does not state."""
 CRITICAL_RISE: Final = 0.10
+"""Absolute rise of the error rate that is critical."""
+CRITICAL_RELATIVE_RISE: Final = 0.50
+"""Relative rise of the mean absolute error that is critical."""
+CONSEQUENCE_ROWS: Final = 2_000
+"""Drift of an input is a warning while an output or the error moved within this many rows."""
 MEAN_SHIFT_SD: Final = 0.1
 """Smaller shifts of the mean, in standard deviations, are not reported."""
 WORSE_FACTOR: Final = 1.5
@@ -38,4 +43,5 @@ class Rules:
     micro_batch_rows: int = 100
     error_window_labels: int = 500
     error_rise: float = 0.03
+    absolute_error_rise: float = 0.15
     rearm_rows: int = 2_000

@@ -6,45 +6,44 @@ from datetime import datetime
 from typing import Final
 
 from modelyard_contracts import OffsetRange, SliceSummarised
-from modelyard_monitor.domain.error_rate import ErrorWatch
+from modelyard_monitor.domain.absolute_error import AbsoluteErrorWatch
+from modelyard_monitor.domain.error_rate import ErrorRateWatch
 from modelyard_monitor.domain.mean_shift import MeanWatch
 from modelyard_monitor.domain.rules import PERSISTENCE
+from modelyard_monitor.domain.spans import Source, Span, Window, merged
+from modelyard_monitor.domain.subjects import Subject
 
 MAX_VERSIONS: Final = 6
 """Watched versions and variants per model; the one that was idle for longest is dropped."""
-
-Source = tuple[str, int]
-Subject = tuple[str, str]
-"""(kind, subject) of a finding."""
+MAX_BLOCKS: Final = 32
+"""Last blocks whose offsets are kept for evidence."""
 
 
 @dataclass
-class Window:
-    """Counts of a PSI window that is being filled."""
+class Blocks:
+    """Slices of predictions in blocks of at least a micro-batch; micro-batches consist of whole blocks."""
 
-    rows: int = 0
-    start: datetime | None = None
-    end: datetime | None = None
-    counts: dict[str, list[int]] = field(default_factory=dict)
-    covers: dict[Source, tuple[int, int]] = field(default_factory=dict)
+    filling: Span = field(default_factory=Span)
+    number: int = 0
+    """Number of the block that is being filled."""
+    closed: deque[Span] = field(default_factory=lambda: deque(maxlen=MAX_BLOCKS))
 
-    def add(self, piece: SliceSummarised) -> None:
-        self.rows += piece.rows
-        self.start = min(self.start or piece.window_start, piece.window_start)
-        self.end = max(self.end or piece.window_end, piece.window_end)
-        for part in (*piece.features, *((piece.score,) if piece.score else ())):
-            have = self.counts.setdefault(part.name, [0] * len(part.counts))
-            if len(have) == len(part.counts):
-                self.counts[part.name] = [a + b for a, b in zip(have, part.counts, strict=True)]
-        source = (piece.covers.topic, piece.covers.partition)
-        first = self.covers.get(source, (piece.covers.first_offset, 0))[0]
-        self.covers[source] = (first, piece.covers.last_offset)
+    def add(self, piece: SliceSummarised, rows: int) -> int | None:
+        """Append a slice; return the number of the block when it is full, else None."""
+        self.filling.add(piece)
+        if self.filling.rows < rows:
+            return None
+        self.closed.append(self.filling)
+        self.filling = Span()
+        self.number += 1
+        return self.number - 1
 
-    def ranges(self) -> tuple[OffsetRange, ...]:
-        return tuple(
-            OffsetRange(topic=topic, partition=partition, first_offset=first, last_offset=last)
-            for (topic, partition), (first, last) in sorted(self.covers.items())
-        )
+    def since(self, first: int) -> Span | None:
+        """Return the closed blocks from this number on; None when some of them are no longer kept."""
+        count = self.number - first
+        if not 0 < count <= len(self.closed):
+            return None
+        return merged(list(self.closed)[-count:])
 
 
 @dataclass
@@ -56,18 +55,21 @@ class VersionState:
     last_slice_at: datetime | None = None
     rows: int = 0
     labels: int = 0
-    rows_at_last_label: int = 0
     window: Window = field(default_factory=Window)
-    verdicts: dict[str, deque[bool]] = field(default_factory=dict)
-    """Per feature: whether each of the last windows was out of line."""
-    means: dict[str, MeanWatch] = field(default_factory=dict)
-    errors: ErrorWatch = field(default_factory=ErrorWatch)
-    requests: tuple[int, int] = (0, 0)
-    """Requests and failed requests since the last check."""
-    reported: dict[Subject, tuple[int, float]] = field(default_factory=dict)
+    verdicts: dict[Subject, deque[bool]] = field(default_factory=dict)
+    """Per subject: whether each of the last windows was out of line."""
+    means: dict[Subject, MeanWatch] = field(default_factory=dict)
+    blocks: Blocks = field(default_factory=Blocks)
+    error_rate: ErrorRateWatch = field(default_factory=ErrorRateWatch)
+    absolute_error: AbsoluteErrorWatch = field(default_factory=AbsoluteErrorWatch)
+    requests: Span = field(default_factory=Span)
+    """Requests since the last check."""
+    unlabelled: Span = field(default_factory=Span)
+    """Predictions since the last label."""
+    reported: dict[tuple[str, str, str], tuple[int, float]] = field(default_factory=dict)
     """Per finding: rows (or labels) seen, and its statistic, when it was last reported."""
     consequence_at: int | None = None
-    """Rows seen when the score or the error rate last moved."""
+    """Rows seen when an output or the error last moved."""
 
     def is_new(self, covers: OffsetRange) -> bool:
         """Return whether these offsets were not applied yet."""
@@ -78,7 +80,7 @@ class VersionState:
         self.applied[piece.covers.topic, piece.covers.partition] = piece.covers.last_offset
         self.last_slice_at = max(self.last_slice_at or piece.occurred_at, piece.occurred_at)
 
-    def persists(self, subject: str, out_of_line: bool) -> bool:
+    def persists(self, subject: Subject, out_of_line: bool) -> bool:
         """Note a window's verdict; return whether enough of the last verdicts agree, this one included."""
         needed, of = PERSISTENCE
         verdicts = self.verdicts.setdefault(subject, deque(maxlen=of))

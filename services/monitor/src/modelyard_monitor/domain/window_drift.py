@@ -1,50 +1,42 @@
-"""Drift of a full window: PSI of every feature and the score against training, judged together."""
+"""Drift of a full window: PSI of every feature, the score and the classes against training, judged together."""
+
+from collections.abc import Mapping
 
 from modelyard_contracts import DriftKind, Severity
 from modelyard_contracts.manifest import FeatureReference, ModelManifest
 from modelyard_monitor.domain.alerts import broken_values
-from modelyard_monitor.domain.finding import SCORE, Finding, kind_of
+from modelyard_monitor.domain.finding import Finding
 from modelyard_monitor.domain.psi import IncomparableWindows, Stability, adjusted, population_stability
-from modelyard_monitor.domain.rules import Rules
-from modelyard_monitor.domain.state import VersionState, Window
-
-CONSEQUENCE_ROWS = 2_000
-"""A feature's drift is a warning while score or errors moved within this many rows."""
+from modelyard_monitor.domain.rules import CONSEQUENCE_ROWS, Rules
+from modelyard_monitor.domain.spans import Window
+from modelyard_monitor.domain.state import VersionState
+from modelyard_monitor.domain.subjects import OUTPUTS, Subject, references_of
 
 
 def window_findings(state: VersionState, window: Window, manifest: ModelManifest | None, rules: Rules) -> list[Finding]:
     """Judge a full window; features are corrected for their number by Benjamini-Hochberg."""
-    if manifest is None or manifest.reference is None:
-        return []
-    references = _references(manifest)
-    judged = {name: one for name in window.counts if (one := _judge(references.get(name), window.counts[name]))}
+    references = references_of(manifest.reference if manifest else None)
+    judged = {subject: one for subject in window.counts if (one := _judge(references.get(subject), window, subject))}
     q_values = _q_values(judged)
     found: list[Finding] = []
-    for name, one in judged.items():
-        out_of_line = q_values[name] <= rules.psi_fdr and one.effect >= rules.psi_floor
-        if state.persists(name, out_of_line):
-            found.append(_moved(state, name, one, q_values[name], references[name], window, rules))
-        found += broken_values(name, window.counts[name], references[name], window)
+    for subject, one in judged.items():
+        out_of_line = q_values[subject] <= rules.psi_fdr and one.effect >= rules.psi_floor
+        if state.persists(subject, out_of_line):
+            found.append(_moved(state, subject, one, q_values[subject], references[subject], window, rules))
+        found += broken_values(subject, window.counts[subject], references[subject], window)
     return found
 
 
 def severity_of(state: VersionState, kind: DriftKind) -> Severity:
     """Return INFO for an input that moved without consequence, else WARNING."""
-    if kind is DriftKind.SCORE:
+    if kind is not DriftKind.FEATURE:
         return Severity.WARNING
     recent = state.consequence_at is not None and state.rows - state.consequence_at <= CONSEQUENCE_ROWS
     return Severity.WARNING if recent else Severity.INFO
 
 
-def _references(manifest: ModelManifest) -> dict[str, FeatureReference]:
-    assert manifest.reference is not None  # noqa: S101  checked by the caller
-    references = {one.name: one for one in manifest.reference.features}
-    if manifest.reference.score is not None:
-        references[SCORE] = manifest.reference.score
-    return references
-
-
-def _judge(reference: FeatureReference | None, counts: list[int]) -> Stability | None:
+def _judge(reference: FeatureReference | None, window: Window, subject: Subject) -> Stability | None:
+    counts = window.counts[subject]
     if reference is None or len(reference.counts) != len(counts):
         return None
     try:
@@ -53,30 +45,29 @@ def _judge(reference: FeatureReference | None, counts: list[int]) -> Stability |
         return None
 
 
-def _q_values(judged: dict[str, Stability]) -> dict[str, float]:
-    """Return adjusted p-values of the features, and the plain p-value of the score."""
-    features = [name for name in judged if name != SCORE]
-    q_values = dict(zip(features, adjusted([judged[name].p_value for name in features]), strict=True))
-    if SCORE in judged:
-        q_values[SCORE] = judged[SCORE].p_value
-    return q_values
+def _q_values(judged: Mapping[Subject, Stability]) -> dict[Subject, float]:
+    """Return adjusted p-values of the features, and the plain p-values of the outputs."""
+    features = [subject for subject in judged if subject not in OUTPUTS]
+    q_values = dict(zip(features, adjusted([judged[subject].p_value for subject in features]), strict=True))
+    return q_values | {subject: judged[subject].p_value for subject in OUTPUTS if subject in judged}
 
 
 def _moved(
     state: VersionState,
-    name: str,
+    subject: Subject,
     one: Stability,
     q_value: float,
     reference: FeatureReference,
     window: Window,
     rules: Rules,
 ) -> Finding:
-    kind, subject = kind_of(name)
+    kind, name = subject
+    what = "predicted classes" if kind is DriftKind.CLASSES else name
     return Finding(
         kind=kind,
-        subject=subject,
+        subject=name,
         severity=severity_of(state, kind),
-        reason=f"the distribution of {subject} differs from training: PSI {one.psi:.3f}, "
+        reason=f"the distribution of {what} differs from training: PSI {one.psi:.3f}, "
         f"of which {one.bias:.3f} would be chance",
         statistic=one.psi,
         threshold=rules.psi_floor + one.bias,
@@ -86,7 +77,7 @@ def _moved(
         reference_rows=one.reference_rows,
         current_rows=one.current_rows,
         reference=reference,
-        current_counts=tuple(window.counts[name]),
+        current_counts=tuple(window.counts[subject]),
         covers=window.ranges(),
         window=window,
     )

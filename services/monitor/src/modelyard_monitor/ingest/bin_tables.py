@@ -6,8 +6,10 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from modelyard_contracts import DriftKind
 from modelyard_contracts.manifest import FeatureReference, ReferenceProfile
-from modelyard_monitor.ingest.binning import SCORE, Column, Group, table_bins
+from modelyard_monitor.domain.subjects import Subject, references_of
+from modelyard_monitor.ingest.binning import Column, Group, table_bins
 
 MICROS_PER_MINUTE: Final = 60_000_000
 
@@ -15,7 +17,9 @@ _FEATURE_BINS: Final = pa.schema(
     [
         ("model", pa.string()),
         ("model_version", pa.uint32()),
+        ("model_digest", pa.string()),
         ("variant", pa.string()),
+        ("kind", pa.string()),
         ("feature", pa.string()),
         ("minute", pa.uint32()),
         ("bin", pa.int16()),
@@ -24,6 +28,7 @@ _FEATURE_BINS: Final = pa.schema(
 )
 _REFERENCE_BINS: Final = pa.schema(
     [
+        ("kind", pa.string()),
         ("feature", pa.string()),
         ("bin", pa.int16()),
         ("n", pa.uint64()),
@@ -35,18 +40,21 @@ _REFERENCE_BINS: Final = pa.schema(
 
 def feature_bins(group: Group, columns: Sequence[Column]) -> pa.Table:
     """Return rows of table feature_bins: counts per feature, minute and bin, without the empty bins."""
-    rows: dict[str, list[Any]] = {"feature": [], "minute": [], "bin": [], "n": []}
+    rows: dict[str, list[Any]] = {"kind": [], "feature": [], "minute": [], "bin": [], "n": []}
     minutes = group.rows["occurred_at"].cast(pa.int64()).to_numpy() // MICROS_PER_MINUTE
     known, codes = np.unique(minutes, return_inverse=True)
     for column in columns:
         counts = np.bincount(codes[column.positions] * column.size + column.bins, minlength=known.size * column.size)
         filled = np.flatnonzero(counts)
-        rows["feature"].extend([column.name] * filled.size)
+        kind, feature = _named(column.subject)
+        rows["kind"].extend([kind] * filled.size)
+        rows["feature"].extend([feature] * filled.size)
         rows["minute"].extend((known[filled // column.size] * 60).tolist())
         rows["bin"].extend(table_bins(filled % column.size).tolist())
         rows["n"].extend(counts[filled].tolist())
     size = len(rows["n"])
-    fixed = {"model": [group.model] * size, "model_version": [group.version] * size, "variant": [group.variant] * size}
+    served = {"model": group.model, "model_version": group.version, "model_digest": group.digest}
+    fixed = {name: [value] * size for name, value in {**served, "variant": group.variant}.items()}
     return pa.table({**fixed, **rows}, schema=_FEATURE_BINS)
 
 
@@ -55,22 +63,23 @@ def no_bins() -> pa.Table:
     return _FEATURE_BINS.empty_table()
 
 
-def reference_bins(model: str, version: int, reference: ReferenceProfile) -> pa.Table:
-    """Return rows of table reference_bins."""
-    named = [(one.name, one) for one in reference.features]
-    if reference.score is not None:
-        named.append((SCORE, reference.score))
-    rows = [row for name, one in named for row in _reference_rows(name, one)]
+def reference_bins(model: str, version: int, digest: str, profile: ReferenceProfile) -> pa.Table:
+    """Return rows of table reference_bins. digest: of the version, as the predictions name it."""
+    references = references_of(profile)
+    rows = [row for subject, one in references.items() for row in _reference_rows(subject, one)]
     table = pa.Table.from_pylist(rows, schema=_REFERENCE_BINS)
     table = table.append_column("model", pa.array([model] * len(rows), pa.string()))
-    return table.append_column("model_version", pa.array([version] * len(rows), pa.uint32()))
+    table = table.append_column("model_version", pa.array([version] * len(rows), pa.uint32()))
+    return table.append_column("model_digest", pa.array([digest] * len(rows), pa.string()))
 
 
-def _reference_rows(name: str, one: FeatureReference) -> list[dict[str, Any]]:
+def _reference_rows(subject: Subject, one: FeatureReference) -> list[dict[str, Any]]:
     bins = table_bins(np.arange(len(one.counts)))
+    kind, feature = _named(subject)
     return [
         {
-            "feature": name,
+            "kind": kind,
+            "feature": feature,
             "bin": int(bin_),
             "n": count,
             "lower": one.edges[bin_ - 1] if one.edges and bin_ > 0 else None,
@@ -78,3 +87,9 @@ def _reference_rows(name: str, one: FeatureReference) -> list[dict[str, Any]]:
         }
         for bin_, count in zip(bins, one.counts, strict=True)
     ]
+
+
+def _named(subject: Subject) -> tuple[str, str]:
+    """Return kind and feature as the tables hold them; outputs have no feature, so that no name is reserved."""
+    kind, name = subject
+    return kind.value, name if kind is DriftKind.FEATURE else ""

@@ -1,8 +1,8 @@
 """Columns to bins: the rows of a batch per version and variant, each feature as indexes into its reference's bins."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from modelyard_contracts import FeatureSlice
 from modelyard_contracts.manifest import RESERVED_BINS, FeatureReference, ModelManifest
+from modelyard_contracts.signature import ColumnType, Signature
+from modelyard_monitor.domain.subjects import CLASSES, SCORE, Subject, feature, references_of
 
 RESERVED: Final = len(RESERVED_BINS)
 MISSING, NON_FINITE, OTHER = range(RESERVED)
-SCORE: Final = "(score)"
-"""Name of the score among the features in tables and slices."""
 GROUP_BY: Final = ("model", "model_version", "model_digest", "variant")
 
 Matrix = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]
@@ -33,12 +33,17 @@ class Group:
     variant: str
     rows: pa.Table
 
+    def answered(self) -> "Group":
+        """Return the group without failed requests: a retry under the same id would count their features twice."""
+        ok = pc.equal(self.rows["status"], "ok")
+        return self if pc.all(ok).as_py() else replace(self, rows=self.rows.filter(ok))
+
 
 @dataclass(frozen=True)
 class Column:
     """One feature of a group in bins."""
 
-    name: str
+    subject: Subject
     bins: NDArray[np.int64]
     """Shape (rows,): index into (missing, non-finite, other, bins...)."""
     size: int
@@ -55,7 +60,7 @@ class Column:
             total, squares = float(self.values.sum()), float(np.square(self.values).sum())
         known = math.isfinite(total) and math.isfinite(squares)
         return FeatureSlice(
-            name=self.name,
+            name=self.subject[1],
             counts=tuple(counts.tolist()),
             finite=int(self.values.size) if known else 0,
             total=total if known else 0.0,
@@ -88,25 +93,30 @@ def _sorted_by_group(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def columns_of(group: Group, manifest: ModelManifest) -> list[Column]:
-    """Return every feature that has a reference, and the score, in bins; rows that break the contract are left out."""
-    if manifest.reference is None:
-        return []
-    references = {reference.name: reference for reference in manifest.reference.features}
-    found = [*_numeric(group, manifest, references), *_categorical(group, manifest, references)]
-    if manifest.reference.score is not None:
-        found.append(_score(group, manifest.reference.score))
+    """Return every subject that has a reference, in bins; rows that break the contract are left out.
+
+    group: answered requests only.
+    """
+    references = references_of(manifest.reference)
+    found = [*_numeric(group, manifest.signature, references), *_categorical(group, manifest.signature, references)]
+    if SCORE in references:
+        positions = _answered(group, "score")
+        values = group.rows["score"].take(pa.array(positions)).to_numpy()
+        found.append(number_column(SCORE, values, np.zeros(values.size, dtype=bool), references[SCORE], positions))
+    if CLASSES in references:
+        positions = _answered(group, "class")
+        classes = group.rows["class"].take(pa.array(positions)).combine_chunks()
+        found.append(category_column(CLASSES, classes, references[CLASSES], positions))
     return found
 
 
-def _score(group: Group, reference: FeatureReference) -> Column:
-    answered = pc.and_(pc.equal(group.rows["status"], "ok"), pc.is_valid(group.rows["score"]))
-    positions = np.flatnonzero(answered.to_numpy(zero_copy_only=False))
-    values = group.rows["score"].take(pa.array(positions)).to_numpy()
-    return number_column(SCORE, values, np.zeros(values.size, dtype=bool), reference, positions)
+def _answered(group: Group, output: str) -> NDArray[np.int64]:
+    """Return the positions of rows that were answered with a value of this output."""
+    return np.flatnonzero(pc.is_valid(group.rows[output]).to_numpy(zero_copy_only=False))
 
 
-def _numeric(group: Group, manifest: ModelManifest, references: dict[str, FeatureReference]) -> Iterator[Column]:
-    names = manifest.feature_schema.numeric
+def _numeric(group: Group, signature: Signature, references: Mapping[Subject, FeatureReference]) -> Iterator[Column]:
+    names = signature.numeric
     if not names:
         return
     matrix, missing, positions = _positional(group.rows["num_features"], len(names))
@@ -114,9 +124,9 @@ def _numeric(group: Group, manifest: ModelManifest, references: dict[str, Featur
     if more_positions.size:
         matrix, missing = np.concatenate([matrix, more]), np.concatenate([missing, more_missing])
         positions = np.concatenate([positions, more_positions])
-    for index, name in enumerate(names):
-        if positions.size and name in references:
-            yield number_column(name, matrix[:, index], missing[:, index], references[name], positions)
+    for index, subject in enumerate(map(feature, names)):
+        if positions.size and subject in references:
+            yield number_column(subject, matrix[:, index], missing[:, index], references[subject], positions)
 
 
 def _positional(column: pa.ChunkedArray, width: int) -> Matrix:
@@ -144,7 +154,7 @@ def _by_name(rows: pa.Table, names: Sequence[str]) -> Matrix:
 
 
 def number_column(
-    name: str,
+    subject: Subject,
     values: NDArray[np.float64],
     missing: NDArray[np.bool_],
     reference: FeatureReference,
@@ -156,29 +166,44 @@ def number_column(
     bins = np.full(values.size, NON_FINITE, dtype=np.int64)
     bins[missing] = MISSING
     bins[finite] = RESERVED + np.searchsorted(np.asarray(reference.edges, dtype=np.float64), good, side="right")
-    return Column(name, bins, RESERVED + len(reference.edges) + 1, good, positions)
+    return Column(subject, bins, RESERVED + len(reference.edges) + 1, good, positions)
 
 
-def _categorical(group: Group, manifest: ModelManifest, references: dict[str, FeatureReference]) -> Iterator[Column]:
-    names = manifest.feature_schema.categorical
+def _categorical(
+    group: Group, signature: Signature, references: Mapping[Subject, FeatureReference]
+) -> Iterator[Column]:
+    columns = [column for column in signature.columns if not column.type.numeric]
     lists = group.rows["cat_features"].combine_chunks()
-    positions = np.flatnonzero(pc.list_value_length(lists).to_numpy() == len(names))
-    if not names or not positions.size:
+    positions = np.flatnonzero(pc.list_value_length(lists).to_numpy() == len(columns))
+    if not columns or not positions.size:
         return
     flat = lists.take(pa.array(positions)).flatten()
-    for index, name in enumerate(names):
-        if name in references:
-            values = flat.take(pa.array(np.arange(index, len(flat), len(names))))
-            yield category_column(name, values, references[name], positions)
+    for index, column in enumerate(columns):
+        subject = feature(column.name)
+        if subject in references:
+            values = flat.take(pa.array(np.arange(index, len(flat), len(columns))))
+            bin_ = length_column if column.type is ColumnType.TEXT else category_column
+            yield bin_(subject, values, references[subject], positions)
 
 
-def category_column(name: str, values: pa.Array, reference: FeatureReference, positions: NDArray[np.int64]) -> Column:
+def category_column(
+    subject: Subject, values: pa.Array, reference: FeatureReference, positions: NDArray[np.int64]
+) -> Column:
     """Bin strings over the categories of a categorical reference; null is missing, an unknown category is other."""
     categories = pa.array(reference.categories, pa.string())
     found = pc.fill_null(pc.index_in(values, value_set=categories), -1).to_numpy()
     bins = np.where(found >= 0, found + RESERVED, OTHER).astype(np.int64)
     bins[values.is_null().to_numpy(zero_copy_only=False)] = MISSING
-    return Column(name, bins, len(reference.counts), np.empty(0), positions)
+    return Column(subject, bins, len(reference.counts), np.empty(0), positions)
+
+
+def length_column(
+    subject: Subject, values: pa.Array, reference: FeatureReference, positions: NDArray[np.int64]
+) -> Column:
+    """Bin texts by their length in characters; null is missing."""
+    missing = values.is_null().to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.utf8_length(values), 0).to_numpy(zero_copy_only=False).astype(np.float64)
+    return number_column(subject, lengths, missing, reference, positions)
 
 
 def table_bins(bins: NDArray[np.int64]) -> NDArray[np.int64]:

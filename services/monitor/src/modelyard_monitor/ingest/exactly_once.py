@@ -18,7 +18,7 @@ from modelyard_monitor.settings import Settings
 from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.errors import BrokerAway
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.kafka import BatchConsumer, DeadLetters, Lag, Received
+from modelyard_runtime.kafka import BatchConsumer, ConsumerOptions, DeadLetters, Lag, Received
 from modelyard_runtime.log import get_logger
 from modelyard_runtime.metrics import Metrics
 
@@ -40,6 +40,7 @@ class ExactlyOnceIngest:
         dead_letters: DeadLetters,
         readiness: Readiness,
         retry_min_s: float = 0.2,
+        session_timeout_ms: int = 10_000,
         clock: Clock = system_clock,
     ) -> None:
         self._stores = stores
@@ -60,12 +61,15 @@ class ExactlyOnceIngest:
             topics=stores,
             on_batch=self._on_batch,
             dead_letters=dead_letters,
-            max_batch_records=settings.batch_rows,
-            max_batch_bytes=settings.batch_bytes,
-            max_wait_ms=int(settings.flush_s * 1000),
-            max_partition_fetch_bytes=4 * 1_048_576,
-            retry_min_s=retry_min_s,
-            retry_max_s=2.0,
+            options=ConsumerOptions(
+                max_batch_records=settings.batch_rows,
+                max_batch_bytes=settings.batch_bytes,
+                max_wait_ms=int(settings.flush_s * 1000),
+                max_partition_fetch_bytes=4 * 1_048_576,
+                retry_min_s=retry_min_s,
+                retry_max_s=2.0,
+                session_timeout_ms=session_timeout_ms,
+            ),
             readiness=readiness,
             on_assigned=self._on_assigned,
         )

@@ -1,5 +1,6 @@
 """Join labels with stored predictions, and summarise the joined rows."""
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -23,8 +24,10 @@ PREDICTION_SQL: Final = """
 SELECT workspace, prediction_id, model, model_version, model_digest, route, variant, class, score,
     occurred_at AS predicted_at
 FROM {db}.predictions
-WHERE prediction_id IN {ids:Array(String)} AND occurred_at >= {since:DateTime64(6)} AND shadow_of IS NULL
+WHERE prediction_id IN {ids:Array(String)} AND occurred_at >= {since:DateTime64(6)}
+    AND shadow_of IS NULL AND status = 'ok'
 ORDER BY occurred_at, _partition, _offset LIMIT 1 BY workspace, prediction_id"""
+"""A failed request has no answer to compare; its label waits for the retry under the same id."""
 
 MATCH_FIELDS: Final = pa.schema(
     [
@@ -38,6 +41,7 @@ MATCH_FIELDS: Final = pa.schema(
         ("class", pa.string()),
         ("score", pa.float64()),
         ("wrong", pa.uint8()),
+        ("absolute_error", pa.float64()),
         ("predicted_at", pa.timestamp("us", "UTC")),
     ]
 )
@@ -53,7 +57,7 @@ class PredictionLookup:
         self._clickhouse = clickhouse
 
     def find(self, keys: Sequence[Key], since: datetime) -> dict[Key, dict[str, Any]]:
-        """Return the stored predictions. Searches from `since` on first, then all time for the rest."""
+        """Return the answered predictions. Searches from `since` on first, then all time for the rest."""
         found: dict[Key, dict[str, Any]] = {}
         for moment in (since, datetime.fromtimestamp(0, since.tzinfo)):
             missing = sorted({id_ for workspace, id_ in keys if (workspace, id_) not in found})
@@ -71,8 +75,9 @@ def keys_of(rows: pa.Table) -> list[Key]:
 def joined(labels: pa.Table, found: dict[Key, dict[str, Any]], earlier: set[Key]) -> pa.Table:
     """Return the labels with their predictions. `earlier`: predictions that already have a label; is added to."""
     rows = []
-    for key, label in zip(keys_of(labels), labels["label"].to_pylist(), strict=True):
-        rows.append(_match(label, found.get(key), repeat=key in earlier))
+    truths = zip(labels["label"].to_pylist(), labels["value"].to_pylist(), strict=True)
+    for key, truth in zip(keys_of(labels), truths, strict=True):
+        rows.append(_match(*truth, found.get(key), repeat=key in earlier))
         earlier.add(key)
     matches = pa.Table.from_pylist(rows, schema=MATCH_FIELDS)
     for name in matches.column_names:
@@ -80,16 +85,21 @@ def joined(labels: pa.Table, found: dict[Key, dict[str, Any]], earlier: set[Key]
     return labels
 
 
-def _match(label: str | None, prediction: dict[str, Any] | None, *, repeat: bool) -> dict[str, Any]:
+def _match(
+    label: str | None, value: float | None, prediction: dict[str, Any] | None, *, repeat: bool
+) -> dict[str, Any]:
     if prediction is None:
         empty = {"model": "", "model_version": 0, "model_digest": "", "route": "", "variant": ""}
         return {"matched": 0, "repeat": int(repeat), **empty}
     comparable = label is not None and prediction["class"] is not None
+    numeric = value is not None and prediction["class"] is None and prediction["score"] is not None
+    error = abs(value - prediction["score"]) if numeric else math.nan
     return {
         **{name: prediction[name] for name in MATCH_FIELDS.names if name in prediction},
         "matched": 1,
         "repeat": int(repeat),
         "wrong": int(label != prediction["class"]) if comparable else None,
+        "absolute_error": error if math.isfinite(error) else None,
     }
 
 
@@ -120,6 +130,7 @@ def _slice(
         window_end=max(row["predicted_at"] for row in rows),
         rows=len(rows),
         outcomes=tuple(row["wrong"] for row in rows if row["wrong"] is not None),
+        absolute_errors=tuple(row["absolute_error"] for row in rows if row["absolute_error"] is not None),
         label_lag_s_total=sum(max(0.0, lag) for lag in lags),
     )
 

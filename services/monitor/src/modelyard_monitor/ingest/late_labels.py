@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard_contracts import FeedbackReceived, OffsetRange
+from modelyard_monitor.domain.evidence_rows import LATE_SUFFIX
 from modelyard_monitor.domain.ports import Sender
 from modelyard_monitor.ingest.batches import TOKEN_VERSION, send_all
 from modelyard_monitor.ingest.label_join import MATCH_FIELDS, RECENT, PredictionLookup, joined, keys_of, label_slices
@@ -21,7 +22,7 @@ from modelyard_runtime.log import get_logger
 
 log = get_logger(__name__)
 
-LATE_SOURCE: Final = f"{FeedbackReceived.TOPIC}#late"
+LATE_SOURCE: Final = f"{FeedbackReceived.TOPIC}{LATE_SUFFIX}"
 """Replaces the topic in `covers` of slices of late joins; the offset is the number of the round."""
 ROWS_PER_ROUND: Final = 5_000
 
@@ -45,7 +46,7 @@ WITH waiting AS (
 SELECT * FROM waiting
 WHERE (workspace, prediction_id) IN (
     SELECT workspace, prediction_id FROM {db}.predictions
-    WHERE shadow_of IS NULL AND prediction_id IN (SELECT prediction_id FROM waiting)
+    WHERE shadow_of IS NULL AND status = 'ok' AND prediction_id IN (SELECT prediction_id FROM waiting)
 )
 ORDER BY _offset LIMIT {limit:UInt32}"""
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from modelyard_contracts import PredictionLogged, SliceSummarised
 from modelyard_contracts.codec import Codec
-from modelyard_contracts.manifest import ModelManifest
-from modelyard_monitor.domain.ports import Manifests, Sender
-from modelyard_monitor.ingest.batches import TOKEN_VERSION, DeadLetterBox, bury, covers_of, send_all, token_of
-from modelyard_monitor.ingest.bin_tables import feature_bins, no_bins, reference_bins
-from modelyard_monitor.ingest.binning import Group, columns_of, groups_of
+from modelyard_monitor.domain.ports import Sender
+from modelyard_monitor.ingest.batches import DeadLetterBox, bury, covers_of, send_all, token_of
+from modelyard_monitor.ingest.bin_tables import feature_bins, no_bins
+from modelyard_monitor.ingest.binning import groups_of
+from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.decode import BadRecord, decode_columns
 from modelyard_monitor.ingest.slices import prediction_slice
 from modelyard_monitor.store.clickhouse import ClickHouse
@@ -43,14 +43,18 @@ class PredictionIngest:
     topic: Final = PredictionLogged.TOPIC
 
     def __init__(
-        self, clickhouse: ClickHouse, manifests: Manifests, codec: Codec, sender: Sender, dead_letters: DeadLetterBox
+        self,
+        clickhouse: ClickHouse,
+        counter: Counter,
+        codec: Codec,
+        sender: Sender,
+        dead_letters: DeadLetterBox,
     ) -> None:
         self._clickhouse = clickhouse
-        self._manifests = manifests
+        self._counter = counter
         self._codec = codec
         self._sender = sender
         self._dead_letters = dead_letters
-        self._profiles_written: set[tuple[str, int, str]] = set()
 
     async def store(self, records: Sequence[Received]) -> int:
         """Store the records of one partition and return the number of rows. After Retryable, repeat the whole batch."""
@@ -68,11 +72,9 @@ class PredictionIngest:
         bins: list[pa.Table] = []
         slices: list[SliceSummarised] = []
         for group in groups_of(decoded.table):
-            manifest = self._manifests.manifest(group.model, group.version, group.digest)
-            columns = columns_of(group, manifest) if manifest else []
-            if manifest:
-                self._write_profile(group, manifest)
-            bins.append(feature_bins(group, columns))
+            answered = group.answered()
+            columns = self._counter.columns(answered)
+            bins.append(feature_bins(answered, columns))
             slices.append(prediction_slice(group, columns, covers))
         rows = pa.concat_tables(bins) if bins else no_bins()
         return Counted(decoded.table.select(TABLE_COLUMNS), rows, tuple(slices), tuple(decoded.bad))
@@ -80,12 +82,3 @@ class PredictionIngest:
     def _insert(self, counted: Counted, token: str) -> None:
         self._clickhouse.insert("predictions", counted.table, token)
         self._clickhouse.insert("feature_bins", counted.bins, token)
-
-    def _write_profile(self, group: Group, manifest: ModelManifest) -> None:
-        """Store the reference profile as rows, so that PSI is plain SQL; equal rows replace one another."""
-        written = (group.model, group.version, group.digest)
-        if written in self._profiles_written or manifest.reference is None:
-            return
-        rows = reference_bins(group.model, group.version, manifest.reference)
-        self._clickhouse.insert("reference_bins", rows, f"{TOKEN_VERSION}:{group.model}:{group.version}:{group.digest}")
-        self._profiles_written.add(written)

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard_contracts import OffsetRange, SliceSource, SliceSummarised, derived_id
-from modelyard_monitor.ingest.binning import SCORE, Column, Group
+from modelyard_monitor.domain.subjects import CLASSES, OUTPUTS, SCORE
+from modelyard_monitor.ingest.binning import Column, Group
 
 MAX_CLASSES: Final = 100
 MAX_CLASS_CHARS: Final = 256
@@ -21,7 +22,7 @@ def prediction_slice(group: Group, columns: Sequence[Column], covers: OffsetRang
     rows = group.rows
     latency = rows["latency_ms"].to_numpy()
     latency = latency[np.isfinite(latency)]
-    score = [column.slice() for column in columns if column.name == SCORE]
+    slices = {column.subject: column.slice() for column in columns}
     schema_ids = [value for value in rows["feature_schema_id"].unique().to_pylist() if value is not None]
     return SliceSummarised(
         event_id=slice_id(group.model, group.version, group.digest, group.variant, SliceSource.PREDICTIONS, covers),
@@ -39,8 +40,9 @@ def prediction_slice(group: Group, columns: Sequence[Column], covers: OffsetRang
         latency_ms_total=_finite(latency.sum()),
         latency_ms_max=_finite(latency.max(initial=0.0)),
         feature_schema_id=schema_ids[0] if len(schema_ids) == 1 else None,
-        features=tuple(column.slice() for column in columns if column.name != SCORE),
-        score=score[0] if score else None,
+        features=tuple(one for subject, one in slices.items() if subject not in OUTPUTS),
+        score=slices.get(SCORE),
+        classes=slices.get(CLASSES),
         class_counts=_class_counts(rows["class"]),
     )
 

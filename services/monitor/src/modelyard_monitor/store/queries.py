@@ -8,7 +8,8 @@ from modelyard_monitor.domain.ports import Row
 from modelyard_monitor.store.clickhouse import ClickHouse
 
 HEALTH_SQL: Final = """
-SELECT model_version AS version, variant, count() AS predictions, countIf(status != 'ok') AS errors,
+SELECT model_version AS version, variant, uniqExact(prediction_id) AS predictions,
+    predictions - uniqExactIf(prediction_id, status = 'ok') AS errors,
     quantileTDigestIf(0.5)(latency_ms, isFinite(latency_ms)) AS latency_ms_p50,
     quantileTDigestIf(0.95)(latency_ms, isFinite(latency_ms)) AS latency_ms_p95
 FROM {db}.predictions
@@ -17,16 +18,18 @@ WHERE model = {model:String} AND occurred_at >= {since:DateTime64(6)}
 GROUP BY version, variant ORDER BY version, variant"""
 
 LABELLED_SQL: Final = """
-SELECT model_version AS version, variant, count() AS labelled, countIf(is_wrong = 1) AS wrong
+SELECT model_version AS version, variant, countIf(is_wrong IS NOT NULL) AS labelled, countIf(is_wrong = 1) AS wrong,
+    countIf(error IS NOT NULL) AS labelled_values, avg(error) AS mean_absolute_error,
+    if(labelled_values > 1, stddevSamp(error), NULL) AS absolute_error_sd
 FROM (
     SELECT model_version, variant,
-        tupleElement(argMax(tuple(wrong), (occurred_at, received_at, _offset)), 1) AS is_wrong
+        tupleElement(argMax(tuple(wrong), (occurred_at, received_at, _offset)), 1) AS is_wrong,
+        tupleElement(argMax(tuple(absolute_error), (occurred_at, received_at, _offset)), 1) AS error
     FROM {db}.v_matched
     WHERE model = {model:String} AND predicted_at >= {since:DateTime64(6)}
         AND ({route:String} = '' OR route = {route:String})
     GROUP BY model_version, variant, workspace, prediction_id
 )
-WHERE is_wrong IS NOT NULL
 GROUP BY version, variant"""
 
 EVENT_COLUMNS: Final = "event_id, topic, type, occurred_at, recorded_at, correlation_id, cause_id, model, payload"
@@ -41,17 +44,18 @@ SELECT {EVENT_COLUMNS} FROM {{db}}.v_timeline WHERE correlation_id = {{correlati
 ORDER BY occurred_at, recorded_at"""  # noqa: S608  constants only
 
 PSI_SQL: Final = """
-SELECT b.variant AS variant, b.model_version AS version, b.feature AS feature, r.bin AS bin,
+SELECT b.variant AS variant, b.model_version AS version, b.kind AS kind, b.feature AS feature, r.bin AS bin,
     r.n AS reference, sumIf(b.n, b.bin = r.bin) AS current
 FROM (
-    SELECT model_version, variant, feature, bin, sum(n) AS n FROM {db}.feature_bins
+    SELECT model_version, model_digest, variant, kind, feature, bin, sum(n) AS n FROM {db}.feature_bins
     WHERE model = {model:String} AND minute >= now() - toIntervalSecond({window_s:UInt32})
-    GROUP BY model_version, variant, feature, bin
+    GROUP BY model_version, model_digest, variant, kind, feature, bin
 ) AS b
 INNER JOIN (SELECT * FROM {db}.reference_bins FINAL WHERE model = {model:String}) AS r
-    ON b.model_version = r.model_version AND b.feature = r.feature
-GROUP BY variant, version, feature, bin, reference
-ORDER BY version, variant, feature, bin"""
+    ON b.model_version = r.model_version AND b.model_digest = r.model_digest
+        AND b.kind = r.kind AND b.feature = r.feature
+GROUP BY variant, version, kind, feature, bin, reference
+ORDER BY version, variant, kind, feature, bin"""
 
 STORED_SQL: Final = """
 SELECT * FROM (

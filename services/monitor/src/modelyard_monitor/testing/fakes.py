@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from modelyard_contracts import Message
 from modelyard_contracts.manifest import ModelManifest
+from modelyard_monitor.domain.watching import Lookup, Version
+from modelyard_monitor.testing.samples import digest_of_manifest
 from modelyard_runtime.kafka import Received
 
 
@@ -37,8 +39,10 @@ class Manifests:
     known: dict[tuple[str, int], ModelManifest] = field(default_factory=dict)
     error: Exception | None = None
 
-    def manifest(self, model: str, version: int, digest: str) -> ModelManifest | None:
+    def find(self, version: Version) -> Lookup:
         if self.error:
             raise self.error
-        found = self.known.get((model, version))
-        return found if found and found.digest == digest else None
+        found = self.known.get(version[:2])
+        if found is None or digest_of_manifest(found) != version[2]:
+            return Lookup(reason="the registry has no such version")
+        return Lookup(found)

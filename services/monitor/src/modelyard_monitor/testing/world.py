@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from modelyard_monitor.domain.watching import Unwatched
 from modelyard_monitor.ingest.labels import LabelIngest
 from modelyard_monitor.ingest.late_labels import LateJoiner
 from modelyard_monitor.ingest.predictions import PredictionIngest
@@ -22,6 +23,7 @@ class World:
     predictions: PredictionIngest
     labels: LabelIngest
     late: LateJoiner
+    unwatched: Unwatched
 
     def count(self, table: str) -> int:
         """Return the rows of a table or view."""

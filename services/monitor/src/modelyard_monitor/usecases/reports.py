@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from typing import Final
 
+from modelyard_contracts import DriftKind
 from modelyard_monitor.domain.ports import ReportRows, Row
 from modelyard_monitor.domain.psi import population_stability
 from modelyard_monitor.domain.reports import (
@@ -15,7 +16,13 @@ from modelyard_monitor.domain.reports import (
 )
 
 DEFINITION: Final = "sum (q - p) ln(q / p); p, q = (count + 0.5) / (rows + 0.5 bins); bins empty on both sides left out"
-UNLABELLED: Final = {"labelled": 0, "wrong": 0}
+UNLABELLED: Final = {
+    "labelled": 0,
+    "wrong": 0,
+    "labelled_values": 0,
+    "mean_absolute_error": None,
+    "absolute_error_sd": None,
+}
 
 
 class Reports:
@@ -42,9 +49,9 @@ class Reports:
 
     def stability(self, model: str, window_s: int) -> list[FeatureStability]:
         """Return PSI with its p-value and counts per version, variant and feature, over the last `window_s` seconds."""
-        groups: dict[tuple[int, str, str], list[Row]] = {}
+        groups: dict[tuple[int, str, str, str], list[Row]] = {}
         for row in self._rows.bins(model, window_s):
-            groups.setdefault((row["version"], row["variant"], row["feature"]), []).append(row)
+            groups.setdefault((row["version"], row["variant"], row["kind"], row["feature"]), []).append(row)
         return [_stability(*key, rows) for key, rows in groups.items()]
 
     def stored(self) -> list[StoredPartition]:
@@ -60,11 +67,12 @@ def _event(row: Row) -> RecordedEvent:
     return RecordedEvent(**{**row, "payload": json.loads(row["payload"])})
 
 
-def _stability(version: int, variant: str, feature: str, rows: list[Row]) -> FeatureStability:
+def _stability(version: int, variant: str, kind: str, feature: str, rows: list[Row]) -> FeatureStability:
     found = population_stability([row["reference"] for row in rows], [row["current"] for row in rows])
     return FeatureStability(
         version=version,
         variant=variant,
+        kind=DriftKind(kind),
         feature=feature,
         psi=found.psi,
         expected_without_drift=found.bias,

@@ -1,1 +1,1 @@
-"""HTTP: one call, one use case."""
+"""HTTP: each endpoint calls one use case."""

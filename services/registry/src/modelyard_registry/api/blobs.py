@@ -1,34 +1,43 @@
-"""/v1/blobs and /v1/datasets."""
+"""/v1/blobs: bytes by their digest."""
 
 import asyncio
-from typing import Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
-from modelyard_registry.api.models import Reader, Writer
-from modelyard_registry.api.shapes import DatasetOut, NewDataset
 from modelyard_registry.domain.errors import BlobNotFound
 from modelyard_registry.domain.names import check_digest
 from modelyard_registry.domain.ports import Blobs, Deps, Upload
-from modelyard_registry.domain.values import Dataset
-from modelyard_registry.usecases.datasets import create_dataset
-from modelyard_runtime.http import Problem
+from modelyard_runtime.access import Principal
+from modelyard_runtime.http import Problem, allow
 
 CHUNK_BYTES: Final = 1 << 20
+UPLOAD: Final[dict[str, Any]] = {
+    "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}},
+    "responses": {"200": {"description": "The blob was there."}},
+}
+DOWNLOAD: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"application/octet-stream": {}}},
+    206: {"description": "The range that was asked for.", "content": {"application/octet-stream": {}}},
+}
+Reader = Annotated[Principal, Depends(allow("read", "blob", over="any-workspace"))]
+Writer = Annotated[Principal, Depends(allow("register", "blob", over="any-workspace"))]
 
 
 def routes(deps: Deps) -> APIRouter:
-    router = APIRouter(prefix="/v1")
-    _blobs(router, deps.blobs)
-    _datasets(router, deps)
+    """Upload, presence and download of blobs."""
+    router = APIRouter(prefix="/v1/blobs", tags=["blob"])
+    _upload(router, deps.blobs)
+    _download(router, deps.blobs)
     return router
 
 
-def _blobs(router: APIRouter, blobs: Blobs) -> None:
-    @router.put("/blobs/{digest}")
+def _upload(router: APIRouter, blobs: Blobs) -> None:
+    @router.put("/{digest}", status_code=201, response_class=Response, openapi_extra=UPLOAD)
     async def put_blob(digest: str, request: Request, _: Writer) -> Response:
+        """Store bytes under their digest; they are verified. 200 when they were there."""
         upload = await asyncio.to_thread(blobs.upload, digest)
         try:
             await _receive(request, upload)
@@ -39,35 +48,25 @@ def _blobs(router: APIRouter, blobs: Blobs) -> None:
             upload.abandon()
         return Response(status_code=201 if new else 200, headers=_headers(digest))
 
-    @router.head("/blobs/{digest}")
+
+def _download(router: APIRouter, blobs: Blobs) -> None:
+    @router.head("/{digest}", response_class=Response)
     def has_blob(digest: str, _: Reader) -> Response:
+        """Answer 404 when the blob is missing."""
         size = blobs.size(check_digest(digest))
         if size is None:
             raise BlobNotFound(digest)
         return Response(headers={**_headers(digest), "content-length": str(size)})
 
-    @router.get("/blobs/{digest}")
+    @router.get("/{digest}", response_class=FileResponse, responses=DOWNLOAD)
     def get_blob(digest: str, _: Reader) -> FileResponse:
+        """Return the bytes; `Range` works."""
         path, _size = blobs.open(digest)
         return FileResponse(path, media_type="application/octet-stream", headers=_headers(digest))
 
 
-def _datasets(router: APIRouter, deps: Deps) -> None:
-    @router.post("/datasets", status_code=201)
-    def add_dataset(body: NewDataset, response: Response, principal: Writer) -> DatasetOut:
-        wanted = Dataset(**body.model_dump(), created_at=deps.clock(), created_by=principal.name)
-        dataset, new = create_dataset(deps, wanted)
-        response.status_code = 201 if new else 200
-        return DatasetOut.of(dataset)
-
-    @router.get("/datasets/{digest}")
-    def show_dataset(digest: str, _: Reader) -> DatasetOut:
-        with deps.storage.read() as records:
-            return DatasetOut.of(records.dataset(check_digest(digest)))
-
-
 async def _receive(request: Request, upload: Upload) -> None:
-    """The body in pieces of a mebibyte: hashing and writing happen off the event loop, memory stays flat."""
+    """Pass the body on in pieces of a mebibyte. Hashing and writing happen off the event loop."""
     held = bytearray()
     async for chunk in request.stream():
         held += chunk

@@ -1,4 +1,4 @@
-"""The Confluent Schema Registry REST subset, at the root; unknown query flags are tolerated."""
+"""The Confluent Schema Registry REST subset, at the root. Unknown query flags are ignored."""
 
 import json
 from collections.abc import Callable
@@ -7,18 +7,19 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from modelyard_registry.api.models import Reader, Writer
 from modelyard_registry.domain.avro import InvalidSchema
-from modelyard_registry.domain.ports import Deps, Schemas
+from modelyard_registry.domain.ports import Deps, Records
 from modelyard_registry.domain.schema_errors import MalformedSchema, SchemaApiError, SchemaNotFound, SubjectNotFound
 from modelyard_registry.domain.values import SubjectVersion
 from modelyard_registry.usecases import schemas as use
-from modelyard_runtime.auth import Principal
-from modelyard_runtime.http import require
+from modelyard_runtime.access import Principal
+from modelyard_runtime.http import allow
 
 MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 MAX_ID: Final = 2**31 - 1
-Admin = Annotated[Principal, Depends(require("admin"))]
+Reader = Annotated[Principal, Depends(allow("read", "schema", over="any-workspace"))]
+Writer = Annotated[Principal, Depends(allow("register", "schema", over="any-workspace"))]
+Admin = Annotated[Principal, Depends(allow("update", "schema", over="all-workspaces"))]
 Flag = Annotated[bool, Query()]
 Json = dict[str, Any]
 
@@ -28,7 +29,7 @@ class SchemaAnswer(JSONResponse):
 
 
 async def body_of(request: Request) -> Json:
-    """The body as JSON whatever its content type says; clients of a dozen languages say different ones."""
+    """Read the body as JSON whatever its content type: clients of different languages send different ones."""
     try:
         body = json.loads(await request.body())
     except (ValueError, RecursionError) as error:
@@ -42,7 +43,7 @@ Body = Annotated[Json, Depends(body_of)]
 
 
 def text_in(body: Json) -> str:
-    """The Avro schema in a body."""
+    """Return the Avro schema in a body; MalformedSchema."""
     if body.get("schemaType") not in (None, "", "AVRO"):
         raise MalformedSchema(f"schemaType {body['schemaType']!r}: only AVRO is supported")
     if body.get("references"):
@@ -54,7 +55,7 @@ def text_in(body: Json) -> str:
 
 
 def install(app: FastAPI, deps: Deps) -> None:
-    """Routes and Confluent's form of errors."""
+    """Add the routes, and Confluent's form of errors."""
 
     @app.exception_handler(SchemaApiError)
     async def _refused(_: Request, error: SchemaApiError) -> JSONResponse:
@@ -77,22 +78,22 @@ def _subject_versions(router: APIRouter, deps: Deps) -> None:
 
     @router.get("/subjects/{subject:path}/versions")
     def list_versions(subject: str, _: Reader, deleted: Flag = False) -> list[int]:
-        with deps.storage.read_schemas() as schemas:
-            found = schemas.versions(subject, deleted=deleted)
+        with deps.storage.read() as records:
+            found = records.subjects.versions(subject, deleted=deleted)
         if not found:
             raise SubjectNotFound(subject)
         return [version.version for version in found]
 
     @router.get("/subjects/{subject:path}/versions/{version}/schema")
     def show_text(subject: str, version: str, _: Reader, deleted: Flag = False) -> Response:
-        with deps.storage.read_schemas() as schemas:
-            found = use.find(schemas, subject, version, deleted=deleted)
-            return Response(use.text_of(schemas, found.schema_id), media_type=MEDIA_TYPE)
+        with deps.storage.read() as records:
+            found = use.find(records, subject, version, deleted=deleted)
+            return Response(use.text_of(records, found.schema_id), media_type=MEDIA_TYPE)
 
     @router.get("/subjects/{subject:path}/versions/{version}")
     def show_version(subject: str, version: str, _: Reader, deleted: Flag = False) -> Json:
-        with deps.storage.read_schemas() as schemas:
-            return _told(schemas, use.find(schemas, subject, version, deleted=deleted))
+        with deps.storage.read() as records:
+            return _version_json(records, use.find(records, subject, version, deleted=deleted))
 
     @router.delete("/subjects/{subject:path}/versions/{version}")
     def delete_version(subject: str, version: str, _: Admin, permanent: Flag = False) -> int:
@@ -104,13 +105,13 @@ def _subjects(router: APIRouter, deps: Deps) -> None:
     def list_subjects(
         _: Reader, deleted: Flag = False, subject_prefix: Annotated[str, Query(alias="subjectPrefix")] = ""
     ) -> list[str]:
-        with deps.storage.read_schemas() as schemas:
-            return [name for name in schemas.subjects(deleted=deleted) if name.startswith(subject_prefix)]
+        with deps.storage.read() as records:
+            return [name for name in records.subjects.names(deleted=deleted) if name.startswith(subject_prefix)]
 
     @router.post("/subjects/{subject:path}")
     def lookup(subject: str, _: Reader, body: Body, deleted: Flag = False) -> Json:
-        with deps.storage.read_schemas() as schemas:
-            return _told(schemas, use.lookup(schemas, subject, text_in(body), deleted=deleted))
+        with deps.storage.read() as records:
+            return _version_json(records, use.lookup(records, subject, text_in(body), deleted=deleted))
 
     @router.delete("/subjects/{subject:path}")
     def delete_subject(subject: str, _: Admin, permanent: Flag = False) -> list[int]:
@@ -124,22 +125,22 @@ def _schemas(router: APIRouter, deps: Deps) -> None:
 
     @router.get("/schemas/fingerprints/{hexadecimal}")
     def by_fingerprint(hexadecimal: str, _: Reader) -> Json:
-        """Ours: the writer's schema of single-object encoding."""
-        with deps.storage.read_schemas() as schemas:
-            found = schemas.by_fingerprint(hexadecimal.lower())
+        """An addition to Confluent's API: the writer's schema of single-object encoding."""
+        with deps.storage.read() as records:
+            found = records.schemas.by_fingerprint(hexadecimal.lower())
         if found is None:
             raise SchemaNotFound(hexadecimal)
         return {"id": found[0], "schema": found[1]}
 
     @router.get("/schemas/ids/{schema_id}")
     def by_id(schema_id: str, _: Reader) -> Json:
-        with deps.storage.read_schemas() as schemas:
-            return {"schema": use.text_of(schemas, _id(schema_id))}
+        with deps.storage.read() as records:
+            return {"schema": use.text_of(records, _id(schema_id))}
 
     @router.get("/schemas/ids/{schema_id}/schema")
     def text_by_id(schema_id: str, _: Reader) -> Response:
-        with deps.storage.read_schemas() as schemas:
-            return Response(use.text_of(schemas, _id(schema_id)), media_type=MEDIA_TYPE)
+        with deps.storage.read() as records:
+            return Response(use.text_of(records, _id(schema_id)), media_type=MEDIA_TYPE)
 
     @router.get("/schemas/ids/{schema_id}/subjects")
     def subjects_by_id(schema_id: str, _: Reader, deleted: Flag = False) -> list[str]:
@@ -152,8 +153,8 @@ def _schemas(router: APIRouter, deps: Deps) -> None:
 
 def _compatibility(router: APIRouter, deps: Deps) -> None:
     def answer(subject: str, version: str | None, body: Json, verbose: bool) -> Json:
-        with deps.storage.read_schemas() as schemas:
-            reasons = use.check(schemas, subject, version, text_in(body))
+        with deps.storage.read() as records:
+            reasons = use.check(records, subject, version, text_in(body))
         return {"is_compatible": not reasons, **({"messages": reasons} if verbose else {})}
 
     @router.post("/compatibility/subjects/{subject:path}/versions/{version}")
@@ -167,7 +168,7 @@ def _compatibility(router: APIRouter, deps: Deps) -> None:
 
 def _levels(router: APIRouter, deps: Deps) -> None:
     def setter(fixed: str | None) -> Callable[..., Json]:
-        def everybody(_: Admin, body: Body) -> Json:
+        def for_all(_: Admin, body: Body) -> Json:
             use.set_level(deps, use.GLOBAL, _level(body))
             return {"compatibility": _level(body)}
 
@@ -175,41 +176,41 @@ def _levels(router: APIRouter, deps: Deps) -> None:
             use.set_level(deps, subject, _level(body))
             return {"compatibility": _level(body)}
 
-        return one if fixed is None else everybody
+        return one if fixed is None else for_all
 
     router.put("/config")(setter(use.GLOBAL))
     router.put("/config/{subject:path}")(setter(None))
 
     @router.get("/config")
     def show_global(_: Reader) -> Json:
-        with deps.storage.read_schemas() as schemas:
-            return {"compatibilityLevel": use.level_of(schemas, use.GLOBAL)}
+        with deps.storage.read() as records:
+            return {"compatibilityLevel": use.level_of(records, use.GLOBAL)}
 
     @router.get("/config/{subject:path}")
     def show_level(
         subject: str, _: Reader, default_to_global: Annotated[bool, Query(alias="defaultToGlobal")] = False
     ) -> Json:
-        with deps.storage.read_schemas() as schemas:
+        with deps.storage.read() as records:
             level = use.level_of if default_to_global else use.own_level
-            return {"compatibilityLevel": level(schemas, subject)}
+            return {"compatibilityLevel": level(records, subject)}
 
     @router.delete("/config/{subject:path}")
     def drop_level(subject: str, _: Admin) -> Json:
-        with deps.storage.read_schemas() as schemas:
-            before = use.own_level(schemas, subject)
+        with deps.storage.read() as records:
+            before = use.own_level(records, subject)
         use.set_level(deps, subject, None)
         return {"compatibilityLevel": before}
 
 
-def _told(schemas: Schemas, version: SubjectVersion) -> Json:
-    text = use.text_of(schemas, version.schema_id)
+def _version_json(records: Records, version: SubjectVersion) -> Json:
+    text = use.text_of(records, version.schema_id)
     return {"subject": version.subject, "version": version.version, "id": version.schema_id, "schema": text}
 
 
 def _uses(deps: Deps, schema_id: str, deleted: bool) -> list[SubjectVersion]:
-    with deps.storage.read_schemas() as schemas:
-        use.text_of(schemas, _id(schema_id))
-        return list(schemas.uses(_id(schema_id), deleted=deleted))
+    with deps.storage.read() as records:
+        use.text_of(records, _id(schema_id))
+        return list(records.subjects.uses(_id(schema_id), deleted=deleted))
 
 
 def _id(text: str) -> int:

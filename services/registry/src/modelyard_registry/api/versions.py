@@ -1,93 +1,187 @@
-"""/v1/models/{model}/versions."""
+"""Versions of resources of one kind: `/v1/{kind}s/{reference}/versions`."""
 
 from collections.abc import Callable
 from typing import Annotated
+from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import PlainTextResponse
 
 from modelyard_contracts import VersionStage
-from modelyard_registry.api.models import Reader, Writer, actor_of
-from modelyard_registry.api.shapes import After, Decision, Limit, ModelName, NewVersion, Page, VersionNumber, VersionOut
+from modelyard_registry.api.callers import actor_of
+from modelyard_registry.api.fields import After, Limit, ReferencePath, VersionNumber
+from modelyard_registry.api.requests import DecisionBody, LabelsBody, NewVersionBody
+from modelyard_registry.api.responses import Page, VersionOut
+from modelyard_registry.domain.kinds import KINDS
+from modelyard_registry.domain.names import key_of
 from modelyard_registry.domain.ports import Deps
 from modelyard_registry.domain.stages import Signal
-from modelyard_registry.domain.values import Story, Version
+from modelyard_registry.domain.values import Origin, ResourceKey, Version, VersionFilter
 from modelyard_registry.usecases import versions
-from modelyard_registry.usecases.models import begin_story
-from modelyard_runtime.auth import Principal
-from modelyard_runtime.http import require
+from modelyard_registry.usecases.aliases import aliases_at
+from modelyard_registry.usecases.decisions import decide
+from modelyard_registry.usecases.history import origin_of
+from modelyard_runtime.access import Principal
+from modelyard_runtime.errors import Invalid
+from modelyard_runtime.http import allow
+from modelyard_runtime.tracing import current_correlation_id
 
 DECISIONS = {"approve": Signal.APPROVED, "reject": Signal.REJECTED, "retire": Signal.RETIRED}
+Tag = Annotated[str | None, Query(max_length=400, description="`name=value`")]
 
 
-def routes(deps: Deps) -> APIRouter:
-    router = APIRouter(prefix="/v1/models/{model}/versions")
-    _two_phases(router, deps)
-    _reading(router, deps)
-    for word, signal in DECISIONS.items():
-        router.post(f"/{{version}}/{word}", name=word)(_decision(deps, signal))
+def routes(deps: Deps, kind: str) -> APIRouter:
+    """Registration, reads and decisions of one kind."""
+    router = APIRouter(prefix=f"/v1/{kind}s/{{reference}}/versions", tags=[kind])
+    _register(router, deps, kind)
+    _read(router, deps, kind)
+    _contents(router, deps, kind)
+    for action, signal in DECISIONS.items():
+        router.post(f"/{{version}}/{action}", name=action)(_decision(deps, kind, action, signal))
     return router
 
 
-def _two_phases(router: APIRouter, deps: Deps) -> None:
-    @router.post("", status_code=201)
-    def create_version(model: ModelName, body: NewVersion, response: Response, principal: Writer) -> VersionOut:
-        own = begin_story(deps, actor_of(principal, body.actor))
-        story = Story(own.actor, "", own.at, body.correlation_id or own.correlation_id, body.cause_id)
+def _register(router: APIRouter, deps: Deps, kind: str) -> None:
+    registrar = Depends(allow("register", kind))
+    updater = Depends(allow("update", kind))
+
+    @router.post("", status_code=201, responses={200: {"model": VersionOut}})
+    def create(
+        reference: ReferencePath, body: NewVersionBody, response: Response, principal: Principal = registrar
+    ) -> VersionOut:
+        """Start a version. The answer names the blobs that are still missing; upload them, then finalize."""
+        key = key_of(kind, reference)
+        correlation = body.correlation_id or current_correlation_id() or uuid4()
+        origin = Origin(actor_of(principal, body.actor), "", deps.clock(), correlation, body.cause_id)
         version, new = versions.create_version(
-            deps, model, body.manifest, idempotency_key=body.idempotency_key, story=story
+            deps,
+            key,
+            _manifest(body.manifest),
+            idempotency_key=body.idempotency_key,
+            origin=origin,
+            semver=body.semver,
+            tags=body.tags,
         )
         response.status_code = 201 if new else 200
-        return _told(deps, version)
+        return show_version(deps, key, version)
 
     @router.post("/{version}/finalize")
-    def finalize(model: ModelName, version: VersionNumber, principal: Writer) -> VersionOut:
-        return _told(deps, versions.finalize_version(deps, model, version, actor=principal.name))
+    def finalize(reference: ReferencePath, version: VersionNumber, principal: Principal = registrar) -> VersionOut:
+        """Verify every blob and register the version. Repeats change nothing."""
+        key = key_of(kind, reference)
+        return show_version(deps, key, versions.finalize_version(deps, key, version, actor=principal.identity))
+
+    @router.patch("/{version}")
+    def label(
+        reference: ReferencePath, version: VersionNumber, body: LabelsBody, principal: Principal = updater
+    ) -> VersionOut:
+        """Replace the tags, or set the semver label."""
+        key = key_of(kind, reference)
+        origin = origin_of(deps, actor_of(principal, body.actor), body.reason)
+        labelled = versions.label_version(deps, key, version, semver=body.semver, tags=body.tags, origin=origin)
+        return show_version(deps, key, labelled)
 
 
-def _reading(router: APIRouter, deps: Deps) -> None:
+def _read(router: APIRouter, deps: Deps, kind: str) -> None:
+    reader = Depends(allow("read", kind))
+
     @router.get("")
-    def list_versions(
-        model: ModelName, _: Reader, after: After = 0, limit: Limit = 100, stage: VersionStage | None = None
+    def list_all(
+        reference: ReferencePath,
+        after: After = 0,
+        limit: Limit = 100,
+        stage: VersionStage | None = None,
+        task: Annotated[str | None, Query(max_length=64)] = None,
+        semver: Annotated[str | None, Query(max_length=200)] = None,
+        tag: Tag = None,
+        _: Principal = reader,
     ) -> Page[VersionOut]:
+        """Versions that fit every condition, oldest first."""
+        where = VersionFilter(stage, task, semver, _tag(tag))
+        key = key_of(kind, reference)
         with deps.storage.read() as records:
-            records.model(model)
-            found = records.versions(model, min(after, 2**31 - 1), limit + 1, stage)
-            held = records.aliases(model)
+            resource = records.resources.get(key)
+            found = records.versions.page(resource, min(after, 2**31 - 1), limit + 1, where)
+            held = records.aliases.all(resource)
         items = [
-            VersionOut.of(one, tuple(alias.alias for alias in held if alias.version == one.version))
+            VersionOut.of(key, one, tuple(alias.alias for alias in held if alias.version == one.version))
             for one in found[:limit]
         ]
         return Page(items=items, next_after=items[-1].version if len(found) > limit else None)
 
     @router.get("/{version}")
-    def show_version(model: ModelName, version: VersionNumber, _: Reader) -> VersionOut:
-        with deps.storage.read() as records:
-            found = records.version(model, version)
-        return _told(deps, found)
+    def show(reference: ReferencePath, version: VersionNumber, _: Principal = reader) -> VersionOut:
+        key = key_of(kind, reference)
+        return show_version(deps, key, _get(deps, key, version))
 
-    @router.get("/{version}/manifest")
-    def manifest(model: ModelName, version: VersionNumber, _: Reader) -> Response:
-        with deps.storage.read() as records:
-            found = records.version(model, version)
+
+def _contents(router: APIRouter, deps: Deps, kind: str) -> None:
+    reader = Depends(allow("read", kind))
+
+    @router.get("/{version}/manifest", response_class=Response, responses={200: {"content": {"application/json": {}}}})
+    def manifest(reference: ReferencePath, version: VersionNumber, _: Principal = reader) -> Response:
+        """Return the bytes that the digest is of."""
+        found = _get(deps, key_of(kind, reference), version)
         headers = {"x-modelyard-digest": found.digest, "etag": f'"{found.digest}"'}
         return Response(found.manifest, media_type="application/json", headers=headers)
 
+    @router.get("/{version}/card", response_class=PlainTextResponse)
+    def card(reference: ReferencePath, version: VersionNumber, _: Principal = reader) -> PlainTextResponse:
+        """Describe the version for people, as Markdown."""
+        found = _get(deps, key_of(kind, reference), version)
+        return PlainTextResponse(KINDS[kind].card(key_of(kind, reference).reference, found))
 
-def _decision(deps: Deps, signal: Signal) -> Callable[..., VersionOut]:
-    def decide(
-        model: ModelName,
-        version: VersionNumber,
-        body: Decision,
-        principal: Annotated[Principal, Depends(require("write"))],
+
+def _decision(deps: Deps, kind: str, action: str, signal: Signal) -> Callable[..., VersionOut]:
+    allowed = Depends(allow(action, kind))
+
+    def decide_version(
+        reference: ReferencePath, version: VersionNumber, body: DecisionBody, principal: Principal = allowed
     ) -> VersionOut:
-        actor = actor_of(principal, body.actor)
-        return _told(deps, versions.decide(deps, model, version, signal, actor=actor, reason=body.reason))
+        """Record the decision with its reason and move the version."""
+        key = key_of(kind, reference)
+        decided = decide(
+            deps,
+            key,
+            version,
+            signal,
+            actor=actor_of(principal, body.actor),
+            reason=body.reason,
+            alone=principal.kind == "bootstrap",
+        )
+        return show_version(deps, key, decided)
 
-    return decide
+    return decide_version
 
 
-def _told(deps: Deps, version: Version) -> VersionOut:
+def show_version(deps: Deps, key: ResourceKey, version: Version) -> VersionOut:
+    """A version with its aliases and, while it is pending, the blobs it lacks."""
     with deps.storage.read() as records:
-        held = versions.aliases_at(records, version.model, version.version)
-    missing = versions.missing_blobs(deps.blobs, version) if version.stage is VersionStage.PENDING else ()
-    return VersionOut.of(version, held, missing)
+        resource = records.resources.get(key)
+        held = aliases_at(records, resource, version.version)
+        pending = version.stage is VersionStage.PENDING
+        files = records.versions.files(resource, version.version) if pending else ()
+    return VersionOut.of(key, version, held, versions.missing_blobs(deps.blobs, files))
+
+
+def _get(deps: Deps, key: ResourceKey, version: int) -> Version:
+    with deps.storage.read() as records:
+        return records.versions.get(records.resources.get(key), version)
+
+
+def _manifest(given: str | dict[str, object]) -> bytes | dict[str, object]:
+    if isinstance(given, dict):
+        return given
+    try:
+        return given.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid("manifest: a text holds half a character (a lone surrogate)", field="manifest") from error
+
+
+def _tag(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    name, found, value = text.partition("=")
+    if not found or not name:
+        raise Invalid("tag: write NAME=VALUE", field="tag")
+    return name, value

@@ -1,4 +1,4 @@
-"""Avro schemas: reading, what makes two of them the same, fingerprints, compatibility."""
+"""Avro schemas: parsing, identity, fingerprints, compatibility."""
 
 import hashlib
 import json
@@ -35,17 +35,17 @@ class InvalidSchema(Invalid):
 
 @dataclass(frozen=True)
 class AvroSchema:
-    """A schema that can be read. identity: equal for texts that mean the same, defaults and docs included."""
+    """A valid schema. identity: equal for texts with the same meaning, defaults and docs included."""
 
     text: str
     identity: str
     fingerprint: str
-    """CRC-64-AVRO in wire order, hexadecimal; blind to defaults and docs."""
+    """CRC-64-AVRO in wire order, hexadecimal; ignores defaults and docs."""
 
 
 @lru_cache(maxsize=1_024)
 def parse(text: str) -> AvroSchema:
-    """The schema in `text`; InvalidSchema says why it is none."""
+    """Parse `text`; InvalidSchema gives the reason when it is not a schema."""
     try:
         plain = json.loads(text)
         avro.schema.parse(text)
@@ -60,7 +60,7 @@ def parse(text: str) -> AvroSchema:
 
 
 def _normal(schema: Any) -> Any:
-    """`{"type": "string"}` is "string", and our parser's own marks are left out."""
+    """`{"type": "string"}` is "string", and the marks of the parser are left out."""
     if isinstance(schema, list):
         return [_normal(one) for one in schema]
     if not isinstance(schema, dict):
@@ -70,7 +70,7 @@ def _normal(schema: Any) -> Any:
 
 
 def incompatibilities(new: str, older: list[str], level: str) -> list[str]:
-    """Why `new` may not follow `older` (oldest first) at this level; empty when it may."""
+    """Return why `new` may not follow `older` (oldest first) at this level; empty when it may."""
     if level == "NONE" or not older:
         return []
     against = older if level.endswith("_TRANSITIVE") else older[-1:]
@@ -89,7 +89,7 @@ def _cannot_read(reader: str, writer: str) -> list[str]:
     reading = avro.schema.parse(json.dumps(_with_full_aliases(_resolved(reader))))
     result = checker.get_compatibility(reading, avro.schema.parse(writer))
     if result.compatibility is not SchemaCompatibilityType.compatible:
-        return sorted(f"{place or '/'}: {why}" for why, place in _told(result)) or ["they do not resolve"]
+        return sorted(f"{place or '/'}: {why}" for why, place in _reasons(result)) or ["they do not resolve"]
     return _Differences().between(_resolved(reader), _resolved(writer))
 
 
@@ -105,7 +105,7 @@ def _with_full_aliases(schema: Any) -> Any:
     return whole
 
 
-def _told(result: Any) -> list[tuple[str, str]]:
+def _reasons(result: Any) -> list[tuple[str, str]]:
     places = sorted(result.locations) or [""]
     return [(message, places[0]) for message in sorted(result.messages)]
 
@@ -115,7 +115,7 @@ def _resolved(text: str) -> Any:
 
 
 class _Differences:
-    """What avro's checker does not look at: the namespace of a named type, and logical types with their numbers."""
+    """Differences that avro's checker ignores: namespaces of named types, and logical types with their numbers."""
 
     def __init__(self) -> None:
         self._reader_names: dict[str, Any] = {}
@@ -201,10 +201,10 @@ def _full_aliases(schema: dict[str, Any]) -> set[str]:
 
 
 def _logical(reader: Any, writer: Any, place: str) -> list[str]:
-    said = [tuple(_attribute(schema, key) for key in _LOGICAL) for schema in (writer, reader)]
-    if said[0] == said[1]:
+    pair = [tuple(_attribute(schema, key) for key in _LOGICAL) for schema in (writer, reader)]
+    if pair[0] == pair[1]:
         return []
-    return [f"{place or '/'}: logical type {_logical_text(said[0])} is read as {_logical_text(said[1])}"]
+    return [f"{place or '/'}: logical type {_logical_text(pair[0])} is read as {_logical_text(pair[1])}"]
 
 
 def _attribute(schema: Any, key: str) -> Any:
@@ -213,6 +213,6 @@ def _attribute(schema: Any, key: str) -> Any:
     return 0 if value is None and key == "scale" and decimal else value
 
 
-def _logical_text(said: tuple[Any, ...]) -> str:
-    name, precision, scale = said
+def _logical_text(logical: tuple[Any, ...]) -> str:
+    name, precision, scale = logical
     return str(name or "none") if precision is None else f"{name}({precision}, {scale or 0})"

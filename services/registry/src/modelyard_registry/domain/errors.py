@@ -1,57 +1,91 @@
-"""What the registry refuses, and why."""
+"""Requests that the registry refuses."""
 
 from collections.abc import Sequence
+from typing import Final
 
+from modelyard_registry.domain.values import ResourceKey
 from modelyard_runtime.errors import Conflict, Invalid, NotFound
 
+MAX_LISTED: Final = 20
 
-class ModelNotFound(NotFound):
+
+class ResourceNotFound(NotFound):
+    """No resource has this name; raised as the subclass of its kind."""
+
+    def __init__(self, key: ResourceKey) -> None:
+        super().__init__(f"there is no {key.kind} {key.reference!r}; create it first")
+
+
+class ModelNotFound(ResourceNotFound):
     code = "model_not_found"
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"there is no model {name!r}; POST /v1/models creates it")
+
+class DatasetNotFound(ResourceNotFound):
+    code = "dataset_not_found"
+
+
+class PromptNotFound(ResourceNotFound):
+    code = "prompt_not_found"
+
+
+class WorkspaceNotFound(NotFound):
+    code = "workspace_not_found"
+
+    def __init__(self, workspace: str) -> None:
+        super().__init__(f"there is no workspace {workspace!r}; create it first", field="workspace")
+
+
+def resource_not_found(key: ResourceKey) -> NotFound:
+    """The error of a resource that does not exist."""
+    if key.kind == "workspace":
+        return WorkspaceNotFound(key.name)
+    return {"model": ModelNotFound, "dataset": DatasetNotFound, "prompt": PromptNotFound}[key.kind](key)
 
 
 class VersionNotFound(NotFound):
     code = "version_not_found"
 
-    def __init__(self, model: str, version: int) -> None:
-        super().__init__(f"model {model!r} has no version {version}")
+    def __init__(self, key: ResourceKey, version: int) -> None:
+        super().__init__(f"{key.kind} {key.reference!r} has no version {version}")
 
 
 class AliasNotFound(NotFound):
     code = "alias_not_found"
 
-    def __init__(self, model: str, alias: str) -> None:
-        super().__init__(f"alias {alias!r} of model {model!r} points nowhere")
+    def __init__(self, key: ResourceKey, alias: str) -> None:
+        super().__init__(f"{key.kind} {key.reference!r} has no alias {alias[:80]!r}")
 
 
 class BlobNotFound(NotFound):
     code = "blob_not_found"
 
     def __init__(self, digest: str) -> None:
-        super().__init__(f"there is no blob {digest}; PUT /v1/blobs/{digest} uploads it")
+        super().__init__(f"there is no blob {digest}; upload it first")
 
 
-class DatasetNotFound(NotFound):
+class DatasetFileNotFound(NotFound):
+    """No dataset version has this file."""
+
     code = "dataset_not_found"
 
     def __init__(self, digest: str) -> None:
-        super().__init__(f"there is no dataset {digest}")
+        super().__init__(f"no dataset has the file {digest}")
 
 
 class KeyNotFound(NotFound):
     code = "api_key_not_found"
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(f"there is no API key {key_id!r}")
+        super().__init__(f"there is no API key {key_id[:80]!r}")
 
 
-class ModelExists(Conflict):
-    code = "model_exists"
+class ResourceExists(Conflict):
+    """The name is taken by a resource with other content."""
 
-    def __init__(self, name: str, fields: Sequence[str]) -> None:
-        super().__init__(f"model {name!r} exists with another {', '.join(fields)}", field=fields[0])
+    code = "resource_exists"
+
+    def __init__(self, key: ResourceKey, fields: Sequence[str]) -> None:
+        super().__init__(f"{key.kind} {key.reference!r} exists with another {', '.join(fields)}", field=fields[0])
 
 
 class DuplicateVersion(Conflict):
@@ -59,18 +93,60 @@ class DuplicateVersion(Conflict):
 
     code = "duplicate_version"
 
-    def __init__(self, model: str, digest: str, version: int) -> None:
-        super().__init__(f"version {version} of model {model!r} already has the digest {digest}", field="manifest")
+    def __init__(self, key: ResourceKey, digest: str, version: int) -> None:
+        super().__init__(
+            f"version {version} of {key.kind} {key.reference!r} already has the digest {digest}", field="manifest"
+        )
         self.version = version
+
+
+class DuplicateSemver(Conflict):
+    code = "duplicate_semver"
+
+    def __init__(self, semver: str) -> None:
+        super().__init__(f"another version has the label {semver}; take the next one", field="semver")
+
+
+class SemverIsSet(Conflict):
+    code = "semver_is_set"
+
+    def __init__(self, version: int, semver: str) -> None:
+        super().__init__(f"version {version} has the label {semver}, which never changes", field="semver")
+
+
+class SignatureConflict(Conflict):
+    """One feature schema id with two signatures: readers could not tell them apart."""
+
+    code = "signature_conflict"
+
+    def __init__(self, schema_id: str) -> None:
+        super().__init__(
+            f"the feature schema id {schema_id} stands for another signature in this workspace; "
+            "write the manifest with a new id",
+            field="manifest.feature_schema_id",
+        )
 
 
 class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
 
-    def __init__(self, model: str, version: int) -> None:
+    def __init__(self, key: ResourceKey, version: int) -> None:
         super().__init__(
-            f"this idempotency key made version {version} of model {model!r} from another manifest; take a new key",
+            f"this idempotency key made version {version} of {key.kind} {key.reference!r} from another manifest; "
+            "take a new key",
             field="idempotency_key",
+        )
+
+
+class SamePerson(Conflict):
+    """Four eyes: the person who registered a version cannot approve it."""
+
+    code = "same_person"
+
+    def __init__(self, version: int, identity: str) -> None:
+        super().__init__(
+            f"{identity} registered version {version}; the gate policy asks for an approval by another person",
+            field="actor",
         )
 
 
@@ -80,7 +156,7 @@ class MissingBlobs(Conflict):
     code = "missing_blobs"
 
     def __init__(self, digests: Sequence[str]) -> None:
-        super().__init__(f"upload these blobs first (PUT /v1/blobs/<digest>): {', '.join(digests)}")
+        super().__init__(f"upload these files first: {_some(digests)}")
         self.digests = tuple(digests)
 
 
@@ -111,7 +187,7 @@ class StaleRevision(Conflict):
 
 
 class IllegalMove(Conflict):
-    """The table of stages does not hold this move."""
+    """The table of stages has no such move."""
 
     code = "illegal_move"
 
@@ -134,8 +210,17 @@ class UnfitForAlias(Conflict):
         super().__init__(f"version {version} is {stage}; alias {alias!r} cannot point at it", field="version")
 
 
+class MovedByRollouts(Conflict):
+    """The champion is the version that serves, so only traffic moves it."""
+
+    code = "moved_by_rollouts"
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(f"rollouts move the alias {alias!r} of a model; deploy or roll back a version", field="alias")
+
+
 class WrongDigest(Invalid):
-    """The bytes are not what their name says."""
+    """The bytes do not have the digest in their name."""
 
     code = "digest_mismatch"
 
@@ -144,9 +229,23 @@ class WrongDigest(Invalid):
 
 
 class EvidenceMismatch(Invalid):
-    """An event speaks of other bytes than the version has."""
+    """The event is about other bytes than the version has."""
 
     code = "evidence_mismatch"
 
-    def __init__(self, model: str, version: int, has: str, told: str) -> None:
-        super().__init__(f"version {version} of model {model!r} has the digest {has}; the event speaks of {told}")
+    def __init__(self, model: str, version: int, digest: str, event_digest: str) -> None:
+        super().__init__(f"version {version} of model {model!r} has the digest {digest}; the event has {event_digest}")
+
+
+class KeyNotActive(Conflict):
+    """A key that cannot be rotated."""
+
+    code = "key_not_active"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"key {key_id} is revoked or expired; create a new one")
+
+
+def _some(digests: Sequence[str]) -> str:
+    rest = len(digests) - MAX_LISTED
+    return ", ".join(digests[:MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""What the schema API refuses, with Confluent's numbers: the first three digits are the HTTP status."""
+"""Refusals of the schema API, with Confluent's numbers: the first three digits are the HTTP status."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -7,7 +7,7 @@ from modelyard_runtime.errors import ModelyardError
 
 
 class SchemaApiError(ModelyardError):
-    """Base; `error_code` is what clients of the Confluent API look at."""
+    """Base; `error_code` is read by clients of the Confluent API."""
 
     error_code: ClassVar[int]
     code = "schema_registry"
@@ -70,7 +70,7 @@ class MalformedSchema(SchemaApiError):
 
 
 class VersionNotFound(SchemaApiError):
-    """Not a number of a version at all."""
+    """Not a version number."""
 
     error_code = 42202
 
@@ -86,3 +86,10 @@ class InvalidLevel(SchemaApiError):
 
     def __init__(self, level: object, levels: Sequence[str]) -> None:
         super().__init__(f"Invalid compatibility level {level!r}. Valid values are {', '.join(levels)}")
+
+
+class PlatformSubject(SchemaApiError):
+    error_code = 42205
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"Subject '{subject}' belongs to Modelyard and cannot be deleted")

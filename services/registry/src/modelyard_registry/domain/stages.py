@@ -1,4 +1,4 @@
-"""The life of a version, as a table."""
+"""Stages of a version, as a table of moves."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ from modelyard_registry.domain.errors import IllegalMove
 
 
 class Signal(StrEnum):
-    """What happens to a version; the word fits into "a version that is live cannot be ..."."""
+    """Reason of a move; each word completes "a version that is live cannot be ..."."""
 
     FINALIZED = "finalized"
     PASSED = "passed"
@@ -30,7 +30,7 @@ MOVES: Final[Mapping[tuple[Stage, Signal], Stage]] = {
     (Stage.EVALUATED, Signal.APPROVED): Stage.APPROVED,
     (Stage.APPROVED, Signal.PROMOTED): Stage.LIVE,
     (Stage.LIVE, Signal.REPLACED): Stage.APPROVED,
-    # A version that hurt may not come back by itself, so a roll-back rejects it.
+    # A version that did harm must not return by itself, so a roll-back rejects it.
     (Stage.LIVE, Signal.ROLLED_BACK): Stage.REJECTED,
     (Stage.APPROVED, Signal.ROLLED_BACK): Stage.REJECTED,
     **{(stage, Signal.REJECTED): Stage.REJECTED for stage in (Stage.REGISTERED, Stage.EVALUATED, Stage.APPROVED)},
@@ -40,12 +40,12 @@ MOVES: Final[Mapping[tuple[Stage, Signal], Stage]] = {
 
 
 def can_move(stage: Stage, signal: Signal) -> bool:
-    """Whether the table holds the move."""
+    """Whether the table has the move."""
     return (stage, signal) in MOVES
 
 
 def next_stage(stage: Stage, signal: Signal) -> Stage:
-    """Follow the table; a pair it does not hold is an error, never a silent stay."""
+    """Follow the table; IllegalMove for a pair that it does not have."""
     if (stage, signal) not in MOVES:
         raise IllegalMove(stage, signal)
     return MOVES[stage, signal]

@@ -1,16 +1,18 @@
-"""The things the registry keeps, as frozen values."""
+"""Values that the registry stores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from modelyard_contracts import VersionStage
+from modelyard_contracts.references import Reference
 
 
 @dataclass(frozen=True)
-class Story:
-    """Who did something, when, why, and what it belongs to."""
+class Origin:
+    """Who made a change, when and why, and the timeline it belongs to."""
 
     actor: str
     reason: str
@@ -19,44 +21,95 @@ class Story:
     cause_id: UUID | None = None
 
 
-@dataclass(frozen=True)
-class Model:
+@dataclass(frozen=True, order=True)
+class ResourceKey:
+    """Identity of a resource."""
+
+    workspace: str
+    kind: str
     name: str
+
+    @property
+    def reference(self) -> str:
+        """`name` in the default workspace, else `workspace:name`."""
+        return str(Reference(self.workspace, self.name))
+
+    @property
+    def event_key(self) -> str:
+        """Key of its events: the reference of a model, `<kind>/<reference>` for other kinds."""
+        return self.reference if self.kind == "model" else f"{self.kind}/{self.reference}"
+
+
+@dataclass(frozen=True)
+class NewResource:
+    """A resource to create."""
+
+    key: ResourceKey
     description: str
     owner: str
-    labels: dict[str, str]
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A named thing with versions, aliases, policies and a history."""
+
+    id: int
+    """Number in the database; never leaves the registry."""
+    key: ResourceKey
+    description: str
+    owner: str
+    labels: Mapping[str, str]
     revision: int
-    """Number of the last fact that was told to others."""
+    """Number of the last published change."""
     last_version: int
     created_at: datetime
+    created_by: str
 
 
 @dataclass(frozen=True)
 class Version:
-    model: str
+    """An immutable version; only its stage, tags and (once) its semver label change."""
+
     version: int
     digest: str
+    """SHA-256 of `manifest`."""
     stage: VersionStage
     idempotency_key: str
-    manifest: str
-    """Canonical JSON; the digest is of these bytes, so it is kept as it came and never written anew."""
+    manifest: bytes
+    """The bytes as they were received."""
     flavour: str
-    feature_schema_id: str
+    feature_schema_id: str | None
+    task: str | None
     run_id: str | None
-    metrics: dict[str, float]
+    metrics: Mapping[str, float]
+    semver: str | None
+    tags: Mapping[str, str]
     correlation_id: UUID
     cause_id: UUID | None
     created_at: datetime
     created_by: str
     last_event_id: UUID | None
-    """The last event told about it: the cause of the next."""
+    """The last event about this version: the cause of the next one."""
+
+
+@dataclass(frozen=True)
+class VersionFilter:
+    """Conditions of a search; None does not filter. tag: a name and the value it must have."""
+
+    stage: VersionStage | None = None
+    task: str | None = None
+    semver: str | None = None
+    tag: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class Alias:
+    """A name for one version."""
+
     alias: str
     version: int | None
-    """None: it points nowhere, and its generation goes on."""
+    """None: the alias was dropped; its generation continues."""
     digest: str | None
     generation: int
     actor: str
@@ -66,30 +119,17 @@ class Alias:
 
 @dataclass(frozen=True)
 class Policy:
+    """One revision of a policy; revision 0 is the default of this release."""
+
     kind: str
     revision: int
-    document: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    digest: str
-    name: str
-    model: str | None
-    format: str
-    rows: int
-    size_bytes: int
-    columns: dict[str, str]
-    source: dict[str, Any]
-    created_at: datetime
-    created_by: str
+    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a model's history; `revision` is None where it only records what happened elsewhere."""
+    """One line of a resource's history; `revision` is None for facts that were published elsewhere."""
 
-    model: str
     position: int
     revision: int | None
     change: str
@@ -107,12 +147,12 @@ class Entry:
     alias: str | None = None
     alias_generation: int | None = None
     policy: str | None = None
-    detail: dict[str, Any] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RolloutSeen:
-    """The last that was heard of a rollout."""
+    """The newest known state of a rollout."""
 
     rollout_id: UUID
     model: str
@@ -123,17 +163,29 @@ class RolloutSeen:
 
 @dataclass(frozen=True)
 class ApiKey:
+    """A key without its secret."""
+
     id: str
-    name: str
-    scopes: tuple[str, ...]
+    identity: str
+    kind: str
+    """`user` or `service`."""
+    roles: Mapping[str, tuple[str, ...]]
+    """Workspace to roles; `*` is every workspace."""
+    scopes: tuple[str, ...] | None
+    """Narrow the roles; None does not."""
     secret_hash: str
-    """HMAC of the secret; the secret itself is kept nowhere."""
+    """HMAC-SHA256 of the secret, which is stored nowhere."""
+    hash_secret_id: str
+    """Id of the key-hash secret that made `secret_hash`."""
     created_at: datetime
     created_by: str
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    replaces: str | None = None
+    """Id of the key that this one was rotated from."""
 
     def active(self, now: datetime) -> bool:
+        """Neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 

@@ -1,5 +1,5 @@
-"""Topics: one event, one use case."""
+"""Events of other services that the registry reads."""
 
-from modelyard_registry.events.handlers import GROUP, handlers
+from modelyard_registry.events.handlers import handlers
 
-__all__ = ["GROUP", "handlers"]
+__all__ = ["handlers"]

@@ -1,17 +1,16 @@
-"""Topics: one event, one use case. Each use case claims the event in the transaction of its effect."""
+"""Each event calls one use case, which claims the event in the transaction of its effect."""
 
 from collections.abc import Mapping
 
 from modelyard_contracts import EvaluationFinished, Message, RolloutChanged, TrainingRunChanged
 from modelyard_registry.domain.ports import Deps
-from modelyard_registry.usecases.outcomes import record_evaluation, record_rollout, record_training
+from modelyard_registry.usecases.outcomes import record_evaluation, record_training
+from modelyard_registry.usecases.rollouts import record_rollout
 from modelyard_runtime.kafka import EventContext, Handler
-
-GROUP = "registry"
 
 
 def handlers(deps: Deps) -> Mapping[type[Message], Handler]:
-    """What the registry listens to."""
+    """Handlers of the events that the registry reads."""
 
     def on_evaluation_finished(event: EvaluationFinished, _: EventContext) -> None:
         record_evaluation(deps, event)

@@ -1,4 +1,4 @@
-"""Bytes in a folder, each file named by the digest of what is in it."""
+"""Blobs in a folder; each file is named by the digest of its bytes."""
 
 import errno
 import hashlib
@@ -16,7 +16,7 @@ from modelyard_registry.domain.names import check_digest
 from modelyard_runtime.errors import Invalid, Unavailable
 
 ABANDONED_S: Final = 24 * 3600
-"""An upload that old was cut off; its part file goes at the next start."""
+"""Age of an interrupted upload whose part file is removed at the next start."""
 
 
 class BlobTooLarge(Invalid):
@@ -36,7 +36,7 @@ class StorageFull(Unavailable):
 
 
 class FolderBlobs:
-    """`<folder>/sha256/ab/<hex>`; a file is there whole or not at all, also after a power cut. Blocks."""
+    """`<folder>/sha256/ab/<hex>`; a file is complete or absent, even after a power cut. Blocks."""
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self._folder = folder
@@ -56,7 +56,7 @@ class FolderBlobs:
             return None
 
     def sound(self, digest: str) -> bool:
-        """Reads every byte, unless this process has and the file is as it was. A damaged file is moved aside."""
+        """Read every byte, unless this process did and the file is unchanged. A damaged file is moved aside."""
         path = self.path(digest)
         try:
             mark = _mark(path)
@@ -73,11 +73,11 @@ class FolderBlobs:
         return True
 
     def upload(self, digest: str) -> "Upload":
-        """Begin to write a blob."""
+        """Start to receive a blob."""
         return Upload(self, check_digest(digest), self._parts)
 
     def put(self, digest: str, chunks: Iterator[bytes] | list[bytes]) -> bool:
-        """Write a whole blob; True when it was not there before."""
+        """Store a whole blob; True when it is new."""
         upload = self.upload(digest)
         try:
             for chunk in chunks:
@@ -88,14 +88,14 @@ class FolderBlobs:
             raise
 
     def open(self, digest: str) -> tuple[Path, int]:
-        """Where the bytes are and how many; BlobNotFound."""
+        """The file and its size in bytes; BlobNotFound."""
         size = self.size(digest)
         if size is None:
             raise BlobNotFound(digest)
         return self.path(digest), size
 
     def keep(self, part: Path, digest: str) -> bool:
-        """Take a written, verified part; True when the blob is new."""
+        """Move a verified part into place; True when the blob is new."""
         target = self.path(digest)
         new = not target.exists()
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ class FolderBlobs:
         return new
 
     def remove_abandoned(self) -> int:
-        """Part files of uploads that were cut off long ago; returns how many there were."""
+        """Remove part files of uploads that were interrupted long ago; returns their number."""
         old = [path for path in self._parts.iterdir() if path.stat().st_mtime < time.time() - ABANDONED_S]
         for path in old:
             path.unlink(missing_ok=True)
@@ -113,7 +113,7 @@ class FolderBlobs:
 
 
 class Upload:
-    """One blob on its way: write, then finish or abandon."""
+    """A blob that is being received: write, then finish or abandon."""
 
     def __init__(self, blobs: FolderBlobs, digest: str, parts: Path) -> None:
         self._blobs = blobs
@@ -122,11 +122,11 @@ class Upload:
         self._size = 0
         self._parts = parts
         with _disk(parts):
-            # finish or abandon closes it: an upload lives over many awaits, a `with` cannot hold it
+            # finish or abandon closes it: an upload spans many awaits, so a `with` cannot hold it
             self._file = NamedTemporaryFile(dir=parts, prefix="upload-", delete=False)  # noqa: SIM115
 
     def write(self, chunk: bytes) -> None:
-        """BlobTooLarge past the limit, StorageFull when the disk is."""
+        """Append; BlobTooLarge past the limit, StorageFull when the disk is full."""
         self._size += len(chunk)
         if self._size > self._blobs.max_bytes:
             raise BlobTooLarge(self._blobs.max_bytes)
@@ -135,7 +135,7 @@ class Upload:
             self._file.write(chunk)
 
     def finish(self) -> bool:
-        """Verify and keep; True when the blob is new. WrongDigest keeps nothing."""
+        """Verify and store; True when the blob is new. WrongDigest stores nothing."""
         found = f"sha256:{self._hash.hexdigest()}"
         if found != self._digest:
             raise WrongDigest(self._digest, found)
@@ -154,7 +154,7 @@ class Upload:
 
 @contextmanager
 def _disk(folder: Path) -> Iterator[None]:
-    """A full disk gets its own error."""
+    """Report a full disk as StorageFull."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The Avro schemas in SQL."""
+"""Avro schemas and their subjects in SQL."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from modelyard_registry.store.tables import avro_levels, avro_next_id, avro_sche
 
 
 class SqlSchemas:
-    """One connection's view; the writes are for use inside a transaction, after `lock`."""
+    """One connection's view; writes belong inside a transaction, after `lock`."""
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
@@ -40,7 +40,14 @@ class SqlSchemas:
         row = self._db.execute(query.order_by(avro_schemas.c.id).limit(1)).one_or_none()
         return (row.id, row.text) if row else None
 
-    def subjects(self, *, deleted: bool) -> Sequence[str]:
+
+class SqlSubjects:
+    """One connection's view; writes belong inside a transaction, after `lock` of the schemas."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def names(self, *, deleted: bool) -> Sequence[str]:
         query = select(avro_subjects.c.subject).distinct().order_by(avro_subjects.c.subject)
         return list(self._db.execute(query if deleted else query.where(~avro_subjects.c.deleted)).scalars())
 

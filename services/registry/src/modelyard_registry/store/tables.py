@@ -1,4 +1,4 @@
-"""The registry's tables. What they are on disk is said by migrations/; a test holds the two together."""
+"""The registry's tables. The migrations create them; a test keeps both equal."""
 
 from typing import Final
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -19,64 +20,101 @@ from sqlalchemy import (
 )
 
 from modelyard_runtime.database import UtcDateTime, metadata_tables
+from modelyard_runtime.tables import add_changes_table
 
 METADATA: Final = MetaData()
 metadata_tables(METADATA)
+add_changes_table(METADATA)
 
-models = Table(
-    "models",
+resources = Table(
+    "resources",
     METADATA,
-    Column("name", Text, primary_key=True),
+    Column("id", Integer, primary_key=True),
+    Column("workspace", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("owner", Text, nullable=False),
     Column("labels", JSON, nullable=False),
-    Column("revision", BigInteger, nullable=False, comment="facts told so far"),
+    Column("revision", BigInteger, nullable=False, comment="changes published so far"),
     Column("entries", BigInteger, nullable=False, comment="lines of history so far"),
     Column("last_version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+    UniqueConstraint("kind", "workspace", "name", name="resources_name_once"),
 )
 
 versions = Table(
     "versions",
     METADATA,
-    Column("model", Text, ForeignKey("models.name"), primary_key=True),
+    Column("resource_id", Integer, ForeignKey("resources.id"), primary_key=True, autoincrement=False),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("digest", Text, nullable=False),
     Column("stage", Text, nullable=False),
     Column("idempotency_key", Text, nullable=False),
-    Column("manifest", Text, nullable=False, comment="canonical JSON, the bytes the digest is of"),
+    Column("manifest", LargeBinary, nullable=False, comment="the bytes as received; the digest is their SHA-256"),
     Column("flavour", Text, nullable=False),
-    Column("feature_schema_id", Text, nullable=False),
+    Column("feature_schema_id", Text),
+    Column("task", Text),
     Column("run_id", Text),
     Column("metrics", JSON, nullable=False),
+    Column("semver", Text),
+    Column("tags", JSON, nullable=False),
     Column("correlation_id", Uuid, nullable=False),
     Column("cause_id", Uuid),
     Column("created_at", UtcDateTime, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("last_event_id", Uuid),
-    UniqueConstraint("model", "digest", name="versions_digest_once"),
-    UniqueConstraint("model", "idempotency_key", name="versions_key_once"),
+    UniqueConstraint("resource_id", "digest", name="versions_digest_once"),
+    UniqueConstraint("resource_id", "idempotency_key", name="versions_key_once"),
+    UniqueConstraint("resource_id", "semver", name="versions_semver_once"),
     Index("versions_by_digest", "digest"),
-    Index("versions_by_stage", "model", "stage"),
+    Index("versions_by_stage", "resource_id", "stage"),
+    Index("versions_by_task", "resource_id", "task"),
+)
+
+version_files = Table(
+    "version_files",
+    METADATA,
+    Column("resource_id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("path", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["resource_id", "version"], ["versions.resource_id", "versions.version"], name="version_files_version"
+    ),
+    Index("version_files_by_digest", "digest"),
+)
+
+signatures = Table(
+    "signatures",
+    METADATA,
+    Column("workspace", Text, primary_key=True),
+    Column("feature_schema_id", Text, primary_key=True),
+    Column("digest", Text, nullable=False, comment="SHA-256 of the signature's canonical JSON"),
 )
 
 aliases = Table(
     "aliases",
     METADATA,
-    Column("model", Text, ForeignKey("models.name"), primary_key=True),
+    Column("resource_id", Integer, ForeignKey("resources.id"), primary_key=True, autoincrement=False),
     Column("alias", Text, primary_key=True),
-    Column("version", Integer, comment="NULL: points nowhere, the generation goes on"),
+    Column("version", Integer, comment="NULL: dropped; the generation continues"),
     Column("generation", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("moved_at", UtcDateTime, nullable=False),
-    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"], name="aliases_version"),
+    ForeignKeyConstraint(
+        ["resource_id", "version"], ["versions.resource_id", "versions.version"], name="aliases_version"
+    ),
 )
 
 policies = Table(
     "policies",
     METADATA,
-    Column("model", Text, ForeignKey("models.name"), primary_key=True),
+    Column("resource_id", Integer, ForeignKey("resources.id"), primary_key=True, autoincrement=False),
     Column("kind", Text, primary_key=True),
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("document", JSON, nullable=False),
@@ -84,27 +122,12 @@ policies = Table(
     Column("set_at", UtcDateTime, nullable=False),
 )
 
-datasets = Table(
-    "datasets",
-    METADATA,
-    Column("digest", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("model", Text),
-    Column("format", Text, nullable=False),
-    Column("rows", BigInteger, nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("columns", JSON, nullable=False),
-    Column("source", JSON, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("created_by", Text, nullable=False),
-)
-
 history = Table(
     "history",
     METADATA,
-    Column("model", Text, ForeignKey("models.name"), primary_key=True),
+    Column("resource_id", Integer, ForeignKey("resources.id"), primary_key=True, autoincrement=False),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
-    Column("revision", BigInteger, comment="NULL: happened elsewhere, only recorded"),
+    Column("revision", BigInteger, comment="NULL: published elsewhere, only recorded here"),
     Column("change", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -121,9 +144,9 @@ history = Table(
     Column("alias_generation", BigInteger),
     Column("policy", Text),
     Column("detail", JSON, nullable=False),
-    UniqueConstraint("model", "revision", name="history_revision_once"),
+    UniqueConstraint("resource_id", "revision", name="history_revision_once"),
     UniqueConstraint("event_id", name="history_event_once"),
-    Index("history_by_story", "correlation_id"),
+    Index("history_by_timeline", "correlation_id"),
 )
 
 rollouts = Table(
@@ -141,13 +164,17 @@ api_keys = Table(
     "api_keys",
     METADATA,
     Column("id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("scopes", JSON, nullable=False),
-    Column("secret_hash", Text, nullable=False, comment="HMAC-SHA256; the secret is kept nowhere"),
+    Column("identity", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="user or service"),
+    Column("roles", JSON, nullable=False, comment="workspace to list of roles"),
+    Column("scopes", JSON(none_as_null=True), comment="NULL: the roles are not narrowed"),
+    Column("secret_hash", Text, nullable=False, comment="HMAC-SHA256; the secret itself is stored nowhere"),
+    Column("hash_secret_id", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+    Column("replaces", Text),
 )
 
 avro_schemas = Table(

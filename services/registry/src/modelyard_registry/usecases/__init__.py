@@ -1,1 +1,1 @@
-"""What the registry does, whoever asks."""
+"""Use cases of the registry, independent of who calls them."""

@@ -1,55 +1,71 @@
-"""Aliases: one name, one version, one generation that only grows; moved by compare and swap."""
+"""Aliases: a name for one version, with a generation that only grows; moved by compare and swap."""
+
+from typing import Final
 
 from modelyard_contracts import ResourceChange, VersionStage
-from modelyard_registry.domain.errors import AliasNotFound, StaleGeneration, UnfitForAlias
-from modelyard_registry.domain.names import CHAMPION, check_alias
-from modelyard_registry.domain.ports import Deps, Unit
-from modelyard_registry.domain.values import Alias, Story, Version
-from modelyard_registry.usecases.ledger import tell
+from modelyard_registry.domain.errors import AliasNotFound, MovedByRollouts, StaleGeneration, UnfitForAlias
+from modelyard_registry.domain.names import CHALLENGER, CHAMPION, MODEL, check_alias
+from modelyard_registry.domain.ports import Deps, Records, Unit
+from modelyard_registry.domain.values import Alias, Origin, Resource, ResourceKey, Version
+from modelyard_registry.usecases.history import publish
 
-SERVABLE = (VersionStage.APPROVED, VersionStage.LIVE)
+SERVABLE: Final = (VersionStage.APPROVED, VersionStage.LIVE)
 
 
-def move_alias(deps: Deps, model: str, name: str, number: int, *, expected_generation: int, story: Story) -> Alias:
+def move_alias(
+    deps: Deps, key: ResourceKey, name: str, number: int, *, expected_generation: int, origin: Origin
+) -> Alias:
     """Point the alias at a version; StaleGeneration when another move came first."""
-    check_alias(name)
+    _check_name(key, name)
     with deps.storage.transaction() as unit:
-        unit.records.lock_model(model)
-        version = unit.records.version(model, number)
-        _check_generation(unit.records.alias(model, name), name, expected_generation)
+        resource = unit.resources.lock(key)
+        version = unit.versions.get(resource, number)
+        _check_generation(unit.aliases.get(resource, name), name, expected_generation)
         _check_fit(name, version)
-        return point(unit, model, name, version, story)
+        return point(unit, resource, name, version, origin)
 
 
-def drop_alias(deps: Deps, model: str, name: str, *, expected_generation: int, story: Story) -> None:
-    """Let the alias point nowhere; its generation goes on, so that an old decision cannot bring it back."""
+def drop_alias(deps: Deps, key: ResourceKey, name: str, *, expected_generation: int, origin: Origin) -> None:
+    """Remove the alias; its generation continues, so that an old decision cannot bring it back."""
+    _check_name(key, name)
     with deps.storage.transaction() as unit:
-        unit.records.lock_model(model)
-        current = unit.records.alias(model, name)
+        resource = unit.resources.lock(key)
+        current = unit.aliases.get(resource, name)
         if current is None or current.version is None:
-            raise AliasNotFound(model, name)
+            raise AliasNotFound(key, name)
         _check_generation(current, name, expected_generation)
-        point(unit, model, name, None, story)
+        point(unit, resource, name, None, origin)
 
 
-def point(unit: Unit, model: str, name: str, version: Version | None, story: Story) -> Alias:
-    """Move the alias whatever its generation and tell it. The caller holds the lock of the model."""
-    current = unit.records.alias(model, name)
+def point(unit: Unit, resource: Resource, name: str, version: Version | None, origin: Origin) -> Alias:
+    """Move the alias whatever its generation, and publish it. The caller holds the lock of the resource."""
+    current = unit.aliases.get(resource, name)
     number, digest = (version.version, version.digest) if version else (None, None)
     generation = current.generation + 1 if current else 1
-    alias = Alias(name, number, digest, generation, story.actor, story.reason, story.at)
-    unit.records.save_alias(model, alias)
-    tell(
+    alias = Alias(name, number, digest, generation, origin.actor, origin.reason, origin.at)
+    unit.aliases.save(resource, alias)
+    publish(
         unit,
-        model,
+        resource,
         ResourceChange.ALIAS_MOVED,
-        story,
+        origin,
         version=number,
         digest=digest,
         alias=name,
         alias_generation=generation,
     )
     return alias
+
+
+def aliases_at(records: Records, resource: Resource, number: int) -> tuple[str, ...]:
+    """Aliases of a version."""
+    return tuple(alias.alias for alias in records.aliases.all(resource) if alias.version == number)
+
+
+def _check_name(key: ResourceKey, name: str) -> None:
+    check_alias(name)
+    if key.kind == MODEL and name in (CHAMPION, CHALLENGER):
+        raise MovedByRollouts(name)
 
 
 def _check_generation(current: Alias | None, name: str, expected: int) -> None:

@@ -1,133 +1,187 @@
-"""Versions: made in two phases, never changed, moved by the table."""
+"""Versions: made in two phases, immutable, moved by the table of stages."""
 
-from modelyard_contracts import VersionStage
-from modelyard_contracts.manifest import ModelManifest, digest_of
-from modelyard_registry.domain.errors import AliasInUse, DuplicateVersion, IdempotencyKeyReused, MissingBlobs
-from modelyard_registry.domain.names import MANIFEST_FILE
-from modelyard_registry.domain.ports import Blobs, Deps, Records
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from modelyard_contracts import ResourceChange, VersionStage
+from modelyard_contracts.manifest import FileEntry
+from modelyard_registry.domain.errors import (
+    DuplicateSemver,
+    DuplicateVersion,
+    IdempotencyKeyReused,
+    MissingBlobs,
+    SemverIsSet,
+    SignatureConflict,
+)
+from modelyard_registry.domain.kinds import KINDS, Content, ManifestSource
+from modelyard_registry.domain.ports import Blobs, Deps, Records, Unit
 from modelyard_registry.domain.stages import Signal
-from modelyard_registry.domain.values import Story, Version
-from modelyard_registry.usecases.ledger import move
+from modelyard_registry.domain.values import Origin, Resource, ResourceKey, Version, VersionFilter
+from modelyard_registry.usecases.history import move, publish
+from modelyard_registry.usecases.policies import gate_of
 from modelyard_runtime.errors import Invalid
+
+MAX_TAGS: Final = 64
 
 
 def create_version(
-    deps: Deps, model: str, manifest: ModelManifest, *, idempotency_key: str, story: Story
+    deps: Deps,
+    key: ResourceKey,
+    manifest: ManifestSource,
+    *,
+    idempotency_key: str,
+    origin: Origin,
+    semver: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> tuple[Version, bool]:
-    """A pending version, and whether it is new; the same key gives the same version.
+    """Return a pending version and whether it is new; the same idempotency key returns the same version.
 
-    DuplicateVersion: the same bytes came under another key. IdempotencyKeyReused: other bytes under this key.
+    DuplicateVersion: the same bytes under another key. IdempotencyKeyReused: other bytes under this key.
+    SignatureConflict: the schema id stands for another signature.
     """
-    canonical = _checked(model, manifest)
-    digest = digest_of(canonical)
+    content = _checked(key, manifest)
     with deps.storage.transaction() as unit:
-        unit.records.lock_model(model)
-        if known := _known(unit.records, model, digest, idempotency_key):
+        resource = unit.resources.lock(key)
+        if known := _known(unit, resource, content.digest, idempotency_key):
             return known, False
-        version = Version(
-            model=model,
-            version=unit.records.next_version(model),
-            digest=digest,
-            stage=VersionStage.PENDING,
-            idempotency_key=idempotency_key,
-            manifest=canonical.decode(),
-            flavour=manifest.flavour,
-            feature_schema_id=manifest.feature_schema.id,
-            run_id=manifest.training.run_id,
-            metrics=dict(manifest.training.metrics),
-            correlation_id=story.correlation_id,
-            cause_id=story.cause_id,
-            created_at=story.at,
-            created_by=story.actor,
-            last_event_id=None,
-        )
-        unit.records.add_version(version)
+        _claim_signature(unit, resource, content)
+        _check_semver(unit, resource, semver)
+        version = _pending(unit.versions.next_number(resource), content, idempotency_key, origin)
+        version = replace(version, semver=semver, tags=dict(tags or {}))
+        unit.versions.add(resource, version, content.files)
         return version, True
 
 
-def _known(records: Records, model: str, digest: str, idempotency_key: str) -> Version | None:
-    if (known := records.version_by_key(model, idempotency_key)) is not None:
+def _checked(key: ResourceKey, manifest: ManifestSource) -> Content:
+    kind = KINDS[key.kind]
+    content = kind.validate(manifest)
+    kind.admit(content)
+    if content.reference != key.reference:
+        field = f"manifest.{key.kind}"
+        raise Invalid(f"{field} is {content.reference!r}, the path says {key.reference!r}", field=field)
+    return content
+
+
+def _known(records: Records, resource: Resource, digest: str, idempotency_key: str) -> Version | None:
+    if (known := records.versions.by_idempotency_key(resource, idempotency_key)) is not None:
         if known.digest != digest:
-            raise IdempotencyKeyReused(model, known.version)
+            raise IdempotencyKeyReused(resource.key, known.version)
         return known
-    if (twin := records.version_by_digest(model, digest)) is not None:
-        raise DuplicateVersion(model, digest, twin.version)
+    if (twin := records.versions.by_digest(resource, digest)) is not None:
+        raise DuplicateVersion(resource.key, digest, twin.version)
     return None
 
 
-def _checked(model: str, manifest: ModelManifest) -> bytes:
-    """The canonical bytes of a manifest that makes sense."""
-    if manifest.model != model:
-        raise Invalid(f"manifest.model is {manifest.model!r}, the path says {model!r}", field="manifest.model")
-    paths = [entry.path for entry in manifest.files]
-    if twice := sorted({path for path in paths if paths.count(path) > 1}):
-        raise Invalid(f"manifest.files: {', '.join(twice)} is there more than once", field="manifest.files")
-    if MANIFEST_FILE in paths:
-        raise Invalid(f"manifest.files: {MANIFEST_FILE} is the manifest itself; rename it", field="manifest.files")
-    if inside := sorted(path for path in paths if any(other.startswith(f"{path}/") for other in paths)):
-        raise Invalid(f"manifest.files: {inside[0]} is a file and a folder", field="manifest.files")
-    if "\x00" in manifest.flavour or "\x00" in (manifest.training.run_id or ""):
-        raise Invalid("manifest: flavour and run_id may not hold the character NUL", field="manifest")
-    try:
-        return manifest.canonical()
-    except UnicodeEncodeError as error:
-        raise Invalid("manifest: a text holds half a character (a lone surrogate)", field="manifest") from error
-    except ValueError as error:
-        raise Invalid("manifest: NaN and infinity are no JSON; leave such numbers out", field="manifest") from error
+def _claim_signature(unit: Unit, resource: Resource, content: Content) -> None:
+    if content.feature_schema_id is None or content.signature_digest is None:
+        return
+    first = unit.signatures.claim(resource.key.workspace, content.feature_schema_id, content.signature_digest)
+    if first != content.signature_digest:
+        raise SignatureConflict(content.feature_schema_id)
 
 
-def missing_blobs(blobs: Blobs, version: Version, *, thorough: bool = False) -> tuple[str, ...]:
-    """Digests the version needs and the store lacks; thorough: reads every byte, so damaged counts as absent."""
-    needed = {entry.digest for entry in ModelManifest.model_validate_json(version.manifest).files}
-    if thorough:
-        return tuple(sorted(digest for digest in needed if not blobs.sound(digest)))
-    return tuple(sorted(digest for digest in needed if blobs.size(digest) is None))
+def _check_semver(records: Records, resource: Resource, semver: str | None) -> None:
+    if semver is not None and records.versions.page(resource, 0, 1, VersionFilter(semver=semver)):
+        raise DuplicateSemver(semver)
 
 
-def finalize_version(deps: Deps, model: str, number: int, *, actor: str) -> Version:
-    """Pending becomes registered once every blob is there, whole and of the stated size; repeats change nothing."""
+def _pending(number: int, content: Content, idempotency_key: str, origin: Origin) -> Version:
+    return Version(
+        version=number,
+        digest=content.digest,
+        stage=VersionStage.PENDING,
+        idempotency_key=idempotency_key,
+        manifest=content.data,
+        flavour=content.flavour,
+        feature_schema_id=content.feature_schema_id,
+        task=content.task,
+        run_id=content.run_id,
+        metrics=dict(content.metrics),
+        semver=None,
+        tags={},
+        correlation_id=origin.correlation_id,
+        cause_id=origin.cause_id,
+        created_at=origin.at,
+        created_by=origin.actor,
+        last_event_id=None,
+    )
+
+
+def missing_blobs(blobs: Blobs, files: Sequence[FileEntry]) -> tuple[str, ...]:
+    """Digests that the files need and the store lacks."""
+    return tuple(sorted(digest for digest in {entry.digest for entry in files} if blobs.size(digest) is None))
+
+
+def finalize_version(deps: Deps, key: ResourceKey, number: int, *, actor: str) -> Version:
+    """Register a pending version once every blob is present, intact and of the stated size; repeats change nothing."""
     with deps.storage.read() as records:
-        version = records.version(model, number)
+        resource = records.resources.get(key)
+        version = records.versions.get(resource, number)
+        files = records.versions.files(resource, number)
     if version.stage is not VersionStage.PENDING:
         return version
-    _verify(deps.blobs, version)  # outside the transaction: reading gigabytes must not hold a lock
+    _verify(deps.blobs, files)  # outside of the transaction: reading gigabytes must not hold a lock
     with deps.storage.transaction() as unit:
-        unit.records.lock_model(model)
-        version = unit.records.version(model, number)
+        resource = unit.resources.lock(key)
+        version = unit.versions.get(resource, number)
         if version.stage is VersionStage.PENDING:
-            story = Story(actor, "", deps.clock(), version.correlation_id, version.cause_id)
-            move(unit, version, Signal.FINALIZED, story)
-        return unit.records.version(model, number)
+            origin = Origin(actor, "", deps.clock(), version.correlation_id, version.cause_id)
+            _register(unit, resource, version, origin)
+        return unit.versions.get(resource, number)
 
 
-def _verify(blobs: Blobs, version: Version) -> None:
-    if missing := missing_blobs(blobs, version, thorough=True):
+def _verify(blobs: Blobs, files: Sequence[FileEntry]) -> None:
+    """Read every byte: a damaged blob counts as missing."""
+    sound = {digest: blobs.sound(digest) for digest in {entry.digest for entry in files}}
+    if missing := sorted(digest for digest, present in sound.items() if not present):
         raise MissingBlobs(missing)
-    for entry in ModelManifest.model_validate_json(version.manifest).files:
+    for entry in files:
         if (size := blobs.size(entry.digest)) != entry.size_bytes:
             raise Invalid(
-                f"manifest.files: {entry.path} has {size} bytes, the manifest says {entry.size_bytes}; "
-                "make a new version from a right manifest",
+                f"manifest.files: {entry.path[:80]} has {size} bytes, the manifest says {entry.size_bytes}; "
+                "register a new version with a correct manifest",
                 field="manifest.files",
             )
 
 
-def decide(deps: Deps, model: str, number: int, signal: Signal, *, actor: str, reason: str) -> Version:
-    """A person approves, rejects or retires; IllegalMove where the table has no such move."""
+def _register(unit: Unit, resource: Resource, version: Version, origin: Origin) -> None:
+    """Publish the version, and make the moves that its kind needs no evidence for."""
+    revision, gate = gate_of(unit, resource)
+    cause = move(unit, resource, version, Signal.FINALIZED, origin)
+    for signal in KINDS[resource.key.kind].gate(gate):
+        reason = f"gate policy revision {revision}: a {resource.key.kind} needs no evaluation"
+        current = unit.versions.get(resource, version.version)
+        cause = move(unit, resource, current, signal, replace(origin, actor="gate", reason=reason, cause_id=cause))
+
+
+def label_version(
+    deps: Deps, key: ResourceKey, number: int, *, semver: str | None, tags: Mapping[str, str] | None, origin: Origin
+) -> Version:
+    """Replace the tags and set the semver label; None leaves them. A label that is set never changes."""
     with deps.storage.transaction() as unit:
-        unit.records.lock_model(model)
-        version = unit.records.version(model, number)
-        if signal in (Signal.RETIRED, Signal.REJECTED):
-            _refuse_in_use(unit.records, version)
-        story = Story(actor, reason, deps.clock(), version.correlation_id, version.last_event_id)
-        move(unit, version, signal, story)
-        return unit.records.version(model, number)
+        resource = unit.resources.lock(key)
+        version = unit.versions.get(resource, number)
+        if semver is not None and version.semver not in (None, semver):
+            raise SemverIsSet(number, str(version.semver))
+        if semver is not None and version.semver is None:
+            _check_semver(unit, resource, semver)
+        wanted = replace(version, semver=semver or version.semver, tags=version.tags if tags is None else dict(tags))
+        if (wanted.semver, wanted.tags) != (version.semver, version.tags):
+            _save_labels(unit, resource, wanted, origin)
+        return unit.versions.get(resource, number)
 
 
-def _refuse_in_use(records: Records, version: Version) -> None:
-    if held := aliases_at(records, version.model, version.version):
-        raise AliasInUse(version.version, held)
-
-
-def aliases_at(records: Records, model: str, number: int) -> tuple[str, ...]:
-    return tuple(alias.alias for alias in records.aliases(model) if alias.version == number)
+def _save_labels(unit: Unit, resource: Resource, version: Version, origin: Origin) -> None:
+    unit.versions.set_labels(resource, version.version, version.semver, version.tags)
+    publish(
+        unit,
+        resource,
+        ResourceChange.TAGS_CHANGED,
+        origin,
+        version=version.version,
+        digest=version.digest,
+        stage=version.stage,
+        semver=version.semver,
+        tags=dict(version.tags),
+    )

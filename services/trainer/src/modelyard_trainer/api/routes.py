@@ -9,7 +9,7 @@ from fastapi import FastAPI, Query, Request
 from modelyard_runtime.http import caller
 from modelyard_trainer.api.models import StartRun
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.usecases import Deps, RunRequest, cancel_run, request_run
+from modelyard_trainer.usecases import Deps, cancel_run, request_run
 
 
 def add_routes(app: FastAPI, deps: Deps) -> None:
@@ -17,7 +17,7 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
 
     @app.post("/v1/runs", status_code=202)
     async def start(body: StartRun, request: Request) -> dict[str, Any]:
-        wanted = RunRequest(**body.model_dump(exclude={"idempotency_key"}), requested_by=caller(request).name)
+        wanted = body.as_request(caller(request).name)
         return as_json(await asyncio.to_thread(request_run, deps, wanted, idempotency_key=body.idempotency_key))
 
     @app.get("/v1/runs")

@@ -1,11 +1,13 @@
 """Registry adapter: reads policies and signatures, publishes datasets and versions."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from modelyard import ApiError, RegistryClient
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.manifest import ManifestFile, ModelManifest
 from modelyard_contracts.policies import RetrainPolicy
+from modelyard_trainer.domain.data import ROW_ORDER, TIME, TIME_FACT
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
 from modelyard_trainer.domain.ports import Served
 from modelyard_trainer.domain.run import Run
@@ -46,9 +48,17 @@ class RegistryGateway:
                 version = max((one.version for one in self._client.versions(model)), default=None)
             if version is None:
                 return None
-            manifest = self._client.manifest(model, version)
-            return Served(manifest.feature_schema, manifest.training.dataset_digest)
+            return served_of(self._client.manifest(model, version))
         except ApiError as error:
+            raise _away(error) from error
+
+    def dataset_columns(self, digest: str) -> Mapping[str, str] | None:
+        """Column name to type of a registered dataset; None if it is unknown."""
+        try:
+            return self._client.dataset(digest).columns or None
+        except ApiError as error:
+            if error.status == 404:
+                return None
             raise _away(error) from error
 
     def fetch_older(self, digest: str, target: Path) -> bool:
@@ -79,15 +89,15 @@ class RegistryGateway:
                 ) from error
             raise _away(error) from error
 
-    def publish(self, run: Run, run_dir: RunDir, result: dict[str, Any]) -> int:
+    def publish(self, run: Run, run_dir: RunDir, result: Mapping[str, Any]) -> int:
         """Publish dataset and version of a finished run; a repeat after a crash returns the same version."""
         try:
             if (snapshot := run_dir.snapshot) is not None:
                 self._publish_dataset(run, run_dir, snapshot)
-            manifest = ModelManifest.model_validate(result["manifest"])
+            file = ManifestFile.read(run_dir.manifest)
             version = self._client.register(
-                manifest,
-                {entry.path: run_dir.model / entry.path for entry in manifest.files},
+                file,
+                {entry.path: run_dir.model / entry.path for entry in file.manifest.files},
                 idempotency_key=str(run.id),
                 correlation_id=run.correlation_id,
                 cause_id=run.event(run.created_at).event_id,
@@ -95,6 +105,8 @@ class RegistryGateway:
             )
         except ApiError as error:
             raise _away(error) from error
+        if version.digest != file.digest:
+            raise BadRequest(f"the registry registered {version.digest}; the manifest has the digest {file.digest}")
         return version.version
 
     def _publish_dataset(self, run: Run, run_dir: RunDir, snapshot: dict[str, Any]) -> None:
@@ -110,6 +122,20 @@ class RegistryGateway:
             columns=snapshot["columns"],
             source=snapshot["source"],
         )
+
+
+def served_of(manifest: ModelManifest) -> Served:
+    """Facts of a version that a retraining takes over."""
+    lineage = manifest.training
+    time = lineage.parameters.get(TIME_FACT, TIME)
+    return Served(
+        signature=manifest.signature,
+        signature_id=manifest.feature_schema_id,
+        recipe=lineage.recipe,
+        dataset_digest=lineage.dataset_digest,
+        dataset_time=None if time == ROW_ORDER else time,
+        train_until=lineage.train_until,
+    )
 
 
 def _away(error: ApiError) -> RegistryAway | BadRequest:

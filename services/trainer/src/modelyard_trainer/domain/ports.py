@@ -1,14 +1,15 @@
 """Interfaces that the trainer depends on; the adapters are in store, clients and jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from modelyard_contracts.manifest import FeatureSchema
 from modelyard_contracts.policies import RetrainPolicy
+from modelyard_contracts.signature import Signature
+from modelyard_trainer.domain.data import TIME
 from modelyard_trainer.domain.policy import Facts
 from modelyard_trainer.domain.run import Run
 
@@ -17,9 +18,15 @@ from modelyard_trainer.domain.run import Run
 class Served:
     """What a retraining takes over from the serving version."""
 
-    feature_schema: FeatureSchema
+    signature: Signature
+    signature_id: str
+    recipe: str
+    """Recipe it was trained with."""
     dataset_digest: str | None
     """Digest of the rows it was trained on."""
+    dataset_time: str | None = TIME
+    """Time column of that dataset; None if its rows are in order of time."""
+    train_until: datetime | None = None
 
 
 class Session(Protocol):
@@ -60,3 +67,9 @@ class Registry(Protocol):
         """None if there is no such model."""
 
     def serving_version(self, model: str) -> int | None: ...
+
+    def served(self, model: str) -> Served | None:
+        """Facts of the serving version, else of the newest; None if there is no version."""
+
+    def dataset_columns(self, digest: str) -> Mapping[str, str] | None:
+        """Column name to type of a registered dataset; None if it is unknown."""

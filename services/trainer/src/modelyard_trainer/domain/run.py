@@ -8,6 +8,7 @@ from pydantic import Field
 
 from modelyard_contracts import Part, RunState, TrainingRunChanged, UtcDatetime, derived_id
 from modelyard_contracts.policies import RetrainPolicy
+from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.states import Signal, next_state
 
 REQUEST_TRIGGER = "request"
@@ -32,6 +33,7 @@ class Run(Part):
     """The policy when the run was created; later changes do not affect the run."""
     correlation_id: UUID
     cause_id: UUID | None = None
+    data: DataSpec = Field(default_factory=DataSpec)
     given_dataset: str | None = None
     """Digest of the requested dataset; None: take a snapshot."""
     as_of: UtcDatetime

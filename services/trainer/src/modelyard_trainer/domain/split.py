@@ -8,6 +8,19 @@ from modelyard_trainer.domain.errors import BadRequest
 MAX_HOLDOUT_SHARE: Final = 0.2
 VALIDATION_SHARE: Final = 0.2
 MIN_ROWS: Final = 100
+FOLDS: Final = 3
+FOLD_SHARE: Final = 6
+"""A fold validates on one sixth of the used rows, so that the first one is fitted on half of them."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows [0, start) are for fitting, [start, stop) for judging."""
+
+    start: int
+    stop: int
+    weight: float
+    """Newer folds count more: they resemble the rows to come. The weights of all folds add up to 1."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +30,15 @@ class Split:
     train: int
     used: int
     rows: int
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """Several time-ordered folds of the used rows, oldest first."""
+        size, total = self.used // FOLD_SHARE, FOLDS * (FOLDS + 1) / 2
+        return tuple(
+            Fold(self.used - (FOLDS - n) * size, self.used - (FOLDS - n - 1) * size, (n + 1) / total)
+            for n in range(FOLDS)
+        )
 
 
 def split_rows(rows: int, holdout_rows: int, live_rows: int | None = None) -> Split:

@@ -4,7 +4,8 @@ request.json   what to do; written by the service before the worker starts
 data.parquet   the rows: a given dataset, or the worker's snapshot (snapshot.json holds its SQL and digest)
 older.parquet  training rows of the serving version, to fill a short snapshot
 progress.jsonl the worker's progress, one JSON object per line
-result.json    the result: manifest and metrics; the model's files are in model/
+manifest.json  the manifest, in the bytes that are registered
+result.json    the result: digest of the manifest, metrics, summary; the model's files are in model/
 failure.json   the run cannot be done; a restart would not help
 worker.lock    locked by the living worker; holds its process id
 log.txt        output of worker and Ray
@@ -59,6 +60,10 @@ class RunDir:
         with self._progress.open("a") as file:
             file.write(json.dumps({"at": round(time.time(), 2), **fields}) + "\n")
 
+    def write_manifest(self, data: bytes) -> None:
+        """Write the manifest's bytes; nothing changes them afterwards."""
+        write_bytes(self.path / "manifest.json", data)
+
     def finish(self, result: dict[str, Any]) -> None:
         write_json(self.path / "result.json", result)
 
@@ -74,6 +79,11 @@ class RunDir:
     def snapshot(self) -> dict[str, Any] | None:
         """Description of data.parquet; None for a given dataset."""
         return read_json(self.path / "snapshot.json")
+
+    @property
+    def manifest(self) -> bytes:
+        """The bytes of the manifest; present once there is a result."""
+        return (self.path / "manifest.json").read_bytes()
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -158,9 +168,14 @@ class RunDir:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a file that is complete or absent, even if the machine stops."""
+    write_bytes(path, json.dumps(value).encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file that is complete or absent, even if the machine stops."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("w") as file:
-        json.dump(value, file)
+    with part.open("wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

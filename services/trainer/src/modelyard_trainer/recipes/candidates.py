@@ -1,102 +1,98 @@
-"""The candidates of `tabular-classifier`, and what is done with one: in a Ray task, so everything here is picklable."""
+"""The run of a recipe with candidates: try them in parallel in Ray, choose, fit the winner on all usable rows."""
 
-import tempfile
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from modelyard_trainer.domain.errors import BadRequest
+from modelyard_trainer.recipes.selection import (
+    Fit,
+    Tried,
+    attempt,
+    baseline,
+    choose,
+    fit_and_save,
+    usable_folds,
+    value_of,
+)
+from modelyard_trainer.worker.fitters import Pool
+from modelyard_trainer.worker.ray_session import ray_session
+from modelyard_trainer.worker.work import Trained, Work
 
-from modelyard_flavours import Encoding, FittedSklearn, save_model, without_unneeded
-from modelyard_flavours.compiled import compile_estimator
-from modelyard_trainer.domain.recipes import TabularParameters
-from modelyard_trainer.recipes.metrics import figures
-from modelyard_trainer.worker.work import FloatArray, Rows, SavedFiles
-
-RECENT_SHARE: Final = 0.5
-TIMED_ROWS: Final = 50
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One candidate on the validation rows."""
-
-    name: str
-    scores: FloatArray
-    figures: dict[str, float]
-    fit_s: float
-    row_ms: float
-    """Median time for one row, the way it will be served."""
-
-    def value(self, parameters: TabularParameters) -> float:
-        """What the choice is made by."""
-        return self.figures[parameters.metric] - parameters.latency_penalty_per_ms * self.row_ms
+STARTED = 0.15
+CHOSEN = 0.85
 
 
-def build(name: str, parameters: TabularParameters) -> Any:
-    """An unfitted estimator of those that the flavour `sklearn` serves."""
-    with without_unneeded("sklearn"):
-        from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
-        from sklearn.impute import SimpleImputer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-    if name == "logistic":
-        imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-        return make_pipeline(imputer, StandardScaler(), LogisticRegression(max_iter=300))
-    if name == "extra-trees":
-        return ExtraTreesClassifier(40, max_depth=12, min_samples_leaf=3, random_state=parameters.seed)
-    return HistGradientBoostingClassifier(
-        max_iter=parameters.max_iterations, max_leaf_nodes=15, early_stopping=False, random_state=parameters.seed
+def run_candidates(work: Work, fit: Fit) -> Trained:
+    """Train with a recipe's `fit`. BadRequest if the rows have one class only, or if every candidate fails."""
+    parameters, used = work.parameters, work.used
+    folds = usable_folds(used, work.split.folds, work.signature)
+    if not folds:
+        raise BadRequest(
+            "dataset: the rows to learn from have one class only; give more rows, in the order of time", field="dataset"
+        )
+    reference = baseline(used, folds, work.signature)
+    work.report(0.0, "starting Ray")
+    with ray_session(work.folder.parent, work.ray_cpus) as ray:
+        work.report(STARTED, f"trying {', '.join(parameters.candidates)}")
+        pool = Pool(ray, work.folder.parent)
+        rows = pool.put(used)
+        calls = [(fit, name, parameters, rows, folds, work.signature) for name in parameters.candidates]
+        tried = _try_all(pool, calls, work)
+        best = _best(tried, parameters, reference)
+        work.report(CHOSEN, f"{best.name} wins; fitting it on {len(used)} rows")
+        flavour, files, outputs = pool.one(fit_and_save, fit, best.name, parameters, rows, work.holdout, work.signature)
+    return Trained(
+        flavour=flavour,
+        fitted=files,
+        holdout_outputs=outputs,
+        summary=_summary(best, tried, parameters, reference),
+        metrics=_metrics(best, tried, parameters, reference),
+        facts=_facts(best, tried),
     )
 
 
-def newest(name: str, rows: Rows) -> Rows:
-    """The rows that a candidate learns from: some look at the newer half only, the world may have changed."""
-    if not name.endswith("-recent"):
-        return rows
-    recent = rows.part(int(len(rows) * (1 - RECENT_SHARE)), len(rows))
-    return recent if len(np.unique(recent.labels)) == len(np.unique(rows.labels)) else rows
+def _try_all(pool: Pool, calls: list[tuple[Any, ...]], work: Work) -> list[Tried]:
+    metric, tried = work.parameters.metric, list[Tried]()
+    for one in pool.each(attempt, calls):
+        tried.append(one)
+        result = f"failed: {one.error}" if one.error else f"{metric} {one.figures[metric]:.4f} in {one.fit_s:.1f} s"
+        work.report(STARTED + (CHOSEN - STARTED) * len(tried) / len(calls), f"{one.name}: {result}")
+    return sorted(tried, key=lambda one: one.name)
 
 
-def fit(name: str, parameters: TabularParameters, rows: Rows, encoding: Encoding) -> Any:
-    """The fitted estimator."""
-    learned = newest(name, rows)
-    return build(name, parameters).fit(encoding.matrix(learned.numeric, learned.categorical), learned.labels)
+def _best(tried: list[Tried], parameters: Any, reference: dict[str, float]) -> Tried:
+    if all(one.error for one in tried):
+        reasons = "; ".join(f"{one.name}: {one.error}" for one in tried)
+        raise BadRequest(f"recipe: every candidate failed: {reasons}", field="recipe")
+    return choose(tried, parameters, reference)
 
 
-def fit_and_save(name: str, parameters: TabularParameters, rows: Rows, encoding: Encoding) -> SavedFiles:
-    """The winner as the flavour's files: made where scikit-learn is loaded, so that the driver need not load it."""
-    with tempfile.TemporaryDirectory() as folder:
-        entries = save_model("sklearn", FittedSklearn(fit(name, parameters, rows, encoding), encoding), Path(folder))
-        return SavedFiles(entries, tuple((Path(folder) / entry.path).read_bytes() for entry in entries))
+def _beats(best: Tried, parameters: Any, reference: dict[str, float]) -> bool:
+    metric = parameters.metric
+    return value_of(metric, best.figures, reference) > value_of(metric, reference, reference)
 
 
-def attempt(name: str, parameters: TabularParameters, train: Rows, validation: Rows, encoding: Encoding) -> Tried:
-    """Fit on the one, judge on the other, by the code that will serve it."""
-    began = time.perf_counter()
-    estimator = fit(name, parameters, train, encoding)
-    fit_s = time.perf_counter() - began
-    function = compile_estimator(estimator, encoding.width)
-    matrix = encoding.matrix(validation.numeric, validation.categorical)
-    scores = spread(function(matrix), estimator.classes_, len(encoding.classes))
-    return Tried(name, scores, figures(validation.labels, scores), fit_s, _row_ms(function, matrix))
+def _summary(best: Tried, tried: list[Tried], parameters: Any, reference: dict[str, float]) -> str:
+    metric = parameters.metric
+    parts = [f"{best.name}: validation {metric} {best.figures[metric]:.4f}, baseline {reference[metric]:.4f}"]
+    others = [one for one in tried if one is not best and not one.error]
+    if others:
+        parts.append(f"others: {', '.join(f'{one.name} {one.figures[metric]:.4f}' for one in others)}")
+    parts += [f"{one.name} failed: {one.error}" for one in tried if one.error]
+    if not _beats(best, parameters, reference):
+        parts.append("it does not beat the baseline (majority class or median)")
+    return "; ".join(parts)
 
 
-def spread(scores: FloatArray, known: NDArray[np.int64], classes: int) -> FloatArray:
-    """A column for every class; zeros for those that training never saw."""
-    every = np.zeros((len(scores), classes))
-    every[:, known] = scores
-    return every
+def _metrics(best: Tried, tried: list[Tried], parameters: Any, reference: dict[str, float]) -> dict[str, float]:
+    metric = parameters.metric
+    found = {f"validation_{name}": value for name, value in best.figures.items()}
+    found |= {f"candidate_{one.name}": one.figures[metric] for one in tried if not one.error}
+    found |= {f"baseline_{name}": value for name, value in reference.items()}
+    found |= {"beats_baseline": float(_beats(best, parameters, reference))}
+    found |= {"row_ms": best.row_ms, "fit_s": sum(one.fit_s for one in tried)}
+    return {name: round(value, 6) for name, value in found.items()}
 
 
-def _row_ms(function: Any, matrix: FloatArray) -> float:
-    times = []
-    for place in range(min(TIMED_ROWS, len(matrix))):
-        began = time.perf_counter()
-        function(matrix[place : place + 1])
-        times.append(time.perf_counter() - began)
-    return float(np.median(times)) * 1_000
+def _facts(best: Tried, tried: list[Tried]) -> dict[str, str]:
+    failed = {f"failed_{one.name}": one.error for one in tried if one.error}
+    return {"winner": best.name, **failed}

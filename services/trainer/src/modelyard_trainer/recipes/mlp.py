@@ -1,6 +1,6 @@
-"""Recipe `torch-mlp`: a perceptron by Ray Train; workers average gradients over gloo, and each epoch is a checkpoint.
+"""Recipe `torch-mlp`: a perceptron trained by Ray Train; workers average gradients, each epoch is a checkpoint.
 
-A worker of Ray that dies restarts its group from the last checkpoint; a run that is started again does so too.
+If one of Ray's workers dies, its group restarts from the last checkpoint; so does a restarted run.
 """
 
 import importlib
@@ -12,41 +12,41 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelyard_flavours import Encoding, FittedMlp
-from modelyard_flavours.mlp_flavour import MlpPredictor
+from modelyard_flavours import Encoding, FittedMlp, predictor_of
+from modelyard_flavours.mlp_flavour import MlpPredictor, scaled
 from modelyard_trainer.domain.recipes import MlpParameters
-from modelyard_trainer.recipes.metrics import figures
+from modelyard_trainer.worker.metrics import figures
 from modelyard_trainer.worker.ray_session import ray_session
 from modelyard_trainer.worker.work import FloatArray, Rows, Trained, Work
 
 MAX_FAILURES: Final = 2
-"""Group restarts before the run is given up."""
+"""Restarts of the group before the run fails."""
 STATE: Final = "state.pt"
 TRAINING: Final = "training"
-"""Ray Train's name of it: a folder below the run's, where a restarted run finds its checkpoints."""
+"""Ray Train's name of the run: a folder below the run's own, where a restarted run finds its checkpoints."""
 JUDGED: Final = "judged"
 FINAL: Final = "final"
 ROOM_CPUS: Final = 1
-"""Beside the workers, for Ray Train's own controller."""
+"""CPUs for Ray Train's own controller, besides the workers."""
 
 
 def run(work: Work) -> Trained:
-    """Fit on training rows to judge, then on all usable rows, from scratch, for as many epochs as served best."""
+    """Fit on training rows to find the best number of epochs, then from scratch on all usable rows."""
     parameters: MlpParameters = work.parameters
-    encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.schema.classes)
+    encoding = Encoding.learn(work.used.numeric, work.used.categorical, work.signature.classes)
     work.report(0.0, "starting Ray")
     with ray_session(work.folder.parent, max(work.ray_cpus, parameters.workers + ROOM_CPUS)) as ray:
         work.report(0.2, f"training on {len(work.train)} rows with {parameters.workers} workers")
         state, mean, scale = _fit(ray, work, encoding)
     scaling = {"input.mean": mean.astype(np.float32), "input.scale": scale.astype(np.float32)}
     judged = MlpPredictor({**state[JUDGED], **scaling}, encoding)
-    scores = judged.predict(work.validation.numeric, work.validation.categorical)
-    found = figures(work.validation.labels, scores)
+    final = FittedMlp({**state[FINAL], **scaling}, encoding)
+    found = figures(work.validation.targets, judged.predict(work.validation.numeric, work.validation.categorical))
     epochs = int(state["best_epoch"]) + 1
     return Trained(
         flavour="torch-mlp",
-        fitted=FittedMlp({**state[FINAL], **scaling}, encoding),
-        validation_scores=scores,
+        fitted=final,
+        holdout_outputs=predictor_of("torch-mlp", final).predict(work.holdout.numeric, work.holdout.categorical),
         summary=f"perceptron: validation accuracy {found['accuracy']:.4f} after {epochs} epochs",
         metrics={f"validation_{name}": round(value, 6) for name, value in found.items()} | {"epochs": float(epochs)},
         facts={"epochs_used": str(epochs)},
@@ -54,7 +54,7 @@ def run(work: Work) -> Trained:
 
 
 def _fit(ray: Any, work: Work, encoding: Encoding) -> tuple[dict[str, Any], FloatArray, FloatArray]:
-    """Both fits in one group of Ray Train's workers (starting one takes longer than the training); the last state."""
+    """Do both fits in one group of Ray Train's workers: its start takes longer than the training."""
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -64,7 +64,7 @@ def _fit(ray: Any, work: Work, encoding: Encoding) -> tuple[dict[str, Any], Floa
         "parameters": work.parameters.model_dump(),
         "classes": len(encoding.classes),
         "train_rows": len(work.train),
-        "rows": ray.put((_scaled(work.used, encoding, mean, scale), work.used.labels)),
+        "rows": ray.put((_scaled(work.used, encoding, mean, scale), work.used.targets)),
     }
     trainer = TorchTrainer(
         train_loop,
@@ -86,7 +86,7 @@ def _fit(ray: Any, work: Work, encoding: Encoding) -> tuple[dict[str, Any], Floa
 
 
 def _scaling(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and spread of each column; a column without spread, or without values, is left as it is."""
+    """Mean and standard deviation of each column; 0 and 1 for a column without values or variance."""
     filled = np.isfinite(matrix)
     count = np.maximum(filled.sum(axis=0), 1)
     mean = np.where(filled, matrix, 0).sum(axis=0) / count
@@ -95,14 +95,14 @@ def _scaling(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _scaled(rows: Rows, encoding: Encoding, mean: FloatArray, scale: FloatArray) -> Any:
-    return np.nan_to_num((encoding.matrix(rows.numeric, rows.categorical) - mean) / scale).astype(np.float32)
+    return scaled(encoding.matrix(rows.numeric, rows.categorical), mean, scale)
 
 
 def train_loop(config: dict[str, Any]) -> None:
-    """Runs in each of Ray Train's workers: its share of each epoch's rows; the first one writes checkpoints.
+    """Runs in each of Ray Train's workers, on its share of each epoch's rows; the first one writes checkpoints.
 
-    First the judged network, on the training rows, watched on the rows behind them; then the final one, on all rows,
-    for the number of epochs that was best. Every worker sees the same weights and so takes the same turns.
+    First the judged network, fitted on the training rows and judged on the rows after them; then the final one, on all
+    rows, for the best number of epochs. All workers have the same weights, so they take the same decisions.
     """
     import ray
 
@@ -127,7 +127,7 @@ def train_loop(config: dict[str, Any]) -> None:
 def _epochs(
     torch: Any, config: dict[str, Any], rows: Any, labels: Any, state: dict[str, Any], epochs: int
 ) -> Iterator[tuple[int, Any]]:
-    """Train from where `state` stopped; yields (epoch, the network) after each, with `state` brought up to date."""
+    """Train from where `state` stopped; updates `state` and yields (epoch, network) after each epoch."""
     from ray import train
     from ray.train.torch import prepare_model
 
@@ -140,7 +140,7 @@ def _epochs(
         layers.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
     model = prepare_model(layers)
-    each = len(rows) // size  # the same number everywhere, or the slower one waits for ever
+    each = len(rows) // size  # equal shares: a worker with more batches would wait for ever
     for epoch in range(state["epoch"] + 1, epochs):
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(parameters["seed"] + epoch))
         for batch in order[rank * each : (rank + 1) * each].split(parameters["batch_rows"]):
@@ -160,7 +160,7 @@ def _network(torch: Any, width: int, hidden: tuple[int, ...], classes: int) -> A
 
 
 def _weights(layers: Any) -> dict[str, Any]:
-    """By the flavour's names: layers.n counts linear layers only."""
+    """Weights by the flavour's names: layers.n counts linear layers only."""
     linear = [part for part in layers if hasattr(part, "weight")]
     named: dict[str, Any] = {}
     for place, part in enumerate(linear):
@@ -175,7 +175,7 @@ def _loss(torch: Any, layers: Any, held: tuple[Any, Any]) -> float:
 
 
 def _resumed() -> dict[str, Any]:
-    """The state of the last checkpoint; the very beginning when there is none."""
+    """The state of the last checkpoint, or the initial one."""
     from ray import train
 
     checkpoint = train.get_checkpoint()
@@ -187,7 +187,7 @@ def _resumed() -> dict[str, Any]:
 
 
 def _report(torch: Any, state: dict[str, Any]) -> None:
-    """Every worker reports; the first one's report carries the checkpoint."""
+    """Report from every worker; the first one adds the checkpoint."""
     from ray import train
 
     metrics = {"epoch": state["epoch"], "best_epoch": state["best_epoch"]}
@@ -201,7 +201,7 @@ def _report(torch: Any, state: dict[str, Any]) -> None:
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
-    """A checkpoint's state; weights_only: a checkpoint is data and may not bring code."""
+    """Read a checkpoint; weights_only: it is data and must not contain code."""
     torch: Any = importlib.import_module("torch")
     state: dict[str, Any] = torch.load(folder / STATE, weights_only=True)
     return state | {name: {key: value.numpy() for key, value in state[name].items()} for name in (JUDGED, FINAL)}

@@ -14,7 +14,7 @@ from modelyard_runtime.errors import Retryable
 from modelyard_runtime.metrics import Metrics
 from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.ports import Runs, Served
-from modelyard_trainer.domain.recipes import Recipe, recipe_named
+from modelyard_trainer.domain.recipes import Recipe
 from modelyard_trainer.domain.reconcile import Action, Observed, Step, next_step
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.domain.states import Signal
@@ -113,18 +113,21 @@ class Steps:
             self._registry.fetch_older(served.dataset_digest, run_dir.older)
 
     def _request(self, run: Run, served: Served | None) -> dict[str, Any]:
-        recipe = recipe_named(run.recipe, self._recipes)
         return {
             "run_id": str(run.id),
             "model": run.model,
-            "recipe": recipe.name,
+            "recipe": run.recipe,
             "recipes": self._own_recipes,
             "parameters": run.parameters,
             "holdout_rows": run.policy.holdout_rows,
             "window_rows": run.policy.window_rows,
             "as_of": run.as_of.isoformat(),
             "given_dataset": run.given_dataset,
-            "feature_schema": None if served is None else served.feature_schema.model_dump(mode="json"),
+            "data": run.data.model_dump(mode="json"),
+            "signature": None if served is None else served.signature.model_dump(mode="json"),
+            "signature_id": None if served is None else served.signature_id,
+            "older_time": None if served is None else served.dataset_time,
+            "older_until": served.train_until.isoformat() if served and served.train_until else None,
             "clickhouse": self._clickhouse,
             "ray_cpus": self._limits.ray_cpus,
         }
@@ -136,7 +139,8 @@ class Steps:
             return
         latest = lines[-1]
         digest = next((line["dataset_digest"] for line in reversed(lines) if "dataset_digest" in line), None)
-        changes = {"progress": latest["progress"], "reason": latest["note"]}
+        recipe = next((line["recipe"] for line in reversed(lines) if "recipe" in line), run.recipe)
+        changes = {"progress": latest["progress"], "reason": latest["note"], "recipe": recipe}
         if run.state is RunState.SNAPSHOTTING and digest is not None:
             self._save(run.moved(Signal.DATA_READY, at=self._clock(), dataset_digest=digest, **changes))
         elif latest["progress"] - run.progress >= MIN_PROGRESS_STEP:
@@ -144,12 +148,17 @@ class Steps:
 
     def _take(self, run: Run, run_dir: RunDir) -> None:
         result = run_dir.result or {}
-        now, digest = self._clock(), result["manifest"]["training"]["dataset_digest"]
+        now, digest = self._clock(), result["dataset_digest"]
         if run.state is RunState.SNAPSHOTTING:
             run = run.moved(Signal.DATA_READY, at=now, dataset_digest=digest)
             self._save(run)
         cost = self._cost(run)
-        taken = {"dataset_digest": digest, "metrics": result["metrics"], "cost_usd": cost}
+        taken = {
+            "dataset_digest": digest,
+            "metrics": result["metrics"],
+            "cost_usd": cost,
+            "recipe": result["recipe"],
+        }
         self._save(run.moved(Signal.TRAINED, at=now, progress=0.95, reason="registering the version", **taken))
         self._workers.kill(run.id)  # its result is complete; Ray must not stay
 

@@ -12,7 +12,7 @@ from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.wakeup import Wakeup
 from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.ports import Runs
-from modelyard_trainer.domain.recipes import Recipe
+from modelyard_trainer.domain.recipes import AUTO, Recipe
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.jobs.processes import Workers
 from modelyard_trainer.jobs.warm_ray import WarmRay
@@ -109,7 +109,7 @@ class Supervisor:
         return run.state in NEEDS_RAY and self._shares_ray(run)
 
     def _shares_ray(self, run: Run) -> bool:
-        return run.recipe in self._recipes and self._recipes[run.recipe].shares_ray
+        return run.recipe == AUTO or (run.recipe in self._recipes and self._recipes[run.recipe].shares_ray)
 
     def _ray_env(self, run: Run) -> Mapping[str, str] | None:
         return self._ray.env if self._ray is not None and self._shares_ray(run) else None

@@ -8,13 +8,16 @@ from modelyard_contracts import RunState
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.policy import Refusal
-from modelyard_trainer.domain.recipes import DEFAULT_RECIPE, Recipe, parse_parameters, recipe_named
+from modelyard_trainer.domain.ports import Served
+from modelyard_trainer.domain.recipes import AUTO, Recipe, parse_parameters, recipe_named
 from modelyard_trainer.domain.run import REQUEST_TRIGGER, Run
 from modelyard_trainer.usecases.deps import Deps, RunRequest
 
 
 def check_recipe(recipes: Mapping[str, Recipe], name: str, parameters: Mapping[str, str]) -> None:
     """BadRequest if the recipe is unknown, a parameter is wrong, or a package is missing (it names the extra)."""
+    if name == AUTO:
+        return
     recipe = recipe_named(name, recipes)
     parse_parameters(recipe, parameters)
     missing = [module for module in recipe.needs if importlib.util.find_spec(module) is None]
@@ -26,6 +29,18 @@ def check_recipe(recipes: Mapping[str, Recipe], name: str, parameters: Mapping[s
         )
 
 
+def recipe_of(deps: Deps, request: RunRequest, policy: RetrainPolicy, served: Served | None) -> str:
+    """The recipe of a run: requested, else the policy's, else the serving version's, else by the data's task.
+
+    A request for another task or a new signature does not take over the serving version's recipe.
+    """
+    named = request.recipe or policy.recipe
+    if named is not None or served is None or request.data.new_contract:
+        return named or AUTO
+    same_task = request.data.task in (None, served.signature.task)
+    return served.recipe if same_task and served.recipe in deps.recipes else AUTO
+
+
 def create_run(
     deps: Deps, run_id: UUID, request: RunRequest, policy: RetrainPolicy, trigger: str = REQUEST_TRIGGER
 ) -> Run:
@@ -34,7 +49,7 @@ def create_run(
     return Run(
         id=run_id,
         model=request.model,
-        recipe=request.recipe or policy.recipe or DEFAULT_RECIPE,
+        recipe=request.recipe or policy.recipe or AUTO,
         trigger=trigger,
         why=request.reason,
         requested_by=request.requested_by,
@@ -42,6 +57,7 @@ def create_run(
         policy=policy,
         correlation_id=request.correlation_id or run_id,
         cause_id=request.cause_id,
+        data=request.data,
         given_dataset=request.dataset_digest,
         as_of=now,
         created_at=now,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from modelyard_runtime.clock import Clock
+from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.ports import Registry, Runs
 from modelyard_trainer.domain.recipes import Recipe
 
@@ -23,7 +24,8 @@ class Deps:
 class RunRequest:
     """A request for a training run.
 
-    recipe: None selects the recipe of the model's retraining policy. dataset_digest: None takes a snapshot of labelled
+    recipe: None selects the recipe of the model's retraining policy, else the serving version's, else the built-in one
+    for the data's task. data: how to read a given dataset. dataset_digest: None takes a snapshot of labelled
     predictions.
     """
 
@@ -33,5 +35,6 @@ class RunRequest:
     recipe: str | None = None
     dataset_digest: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    data: DataSpec = field(default_factory=DataSpec)
     correlation_id: UUID | None = None
     cause_id: UUID | None = None

@@ -7,9 +7,9 @@ from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.errors import ModelyardError
 from modelyard_trainer.domain.errors import UnknownModel
 from modelyard_trainer.domain.policy import BUDGET_WINDOW, Refusal, refuse, should_publish
-from modelyard_trainer.domain.recipes import DEFAULT_RECIPE
+from modelyard_trainer.domain.recipes import AUTO
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.usecases.create import check_recipe, create_run, refused_run
+from modelyard_trainer.usecases.create import check_recipe, create_run, recipe_of, refused_run
 from modelyard_trainer.usecases.deps import Deps, RunRequest
 
 
@@ -20,12 +20,13 @@ def retrain_on_drift(deps: Deps, event: DriftDetected) -> Run | None:
         raise UnknownModel(event.model)
     serving, now = deps.registry.serving_version(event.model), deps.clock()
     request = _request_of(event, policy)
+    request = replace(request, recipe=recipe_of(deps, request, policy, deps.registry.served(event.model)))
     run_id = derived_id("run-of-event", event.event_id)
     with deps.runs.session() as session:
         if not session.claim(event.event_id):
             return None
         facts = replace(session.facts(event.model, now, BUDGET_WINDOW), serving_version=serving)
-        refusal = refuse(event, policy, facts, now) or _unusable(deps, policy)
+        refusal = refuse(event, policy, facts, now) or _unusable(deps, request)
         if refusal is None:
             run = create_run(deps, run_id, request, policy, trigger=event.kind.value)
         elif should_publish(refusal, session.last_refusal(event.model, refusal.code), policy, now):
@@ -41,17 +42,17 @@ def _request_of(event: DriftDetected, policy: RetrainPolicy) -> RunRequest:
         model=event.model,
         reason=event.reason,
         requested_by="drift",
-        recipe=policy.recipe or DEFAULT_RECIPE,
+        recipe=policy.recipe,
         parameters=policy.parameters,
         correlation_id=event.correlation_id,
         cause_id=event.event_id,
     )
 
 
-def _unusable(deps: Deps, policy: RetrainPolicy) -> Refusal | None:
+def _unusable(deps: Deps, request: RunRequest) -> Refusal | None:
     """A policy may name a recipe that this trainer cannot run: the drift is then refused, not lost."""
     try:
-        check_recipe(deps.recipes, policy.recipe or DEFAULT_RECIPE, policy.parameters)
+        check_recipe(deps.recipes, request.recipe or AUTO, request.parameters)
     except ModelyardError as error:
         return Refusal(error.code, f"the retraining policy cannot be followed: {error}")
     return None

@@ -1,14 +1,17 @@
 """Request a run, by HTTP or by an event."""
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from modelyard_contracts import TrainingRunRequested, derived_id
 from modelyard_contracts.policies import RetrainPolicy
+from modelyard_trainer.domain.data import describe, differences
 from modelyard_trainer.domain.errors import BadRequest, OpenRun, UnknownModel
 from modelyard_trainer.domain.policy import Refusal
-from modelyard_trainer.domain.recipes import DEFAULT_RECIPE
+from modelyard_trainer.domain.ports import Served
+from modelyard_trainer.domain.recipes import AUTO
 from modelyard_trainer.domain.run import REQUEST_TRIGGER, Run
-from modelyard_trainer.usecases.create import check_recipe, create_run, refused_run
+from modelyard_trainer.usecases.create import check_recipe, create_run, recipe_of, refused_run
 from modelyard_trainer.usecases.deps import Deps, RunRequest
 
 
@@ -65,5 +68,28 @@ def _checked_run(deps: Deps, run_id: UUID, request: RunRequest) -> Run:
     policy = deps.registry.retrain_policy(request.model)
     if policy is None:
         raise UnknownModel(request.model)
-    check_recipe(deps.recipes, request.recipe or policy.recipe or DEFAULT_RECIPE, request.parameters)
+    served = deps.registry.served(request.model)
+    request = replace(request, recipe=recipe_of(deps, request, policy, served))
+    check_recipe(deps.recipes, request.recipe or AUTO, request.parameters)
+    _check_task(deps, request)
+    if served is not None and not request.data.new_contract:
+        _check_columns(deps, request, served)
     return create_run(deps, run_id, request, policy)
+
+
+def _check_task(deps: Deps, request: RunRequest) -> None:
+    recipe, task = deps.recipes.get(request.recipe or AUTO), request.data.task
+    if recipe is not None and task is not None and task not in recipe.tasks:
+        raise BadRequest(
+            f"recipe: {recipe.name} trains {' and '.join(recipe.tasks)}, not {task}; leave the recipe out to get the "
+            "built-in one",
+            field="recipe",
+        )
+
+
+def _check_columns(deps: Deps, request: RunRequest, served: Served) -> None:
+    """BadRequest with every column of the dataset that differs from the serving version's signature."""
+    columns = None if request.dataset_digest is None else deps.registry.dataset_columns(request.dataset_digest)
+    found = differences(served.signature, columns) if columns is not None else []
+    if found:
+        raise BadRequest(describe(found), field="dataset_digest")

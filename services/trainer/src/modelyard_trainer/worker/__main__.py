@@ -1,4 +1,4 @@
-"""python -m modelyard_trainer.worker RUN_DIR, started by the service."""
+"""python -m modelyard_trainer.worker RUN_DIR; started by the service."""
 
 import logging
 import os
@@ -11,13 +11,13 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main(folder: str) -> int:
-    """0: done, or another worker does it; 1: died by an unknown error, the service starts another one."""
-    # Before numpy is imported: parallel tasks that each take all cores slow each other down many times.
+    """Exit code. 0: done, failed for good, or another worker has the folder; 1: the service starts another worker."""
+    # Before numpy is imported: parallel tasks that use all cores each slow one another down.
     for name in THREADS:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from modelyard_runtime.errors import ModelyardError
-    from modelyard_trainer.domain.recipes import recipe_named
+    from modelyard_trainer.domain.recipes import AUTO, recipe_named
     from modelyard_trainer.jobs.catalogue import known_recipes
     from modelyard_trainer.jobs.rundir import RunDir, WorkerRuns
     from modelyard_trainer.jobs.warm_ray import WARM_RAY
@@ -25,7 +25,7 @@ def main(folder: str) -> int:
     from modelyard_trainer.worker.ray_session import import_ray
 
     def ahead() -> None:
-        with suppress(ModelyardError):  # told where it is needed
+        with suppress(ModelyardError):  # raised again where Ray is needed
             import_ray()
 
     if WARM_RAY in os.environ:
@@ -34,7 +34,9 @@ def main(folder: str) -> int:
     run_dir = RunDir(Path(folder))
     try:
         with run_dir.held():
-            run(run_dir, recipe_named(run_dir.request["recipe"], known_recipes(run_dir.request.get("recipes", {}))))
+            name = run_dir.request["recipe"]
+            known = known_recipes(run_dir.request.get("recipes", {}))
+            run(run_dir, None if name == AUTO else recipe_named(name, known))
     except WorkerRuns:
         logging.info("another worker has %s", folder)
     except ModelyardError as error:

@@ -1,68 +1,101 @@
-"""One run from its request to its result. Everything it needs is in its folder; everything it leaves is there."""
+"""One run from its request to its result; all inputs and outputs are in the run's folder."""
 
 import importlib
-import logging
+from datetime import datetime
 from functools import partial
+from typing import Any, Final
 
-from modelyard_contracts.manifest import FeatureSchema
+from modelyard_contracts.documents import read
+from modelyard_contracts.manifest import ManifestFile
+from modelyard_contracts.signature import Signature
 from modelyard_flavours import save_model
+from modelyard_trainer.domain.data import DataSpec, unused_columns
 from modelyard_trainer.domain.errors import BadRequest
-from modelyard_trainer.domain.recipes import Recipe, parse_parameters
+from modelyard_trainer.domain.recipes import RECIPES, Recipe, check_fits, default_recipe, parse_parameters
 from modelyard_trainer.domain.split import split_rows
 from modelyard_trainer.jobs.rundir import RunDir, file_digest
-from modelyard_trainer.worker.dataset import read_table, rows_of, schema_of
-from modelyard_trainer.worker.manifest import manifest_of
-from modelyard_trainer.worker.snapshot import Ask, clickhouse, patient, take_snapshot
+from modelyard_trainer.worker.clickhouse import Query, clickhouse, retrying
+from modelyard_trainer.worker.dataset import Dataset, rows_of
+from modelyard_trainer.worker.manifest import final_metrics, manifest_of
+from modelyard_trainer.worker.signature import signature_of
+from modelyard_trainer.worker.snapshot import take_snapshot
+from modelyard_trainer.worker.table import column_types, read_table
 from modelyard_trainer.worker.work import RunRecipe, SavedFiles, Trained, Work
 
-ASKING = 0.02
-DATA_DONE = 0.15
-RECIPE_DONE = 0.9
-log = logging.getLogger(__name__)
+QUERYING: Final = 0.02
+DATA_DONE: Final = 0.15
+RECIPE_DONE: Final = 0.9
 
 
-def run(run_dir: RunDir, recipe: Recipe, ask: Ask | None = None) -> None:
-    """Do the run; does nothing when its result is there already. BadRequest when it cannot be done at all."""
+def run(run_dir: RunDir, recipe: Recipe | None, query: Query | None = None) -> None:
+    """Do the run, unless its result exists already. BadRequest if it cannot be done at all.
+
+    recipe: None selects the built-in recipe for the data's task.
+    """
     if run_dir.result is not None:
         return
     request = run_dir.request
     if request["given_dataset"] is None:
         note = partial(_note, run_dir)
         note("taking a snapshot of labelled predictions")
-        take_snapshot(run_dir, request, patient(ask or clickhouse(request["clickhouse"]), note))
+        take_snapshot(run_dir, request, retrying(query or clickhouse(request["clickhouse"]), note), note)
     digest = file_digest(run_dir.data)
-    work = _work(run_dir, recipe, digest)
-    trained = _recipe_of(recipe)(work)
+    data, notes = _dataset(run_dir, request, digest)
+    recipe = recipe or RECIPES[default_recipe(data.signature)]
+    work = _work(run_dir, request, recipe, data, digest)
+    trained = _function_of(recipe)(work)
     run_dir.report(progress=RECIPE_DONE, note="writing the model", metrics=trained.metrics)
     fitted = trained.fitted
-    if isinstance(fitted, SavedFiles):
-        files = fitted.write(run_dir.model)
-    else:
-        files = save_model(trained.flavour, fitted, run_dir.model)
-    manifest = manifest_of(request, digest, work, trained, files)
+    files = (
+        fitted.write(run_dir.model)
+        if isinstance(fitted, SavedFiles)
+        else save_model(trained.flavour, fitted, run_dir.model)
+    )
+    metrics = {**trained.metrics, **final_metrics(work, trained)}
+    manifest = manifest_of(request, recipe.name, digest, work, trained, metrics, files, data.time)
+    file = ManifestFile.write(manifest)
+    run_dir.write_manifest(file.data)
+    summary = ". ".join((trained.summary, *notes))
     run_dir.finish(
-        {"manifest": manifest.model_dump(mode="json"), "metrics": trained.metrics, "summary": trained.summary}
+        {
+            "manifest_digest": file.digest,
+            "dataset_digest": digest,
+            "recipe": recipe.name,
+            "metrics": metrics,
+            "summary": summary,
+        }
     )
 
 
-def _work(run_dir: RunDir, recipe: Recipe, digest: str) -> Work:
-    request = run_dir.request
+def _dataset(run_dir: RunDir, request: dict[str, Any], digest: str) -> tuple[Dataset, tuple[str, ...]]:
+    """Read the rows and find their signature; the notes name columns that are not used."""
     if request["given_dataset"] not in (None, digest):
-        raise BadRequest(f"dataset: the file is {digest}, asked for was {request['given_dataset']}", field="dataset")
-    table = read_table(run_dir.data)
-    known = request["feature_schema"]
-    schema = schema_of(table, None if known is None else FeatureSchema.model_validate(known))
-    rows = rows_of(table, schema)
+        raise BadRequest(f"dataset: the file is {digest}, requested was {request['given_dataset']}", field="dataset")
+    spec = DataSpec.model_validate(request["data"])
+    known = None if request["signature"] is None else read(Signature, request["signature"])
+    if (snapshot := run_dir.snapshot) is not None:
+        spec = spec.model_copy(update={"target": snapshot["target"], "time": snapshot["time"], "new_contract": False})
+    table, time = read_table(run_dir.data, spec, datetime.fromisoformat(request["as_of"]).timestamp())
+    signature = signature_of(table, spec, time, known)
+    unused = unused_columns(signature, column_types(table), spec.model_copy(update={"time": time}))
+    notes = (f"columns not in the signature were not used: {', '.join(unused)}",) if unused else ()
+    return Dataset(table, signature, spec.target, time), notes
+
+
+def _work(run_dir: RunDir, request: dict[str, Any], recipe: Recipe, data: Dataset, digest: str) -> Work:
+    check_fits(recipe, data.signature)
+    parameters = parse_parameters(recipe, request["parameters"])
+    rows = rows_of(data)
     live = (run_dir.snapshot or {}).get("live_rows", len(rows))
     split = split_rows(len(rows), request["holdout_rows"], live)
-    told = f"{split.train} rows to learn from, {split.used - split.train} to choose by, {split.rows - split.used} kept"
-    run_dir.report(progress=DATA_DONE, note=told, dataset_digest=digest)
+    counts = f"{split.used} rows to learn from and to choose by, {split.rows - split.used} held out"
+    run_dir.report(progress=DATA_DONE, note=counts, dataset_digest=digest, recipe=recipe.name)
     run_dir.work.mkdir(exist_ok=True)
     return Work(
         rows=rows,
         split=split,
-        schema=schema,
-        parameters=parse_parameters(recipe, request["parameters"]),
+        signature=data.signature,
+        parameters=parameters,
         folder=run_dir.work,
         ray_cpus=request["ray_cpus"],
         report=partial(_report, run_dir),
@@ -70,14 +103,14 @@ def _work(run_dir: RunDir, recipe: Recipe, digest: str) -> Work:
 
 
 def _note(run_dir: RunDir, note: str) -> None:
-    run_dir.report(progress=ASKING, note=note)
+    run_dir.report(progress=QUERYING, note=note)
 
 
 def _report(run_dir: RunDir, share: float, note: str) -> None:
     run_dir.report(progress=round(DATA_DONE + share * (RECIPE_DONE - DATA_DONE), 4), note=note)
 
 
-def _recipe_of(recipe: Recipe) -> RunRecipe:
+def _function_of(recipe: Recipe) -> RunRecipe:
     module, _, name = recipe.run.partition(":")
     function: RunRecipe = getattr(importlib.import_module(module), name)
     return function

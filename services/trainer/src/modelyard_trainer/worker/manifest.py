@@ -1,7 +1,8 @@
-"""What a version says of itself: its files, its inputs, how its training data looked, and where it comes from."""
+"""The manifest of a trained version: files, signature, reference profile and lineage."""
 
 import platform
 from collections import Counter
+from datetime import UTC
 from typing import Any
 
 import numpy as np
@@ -12,67 +13,111 @@ from modelyard_contracts.manifest import (
     ModelManifest,
     ReferenceProfile,
     TrainingLineage,
-    signed,
 )
+from modelyard_contracts.signature import ColumnType, new_schema_id
 from modelyard_flavours import environment
-from modelyard_profiles import reference_categories, reference_numbers
-from modelyard_trainer.worker.work import FloatArray, Rows, Trained, Work
+from modelyard_profiles import reference_categories, reference_numbers, reference_texts
+from modelyard_trainer.domain.data import TIME_FACT
+from modelyard_trainer.worker.metrics import class_figures, value_figures
+from modelyard_trainer.worker.work import FloatArray, Trained, Work
 
 
 def manifest_of(
-    request: dict[str, Any], digest: str, work: Work, trained: Trained, files: tuple[FileEntry, ...]
+    request: dict[str, Any],
+    recipe: str,
+    digest: str,
+    work: Work,
+    trained: Trained,
+    metrics: dict[str, float],
+    files: tuple[FileEntry, ...],
+    time: str,
 ) -> ModelManifest:
-    """The manifest of a trained model."""
+    """Build the manifest of a trained model. time: time column of its dataset."""
     times = work.used.times
+    kept = request["signature"] is not None and work.signature.model_dump(mode="json") == request["signature"]
+    parameters = {name: str(value) for name, value in work.parameters}
     return ModelManifest(
         model=request["model"],
+        task=work.signature.task,
         flavour=trained.flavour,
         files=files,
-        **signed(work.schema),
+        signature=work.signature,
+        feature_schema_id=request["signature_id"] if kept else new_schema_id(work.signature),
         reference=reference_of(work, trained),
         training=TrainingLineage(
             run_id=request["run_id"],
-            recipe=request["recipe"],
+            recipe=recipe,
             dataset_digest=digest,
             train_from=_moment(times[0]),
             train_until=_moment(times[-1]),
-            parameters={**{name: str(value) for name, value in work.parameters}, **trained.facts},
-            metrics=trained.metrics,
+            parameters={**parameters, **trained.facts, TIME_FACT: time},
+            metrics=metrics,
         ),
         environment={"python": platform.python_version(), **environment(trained.flavour)},
     )
 
 
 def reference_of(work: Work, trained: Trained) -> ReferenceProfile:
-    """Features of all rows that were learned from; score and error rate of rows that were not fitted on."""
-    used, scores = work.used, trained.validation_scores
-    wrong = scores.argmax(axis=1) != work.validation.labels
+    """Inputs of all rows used for fitting; outputs and errors of the final model on held-out rows."""
+    outputs, targets = trained.holdout_outputs, held_out_targets(work)
+    features = tuple(_features(work))
+    if not work.signature.task.classifies:
+        return ReferenceProfile(
+            rows=len(work.used),
+            features=features,
+            score=reference_numbers("score", outputs[:, 0]),
+            mean_absolute_error=float(np.abs(outputs[:, 0] - targets).mean()),
+        )
+    predicted = outputs.argmax(axis=1)
     return ReferenceProfile(
-        rows=len(used),
-        features=tuple(_features(used, work)),
-        score=reference_numbers("score", watched_score(scores)),
-        error_rate=float(wrong.mean()),
+        rows=len(work.used),
+        features=features,
+        score=reference_numbers("score", watched_score(outputs)),
+        classes=class_reference(work.signature.classes, predicted),
+        error_rate=float((predicted != targets).mean()),
     )
 
 
+def final_metrics(work: Work, trained: Trained) -> dict[str, float]:
+    """Metrics of the final model on held-out rows: accuracy and macro F1, or MAE, RMSE and R2."""
+    targets = held_out_targets(work)
+    if work.signature.task.classifies:
+        figures = class_figures(targets, trained.holdout_outputs)
+        return {name: round(figures[name], 6) for name in ("accuracy", "macro_f1")}
+    return {name: round(value, 6) for name, value in value_figures(targets, trained.holdout_outputs[:, 0]).items()}
+
+
+def held_out_targets(work: Work) -> Any:
+    """Targets of the held-out rows, shape (rows,)."""
+    return work.rows.targets[work.split.used :]
+
+
+def class_reference(classes: tuple[str, ...], predicted: Any) -> FeatureReference:
+    """Counts of predicted classes; classes that were never predicted count 0, as long as they fit."""
+    counts: dict[str | None, int] = dict.fromkeys(classes, 0)
+    counts.update(Counter(classes[place] for place in predicted))
+    return reference_categories("class", counts)
+
+
 def watched_score(scores: FloatArray) -> FloatArray:
-    """The one number per row that is logged and watched: of two classes the last one's score, else the greatest."""
+    """The number per row that is logged and watched: the last class's score of two, else the largest one."""
     watched: FloatArray = scores[:, 1] if scores.shape[1] == 2 else scores.max(axis=1)
     return watched
 
 
-def _features(rows: Rows, work: Work) -> list[FeatureReference]:
-    numbers = {name: rows.numeric[:, place] for place, name in enumerate(work.schema.numeric)}
-    categories = {name: rows.categorical[:, place] for place, name in enumerate(work.schema.categorical)}
+def _features(work: Work) -> list[FeatureReference]:
+    rows, signature = work.used, work.signature
+    numbers = {name: rows.numeric[:, place] for place, name in enumerate(signature.numeric)}
+    strings = {name: rows.categorical[:, place].tolist() for place, name in enumerate(signature.categorical)}
     return [
-        reference_numbers(feature.name, numbers[feature.name])
-        if feature.name in numbers
-        else reference_categories(feature.name, Counter(categories[feature.name].tolist()))
-        for feature in work.schema.features
+        reference_numbers(column.name, numbers[column.name])
+        if column.type.numeric
+        else reference_texts(column.name, strings[column.name])
+        if column.type is ColumnType.TEXT
+        else reference_categories(column.name, Counter(strings[column.name]))
+        for column in signature.columns
     ]
 
 
 def _moment(value: np.datetime64) -> Any:
-    from datetime import UTC
-
     return value.astype("datetime64[us]").item().replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What a recipe gets and what it gives back."""
+"""Input and result of a recipe."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard_contracts import Part
-from modelyard_contracts.manifest import FeatureSchema, FileEntry
+from modelyard_contracts.manifest import FileEntry
+from modelyard_contracts.signature import Signature
 from modelyard_trainer.domain.split import Split
 
 FloatArray = NDArray[np.float64]
@@ -17,37 +18,46 @@ ObjectArray = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Labelled rows in the order of time.
+class Inputs:
+    """Rows without their targets, in the order of time.
 
-    numeric: shape (rows, numeric features), NaN where missing. categorical: shape (rows, categorical features), None
-    where missing. labels: shape (rows,), numbers of classes. times: shape (rows,), datetime64[us] in UTC.
+    numeric: shape (rows, numeric features), NaN where missing. categorical: shape (rows, categorical features), texts
+    included, None where missing.
     """
 
     numeric: FloatArray
     categorical: ObjectArray
-    labels: NDArray[np.int64]
-    times: NDArray[np.datetime64]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.numeric)
+
+
+@dataclass(frozen=True)
+class Rows(Inputs):
+    """Labelled rows in the order of time.
+
+    targets: shape (rows,), class numbers (int64) or values (float64). times: shape (rows,), datetime64[us] in UTC.
+    """
+
+    targets: NDArray[Any]
+    times: NDArray[np.datetime64]
 
     def part(self, start: int, stop: int) -> "Rows":
         """Rows [start, stop)."""
-        taken = slice(start, stop)
-        return Rows(self.numeric[taken], self.categorical[taken], self.labels[taken], self.times[taken])
+        rows = slice(start, stop)
+        return Rows(self.numeric[rows], self.categorical[rows], self.targets[rows], self.times[rows])
 
 
 @dataclass(frozen=True)
 class Work:
-    """One run, as a recipe sees it. It must not look at rows behind split.used."""
+    """A run as a recipe sees it. Targets after `split.used` are for the evaluator: a recipe must not use them."""
 
     rows: Rows
     split: Split
-    schema: FeatureSchema
+    signature: Signature
     parameters: Any
     folder: Path
-    """For files of the recipe's own, such as checkpoints; kept until the run ends, so a restarted worker finds them."""
+    """For the recipe's own files, such as checkpoints; a restarted worker finds them."""
     ray_cpus: int
     report: Callable[[float, str], None]
     """Progress of the recipe from 0 to 1, and a sentence."""
@@ -62,19 +72,25 @@ class Work:
 
     @property
     def used(self) -> Rows:
-        """What the winner is fitted on again: training and validation."""
+        """Rows for the final fit: training and validation."""
         return self.rows.part(0, self.split.used)
+
+    @property
+    def holdout(self) -> Inputs:
+        """Newest rows, without their targets: the final model's outputs on them become the reference profile."""
+        rows = self.rows.part(self.split.used, self.split.rows)
+        return Inputs(rows.numeric, rows.categorical)
 
 
 @dataclass(frozen=True)
 class SavedFiles:
-    """What save_model of the flavour wrote in another process: its lines for the manifest, and each one's content."""
+    """Files that save_model wrote in another process: manifest entries and contents."""
 
     entries: tuple[FileEntry, ...]
     contents: tuple[bytes, ...]
 
     def write(self, folder: Path) -> tuple[FileEntry, ...]:
-        """As save_model does."""
+        """Write the files into `folder`."""
         for entry, content in zip(self.entries, self.contents, strict=True):
             target = folder / entry.path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,16 +100,19 @@ class SavedFiles:
 
 @dataclass(frozen=True)
 class Trained:
-    """fitted: what modelyard_flavours.save_model takes, or SavedFiles. validation_scores: shape (validation rows,
-    classes), by a model that has not seen those rows. summary: one sentence for people."""
+    """Result of a recipe.
+
+    fitted: argument of modelyard_flavours.save_model, or SavedFiles. holdout_outputs: outputs of the final model on
+    `Work.holdout`, shape (rows, classes), or (rows, 1) for a regression. summary: one sentence for people.
+    """
 
     flavour: str
     fitted: object
-    validation_scores: FloatArray
+    holdout_outputs: FloatArray
     summary: str
     metrics: dict[str, float] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
-    """For the lineage: which candidate won, and why."""
+    """For the lineage, such as the winning candidate."""
 
 
 RunRecipe = Callable[[Work], Trained]

@@ -1,4 +1,4 @@
-"""The registry's tables, and triggers that hold what may never change.
+"""The registry's tables, and triggers that protect rows that never change.
 
 Kind: expand (first). Locks: none on existing tables. Undo: drop the database.
 """
@@ -12,12 +12,13 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Integer,
+    LargeBinary,
     Text,
     UniqueConstraint,
     Uuid,
 )
 
-from modelyard_runtime.database import UtcDateTime, create_runtime_tables
+from modelyard_runtime.database import UtcDateTime, create_changes_table, create_runtime_tables
 
 revision = "0001"
 down_revision = None
@@ -25,77 +26,111 @@ branch_labels = None
 depends_on = None
 
 FIXED_OF_VERSION = (
-    "model, version, digest, idempotency_key, manifest, flavour, feature_schema_id, run_id, metrics, "
+    "resource_id, version, digest, idempotency_key, manifest, flavour, feature_schema_id, task, run_id, metrics, "
     "correlation_id, cause_id, created_at, created_by"
 )
 
 
 def upgrade() -> None:
     create_runtime_tables(op.get_bind())
-    _models_and_versions()
+    create_changes_table(op.get_bind())
+    _resources()
+    _versions()
     _aliases_and_policies()
     _history()
-    _datasets_and_keys()
+    _api_keys()
     _avro()
-    _first_free_id()
+    op.execute("INSERT INTO avro_next_id (counter, next_id) VALUES (1, 100001)")
     _never_change("versions", FIXED_OF_VERSION)
-    _never_change("history")
-    _never_change("policies")
-    _never_change("datasets")
-    _never_change("avro_schemas")
+    for table in ("version_files", "signatures", "history", "policies", "avro_schemas"):
+        _never_change(table)
 
 
-def _models_and_versions() -> None:
+def _resources() -> None:
     op.create_table(
-        "models",
-        Column("name", Text, primary_key=True),
+        "resources",
+        Column("id", Integer, primary_key=True),
+        Column("workspace", Text, nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("name", Text, nullable=False),
         Column("description", Text, nullable=False),
         Column("owner", Text, nullable=False),
         Column("labels", JSON, nullable=False),
-        Column("revision", BigInteger, nullable=False, comment="facts told so far"),
+        Column("revision", BigInteger, nullable=False, comment="changes published so far"),
         Column("entries", BigInteger, nullable=False, comment="lines of history so far"),
         Column("last_version", Integer, nullable=False),
         Column("created_at", UtcDateTime, nullable=False),
+        Column("created_by", Text, nullable=False),
+        UniqueConstraint("kind", "workspace", "name", name="resources_name_once"),
     )
+
+
+def _versions() -> None:
     op.create_table(
         "versions",
-        Column("model", Text, ForeignKey("models.name"), primary_key=True),
+        Column("resource_id", Integer, ForeignKey("resources.id"), primary_key=True, autoincrement=False),
         Column("version", Integer, primary_key=True, autoincrement=False),
         Column("digest", Text, nullable=False),
         Column("stage", Text, nullable=False),
         Column("idempotency_key", Text, nullable=False),
-        Column("manifest", Text, nullable=False, comment="canonical JSON, the bytes the digest is of"),
+        Column("manifest", LargeBinary, nullable=False, comment="the bytes as received; the digest is their SHA-256"),
         Column("flavour", Text, nullable=False),
-        Column("feature_schema_id", Text, nullable=False),
+        Column("feature_schema_id", Text),
+        Column("task", Text),
         Column("run_id", Text),
         Column("metrics", JSON, nullable=False),
+        Column("semver", Text),
+        Column("tags", JSON, nullable=False),
         Column("correlation_id", Uuid, nullable=False),
         Column("cause_id", Uuid),
         Column("created_at", UtcDateTime, nullable=False),
         Column("created_by", Text, nullable=False),
         Column("last_event_id", Uuid),
-        UniqueConstraint("model", "digest", name="versions_digest_once"),
-        UniqueConstraint("model", "idempotency_key", name="versions_key_once"),
+        UniqueConstraint("resource_id", "digest", name="versions_digest_once"),
+        UniqueConstraint("resource_id", "idempotency_key", name="versions_key_once"),
+        UniqueConstraint("resource_id", "semver", name="versions_semver_once"),
     )
     op.create_index("versions_by_digest", "versions", ["digest"])
-    op.create_index("versions_by_stage", "versions", ["model", "stage"])
+    op.create_index("versions_by_stage", "versions", ["resource_id", "stage"])
+    op.create_index("versions_by_task", "versions", ["resource_id", "task"])
+    op.create_table(
+        "version_files",
+        Column("resource_id", Integer, primary_key=True, autoincrement=False),
+        Column("version", Integer, primary_key=True, autoincrement=False),
+        Column("position", Integer, primary_key=True, autoincrement=False),
+        Column("path", Text, nullable=False),
+        Column("digest", Text, nullable=False),
+        Column("size_bytes", BigInteger, nullable=False),
+        ForeignKeyConstraint(
+            ["resource_id", "version"], ["versions.resource_id", "versions.version"], name="version_files_version"
+        ),
+    )
+    op.create_index("version_files_by_digest", "version_files", ["digest"])
+    op.create_table(
+        "signatures",
+        Column("workspace", Text, primary_key=True),
+        Column("feature_schema_id", Text, primary_key=True),
+        Column("digest", Text, nullable=False, comment="SHA-256 of the signature's canonical JSON"),
+    )
 
 
 def _aliases_and_policies() -> None:
     op.create_table(
         "aliases",
-        Column("model", Text, ForeignKey("models.name"), primary_key=True),
+        Column("resource_id", Integer, ForeignKey("resources.id"), primary_key=True, autoincrement=False),
         Column("alias", Text, primary_key=True),
-        Column("version", Integer, comment="NULL: points nowhere, the generation goes on"),
+        Column("version", Integer, comment="NULL: dropped; the generation continues"),
         Column("generation", BigInteger, nullable=False),
         Column("actor", Text, nullable=False),
         Column("reason", Text, nullable=False),
         Column("moved_at", UtcDateTime, nullable=False),
-        ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"], name="aliases_version"),
+        ForeignKeyConstraint(
+            ["resource_id", "version"], ["versions.resource_id", "versions.version"], name="aliases_version"
+        ),
     )
     op.create_table(
         "policies",
-        Column("model", Text, ForeignKey("models.name"), primary_key=True),
+        Column("resource_id", Integer, ForeignKey("resources.id"), primary_key=True, autoincrement=False),
         Column("kind", Text, primary_key=True),
         Column("revision", Integer, primary_key=True, autoincrement=False),
         Column("document", JSON, nullable=False),
@@ -107,9 +142,9 @@ def _aliases_and_policies() -> None:
 def _history() -> None:
     op.create_table(
         "history",
-        Column("model", Text, ForeignKey("models.name"), primary_key=True),
+        Column("resource_id", Integer, ForeignKey("resources.id"), primary_key=True, autoincrement=False),
         Column("position", BigInteger, primary_key=True, autoincrement=False),
-        Column("revision", BigInteger, comment="NULL: happened elsewhere, only recorded"),
+        Column("revision", BigInteger, comment="NULL: published elsewhere, only recorded here"),
         Column("change", Text, nullable=False),
         Column("actor", Text, nullable=False),
         Column("reason", Text, nullable=False),
@@ -126,10 +161,10 @@ def _history() -> None:
         Column("alias_generation", BigInteger),
         Column("policy", Text),
         Column("detail", JSON, nullable=False),
-        UniqueConstraint("model", "revision", name="history_revision_once"),
+        UniqueConstraint("resource_id", "revision", name="history_revision_once"),
         UniqueConstraint("event_id", name="history_event_once"),
     )
-    op.create_index("history_by_story", "history", ["correlation_id"])
+    op.create_index("history_by_timeline", "history", ["correlation_id"])
     op.create_table(
         "rollouts",
         Column("rollout_id", Uuid, primary_key=True),
@@ -141,30 +176,21 @@ def _history() -> None:
     op.create_index("rollouts_by_model", "rollouts", ["model", "occurred_at"])
 
 
-def _datasets_and_keys() -> None:
-    op.create_table(
-        "datasets",
-        Column("digest", Text, primary_key=True),
-        Column("name", Text, nullable=False),
-        Column("model", Text),
-        Column("format", Text, nullable=False),
-        Column("rows", BigInteger, nullable=False),
-        Column("size_bytes", BigInteger, nullable=False),
-        Column("columns", JSON, nullable=False),
-        Column("source", JSON, nullable=False),
-        Column("created_at", UtcDateTime, nullable=False),
-        Column("created_by", Text, nullable=False),
-    )
+def _api_keys() -> None:
     op.create_table(
         "api_keys",
         Column("id", Text, primary_key=True),
-        Column("name", Text, nullable=False),
-        Column("scopes", JSON, nullable=False),
-        Column("secret_hash", Text, nullable=False, comment="HMAC-SHA256; the secret is kept nowhere"),
+        Column("identity", Text, nullable=False),
+        Column("kind", Text, nullable=False, comment="user or service"),
+        Column("roles", JSON, nullable=False, comment="workspace to list of roles"),
+        Column("scopes", JSON(none_as_null=True), comment="NULL: the roles are not narrowed"),
+        Column("secret_hash", Text, nullable=False, comment="HMAC-SHA256; the secret itself is stored nowhere"),
+        Column("hash_secret_id", Text, nullable=False),
         Column("created_at", UtcDateTime, nullable=False),
         Column("created_by", Text, nullable=False),
         Column("expires_at", UtcDateTime),
         Column("revoked_at", UtcDateTime),
+        Column("replaces", Text),
     )
 
 
@@ -201,12 +227,8 @@ def _avro() -> None:
     )
 
 
-def _first_free_id() -> None:
-    op.execute("INSERT INTO avro_next_id (counter, next_id) VALUES (1, 100001)")
-
-
 def _never_change(table: str, columns: str = "") -> None:
-    """Refuse DELETE, and UPDATE (of the given columns), in the database itself: a bug of ours cannot do it either."""
+    """Refuse DELETE, and UPDATE of the given columns, in the database: even a bug of the registry cannot do it."""
     of = f"UPDATE OF {columns}" if columns else "UPDATE"
     if op.get_bind().dialect.name == "sqlite":
         for what, word in ((of, "update"), ("DELETE", "delete")):

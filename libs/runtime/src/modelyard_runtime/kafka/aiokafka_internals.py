@@ -1,0 +1,196 @@
+"""Everything that needs more of aiokafka than its public API, with the reason, and the public path besides.
+
+Written for the versions in VERSIONS. With any other version, or a layout that differs (`layout_problems`), every
+function here takes the public path: slower, or with the weaker promise that its docstring names. A test fails then, so
+that the private paths are checked against the new version.
+"""
+
+import asyncio
+import dis
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any, Final
+
+import aiokafka
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import IllegalGenerationError
+
+VERSIONS: Final = ("0.14.0",)
+"""Versions whose private layout was read and tested."""
+NO_ROWS: Final[Sequence[Any]] = ()
+STOP_TIMEOUT_S: Final = 5.0
+log = logging.getLogger(__name__)
+
+
+@cache
+def layout_problems() -> tuple[str, ...]:
+    """What of the private layout is not as expected; empty when all of it is."""
+    from aiokafka.consumer import fetcher, group_coordinator
+
+    problems = [] if aiokafka.__version__ in VERSIONS else [f"version {aiokafka.__version__} is not in {VERSIONS}"]
+    uses = {
+        AIOKafkaConsumer: ("_coordinator", "_fetcher"),
+        AIOKafkaProducer: ("_closed",),
+        fetcher.Fetcher: ("_records",),
+        fetcher.FetchResult: ("_partition_records",),
+        fetcher.PartitionRecords: ("_records", "_consumer_record", "next_fetch_offset"),
+        group_coordinator.GroupCoordinator: ("_do_commit_offsets", "fetch_committed_offsets", "generation"),
+    }
+    for owner, names in uses.items():
+        problems += [f"{owner.__name__}.{name} is missing" for name in names if not _has(owner, name)]
+    return tuple(problems)
+
+
+def _has(owner: Any, name: str) -> bool:
+    """Whether a class has the attribute, or any of its methods sets it on an instance."""
+    if hasattr(owner, name):
+        return True
+    methods = [found for found in vars(owner).values() if hasattr(found, "__code__")]
+    steps = (step for method in methods for step in dis.get_instructions(method))
+    return any(step.opname == "STORE_ATTR" and step.argval == name for step in steps)
+
+
+# -- fetching ----------------------------------------------------------------------------------------------------------
+
+
+def read_in_bulk(client: Any) -> None:
+    """Make `getmany` of a started AIOKafkaConsumer return, and count, whole parsed batches; read them with `rows`.
+
+    Reason: aiokafka makes a ConsumerRecord of each record in Python, at several microseconds each; its record batches
+    are parsed in C at a third of one. Checksums, aborted transactions, control batches and the position stay
+    aiokafka's: it is given whole batches in the place of records. Public path: `getmany` returns records.
+    """
+    if layout_problems():
+        log.warning("aiokafka has another layout, so records are read one at a time: %s", layout_problems())
+        return
+    fetcher = client._fetcher
+    fetcher._records = _Fetched(fetcher._records)
+
+
+def rows(fetched: Iterable[Any]) -> list[Any]:
+    """The records of a `getmany` for one partition, in bulk or not: offset, timestamp, key, value, headers each."""
+    found: list[Any] = []
+    for item in fetched:
+        if type(item) is Batch:
+            found.extend(item.rows)
+        else:
+            found.append(item)
+    return found
+
+
+class Batch:
+    """The records of one batch, in the place of a record."""
+
+    __slots__ = ("offset", "rows")
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self.rows = rows
+        self.offset = rows[-1].offset
+
+    def since(self, offset: int) -> "Batch":
+        """Without the records before `offset`: a broker sends whole batches."""
+        return self if self.rows[0].offset >= offset else Batch([row for row in self.rows if row.offset >= offset])
+
+
+class _Fetched(OrderedDict[Any, Any]):
+    """Results of fetches by partition."""
+
+    def __setitem__(self, partition: Any, result: Any) -> None:
+        from aiokafka.consumer.fetcher import FetchResult
+
+        if type(result) is FetchResult:
+            found = result._partition_records
+            found._records = _Batches(found._records)
+            # Called before the position moves past the batch.
+            found._consumer_record = lambda _, batch: batch.since(found.next_fetch_offset)
+        super().__setitem__(partition, result)
+
+
+class _Batches:
+    """aiokafka's MemoryRecords whose batches hold one record each: themselves."""
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        self.has_next = records.has_next
+
+    def next_batch(self) -> "_Parsed":
+        return _Parsed(self._records.next_batch())
+
+
+class _Parsed:
+    def __init__(self, batch: Any) -> None:
+        self._batch = batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        found = list(self._batch)
+        return iter([Batch(found)] if found else [])
+
+
+# -- offsets -----------------------------------------------------------------------------------------------------------
+
+
+def commit_as_member_only(client: Any) -> None:
+    """Refuse commits of a started AIOKafkaConsumer once it was evicted from its group.
+
+    Reason: aiokafka forgets its member id when it learns of the eviction, and commits without one; after the other
+    members have left, a broker accepts that as an offset set by hand, and the group goes back to it. Public path: none,
+    so the check is left out; such a commit can repeat records, and cannot lose any.
+    """
+    if layout_problems():
+        return
+    coordinator = client._coordinator
+    commit = coordinator._do_commit_offsets
+
+    async def commit_as_member(assignment: Any, offsets: Any) -> None:
+        if coordinator.generation < 0 or not assignment.active:
+            raise IllegalGenerationError(coordinator.group_id)
+        await commit(assignment, offsets)
+
+    coordinator._do_commit_offsets = commit_as_member
+
+
+async def committed_offset(client: Any, bootstrap: str, group: str, partition: TopicPartition) -> Any:
+    """The group's committed offset with its metadata (`.offset`, `.metadata`), from the broker; None without one.
+
+    Reason: `AIOKafkaConsumer.committed` drops the metadata. Public path: an admin client, which connects anew.
+    """
+    if not layout_problems():
+        found = await client._coordinator.fetch_committed_offsets([partition])
+        return found.get(partition)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group, partitions=[partition])
+    finally:
+        await admin.close()
+    offset = found.get(partition)
+    return None if offset is None or offset.offset < 0 else offset
+
+
+# -- stopping a producer -----------------------------------------------------------------------------------------------
+
+
+async def stop_producer(client: Any, timeout_s: float = STOP_TIMEOUT_S) -> None:
+    """Send the queued records and close a producer; give up after `timeout_s`.
+
+    Reason for the private path: a producer that could not be closed warns when it is collected, unless it is marked.
+    Public path: the warning stays.
+    """
+    try:
+        await asyncio.wait_for(client.stop(), timeout_s)
+    except Exception:
+        _mark_closed(client)
+
+
+def _mark_closed(client: Any) -> None:
+    if not layout_problems():
+        client._closed = True

@@ -1,0 +1,187 @@
+"""Responses of the API."""
+
+from datetime import datetime
+from typing import Any, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from modelyard_contracts import RolloutState, RolloutStrategy, RouteTarget
+from modelyard_contracts.documents import read
+from modelyard_contracts.routes import RoutePlan, RouteSpec
+from modelyard_deployer.domain.ports import Records
+from modelyard_deployer.domain.rollouts import Kind, Rollout
+from modelyard_deployer.domain.routes import Route, RouterAck
+from modelyard_deployer.domain.workloads import Instance
+
+
+class RolloutView(BaseModel):
+    """A rollout."""
+
+    rollout_id: UUID
+    model: str
+    route: str
+    action: Kind
+    state: RolloutState
+    strategy: RolloutStrategy
+    from_version: int | None
+    to_version: int
+    step: int
+    steps_percent: list[float]
+    weight_percent: float
+    reason: str
+    abort_reason: str | None
+    evidence: dict[str, float]
+    seconds: float | None
+    """Of a finished roll-back: from the request to the last router's confirmation."""
+    revision: int
+    requested_by: str
+    correlation_id: UUID
+    created_at: datetime
+    changed_at: datetime
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> Self:
+        seconds = rollout.evidence.get("seconds") if rollout.state is RolloutState.ROLLED_BACK else None
+        return cls(
+            rollout_id=rollout.id,
+            model=rollout.model,
+            route=rollout.route,
+            action=rollout.kind,
+            state=rollout.state,
+            strategy=rollout.strategy,
+            from_version=rollout.from_version,
+            to_version=rollout.to_version,
+            step=rollout.step,
+            steps_percent=list(rollout.plan),
+            weight_percent=rollout.weight_percent,
+            reason=rollout.reason,
+            abort_reason=rollout.abort_reason,
+            evidence=dict(rollout.evidence),
+            seconds=seconds,
+            revision=rollout.revision,
+            requested_by=rollout.requested_by,
+            correlation_id=rollout.correlation_id,
+            created_at=rollout.created_at,
+            changed_at=rollout.changed_at,
+        )
+
+
+class RolloutList(BaseModel):
+    """Rollouts, newest first."""
+
+    items: list[RolloutView]
+
+
+class RouterView(BaseModel):
+    """The newest answer of a router about a route."""
+
+    router_id: str
+    sequence: int
+    accepted: bool
+    reason: str
+    seen_at: datetime
+
+    @classmethod
+    def of(cls, ack: RouterAck) -> Self:
+        return cls(
+            router_id=ack.router_id,
+            sequence=ack.sequence,
+            accepted=ack.accepted,
+            reason=ack.reason,
+            seen_at=ack.seen_at,
+        )
+
+
+class RouteView(BaseModel):
+    """A route: its specification, the plan made from it, and what serves of its model."""
+
+    route: str
+    model: str
+    own: bool
+    """True for the route that was made with the model's first rollout."""
+    sequence: int
+    spec: RouteSpec
+    plan: RoutePlan | None
+    """As last published; null when nothing may serve."""
+    problem: str
+    """Why the specification cannot be published yet; empty when it is."""
+    champion_version: int | None
+    previous_version: int | None
+    warm_until: datetime | None
+    published_at: datetime | None
+    targets: list[RouteTarget]
+    routers: list[RouterView]
+
+    @classmethod
+    def of(cls, records: Records, route: Route) -> Self:
+        published, serving = records.routes.published(route.name), records.serving.get(route.model)
+        return cls(
+            route=route.name,
+            model=route.model,
+            own=route.own,
+            sequence=route.sequence,
+            spec=route.specification,
+            plan=read(RoutePlan, route.plan) if route.plan else None,
+            problem=route.problem,
+            champion_version=serving.champion if serving else None,
+            previous_version=serving.previous if serving else None,
+            warm_until=serving.warm_until if serving else None,
+            published_at=published.occurred_at if published else None,
+            targets=list(published.targets) if published else [],
+            routers=[RouterView.of(ack) for ack in records.acknowledgements.of_route(route.name)],
+        )
+
+
+class RouteList(BaseModel):
+    """Routes by name."""
+
+    items: list[RouteView]
+
+
+class AppliedView(BaseModel):
+    """How far the newest table of a route has come."""
+
+    route: str
+    sequence: int
+    applied: list[str]
+    """Routers that accepted it."""
+    pending: list[str]
+    """Routers that have not answered about it."""
+    refused: dict[str, str]
+    """Router to its reason."""
+
+    @classmethod
+    def of(cls, route: Route, acks: tuple[RouterAck, ...]) -> Self:
+        done = [ack for ack in acks if ack.sequence >= route.sequence]
+        return cls(
+            route=route.name,
+            sequence=route.sequence,
+            applied=[ack.router_id for ack in done if ack.accepted],
+            pending=[ack.router_id for ack in acks if ack.sequence < route.sequence],
+            refused={ack.router_id: ack.reason for ack in done if not ack.accepted},
+        )
+
+
+class ReplicaView(BaseModel):
+    """A replica of a version."""
+
+    id: str
+    model: str
+    version: int
+    state: Literal["waiting", "starting", "ready", "unresponsive", "draining"]
+    url: str | None
+    since: datetime | None
+    failures: int
+    last_failure: str
+
+    @classmethod
+    def of(cls, instance: Instance) -> Self:
+        fields: dict[str, Any] = {name: getattr(instance, name) for name in cls.model_fields}
+        return cls(**fields)
+
+
+class ReplicaList(BaseModel):
+    """Replicas by model and version."""
+
+    items: list[ReplicaView]

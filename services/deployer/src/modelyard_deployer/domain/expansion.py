@@ -1,0 +1,87 @@
+"""Expand a route specification into the plan that routers execute. Pure."""
+
+from typing import Protocol
+
+from modelyard_contracts.messages.base import Part
+from modelyard_contracts.routes import (
+    Arm,
+    Fallback,
+    ModelLeaf,
+    RoutePlan,
+    RouteSpec,
+    Rules,
+    Shadow,
+    Split,
+    VersionLeaf,
+)
+from modelyard_deployer.domain.traffic import STABLE
+
+
+class NotReady(Exception):
+    """A leaf cannot be published yet: nothing of its model serves, or its version never had an address."""
+
+    retryable = True
+
+
+class Leaves(Protocol):
+    """The versions that may serve, with their addresses."""
+
+    def shares(self, model: str) -> dict[int, float]:
+        """Version to share of traffic, the challenger first; empty when nothing may serve."""
+
+    def variant(self, model: str, version: int) -> str:
+        """`stable` or `canary`."""
+
+    def leaf(self, model: str, version: int) -> VersionLeaf:
+        """Digest, addresses, signature id and price of a version. NotReady before its first address."""
+
+
+def expand(spec: RouteSpec, leaves: Leaves) -> RoutePlan:
+    """The plan of a specification: every model leaf becomes its stable version, or its canary split.
+
+    NotReady names the leaf that cannot be published yet.
+    """
+    return RoutePlan(root=_node(spec.root, leaves, STABLE))
+
+
+def _node(node: Part, leaves: Leaves, name: str) -> Part:
+    """name: of the nearest arm, which is the variant of a pinned version."""
+    match node:
+        case ModelLeaf():
+            return _managed(node.model, leaves)
+        case VersionLeaf():
+            found = leaves.leaf(node.model, node.version)
+            return found.model_copy(update={"variant": name, "timeout_ms": node.timeout_ms, "managed": False})
+        case Split():
+            return node.model_copy(update={"arms": tuple(_child(arm, leaves, arm.name) for arm in node.arms)})
+        case Rules():
+            rules = tuple(_child(rule, leaves, name) for rule in node.rules)
+            return node.model_copy(update={"rules": rules, "otherwise": _node(node.otherwise, leaves, name)})
+        case Fallback():
+            return node.model_copy(update={"nodes": tuple(_node(inner, leaves, name) for inner in node.nodes)})
+        case Shadow():
+            copies = tuple(_child(copy, leaves, copy.name) for copy in node.copies)
+            return node.model_copy(update={"main": _node(node.main, leaves, name), "copies": copies})
+        case _:
+            raise TypeError(f"{type(node).__name__}: refused when the specification was set")
+
+
+def _child(holder: Part, leaves: Leaves, name: str) -> Part:
+    """An arm, rule or copy with its node expanded."""
+    return holder.model_copy(update={"node": _node(getattr(holder, "node"), leaves, name)})  # noqa: B009  a Part has no node
+
+
+def _managed(model: str, leaves: Leaves) -> Part:
+    shared = leaves.shares(model)
+    if not shared:
+        raise NotReady(f"no version of {model} serves")
+    made = {version: _managed_leaf(model, version, leaves) for version in shared}
+    if len(made) == 1:
+        return next(iter(made.values()))
+    arms = tuple(Arm(name=made[v].variant, weight=share, node=made[v]) for v, share in shared.items())
+    return Split(arms=arms)
+
+
+def _managed_leaf(model: str, version: int, leaves: Leaves) -> VersionLeaf:
+    found = leaves.leaf(model, version)
+    return found.model_copy(update={"variant": leaves.variant(model, version), "managed": True})

@@ -1,0 +1,76 @@
+"""The event that publishes a route."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelyard_contracts import RoutePublished, RouteTarget, derived_id, documents
+from modelyard_contracts.routes import RoutePlan, Split, VersionLeaf, walk
+from modelyard_deployer.domain.rollouts import Rollout
+from modelyard_deployer.domain.routes import Route, Version
+from modelyard_deployer.domain.workloads import VersionKey
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a route is published."""
+
+    reason: str
+    rollout: Rollout | None = None
+
+
+def leaves_of(plan: str) -> dict[VersionKey, VersionLeaf]:
+    """Leaves of a published plan by version."""
+    if not plan:
+        return {}
+    root = documents.read(RoutePlan, plan).root
+    leaves = [node for _, node in walk(root) if isinstance(node, VersionLeaf)]
+    return {VersionKey(leaf.model, leaf.version): leaf for leaf in leaves}
+
+
+def publication(route: Route, versions: Mapping[VersionKey, Version], cause: Cause, at: datetime) -> RoutePublished:
+    """The event for the plan and sequence of `route`."""
+    rollout = cause.rollout
+    known = [versions[key] for key in leaves_of(route.plan)]
+    manifests = {version.file.manifest.feature_schema_id: version.file.manifest for version in known}
+    return RoutePublished(
+        event_id=derived_id("route", route.name, route.sequence),
+        occurred_at=at,
+        correlation_id=rollout.correlation_id if rollout else derived_id("route", route.name),
+        cause_id=derived_id("rollout", rollout.id, rollout.revision) if rollout else None,
+        route=route.name,
+        model=route.model,
+        sequence=route.sequence,
+        salt=route.salt,
+        plan=route.plan,
+        signatures={one: documents.write(manifest.signature).decode() for one, manifest in manifests.items()},
+        targets=_targets(route.plan),
+        feature_schemas={one: manifest.feature_schema.model_dump_json() for one, manifest in manifests.items()},
+        timeout_ms=route.specification.timeout_ms,
+        rollout_id=rollout.id if rollout else None,
+        reason=cause.reason,
+    )
+
+
+def _targets(plan: str) -> tuple[RouteTarget, ...]:
+    """A plan of one model in its earlier form; empty for any other plan."""
+    if not plan:
+        return ()
+    root = documents.read(RoutePlan, plan).root
+    if isinstance(root, VersionLeaf):
+        return (_target(root, 1.0),)
+    if isinstance(root, Split) and all(isinstance(arm.node, VersionLeaf) and arm.node.managed for arm in root.arms):
+        return tuple(_target(arm.node, arm.weight) for arm in root.arms if isinstance(arm.node, VersionLeaf))
+    return ()
+
+
+def _target(leaf: VersionLeaf, weight: float) -> RouteTarget:
+    return RouteTarget(
+        variant=leaf.variant,
+        version=leaf.version,
+        digest=leaf.digest or "",
+        weight=weight,
+        urls=leaf.urls,
+        feature_schema_id=leaf.feature_schema_id or "",
+        cost_usd=leaf.price.usd_per_call,
+    )

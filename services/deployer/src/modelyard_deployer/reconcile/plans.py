@@ -1,0 +1,75 @@
+"""The plans of the routes that carry a model, from the state that a round has computed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from modelyard_contracts import documents
+from modelyard_contracts.routes import VersionLeaf
+from modelyard_deployer.domain.expansion import NotReady, expand
+from modelyard_deployer.domain.ports import Workloads
+from modelyard_deployer.domain.publication import leaves_of
+from modelyard_deployer.domain.routes import Route, Version
+from modelyard_deployer.domain.snapshot import ModelState
+from modelyard_deployer.domain.traffic import shares, variant
+from modelyard_deployer.domain.workloads import VersionKey
+
+
+@dataclass(frozen=True)
+class Plans:
+    """States and versions of all models that the routes may carry."""
+
+    states: Mapping[str, ModelState]
+    versions: Mapping[VersionKey, Version]
+    workloads: Workloads
+    replicas: int
+
+    def planned(self, route: Route) -> Route:
+        """The route with its plan as it should be now; with the old plan and a problem if a leaf is not ready.
+
+        The plan is emptied when nothing of the route's own model may serve any more.
+        """
+        leaves = _Leaves(self, leaves_of(route.plan))
+        try:
+            plan = documents.write(expand(route.specification, leaves)).decode()
+        except NotReady as error:
+            nothing = route.own and not leaves.shares(route.model)
+            return replace(route, problem=str(error), plan="" if nothing else route.plan)
+        return replace(route, problem="", plan=plan)
+
+
+@dataclass(frozen=True)
+class _Leaves:
+    plans: Plans
+    published: Mapping[VersionKey, VersionLeaf]
+
+    def shares(self, model: str) -> dict[int, float]:
+        def ready(version: int) -> bool:
+            return self.plans.workloads.observe(VersionKey(model, version), self.plans.replicas).ready
+
+        return shares(self._state(model), ready)
+
+    def variant(self, model: str, version: int) -> str:
+        return variant(self._state(model), version, self.shares(model))
+
+    def leaf(self, model: str, version: int) -> VersionLeaf:
+        """A version without ready replicas keeps the addresses it was last published with until new ones answer.
+
+        An empty list would turn a short gap into a refusal.
+        """
+        key = VersionKey(model, version)
+        known, last = self.plans.versions.get(key), self.published.get(key)
+        urls = self.plans.workloads.observe(key, self.plans.replicas).urls or (last.urls if last else ())
+        if known is None or not urls:
+            raise NotReady(f"version {version} of {model} has no ready replica yet")
+        manifest = known.file.manifest
+        return VersionLeaf(
+            model=model,
+            version=version,
+            digest=known.digest,
+            urls=urls,
+            feature_schema_id=manifest.feature_schema_id,
+            price=manifest.price,
+        )
+
+    def _state(self, model: str) -> ModelState:
+        return self.plans.states.get(model, ModelState())

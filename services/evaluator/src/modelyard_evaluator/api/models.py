@@ -1,0 +1,149 @@
+"""Request and response models of the HTTP API."""
+
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from modelyard_contracts import Verdict
+from modelyard_contracts.references import REFERENCE_PATTERN
+from modelyard_contracts.signature import Task
+from modelyard_evaluator.domain.evaluation import Evaluation, RowSource, Stage
+
+MAX_VERSION = 2**31 - 1
+
+
+class EvaluationRequest(BaseModel):
+    """Compare a version with the champion, or with another version."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(pattern=REFERENCE_PATTERN, max_length=192)
+    """Reference of the model: `name` or `workspace:name`."""
+    challenger_version: int = Field(ge=1, le=MAX_VERSION)
+    champion_version: int | None = Field(None, ge=1, le=MAX_VERSION)
+    """None: the version under the alias `champion`."""
+    reason: str = Field("", max_length=2_000)
+    correlation_id: UUID | None = None
+    idempotency_key: str | None = Field(None, max_length=200)
+    """Requests with the same key and versions return the same evaluation."""
+
+
+class VersionInfo(BaseModel):
+    """A version and the digest of its manifest."""
+
+    version: int
+    digest: str
+
+
+class CostInfo(BaseModel):
+    """Cost of predicting one row."""
+
+    latency_ms_p95: float
+    memory_mib: float
+
+
+class ComparisonInfo(BaseModel):
+    """Both versions on the same rows; difference is challenger minus champion."""
+
+    metric: str
+    rows: int
+    champion_name: str
+    champion: float
+    challenger: float
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    test: str
+    wins: int
+    losses: int
+    champion_cost: CostInfo | None
+    challenger_cost: CostInfo | None
+
+
+class ClassInfo(BaseModel):
+    """Rows of one class, and how many each version got right."""
+
+    rows: int
+    champion_right: int
+    challenger_right: int
+
+
+class ReportInfo(BaseModel):
+    """The result of a finished evaluation. metrics: all metrics of the task, by side. policy: as it was applied."""
+
+    verdict: Verdict
+    reasons: list[str]
+    comparison: ComparisonInfo | None
+    by_class: dict[str, ClassInfo]
+    metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
+    policy: dict[str, Any]
+
+
+class EvaluationInfo(BaseModel):
+    """An evaluation, with its report once it is finished."""
+
+    evaluation_id: UUID
+    model: str
+    stage: Stage
+    verdict: Verdict | None
+    challenger_version: int
+    challenger_digest: str | None
+    champion: VersionInfo | None
+    """None before it is known, and for a model without a champion."""
+    task: Task | None
+    metric: str | None
+    note: str
+    """Reason for waiting, or the last error."""
+    attempts: int
+    reason: str
+    requested_by: str
+    rows_from: RowSource
+    rows_after: datetime | None
+    """Rows predicted after this moment are new to both versions."""
+    labels_as_of: datetime | None
+    """Labels received by this moment count."""
+    unusable_rows: int
+    dataset_digest: str | None
+    """The pinned rows in the registry."""
+    report: ReportInfo | None
+    correlation_id: UUID
+    created_at: datetime
+    changed_at: datetime
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> Self:
+        """The evaluation as answers show it."""
+        challenger, champion = evaluation.challenger, evaluation.champion
+        return cls(
+            evaluation_id=evaluation.id,
+            model=evaluation.model,
+            stage=evaluation.stage,
+            verdict=evaluation.verdict,
+            challenger_version=evaluation.challenger_version,
+            challenger_digest=challenger.digest if challenger else None,
+            champion=VersionInfo(version=champion.version, digest=champion.digest) if champion else None,
+            task=evaluation.task,
+            metric=evaluation.metric,
+            note=evaluation.note,
+            attempts=evaluation.attempts,
+            reason=evaluation.reason,
+            requested_by=evaluation.requested_by,
+            rows_from=evaluation.source,
+            rows_after=evaluation.since,
+            labels_as_of=evaluation.as_of,
+            unusable_rows=evaluation.unusable_rows,
+            dataset_digest=evaluation.dataset_digest,
+            report=ReportInfo.model_validate(evaluation.report) if evaluation.report else None,
+            correlation_id=evaluation.correlation_id,
+            created_at=evaluation.created_at,
+            changed_at=evaluation.changed_at,
+        )
+
+
+class EvaluationList(BaseModel):
+    """Evaluations, newest first."""
+
+    items: list[EvaluationInfo]

@@ -1,0 +1,34 @@
+"""Sentences about the rows: too few of them, their origin, those that were left out."""
+
+from modelyard_contracts import Verdict
+from modelyard_evaluator.domain.evaluation import Evaluation, RowSource
+from modelyard_evaluator.domain.ports import RowCount
+from modelyard_evaluator.domain.verdict import Judgement
+
+
+def too_few_rows(evaluation: Evaluation, count: RowCount) -> Judgement:
+    """Inconclusive, with the next step: missing evidence is never a pass."""
+    kind = "labelled predictions" if evaluation.source is RowSource.LABELS else "held-out rows of the training dataset"
+    reason = (
+        f"Only {count.usable} usable {kind} are newer than the rows that the versions were trained on; "
+        f"the gate needs {evaluation.policy.min_rows}."
+    )
+    next_step = (
+        "Send labels for more predictions and evaluate again, train on a dataset with newer rows, or approve the "
+        "version by hand."
+    )
+    return Judgement(Verdict.INCONCLUSIVE, (reason, *_left_out(count.unusable), next_step))
+
+
+def with_rows(judgement: Judgement, evaluation: Evaluation) -> Judgement:
+    """Add the origin of the rows where it is not the usual one, and the number of rows that were left out."""
+    notes = _left_out(evaluation.unusable_rows)
+    if evaluation.source is RowSource.DATASET:
+        notes = ("The rows are the held-out part of the challenger's training dataset.", *notes)
+    return Judgement(judgement.verdict, (*judgement.reasons, *notes))
+
+
+def _left_out(unusable: int) -> tuple[str, ...]:
+    if not unusable:
+        return ()
+    return (f"{unusable} labelled rows were left out: their label or number of features does not fit the signature.",)

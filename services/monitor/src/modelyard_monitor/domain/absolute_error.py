@@ -1,0 +1,94 @@
+"""Absolute error of a regression as labels arrive: ADWIN over micro-batches, and a window against the reference MAE."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from modelyard_contracts import FeatureSlice, OffsetRange
+from modelyard_monitor.domain.mean_shift import MeanWatch
+from modelyard_monitor.domain.rises import NO_ERRORS, Errors, Part, Rise, errors_of, slide, tail, upper_tail
+from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_CHECK_LABELS, MIN_LABELS, REFERENCE_LABELS, Rules
+
+BATCH_LABELS: Final = 50
+"""Labels, at least, per mean that ADWIN observes."""
+RECENT_LABELS: Final = 200
+"""Labels, at least, whose mean an ADWIN alarm reports: the newest whole slices with so many."""
+
+
+@dataclass
+class AbsoluteErrorWatch:
+    """Watches |value - label| of one version under one variant. An improvement is never a finding."""
+
+    mean: MeanWatch = field(default_factory=MeanWatch)
+    slices: int = 0
+    window: list[Part] = field(default_factory=list)
+    early: Errors = NO_ERRORS
+    """Errors of the first window."""
+    since_check: int = 0
+    suspicious: bool = False
+    """Whether the previous check found a rise."""
+
+    def add(self, errors: Sequence[float], covers: OffsetRange, reference: float | None, rules: Rules) -> list[Rise]:
+        """Take in a slice's absolute errors, in the unit of the target; return the rises they reveal.
+
+        reference: mean absolute error on held-out rows, or None.
+        """
+        if not errors:
+            return []
+        part = Part(len(errors), math.fsum(errors), math.fsum(error * error for error in errors), covers)
+        slide(self.window, part, rules.error_window_labels)
+        if self.early.labels < rules.error_window_labels:
+            self.early = self.early.plus(part)
+        rises = self._against_past(part, rules)
+        self.since_check += part.labels
+        if self.since_check >= ERROR_CHECK_LABELS:
+            self.since_check = 0
+            rises += self._check(reference, rules)
+        return rises
+
+    def _against_past(self, part: Part, rules: Rules) -> list[Rise]:
+        self.mean.add(
+            FeatureSlice(name="", counts=(), finite=part.labels, total=part.total, total_squares=part.squares)
+        )
+        self.slices += 1
+        shift = self.mean.close(self.slices, BATCH_LABELS)
+        parts = tail(self.window, RECENT_LABELS)
+        recent = errors_of(parts)
+        if shift is None or recent.mean < shift.before * (1 + rules.absolute_error_rise):
+            return []
+        covers = tuple(one.covers for one in parts)
+        width = self.mean.adwin.width * BATCH_LABELS
+        return [Rise("adwin", shift.before, recent.mean, width, recent.labels, None, "before", covers)]
+
+    def _check(self, reference: float | None, rules: Rules) -> list[Rise]:
+        now = errors_of(self.window)
+        baselines: list[tuple[float, float, int, str]] = []
+        if reference:
+            # The manifest states no variance; errors are taken to scale with their mean.
+            variance = now.variance * (reference / now.mean) ** 2 if now.mean else 0.0
+            baselines.append((reference, variance, REFERENCE_LABELS, "on held-out rows"))
+        if self.early.labels >= rules.error_window_labels and self.early.mean > 0:
+            baselines.append((self.early.mean, self.early.variance, self.early.labels, "its first labels"))
+        found = [rise for one in baselines if (rise := self._against(now, *one, rules)) is not None]
+        confirmed, self.suspicious = self.suspicious and bool(found), bool(found)
+        return [max(found, key=lambda rise: rise.relative)] if confirmed else []
+
+    def _against(
+        self, now: Errors, before: float, variance: float, before_labels: int, against: str, rules: Rules
+    ) -> Rise | None:
+        if now.labels < MIN_LABELS:
+            return None
+        p_value = mean_rise_p_value(before, variance, before_labels, now)
+        if now.mean < before * (1 + rules.absolute_error_rise) or p_value > ERROR_ALPHA:
+            return None
+        covers = tuple(part.covers for part in self.window)
+        return Rise("window", before, now.mean, before_labels, now.labels, p_value, against, covers)
+
+
+def mean_rise_p_value(before: float, variance: float, before_labels: int, now: Errors) -> float:
+    """Return the p-value of a one-sided Welch test (normal approximation) for a rise of the mean."""
+    spread = math.sqrt(variance / before_labels + now.variance / now.labels)
+    if not spread:
+        return 0.0 if now.mean > before else 1.0
+    return upper_tail((now.mean - before) / spread)

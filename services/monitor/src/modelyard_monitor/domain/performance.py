@@ -1,0 +1,73 @@
+"""Findings about agreement with labels: the error rate of a classifier, the absolute error of a regression."""
+
+from collections.abc import Callable
+
+from modelyard_contracts import DriftKind, Severity, SliceSummarised
+from modelyard_contracts.manifest import ModelManifest
+from modelyard_monitor.domain.finding import Finding
+from modelyard_monitor.domain.rises import Rise
+from modelyard_monitor.domain.rules import CRITICAL_RELATIVE_RISE, CRITICAL_RISE, Rules
+from modelyard_monitor.domain.spans import Span
+from modelyard_monitor.domain.state import VersionState
+
+ERROR_RATE = "error_rate"
+MEAN_ABSOLUTE_ERROR = "mean_absolute_error"
+
+
+def label_findings(
+    state: VersionState, piece: SliceSummarised, manifest: ModelManifest | None, rules: Rules
+) -> list[Finding]:
+    """Take in a slice of labels; return at most one finding per kind of error."""
+    state.labels += len(piece.outcomes) + len(piece.absolute_errors)
+    state.unlabelled = Span()
+    reference = manifest.reference if manifest else None
+    error_rate = reference.error_rate if reference else None
+    absolute_error = reference.mean_absolute_error if reference else None
+    wrong = state.error_rate.add(piece.outcomes, piece.covers, error_rate, rules)
+    far = state.absolute_error.add(piece.absolute_errors, piece.covers, absolute_error, rules)
+    if wrong or far:
+        state.consequence_at = state.rows
+    return [*_strongest(wrong, _error_rate, rules), *_strongest(far, _absolute_error, rules)]
+
+
+def _strongest(rises: list[Rise], finding: Callable[[Rise, Rules], Finding], rules: Rules) -> list[Finding]:
+    """Return the finding of the largest rise; one with a p-value comes first."""
+    if not rises:
+        return []
+    return [finding(max(rises, key=lambda rise: (rise.p_value is not None, rise.by)), rules)]
+
+
+def _error_rate(rise: Rise, rules: Rules) -> Finding:
+    return Finding(
+        kind=DriftKind.PERFORMANCE,
+        subject=ERROR_RATE,
+        severity=Severity.CRITICAL if rise.by >= CRITICAL_RISE else Severity.WARNING,
+        reason=f"the error rate rose from {rise.before:.3f} ({rise.against}) to {rise.after:.3f} "
+        f"over the last {rise.after_labels} labels",
+        statistic=rise.by,
+        threshold=rules.error_rise,
+        detector=rise.detector,
+        p_value=rise.p_value,
+        before=rise.before,
+        reference_rows=rise.before_labels,
+        current_rows=rise.after_labels,
+        covers=rise.covers,
+    )
+
+
+def _absolute_error(rise: Rise, rules: Rules) -> Finding:
+    return Finding(
+        kind=DriftKind.PERFORMANCE,
+        subject=MEAN_ABSOLUTE_ERROR,
+        severity=Severity.CRITICAL if rise.relative >= CRITICAL_RELATIVE_RISE else Severity.WARNING,
+        reason=f"the mean absolute error rose by {rise.relative:.0%}, from {rise.before:.4g} ({rise.against}) "
+        f"to {rise.after:.4g} over the last {rise.after_labels} labels",
+        statistic=rise.relative,
+        threshold=rules.absolute_error_rise,
+        detector=rise.detector,
+        p_value=rise.p_value,
+        before=rise.before,
+        reference_rows=rise.before_labels,
+        current_rows=rise.after_labels,
+        covers=rise.covers,
+    )

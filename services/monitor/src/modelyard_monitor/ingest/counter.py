@@ -1,0 +1,57 @@
+"""Count the rows of each version over its reference profile, or note why they are not counted."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from modelyard_contracts.manifest import ReferenceProfile
+from modelyard_monitor.domain.ports import Manifests
+from modelyard_monitor.domain.watching import Unwatched, Version
+from modelyard_monitor.ingest.batches import TOKEN_VERSION
+from modelyard_monitor.ingest.bin_tables import reference_bins
+from modelyard_monitor.ingest.binning import Column, Group, columns_of
+from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_runtime.log import get_logger
+
+log = get_logger(__name__)
+
+MAX_REASON_CHARS: Final = 500
+
+
+class Counter:
+    """Bins the rows of a version by its reference profile; a version that cannot be counted disturbs no other."""
+
+    def __init__(self, clickhouse: ClickHouse, manifests: Manifests, unwatched: Unwatched) -> None:
+        self._clickhouse = clickhouse
+        self._manifests = manifests
+        self._unwatched = unwatched
+        self._profiles_written: set[Version] = set()
+
+    def columns(self, group: Group) -> list[Column]:
+        """Return the columns of a group in bins; none, and a noted reason, when its version cannot be watched."""
+        version = (group.model, group.version, group.digest)
+        columns, reason = self._columns(group, version)
+        if self._unwatched.note(version, reason) and reason:
+            log.warning("version not watched", model=group.model, version=group.version, reason=reason)
+        return columns
+
+    def _columns(self, group: Group, version: Version) -> tuple[list[Column], str]:
+        found = self._manifests.find(version)
+        if found.manifest is None:
+            return [], found.reason
+        if found.manifest.reference is None:
+            return [], "the manifest has no reference profile"
+        try:
+            columns = columns_of(group, found.manifest)
+            self._write_profile(version, found.manifest.reference)
+        except (ArithmeticError, ValueError, pa.ArrowException) as error:
+            return [], f"the reference profile cannot be used: {error}"[:MAX_REASON_CHARS]
+        return columns, ""
+
+    def _write_profile(self, version: Version, profile: ReferenceProfile) -> None:
+        """Store the reference profile as rows, so that PSI is plain SQL; equal rows replace one another."""
+        if version in self._profiles_written:
+            return
+        rows = reference_bins(*version, profile)
+        self._clickhouse.insert("reference_bins", rows, ":".join((TOKEN_VERSION, *map(str, version))))
+        self._profiles_written.add(version)

@@ -1,0 +1,49 @@
+"""Models, datasets, prompts and the workspaces they live in."""
+
+from modelyard_contracts import ResourceChange
+from modelyard_contracts.references import DEFAULT_WORKSPACE
+from modelyard_registry.domain.errors import ResourceExists
+from modelyard_registry.domain.names import workspace_key
+from modelyard_registry.domain.ports import Deps
+from modelyard_registry.domain.values import NewResource, Origin, Resource
+from modelyard_registry.usecases.history import publish
+
+COMPARED = ("description", "owner", "labels")
+
+
+def create_resource(deps: Deps, wanted: NewResource, origin: Origin) -> tuple[Resource, bool]:
+    """Return the resource and whether it is new.
+
+    ResourceExists when the name is taken by other content, WorkspaceNotFound when its workspace does not exist.
+    """
+    with deps.storage.transaction() as unit:
+        unit.resources.get(workspace_key(wanted.key.workspace))
+        if not unit.resources.add(wanted, origin):
+            return _same(unit.resources.get(wanted.key), wanted), False
+        resource = unit.resources.lock(wanted.key)
+        publish(unit, resource, ResourceChange.CREATED, origin)
+        return unit.resources.get(wanted.key), True
+
+
+def create_workspace(deps: Deps, name: str, description: str, owner: str, origin: Origin) -> tuple[Resource, bool]:
+    """Return the workspace and whether it is new; ResourceExists when the name is taken by other content."""
+    wanted = NewResource(workspace_key(name), description, owner, {})
+    with deps.storage.transaction() as unit:
+        if not unit.resources.add(wanted, origin):
+            return _same(unit.resources.get(wanted.key), wanted), False
+        publish(unit, unit.resources.lock(wanted.key), ResourceChange.CREATED, origin)
+        return unit.resources.get(wanted.key), True
+
+
+def seed_workspace(deps: Deps, origin: Origin) -> None:
+    """Create the default workspace; repeats change nothing."""
+    wanted = NewResource(workspace_key(DEFAULT_WORKSPACE), "", "", {})
+    with deps.storage.transaction() as unit:
+        unit.resources.add(wanted, origin)
+
+
+def _same(found: Resource, wanted: NewResource) -> Resource:
+    fields = [field for field in COMPARED if getattr(found, field) != getattr(wanted, field)]
+    if fields:
+        raise ResourceExists(found.key, fields)
+    return found

@@ -1,0 +1,120 @@
+"""Try candidates on time-ordered folds, choose one, and fit it on all usable rows."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from modelyard_contracts.signature import Signature
+from modelyard_flavours import Predictor, predictor_of, save_model
+from modelyard_trainer.domain.split import Fold
+from modelyard_trainer.recipes.estimators import Fitted
+from modelyard_trainer.worker.metrics import LOSSES, figures
+from modelyard_trainer.worker.work import FloatArray, Inputs, Rows, SavedFiles
+
+TIMED_ROWS: Final = 50
+Fit = Callable[[str, Any, Rows, Signature], Fitted]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One candidate on the folds; a failed one has an `error` and no figures."""
+
+    name: str
+    figures: dict[str, float] = field(default_factory=dict)
+    """Metrics, averaged over the folds by their weights."""
+    fit_s: float = 0.0
+    row_ms: float = 0.0
+    """Median time for one row, by the code that serves it."""
+    error: str = ""
+
+
+def attempt(fit: Fit, name: str, parameters: Any, rows: Rows, folds: Sequence[Fold], signature: Signature) -> Tried:
+    """Fit and judge one candidate on each fold. An error of the candidate is part of the result."""
+    try:
+        return _attempt(fit, name, parameters, rows, folds, signature)
+    except Exception as error:  # libraries raise all kinds; the other candidates decide the run
+        return Tried(name, error=f"{type(error).__name__}: {error}"[:300])
+
+
+def _attempt(fit: Fit, name: str, parameters: Any, rows: Rows, folds: Sequence[Fold], signature: Signature) -> Tried:
+    found: dict[str, float] = {}
+    fit_s, row_ms = 0.0, 0.0
+    for fold in folds:
+        began = time.perf_counter()
+        fitted = fit(name, parameters, rows.part(0, fold.start), signature)
+        fit_s += time.perf_counter() - began
+        predictor, judged = predictor_of(fitted.flavour, fitted.model), rows.part(fold.start, fold.stop)
+        outputs = predictor.predict(judged.numeric, judged.categorical)
+        if not np.isfinite(outputs).all():
+            raise ValueError("it predicted a value that is not finite")
+        for metric, value in figures(judged.targets, outputs).items():
+            found[metric] = found.get(metric, 0.0) + fold.weight * value
+        row_ms = _row_ms(predictor, judged)
+    return Tried(name, found, fit_s, row_ms)
+
+
+def baseline(rows: Rows, folds: Sequence[Fold], signature: Signature) -> dict[str, float]:
+    """Metrics of always answering the majority class, or the median value, of the rows before each fold."""
+    found: dict[str, float] = {}
+    for fold in folds:
+        known, judged = rows.targets[: fold.start], rows.targets[fold.start : fold.stop]
+        if signature.task.classifies:
+            counts = np.bincount(known, minlength=len(signature.classes))
+            outputs = np.tile(counts / counts.sum(), (len(judged), 1))
+        else:
+            outputs = np.full((len(judged), 1), np.median(known))
+        for metric, value in figures(judged, outputs).items():
+            found[metric] = found.get(metric, 0.0) + fold.weight * value
+    return found
+
+
+def usable_folds(rows: Rows, folds: Sequence[Fold], signature: Signature) -> tuple[Fold, ...]:
+    """Folds with at least two classes to fit on; their weights add up to 1."""
+    kept = [fold for fold in folds if not signature.task.classifies or len(np.unique(rows.targets[: fold.start])) > 1]
+    total = sum(fold.weight for fold in kept)
+    return tuple(Fold(fold.start, fold.stop, fold.weight / total) for fold in kept)
+
+
+def value_of(metric: str, found: dict[str, float], reference: dict[str, float]) -> float:
+    """A metric as a number that is better when greater: errors relative to the baseline's (1 is perfect, 0 equal)."""
+    if metric == "log_loss":
+        return -found[metric]
+    if metric in LOSSES:
+        return 1.0 - found[metric] / max(reference[metric], 1e-300)
+    return found[metric]
+
+
+def choose(tried: Sequence[Tried], parameters: Any, reference: dict[str, float]) -> Tried:
+    """The candidate of the greatest value less its price of time; of equal ones the faster, then by name."""
+
+    def order(one: Tried) -> tuple[float, float, str]:
+        value = value_of(parameters.metric, one.figures, reference) - parameters.latency_penalty_per_ms * one.row_ms
+        return round(value, 9), -one.row_ms, one.name
+
+    return max((one for one in tried if not one.error), key=order)
+
+
+def fit_and_save(
+    fit: Fit, name: str, parameters: Any, rows: Rows, holdout: Inputs, signature: Signature
+) -> tuple[str, SavedFiles, FloatArray]:
+    """Fit the winner where its libraries are loaded; returns flavour, files, and its outputs on held-out rows."""
+    fitted = fit(name, parameters, rows, signature)
+    outputs = predictor_of(fitted.flavour, fitted.model).predict(holdout.numeric, holdout.categorical)
+    with tempfile.TemporaryDirectory() as folder:
+        entries = save_model(fitted.flavour, fitted.model, Path(folder))
+        files = SavedFiles(entries, tuple((Path(folder) / entry.path).read_bytes() for entry in entries))
+    return fitted.flavour, files, outputs
+
+
+def _row_ms(predictor: Predictor, rows: Rows) -> float:
+    times = []
+    for row in range(min(TIMED_ROWS, len(rows))):
+        began = time.perf_counter()
+        predictor.predict(rows.numeric[row : row + 1], rows.categorical[row : row + 1])
+        times.append(time.perf_counter() - began)
+    return float(np.median(times)) * 1_000

@@ -1,0 +1,70 @@
+"""Queries to ClickHouse, repeated while it is unavailable."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+TIMEOUT_S: Final = 120
+PATIENCE_S: Final = 600.0
+"""How long an unavailable ClickHouse is retried; a worker that gives up has used one of its attempts."""
+PAUSE_S: Final = 2.0
+
+Query = Callable[[str, dict[str, Any]], Any]
+"""SQL and its parameters to an Arrow table; ClickHouseUnavailable if there was no complete answer."""
+
+
+class ClickHouseUnavailable(Exception):
+    """There was no complete answer; the same query may succeed later."""
+
+
+def retrying(query: Query, report: Callable[[str], None], pause: Callable[[float], None] = time.sleep) -> Query:
+    """Repeat `query` while ClickHouse is unavailable: a restart of it takes longer than three workers live."""
+
+    def repeated(sql: str, parameters: dict[str, Any]) -> Any:
+        paused_s = 0.0
+        while True:
+            try:
+                return query(sql, parameters)
+            except ClickHouseUnavailable as error:
+                if paused_s >= PATIENCE_S:
+                    raise
+                report(f"waiting for ClickHouse: {error}"[:300])
+                pause(PAUSE_S)
+                paused_s += PAUSE_S
+
+    return repeated
+
+
+def clickhouse(settings: dict[str, Any]) -> Query:
+    """Query the server of the request; the password is in the environment, never in a file."""
+
+    def query(sql: str, parameters: dict[str, Any]) -> Any:
+        from clickhouse_connect.driver.exceptions import OperationalError
+
+        try:
+            return _query_once(settings, sql, parameters)
+        except (OperationalError, OSError) as error:
+            raise ClickHouseUnavailable(f"{settings['url']}: {error}") from error
+
+    return query
+
+
+def _query_once(settings: dict[str, Any], sql: str, parameters: dict[str, Any]) -> Any:
+    import clickhouse_connect
+
+    url = urlsplit(settings["url"])
+    client = clickhouse_connect.get_client(
+        interface=url.scheme,
+        host=url.hostname or "127.0.0.1",
+        port=url.port or (8443 if url.scheme == "https" else 8123),
+        username=settings["user"],
+        password=os.environ.get("CLICKHOUSE_PASSWORD", ""),
+        database=settings["database"],
+        send_receive_timeout=TIMEOUT_S,
+    )
+    try:
+        return client.query_arrow(sql, parameters=parameters, use_strings=True)
+    finally:
+        client.close()
