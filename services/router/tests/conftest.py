@@ -129,7 +129,7 @@ class World:
             "http_version": "1.1",
             "scheme": "http",
             "server": ("router", 80),
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
         }
 
         async def receive() -> Any:

@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard_contracts import Attempt, FeedbackReceived, PredictionLogged, PredictionStatus
+from modelyard_contracts import FeedbackReceived, PredictionLogged, PredictionStatus
 from modelyard_contracts.codec import encode
 from modelyard_contracts.messages.serving import Attempt as LoggedAttempt
 from modelyard_router.domain.avro import long

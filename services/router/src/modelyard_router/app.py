@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from fastapi import FastAPI
+
 from modelyard_contracts.codec import Codec
 from modelyard_contracts.messages.serving import TextPolicy
 from modelyard_router.api.asgi import Api, ApiLimits, Endpoints
@@ -125,9 +127,13 @@ class RouterApp:
         )
         endpoints = Endpoints(predictions, generations, feedback, self.readiness)
         self.api = Api(endpoints, self.tables, self.keys, self.counters, limits)
-        parts = Parts(self.tables, self.spool, self.shipper, self.readiness, metrics, self.router_id)
-        self.control = build_control(parts, authenticator, self.api.data, settings.max_infer_body_bytes)
-        self.api.control = self.control
+        self._parts = Parts(self.tables, self.spool, self.shipper, self.readiness, metrics, self.router_id)
+        self.api.control = self.control_api(authenticator)
+
+    def control_api(self, authenticator: Authenticator) -> FastAPI:
+        """The control API, and the data endpoints within it, for keys that `authenticator` knows."""
+        api = self.api.with_keys(Keys(authenticator, self.settings.remember_key_s))
+        return build_control(self._parts, authenticator, api.data, self.settings.max_infer_body_bytes)
 
     async def stop(self) -> None:
         """Close connections and the spool; also after a start that failed half way."""

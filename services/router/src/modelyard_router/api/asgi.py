@@ -95,6 +95,10 @@ class Api:
         finally:
             self.in_flight -= 1
 
+    def with_keys(self, keys: Keys) -> "Api":
+        """The same API for other keys."""
+        return Api(self._endpoints, self._tables, keys, self._counters, self._limits)
+
     def accepts(self, length: int) -> bool:
         """Whether one more prediction with a body of `length` bytes may start."""
         return self.in_flight < self._limits.max_in_flight and length <= self._limits.max_body_bytes
