@@ -54,15 +54,23 @@ class RouteTables:
         self.routes: dict[str, Route] = {}
         self.refused: dict[str, Refused] = {}
         """The newest table of each route that cannot be used and was not replaced since."""
+        self._removed: dict[str, int] = {}
+        """Sequence at which a route was deleted: a late earlier table does not bring it back."""
         self.by_predict_path: dict[str, Route] = {}
         self.by_name: dict[str, Route] = {}
         """By route name, and by model name where exactly one route serves the model."""
 
     def offer(self, published: RoutePublished) -> Offered:
-        """Apply a table if it is newer than the present one and can be compiled."""
+        """Apply a table if it is newer than the present one and can be compiled; one without plan deletes the route."""
         known = self.routes.get(published.route)
         if known is not None and published.sequence <= known.published.sequence:
             return Offered(Effect.STALE)
+        if published.sequence <= self._removed.get(published.route, -1):
+            return Offered(Effect.STALE)
+        if not published.plan and not published.targets:
+            self._removed[published.route] = published.sequence
+            self.remove(published.route)
+            return Offered(Effect.APPLIED)
         try:
             route = self._compile(published)
         except UnusableRoute as error:
