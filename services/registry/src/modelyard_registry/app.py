@@ -70,6 +70,7 @@ class Registry:
     ) -> None:
         """authenticator: for tests; None checks keys against the registry's own tables."""
         self._settings = settings
+        self._service_keys: dict[str, bytes] = {}
         self.blobs = _open_blobs(settings)  # first, because its error explains a wrong data folder best
         self._assembly = Assembly(NAME, settings, clock)
         self.database = self._assembly.database
@@ -135,7 +136,12 @@ class Registry:
         folder = self._settings.service_keys_dir
         if folder is None:
             return
-        new = service_keys.seed_service_keys(self.deps, read_service_keys(folder), origin_of(self.deps, NAME))
+        texts = read_service_keys(folder)
+        seen = {service: keys.fingerprint(text) for service, text in texts.items()}
+        if seen == self._service_keys:
+            return
+        new = service_keys.seed_service_keys(self.deps, texts, origin_of(self.deps, NAME))
+        self._service_keys = seen
         if new:
             log.info("stored the hashes of %d new service keys", new)
 
