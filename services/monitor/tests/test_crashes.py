@@ -17,8 +17,9 @@ from modelyard_devstack.testing.processes import DevServer, Process, eventually
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.detect.worker import CHANGELOG
 from modelyard_monitor.store.clickhouse import ClickHouse
-from modelyard_monitor.testing.processes import STATE_SECRETS, FakeRegistry, monitor_process, own_clickhouse, store_of
-from modelyard_monitor.testing.samples import START, label, make_manifest, prediction
+from modelyard_monitor.testing.processes import STATE_SECRETS, monitor_process, own_clickhouse, store_of
+from modelyard_monitor.testing.samples import FILES, START, label, make_manifest, prediction
+from modelyard_registry.testing import InProcessRegistry
 from modelyard_runtime.kafka import Producer, ensure_topics
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]
@@ -40,14 +41,17 @@ class Stack:
 @pytest.fixture
 def stack(own_devkafka: DevServer, tmp_path: Path) -> Iterator[Stack]:
     server = own_clickhouse(tmp_path).start()
-    with FakeRegistry({("m", 1): make_manifest()}) as registry:
+    with InProcessRegistry(tmp_path / "registry") as registry:
+        registry.given_version(make_manifest(), FILES)
+        url = registry.serve()
 
         def monitor() -> Process:
             return monitor_process(
                 tmp_path,
                 bootstrap=own_devkafka.bootstrap,
                 clickhouse=server.url,
-                registry=registry.url,
+                registry=url,
+                key=registry.admin_key,
                 flush_s="0.3",
                 batch_rows="300",
             )
