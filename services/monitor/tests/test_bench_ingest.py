@@ -22,7 +22,7 @@ import pytest
 from modelyard_contracts import Attempt, PredictionLogged, PredictionStatus
 from modelyard_contracts.codec import Codec, encode
 from modelyard_contracts.topics import avro_schema
-from modelyard_devstack.testing.processes import DevServer
+from modelyard_devstack.testing.processes import DevServer, eventually
 from modelyard_monitor.domain.watching import Unwatched
 from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest
@@ -124,8 +124,7 @@ async def drain(settings: Settings, clickhouse: ClickHouse, group: str) -> tuple
     stop = asyncio.Event()
     cpu, wall = time.process_time(), time.perf_counter()
     running = asyncio.create_task(ingest.run(stop))
-    while sum(ingest.stored.values()) < ROWS:  # noqa: ASYNC110  polled, so that the measured code has no hook
-        await asyncio.sleep(0.05)
+    await eventually(lambda: sum(ingest.stored.values()) >= ROWS, 400)
     spent = time.process_time() - cpu, time.perf_counter() - wall
     stop.set()
     await running

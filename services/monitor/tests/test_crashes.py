@@ -65,14 +65,14 @@ async def test_kill_9_of_the_monitor_loses_and_repeats_nothing(stack: Stack) -> 
     sending = asyncio.create_task(_stream(stack.bootstrap))
     for seconds in (9.0, 7.0, 11.0):
         monitor = stack.monitor().start(ready=False)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # sleep: the monitor is killed at an arbitrary moment
         monitor.kill()
     await sending
     monitor = stack.monitor().start(ready=False)
     try:
         await eventually(lambda: _stored(stack), 150, what="all rows stored")
         await eventually(lambda: _applied(stack.bootstrap), 150, what="all slices applied")
-        await asyncio.sleep(2)
+        await asyncio.sleep(2)  # sleep: a repeat would arrive within this time
         for table in ("predictions", "labels"):
             found = stack.one(
                 f"SELECT count() AS n, uniqExact(_topic, _partition, _offset) AS u, "
@@ -102,7 +102,7 @@ async def _stream(bootstrap: str) -> None:
             ]
             sent += [await producer.post_bytes(FeedbackReceived.TOPIC, f"p{i}", encode(_truth(i))) for i in rows]
             await asyncio.gather(*sent)
-            await asyncio.sleep(0.45)
+            await asyncio.sleep(0.45)  # sleep: the pace of the stream
     finally:
         await producer.stop()
 
