@@ -179,6 +179,7 @@ def nested(depth: int) -> str:
     ("method", "path", "body"),
     [
         ("POST", "/v1/rollouts", '{"model": "churn", "action": "abort", "reason": "\\ud800"}'),
+        ("POST", "/v1/rollouts", '{"model": "churn", "action": "abort", "reason": "\\u0000"}'),
         ("POST", "/v1/rollouts", '{"model": "churn", "action": "start", "version": 1e400}'),
         ("POST", "/v1/rollouts", '{"model": "churn", "action": "start", "version": ' + "9" * 400 + "}"),
         ("POST", "/v1/rollouts", '{"model": "churn", "action": "abort", "wait_s": NaN}'),
@@ -201,6 +202,6 @@ def nested(depth: int) -> str:
 def test_hostile_input_is_never_an_error_of_ours(
     world: World, http: TestClient, method: str, path: str, body: str
 ) -> None:
-    world.given_serving(1)
+    world.given_canary(2)
     answer = http.request(method, path, content=body, headers={"content-type": "application/json"})
     assert 200 <= answer.status_code < 500, answer.text
