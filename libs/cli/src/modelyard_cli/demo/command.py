@@ -42,7 +42,7 @@ TOLD_TYPES: Final = frozenset(
 
 
 def run_demo(data: Path | None, data_dir: Path, rate: float | None, *, keep: bool, output: Form) -> None:
-    """All of it, told as it happens; exit code 1 when a count does not add up or no loop closed."""
+    """Report progress as it happens; exit code 1 when a count does not add up or no loop closed."""
     began = time.monotonic()
     stream = load(data, data_dir.parent / "cache")
     _say(began, f"data: {stream.name}, {stream.rows:,} rows, {len(stream.numeric) + len(stream.categorical)} features")
