@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from modelyard_runtime.auth import Authenticator
+from modelyard_runtime.access import Authenticator
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.connection import MAX_HEAD_BYTES, GuardedProtocol
 from modelyard_runtime.health import Readiness
