@@ -37,7 +37,6 @@ from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.errors import ModelyardError, StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import ensure_topics
-from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 from modelyard_runtime.settings import open_key_ring
 from modelyard_runtime.wakeup import pause
@@ -85,7 +84,6 @@ class Registry:
                 self._create_topics,
                 self._watch_database,
                 self._watch_service_keys,
-                Periodic("deleting old changes", self._changes.prune).run,
             ),
             on_start=self._seed_in_thread,
             parts=self._parts(authenticator or own),
