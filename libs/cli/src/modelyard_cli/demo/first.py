@@ -18,8 +18,14 @@ POLL_S: Final = 0.3
 Tell = Callable[[str], None]
 
 RETRAIN: Final = RetrainPolicy(cool_down_s=8, max_runs_per_day=50, window_rows=4_000, holdout_rows=500)
-GATE: Final = GatePolicy(min_rows=150, recent_rows=2_000, earlier_versions=10)
-"""Policies of the demo: the defaults, with waits cut to the pace of a stream that takes minutes instead of years."""
+"""The retrain policy of the demo: waits are cut to the pace of a stream that takes minutes instead of years."""
+HELD_OUT_SHARE: Final = 0.18
+"""Slightly less than the share of training rows that the trainer holds out."""
+
+
+def gate_policy(rows: int) -> GatePolicy:
+    """The gate for a first version that is trained on `rows` rows: a small file has few held-out rows."""
+    return GatePolicy(min_rows=min(150, max(30, int(rows * HELD_OUT_SHARE))), recent_rows=2_000, earlier_versions=10)
 
 
 def rollout_policy(rate_per_s: float) -> RolloutPolicy:
@@ -31,7 +37,7 @@ def create_model(platform: Platform, stream: Stream, rate_per_s: float) -> None:
     """The model and its policies."""
     platform.registry.create_model(stream.name, description=f"demo: {stream.rows} rows, {len(stream.numeric)} numbers")
     platform.registry.set_policy(stream.name, RETRAIN)
-    platform.registry.set_policy(stream.name, GATE)
+    platform.registry.set_policy(stream.name, gate_policy(int(stream.rows * TRAIN_SHARE)))
     platform.registry.set_policy(stream.name, rollout_policy(rate_per_s))
 
 
