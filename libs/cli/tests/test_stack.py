@@ -114,3 +114,12 @@ def test_half_an_environment_is_refused_by_name(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["models", "--data-dir", str(tmp_path)], env={"REGISTRY_URL": "http://x"})
     assert result.exit_code == 2
     assert "MODELYARD_ADMIN_KEY_FILE" in result.output
+
+
+def test_data_of_another_format_are_named_before_anything_starts(tmp_path: Path) -> None:
+    Layout(tmp_path / "new").prepare()
+    Layout(tmp_path / "new").prepare()
+    old = tmp_path / "old" / "data" / "registry"
+    old.mkdir(parents=True)
+    with pytest.raises(StackError, match=r"have format 1; this version reads format 2; move the folder away"):
+        Layout(tmp_path / "old").prepare()
