@@ -28,7 +28,7 @@ def test_the_key_is_made_once_and_only_the_owner_reads_it(tmp_path: Path) -> Non
     assert layout.admin_key_file.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_the_stack_keeps_is_nobody_elses_to_read(tmp_path: Path) -> None:
+def test_the_stacks_folder_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "s")
     layout.prepare()
     assert layout.root.stat().st_mode & 0o077 == 0
@@ -36,7 +36,7 @@ def test_what_the_stack_keeps_is_nobody_elses_to_read(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StackError, match="name another folder by --data-dir"):
+    with pytest.raises(StackError, match="use another folder with --data-dir"):
         Layout(tmp_path / "file" / "s").prepare()
 
 
