@@ -28,7 +28,6 @@ OPEN = {
     "libs/runtime/tests/test_faults.py": 5,
     "libs/runtime/tests/test_pump.py": 1,
     "libs/runtime/tests/test_relay.py": 14,
-    "libs/serving/tests/conftest.py": 2,
     "libs/zygote/tests/test_zygote.py": 8,
     "services/monitor/tests/test_crashes.py": 3,
     "services/monitor/tests/test_findings.py": 2,

@@ -17,6 +17,7 @@ from modelyard_contracts.signature import Column, ColumnType, Output, Signature,
 from modelyard_serving.app import ModelApp
 from modelyard_serving.loading import LoadedModel, load
 from modelyard_serving.requests import Limits
+from modelyard_serving.tokens import Tokens
 
 TOKEN = "a-serving-token"
 COLUMNS = (
@@ -57,7 +58,7 @@ class FakePredictor:
 
 @dataclass
 class FakeGenerator:
-    """Repeats the words of the text. `break` raises, `endless` never ends, `slow` pauses before each word."""
+    """Repeats the words of the text. `break` raises, `endless` never ends."""
 
     closed: int = 0
 
@@ -67,10 +68,8 @@ class FakeGenerator:
                 if word == "break":
                     raise RuntimeError("broken")
                 while word == "endless":
-                    time.sleep(0.001)
+                    time.sleep(0.001)  # sleep: the pace of a model
                     yield word
-                if word == "slow":
-                    time.sleep(0.05)
                 yield word + " "
         finally:
             self.closed += 1
@@ -204,7 +203,7 @@ def world_of(folder: Path, signature: Signature) -> World:
     write_model(folder, signature)
     fake: Any = FakeGenerator() if signature.task is Task.TEXT else FakePredictor(signature)
     model = load(folder, "3", lambda manifest, folder: fake)
-    app = ModelApp(TOKEN, Limits(max_body_bytes=4_000, max_rows=100, max_batch_rows=64, max_waiting_rows=200))
+    app = ModelApp(Tokens(TOKEN), Limits(max_body_bytes=4_000, max_rows=100, max_batch_rows=64, max_waiting_rows=200))
     app.install(model)
     if isinstance(fake, FakePredictor):
         fake.batches.clear()

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from modelyard_contracts.keyring import KeyRing, KeyRingFile
 from modelyard_contracts.signature import Signature
 from modelyard_serving.app import ModelApp
+from modelyard_serving.tokens import Tokens
 
 from .conftest import THREE, TOKEN, VALUE, Caller, World, cat, num, world_of
 
@@ -124,6 +126,15 @@ async def test_every_path_but_health_needs_the_token(world: World) -> None:
     assert (await world.call("GET", "/v2/health/live", token=None))[0] == 200
 
 
+async def test_every_secret_of_the_key_ring_is_accepted(tmp_path: Path) -> None:
+    ring = KeyRing.fresh(2)
+    (tmp_path / "serving.ring").write_text(ring.text())
+    call = Caller(ModelApp(Tokens("", KeyRingFile(tmp_path / "serving.ring"))))
+    statuses = [(await call("GET", "/v2", token=secret.value))[0] for secret in ring]
+    assert statuses == [200, 200]
+    assert (await call("GET", "/v2", token="wrong"))[0] == 401
+
+
 async def test_a_repeated_authorization_header_is_refused(world: World) -> None:
     headers = [("authorization", f"Bearer {TOKEN}")]
     assert (await world.call("GET", "/v2", headers=headers))[0] == 400
@@ -150,7 +161,7 @@ async def test_wrong_methods_and_actions_are_named(world: World) -> None:
 
 
 async def test_it_is_ready_only_between_loading_and_draining(world: World) -> None:
-    empty = Caller(ModelApp(TOKEN))
+    empty = Caller(ModelApp(Tokens(TOKEN)))
     assert (await empty("GET", "/v2/health/ready"))[0] == 503
     assert (await empty("POST", INFER, {}))[0] == 503
     assert (await world.call("GET", "/v2/health/ready"))[0] == 200

@@ -25,6 +25,7 @@ from modelyard_contracts.manifest import (
     signed,
 )
 from modelyard_devstack.testing import Process, wait_until
+from modelyard_serving.testing import write_echo_version
 
 from .conftest import TOKEN, cat, num
 
@@ -125,6 +126,27 @@ def test_a_caller_without_a_key_cannot_hold_or_fill_the_server(model_dir: Path, 
         connection.sendall((head + upgrade).encode() + body)
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
     process.stop()
+
+
+def test_a_streaming_version_sends_words_as_they_are_made(tmp_path: Path, loopback: None) -> None:
+    file = write_echo_version(tmp_path, stall_after=4, stall_s=600.0)
+    process = server(tmp_path, "--digest", file.digest, "--drain-s", "0").start()
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    connection = http.client.HTTPConnection(str(process.address), timeout=30)
+    body = json.dumps({"text_input": "to be or not"})
+    connection.request("POST", "/v2/models/echo/generate_stream", body, headers)
+    answer = connection.getresponse()
+    assert answer.getheader("content-type") == "text/event-stream"
+    assert answer.getheader("x-modelyard-digest") == file.digest
+    events = [json.loads(line[6:]) for line in iter(answer.readline, b"") if line.startswith(b"data: ")]
+    assert [event["text_output"] for event in events] == ["to ", "be ", "or ", "not ", ""]
+    assert events[-1]["usage"] == {"input_tokens": 4, "output_tokens": 4}
+    connection.request("POST", "/v2/models/echo/generate_stream", json.dumps({"text_input": "a b c d stalls"}), headers)
+    first = connection.getresponse().readline()
+    assert json.loads(first.removeprefix(b"data: "))["text_output"] == "a "  # though the last word takes ten minutes
+    connection.close()
+    process.signal(signal.SIGTERM)
+    assert process.wait(60) == 0
 
 
 def test_a_version_that_cannot_be_served_ends_with_one_line_and_code_2(

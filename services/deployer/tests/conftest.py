@@ -33,6 +33,7 @@ from modelyard_contracts.manifest import (
     FileEntry,
     ManifestFile,
     ModelManifest,
+    Price,
     TrainingLineage,
     digest_of,
     signed,
@@ -79,6 +80,7 @@ def a_manifest(model: str = MODEL, version: int = 1) -> ModelManifest:
         files=(FileEntry(path="model.bin", digest=digest_of(data), size_bytes=len(data)),),
         **signed(FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes"))),
         training=TrainingLineage(recipe="test"),
+        price=Price(usd_per_call=0.0002),
     )
 
 
@@ -317,6 +319,10 @@ class World:
         with self.store.read() as records:
             [own] = [route for route in records.routes.of_model(MODEL) if route.own]
         return own
+
+    def routes(self) -> list[Route]:
+        with self.store.read() as records:
+            return records.routes.all()
 
     def serving(self) -> Serving:
         with self.store.read() as records:

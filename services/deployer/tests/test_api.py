@@ -1,5 +1,7 @@
 """The HTTP API."""
 
+import asyncio
+import json
 from collections.abc import Iterator
 from threading import Thread
 from typing import Any
@@ -135,3 +137,35 @@ def test_routes_and_replicas_show_what_serves(world: World, http: TestClient) ->
     assert route["routers"][0]["router_id"] == "router-1"
     assert [replica["state"] for replica in http.get("/v1/replicas").json()["items"]] == ["ready", "ready"]
     assert http.get("/v1/routes/nothing").status_code == 404
+
+
+async def first_events(app: FastAPI, key: str, count: int) -> list[dict[str, Any]]:
+    """The first events of the change feed from the beginning of its log."""
+    text, enough = [""], asyncio.Event()
+    headers = [(b"authorization", f"Bearer {key}".encode()), (b"last-event-id", b"0.0")]
+    scope = {"type": "http", "method": "GET", "path": "/v1/changes", "query_string": b"", "headers": headers}
+
+    async def receive() -> Any:
+        return await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        text[0] += message.get("body", b"").decode()
+        if text[0].count("event: ") >= count:
+            enough.set()
+
+    task = asyncio.create_task(app({**scope, "raw_path": b"/v1/changes"}, receive, send))
+    await asyncio.wait_for(enough.wait(), 30)
+    task.cancel()
+    blocks = [block for block in text[0].split("\n\n") if "event: " in block]
+    return [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
+
+
+async def test_changes_of_rollouts_and_routes_are_sent_as_events(world: World) -> None:
+    """`data` is what the endpoint of the resource returns."""
+    app = build(world, role_keys())
+    world.given_serving(1)
+    seen = await first_events(app, "viewer@default", 2)
+    assert {event["event"] for event in seen} == {"rollout", "route"}
+    [rollout] = [json.loads(event["data"]) for event in seen if event["event"] == "rollout"]
+    [route] = [json.loads(event["data"]) for event in seen if event["event"] == "route"]
+    assert (rollout["state"], rollout["to_version"], route["champion_version"]) == ("promoted", 1, 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard_contracts import RolloutAction, RolloutChanged, RolloutStrategy
+from modelyard_contracts import RolloutAction, RolloutChanged, RolloutStrategy, VersionStage
 from modelyard_contracts import RolloutState as State
 from modelyard_runtime.errors import Conflict
 
@@ -154,3 +154,55 @@ def test_two_roll_backs_go_two_versions_back(world: World) -> None:
         world.routers_apply()
         world.settle()
         assert world.serving().champion == expected
+
+
+def withdraw(world: World, version: int, stage: VersionStage = VersionStage.REJECTED) -> None:
+    world.approve(version, stage=stage, previous_stage=VersionStage.APPROVED, actor="ben")
+
+
+def test_a_version_that_never_served_cannot_be_rolled_back_to(world: World) -> None:
+    """Version 2 is a canary: a roll-back that names it must not make it champion."""
+    canary = world.given_canary(2)
+    with pytest.raises(Conflict, match="version 2 of churn did not serve before; start a rollout of it instead"):
+        world.request(RolloutAction.ROLL_BACK, 2)
+    world.settle()
+    assert world.rollout(canary.id).state is State.SHIFTING
+    assert world.serving().champion == 1
+    assert world.weights() == pytest.approx({1: 0.95, 2: 0.05})
+
+
+def test_a_version_that_was_rejected_after_it_served_is_not_put_back(world: World) -> None:
+    for version in (1, 2, 3):
+        world.given_serving(version)
+    withdraw(world, 2)
+    with pytest.raises(Conflict, match="version 2 of churn is rejected; approve it again first"):
+        world.request(RolloutAction.ROLL_BACK, 2)
+    rollout = world.request(RolloutAction.ROLL_BACK)
+    world.settle()
+    world.routers_apply()
+    world.settle()
+    assert (world.rollout(rollout.id).to_version, world.serving().champion) == (1, 1)
+
+
+def test_a_rejected_version_may_be_put_back_once_it_was_approved_again(world: World) -> None:
+    world.given_serving(1)
+    world.given_serving(2)
+    withdraw(world, 1)
+    with pytest.raises(Conflict, match="no version of churn served before that may still serve"):
+        world.request(RolloutAction.ROLL_BACK)
+    world.approve(1, previous_stage=VersionStage.REJECTED)
+    assert world.request(RolloutAction.ROLL_BACK, 1).to_version == 1
+
+
+def test_a_roll_back_without_any_router_ends_and_says_so(world: World) -> None:
+    """The table is published; routers apply it when they return."""
+    world.given_serving(1)
+    world.given_serving(2)
+    world.routers_apply(accepted=False, reason="no memory")
+    rollout = world.request(RolloutAction.ROLL_BACK)
+    world.settle()
+    world.routers_apply(accepted=False, reason="no memory")
+    world.settle()
+    done = world.rollout(rollout.id)
+    assert (done.state, done.evidence["routers_applied"]) == (State.ROLLED_BACK, 0)
+    assert done.reason == "version 1 is published; no router has applied it yet; refused: router-1: no memory"

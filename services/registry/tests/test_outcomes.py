@@ -265,7 +265,7 @@ def test_a_crash_between_any_two_steps_leaves_nothing_and_a_repeat_does_it_all(
                 break
             except Crash:
                 crashes += 1
-        assert _everything(world) == before, f"statement {crashes} left something behind"
+        assert _everything(world) == before, f"statement {crashes} left a change"
     assert crashes > 8
     after = world.queued()
     assert [one.revision for one in after] == list(range(1, len(after) + 1))

@@ -81,9 +81,9 @@ def test_a_new_schema_gets_an_id_above_those_of_releases_and_keeps_it_everywhere
 def test_registering_at_once_gives_one_id_per_schema(world: World) -> None:
     texts = [record(field("a", "string"), field(f"f{number % 4}", "int", default=0)) for number in range(16)]
     with ThreadPoolExecutor(4) as pool:
-        ids = list(pool.map(lambda text: register(world, "race", text).json()["id"], texts))
+        ids = list(pool.map(lambda text: register(world, "at-once", text).json()["id"], texts))
     assert len(set(ids)) == 4
-    assert call(world, "GET", "/subjects/race/versions").json() == [1, 2, 3, 4]
+    assert call(world, "GET", "/subjects/at-once/versions").json() == [1, 2, 3, 4]
 
 
 def test_an_unfit_version_is_409_with_the_reason_and_changes_nothing(world: World) -> None:
@@ -136,11 +136,11 @@ def test_compatibility_is_answered_for_the_version_that_was_asked_about(world: W
     assert check("/1", third).json() == {"is_compatible": True}
     assert check("/2", third).json() == {"is_compatible": False}
     assert check("/latest", third).json() == {"is_compatible": False}
-    told = check("", third, verbose="true").json()
-    assert not told["is_compatible"] and told["messages"]
+    verbose = check("", third, verbose="true").json()
+    assert not verbose["is_compatible"] and verbose["messages"]
     refused(check("/9", third), 40402)
     refused(check("/1", "{"), 42201)
-    refused(call(world, "POST", "/compatibility/subjects/nobody/versions/latest", {"schema": ONE}), 40401)
+    refused(call(world, "POST", "/compatibility/subjects/unknown/versions/latest", {"schema": ONE}), 40401)
     assert call(world, "POST", "/compatibility/subjects/new/versions", {"schema": ONE}).json() == {
         "is_compatible": True
     }
@@ -171,8 +171,8 @@ def test_a_version_that_is_none_is_42202(on_sqlite: World, version: str) -> None
 
 def test_what_is_not_there_has_its_own_number(on_sqlite: World) -> None:
     register(on_sqlite, "s", ONE)
-    refused(call(on_sqlite, "GET", "/subjects/nobody/versions"), 40401)
-    refused(call(on_sqlite, "GET", "/subjects/nobody/versions/1"), 40401)
+    refused(call(on_sqlite, "GET", "/subjects/unknown/versions"), 40401)
+    refused(call(on_sqlite, "GET", "/subjects/unknown/versions/1"), 40401)
     refused(call(on_sqlite, "GET", "/subjects/s/versions/9"), 40402)
     refused(call(on_sqlite, "POST", "/subjects/s", {"schema": TWO}), 40403)
     for id_ in ("99", "x", "-1", "99999999999999999999", "4294967296"):

@@ -1,21 +1,32 @@
 """The only place that opens model artifacts: verify the digest, check what is inside, then load."""
 
+from modelyard_flavours.echo_flavour import Echo
 from modelyard_flavours.encoding import Encoding
 from modelyard_flavours.errors import FlavourError, Inadmissible, MissingExtra, UnknownFlavour, Unloadable
-from modelyard_flavours.flavours import FLAVOURS, check_admissible, environment, load_model, predictor_of, save_model
+from modelyard_flavours.flavours import (
+    FLAVOURS,
+    check_admissible,
+    environment,
+    load_generator,
+    load_model,
+    predictor_of,
+    save_model,
+)
 from modelyard_flavours.lean import without_unneeded
 from modelyard_flavours.mlp_flavour import FittedMlp
-from modelyard_flavours.predictor import Predictor
+from modelyard_flavours.predictor import Generator, Predictor
 from modelyard_flavours.sklearn_flavour import FittedSklearn
 from modelyard_flavours.text_flavour import FittedText, TermVectors, Vocabulary
 
 __all__ = [
     "FLAVOURS",
+    "Echo",
     "Encoding",
     "FittedMlp",
     "FittedSklearn",
     "FittedText",
     "FlavourError",
+    "Generator",
     "Inadmissible",
     "MissingExtra",
     "Predictor",
@@ -25,6 +36,7 @@ __all__ = [
     "Vocabulary",
     "check_admissible",
     "environment",
+    "load_generator",
     "load_model",
     "predictor_of",
     "save_model",

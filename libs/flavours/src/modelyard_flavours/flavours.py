@@ -1,17 +1,18 @@
 """Save, check and load by the flavour's name."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from modelyard_contracts.manifest import FileEntry, ModelManifest
-from modelyard_flavours import mlp_flavour, sklearn_flavour, text_flavour
+from modelyard_flavours import echo_flavour, mlp_flavour, sklearn_flavour, text_flavour
 from modelyard_flavours.errors import Inadmissible, MissingExtra, UnknownFlavour, Unloadable
 from modelyard_flavours.files import entry_of, read_verified
 from modelyard_flavours.lean import without_unneeded
-from modelyard_flavours.predictor import Predictor
+from modelyard_flavours.predictor import Generator, Predictor
 
-_MODULES: Final = (sklearn_flavour, mlp_flavour, text_flavour)
+_MODULES: Final = (sklearn_flavour, mlp_flavour, text_flavour, echo_flavour)
 _FLAVOURS: Final[dict[str, ModuleType]] = {module.NAME: module for module in _MODULES}
 FLAVOURS: Final = tuple(_FLAVOURS)
 
@@ -19,7 +20,7 @@ FLAVOURS: Final = tuple(_FLAVOURS)
 def save_model(flavour: str, fitted: object, folder: Path) -> tuple[FileEntry, ...]:
     """Write a fitted model's files into `folder` (created if absent) and return the manifest's lines for them.
 
-    fitted: FittedSklearn, FittedMlp or FittedText. Inadmissible if loading would refuse it.
+    fitted: FittedSklearn, FittedMlp, FittedText or Echo. Inadmissible if loading would refuse it.
     """
     module = _module(flavour)
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,15 +40,31 @@ def check_admissible(manifest: ModelManifest, folder: Path) -> None:
 
 
 def load_model(manifest: ModelManifest, folder: Path) -> Predictor:
-    """Verify digests, check, load. Reads each file once: the bytes that were checked are the bytes that are built."""
-    module = _module(manifest.flavour)
-    files = read_verified(manifest, folder, module.FILES)
-    predictor = _load(module, manifest, files)
-    _check_signature(manifest, predictor, module.ENCODING)
+    """Verify digests, check, load. Reads each file once: the bytes that were checked are the bytes that are built.
+
+    Inadmissible for a flavour that generates text.
+    """
+    predictor: Predictor = _load_by(manifest, folder, "load")
     return predictor
 
 
-def _check_signature(manifest: ModelManifest, predictor: Predictor, file: str) -> None:
+def load_generator(manifest: ModelManifest, folder: Path) -> Generator:
+    """The same for a version whose task is `text`; Inadmissible for a flavour that answers rows."""
+    generator: Generator = _load_by(manifest, folder, "load_generator")
+    return generator
+
+
+def _load_by(manifest: ModelManifest, folder: Path, function: str) -> Any:
+    module = _module(manifest.flavour)
+    if not hasattr(module, function):
+        answers = "rows, not a text" if function == "load_generator" else "a text, not rows"
+        raise Inadmissible(module.ENCODING, f"flavour {manifest.flavour} answers {answers}")
+    model = _load(getattr(module, function), manifest, read_verified(manifest, folder, module.FILES))
+    _check_signature(manifest, model, module.ENCODING)
+    return model
+
+
+def _check_signature(manifest: ModelManifest, predictor: Predictor | Generator, file: str) -> None:
     expected = manifest.signature
     if predictor.classes != expected.classes:
         raise Inadmissible(file, f"has the classes {predictor.classes}; the manifest has {expected.classes}")
@@ -69,15 +86,14 @@ def environment(flavour: str) -> dict[str, str]:
     return versions
 
 
-def _load(module: ModuleType, manifest: ModelManifest, files: Any) -> Predictor:
+def _load(load: Callable[[Any], Any], manifest: ModelManifest, files: Any) -> Any:
     try:
         with without_unneeded(manifest.flavour):
-            predictor: Predictor = module.load(files)
+            return load(files)
     except (Inadmissible, MissingExtra):
         raise
     except Exception as error:
         raise Unloadable(manifest, environment(manifest.flavour), error) from error
-    return predictor
 
 
 def _module(flavour: str) -> ModuleType:

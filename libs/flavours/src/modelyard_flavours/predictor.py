@@ -1,6 +1,7 @@
 """The interface of every loaded model."""
 
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,3 +28,21 @@ class Predictor(Protocol):
         infinity or a number beyond float32 counts as missing. categorical: shape (rows, categorical features) in the
         order of `signature.categorical`, texts included; None where missing; an unknown category counts as missing.
         """
+
+
+class Generator(Protocol):
+    """A loaded model that answers a text with a text. Not safe for concurrent calls: give it one thread."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Always empty."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of numeric and of categorical features: no number and one text."""
+
+    def generate(self, text: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+        """Pieces of the answer, one per token. The caller closes the iterator when it needs no more."""
+
+    def count_tokens(self, text: str) -> int:
+        """Number of tokens of a text, for usage and cost."""

@@ -7,34 +7,28 @@ import os
 import sys
 from pathlib import Path
 
-from modelyard_contracts.keyring import KeyRingFile
+from modelyard_contracts.keyring import InvalidKeyRing, KeyRingFile
+from modelyard_serving.tokens import Tokens
 
+FILE_VARIABLE = "SERVING_TOKEN_FILE"
+"""Key ring whose secrets are all accepted; may be rotated while the server runs."""
 TOKEN_VARIABLE = "MODELYARD_SERVING_TOKEN"  # noqa: S105  a name, not a token
-RING_VARIABLE = "SERVING_TOKEN_FILE"
+"""One fixed token, accepted beside the key ring."""
 
 
 def main() -> int:
     """Parse the command line and serve; returns the exit code, 2 if the version cannot be served."""
     options = _parser().parse_args()
     try:
-        token, ring = _tokens()
-    except (OSError, ValueError) as error:
-        print(f"{RING_VARIABLE}: {error}", file=sys.stderr)
-        return 2
-    if not token and ring is None:
-        print(f"{RING_VARIABLE} is not set; name the file with the tokens that callers may send", file=sys.stderr)
+        tokens = _tokens()
+    except ValueError as error:
+        print(error, file=sys.stderr)
         return 2
     # One predictor thread per process is the unit of scaling; more threads would only compete for cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    return _serve(options, token, ring)
-
-
-def _tokens() -> tuple[str, KeyRingFile | None]:
-    """A fixed token, and the key ring whose file is named; OSError or InvalidKeyRing if it cannot be used."""
-    path = os.environ.get(RING_VARIABLE)
-    return os.environ.get(TOKEN_VARIABLE, ""), KeyRingFile(Path(path)) if path else None
+    return _serve(options, tokens)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +42,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(given: argparse.Namespace, token: str, ring: KeyRingFile | None) -> int:
+def _tokens() -> Tokens:
+    """The accepted tokens; ValueError names the variable that is wrong."""
+    token, file = os.environ.get(TOKEN_VARIABLE, ""), os.environ.get(FILE_VARIABLE)
+    try:
+        ring = KeyRingFile(Path(file)) if file else None
+    except (OSError, InvalidKeyRing) as error:
+        raise ValueError(f"{FILE_VARIABLE}: cannot use {file}: {error}") from error
+    if not token and ring is None:
+        raise ValueError(
+            f"{FILE_VARIABLE} is not set; set it, or {TOKEN_VARIABLE}, to the tokens that callers may send"
+        )
+    return Tokens(token, ring)
+
+
+def _serve(given: argparse.Namespace, tokens: Tokens) -> int:
     import uvloop
 
     from modelyard_serving.server import Options, bind, serve
@@ -58,7 +66,7 @@ def _serve(given: argparse.Namespace, token: str, ring: KeyRingFile | None) -> i
     except OSError as error:
         print(f"port {given.port} on {given.host}: {error.strerror}; use another --port, or 0", file=sys.stderr)
         return 2
-    options = Options(given.model_dir, token, given.model_version, given.digest, token_ring=ring, drain_s=given.drain_s)
+    options = Options(given.model_dir, tokens, given.model_version, given.digest, given.drain_s)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(options, sock))
 

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 import msgspec
 
-from modelyard_contracts.keyring import KeyRingFile
 from modelyard_contracts.signature import Task
 from modelyard_serving.batching import Batcher
 from modelyard_serving.errors import NotFound, Overloaded, ServingError, WrongMethod
@@ -12,8 +11,9 @@ from modelyard_serving.generation import Generation
 from modelyard_serving.inference import Inference
 from modelyard_serving.loading import LoadedModel
 from modelyard_serving.metadata import describe
-from modelyard_serving.requests import Head, Limits, Receive, Scope, Send, Tokens
+from modelyard_serving.requests import Head, Limits, Receive, Scope, Send
 from modelyard_serving.streaming import EVENT_STREAM, TextEndpoint
+from modelyard_serving.tokens import Tokens
 
 JSON: Final = b"application/json"
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
@@ -24,8 +24,8 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 class ModelApp:
     """Ready between `install` and `draining`; while draining it still answers."""
 
-    def __init__(self, token: str, limits: Limits | None = None, ring: KeyRingFile | None = None) -> None:
-        self._tokens = Tokens(token, ring)
+    def __init__(self, tokens: Tokens, limits: Limits | None = None) -> None:
+        self._tokens = tokens
         self.limits = limits or Limits()
         self.model: LoadedModel | None = None
         self.draining = False
@@ -46,11 +46,11 @@ class ModelApp:
             self._inference = Inference(model, self._batcher, limits.max_rows)
         self.model = model
 
-    def close(self) -> None:
-        """Finish queued work and end the threads; blocks."""
+    def close(self, timeout_s: float | None = None) -> None:
+        """Finish queued work and end the threads; blocks for `timeout_s` at most."""
         for worker in (self._batcher, self._generation):
             if worker is not None:
-                worker.close()
+                worker.close(timeout_s)
 
     @property
     def ready(self) -> bool:

@@ -77,10 +77,10 @@ class Batcher:
         finally:
             self._waiting_rows -= inputs.rows
 
-    def close(self) -> None:
-        """Finish the queue, then end the thread."""
+    def close(self, timeout_s: float | None = None) -> None:
+        """Finish the queue, then end the thread; after `timeout_s` it is left to the end of the process."""
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(timeout_s)
 
     def _work(self) -> None:
         closed = False

@@ -86,10 +86,10 @@ class Generation:
             job.cancelled.set()
             self._open -= 1
 
-    def close(self) -> None:
-        """Finish the queue, then end the thread."""
+    def close(self, timeout_s: float | None = None) -> None:
+        """Finish the queue, then end the thread; after `timeout_s` it is left to the end of the process."""
         self._jobs.put(None)
-        self._thread.join()
+        self._thread.join(timeout_s)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

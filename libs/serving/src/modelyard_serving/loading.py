@@ -29,7 +29,7 @@ class Predictor(Protocol):
 
 
 class Generator(Protocol):
-    """A loaded model that answers a text with a text. Called by one thread."""
+    """A loaded model that answers a text with a text. Called by one thread; see modelyard_flavours.Generator."""
 
     def generate(self, text: str, parameters: Mapping[str, Any]) -> Iterator[str]:
         """Pieces of the answer, one per token; the iterator is closed if the caller leaves."""
@@ -132,10 +132,10 @@ def codec_of(model: LoadedModel) -> InferenceCodec:
 
 
 def _flavour_load(manifest: ModelManifest, folder: Path) -> Any:
-    from modelyard_flavours import load_model
+    from modelyard_flavours import load_generator, load_model
 
     try:
-        return load_model(manifest, folder)
+        return (load_generator if manifest.task is Task.TEXT else load_model)(manifest, folder)
     except ImportError as error:
         raise Unloadable(
             f"flavour {manifest.flavour} needs {error.name}; install modelyard-flavours with it"

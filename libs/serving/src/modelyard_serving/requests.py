@@ -1,15 +1,14 @@
 """Reading a request within limits: head, deadline, body."""
 
 import asyncio
-import hmac
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 import msgspec
 
-from modelyard_contracts.keyring import KeyRingFile
 from modelyard_serving.errors import BadRequest, BodyTooSlow, TooLarge, Unauthorized, UnsupportedEncoding
+from modelyard_serving.tokens import Tokens
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -34,24 +33,6 @@ class Limits(msgspec.Struct, frozen=True):
     """For the whole body."""
 
 
-class Tokens:
-    """Tokens that callers may send: a fixed one, and those of a key ring, which is read again when its file changes.
-
-    token: the fixed one; empty accepts the key ring only.
-    """
-
-    def __init__(self, token: str = "", ring: KeyRingFile | None = None) -> None:
-        self._fixed = b"Bearer " + token.encode() if token else None
-        self._ring = ring
-
-    def accept(self, authorization: bytes) -> bool:
-        """Whether an Authorization header holds one of the tokens."""
-        if self._fixed is not None and hmac.compare_digest(authorization, self._fixed):
-            return True
-        scheme, _, token = authorization.partition(b" ")
-        return self._ring is not None and scheme == b"Bearer" and self._ring.ring.accepts(token.decode("latin-1"))
-
-
 class Head:
     """The head of a request."""
 
@@ -67,9 +48,10 @@ class Head:
             raise BadRequest(f"{name.decode()}: sent {len(values)} times; send it once")
         return values[0] if values else None
 
-    def authorize(self, tokens: "Tokens") -> None:
-        """Raise Unauthorized unless the Authorization header holds an accepted token."""
-        if not tokens.accept(self.header(b"authorization") or b""):
+    def authorize(self, tokens: Tokens) -> None:
+        """Raise Unauthorized unless the Authorization header holds an accepted bearer token."""
+        scheme, _, token = (self.header(b"authorization") or b"").decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or not tokens.accepts(token):
             raise Unauthorized("send Authorization: Bearer with the serving token of this installation")
 
     def timeout_s(self, limits: Limits) -> float:

@@ -11,24 +11,22 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
-from modelyard_contracts.keyring import KeyRingFile
 from modelyard_runtime.connection import GuardedProtocol
 from modelyard_serving.app import ModelApp
 from modelyard_serving.errors import Unloadable
 from modelyard_serving.loading import Load, load
 from modelyard_serving.requests import Limits
+from modelyard_serving.tokens import Tokens
 
 
 class Options(msgspec.Struct, frozen=True):
     """Options of one server."""
 
     model_dir: Path
-    token: str
-    """Accepted beside the key ring; empty for the key ring alone."""
+    tokens: Tokens
     version: str = "0"
     digest: str | None = None
     """The manifest's digest that must be served; None takes the manifest in the folder."""
-    token_ring: KeyRingFile | None = None
     drain_s: float = 1.0
     """After SIGTERM: not ready, but still answering, for this long; then only requests in flight are finished."""
     graceful_s: float = 10.0
@@ -58,7 +56,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 async def serve(options: Options, sock: socket.socket, flavour_load: Load | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Prints `ready HOST:PORT` once warm."""
-    app = ModelApp(options.token, options.limits, options.token_ring)
+    app = ModelApp(options.tokens, options.limits)
     server, stop = _server(app, options.graceful_s), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -78,7 +76,7 @@ async def serve(options: Options, sock: socket.socket, flavour_load: Load | None
     await asyncio.sleep(options.drain_s)
     server.should_exit = True
     await running
-    await asyncio.to_thread(app.close)
+    await asyncio.to_thread(app.close, options.graceful_s)
     return 0
 
 

@@ -23,7 +23,10 @@ class HttpRegistry:
     def version(self, model: str, version: int) -> Version:
         with _errors_sorted():
             info = self._client.version(model, version)
-            return Version(model, version, str(info.stage), self._client.manifest_file(model, version))
+            file = self._client.manifest_file(model, version)
+        if file.digest != info.digest:
+            raise VersionUnusable(f"manifest of {model} version {version}: digest {file.digest}, must be {info.digest}")
+        return Version(model, version, str(info.stage), file)
 
     def policy(self, model: str) -> RolloutPolicy:
         with _errors_sorted():

@@ -6,10 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
 
 from modelyard_deployer.domain.ports import Workloads
-from modelyard_deployer.reconcile.reconciler import Reconciler
 from modelyard_runtime.wakeup import Wakeup
 
 WAITING_S: Final = 0.1
@@ -22,13 +21,26 @@ TIDY_EVERY_S: Final = 30.0
 log = logging.getLogger(__name__)
 
 
+class Reconciles(Protocol):
+    """The reconciler as the scheduler needs it."""
+
+    def models(self) -> list[str]:
+        """Every model that may need something done."""
+
+    def settle(self, model: str) -> bool:
+        """Reconcile a model; True while it waits for something."""
+
+    def note_failure(self, model: str, problem: str) -> None:
+        """Record why a model cannot be reconciled."""
+
+
 class Scheduler:
     """Reconciles every model in a thread of its own, so that no model waits for the slow replica of another.
 
     A model that neither changed nor waits costs nothing but the check of its replicas.
     """
 
-    def __init__(self, reconciler: Reconciler, workloads: Workloads, tidy: Callable[[], None]) -> None:
+    def __init__(self, reconciler: Reconciles, workloads: Workloads, tidy: Callable[[], None]) -> None:
         self._reconciler, self._workloads, self._tidy = reconciler, workloads, tidy
         self._wakeup, self._lock = Wakeup(), Lock()
         self._due: set[str] = set()

@@ -8,13 +8,13 @@ T = TypeVar("T")
 
 
 class Documents(Generic[T]):
-    """Reads and writes one dataclass as JSON."""
+    """Reads and writes one dataclass as JSON; fields of a newer release are ignored."""
 
     def __init__(self, type_: type[T]) -> None:
         self._adapter = TypeAdapter(type_)
 
     def read(self, document: Any) -> T:
-        return self._adapter.validate_python(document)
+        return self._adapter.validate_python(document, extra="ignore")
 
     def write(self, value: T) -> Any:
         return self._adapter.dump_python(value, mode="json")

@@ -139,7 +139,7 @@ class IdempotencyKeyReused(Conflict):
 
 
 class SamePerson(Conflict):
-    """Four eyes: a version is approved by somebody else than the one who registered it."""
+    """Four eyes: the person who registered a version cannot approve it."""
 
     code = "same_person"
 

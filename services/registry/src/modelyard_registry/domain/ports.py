@@ -1,4 +1,4 @@
-"""What the use cases need from the outside: tables by aggregate, blobs, time, secrets."""
+"""Ports of the use cases: tables by aggregate, blobs, time, secrets."""
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -188,12 +188,12 @@ class Blobs(Protocol):
 
 @dataclass(frozen=True)
 class Deps:
-    """What a use case is given."""
+    """Everything that a use case is given."""
 
     storage: Storage
     blobs: Blobs
     clock: Clock
     hash_secrets: HashSecrets
-    """What API keys are hashed with."""
+    """Secrets that API keys are hashed with."""
     admin_fingerprint: bytes
     """SHA-256 of the admin key, which is accepted without a row in the table of keys."""

@@ -1,4 +1,4 @@
-"""What the registry stores, as frozen values."""
+"""Values that the registry stores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -72,7 +72,9 @@ def _document_column() -> sa.Column[Any]:
 def _copy_route(db: sa.Connection, row: dict[str, Any]) -> None:
     """The plan is left empty: the deployer publishes it again at its start."""
     old = _document(row["document"])
-    serving = {key: old.get(key) for key in ("model", "champion", "history", "warm_until", "policy")}
+    serving: dict[str, Any] = {
+        key: old.get(key) for key in ("model", "champion", "history", "warm_until", "policy") if key in old
+    }
     serving |= {"route": row["name"], "writes": 0}
     spec = {"schema_version": 1, "min_release": "0.2", "root": {"kind": "model", "model": row["model"]}}
     spec["timeout_ms"] = (old.get("policy") or {}).get("timeout_ms", 2_000)
