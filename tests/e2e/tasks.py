@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -46,13 +47,15 @@ class Stream:
             for (a, b), colour in zip(numbers, colours, strict=True)
         ]
         if task is Task.REGRESSION:
-            return cls(task, "price", features, [float(value) for value in 10 + 5 * noisy])
+            return cls(task, "label", features, [float(value) for value in 10 + 5 * noisy])
         species = np.select([noisy < -0.5, noisy < 0.8], ["ant", "bee"], "cat")
-        return cls(task, "species", features, [str(each) for each in species])
+        return cls(task, "label", features, [str(each) for each in species])
 
     def write(self, path: Path) -> pa.Schema:
         """Write a Parquet file with the feature columns and the target."""
         columns: dict[str, Any] = {name: [row[name] for row in self.features] for name in self.features[0]}
+        start = datetime.now(UTC) - timedelta(seconds=len(self.targets))
+        columns["occurred_at"] = [start + timedelta(seconds=row) for row in range(len(self.targets))]
         table = pa.table({**columns, self.target: list(self.targets)})
         pq.write_table(table, path)
         return table.schema
@@ -91,7 +94,7 @@ class Model:
                 size_bytes=path.stat().st_size,
                 columns={field.name: str(field.type) for field in schema},
             )
-        body = {"model": self.name, "dataset_digest": digest, "target": stream.target, "time": None, "reason": "first"}
+        body = {"model": self.name, "dataset_digest": digest, "target": stream.target, "reason": "first"}
         run = self.call("trainer", "POST", "/v1/runs", json={**body, "task": stream.task})
         ended = wait_until(lambda: self.ended_run(run["run_id"]), 240, every_s=0.5, what="the training run")
         assert ended["state"] == "succeeded", ended
