@@ -41,7 +41,7 @@ def test_a_loop_closed_by_itself_and_promoted_a_better_version(report: Report) -
 
 def test_the_story_of_a_loop_is_one_query_in_order(report: Report, platform: Platform) -> None:
     loop = next(loop for loop in report["loops"] if loop["promoted_at"])
-    types = [event["type"] for event in platform.monitor.story(loop["correlation_id"])]
+    types = [event.type for event in platform.monitor.timeline(loop["correlation_id"])]
     milestones = ["DriftDetected", "TrainingRunChanged", "ResourceChanged", "EvaluationFinished", "RolloutChanged"]
     firsts = [types.index(milestone) for milestone in milestones]
     assert firsts == sorted(firsts)

@@ -134,7 +134,9 @@ async def test_a_worker_stalled_beyond_its_session_loses_and_duplicates_nothing(
     manifests = Manifests({(model, 1): make_manifest(model)})
 
     def worker(stall: str = "") -> Worker:
-        store = PredictionIngest(clickhouse, Counter(clickhouse, manifests, Unwatched()), Codec(), Sent(), Letters())
+        store = PredictionIngest(
+            clickhouse, Counter(clickhouse, manifests, Unwatched(), Readiness()), Codec(), Sent(), Letters()
+        )
         return Worker(settings, store, f"monitor.stall{unique}", stall)
 
     await send(devkafka.bootstrap, predictions(model, 0, rows // 2))

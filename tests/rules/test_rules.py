@@ -31,7 +31,6 @@ OPEN = {
     "libs/zygote/tests/test_zygote.py": 8,
     "services/monitor/tests/test_crashes.py": 3,
     "services/monitor/tests/test_findings.py": 2,
-    "services/registry/tests/test_blobs.py": 8,
     "services/router/tests/bench_programs.py": 2,
     "services/router/tests/stack.py": 2,
     "services/router/tests/test_fast_path.py": 6,

@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from modelyard import ApiError
-from modelyard_cli.output import Form, Listing, rows, show, stdout_columns, told
+from modelyard_cli.output import Form, Listing, progress, reports_errors, rows, show, stdout_columns
 from modelyard_cli.stack.layout import StackError
 
 RUN: dict[str, Any] = {
@@ -58,13 +58,19 @@ def test_an_empty_list_says_so() -> None:
     assert printed(rows("training runs of nobody", COLUMNS, []), 80) == "training runs of nobody: none\n"
 
 
-def test_a_pipe_gets_one_line_per_item(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_gets_a_narrow_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     width = stdout_columns()
-    assert width is not None
-    lines = printed(rows("runs", COLUMNS, [RUN]), width).splitlines()
-    [line] = [line for line in lines if str(RUN["run_id"]) in line]
-    assert line.rstrip().endswith("[/red]")
+    assert width == 100
+    assert max(map(len, printed(rows("runs", COLUMNS, [RUN]), width).splitlines())) <= 100
+
+
+def test_progress_in_a_log_is_a_line_per_state(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("requested") as report:
+        for share in range(0, 100, 10):
+            report(f"run: training {share}%")
+        report("run: succeeded 100%")
+    assert capsys.readouterr().err.splitlines() == ["requested", "run: training 0%", "run: succeeded 100%"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +80,7 @@ def test_an_error_is_told_to_the_letter(error: Exception, code: int) -> None:
     app = typer.Typer()
 
     @app.command()
-    @told
+    @reports_errors
     def fail() -> None:
         raise error
 

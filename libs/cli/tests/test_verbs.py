@@ -1,4 +1,4 @@
-"""What operators ask and do, against services that answer what a test says."""
+"""The verbs of an operator, against services whose answers a test gives."""
 
 import json
 import os
@@ -11,12 +11,24 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from typer.testing import CliRunner, Result
 
-from modelyard import ApiError, HistoryEntry
-from modelyard_cli import train as train_module
+from modelyard import (
+    ApiError,
+    ApiKeyInfo,
+    EvaluationRun,
+    HistoryEntry,
+    PolicyInfo,
+    RecordedEvent,
+    RolloutRun,
+    VersionInfo,
+)
+from modelyard_cli import outcomes, output
 from modelyard_cli.__main__ import app
 from modelyard_cli.context import Platform
-from modelyard_cli.stack.layout import Layout
+from modelyard_cli.outcomes import Exit, Outcome, await_release
+from modelyard_cli.stack.layout import Layout, StackError
 from modelyard_cli.stack.state import identify, write_state
+from modelyard_contracts import RolloutState, Verdict
+from modelyard_contracts.keyring import KeyRing
 from modelyard_runtime import kafka
 from modelyard_runtime.errors import BrokerAway
 
@@ -56,8 +68,21 @@ def _answering(answer: Any) -> Callable[..., Any]:
     return call
 
 
-ROLLED_BACK = {"state": "rolled_back", "from_version": 2, "to_version": 1, "seconds": 0.25, "reason": "asked for"}
-FAILED = {"state": "failed", "from_version": 2, "to_version": 99, "seconds": None, "reason": "no version 99 [x]"}
+ROLLED_BACK = RolloutRun.model_validate(
+    {
+        "rollout_id": ID,
+        "model": "m",
+        "action": "roll_back",
+        "state": "rolled_back",
+        "from_version": 2,
+        "to_version": 1,
+        "seconds": 0.25,
+        "reason": "asked for",
+    }
+)
+FAILED = ROLLED_BACK.model_copy(
+    update={"state": RolloutState.FAILED, "to_version": 99, "seconds": None, "reason": "no version 99 [x]"}
+)
 
 
 def test_a_roll_back_says_from_where_to_where_and_how_fast(asked: Asked) -> None:
@@ -71,11 +96,12 @@ def test_a_roll_back_that_failed_is_an_error_with_its_reason(asked: Asked, form:
     result = asked("rollback", "m", "--version", "99", *form, deployer={"roll_back": FAILED})
     assert result.exit_code == 1
     assert result.stderr == "m was not rolled back: no version 99 [x]\n"
-    assert not form or json.loads(result.stdout) == FAILED
+    assert not form or json.loads(result.stdout)["state"] == "failed"
 
 
 def test_a_roll_back_that_routers_have_not_applied_yet_says_so(asked: Asked) -> None:
-    result = asked("rollback", "m", deployer={"roll_back": {**ROLLED_BACK, "state": "shifting", "seconds": None}})
+    waiting = ROLLED_BACK.model_copy(update={"state": RolloutState.SHIFTING, "seconds": None})
+    result = asked("rollback", "m", deployer={"roll_back": waiting})
     assert "not every live router" in result.stdout
 
 
@@ -94,7 +120,7 @@ def test_an_empty_list_is_told_from_a_model_that_does_not_exist(
     assert "there is no model 'm'" in unknown.stderr
 
 
-def test_what_drifted_is_told_with_its_size_and_certainty(asked: Asked) -> None:
+def test_drift_is_listed_with_its_size_and_p_value(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     payload = {
         "severity": "critical",
         "kind": "performance",
@@ -103,16 +129,140 @@ def test_what_drifted_is_told_with_its_size_and_certainty(asked: Asked) -> None:
         "reason": "r",
     }
     payload |= {"detector": "adwin", "statistic": 0.25, "p_value": 0.001, "occurred_at": "x"}
-    event = {"event_id": ID, "occurred_at": "2026-11-21T21:08:29.1", "correlation_id": ID, "payload": payload}
-    result = asked("drift", "m", monitor={"drift": [event]})
-    told = ["2026-11-21", "21:08:29", "critical", "performance", "error_rate", "3", "adwin", "0.25", "0.001", ID, "r"]
-    assert result.stdout.splitlines()[-1].split() == told
+    event = {"event_id": ID, "occurred_at": "2026-11-21T21:08:29.1Z", "correlation_id": ID, "payload": payload}
+    monkeypatch.setattr(output.console, "width", 200)
+    result = asked("drift", "m", monitor={"drift": [RecordedEvent.model_validate(event)]})
+    shown = ["2026-11-21", "21:08:29", "critical", "performance", "error_rate", "3", "adwin", "0.25", "0.001", ID, "r"]
+    assert result.stdout.splitlines()[-1].split() == shown
 
 
-def test_a_story_that_nobody_told_is_an_error(asked: Asked) -> None:
-    result = asked("story", ID, "-o", "json", monitor={"story": []})
+def test_a_timeline_without_events_is_an_error(asked: Asked) -> None:
+    result = asked("timeline", ID, "-o", "json", monitor={"timeline": ()})
     assert (result.exit_code, result.stdout) == (2, "")
-    assert f"no event carries {ID}" in result.stderr
+    assert f"no event has the correlation id {ID}" in result.stderr
+
+
+# ---- verbs that move a version
+
+
+VERSION = VersionInfo.model_validate(
+    {
+        "model": "m",
+        "version": 3,
+        "digest": "sha256:0",
+        "stage": "approved",
+        "created_at": "2026-11-21T19:57:30Z",
+        "created_by": "ann",
+        "correlation_id": ID,
+    }
+)
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject", "retire"])
+def test_a_version_is_moved_and_its_stage_is_shown(asked: Asked, verb: str) -> None:
+    result = asked(verb, "m", "3", "--reason", "checked", registry={verb: VERSION})
+    assert (result.exit_code, result.stdout) == (0, "m version 3: approved\n")
+
+
+def test_a_refusal_is_one_line_with_its_remedy(asked: Asked) -> None:
+    refusal = ApiError(403, "forbidden", "Forbidden", "four eyes: ann registered this version")
+    result = asked("approve", "m", "3", registry={"approve": refusal})
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "four eyes" in result.stderr
+
+
+PROMOTED = ROLLED_BACK.model_copy(
+    update={
+        "action": "start",
+        "state": RolloutState.PROMOTED,
+        "to_version": 3,
+        "strategy": "full",
+        "weight_percent": 100.0,
+        "reason": "it serves",
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "line"),
+    [
+        (RolloutState.PROMOTED, Exit.DONE, "version 3 promoted: it serves"),
+        (RolloutState.ABORTED, Exit.ROLLOUT_FAILED, "version 3 aborted: it serves"),
+        (RolloutState.FAILED, Exit.ROLLOUT_FAILED, "version 3 failed: it serves"),
+    ],
+)
+def test_the_exit_code_of_deploy_is_the_outcome(asked: Asked, state: RolloutState, code: Exit, line: str) -> None:
+    ended = PROMOTED.model_copy(update={"state": state})
+    result = asked("deploy", "m", "3", deployer={"start_rollout": PROMOTED, "rollout": ended})
+    assert result.exit_code == code
+    assert line in (result.stdout if code is Exit.DONE else result.stderr)
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("deploy", 0), ("reject", 4), ("inconclusive", 4)])
+def test_the_exit_code_of_evaluate_is_the_verdict(asked: Asked, verdict: str, code: int) -> None:
+    ended = EVALUATION.model_copy(update={"verdict": Verdict(verdict)})
+    result = asked("evaluate", "m", "3", evaluator={"evaluate": EVALUATION, "evaluation": ended})
+    assert result.exit_code == code
+    assert f"{verdict}: better" in result.stdout + result.stderr
+
+
+def test_keys_need_a_known_role_in_a_workspace(asked: Asked) -> None:
+    key = ApiKeyInfo.model_validate({"id": "01", "name": "ann", "created_at": "2026-11-21T19:57:30Z", "key": "my_01_x"})
+    created = asked(
+        "keys", "create", "ann", "--role", "acme:viewer", "--role", "*:caller", registry={"create_key": key}
+    )
+    assert (created.exit_code, created.stdout) == (0, "my_01_x\n")
+    wrong = asked("keys", "create", "ann", "--role", "acme:emperor", registry={"create_key": key})
+    assert wrong.exit_code == 2
+    assert "write WORKSPACE:ROLE, with a role of viewer" in wrong.stderr
+
+
+def test_a_field_of_a_policy_is_set_and_checked(asked: Asked) -> None:
+    current = PolicyInfo(kind="gate", revision=2, document={"min_rows": 100})
+    registry = {"policy_info": current, "set_policy": PolicyInfo(kind="gate", revision=3, document={})}
+    done = asked("policies", "set", "m", "gate", "min_rows=200", registry=registry)
+    assert (done.exit_code, done.stdout) == (0, "gate policy of m: revision 3\n")
+    wrong = asked("policies", "set", "m", "gate", "min_rows=1", registry=registry)
+    assert wrong.exit_code == 2
+    assert "min_rows: " in wrong.stderr
+    assert "there is no 'taste'; use " in asked("policies", "get", "m", "taste", registry=registry).stderr
+
+
+def test_a_secret_is_rotated_in_two_steps(tmp_path: Path) -> None:
+    Layout(tmp_path).prepare()
+    files = Layout(tmp_path).credentials
+    before = KeyRing.parse(files.secret("entity").read_text())
+    arguments = ["--data-dir", str(tmp_path), "--settle-s", "0"]
+    result = CliRunner().invoke(app, ["secrets", "rotate", "entity", *arguments])
+    assert (result.exit_code, result.stdout) == (0, "entity: secret 2 is current; accepted: 2, 1\n")
+    after = KeyRing.parse(files.secret("entity").read_text())
+    assert after.current.value != before.current.value
+    assert after.accepts(before.current.value)
+    assert files.secret("entity").stat().st_mode & 0o777 == 0o600
+    CliRunner().invoke(app, ["secrets", "rotate", "entity", *arguments])
+    assert not KeyRing.parse(files.secret("entity").read_text()).accepts(before.current.value)
+    unknown = CliRunner().invoke(app, ["secrets", "rotate", "diary", *arguments])
+    assert "there is no 'diary'" in unknown.stderr
+
+
+def test_a_service_key_is_replaced(tmp_path: Path) -> None:
+    Layout(tmp_path).prepare()
+    file = Layout(tmp_path).credentials.service_key("router")
+    before = file.read_text()
+    result = CliRunner().invoke(app, ["secrets", "rotate", "router-key", "--data-dir", str(tmp_path)])
+    assert result.exit_code == 0
+    assert file.read_text() != before
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_control_characters_in_reasons_are_shown_and_not_executed(asked: Asked) -> None:
+    evil = "\x1b[31mred\x1b]0;title\x07 \u202egnp.exe\u2028next"
+    failed = PROMOTED.model_copy(update={"state": RolloutState.FAILED, "reason": evil})
+    listed = asked("rollouts", "m", deployer={"rollouts": (failed,)})
+    ended = asked("deploy", "m", "3", deployer={"start_rollout": PROMOTED, "rollout": failed})
+    for text in (listed.stdout, ended.stderr):
+        assert "\\x1b[31mred" in text
+        assert not {"\x1b", "\x07", "\u202e", "\u2028"} & set(text)
 
 
 def test_the_history_says_who_did_what_and_why(asked: Asked) -> None:
@@ -139,7 +289,7 @@ def test_the_history_says_who_did_what_and_why(asked: Asked) -> None:
     )
     table = asked("history", "m", registry={"history": (fact,)}).stdout
     assert "2026-11-21 19:57:30" in table
-    assert " ".join(table.splitlines()[-1].split()).endswith("gate version moved v1 approved by policy [x]")
+    assert "gate version moved v1 approved by policy [x]" in " ".join(table.split())
     assert (
         json.loads(asked("history", "m", "-o", "json", registry={"history": (fact,)}).stdout)[0]["stage"] == "approved"
     )
@@ -169,42 +319,52 @@ def test_dead_letters_that_cannot_be_read_are_no_empty_list(
     assert complaint in result.stderr
 
 
-# ---- train: what it waits for
+# ---- what train waits for
 
-RUN = {"run_id": ID, "model": "m", "state": "succeeded", "version": 3, "reason": "best"}
-DEPLOY = {"challenger_version": 3, "verdict": "deploy", "report": {"reasons": ["better"]}}
-PROMOTED = {"to_version": 3, "strategy": "full", "state": "promoted", "reason": "it answers", "weight_percent": 100.0}
+EVALUATION = EvaluationRun.model_validate(
+    {
+        "evaluation_id": ID,
+        "model": "m",
+        "challenger_version": 3,
+        "stage": "reported",
+        "report": {"reasons": ["better"]},
+    }
+)
+DEPLOY = EVALUATION.model_copy(update={"verdict": Verdict.DEPLOY})
 
 
-def outcome(rollouts: list[Any], evaluations: list[Any], approval: str = "automatic") -> str:
+def outcome(rollouts: list[RolloutRun], evaluations: list[EvaluationRun], approval: str = "automatic") -> Outcome:
     platform: Any = SimpleNamespace(
         deployer=Fake(rollouts=_answering(rollouts)),
         evaluator=Fake(evaluations=_answering(evaluations)),
         registry=Fake(policy=_answering(SimpleNamespace(approval=approval))),
     )
-    return train_module._await_outcome(platform, RUN, lambda _: None)
+    return await_release(platform, "m", 3, lambda _: None)
 
 
-def test_training_ends_when_its_version_answers() -> None:
-    other = {**PROMOTED, "to_version": 2}
-    assert outcome([PROMOTED, other], [DEPLOY]) == "version 3 promoted: it answers"
+def test_training_ends_when_its_version_serves() -> None:
+    other = PROMOTED.model_copy(update={"to_version": 2})
+    found = outcome([other, PROMOTED], [DEPLOY])
+    assert (found.text, found.code) == ("version 3 promoted: it serves", Exit.DONE)
 
 
-def test_training_ends_when_its_version_is_refused() -> None:
-    verdict = {**DEPLOY, "verdict": "continue_tuning"}
-    assert outcome([], [verdict]) == "continue tuning: better"
+def test_training_ends_when_its_version_is_not_accepted() -> None:
+    found = outcome([], [EVALUATION.model_copy(update={"verdict": Verdict.CONTINUE_TUNING})])
+    assert (found.text, found.code) == ("continue tuning: better", Exit.NOT_ACCEPTED)
 
 
 def test_training_does_not_wait_for_people_or_traffic() -> None:
-    assert "waits for an approval" in outcome([], [DEPLOY], approval="manual")
-    canary = {**PROMOTED, "strategy": "canary", "state": "shifting", "weight_percent": 5.0}
-    assert "answers 5 % of the traffic as a canary" in outcome([canary], [DEPLOY])
+    waiting = outcome([], [DEPLOY], approval="manual")
+    assert (waiting.code, "waits for an approval: modelyard approve m 3" in waiting.text) == (Exit.DONE, True)
+    canary = {"strategy": "canary", "state": RolloutState.SHIFTING, "weight_percent": 5.0}
+    found = outcome([PROMOTED.model_copy(update=canary)], [DEPLOY])
+    assert (found.code, "serves 5 % of the traffic as a canary" in found.text) == (Exit.DONE, True)
 
 
-def test_training_that_is_never_judged_ends_with_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_module, "TIMEOUT_S", 0.05)
-    monkeypatch.setattr(train_module, "POLL_S", 0.01)
-    with pytest.raises(Exception, match="not judged yet; see `modelyard history m`"):
+def test_training_without_a_verdict_ends_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(outcomes, "POLL_S", 0.01)
+    with pytest.raises(StackError, match="no verdict yet; see `modelyard history m`"):
         outcome([], [])
 
 

@@ -1,7 +1,8 @@
 """What the client promises whatever server answers; its calls to a real registry are in services/registry/tests."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from modelyard import (
     ApiError,
     ApiUnavailable,
+    ChangeEvent,
     DeployerClient,
     DigestMismatch,
     EvaluatorClient,
@@ -156,6 +158,17 @@ def test_a_manifest_that_is_not_the_version_s_is_refused() -> None:
         RegistryClient("http://x", "k", transport=answer).manifest("elec", 1)
 
 
+ANSWER = {
+    **dict.fromkeys(("run_id", "evaluation_id", "rollout_id", "correlation_id"), "0"),
+    "model": "m",
+    "state": "failed",
+    "challenger_version": 2,
+    "action": "start",
+    "accepted": 1,
+}
+"""Fields of every answer."""
+
+
 @pytest.mark.parametrize(
     ("call", "method", "path", "body"),
     [
@@ -195,7 +208,7 @@ def test_a_manifest_that_is_not_the_version_s_is_refused() -> None:
 def test_each_service_is_asked_as_its_api_says(
     call: Callable[[httpx.BaseTransport], Any], method: str, path: str, body: Any
 ) -> None:
-    server = Server({})
+    server = Server(ANSWER)
     call(server.transport)
     assert (server.seen[0].method, server.path, server.body) == (method, path, body)
 
@@ -220,17 +233,54 @@ def test_lists_are_as_long_as_they_are_asked_for() -> None:
     assert asked == [{"model": "m", "limit": "500"}, {"limit": "7"}, {"model": "m", "limit": "100"}]
 
 
-def test_lists_are_found_under_their_name() -> None:
+def test_answers_are_typed_and_keep_fields_of_a_newer_release() -> None:
     since = datetime(2026, 1, 1, tzinfo=UTC)
-    server = Server({"versions": [{"version": 1}]}, {"events": [1]}, {"items": [2]}, [3])
+    event = {"event_id": "e", "occurred_at": "2026-01-01T00:00:00Z", "correlation_id": "c", "payload": {"a": 1}}
+    versions = [{"version": 1, "variant": "stable", "new": "x"}]
+    server = Server({"versions": versions}, {"events": [event]}, {"items": [event]})
     monitor = MonitorClient("http://x", "k", transport=server.transport)
-    assert monitor.health("m", since=since) == [{"version": 1}]
+    [health] = monitor.health("m", since=since)
+    assert (health.version, health.model_dump()["new"]) == (1, "x")
     assert server.seen[0].url.params["since"] == "2026-01-01T00:00:00+00:00"
-    found: list[Any] = [monitor.story("c"), monitor.drift("m"), monitor.drift("m")]
-    assert found == [[1], [2], [3]]
+    assert monitor.timeline("c") == monitor.drift("m")
+
+
+def test_changes_are_followed_and_resumed_after_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelyard.changes.RETRY_MIN_S", 0.0)
+    streams = [
+        'id: 1\n\n: ping\n\nevent: rollout\ndata: {"state": "shifting"}\nid: 2\n\n',
+        'event: reset\ndata: {}\nid: 7\n\nevent: rollout\ndata: {"state":\ndata: "promoted"}\nid: 8\n\n',
+    ]
+    seen: list[httpx.Request] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, text=streams.pop(0)) if streams else httpx.Response(503)
+
+    client = DeployerClient("http://x", "k", transport=httpx.MockTransport(serve))
+    events = list(takewhile_available(client.changes("m", retries=0)))
+    assert [(event.type, event.id, event.data.get("state")) for event in events] == [
+        ("rollout", "2", "shifting"),
+        ("reset", "7", None),
+        ("rollout", "8", "promoted"),
+    ]
+    assert [request.headers.get("last-event-id") for request in seen] == [None, "2", "8"]
+    assert seen[0].url.params["model"] == "m"
+
+
+def takewhile_available(events: Iterator[ChangeEvent]) -> Iterator[ChangeEvent]:
+    """The events until the service is not available any more."""
+    with suppress(ApiUnavailable):
+        yield from events
+
+
+def test_a_refused_feed_is_an_error_at_once() -> None:
+    refuse = httpx.MockTransport(lambda _: httpx.Response(403, json={"title": "Forbidden", "code": "forbidden"}))
+    with pytest.raises(ApiError, match="Forbidden"):
+        next(TrainerClient("http://x", "k", transport=refuse).changes())
 
 
 @pytest.mark.parametrize("given", [{}, {"label": "up", "value": 1.0}])
 def test_feedback_is_a_label_or_a_value(given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="exactly one"):
+    with pytest.raises(ValueError, match="one of them"):
         feedback_item("p", **given)

@@ -63,7 +63,7 @@ def test_settings_can_be_made_by_name_in_tests(key_file: Path, tmp_path: Path) -
         ("TOY_PORT", "eighty", ["port:", "TOY_PORT", "'eighty'", "integer"]),
         ("TOY_PORT", "70000", ["port:", "TOY_PORT", "65535"]),
         ("REGISTRY_URL", "registry", ["registry_url:", "REGISTRY_URL"]),
-        ("TOY_NAMES", "{'a': 1}", ["names: is no JSON", "TOY_NAMES", "line 1"]),
+        ("TOY_NAMES", "{'a': 1}", ["names: not JSON", "TOY_NAMES", "line 1"]),
         ("TOY_INBOX_KEEP_DAYS", "30", ["inbox_keep_days:", "TOY_INBOX_KEEP_DAYS", "at least 90"]),
         ("TOY_INBOX_KEEP_DAYS", "nan", ["inbox_keep_days:", "at least 90"]),
         ("MODELYARD_LOG_LEVEL", "LOUD", ["log_level:", "MODELYARD_LOG_LEVEL", "'LOUD'"]),

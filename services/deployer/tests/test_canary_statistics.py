@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.analysis import Arm, Outcome, Stratum, analyse
-from modelyard_deployer.domain.sequences import Pair, lower_bound, rate_difference
+from modelyard_deployer.domain.sequences import MeanPair, Pair, lower_bound, mean_difference, rate_difference
 
 LOOKS, PER_LOOK, RUNS = 30, 100, 400
 POLICY = RolloutPolicy(error_rate_margin=0.0, min_step_s=1e9)
@@ -130,3 +130,48 @@ def test_what_looks_worse_by_chance_alone_holds_rather_than_advances() -> None:
     look = analyse(RolloutPolicy(), (), unclear, 100.0)
     assert look.outcome is Outcome.HOLD
     assert "chance" in look.reason
+
+
+def regression(new_mean: float, rows: int, *, seed: int) -> Stratum:
+    """Absolute errors of two arms: exponential, the stable one with mean 2."""
+    rng = np.random.default_rng(seed)
+    new, old = rng.exponential(new_mean, rows), rng.exponential(2.0, rows)
+    return Stratum(
+        new=Arm(rows, 0, values=rows, mean_error=float(new.mean()), error_sd=float(new.std(ddof=1))),
+        old=Arm(rows, 0, values=rows, mean_error=float(old.mean()), error_sd=float(old.std(ddof=1))),
+    )
+
+
+def test_a_regression_with_half_as_much_error_again_is_aborted_and_an_equal_one_is_not() -> None:
+    policy = RolloutPolicy(min_step_s=0)
+    worse = [analyse(policy, (), regression(3.0, 1_000, seed=seed), 9.0) for seed in range(100)]
+    equal = [analyse(policy, (), regression(2.0, 1_000, seed=seed), 9.0) for seed in range(100)]
+    assert sum(one.outcome is Outcome.ABORT for one in worse) > 95
+    assert sum(one.outcome is Outcome.ABORT for one in equal) <= 100 * policy.alpha
+    assert "mean absolute error is +1" in worse[0].reason
+
+
+def test_the_margin_of_a_regression_is_a_share_of_the_stable_error() -> None:
+    policy = RolloutPolicy(min_step_s=0, error_margin=0.8)
+    outcomes = [analyse(policy, (), regression(3.0, 1_000, seed=seed), 9.0).outcome for seed in range(50)]
+    assert Outcome.ABORT not in outcomes
+
+
+def test_the_difference_of_means_is_the_hand_calculation() -> None:
+    """Weights 100*100/200 = 50 and 300*100/400 = 75; differences 1 and 3: (50*1 + 75*3) / 125 = 2.2."""
+    first = MeanPair(100, 3.0, 1.0, 100, 2.0, 2.0)
+    second = MeanPair(300, 5.0, 3.0, 100, 2.0, 1.0)
+    found = mean_difference([first, second])
+    assert found is not None
+    assert found.value == pytest.approx(2.2)
+    variance = 50**2 * (1 / 100 + 4 / 100) + 75**2 * (9 / 300 + 1 / 100)
+    assert found.standard_error == pytest.approx(sqrt(variance) / 125)
+    assert mean_difference([MeanPair(1, 1.0, 0.0, 100, 2.0, 1.0)]) is None
+
+
+def test_errors_that_hit_both_arms_alike_do_not_abort_the_canary() -> None:
+    """For example a store of features that does not answer: 15 % of both arms fail."""
+    both = Stratum(new=Arm(answers=200, errors=30), old=Arm(answers=2_000, errors=300))
+    alone = Stratum(new=Arm(answers=200, errors=30), old=Arm(answers=2_000, errors=20))
+    assert analyse(RolloutPolicy(min_step_s=0), (), both, 9.0).outcome is not Outcome.ABORT
+    assert analyse(RolloutPolicy(min_step_s=0), (), alone, 9.0).outcome is Outcome.ABORT

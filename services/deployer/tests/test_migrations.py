@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
 from modelyard_contracts.manifest import digest_of
@@ -64,10 +65,9 @@ def _upgrade(engine: sa.Engine, revision: str) -> None:
     config.set_main_option("script_location", "modelyard_deployer:migrations")
     config.set_main_option("path_separator", "os")
     script = ScriptDirectory.from_config(config)
-
-    def steps(current: Any, _: Any) -> Any:
-        return script._upgrade_revs(revision, current)
-
-    with engine.begin() as connection, EnvironmentContext(config, script, fn=steps) as environment:
-        environment.configure(connection=connection, transactional_ddl=True)
-        environment.run_migrations()
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection)
+        with Operations.context(context):
+            for step in reversed(list(script.iterate_revisions(revision, "base"))):
+                step.module.upgrade()
+        context.stamp(script, revision)

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from modelyard_contracts.manifest import ManifestFile, ModelManifest, TrainingLineage
+from modelyard_contracts.manifest import ROW_ORDER, ManifestFile, ModelManifest, TrainingLineage
 from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task, new_schema_id
 from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
 from modelyard_evaluator.scoring import processes
@@ -110,6 +111,9 @@ def pin_job(**changes: Any) -> dict[str, Any]:
         "model": "ages",
         "source": "dataset",
         "dataset_digest": "sha256:0",
+        "target": "label",
+        "time_column": "occurred_at",
+        "train_from": START.isoformat(),
         "as_of": START.isoformat(),
         "signatures": {"sig": signature.model_dump(mode="json")},
         **changes,
@@ -150,7 +154,7 @@ def test_a_first_version_is_compared_with_the_majority_class_on_held_out_rows(
     unlabelled = table.set_column(place, "label", pa.array([None, "maybe"] * 500, pa.string()))
     later = pa.array([START + timedelta(minutes=600)] * 1_000, pa.timestamp("us", "UTC"))
     unlabelled = unlabelled.set_column(table.column_names.index("occurred_at"), "occurred_at", later)
-    pq.write_table(pa.concat_tables([table, unlabelled]), tmp_path / "training.parquet")
+    pq.write_table(pa.concat_tables([table, unlabelled]), tmp_path / "training.data")
     a_model(tmp_path / "challenger", table.slice(0, 600))
     until = START + timedelta(minutes=599)
     pinned = scorer.pin(tmp_path, pin_job(since=until.isoformat(), limit=300))
@@ -189,7 +193,7 @@ def test_multiclass_models_are_compared_by_macro_f1(tmp_path: Path, scorer: Scor
 @pytest.mark.parametrize("metric", ["mae", "rmse", "r2"])
 def test_a_first_regression_is_compared_with_a_constant(tmp_path: Path, scorer: ScorerProcesses, metric: str) -> None:
     table = income(a_table(1_000), seed=1)
-    pq.write_table(table, tmp_path / "training.parquet")
+    pq.write_table(table, tmp_path / "training.data")
     a_model(tmp_path / "challenger", table.slice(0, 600), signature=VALUE)
     since = (START + timedelta(minutes=599)).isoformat()
     pinned = scorer.pin(tmp_path, pin_job(since=since, limit=300, signature=VALUE))
@@ -207,13 +211,46 @@ def test_no_column_name_of_a_training_dataset_is_reserved(tmp_path: Path, scorer
     signature = Signature(columns=(Column(name="prediction_id"), Column(name="label_")), output=BINARY.output)
     table = a_table(400).rename_columns(["prediction_id", "label_", "label", "occurred_at"])
     table = table.set_column(1, "label_", pa.array(np.arange(400.0)))
-    pq.write_table(table, tmp_path / "training.parquet")
+    pq.write_table(table, tmp_path / "training.data")
     a_model(tmp_path / "challenger", table, signature=signature)
     job = pin_job(since=(START + timedelta(minutes=200)).isoformat(), limit=300, signature=signature)
     pinned = scorer.pin(tmp_path, job)
     assert pinned["columns"].keys() == {"prediction_id", "label_", "label__", "occurred_at__"}
     found = compared(scorer, tmp_path, compare_job(baseline=pinned["baseline"], label_column=pinned["label_column"]))
     assert found["challenger"] > 0.8
+
+
+@pytest.mark.slow
+def test_a_csv_file_in_row_order_is_pinned_like_parquet(tmp_path: Path, scorer: ScorerProcesses) -> None:
+    table = a_table(100).rename_columns(["age", "colour", "member", "when"]).drop_columns(["when"])
+    pyarrow.csv.write_csv(table, tmp_path / "training.data")
+    job = pin_job(since=(START + timedelta(seconds=59)).isoformat(), limit=300, target="member", time_column=ROW_ORDER)
+    pinned = scorer.pin(tmp_path, job)
+    held_out = pq.read_table(tmp_path / "rows.parquet")
+    assert pinned["rows"] == 40
+    assert held_out["label"].to_pylist() == table["member"].to_pylist()[60:]
+    assert held_out["age"].to_pylist() == pytest.approx(table["age"].to_pylist()[60:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"age": ["a"], "label": ["yes"]}, "column age"),
+        ({"age": [1.0], "other": ["yes"]}, "no column label"),
+        (None, "neither a parquet nor a CSV file"),
+    ],
+)
+def test_an_unusable_training_dataset_is_named(
+    tmp_path: Path, scorer: ScorerProcesses, columns: dict[str, Any] | None, message: str
+) -> None:
+    file = tmp_path / "training.data"
+    if columns is None:
+        file.write_bytes(b'"a\n')
+    else:
+        pq.write_table(pa.table(columns), file)
+    with pytest.raises(NotMeasurable, match=message):
+        scorer.pin(tmp_path, pin_job(since=START.isoformat(), limit=300, time_column=ROW_ORDER))
 
 
 def test_booleans_and_timestamps_of_a_dataset_become_numbers() -> None:
@@ -245,7 +282,7 @@ def test_log_loss_of_real_models(tmp_path: Path, scorer: ScorerProcesses) -> Non
 
 
 def test_the_same_rows_are_pinned_to_the_same_bytes(tmp_path: Path, scorer: ScorerProcesses) -> None:
-    pq.write_table(a_table(1_000), tmp_path / "training.parquet")
+    pq.write_table(a_table(1_000), tmp_path / "training.data")
     job = pin_job(since=START.isoformat(), limit=300)
     bytes_of = []
     for _ in range(2):

@@ -57,7 +57,9 @@ async def drain(settings: Settings, clickhouse: ClickHouse, rows: int) -> tuple[
     producer = Producer(settings.kafka_bootstrap_servers, "monitor", linger_ms=5)
     letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
     manifests = Manifests({("m", 1): make_manifest()})
-    store = PredictionIngest(clickhouse, Counter(clickhouse, manifests, Unwatched()), Codec(), producer, letters)
+    store = PredictionIngest(
+        clickhouse, Counter(clickhouse, manifests, Unwatched(), Readiness()), Codec(), producer, letters
+    )
     ingest = ExactlyOnceIngest(
         settings=settings,
         group="bench",

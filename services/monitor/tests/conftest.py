@@ -16,7 +16,9 @@ from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.testing.fakes import Letters, Manifests, Sent
 from modelyard_monitor.testing.samples import START, make_manifest
 from modelyard_monitor.testing.world import World
+from modelyard_runtime.changes import MemoryChanges
 from modelyard_runtime.clock import FakeClock
+from modelyard_runtime.health import Readiness
 
 _database = itertools.count()
 
@@ -50,8 +52,9 @@ def world(clickhouse: ClickHouse) -> World:
         sent,
         letters,
         clock,
-        PredictionIngest(clickhouse, Counter(clickhouse, manifests, unwatched), codec, sent, letters),
+        PredictionIngest(clickhouse, Counter(clickhouse, manifests, unwatched, Readiness()), codec, sent, letters),
         LabelIngest(clickhouse, codec, sent, letters, clock, grace_s=10),
         LateJoiner(clickhouse, sent, clock, days=10_000),
         unwatched,
+        MemoryChanges(),
     )

@@ -17,7 +17,7 @@ from modelyard_devstack.testing.processes import DevServer, Process, eventually
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.detect.worker import CHANGELOG
 from modelyard_monitor.store.clickhouse import ClickHouse
-from modelyard_monitor.testing.processes import ADMIN_KEY, FakeRegistry, monitor_process, own_clickhouse, store_of
+from modelyard_monitor.testing.processes import STATE_SECRETS, FakeRegistry, monitor_process, own_clickhouse, store_of
 from modelyard_monitor.testing.samples import START, label, make_manifest, prediction
 from modelyard_runtime.kafka import Producer, ensure_topics
 
@@ -121,7 +121,7 @@ async def _applied(bootstrap: str) -> bool:
     states = await _read(bootstrap, CHANGELOG)
     if not states:
         return False
-    [version] = Snapshots(ADMIN_KEY).load(states[-1]).versions.values()
+    [version] = Snapshots(lambda: STATE_SECRETS).load(states[-1]).versions.values()
     assert version.rows <= ROWS
     assert version.labels <= ROWS
     return (version.rows, version.labels) == (ROWS, ROWS)

@@ -13,7 +13,7 @@ from modelyard_contracts.signature import Task
 from modelyard_monitor.detect.detector import Detector
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
-from modelyard_monitor.testing.fakes import Sent
+from modelyard_monitor.testing.fakes import KEYS, Sent
 from modelyard_monitor.testing.samples import digest_of_manifest, label, make_manifest, prediction, records
 from modelyard_monitor.testing.world import World
 
@@ -80,7 +80,7 @@ async def stream(world: World, manifest: ModelManifest, row: Row, seed: int) -> 
 
 async def detected(world: World, rules: Rules) -> Sequence[Found]:
     sent = Sent()
-    detector = Detector({}, Snapshots("key"), world.manifests, sent, rules, world.clickhouse.database)
+    detector = Detector({}, Snapshots(lambda: KEYS), world.manifests, sent, rules, world.clickhouse.database)
     for offset, piece in enumerate(world.sent.messages):
         assert isinstance(piece, SliceSummarised)
         await detector.handle(piece, (0, offset))

@@ -29,7 +29,7 @@ from modelyard_monitor.domain.mean_shift import MeanWatch
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.domain.state import MAX_VERSIONS, ModelState, VersionState
 from modelyard_monitor.ingest.slices import slice_id
-from modelyard_monitor.testing.fakes import Manifests, Sent
+from modelyard_monitor.testing.fakes import KEYS, OTHER_KEYS, Manifests, Sent
 from modelyard_monitor.testing.samples import START, digest_of_manifest
 from modelyard_profiles import count_numbers, reference_numbers
 from modelyard_runtime.errors import MessageTooLarge
@@ -340,26 +340,26 @@ async def test_an_event_that_is_too_large_for_its_topic_is_sent_without_its_sql(
 async def test_a_state_of_another_key_is_refused_and_the_model_starts_cold() -> None:
     detector, table, _ = _detector()
     rng = np.random.default_rng(9)
-    table[b"m"] = Snapshots("another admin key").dump(ModelState())
+    table[b"m"] = Snapshots(lambda: OTHER_KEYS).dump(ModelState())
     await detector.handle(predictions(0, rng), (0, 0))
-    assert Snapshots("key").load(table[b"m"]).versions
+    assert Snapshots(lambda: KEYS).load(table[b"m"]).versions
 
 
 def test_a_tampered_or_foreign_state_is_never_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = Snapshots("key")
+    mine = Snapshots(lambda: KEYS)
     good = mine.dump(ModelState())
     with pytest.raises(Refused, match="signature"):
         mine.load(good[:-1] + bytes([good[-1] ^ 1]))
     with pytest.raises(Refused, match="signature"):
         mine.load(b"")
     monkeypatch.setattr(snapshot, "FORMAT", 0)
-    other = Snapshots("key")
+    other = Snapshots(lambda: KEYS)
     with pytest.raises(Refused, match="another release"):
         mine.load(other.dump(ModelState()))
 
 
 def test_a_restored_detector_continues_exactly_as_the_saved_one() -> None:
-    rng, state, snapshots = np.random.default_rng(11), ModelState(), Snapshots("key")
+    rng, state, snapshots = np.random.default_rng(11), ModelState(), Snapshots(lambda: KEYS)
     slices = [predictions(i, rng, score=0.0 if i < 60 else 0.6) for i in range(120)]
     live = [found for one in slices for found in apply(state.of(one), one, MANIFEST, Rules())]
 
@@ -384,7 +384,7 @@ def _detector(sender: Sent | None = None) -> tuple[Detector, dict[bytes, bytes],
     table: dict[bytes, bytes] = {}
     sent = sender or Sent()
     manifests = Manifests({("m", 1): MANIFEST})
-    return Detector(table, Snapshots("key"), manifests, sent, Rules(), "ml"), table, sent
+    return Detector(table, Snapshots(lambda: KEYS), manifests, sent, Rules(), "ml"), table, sent
 
 
 def test_alerts_are_events_too() -> None:

@@ -12,7 +12,7 @@ from modelyard_monitor.detect.slice_order import Progress, go_back_for_the_last,
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.domain.state import ModelState
-from modelyard_monitor.testing.fakes import Manifests, Sent
+from modelyard_monitor.testing.fakes import KEYS, OTHER_KEYS, Manifests, Sent
 
 
 class Consumer:
@@ -128,11 +128,11 @@ def test_the_position_is_the_newest_of_all_models_per_partition() -> None:
 
 
 def test_the_position_comes_from_all_readable_states() -> None:
-    mine = Snapshots("key")
+    mine = Snapshots(lambda: KEYS)
     table = {
         b"m": mine.dump(ModelState(position={0: 3})),
         b"n": mine.dump(ModelState(position={0: 5, 2: 1})),
-        b"foreign": Snapshots("another").dump(ModelState(position={0: 99})),
+        b"foreign": Snapshots(lambda: OTHER_KEYS).dump(ModelState(position={0: 99})),
         b"none": b"",
     }
     assert Detector(table, mine, Manifests({}), Sent(), Rules(), "ml").applied() == {0: 5, 2: 1}

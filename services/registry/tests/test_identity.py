@@ -6,10 +6,26 @@ from typing import Any
 import pytest
 
 from modelyard import ApiError
+from modelyard_contracts import Verdict, VersionStage
 from modelyard_contracts.documents import canonical_json
-from modelyard_contracts.manifest import ManifestFile, digest_of
+from modelyard_contracts.manifest import ManifestFile, ModelManifest, digest_of
+from modelyard_contracts.policies import POLICIES, GatePolicy
+from modelyard_registry.domain.kinds import ModelKind
+from modelyard_registry.domain.kinds import model as model_kind
 
-from .conftest import World, manifest_of
+from .conftest import World, evaluation, manifest_of
+
+
+class NewerManifest(ModelManifest):
+    """The manifest class of a later release: one more optional field."""
+
+    retention_days: int | None = None
+
+
+class NewerGate(GatePolicy):
+    """The gate policy of a later release."""
+
+    quorum: int = 2
 
 
 def send(world: World, manifest: str | dict[str, Any], key: str = "k") -> dict[str, Any]:
@@ -110,3 +126,40 @@ def test_a_count_that_no_reader_could_hold_is_refused(on_sqlite: World) -> None:
     with pytest.raises(ApiError) as refused:
         send(on_sqlite, json.dumps(written(reference={"rows": 1, "features": [feature]})))
     assert (refused.value.status, refused.value.field) == (422, "manifest.reference.features.0.counts.3")
+
+
+def test_a_release_that_knows_more_fields_finds_every_old_version(
+    on_sqlite: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_sqlite.client.create_model("elec")
+    on_sqlite.client.put_blob(b"x")
+    text = json.dumps(written())
+    old = send(on_sqlite, text, "old")
+    monkeypatch.setattr(model_kind, "ModelManifest", NewerManifest)
+    assert send(on_sqlite, text, "old") == old
+    with pytest.raises(ApiError, match="version 1 of model 'elec' already has the digest"):
+        send(on_sqlite, text, "new")
+    finalized = on_sqlite.client.finalize_version("elec", 1)
+    assert (finalized.digest, finalized.stage) == (digest_of(text.encode()), VersionStage.REGISTERED)
+    assert send(on_sqlite, json.dumps(written(retention_days=9)), "newer")["version"] == 2
+
+
+def test_what_a_newer_release_stored_is_served_evaluated_and_described(
+    on_sqlite: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_sqlite.client.create_model("elec")
+    on_sqlite.client.put_blob(b"x")
+    with monkeypatch.context() as newer:
+        newer.setattr(model_kind, "ModelManifest", NewerManifest)
+        newer.setattr(ModelKind, "policies", {**POLICIES, "gate": NewerGate})
+        text = json.dumps(written(retention_days=9))
+        send(on_sqlite, text)
+        document = {"document": NewerGate(approval="automatic").model_dump(mode="json")}
+        on_sqlite.client.request("PUT", "/v1/models/elec/policies/gate", json=document)
+    version = on_sqlite.client.finalize_version("elec", 1)
+    assert on_sqlite.client.request("GET", "/v1/models/elec/versions/1/manifest").content == text.encode()
+    assert version.digest == digest_of(text.encode())
+    assert "price (number)" in on_sqlite.client.request("GET", "/v1/models/elec/versions/1/card").text
+    on_sqlite.deliver(evaluation(version, Verdict.DEPLOY))
+    assert on_sqlite.stage_of(version) is VersionStage.APPROVED
+    assert on_sqlite.client.policy("elec", "gate").approval == "automatic"

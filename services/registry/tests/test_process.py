@@ -13,10 +13,10 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from modelyard import ApiUnavailable, RegistryClient
+from modelyard import ApiError, ApiUnavailable, RegistryClient
 from modelyard_contracts import Message, ResourceChanged, RolloutState, Verdict, VersionStage
 from modelyard_contracts.codec import decode, encode
-from modelyard_devstack.testing import DevServer, Process, eventually
+from modelyard_devstack.testing import DevServer, Process, eventually, wait_until
 from modelyard_registry.testing import ADMIN_KEY
 
 from .conftest import evaluation, manifest_of, rollout
@@ -96,6 +96,8 @@ def test_it_is_small(without_kafka: Service) -> None:
         ({"MODELYARD_ADMIN_KEY_FILE": "/nowhere/key"}, "MODELYARD_ADMIN_KEY_FILE"),
         ({"REGISTRY_DATA_DIR": "/proc/nowhere"}, "REGISTRY_DATA_DIR"),
         ({"REGISTRY_MAX_BLOB_BYTES": "lots"}, "REGISTRY_MAX_BLOB_BYTES"),
+        ({"REGISTRY_KEY_HASH_SECRET_FILE": "/nowhere/secret"}, "REGISTRY_KEY_HASH_SECRET_FILE"),
+        ({"REGISTRY_SERVICE_KEYS_DIR": "/nowhere/keys"}, "REGISTRY_SERVICE_KEYS_DIR"),
     ],
 )
 def test_a_bad_setting_ends_the_start_with_one_line_that_names_it(
@@ -242,3 +244,26 @@ async def test_an_event_about_an_unknown_version_becomes_a_dead_letter_and_the_n
     async with consumer:
         letter = await consumer.getone()
     assert b"no version 77" in dict(letter.headers)["dlq_reason"] or "77" in str(letter.headers)
+
+
+def test_a_new_service_key_is_noticed_without_a_restart(tmp_path: Path, loopback: None) -> None:
+    folder = tmp_path / "service-keys"
+    folder.mkdir()
+    service = Service(tmp_path, NO_BROKER, REGISTRY_SERVICE_KEYS_DIR=str(folder)).start()
+    try:
+        (folder / "trainer.key").write_text("a key of the trainer, long enough")
+        with service.client as client:
+            wait_until(lambda: client.introspect("a key of the trainer, long enough")["active"])
+        with RegistryClient(str(service.address), "a key of the trainer, long enough") as trainer:
+            wait_until(lambda: _accepted(trainer))
+            assert trainer.create_model("elec").name == "elec"
+    finally:
+        service.kill()
+
+
+def _accepted(client: RegistryClient) -> bool:
+    try:
+        client.has_blob("sha256:" + "0" * 64)
+    except ApiError as error:
+        return error.status != 401
+    return True

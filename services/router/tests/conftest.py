@@ -124,7 +124,12 @@ class World:
             "type": "http",
             "method": method,
             "path": path,
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "http_version": "1.1",
+            "scheme": "http",
+            "server": ("router", 80),
+            "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
         }
 
         async def receive() -> Any:
@@ -135,7 +140,7 @@ class World:
 
         await self.app(scope, receive, send)
         fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return _answer(sent[0]["status"], fields, sent[1]["body"])
+        return _answer(sent[0]["status"], fields, b"".join(message.get("body", b"") for message in sent[1:]))
 
     async def predict(self, features: Any = None, route: str = "elec", **more: Any) -> Answer:
         return await self.call("POST", f"/v1/predict/{route}", {"features": features or ROW, **more})

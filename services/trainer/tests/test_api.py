@@ -1,31 +1,57 @@
-"""The trainer's HTTP, over the use cases and a real database."""
+"""The HTTP API, over the use cases and a real database."""
+
+import json
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from modelyard_runtime.auth import Authenticator
+from modelyard_devstack.testing.access import endpoints, role_keys, walk_access
+from modelyard_devstack.testing.openapi import check_api
+from modelyard_runtime.access import Authenticator
+from modelyard_runtime.changes import ChangeLog
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_trainer.api.routes import add_routes
 
 from .helpers.world import World
 
-KEY = "an-admin-key-for-tests"
+DEVELOPER = {"authorization": "Bearer developer@default"}
+
+
+def app_of(world: World, keys: Authenticator | None = None) -> FastAPI:
+    app = create_app(service="trainer", authenticator=keys or role_keys(), readiness=Readiness())
+    add_routes(app, world.deps, ChangeLog(world.database))
+    return app
 
 
 @pytest.fixture
 def http(world: World) -> TestClient:
-    authenticator = Authenticator(KEY, None, world.clock)
-    app = create_app(service="trainer", authenticator=authenticator, readiness=Readiness())
-    add_routes(app, world.deps)
-    return TestClient(app, headers={"authorization": f"Bearer {KEY}"})
+    return TestClient(app_of(world), headers=DEVELOPER)
 
 
-def test_a_run_is_begun_shown_listed_and_cancelled(http: TestClient, world: World) -> None:
+async def test_every_endpoint_grants_each_role_its_actions(world: World) -> None:
+    world.client.post("/v1/workspaces", {"name": "acme"})
+    world.given_model("acme:shifts")
+    run_id = str(world.begin(model="acme:shifts").id)
+    endless = frozenset({"/v1/changes"})  # a stream, for every role that may read
+    calls = await walk_access(lambda keys: app_of(world, keys), samples={"run_id": run_id}, skip=endless)
+    assert calls > 50
+
+
+@pytest.mark.slow
+def test_answers_keep_to_the_openapi_document(world: World) -> None:
+    world.begin()
+    assert check_api(app_of(world)) >= 5
+
+
+def test_a_run_is_requested_read_listed_and_cancelled(http: TestClient, world: World) -> None:
     begun = http.post("/v1/runs", json={"model": "shifts", "reason": "why not", "parameters": {"seconds": "1"}})
     assert begun.status_code == 202, begun.text
     run_id = begun.json()["run_id"]
-    assert http.get(f"/v1/runs/{run_id}").json()["state"] == "requested"
+    assert (begun.json()["state"], begun.json()["percent"]) == ("requested", 0)
+    assert begun.json()["requested_by"] == "developer@default"
+    assert http.get(f"/v1/runs/{run_id}").json() == begun.json()
     assert [run["run_id"] for run in http.get("/v1/runs", params={"model": "shifts"}).json()["items"]] == [run_id]
     assert http.get("/v1/runs", params={"model": "other"}).json() == {"items": []}
 
@@ -66,7 +92,46 @@ def test_the_recipes_and_their_parameters_are_listed(http: TestClient) -> None:
     assert "epochs" in items["torch-mlp"]["parameters"]["properties"]
 
 
-def test_every_endpoint_requires_a_key(http: TestClient) -> None:
-    for path in ("/v1/runs", "/v1/recipes", "/metrics"):
-        assert http.get(path, headers={"authorization": ""}).status_code == 401
-    assert http.get("/v1/runs/8a0c8a5e-0000-0000-0000-000000000000").status_code == 404
+def test_a_run_shows_its_newest_log_lines(http: TestClient, world: World) -> None:
+    run = world.drive(world.begin().id)
+    shown = http.get(f"/v1/runs/{run.id}").json()
+    assert shown["percent"] == 100 and any("half of it" in line for line in shown["log"])
+    assert all(line.isprintable() for line in shown["log"])
+
+
+def test_data_of_a_run_is_stored_as_requested(http: TestClient) -> None:
+    data = {"task": "regression", "target": "price", "time": None, "columns": {"a": "text"}, "new_contract": True}
+    body = {"model": "shifts", "recipe": "tabular-regressor", **data}
+    assert http.post("/v1/runs", json=body).json()["data"] == data
+
+
+def test_a_list_shows_only_workspaces_that_the_caller_may_read(http: TestClient, world: World) -> None:
+    world.client.post("/v1/workspaces", {"name": "acme"})
+    world.given_model("acme:shifts")
+    mine, other = world.begin(), world.begin(model="acme:shifts")
+    assert [item["run_id"] for item in http.get("/v1/runs").json()["items"]] == [str(mine.id)]
+    assert http.get(f"/v1/runs/{other.id}").status_code == 403
+
+
+def test_every_revision_is_a_change_with_the_run_itself(http: TestClient, world: World) -> None:
+    run = world.drive(world.begin().id)
+    changes = ChangeLog(world.database).after("0.0", 100) or []
+    assert {(one.type, one.subject, one.model) for one in changes} == {("run", str(run.id), "shifts")}
+    assert len(changes) == run.revision
+    document = http.get("/openapi.json").json()
+    assert "text/event-stream" in json.dumps(document["paths"]["/v1/changes"])
+
+
+def test_every_endpoint_requires_a_key(world: World) -> None:
+    app = app_of(world)
+    client = TestClient(app)
+    found = list(endpoints(app))
+    assert len(found) >= 6
+    for endpoint in found:
+        answer = client.request(endpoint.method, endpoint.path.replace("{run_id}", "x"))
+        assert answer.status_code == 401, endpoint.path
+
+
+def test_an_unknown_run_is_not_found(http: TestClient) -> None:
+    for run_id in ("8a0c8a5e-0000-0000-0000-000000000000", "no-id"):
+        assert http.get(f"/v1/runs/{run_id}").status_code in (404, 422)

@@ -37,14 +37,17 @@ class Trainer:
     """The process, its registry and its HTTP."""
 
     def __init__(self, folder: Path, bootstrap: str) -> None:
-        self._registry = InProcessRegistry(folder / "registry", system_clock).__enter__()
+        keys = folder / "keys"
+        keys.mkdir()
+        (keys / "trainer.key").write_text(f"my_trainer_{'k' * 43}")
+        self._registry = InProcessRegistry(folder / "registry", system_clock, service_keys_dir=keys).__enter__()
+        self._registry.registry.prepare()  # reads the service keys
         url, key = self._registry.serve(), self._registry.admin_key
         self.registry = RegistryClient(url, key)
-        (folder / "key").write_text(key)
         self.dataset = self.registry.put_blob(write_training_file(folder / "given.parquet"))
         self.data = folder / "data"
         self.env = {
-            "MODELYARD_ADMIN_KEY_FILE": str(folder / "key"),
+            "MODELYARD_SERVICE_KEY_FILE": str(keys / "trainer.key"),
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             "REGISTRY_URL": url,
             "TRAINER_PORT": "0",
@@ -230,9 +233,9 @@ def started(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 def test_bad_settings_end_the_start_with_a_line_each(tmp_path: Path, loopback: None) -> None:
     (tmp_path / "key").write_text(ADMIN_KEY)
-    good = {"MODELYARD_ADMIN_KEY_FILE": str(tmp_path / "key"), "TRAINER_DATA_DIR": str(tmp_path)}
+    good = {"MODELYARD_SERVICE_KEY_FILE": str(tmp_path / "key"), "TRAINER_DATA_DIR": str(tmp_path)}
     without = started({})
-    assert without.returncode == 2 and "MODELYARD_ADMIN_KEY_FILE" in without.stderr
+    assert without.returncode == 2 and "MODELYARD_SERVICE_KEY_FILE" in without.stderr
     recipe = started({**good, "TRAINER_RECIPES": '{"mine": "nowhere:RECIPE"}', "TRAINER_PORT": str(free_port())})
     assert recipe.returncode == 2 and "TRAINER_RECIPES: mine: cannot find nowhere:RECIPE" in recipe.stderr
     assert "Traceback" not in without.stderr + recipe.stderr

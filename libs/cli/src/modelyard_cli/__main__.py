@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from modelyard_cli import dead_letters, verbs
+from modelyard_cli import verbs
 from modelyard_cli.demo.verb import demo
 from modelyard_cli.stack.commands import down, status, up
 from modelyard_cli.train import train
 
 
-def _tell_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(f"modelyard {version('modelyard-cli')}")
         raise typer.Exit
@@ -29,20 +29,19 @@ app = typer.Typer(
 @app.callback()
 def root(
     _: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell the version and end.")
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Event-driven model management: the local stack, the demo and every operator verb."""
+    """Event-driven model management: the local stack, the demo, and the verbs of an operator."""
 
 
 for command in (up, down, status, demo, train):
     app.command()(command)
 verbs.add_to(app)
-app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:
-    """Entry point of the console script. SIGTERM is as good as Ctrl-C: what a command started is stopped."""
+    """Entry point of the console script. SIGTERM acts like Ctrl-C, so that started processes are stopped."""
     signal.signal(signal.SIGTERM, _interrupt)
     app()
 

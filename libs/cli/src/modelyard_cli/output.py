@@ -1,9 +1,12 @@
-"""What a command prints: a table for people, JSON for programs; errors on stderr with exit code 1 or 2."""
+"""Output of commands: a table for people, JSON for programs; errors on stderr with exit code 1 or 2."""
 
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
@@ -22,12 +25,14 @@ from modelyard_cli.stack.layout import StackError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PIPE_COLUMNS: Final = 10_000
-"""What goes to a program or a file has lines of any length: one per item."""
+PIPE_COLUMNS: Final = 100
+"""Width of a table in a file or a pipe. Programs read JSON."""
+PROGRESS_EVERY_S: Final = 10.0
+"""How often an unchanged state is reported where stderr is no terminal."""
 
 
 def stdout_columns() -> int | None:
-    """The width of stdout: None, as the terminal or COLUMNS says, or as wide as it needs to be."""
+    """The width of stdout: None for the terminal's, or COLUMNS."""
     return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else PIPE_COLUMNS
 
 
@@ -45,8 +50,47 @@ class Form(StrEnum):
 FormOption = Annotated[Form, typer.Option("--output", "-o", help="How to print.")]
 
 
+def printable(text: str) -> str:
+    """Text with control characters made visible: a reason must not move the cursor or change colours."""
+    return "".join(sign if sign in "\n\t" or sign.isprintable() else _visible(sign) for sign in text)
+
+
+def _visible(sign: str) -> str:
+    return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
+
+
+class Progress:
+    """Progress of a command: a spinner on a terminal, else a line per change of state."""
+
+    def __init__(self, status: Any) -> None:
+        self._status = status
+        self._state, self._reported_at = "", 0.0
+
+    def __call__(self, text: str) -> None:
+        """Report a state such as `run: training 40%`."""
+        if self._status is not None:
+            self._status.update(Text(printable(text)))
+            return
+        state, now = re.sub(r" \d+%", "", text), time.monotonic()
+        if state != self._state or now - self._reported_at >= PROGRESS_EVERY_S:
+            self._state, self._reported_at = state, now
+            complaints.print(Text(printable(text)), soft_wrap=True)
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Progress]:
+    """Report progress on stderr for the length of the block."""
+    if complaints.is_terminal:
+        with complaints.status(text) as status:
+            yield Progress(status)
+    else:
+        report = Progress(None)
+        report(text)
+        yield report
+
+
 def show(form: Form, value: Any, people: Callable[[], RenderableType]) -> None:
-    """Print `value` as JSON, or what is made of it for people."""
+    """Print `value` as JSON, or its rendering for people."""
     if form is Form.JSON:
         sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
     else:
@@ -54,18 +98,18 @@ def show(form: Form, value: Any, people: Callable[[], RenderableType]) -> None:
 
 
 def complain(text: str) -> None:
-    """One line on stderr. Brackets are what they are: no text of ours or of a service is markup."""
-    complaints.print(Text(text, style="red"), soft_wrap=True)
+    """Print one line on stderr, literally: no text of ours or of a service is markup."""
+    complaints.print(Text(printable(text), style="red"), soft_wrap=True)
 
 
 NARROWEST_LAST: Final = 24
-"""A last column of fewer signs than this is no longer read as text."""
+"""A last column narrower than this is not readable as text."""
 GAP: Final = 2
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Named fields of items: a table where it fits, else a block of lines per item. Nothing is ever cut off."""
+    """Named fields of items: a table if it fits, else a block of lines per item. No value is cut off."""
 
     title: str
     columns: tuple[str, ...]
@@ -84,7 +128,7 @@ class Listing:
     def _narrowest(self) -> int:
         """The width of all columns unbroken, but for the last, which may be broken over lines."""
         widths = [
-            max(cell_len(part) for part in (*head.split("\n"), *cells))
+            max(cell_len(part) for part in (head, *cells))
             for head, cells in zip(map(heading, self.columns), zip(*self.lines, strict=True), strict=True)
         ]
         return sum(widths[:-1]) + min(widths[-1], NARROWEST_LAST) + GAP * (len(widths) - 1)
@@ -103,47 +147,49 @@ class Listing:
             block.add_column(no_wrap=True)
             block.add_column(overflow="fold")
             for column, value in zip(self.columns, line, strict=True):
-                block.add_row(Text(heading(column).replace("\n", " "), style="bold"), Text(value))
+                block.add_row(Text(heading(column), style="bold"), Text(value))
             yield Text()
             yield block
 
 
 def rows(title: str, columns: Sequence[str], items: Iterable[Mapping[str, Any]]) -> Listing:
-    """The named fields of the items, for people; the last one is the telling one."""
+    """The named fields of the items, for people; the last column may be wrapped."""
     lines = tuple(tuple(field(column, item.get(column)) for column in columns) for item in items)
     return Listing(title, tuple(columns), lines)
 
 
 def heading(column: str) -> str:
-    """`created_at` is a moment, and all of ours are UTC; words stand on lines of their own."""
+    """Title of a column; moments are in UTC."""
     name = f"{column.removesuffix('_at')}_(UTC)" if column.endswith("_at") else column
-    return name.replace("_", "\n" if not column.endswith("_at") else " ")
+    return name.replace("_", " ")
 
 
 def field(column: str, value: Any) -> str:
-    """A value as a person reads it under its name: moments to the second, digests to what tells them apart."""
+    """A value under its name: moments to the second, digests shortened."""
     if isinstance(value, str) and column.endswith("_at"):
-        return value[:19].replace("T", " ")
+        return printable(value[:19].replace("T", " "))
     if isinstance(value, str) and column.endswith("digest"):
-        return value[:19]
+        return printable(value[:19])
     if isinstance(value, float) and column == "progress":
         return f"{value:.0%}"
     return cell(value)
 
 
 def cell(value: Any) -> str:
-    """A value as a person reads it."""
+    """A value, formatted for people."""
     if value is None or value == {}:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {cell(it)}" for name, it in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(cell, value)) or "-"
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
 
 
-def told(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn the errors we raise on purpose into one line and an exit code; all others stay tracebacks."""
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn our own errors into one line and an exit code; others stay tracebacks."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

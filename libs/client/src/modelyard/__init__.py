@@ -1,8 +1,11 @@
 """Python client of the Modelyard APIs: `from modelyard import RegistryClient`."""
 
 from modelyard.blobs import file_digest
+from modelyard.changes import ChangeEvent
+from modelyard.deployer import DeployerClient
 from modelyard.errors import ApiError, ApiUnavailable, DigestMismatch
-from modelyard.loop import DeployerClient, EvaluatorClient, MonitorClient, TrainerClient
+from modelyard.evaluator import EvaluatorClient
+from modelyard.monitor import MonitorClient
 from modelyard.records import (
     AliasInfo,
     ApiKeyInfo,
@@ -13,7 +16,17 @@ from modelyard.records import (
     VersionInfo,
 )
 from modelyard.registry import MANIFEST_FILE, RegistryClient
+from modelyard.results import (
+    EvaluationRun,
+    PublishedRoute,
+    RecordedEvent,
+    ReplicaInfo,
+    RolloutRun,
+    TrainingRun,
+    VersionHealth,
+)
 from modelyard.router import Prediction, RouterClient, feedback_item
+from modelyard.trainer import TrainerClient
 from modelyard.transport import ApiClient
 
 __all__ = [
@@ -23,18 +36,26 @@ __all__ = [
     "ApiError",
     "ApiKeyInfo",
     "ApiUnavailable",
+    "ChangeEvent",
     "DatasetInfo",
     "DeployerClient",
     "DigestMismatch",
+    "EvaluationRun",
     "EvaluatorClient",
     "HistoryEntry",
     "ModelInfo",
     "MonitorClient",
     "PolicyInfo",
     "Prediction",
+    "PublishedRoute",
+    "RecordedEvent",
     "RegistryClient",
+    "ReplicaInfo",
+    "RolloutRun",
     "RouterClient",
     "TrainerClient",
+    "TrainingRun",
+    "VersionHealth",
     "VersionInfo",
     "feedback_item",
     "file_digest",

@@ -1,4 +1,4 @@
-"""What the registry answers, as frozen values; fields this release does not know are ignored."""
+"""Answers of the registry, as frozen values; fields of a newer release are ignored."""
 
 from datetime import datetime
 from typing import Any
@@ -59,7 +59,7 @@ class AliasInfo(Record):
 class PolicyInfo(Record):
     kind: str
     revision: int
-    """0: nobody has set one, the document is the default."""
+    """0: never set, the document is the default."""
     document: dict[str, Any]
 
 

@@ -250,9 +250,27 @@ class RegistryClient(ApiClient):
     def dataset(self, digest: str) -> DatasetInfo:
         return DatasetInfo.model_validate(self.get(f"/v1/dataset-files/{digest}"))
 
+    # other kinds of resources
+    def create_resource(self, kind: Literal["model", "dataset", "prompt"], name: str, *, description: str = "") -> None:
+        """Create a resource, or do nothing if it exists with the same description."""
+        self.post(f"/v1/{kind}s", {"name": name, "description": description})
+
+    def register_document(
+        self, kind: Literal["dataset", "prompt"], name: str, manifest: str, *, idempotency_key: str
+    ) -> VersionInfo:
+        """Register a version whose content is its manifest, byte for byte. The same key gives the same version."""
+        path = f"/v1/{kind}s/{_part(name)}/versions"
+        body = {"manifest": manifest, "idempotency_key": idempotency_key}
+        version = VersionInfo.model_validate(self.post(path, body))
+        return VersionInfo.model_validate(self.post(f"{path}/{version.version}/finalize"))
+
+    def versions_of(self, kind: Literal["dataset", "prompt"], name: str) -> tuple[VersionInfo, ...]:
+        """Versions of a dataset or a prompt, newest first."""
+        return tuple(map(VersionInfo.model_validate, self._pages(f"/v1/{kind}s/{_part(name)}/versions")))
+
     # history and keys
     def history(self, model: str, *, after: int = 0) -> tuple[HistoryEntry, ...]:
-        """What happened to the model, oldest first, behind the position `after`."""
+        """Changes of the model, oldest first, after the position `after`."""
         pages = self._pages(f"{_model(model)}/history", after=after)
         return tuple(HistoryEntry.model_validate(item) for item in pages)
 

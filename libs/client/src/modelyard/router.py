@@ -1,4 +1,4 @@
-"""The router's API: predictions and the truth about them."""
+"""The router's API: predictions, labels, explanations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -6,16 +6,17 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from modelyard.loop import Json, _items, _object
 from modelyard.records import Record
 from modelyard.registry import _part
+from modelyard.results import FeedbackReceipt, LoadedRoute
 from modelyard.transport import ApiClient, given
 
-FeatureValue = float | int | str | None
+FeatureValue = float | int | str | bool | None
+Json = dict[str, Any]
 
 
 class Prediction(Record):
-    """An answer, and the exact version that gave it."""
+    """An answer, and the version that gave it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, protected_namespaces=())
 
@@ -26,6 +27,8 @@ class Prediction(Record):
     class_: str | None = Field(default=None, alias="class")
     score: float | None = None
     scores: dict[str, float] = Field(default_factory=dict)
+    value: float | None = None
+    """The predicted number of a regression."""
     route: str
     variant: str
 
@@ -41,14 +44,15 @@ class RouterClient(ApiClient):
         entity_key: str | None = None,
         prediction_id: str | None = None,
     ) -> Prediction:
-        """One row. entity_key: whoever should stay with one version; prediction_id: the caller's own, for feedback."""
+        """Predict one row. entity_key: keeps a caller on one version; prediction_id: the caller's own, for feedback."""
         values = dict(features) if isinstance(features, Mapping) else list(features)
         body = given({"features": values, "entity_key": entity_key, "prediction_id": prediction_id})
         return Prediction.model_validate(self.post(f"/v1/predict/{_part(route)}", body))
 
     def infer(self, name: str, inputs: list[Json], *, request_id: str | None = None) -> Json:
         """Open Inference Protocol v2: many rows in one call."""
-        return _object(self.post(f"/v2/models/{_part(name)}/infer", {"id": request_id, "inputs": inputs}))
+        found: Json = self.post(f"/v2/models/{_part(name)}/infer", {"id": request_id, "inputs": inputs})
+        return found
 
     def feedback(
         self,
@@ -58,17 +62,23 @@ class RouterClient(ApiClient):
         value: float | None = None,
         occurred_at: datetime | None = None,
         source: str | None = None,
-    ) -> Json:
-        """The truth about one prediction; returns when it is safe."""
-        return _object(self.post("/v1/feedback", feedback_item(prediction_id, label, value, occurred_at, source)))
+    ) -> FeedbackReceipt:
+        """Send the label of one prediction; returns when it is stored durably."""
+        item = feedback_item(prediction_id, label, value, occurred_at, source)
+        return FeedbackReceipt.model_validate(self.post("/v1/feedback", item))
 
-    def feedback_many(self, items: Iterable[Mapping[str, Any]]) -> Json:
-        """Many at once; items as `feedback_item` makes them."""
-        return _object(self.post("/v1/feedback", {"items": [dict(item) for item in items]}))
+    def feedback_many(self, items: Iterable[Mapping[str, Any]]) -> FeedbackReceipt:
+        """Send many labels; items as `feedback_item` makes them."""
+        return FeedbackReceipt.model_validate(self.post("/v1/feedback", {"items": [dict(item) for item in items]}))
 
-    def routes(self) -> list[Json]:
-        """The tables this router answers by."""
-        return _items(self.get("/v1/routes"))
+    def routes(self) -> tuple[LoadedRoute, ...]:
+        """The routes that this router executes."""
+        return tuple(map(LoadedRoute.model_validate, self.items("/v1/routes")))
+
+    def explain(self, route: str, facts: Mapping[str, Any]) -> Json:
+        """Return the attempts that the route would make for a request with these facts; sends nothing."""
+        found: Json = self.post(f"/v1/routes/{_part(route)}/explain", dict(facts))
+        return found
 
 
 def feedback_item(
@@ -78,9 +88,9 @@ def feedback_item(
     occurred_at: datetime | None = None,
     source: str | None = None,
 ) -> Json:
-    """One feedback as JSON; exactly one of label and value is needed."""
+    """One label as JSON: exactly one of `label` and `value`."""
     if (label is None) == (value is None):
-        raise ValueError("label, value: give exactly one of them")
+        raise ValueError("label, value: give one of them, not both")
     moment = occurred_at.isoformat() if occurred_at else None
     return given(
         {"prediction_id": prediction_id, "label": label, "value": value, "occurred_at": moment, "source": source}

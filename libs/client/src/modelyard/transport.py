@@ -1,11 +1,12 @@
 """One HTTP connection pool per API: token, timeouts, errors as ApiError."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 
+from modelyard.changes import ChangeEvent, follow
 from modelyard.errors import ApiError
 
 CONNECT_RETRIES: Final = 2
@@ -16,7 +17,7 @@ class ApiClient:
     """Base of the clients. Safe to share between threads; close it, or use it in a `with`.
 
     token: a bearer key. timeout_s: for connecting and for each read, not for a whole download.
-    transport: an httpx transport, for tests. context: headers to add to each request, asked for when it is made: the
+    transport: an httpx transport, for tests. context: headers to add to each request, computed for each: the
     caller's trace context.
     """
 
@@ -36,11 +37,11 @@ class ApiClient:
             headers={"authorization": f"Bearer {token}"},
             transport=transport or httpx.HTTPTransport(retries=CONNECT_RETRIES),
             event_hooks={"request": [lambda request: request.headers.update(context())]},
-            trust_env=False,  # a proxy meant for the outside must not see calls between our own services
+            trust_env=False,  # calls between our own services must not go through a proxy
         )
 
     def close(self) -> None:
-        """Close the connections; the client is of no use afterwards."""
+        """Close the connections; the client cannot be used afterwards."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -70,8 +71,20 @@ class ApiClient:
         timeout = {} if timeout_s is None else {"timeout": timeout_s}
         return self.request("POST", path, json=given(body or {}), **timeout).json()
 
+    def items(self, path: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The items of a list."""
+        answer = self.get(path, **parameters)
+        found: list[dict[str, Any]] = answer if isinstance(answer, list) else answer["items"]
+        return found
+
+    def changes(
+        self, model: str | None = None, *, last_event_id: str | None = None, retries: int | None = None
+    ) -> Iterator[ChangeEvent]:
+        """Follow the changes of this service's resources, for ever; see `modelyard.changes`."""
+        return follow(self._http, self.base_url, model, last_event_id, retries)
+
     def ready(self) -> bool:
-        """Whether the service says that it is ready; False when it does not answer."""
+        """Whether the service reports that it is ready; False when it does not answer."""
         try:
             self.request("GET", "/health/ready")
         except ApiError:

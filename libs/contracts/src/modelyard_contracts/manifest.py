@@ -19,6 +19,10 @@ from modelyard_contracts.messages.base import Part, UtcDatetime
 from modelyard_contracts.references import REFERENCE_PATTERN
 from modelyard_contracts.signature import MAX_COLUMNS, Column, ColumnType, Output, Signature, Task, new_schema_id
 
+TIME_FACT: Final = "time_column"
+"""Parameter of a lineage: time column of the training dataset."""
+ROW_ORDER: Final = "(row order)"
+"""Value of TIME_FACT for a dataset without one, whose rows are in the order of time, one second apart."""
 RESERVED_BINS: Final = ("missing", "non_finite", "other")
 """First bins of every feature, so that a broken column shows as drift."""
 MAX_FEATURES: Final = MAX_COLUMNS
@@ -282,6 +286,8 @@ __all__ = [
     "MAX_FEATURES",
     "MAX_REFERENCE_BINS",
     "RESERVED_BINS",
+    "ROW_ORDER",
+    "TIME_FACT",
     "Feature",
     "FeatureKind",
     "FeatureReference",

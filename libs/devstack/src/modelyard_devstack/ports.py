@@ -1,4 +1,4 @@
-"""Loopback ports for servers that are told theirs, because they must come back on it after a death."""
+"""Loopback ports for servers that must restart on the same port."""
 
 import errno
 import secrets
@@ -6,14 +6,14 @@ import socket
 from typing import Final
 
 PORTS: Final = range(15_000, 32_000)
-"""Below those that the system gives to clients and for port 0 (from 32,768 on Linux): a client that knocks at the port
-of a dead server could be given that very port, connect to itself, and keep the server from coming back."""
+"""Below the range of clients and of port 0 (from 32,768 on Linux): a client that connects to the port of a dead server
+could get that port, connect to itself, and keep the server from restarting."""
 TRIES: Final = 1_000
 _given: set[int] = set()
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server may listen on loopback here, now."""
+    """Whether a server can listen on this loopback port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -26,7 +26,7 @@ def port_is_free(port: int) -> bool:
 def free_port() -> int:
     """A port that was free a moment ago, never the same twice in one process; OSError when none is found.
 
-    Prefer port 0 where the server says what it got and need not come back on it.
+    Prefer port 0 if the server reports its port and need not restart on it.
     """
     for _ in range(TRIES):
         port = secrets.choice(PORTS)

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastapi import FastAPI
+from sqlalchemy import inspect
 
 from modelyard_contracts import Message
 from modelyard_contracts.codec import Codec
 from modelyard_runtime.access import Authenticator, registry_introspection
+from modelyard_runtime.changes import ChangeLog
 from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.errors import StartupError
@@ -76,7 +78,7 @@ class Assembly:
         kafka = parts.kafka_readiness or self.readiness
         relay = OutboxRelay(self.database, self.settings.kafka_bootstrap_servers, self.name, readiness=kafka)
         consumer = self._consumer(handlers, parts)
-        forgetting = Periodic("forgetting handled events", self._forget)
+        forgetting = Periodic("deleting old claims and changes", self._forget)
 
         async def start() -> None:
             await asyncio.to_thread(self.migrate)
@@ -133,3 +135,5 @@ class Assembly:
 
     def _forget(self) -> None:
         forget_claims(self.database, self.settings.inbox_keep)
+        if inspect(self.database.engine).has_table("changes"):
+            ChangeLog(self.database).prune()

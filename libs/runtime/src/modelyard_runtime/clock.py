@@ -1,19 +1,19 @@
-"""Time is handed in: code asks the clock it was given, never the machine."""
+"""Clocks are passed in: code reads the given clock, never the system's."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
-"""Gives the present moment, aware and in UTC."""
+"""Returns the current moment, with zone, in UTC."""
 
 
 def system_clock() -> datetime:
-    """The machine's time, in UTC."""
+    """The system's time, in UTC."""
     return datetime.now(UTC)
 
 
 class FakeClock:
-    """A clock for tests; it stands still until it is moved."""
+    """A clock for tests; it moves only when advanced."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self.now = start
@@ -22,6 +22,6 @@ class FakeClock:
         return self.now
 
     def advance(self, seconds: float) -> datetime:
-        """Move on (or back, by a negative number) and return the new moment."""
+        """Advance (back, by a negative number) and return the new moment."""
         self.now += timedelta(seconds=seconds)
         return self.now

@@ -1,7 +1,7 @@
-"""uvicorn's protocol of a connection with what it lacks: limits of a request's head, and upgrades that are ignored.
+"""uvicorn's HTTP protocol with limits on the head of a request, and with upgrade requests ignored.
 
-Without them a caller without a key could hold connections for ever by half a head, fill the memory by an endless one,
-and have the bytes of a body read as the next request by asking for an upgrade (`Upgrade: h2c`, as Java's client does).
+Otherwise a caller without a key could hold connections with half a head, fill the memory with an endless one, and have
+a body read as the next request by requesting an upgrade (`Upgrade: h2c`, as Java's client does).
 """
 
 import json
@@ -11,30 +11,30 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 HEAD_TIMEOUT_S: Final = 15.0
-"""From the connection, or the first byte of a request, to the end of its head."""
+"""Time from the connection, or the first byte of a request, to the end of its head."""
 MAX_HEAD_BYTES: Final = 64 << 10
-"""Of a head that comes in several pieces; the first piece is bounded by what is read at once."""
+"""Limit of a head that arrives in several pieces; the first piece is bounded by the read buffer."""
 _UPGRADES: Final = frozenset({b"upgrade", b"http2-settings"})
 _CODES: Final = {400: "bad_request", 408: "request_timeout", 431: "request_header_fields_too_large"}
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One caller's connection. Speaks HTTP/1.1 only: no WebSocket, no HTTP/2."""
+    """One connection. HTTP/1.1 only: no WebSocket, no HTTP/2."""
 
     head_timeout_s = HEAD_TIMEOUT_S
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._in_head = True
-        """A head is awaited (at first) or under way; what is idle between requests is uvicorn's to watch."""
+        """Whether a head is expected or partly read; uvicorn watches idle connections between requests."""
         self._heads = 0
-        """Begun so far."""
+        """Number of heads that have started."""
         self._head_bytes = 0
         self._head_since = 0.0
         self._head_timer: Any = None
         self._upgrading = False
 
-    # what comes in
+    # input
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -62,9 +62,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refuse(431, f"the head has more than {MAX_HEAD_BYTES} bytes; send fewer or shorter headers")
 
     def _without_upgrade(self, rest: bytes) -> None:
-        """Read the head once more as if it asked for no upgrade, so that its body is a body.
+        """Parse the head again without its upgrade headers, so that the body is read as a body.
 
-        The parser takes all behind an upgrade's head for another protocol's.
+        The parser treats all bytes after the head of an upgrade as another protocol's.
         """
         kept = b"".join([b"%b: %b\r\n" % header for header in self.headers if header[0] not in _UPGRADES])
         version = self.parser.get_http_version().encode()
@@ -74,7 +74,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn sets it
         GuardedProtocol.data_received(self, head + rest)
 
-    # the parser's side
+    # callbacks of the parser
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -90,7 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                raise ValueError("no tunnels here")  # answered 400
+                raise ValueError("CONNECT is not supported")  # answered 400
             self._upgrading = True
             return
         super().on_headers_complete()
@@ -99,21 +99,21 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self._upgrading:
             super().on_message_complete()
 
-    # the time a head may take
+    # time limit of a head
 
     def _watch_head(self) -> None:
         self._head_since = self.loop.time()
-        self._head_timer = self.loop.call_later(self.head_timeout_s, self._look_at_head)
+        self._head_timer = self.loop.call_later(self.head_timeout_s, self._check_head)
 
-    def _look_at_head(self) -> None:
-        """One timer for many requests: it is not moved with each, but looks when it comes up."""
+    def _check_head(self) -> None:
+        """One timer serves many requests: it is not moved for each, but checks when it fires."""
         self._head_timer = None
         if not self.head_is_awaited() or self.transport.is_closing():
             return
         answering = self.cycle is not None and not self.cycle.response_complete
         left_s = self._head_since + self.head_timeout_s - self.loop.time()
         if answering or self.flow.read_paused or left_s > 0.01:
-            self._head_timer = self.loop.call_later(max(left_s, 1.0), self._look_at_head)
+            self._head_timer = self.loop.call_later(max(left_s, 1.0), self._check_head)
         elif self._heads:
             self._refuse(408, f"the head did not arrive within {self.head_timeout_s:g} s")
         else:
@@ -125,7 +125,7 @@ class GuardedProtocol(HttpToolsProtocol):
     # refusals
 
     def send_400_response(self, msg: str) -> None:
-        """Called by uvicorn, too."""
+        """Also called by uvicorn."""
         self._refuse(400, msg)
 
     def _refuse(self, status: int, detail: str) -> None:

@@ -26,16 +26,16 @@ from modelyard_runtime.tables import (
 )
 
 BUSY_TIMEOUT_MS: Final = 10_000
-"""How long a SQLite writer waits for the other one; far above any transaction of ours."""
+"""How long a SQLite writer waits for another; far longer than any of our transactions."""
 CONNECT_TIMEOUT_S: Final = 10
 UNWRITABLE: Final = ("disk is full", "disk I/O error", "readonly database", "No space left", "could not extend file")
-"""What SQLite and PostgreSQL say of a disk that takes nothing more."""
+"""Messages of SQLite and PostgreSQL for a disk that cannot be written."""
 _SWITCH_AGAIN_S: Final = 0.01
 _READ_ONLY: Final = "modelyard_read_only"
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for sqlite:///file or postgresql://...; connects lazily. StartupError says what is wrong with it."""
+    """An engine for sqlite:///file or postgresql://...; connects lazily. StartupError if the URL cannot be used."""
     try:
         parsed = make_url(url)
     except Exception as error:
@@ -59,7 +59,7 @@ def _open_sqlite(url: Any) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # we begin ourselves: the driver would begin late and deferred
+        connection.isolation_level = None  # we begin transactions: the driver would begin them late and deferred
         _write_ahead(connection)
         for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
@@ -76,7 +76,7 @@ def _open_sqlite(url: Any) -> Engine:
 def _write_ahead(connection: sqlite3.Connection) -> None:
     """Switch the file to its write-ahead log, once and for all processes.
 
-    Of two that switch at the same moment SQLite tells one "locked" at once: waiting for each other would never end.
+    If two processes switch at the same moment SQLite reports "locked" to one of them at once, to avoid a deadlock.
     """
     until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
@@ -90,13 +90,13 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 class DatabaseAway(Retryable):
-    """The database cannot be reached, is locked, or asks for the transaction to be tried again."""
+    """The database cannot be reached, is locked, or requires a retry of the transaction."""
 
     code = "database_away"
 
 
 class DatabaseUnwritable(DatabaseAway):
-    """Its disk is full or read-only; nothing of the transaction is kept, and it may be tried again."""
+    """Its disk is full or read-only; nothing was stored, and the transaction can be retried."""
 
     code = "database_unwritable"
 
@@ -123,13 +123,13 @@ def _place(engine: Engine) -> str:
 
 
 def _is_a_mistake(error: Exception) -> bool:
-    """SQLite calls a wrong statement an operational error too; that one will not heal."""
+    """Whether SQLite reports a wrong statement, which is an operational error too, but permanent."""
     text = str(error)
     return any(sign in text for sign in ("no such table", "no such column", "syntax error", "has no column"))
 
 
 class Transaction:
-    """What commits together: the service's own statements, the claims of events, and the events to send."""
+    """One transaction: the service's own statements, claims of events, events to send, and changes to follow."""
 
     def __init__(self, connection: Connection, clock: Clock, codec: Codec) -> None:
         self.connection = connection
@@ -149,7 +149,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Commit on success, roll back on any error; retries are the caller's, with a new transaction."""
+        """Commit on success, roll back on any error; the caller retries with a new transaction."""
         with _meaning(self.engine), self.engine.begin() as connection:
             transaction = Transaction(connection, self.clock, self._codec)
             yield transaction

@@ -11,7 +11,7 @@ class ModelyardError(Exception):
     """Base of all errors raised on purpose."""
 
     retryable: ClassVar[bool] = False
-    """True: the same attempt may succeed later, nothing was done."""
+    """True: the same attempt may succeed later; nothing was changed."""
     code: ClassVar[str] = "error"
     """Stable word for programs, such as `stale_revision`."""
 
@@ -24,32 +24,32 @@ class ModelyardError(Exception):
 
 
 class Retryable(ModelyardError):
-    """Something outside is away for now; back off and try again."""
+    """Another system is unavailable; back off and try again."""
 
     retryable = True
     code = "retryable"
 
 
 class NotFound(ModelyardError):
-    """What was asked for does not exist (HTTP 404)."""
+    """The requested resource does not exist (HTTP 404)."""
 
     code = "not_found"
 
 
 class Conflict(ModelyardError):
-    """The state of things forbids it; read again, decide again (HTTP 409)."""
+    """The current state does not allow it; read again, then decide (HTTP 409)."""
 
     code = "conflict"
 
 
 class Invalid(ModelyardError):
-    """The input is wrong; its text names the field and the remedy (HTTP 422)."""
+    """The input is invalid; the text names the field and the remedy (HTTP 422)."""
 
     code = "invalid"
 
 
 class MessageTooLarge(Invalid):
-    """The broker would refuse it for ever, and everything behind it would wait."""
+    """The broker would refuse it for ever, and later messages would wait."""
 
     code = "message_too_large"
 
@@ -61,13 +61,13 @@ class BrokerAway(Retryable):
 
 
 class Forbidden(ModelyardError):
-    """Known, but not allowed (HTTP 403)."""
+    """The caller is known but not allowed (HTTP 403)."""
 
     code = "forbidden"
 
 
 class Unavailable(ModelyardError):
-    """We cannot answer now; try again later (HTTP 503)."""
+    """The service cannot answer now; try again later (HTTP 503)."""
 
     retryable = True
     code = "unavailable"
@@ -80,7 +80,7 @@ class StartupError(ModelyardError):
 
 
 def named(error: BaseException) -> bool:
-    """Whether we raise this type on purpose: it says, true or false, if it is `retryable`."""
+    """Whether this is one of our own error types, which declare `retryable`."""
     return isinstance(getattr(type(error), "retryable", None), bool)
 
 

@@ -1,4 +1,4 @@
-"""The headers that every message of ours carries: CloudEvents' names, W3C trace context, the story's id."""
+"""Headers of every message: CloudEvents' names, W3C trace context, the correlation id."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -23,7 +23,7 @@ def message_headers(message: Message, source: str = "") -> dict[str, str]:
 
 
 def correlation_of(message: Message) -> UUID:
-    """The story's id: the message's own, the one we are running under, or the event itself as its beginning."""
+    """The correlation id: the message's own, the current one, or the event's id if it is the first."""
     own: UUID | None = getattr(message, "correlation_id", None)
     return own or current_correlation_id() or message.event_id
 
@@ -33,5 +33,5 @@ def to_wire(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
 
 
 def from_wire(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
-    """Text headers; a repeated name keeps its last value, bytes that are no text are kept readable."""
+    """Text headers; a repeated name keeps its last value, invalid bytes are replaced."""
     return {name: (value or b"").decode("utf-8", "replace") for name, value in headers}

@@ -1,4 +1,4 @@
-"""Readiness: named checks, each good or bad, with a sentence."""
+"""Readiness: named checks, each with a detail."""
 
 from dataclasses import dataclass, field
 from threading import Lock
@@ -29,12 +29,12 @@ class Readiness:
 
     @property
     def stopping(self) -> bool:
-        """Whether the service was told to stop: long answers end now."""
+        """Whether the service is stopping: long responses end now."""
         with self._lock:
             return self._stopping
 
     def stop(self) -> None:
-        """Not ready any more, and on the way out."""
+        """Mark the service as stopping, and not ready."""
         with self._lock:
             self._stopping = True
             self._checks["service"] = Check(False, "stopping")

@@ -1,4 +1,4 @@
-"""The inbox: an event is claimed in the transaction of its effect, so a repeat has none."""
+"""The inbox: an event is claimed in the transaction of its effect, so a repeat changes nothing."""
 
 from datetime import timedelta
 from importlib import import_module
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LATE: Final = timedelta(days=14)
 """A broker deletes whole segments only, and closes one after seven days by default; and clocks differ."""
 FORGOTTEN_AT_ONCE: Final = 1_000
-"""Claims forgotten in one transaction: writers wait for it on SQLite."""
+"""Claims deleted in one transaction: on SQLite, writers wait for it."""
 
 
 class Inbox:
@@ -40,25 +40,25 @@ class Inbox:
 
 
 def longest_retention() -> timedelta:
-    """How long the broker keeps an event on any topic that it does not keep for ever."""
+    """Longest retention of a topic with limited retention."""
     return timedelta(milliseconds=max(spec.retention_ms for spec in all_topics()))
 
 
 def claims_kept() -> timedelta:
-    """How long a claim is of use: after that the broker cannot deliver the event again.
+    """How long a claim is needed: after that the broker cannot deliver the event again.
 
-    A compacted topic can. Its handlers must bear a repeat without a claim, as the last event of each key may come again
-    whenever a group has lost its offsets.
+    A compacted topic can. Its handlers must tolerate a repeat without a claim, as the last event of each key may be
+    delivered again when a group has lost its offsets.
     """
     return longest_retention() + LATE
 
 
 def forget_claims(database: "Database", kept: timedelta) -> int:
-    """Delete the claims that are older; returns how many. Safe to break off anywhere and to run twice at once."""
+    """Delete older claims; returns their number. Safe to interrupt, and to run twice at once."""
     old = select(INBOX.c.consumer, INBOX.c.event_id).where(INBOX.c.claimed_at < database.clock() - kept)
     forgotten = 0
     while True:
-        with database.read() as connection:  # looking for them holds nobody up
+        with database.read() as connection:  # searching takes no write lock
             found = [tuple(row) for row in connection.execute(old.limit(FORGOTTEN_AT_ONCE))]
         if not found:
             return forgotten

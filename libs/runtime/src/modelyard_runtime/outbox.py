@@ -1,4 +1,4 @@
-"""The outbox: an event is queued in the transaction of the change it tells of; the relay sends it afterwards."""
+"""The outbox: an event is queued in the transaction of its change; the relay sends it afterwards."""
 
 import json
 from typing import Any, Final
@@ -14,14 +14,14 @@ from modelyard_runtime.headers import message_headers
 from modelyard_runtime.tables import OUTBOX
 
 HEADROOM_BYTES: Final = 16_384
-"""Left below the topic's limit for key, headers and batch."""
+"""Reserved below the topic's limit for key, headers and batch."""
 
 
 class Outbox:
     """Queues events within one transaction.
 
-    Events of one key leave in the order they were queued if the transaction first updates the row that the key stands
-    for: the row's lock makes the order of places the order of commits.
+    Events of one key are sent in the order of commits if the transaction first updates the row of that key: the lock on
+    the row makes positions follow commits.
     """
 
     def __init__(self, connection: Connection, clock: Clock, codec: Codec) -> None:
@@ -32,7 +32,7 @@ class Outbox:
         """Events queued in this transaction."""
 
     def add(self, message: Message, *, key: str) -> None:
-        """Encode now, in Confluent framing, and queue; MessageTooLarge when the topic would not take it."""
+        """Encode in Confluent framing and queue; MessageTooLarge if the topic does not accept it."""
         body = self._codec.encode(message)
         limit = topic(message.TOPIC).max_message_bytes - HEADROOM_BYTES
         if len(body) > limit:

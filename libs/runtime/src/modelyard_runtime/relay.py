@@ -1,8 +1,8 @@
-"""The outbox relay: sends what transactions queued, in order per key, losing nothing however it dies.
+"""The outbox relay: sends queued events in order per key; none is lost, however the process ends.
 
 One relay per database at a time: it holds a lock (a file's beside SQLite, an advisory one in PostgreSQL) and sends in
 Kafka transactions under an id derived from the database. A relay that lost the lock without noticing is fenced by its
-successor, so an old value can never land behind a newer one, which a compacted topic would keep. Readers with
+successor, so an old value can never follow a newer one, which a compacted topic would keep. Readers with
 read_committed see each round whole; a crash between Kafka's commit and ours repeats the round, with the same event ids.
 """
 
@@ -61,7 +61,7 @@ class OutboxRelay:
         database.on_queued(self._wakeup.notify)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Relay until `stop`; what can be sent at once is sent before it returns. Reconnects for ever."""
+        """Relay until `stop`; sends the remaining events before it returns. Reconnects for ever."""
         pause_s = POLL_S
         try:
             while not stop.is_set():
@@ -69,7 +69,7 @@ class OutboxRelay:
                     more = await self._lead() and await self._round()
                     self._readiness.set("outbox", True)
                     pause_s = POLL_S
-                except Exception as error:  # the relay is the only way out: it never gives up, and says so
+                except Exception as error:  # the relay never gives up, and reports
                     log.warning("outbox of %s waits %.1f s: %r", self._service, pause_s, error)
                     self._readiness.set("outbox", False, f"{type(error).__name__}: {error}")
                     await self._drop_producer()
@@ -84,7 +84,7 @@ class OutboxRelay:
             await asyncio.to_thread(self._lock.release)
 
     async def _last_round(self) -> None:
-        """What was committed just before the stop leaves now; if it cannot, it leaves after the next start."""
+        """Send the events committed just before the stop; those that fail are sent after the next start."""
         try:
             async with asyncio.timeout(5):
                 while self._lock.held and await self._round():
@@ -93,14 +93,14 @@ class OutboxRelay:
             log.warning("outbox of %s: left for the next start: %r", self._service, error)
 
     async def _lead(self) -> bool:
-        """Whether we are the one relay of this database; another process may be, then we wait for its death."""
+        """Whether this is the relay of the database; otherwise another process is, until it ends."""
         leads = await asyncio.to_thread(self._lock.acquire)
         if not leads:
             await self._drop_producer()
         return leads
 
     async def _round(self) -> bool:
-        """Send the oldest unsent events and mark them; whether there may be more."""
+        """Send the oldest unsent events and mark them; returns whether there may be more."""
         rows = await asyncio.to_thread(self._read)
         if rows:
             await self._ensure({row.topic for row in rows})

@@ -1,4 +1,4 @@
-"""Which process relays a database's events: a file's lock beside SQLite, an advisory one in PostgreSQL."""
+"""The lock of the process that relays a database's events: a file lock for SQLite, an advisory lock in PostgreSQL."""
 
 import fcntl
 import hashlib
@@ -10,7 +10,7 @@ RELAY_LOCK: Final = 0x6F_75_74_62_6F_78  # "outbox"
 
 
 class RelayLock:
-    """Held by one process per database; given up by the operating system or the server when it dies."""
+    """Held by one process per database; released by the operating system or the server when it ends."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -22,13 +22,13 @@ class RelayLock:
         return self._holder is not None
 
     def transactional_id(self, service: str) -> str:
-        """The same for every process on this database, another for another database of the same service."""
+        """Equal for all processes on one database, different for another database of the same service."""
         url = self._engine.url
         name = f"{url.host}:{url.port}/{url.database}"
         return f"modelyard.{service}.outbox.{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
     def acquire(self) -> bool:
-        """Take it, or see that we still have it; False when another holds it."""
+        """Acquire it, or check that it is still held; False if another process holds it."""
         return self._acquire_file() if self._sqlite else self._acquire_advisory()
 
     def _acquire_file(self) -> bool:
@@ -57,7 +57,7 @@ class RelayLock:
         return False
 
     def release(self) -> None:
-        """Let another process have it; nothing when we do not hold it."""
+        """Release it, if it is held."""
         holder, self._holder = self._holder, None
         if holder is not None and not self._sqlite:
             holder.invalidate()  # closes the session, and with it the lock

@@ -1,4 +1,4 @@
-"""Files that are no longer wanted: found, taken away at one moment, deleted; and a task that does so now and then."""
+"""Deleting old files: atomically for readers; and a periodic task."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,12 @@ from modelyard_runtime.wakeup import pause
 TRASH: Final = ".trash-"
 EVERY_S: Final = 3_600.0
 FIRST_S: Final = 60.0
-"""After the start, which has better things to do."""
+"""Delay after the start of a service."""
 log = logging.getLogger(__name__)
 
 
 def folders(home: Path) -> list[Path]:
-    """The folders in `home`, the one that changed last first; those on their way out are not among them."""
+    """Folders in `home`, the most recently changed first, without those being deleted."""
     if not home.is_dir():
         return []
     found = [(path.stat().st_mtime, path) for path in home.iterdir() if path.is_dir() and not _is_trash(path)]
@@ -28,7 +28,7 @@ def folders(home: Path) -> list[Path]:
 
 
 def discard(folder: Path) -> None:
-    """Take a folder away. Nobody ever sees a part of it; what a crash leaves is for `empty_trash`."""
+    """Delete a folder. No reader sees a part of it; `empty_trash` finishes after a crash."""
     trash = folder.with_name(f"{TRASH}{uuid4().hex}")
     try:
         folder.rename(trash)
@@ -38,7 +38,7 @@ def discard(folder: Path) -> None:
 
 
 def empty_trash(home: Path) -> None:
-    """Finish what a crash interrupted."""
+    """Finish deletions that a crash interrupted."""
     if home.is_dir():
         for path in home.iterdir():
             if _is_trash(path):
@@ -46,20 +46,20 @@ def empty_trash(home: Path) -> None:
 
 
 def discard_unused_files(home: Path, before: datetime) -> int:
-    """Delete the files below `home` that nobody has touched since; returns how many bytes they had."""
+    """Delete files below `home` that were not changed since `before`; returns their size in bytes."""
     freed = 0
     for file in home.rglob("*"):
-        with contextlib.suppress(OSError):  # somebody else deletes here, too
-            if file.is_file() and (told := file.stat()).st_mtime < before.timestamp():
+        with contextlib.suppress(OSError):  # another process may delete, too
+            if file.is_file() and (found := file.stat()).st_mtime < before.timestamp():
                 file.unlink()
-                freed += told.st_size
+                freed += found.st_size
     if freed:
         log.info("removed %d unused bytes from %s", freed, home)
     return freed
 
 
 class Periodic:
-    """A background task: `work` in a thread, soon after the start and every hour; errors are logged and no crash."""
+    """A background task: `work` in a thread, soon after the start and then every hour; errors are logged."""
 
     def __init__(
         self, what: str, work: Callable[[], object], *, every_s: float = EVERY_S, first_s: float = FIRST_S

@@ -1,4 +1,4 @@
-"""Schemas that this release does not carry are asked of the registry: `Codec(RegistrySchemas(url, key))`."""
+"""Schemas of newer releases, from the registry: `Codec(RegistrySchemas(url, key))`."""
 
 import json
 import urllib.error
@@ -11,9 +11,9 @@ TIMEOUT_S: Final = 5.0
 
 
 class RegistrySchemas:
-    """The codec's SchemaLookup over HTTP. Blocks; the codec remembers what was found.
+    """The codec's SchemaLookup over HTTP. Blocks; the codec caches the results.
 
-    Unavailable (retryable) when the registry cannot be asked: a message must not be dead-lettered for that.
+    Unavailable (retryable) when the registry does not answer: a message must not become a dead letter for that.
     """
 
     def __init__(self, registry_url: str, key: str) -> None:

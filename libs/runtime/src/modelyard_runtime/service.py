@@ -1,4 +1,4 @@
-"""The life of a service process: bind, start, work, say ready, stop in order. Takes any ASGI app."""
+"""Lifecycle of a service process: bind, start, work, report ready, stop in order. Takes any ASGI app."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from modelyard_runtime.tracing import configure_tracing
 from modelyard_runtime.wakeup import pause
 
 Background = Callable[[asyncio.Event], Awaitable[None]]
-"""Works until the event is set; a return or an error before is a crash, and it is started again."""
+"""Runs until the event is set; returning or failing earlier is a crash, after which it is restarted."""
 Hook = Callable[[], Awaitable[None]]
 
 EXIT_CANNOT_START: Final = 2
@@ -26,13 +26,13 @@ BACKLOG: Final = 2_048
 RESTART_MIN_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0
 KEEP_ALIVE_S: Final = 30
-"""Idle connections are the callers' to close: httpx does after 5 s, aiohttp after 15 s. Who closes first as the other
-one asks loses a request, and uvicorn's own 5 s lost some."""
+"""Callers close idle connections first: httpx after 5 s, aiohttp after 15 s. If both sides close at once a request is
+lost, and uvicorn's default of 5 s lost some."""
 log = logging.getLogger(__name__)
 
 
 class ListensSomewhere(Protocol):
-    """What of the settings is needed here."""
+    """The settings that a service needs to listen."""
 
     @property
     def host(self) -> str: ...
@@ -45,7 +45,7 @@ class ListensSomewhere(Protocol):
 
 
 class KeepsData(Protocol):
-    """What of the settings tells where a service's own folder is."""
+    """The settings that name a service's own folder."""
 
     @property
     def data_dir(self) -> Path: ...
@@ -55,7 +55,7 @@ SettingsT = TypeVar("SettingsT", bound=KeepsData)
 
 
 def built(name: str, build: "Callable[[SettingsT], Service]", settings: SettingsT) -> "Service":
-    """`build(settings)`; a folder or a setting that cannot be used ends the process with one line and code 2."""
+    """`build(settings)`; a folder or a setting that cannot be used exits with one line and code 2."""
     try:
         return build(settings)
     except StartupError as error:
@@ -64,7 +64,7 @@ def built(name: str, build: "Callable[[SettingsT], Service]", settings: Settings
         folder = error.filename or settings.data_dir
         print(
             f"{name}: {name.upper()}_DATA_DIR: cannot use {folder}: {error.strerror or error}; "
-            "free disk space there, or give a folder to write in",
+            "free disk space there, or use another folder",
             file=sys.stderr,
         )
     raise SystemExit(EXIT_CANNOT_START)
@@ -75,7 +75,7 @@ class Service:
 
     Start: bind the port, `on_start`, background tasks, serve; `ready http://HOST:PORT` on stdout once ready.
     Stop (SIGTERM, SIGINT): readiness false, accept nothing new, finish requests, end background tasks, `on_stop`. A
-    second signal ends at once. `on_stop` runs also when the start failed half way, so it must bear that.
+    second signal exits at once. `on_stop` also runs when the start failed half way.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Service:
         background_grace_s: float = 20.0,
         http: type[asyncio.Protocol] | None = None,
     ) -> None:
-        """http: uvicorn's protocol of a connection, for a service with a way of its own (a GuardedProtocol)."""
+        """http: uvicorn's protocol of a connection, for a service with its own fast path (a GuardedProtocol)."""
         self.name = name
         self._settings = settings
         self.app = app
@@ -105,7 +105,7 @@ class Service:
         self._signals = 0
 
     def run(self) -> int:
-        """Live until a signal; returns 0 after an orderly stop, 2 when it could not start (one line says why)."""
+        """Run until a signal; returns 0 after an orderly stop, 2 if it cannot start (stderr has the reason)."""
         configure_logging(self.name, self._settings.log_level)
         try:
             configure_tracing(self.name)
@@ -123,7 +123,7 @@ class Service:
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[socket.socket]:
-        """Bind first: a port in use must not be found after migrations ran and consumers joined."""
+        """Bind first, so that a port in use is found before migrations run and consumers join."""
         host, port = self._settings.host, self._settings.port
         listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         try:
@@ -136,7 +136,7 @@ class Service:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise StartupError(
                 f"cannot listen on {host}:{port}: {reason}; "
-                f"stop what holds it or set {variable} (0 takes any free port)"
+                f"stop the process that uses it, or set {variable} (0 takes any free port)"
             ) from error
         with listener:
             yield listener
@@ -190,7 +190,7 @@ class Service:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_alive(self, work: Background, ending: asyncio.Event) -> None:
-        """Run a background task; start it again when it ends before its time, with a growing pause."""
+        """Run a background task; restart it after a growing delay if it ends early."""
         check = f"task {getattr(work, '__qualname__', repr(work))}"
         pause_s = RESTART_MIN_S
         while not ending.is_set():
@@ -206,7 +206,7 @@ class Service:
                 return
             if asyncio.get_running_loop().time() - began > RESTART_MAX_S:
                 pause_s = RESTART_MIN_S
-            log.error("%s: %s crashed, starting it again in %.1f s", self.name, check, pause_s, exc_info=error)
+            log.error("%s: %s crashed, restarting it in %.1f s", self.name, check, pause_s, exc_info=error)
             self._readiness.set(check, False, f"crashed: {error!r}")
             await pause(ending, pause_s)
             pause_s = min(pause_s * 2, RESTART_MAX_S)
@@ -229,7 +229,7 @@ def _server(app: Any, grace_s: float, http: Any) -> Any:
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
-            """Signals are the service's: the server stops when it is told."""
+            """The service handles signals and stops the server."""
             yield
 
     return Server(

@@ -1,4 +1,4 @@
-"""Settings: one frozen class per service, read once at the start, failing with the field's name."""
+"""Settings: one frozen class per service, read once at the start; errors name the field."""
 
 import sys
 from datetime import timedelta
@@ -21,7 +21,7 @@ MAX_PORT = 65_535
 
 
 class ServiceSettings(BaseSettings):
-    """What every service needs. A subclass sets `env_prefix` and the default of `port`.
+    """Settings of every service. A subclass sets `env_prefix` and the default of `port`.
 
     Fields with an alias are shared by all services and have no prefix; the others are `<PREFIX><FIELD>`.
     """
@@ -38,14 +38,14 @@ class ServiceSettings(BaseSettings):
     log_level: str = Field("INFO", alias="MODELYARD_LOG_LEVEL", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     host: str = "127.0.0.1"
     port: int = 0
-    """0 takes any free port; `ready http://HOST:PORT` on stdout tells which."""
+    """0 takes any free port; `ready http://HOST:PORT` on stdout reports it."""
     data_dir: Path = Path(".modelyard/data")
     """The service's own folder."""
 
     @field_validator("port")
     @classmethod
     def _is_a_port(cls, value: int) -> int:
-        """A validator, not a bound of the field: a subclass gives the field anew for its default."""
+        """A validator, not a bound of the field: a subclass redefines the field for its default."""
         if not 0 <= value <= MAX_PORT:
             raise ValueError(f"must be 0 to {MAX_PORT}")
         return value
@@ -79,13 +79,13 @@ class DatabaseSettings(BaseSettings):
     database_url: SecretStr | None = None
     """SQLAlchemy URL, sqlite:///... or postgresql://...; None is a SQLite file in data_dir."""
     inbox_keep_days: float | None = None
-    """How long it is remembered which events were handled; None: as long as the broker keeps any, and 14 days. Set it
-    where a topic's retention was raised on the broker."""
+    """Days for which handled events are remembered; None: the longest retention of a topic and 14 days. Set it if a
+    topic's retention was raised on the broker."""
 
     @field_validator("inbox_keep_days")
     @classmethod
     def _outlasts_the_events(cls, value: float | None) -> float | None:
-        """Forgotten earlier, an event that comes again would have its effect again."""
+        """If a claim is deleted earlier, a repeated event has its effect twice."""
         from modelyard_runtime.inbox import longest_retention
 
         least = longest_retention() / timedelta(days=1)
@@ -95,14 +95,14 @@ class DatabaseSettings(BaseSettings):
 
     @property
     def inbox_keep(self) -> timedelta:
-        """After it a claim may be forgotten."""
+        """Age after which a claim may be deleted."""
         from modelyard_runtime.inbox import claims_kept
 
         return claims_kept() if self.inbox_keep_days is None else timedelta(days=self.inbox_keep_days)
 
     @property
     def resolved_database_url(self) -> str:
-        """The URL to open; makes the folder of the default file."""
+        """The URL to open; creates the folder of the default file."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         folder = Path(getattr(self, "data_dir", ".modelyard/data"))
@@ -111,7 +111,7 @@ class DatabaseSettings(BaseSettings):
 
 
 class StatefulSettings(ServiceSettings, DatabaseSettings):
-    """Of a service that owns tables and follows topics; see assembly.Assembly."""
+    """Settings of a service that owns tables and reads topics; see assembly.Assembly."""
 
 
 class ClickHouseSettings(BaseSettings):
@@ -189,9 +189,9 @@ def _line(cls: type[BaseSettings], item: dict[str, object]) -> str:
 
 
 def _no_json(cls: type[BaseSettings], error: SettingsError) -> str:
-    """Of a field whose variable is JSON; the library names it in its text only."""
+    """Error of a field whose variable is not JSON; the library names the field in its text only."""
     name = next((name for name in cls.model_fields if f'"{name}"' in str(error)), "settings")
-    return f"{name}: is no JSON ({error.__cause__ or error}); correct the environment variable {variable_of(cls, name)}"
+    return f"{name}: not JSON ({error.__cause__ or error}); correct the environment variable {variable_of(cls, name)}"
 
 
 def _fail(*lines: str) -> None:

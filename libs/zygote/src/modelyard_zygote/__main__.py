@@ -15,12 +15,12 @@ from modelyard_zygote.server import Server
 def main() -> int:
     parser = argparse.ArgumentParser(prog="modelyard_zygote", description=__doc__)
     parser.add_argument("--owner-fd", type=int, required=True, help="our end of the owner's socket pair")
-    parser.add_argument("--idle-s", type=float, required=True, help="end after so many seconds without a request")
+    parser.add_argument("--idle-s", type=float, required=True, help="exit after this many seconds without a request")
     parser.add_argument("--preload", default="", help="modules to import, with commas between")
     given = parser.parse_args()
     owner = socket.socket(fileno=given.owner_fd)
     owner.set_inheritable(False)
-    gc.disable()  # until after the fork: a collection in between would only leave holes to copy
+    gc.disable()  # until after the fork: a collection would only create pages to copy
     missing = _preload([name for name in given.preload.split(",") if name])
     if unfit := _unfit():
         wire.send(owner, {"failed": unfit})
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def _preload(names: list[str]) -> dict[str, str]:
-    """Module to error, of those that cannot be imported; their users will say so themselves."""
+    """Import modules; returns the errors by module. Their users report them again."""
     missing = {}
     for name in names:
         try:
@@ -45,7 +45,7 @@ def _preload(names: list[str]) -> dict[str, str]:
 
 
 def _unfit() -> str | None:
-    """A fork copies only the thread that forks: locks that another one holds would be held for ever."""
+    """The reason why it must not fork: a fork copies one thread, and locks of others stay locked for ever."""
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208  no objects needed for a count
     return f"the modules it imported started {threads - 1} threads" if threads > 1 else None
 

@@ -1,4 +1,4 @@
-"""From a copy of the zygote to the process that was asked for."""
+"""Turns a copy of the zygote into the requested process."""
 
 import atexit
 import contextlib
@@ -16,9 +16,9 @@ from modelyard_zygote.server import Forked
 
 
 def become(forked: Forked) -> NoReturn:
-    """Run the requested module as `__main__`, and end as it ends.
+    """Run the requested module as `__main__`, and exit with its code.
 
-    Without a request, as its owner died first, it ends at once.
+    Exits at once without a request, when its owner died first.
     """
     os.setsid()
     _redirect(forked)
@@ -39,7 +39,7 @@ def become(forked: Forked) -> NoReturn:
 
 
 def _run(module: str) -> int:
-    """Its exit code; what Python says of an error is said."""
+    """Run it and return its exit code; errors are printed as Python does."""
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
@@ -54,9 +54,9 @@ def _run(module: str) -> int:
 
 
 def _finish() -> None:
-    """Threads, exit handlers, buffers. Then the process just ends, as those of multiprocessing do.
+    """Join threads, run exit handlers, flush buffers; then the process exits, as those of multiprocessing do.
 
-    To take the interpreter apart would touch, and so copy, all that is shared with the zygote: ten times the work.
+    Finalizing the interpreter would touch, and so copy, all pages shared with the zygote: ten times the work.
     """
     with contextlib.suppress(Exception):
         threading._shutdown()  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ def _redirect(forked: Forked) -> None:
 
 
 def _request(fd: int) -> dict[str, Any] | None:
-    """All that the owner wrote; half a request is none."""
+    """The owner's request; None if it is incomplete."""
     with os.fdopen(fd, "rb") as file:
         body = file.read()
     try:
@@ -86,7 +86,7 @@ def _request(fd: int) -> dict[str, Any] | None:
 
 
 def _reseed() -> None:
-    """Python's own generator sees to itself after a fork; numpy's global one does not."""
+    """Reseed numpy's global generator: unlike Python's, it is not reseeded after a fork."""
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()

@@ -21,9 +21,9 @@ ONE_THREAD: Final = {
     "MKL_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-"""Numeric libraries start threads when they are loaded unless told not to; a process with threads must not fork."""
+"""Settings that keep numeric libraries from starting threads: a process with threads must not fork."""
 RETRY_S: Final = 60.0
-"""After a zygote that could not start; plain processes meanwhile."""
+"""Delay after a zygote that could not start; plain processes are started meanwhile."""
 log = logging.getLogger(__name__)
 
 
@@ -68,8 +68,8 @@ class Zygote:
     ) -> Handle:
         """`python -m module *argv` in a session of its own, with `env` as its whole environment.
 
-        OSError when it cannot. The first call waits for the parent's imports. detached: the parent need not stay to
-        tell the exit code, which is UNKNOWN_CODE then.
+        OSError if it cannot start. The first call waits for the parent's imports. detached: the parent may end before
+        the child; the exit code is UNKNOWN_CODE then.
         """
         request = {"module": module, "argv": list(argv), "env": dict(env), "cwd": str(cwd or Path.cwd())}
         kind = wire.DETACHED if detached else wire.SPAWN
@@ -92,19 +92,19 @@ class Zygote:
         )
 
     def warm(self) -> None:
-        """Something will be started soon: begin to import, in the background. Cheap when that has been done."""
+        """Start importing in the background, before the first spawn. Cheap if that was done."""
         if self._lock.locked() or not self._usable or self.pid is not None:
             return
         Thread(target=self._connected, name="zygote", daemon=True).start()
 
     @property
     def pid(self) -> int | None:
-        """Of the parent; None while there is none."""
+        """Process id of the parent; None while it does not run."""
         connection = self._connection
         return connection.pid if connection is not None and connection.alive() else None
 
     def close(self) -> None:
-        """End the parent, also one that still imports; what was started lives on."""
+        """End the parent, also while it imports; its children keep running."""
         self._closed = True
         if (starting := self._starting) is not None:
             starting.abandon()

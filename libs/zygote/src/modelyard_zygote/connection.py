@@ -1,4 +1,4 @@
-"""One zygote process and the socket to it; a new one takes its place when it is gone."""
+"""One zygote process and the socket to it; a new one replaces it when it is gone."""
 
 import contextlib
 import json
@@ -16,18 +16,18 @@ from modelyard_zygote.handles import UNKNOWN_CODE, ForkedProcess
 
 END_WITHIN_S: Final = 5.0
 ANSWER_WITHIN_S: Final = 30.0
-"""A fork takes milliseconds; a zygote that somebody has stopped must not stop its owner."""
+"""A fork takes milliseconds; a suspended zygote must not block its owner."""
 
 
 class ZygoteGone(Exception):
-    """It died, ended for want of work, or never began; what was asked for was not started."""
+    """The zygote died, was idle, or never started; the request had no effect."""
 
 
 class Connection:
-    """Thread-safe: one request at a time, and whoever listens writes down for all."""
+    """Thread-safe: one request at a time; each reader stores exit codes for all."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
-        """Start it; ZygoteGone, with the reason, when it cannot be. Then `await_ready`."""
+        """Start it; ZygoteGone with the reason if it cannot start. Call `await_ready` next."""
         self._lock = Lock()
         self._codes: dict[int, int] = {}
         self.gone = False
@@ -51,33 +51,33 @@ class Connection:
         return self._process.pid
 
     def await_ready(self, timeout_s: float) -> dict[str, str]:
-        """Wait until it has imported; what it could not, and why. ZygoteGone when it does not come up."""
+        """Wait for its imports; returns the errors by module. ZygoteGone if it does not start."""
         self._socket.settimeout(timeout_s)
-        told, _ = self._listen(block=True)
+        answer, _ = self._listen(block=True)
         self._socket.settimeout(ANSWER_WITHIN_S)
-        if "failed" in told:
+        if "failed" in answer:
             self.close()
-            raise ZygoteGone(told["failed"])
-        missing: dict[str, str] = told["ready"]
+            raise ZygoteGone(answer["failed"])
+        missing: dict[str, str] = answer["ready"]
         return missing
 
     def spawn(self, kind: bytes, request: Mapping[str, Any], stdout: int, stderr: int) -> ForkedProcess:
-        """ZygoteGone when nothing was started; OSError when the system has no room for one more process."""
+        """Start a child. ZygoteGone if nothing was started; OSError if the system cannot create a process."""
         theirs, ours = os.pipe()
         try:
             with self._lock:
                 pid, pidfd = self._ask(kind, (theirs, stdout, stderr))
         except BaseException:
-            os.close(ours)  # unwritten: what may have been forked meanwhile ends
+            os.close(ours)  # unwritten: a child that was forked meanwhile ends
             raise
         finally:
             os.close(theirs)
         with contextlib.suppress(BrokenPipeError), os.fdopen(ours, "wb") as file:
-            file.write(json.dumps(request).encode())  # broken: it was killed already, and its handle will say so
+            file.write(json.dumps(request).encode())  # broken: the child was killed already
         return ForkedProcess(pid, pidfd, self.code_of)
 
     def code_of(self, pid: int) -> int | None:
-        """Of a child that has ended."""
+        """Exit code of a child that has ended."""
         with self._lock:
             self._listen(block=False)
             found = self._codes.pop(pid, None)
@@ -89,11 +89,11 @@ class Connection:
             return not self.gone
 
     def abandon(self) -> None:
-        """While another thread waits for it: that one is told that it is gone."""
+        """Kill it while another thread waits for it; that thread gets ZygoteGone."""
         self._process.kill()
 
     def close(self) -> None:
-        """The end of the socket is the end of the zygote; its children live on."""
+        """Close the socket, which ends the zygote; its children keep running."""
         with self._lock:
             self.gone = True
             self._socket.close()
@@ -109,39 +109,39 @@ class Connection:
         except OSError as error:
             self._lost()
             raise ZygoteGone(str(error)) from error
-        told, fd = self._listen(block=True)
-        if "failed" in told:
-            raise OSError(told["failed"])
-        return told["started"], fd[0]
+        answer, fd = self._listen(block=True)
+        if "failed" in answer:
+            raise OSError(answer["failed"])
+        return answer["started"], fd[0]
 
     def _listen(self, *, block: bool) -> tuple[dict[str, Any], list[int]]:
-        """Take in what it has said; with `block`, up to the answer to our request.
+        """Read its messages; with `block`, until the answer to our request.
 
-        ZygoteGone when that answer will not come.
+        ZygoteGone if that answer cannot come.
         """
-        while not self.gone and (block or self._has_said()):
+        while not self.gone and (block or self._readable()):
             try:
                 body, fds = wire.receive(self._socket)
-            except OSError:  # reset, or no word in time
+            except OSError:  # reset, or a timeout
                 body, fds = b"", []
             if not body:
                 self._lost()
                 break
-            told = json.loads(body)
-            if "ended" not in told:
-                return told, fds
-            self._codes[told["ended"]] = told["code"]
+            message = json.loads(body)
+            if "ended" not in message:
+                return message, fds
+            self._codes[message["ended"]] = message["code"]
         if block:
             raise ZygoteGone(f"it ended with {self._process.poll()}")
         return {}, []
 
-    def _has_said(self) -> bool:
+    def _readable(self) -> bool:
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
         return bool(poller.poll(0))
 
     def _lost(self) -> None:
-        """It is of no more use; whatever is left of it is ended, so that two never work for one owner."""
+        """Mark it as gone and kill it, so that two zygotes never work for one owner."""
         self.gone = True
         self._socket.close()
         self._process.kill()

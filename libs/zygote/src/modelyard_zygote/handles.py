@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 UNKNOWN_CODE: Final = -256
-"""Exit code of a child that ended when its zygote was gone; no signal has this number."""
+"""Exit code of a child that ended after its zygote was gone; no signal has this number."""
 POLL_S: Final = 0.02
 
 
 class Handle(Protocol):
-    """As much of `subprocess.Popen` as both kinds of processes have."""
+    """The part of `subprocess.Popen` that both kinds of processes have."""
 
     @property
     def pid(self) -> int: ...
@@ -27,13 +27,13 @@ class Handle(Protocol):
         """Its exit code once it has ended; subprocess.TimeoutExpired after `timeout` seconds."""
 
     def kill(self) -> None:
-        """SIGKILL; nothing when it has ended."""
+        """Send SIGKILL; no effect after it has ended."""
 
 
 class ForkedProcess:
-    """A child of the zygote, held by its pidfd: its pid may be used again, the descriptor stays its own.
+    """A child of the zygote, held by its pidfd: a process id can be reused, the descriptor cannot.
 
-    code_of: pid to exit code; None when the zygote has not told yet, UNKNOWN_CODE when it cannot any more.
+    code_of: pid to exit code; None until the zygote reported it, UNKNOWN_CODE if it no longer can.
     """
 
     def __init__(self, pid: int, pidfd: int, code_of: Callable[[int], int | None]) -> None:
@@ -56,7 +56,7 @@ class ForkedProcess:
             if left_s is not None and left_s <= 0:
                 raise subprocess.TimeoutExpired(f"process {self._pid}", timeout or 0.0)
             if self._ended(left_s):
-                time.sleep(POLL_S)  # ended; the zygote will say how in a moment
+                time.sleep(POLL_S)  # ended; the zygote reports the code in a moment
         return code
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""The zygote's loop: wait for requests and for ends of children, with one thread and no library of anybody's."""
+"""The zygote's loop: wait for requests and for children to end, with one thread and the standard library only."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from modelyard_zygote import wire
 
 @dataclass(frozen=True)
 class Forked:
-    """What a child holds right after the fork."""
+    """File descriptors of a child after the fork."""
 
     request: int
     stdout: int
@@ -22,7 +22,7 @@ class Forked:
 
 
 class Server:
-    """Forks until its owner is gone, or nobody asked for `idle_s` and no child is left that is waited for."""
+    """Forks until its owner is gone, or until `idle_s` pass without a request and no awaited child is left."""
 
     def __init__(self, owner: socket.socket, idle_s: float) -> None:
         self._owner, self._idle_s = owner, idle_s
@@ -34,7 +34,7 @@ class Server:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
 
     def run(self) -> Forked | None:
-        """Returns in every child, with what it was given; and in the zygote, with None, when its work is over."""
+        """Return in every child, with its file descriptors; and in the zygote, with None, when it is done."""
         asked_at = time.monotonic()
         while True:
             left_s = None if self._awaited else self._idle_s - (time.monotonic() - asked_at)
@@ -55,24 +55,24 @@ class Server:
         try:
             pid = os.fork()
         except OSError as error:
-            self._say({"failed": str(error)})
+            self._send({"failed": str(error)})
             pid = -1
         if pid == 0:
-            self._leave_behind()
+            self._close_inherited()
             return Forked(*fds)
         for fd in fds:
             os.close(fd)
         if pid > 0:
-            self._tell(pid, kind)
+            self._report_start(pid, kind)
         return None
 
-    def _tell(self, pid: int, kind: bytes) -> None:
-        """The pidfd is opened before the child can be reaped, so it is this child's, whatever becomes of its pid."""
+    def _report_start(self, pid: int, kind: bytes) -> None:
+        """Open the pidfd before the child can be reaped, so that it belongs to this child."""
         if kind == wire.SPAWN:
             self._awaited.add(pid)
         pidfd = os.pidfd_open(pid)
         try:
-            self._say({"started": pid}, (pidfd,))
+            self._send({"started": pid}, (pidfd,))
         finally:
             os.close(pidfd)
 
@@ -81,16 +81,16 @@ class Server:
             os.read(self._woken, 65_536)
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 self._awaited.discard(ended[0])
-                self._say({"ended": ended[0], "code": os.waitstatus_to_exitcode(ended[1])})
+                self._send({"ended": ended[0], "code": os.waitstatus_to_exitcode(ended[1])})
         except (ChildProcessError, BlockingIOError):
             return
 
-    def _say(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
-        with contextlib.suppress(OSError):  # the owner has gone; the next read will say so
+    def _send(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+        with contextlib.suppress(OSError):  # the owner is gone; the next read notices it
             wire.send(self._owner, message, fds)
 
-    def _leave_behind(self) -> None:
-        """In the child: nothing of the zygote's stays open or in force."""
+    def _close_inherited(self) -> None:
+        """In the child: close the zygote's descriptors and reset its signal handlers."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for fd in (self._woken, self._wake):

@@ -1,12 +1,12 @@
-"""What owner and zygote say to each other, one packet a message, over a socket pair that keeps packets apart.
+"""Messages between owner and zygote: one packet each, over a socket pair that preserves packets.
 
 Owner: SPAWN or DETACHED, with three file descriptors: where the child reads its request, its stdout, its stderr.
 Zygote: JSON. `{"ready": {module: error}}` once; `{"started": pid}` with the child's pidfd, or `{"failed": why}`, for
 each request; `{"ended": pid, "code": n}` for each child.
 
-The request itself (module, argv, env, cwd) goes from owner to child past the zygote, after the owner has heard of the
-pid. So the zygote never holds a secret of one child that another could find, and a child whose owner died before it
-knew of it reads the end of the file, not a request, and ends: nobody has to look for it.
+The request itself (module, argv, env, cwd) goes from owner to child, not through the zygote, after the owner received
+the process id. So the zygote never holds a secret that another child could find, and a child whose owner died before
+that reads the end of the file instead of a request, and exits.
 """
 
 import json
@@ -14,7 +14,7 @@ import socket
 from typing import Any, Final
 
 SPAWN: Final = b"spawn"
-"""The zygote stays while this child runs, to tell its exit code."""
+"""The zygote stays while this child runs, to report its exit code."""
 DETACHED: Final = b"detached"
 """The zygote may end before this child does."""
 REQUEST_FDS: Final = 3

@@ -21,7 +21,8 @@ from modelyard_monitor.store.connection import LazyClient
 from modelyard_monitor.store.queries import ReportQueries
 from modelyard_monitor.store.startup import migrate_when_available
 from modelyard_monitor.usecases.reports import Reports
-from modelyard_runtime.auth import Authenticator, registry_introspection
+from modelyard_runtime.assembly import authenticator_of
+from modelyard_runtime.changes import MemoryChanges
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
@@ -44,33 +45,34 @@ class _Monitor:
         client = LazyClient(settings.clickhouse_url, settings.clickhouse_user, password)
         self.clickhouse = ClickHouse(client, settings.clickhouse_database)
         self.unwatched = Unwatched()
-        self.registry = Registry(settings.registry_url, settings.admin_key)
+        self.changes = MemoryChanges()
+        self.reports = Reports(ReportQueries(self.clickhouse))
+        self.registry = Registry(settings.registry_url, settings.service_key)
         self.producer = Producer(settings.kafka_bootstrap_servers, "monitor", linger_ms=5)
         self.letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
         self.ingests = {group: self._ingest(group, stores) for group, stores in self._stores().items()}
 
     def service(self) -> Service:
         settings = self.settings
-        introspect = registry_introspection(settings.registry_url, settings.admin_key)
         app = create_app(
             service="monitor",
-            authenticator=Authenticator(settings.admin_key, introspect, system_clock),
+            authenticator=authenticator_of(settings),
             readiness=self.readiness,
             consumers=[one.consumer for one in self.ingests.values() if "ingest" in settings.roles],
         )
         if "api" in settings.roles:
-            add_routes(app, Reports(ReportQueries(self.clickhouse)), tuple(self.ingests.values()))
+            add_routes(app, self.reports, self.unwatched, tuple(self.ingests.values()), self.changes)
         background = self._background()
         return Service("monitor", settings, app, background, self._on_start, self._on_stop, self.readiness)
 
     def _stores(self) -> dict[str, dict[str, Store]]:
         """Return {consumer group: {topic: store}}; a group per kind of topic, so that none waits for another."""
-        codec = Codec(RegistrySchemas(self.settings.registry_url, self.settings.admin_key))
-        counter = Counter(self.clickhouse, self.registry, self.unwatched)
+        codec = Codec(RegistrySchemas(self.settings.registry_url, self.settings.service_key))
+        counter = Counter(self.clickhouse, self.registry, self.unwatched, self.readiness)
         predictions = PredictionIngest(self.clickhouse, counter, codec, self.producer, self.letters)
         grace_s = self.settings.label_grace_s
         labels = LabelIngest(self.clickhouse, codec, self.producer, self.letters, system_clock, grace_s)
-        events = ControlEventIngest(self.clickhouse, codec, self.letters)
+        events = ControlEventIngest(self.clickhouse, codec, self.letters, self.changes)
         return {
             "monitor.ingest": {PredictionLogged.TOPIC: predictions.store},
             LABELS_GROUP: {FeedbackReceived.TOPIC: labels.store},

@@ -1,11 +1,13 @@
 """Settings of the monitor; read once, in app.py."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from modelyard_runtime.settings import ClickHouseSettings, ServiceSettings
+from modelyard_contracts.keyring import KeyRingFile
+from modelyard_runtime.settings import ClickHouseSettings, ServiceSettings, open_key_ring
 
 Role = Literal["api", "ingest", "detect"]
 
@@ -18,6 +20,9 @@ class Settings(ServiceSettings, ClickHouseSettings):
     port: int = Field(8106, ge=0, le=65535)
     roles: Annotated[tuple[Role, ...], NoDecode] = ("api", "ingest", "detect")
     """Parts that this process runs, separated by commas; `detect` runs as a supervised child process."""
+
+    state_secret_file: Path | None = None
+    """Key ring that signs the detector states; lines `id:secret`, the current secret first. Needed by `detect`."""
 
     batch_rows: PositiveInt = 20_000
     """Largest number of records of one partition in one insert."""
@@ -49,3 +54,13 @@ class Settings(ServiceSettings, ClickHouseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    def state_secrets(self) -> KeyRingFile:
+        """Return the key ring of the detector states; StartupError when its file cannot be used."""
+        return open_key_ring(self.state_secret_file, "MONITOR_STATE_SECRET_FILE")
+
+    def check_files(self) -> None:
+        """Read every key and secret once, so that a start without one fails at once."""
+        super().check_files()
+        if "detect" in self.roles:
+            self.state_secrets()

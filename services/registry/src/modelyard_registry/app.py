@@ -37,7 +37,6 @@ from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.errors import ModelyardError, StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import ensure_topics
-from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 from modelyard_runtime.settings import open_key_ring
 from modelyard_runtime.wakeup import pause
@@ -70,6 +69,7 @@ class Registry:
     ) -> None:
         """authenticator: for tests; None checks keys against the registry's own tables."""
         self._settings = settings
+        self._service_keys: dict[str, bytes] = {}
         self.blobs = _open_blobs(settings)  # first, because its error explains a wrong data folder best
         self._assembly = Assembly(NAME, settings, clock)
         self.database = self._assembly.database
@@ -84,7 +84,6 @@ class Registry:
                 self._create_topics,
                 self._watch_database,
                 self._watch_service_keys,
-                Periodic("deleting old changes", self._changes.prune).run,
             ),
             on_start=self._seed_in_thread,
             parts=self._parts(authenticator or own),
@@ -135,7 +134,12 @@ class Registry:
         folder = self._settings.service_keys_dir
         if folder is None:
             return
-        new = service_keys.seed_service_keys(self.deps, read_service_keys(folder), origin_of(self.deps, NAME))
+        texts = read_service_keys(folder)
+        seen = {service: keys.fingerprint(text) for service, text in texts.items()}
+        if seen == self._service_keys:
+            return
+        new = service_keys.seed_service_keys(self.deps, texts, origin_of(self.deps, NAME))
+        self._service_keys = seen
         if new:
             log.info("stored the hashes of %d new service keys", new)
 

@@ -3,24 +3,27 @@
 import asyncio
 import contextlib
 import gc
-import hashlib
 import secrets
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from fastapi import FastAPI
+
 from modelyard_contracts.codec import Codec
-from modelyard_contracts.tokens import serving_token
+from modelyard_contracts.messages.serving import TextPolicy
 from modelyard_router.api.asgi import Api, ApiLimits, Endpoints
+from modelyard_router.api.control import Parts, build_control
 from modelyard_router.api.metrics import CountersCollector, Gauges
-from modelyard_router.api.views import Views
 from modelyard_router.clients.keys import Keys
 from modelyard_router.domain.counters import Counters
-from modelyard_router.domain.routes import compile_route
+from modelyard_router.domain.hashing import EntityHasher
 from modelyard_router.events.announcer import Announcer
 from modelyard_router.events.reader import RouteReader
 from modelyard_router.fastpath.fast_path import FastPath
 from modelyard_router.fastpath.protocol import protocol_of
+from modelyard_router.plan.compile import compile_route
+from modelyard_router.plan.executor import Executor
 from modelyard_router.settings import Settings
 from modelyard_router.spool.shipper import Shipper, ShipperOptions
 from modelyard_router.spool.spool import Spool
@@ -28,8 +31,12 @@ from modelyard_router.store.route_tables import RouteTables
 from modelyard_router.upstream.pool import PoolLimits
 from modelyard_router.upstream.replicas import Replicas
 from modelyard_router.usecases.feedback import Feedback
+from modelyard_router.usecases.generation import GenerationRecorder
+from modelyard_router.usecases.generations import Generations, StreamLimits
 from modelyard_router.usecases.predictions import Predictions
-from modelyard_runtime.auth import Authenticator, registry_introspection
+from modelyard_router.usecases.recorder import Recorder
+from modelyard_router.usecases.shadows import Shadows
+from modelyard_runtime.access import Authenticator, registry_introspection
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
@@ -65,45 +72,52 @@ class RouterApp:
     async def start(self) -> None:
         """Build everything that needs the event loop."""
         settings = self.settings
-        self.replicas = Replicas(PoolLimits(settings.max_connections, settings.connect_timeout_ms / 1000))
+        limits = PoolLimits(settings.max_connections, settings.connect_timeout_ms / 1000, tls=settings.upstream_tls())
+        self.replicas = Replicas(limits)
         self._open_tables()
         self._follow_routes()
-        predictions = Predictions(
-            self.replicas,
-            self.spool,
-            self.counters,
-            entity_secret=hashlib.sha256(b"modelyard-entity:" + settings.admin_key.encode()).digest(),
-            max_rows=settings.max_rows,
-        )
-        self._open_api(predictions)
+        predictions, generations = self._open_use_cases()
+        self._open_api(predictions, generations)
         if not settings.spool_fsync:  # with it an answer waits for the disk, which the fast path cannot
             self.fast_path = FastPath(self.api, predictions, self.replicas, self.tables, self.keys)
         gc.collect()
         gc.freeze()  # these objects stay for good: the collector need not visit them again
 
     def _open_tables(self) -> None:
-        compile_: Any = partial(compile_route, serving_token=serving_token(self.settings.admin_key))
+        compile_: Any = partial(compile_route, serving_token=self.settings.serving_secret())
         self.tables = RouteTables(self.settings.data_dir, compile_, self._tables_changed)
         self.tables.load()
         if self.tables.routes:
             self.readiness.set("routes", True, "from the last run")
 
+    def _open_use_cases(self) -> tuple[Predictions, Generations]:
+        settings = self.settings
+        executor = Executor(self.replicas)
+        hasher = EntityHasher(settings.entity_secrets())
+        recorder = Recorder(self.spool, self.counters, hasher)
+        self.shadows = Shadows(executor, recorder, self.spool, self.counters, settings.max_shadow_copies)
+        predictions = Predictions(executor, self.spool, recorder, self.shadows, max_rows=settings.max_rows)
+        texts = GenerationRecorder(self.spool, self.counters, hasher, TextPolicy(settings.text_policy))
+        limits = StreamLimits(settings.stream_stall_ms / 1000, settings.stream_total_ms / 1000)
+        return predictions, Generations(executor, self.replicas, self.spool, texts, limits)
+
     def _follow_routes(self) -> None:
         settings = self.settings
         self._announcer = Announcer(settings.kafka_bootstrap_servers, self.router_id, system_clock)
-        codec = Codec(RegistrySchemas(settings.registry_url, settings.admin_key))
+        codec = Codec(RegistrySchemas(settings.registry_url, settings.service_key))
         self._reader = RouteReader(
             settings.kafka_bootstrap_servers, self.tables, self._announcer, self.readiness, self.counters, codec
         )
 
-    def _open_api(self, predictions: Predictions) -> None:
+    def _open_api(self, predictions: Predictions, generations: Generations) -> None:
         settings = self.settings
-        introspection = registry_introspection(settings.registry_url, settings.admin_key)
-        authenticator = Authenticator(settings.admin_key, introspection, system_clock)
+        introspection = registry_introspection(settings.registry_url, settings.service_key)
+        # With a key of its own the router asks the registry about every key, also the admin's.
+        admin_key = settings.admin_key if settings.service_key_file is None else None
+        authenticator = Authenticator(admin_key, introspection, system_clock)
         self.keys = Keys(authenticator, settings.remember_key_s)
         metrics = Metrics("router")
         metrics.registry.register(CountersCollector(self.counters, self._gauges()))
-        views = Views(self.tables, self.spool, self.shipper, metrics, self.router_id)
         feedback = Feedback(self.spool, self.counters, max_rows=settings.max_rows)
         limits = ApiLimits(
             settings.max_body_bytes,
@@ -111,12 +125,20 @@ class RouterApp:
             settings.max_in_flight,
             settings.read_timeout_ms / 1000,
         )
-        endpoints = Endpoints(predictions, feedback, views.get, self.readiness)
+        endpoints = Endpoints(predictions, generations, feedback, self.readiness)
         self.api = Api(endpoints, self.tables, self.keys, self.counters, limits)
+        self._parts = Parts(self.tables, self.spool, self.shipper, self.readiness, metrics, self.router_id)
+        self.api.control = self.control_api(authenticator)
+
+    def control_api(self, authenticator: Authenticator) -> FastAPI:
+        """The control API, and the data endpoints within it, for keys that `authenticator` knows."""
+        api = self.api.with_keys(Keys(authenticator, self.settings.remember_key_s))
+        return build_control(self._parts, authenticator, api.data, self.settings.max_infer_body_bytes)
 
     async def stop(self) -> None:
         """Close connections and the spool; also after a start that failed half way."""
         with contextlib.suppress(AttributeError):
+            await self.shadows.stop()
             self.replicas.close()
         self.spool.close()
 
@@ -144,7 +166,7 @@ class RouterApp:
 
     def _tables_changed(self) -> None:
         routes = self.tables.routes.values()
-        self.replicas.keep(address for route in routes for target in route.targets for address in target.addresses)
+        self.replicas.keep(address for route in routes for leaf in route.leaves for address in leaf.addresses)
 
     def _gauges(self) -> Gauges:
         spool, shipper = self.spool, self.shipper
@@ -154,6 +176,8 @@ class RouterApp:
             "spool_unsent_records": ("Records that are not in Kafka yet.", lambda: shipper.unsent),
             "broker_away": ("1 while records cannot be sent.", lambda: float(shipper.broker_away)),
             "routes": ("Applied routes.", lambda: len(self.tables.routes)),
+            "refused_routes": ("Published tables that cannot be used.", lambda: len(self.tables.refused)),
+            "shadow_copies_in_flight": ("Copies in flight.", lambda: self.shadows.in_flight),
         }
 
 

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from modelyard import RegistryClient
 from modelyard_runtime.assembly import Assembly
+from modelyard_runtime.changes import ChangeLog
+from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
 from modelyard_trainer.api.routes import add_routes
@@ -26,26 +28,34 @@ from modelyard_zygote import Zygote
 def build(settings: Settings) -> Service:
     """Wire the service; nothing is connected before it runs."""
     assembly = Assembly("trainer", settings)
-    client = RegistryClient(settings.registry_url, settings.admin_key, context=outgoing_headers)
+    client = RegistryClient(settings.registry_url, settings.service_key, context=outgoing_headers)
     gateway, runs, recipes = RegistryGateway(client), RunStore(assembly.database), known_recipes(settings.recipes)
-    deps = Deps(runs=runs, registry=gateway, recipes=recipes, clock=assembly.clock)
-    supervisor = _supervisor(settings, runs, gateway, deps)
+    workers = _workers(settings)
+    deps = Deps(runs=runs, registry=gateway, recipes=recipes, clock=assembly.clock, log_lines=workers.log_lines)
+    supervisor, changes = _supervisor(settings, workers, gateway, deps), ChangeLog(assembly.database)
     assembly.database.on_queued(supervisor.notify)
 
     async def close() -> None:
         client.close()
 
     return assembly.service(
-        handlers(deps), lambda app: add_routes(app, deps), background=[supervisor.run], on_stop=close
+        handlers(deps),
+        lambda app: add_routes(app, deps, changes),
+        background=[supervisor.run, Periodic("forgetting changes", changes.prune).run],
+        on_stop=close,
     )
 
 
-def _supervisor(settings: Settings, runs: RunStore, gateway: RegistryGateway, deps: Deps) -> Supervisor:
+def _workers(settings: Settings) -> Workers:
     secrets = {"CLICKHOUSE_PASSWORD": settings.clickhouse_password.get_secret_value()}
+    return Workers(settings.data_dir.resolve() / "runs", secrets, Zygote(PRELOAD, idle_s=settings.ray_idle_s))
+
+
+def _supervisor(settings: Settings, workers: Workers, gateway: RegistryGateway, deps: Deps) -> Supervisor:
     return Supervisor(
-        runs=runs,
+        runs=deps.runs,
         registry=gateway,
-        workers=Workers(settings.data_dir.resolve() / "runs", secrets, Zygote(PRELOAD, idle_s=settings.ray_idle_s)),
+        workers=workers,
         recipes=deps.recipes,
         clickhouse={
             "url": settings.clickhouse_url,

@@ -78,8 +78,14 @@ class World:
         migrate(self.database.engine, "modelyard_trainer:migrations")
         self.runs = RunStore(self.database)
         recipes = known_recipes(RECIPES)
-        self.deps = Deps(runs=self.runs, registry=self.gateway, recipes=recipes, clock=self.clock)
         self.workers = Workers(self.folder / "runs", {"PYTHONPATH": self._pythonpath}, self._zygote)
+        self.deps = Deps(
+            runs=self.runs,
+            registry=self.gateway,
+            recipes=recipes,
+            clock=self.clock,
+            log_lines=self.workers.log_lines,
+        )
         self.supervisor = Supervisor(
             runs=self.runs,
             registry=self.gateway,
@@ -127,9 +133,9 @@ class World:
         """Manifests of all versions, oldest first."""
         return [self.client.manifest(model, one.version) for one in self.client.versions(model)]
 
-    def begin(self, **parameters: str) -> Run:
+    def begin(self, model: str = "shifts", **parameters: str) -> Run:
         """Request a run of the fake recipe on the given rows."""
-        request = RunRequest("shifts", "a test", "test", dataset_digest=self.dataset, parameters=parameters)
+        request = RunRequest(model, "a test", "test", dataset_digest=self.dataset, parameters=parameters)
         return request_run(self.deps, request)
 
     def drive(self, run_id: UUID, until: Callable[[Run], bool] | None = None, timeout_s: float = 60.0) -> Run:

@@ -1,1 +1,1 @@
-"""The demo: the whole closed loop on a real stream that drifts, measured and told."""
+"""The demo: the whole closed loop on a real stream that drifts, measured and reported."""

@@ -27,7 +27,7 @@ from modelyard_cli.demo.traffic import Traffic
 from modelyard_cli.output import Form, complain, complaints, console, show
 from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.layout import StackError
-from modelyard_cli.verbs import short
+from modelyard_cli.verbs.lists import short
 
 STREAM_S: Final = 240.0
 """How long the stream lasts if the rate allows: loops close within a part of it, and one can watch."""
@@ -42,7 +42,7 @@ TOLD_TYPES: Final = frozenset(
 
 
 def run_demo(data: Path | None, data_dir: Path, rate: float | None, *, keep: bool, output: Form) -> None:
-    """All of it, told as it happens; exit code 1 when a count does not add up or no loop closed."""
+    """Report progress as it happens; exit code 1 when a count does not add up or no loop closed."""
     began = time.monotonic()
     stream = load(data, data_dir.parent / "cache")
     _say(began, f"data: {stream.name}, {stream.rows:,} rows, {len(stream.numeric) + len(stream.categorical)} features")
@@ -61,12 +61,12 @@ def run_demo(data: Path | None, data_dir: Path, rate: float | None, *, keep: boo
 
 
 def _how_to_ask(data_dir: Path, *, keep: bool) -> str:
-    """Where `modelyard story` finds what it is asked for: the stack of a demo has a folder of its own."""
+    """Where `modelyard timeline` finds what it is asked for: the stack of a demo has a folder of its own."""
     if os.environ.get("REGISTRY_URL"):
-        return "modelyard story ID"
+        return "modelyard timeline ID"
     stack = data_dir / "stack"
     start = "" if keep else f"modelyard up --any-ports --data-dir {stack}, then "
-    return f"{start}modelyard story ID --data-dir {stack}"
+    return f"{start}modelyard timeline ID --data-dir {stack}"
 
 
 def steady_rate(stream: Stream) -> float:

@@ -43,17 +43,17 @@ def upload_first_tenth(platform: Platform, stream: Stream) -> str:
 def train_first(platform: Platform, stream: Stream, digest: str, tell: Tell) -> None:
     """Train version 1 and wait until it answers all traffic; StackError when it does not come to that."""
     run = platform.trainer.start_run(stream.name, dataset_digest=digest, reason="first version, from the first tenth")
-    _wait(lambda: _run_ended(platform, run["run_id"], tell), "the first training run")
+    _wait(lambda: _run_ended(platform, run.run_id, tell), "the first training run")
     _wait(lambda: _first_is_live(platform, stream.name, tell), "the first roll-out")
     _wait(lambda: _answers(platform, stream), "the router to answer")
 
 
 def _run_ended(platform: Platform, run_id: str, tell: Tell) -> bool:
     run = platform.trainer.run(run_id)
-    tell(f"training version 1: {run['state']} {run['progress']:.0%}")
-    if run["state"] in ("failed", "cancelled", "refused"):
-        raise StackError(f"the first training run {run['state']}: {run['reason']}; see the trainer's log")
-    return bool(run["state"] == "succeeded")
+    tell(f"training version 1: {run.state} {run.progress:.0%}")
+    if run.ended and run.state != "succeeded":
+        raise StackError(f"the first training run {run.state}: {run.reason}; see the trainer's log")
+    return run.ended
 
 
 def _first_is_live(platform: Platform, model: str, tell: Tell) -> bool:
@@ -62,22 +62,23 @@ def _first_is_live(platform: Platform, model: str, tell: Tell) -> bool:
         _refused_by_evaluator(platform, model)
         tell("version 1 is registered; evaluating it")
         return False
-    tell(f"rolling out version 1: {rollouts[0]['state']}")
-    if rollouts[0]["state"] in ("failed", "aborted"):
-        raise StackError(f"the first roll-out {rollouts[0]['state']}: {rollouts[0]['reason']}")
-    return bool(rollouts[0]["state"] == "promoted")
+    first = rollouts[0]
+    tell(f"rolling out version 1: {first.state}")
+    if first.state in ("failed", "aborted"):
+        raise StackError(f"the first rollout {first.state}: {first.reason}")
+    return first.state == "promoted"
 
 
 def _refused_by_evaluator(platform: Platform, model: str) -> None:
     for evaluation in platform.evaluator.evaluations(model):
-        if evaluation.get("verdict") in ("reject", "continue_tuning", "inconclusive"):
-            reasons = " ".join(evaluation["report"]["reasons"])
-            raise StackError(f"the evaluator did not let version 1 pass ({evaluation['verdict']}): {reasons}")
+        if evaluation.verdict not in (None, "deploy"):
+            reasons = " ".join(evaluation.reasons)
+            raise StackError(f"the evaluator did not let version 1 pass ({evaluation.verdict}): {reasons}")
 
 
 def _answers(platform: Platform, stream: Stream) -> bool:
     try:
-        return any(route.get("route") == stream.name for route in platform.router.routes())
+        return any(route.route == stream.name for route in platform.router.routes())
     except ApiError as error:
         if error.status != 503:
             raise

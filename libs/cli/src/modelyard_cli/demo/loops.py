@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from modelyard_cli.context import Platform
-from modelyard_cli.verbs import summary
+from modelyard_cli.verbs.lists import summary
 
 EVENTS_SQL: Final = """
 SELECT topic, type, event_id, occurred_at, recorded_at, correlation_id, cause_id, payload

@@ -13,7 +13,6 @@ from modelyard_cli.stack.layout import StackError
 
 OPEN_ROLLOUT_S: Final = 120.0
 """How long an aborted roll-out may take to end."""
-ENDED: Final = ("promoted", "aborted", "rolled_back", "failed")
 
 
 def show_roll_back(platform: Platform, stream: Stream, say: Callable[[str], None]) -> Report:
@@ -31,23 +30,21 @@ def _roll_back(platform: Platform, stream: Stream) -> dict[str, Any] | None:
     """None when there is no version before; StackError when another one than it answers afterwards."""
     _end_open_rollout(platform, stream.name)
     rollouts = platform.deployer.rollouts(stream.name)
-    if len({rollout["to_version"] for rollout in rollouts if rollout["state"] == "promoted"}) < 2:
+    if len({rollout.to_version for rollout in rollouts if rollout.state == "promoted"}) < 2:
         return None
     done = platform.deployer.roll_back(stream.name, reason="shown by the demo", wait_s=30)
     answer = platform.router.predict(stream.name, stream.features(stream.rows - 1))
-    if answer.version != done["to_version"]:
-        raise StackError(f"rolled back to v{done['to_version']}, but v{answer.version} answers")
-    return dict(done)
+    if answer.version != done.to_version:
+        raise StackError(f"rolled back to v{done.to_version}, but v{answer.version} answers")
+    return done.model_dump(mode="json")
 
 
 def _end_open_rollout(platform: Platform, model: str) -> None:
     """A canary without traffic would only hold, and a roll-back would take it back instead of what serves."""
     deadline = time.monotonic() + OPEN_ROLLOUT_S
-    while opened := [it for it in platform.deployer.rollouts(model) if it["state"] not in ENDED]:
+    while opened := [it for it in platform.deployer.rollouts(model) if not it.ended]:
         if time.monotonic() > deadline:
-            raise StackError(
-                f"rollout {opened[0]['rollout_id']} is still {opened[0]['state']}; see `modelyard rollouts`"
-            )
+            raise StackError(f"rollout {opened[0].rollout_id} is still {opened[0].state}; see `modelyard rollouts`")
         with contextlib.suppress(ApiError):  # it may have ended by itself meanwhile
             platform.deployer.abort_rollout(model, reason="the demo's stream has ended")
         time.sleep(0.5)

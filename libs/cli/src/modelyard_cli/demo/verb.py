@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from modelyard_cli.output import Form, FormOption, told
+from modelyard_cli.output import Form, FormOption, reports_errors
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR
 
 
-@told
+@reports_errors
 def demo(
     data: Annotated[
         Path | None, typer.Option(help="A CSV file with a time-ordered binary target; Elec2 without.")

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from modelyard_cli.context import Platform
-from modelyard_cli.output import Form, FormOption, Listing, complain, complaints, console, rows, show, told
+from modelyard_cli.output import Form, FormOption, Listing, complain, complaints, console, reports_errors, rows, show
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, Layout, StackError, choose_ports
 from modelyard_cli.stack.state import (
     State,
@@ -32,7 +32,7 @@ STOP_WITHIN_S: Final = 60.0
 DataDir = Annotated[Path, typer.Option("--data-dir", envvar="MODELYARD_DATA_DIR", help="The folder of the stack.")]
 
 
-@told
+@reports_errors
 def up(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     any_ports: Annotated[bool, typer.Option("--any-ports", help="Take free ports instead of the usual ones.")] = False,
@@ -119,7 +119,7 @@ def _progress(state: State | None) -> str:
     return f"{phase} ({len(ready)} of {len(services)} ready: {', '.join(ready)})" if services else phase
 
 
-@told
+@reports_errors
 def down(data_dir: DataDir = DEFAULT_DATA_DIR, output: FormOption = Form.TABLE) -> None:
     """Stop the local stack; its data stays."""
     stopped = stop_stack(data_dir)
@@ -138,7 +138,7 @@ def stop_stack(data_dir: Path) -> bool:
     return end_orphans(layout) > 0 or supervisor is not None
 
 
-@told
+@reports_errors
 def status(data_dir: DataDir = DEFAULT_DATA_DIR, output: FormOption = Form.TABLE) -> None:
     """Show what runs, where, and whether it is ready: the platform of the environment, else the local stack."""
     if os.environ.get("REGISTRY_URL"):

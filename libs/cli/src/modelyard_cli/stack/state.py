@@ -1,4 +1,4 @@
-"""What is known of a running stack: one small JSON file, replaced whole, readable by any client."""
+"""State of a running stack: one small JSON file, replaced in one step, readable by any client."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def running_state(data_dir: Path) -> State:
 
 
 def identify(pid: int) -> dict[str, float]:
-    """A process beyond doubt: pids come round again, start times do not."""
+    """A process by id and start time, as process ids are reused."""
     return {"pid": pid, "started": psutil.Process(pid).create_time()}
 
 
@@ -66,7 +66,7 @@ def is_alive(identity: dict[str, float]) -> bool:
 
 
 def ended(processes: Iterable[psutil.Process], within_s: float) -> bool:
-    """Whether all have ended in that time. A zombie has: whoever started it may never ask for its exit code."""
+    """Whether all have ended in that time. A zombie counts as ended: its parent may never read its exit code."""
     deadline = time.monotonic() + within_s
     while any(_works(process) for process in processes):
         if time.monotonic() > deadline:
@@ -108,7 +108,7 @@ def _quietly(action: Any) -> None:
 
 
 def end_orphans(layout: Layout) -> int:
-    """End what a killed supervisor left behind; how many there were."""
+    """End the processes that a killed supervisor left; returns their number."""
     state = read_state(layout)
     orphans = [found for identity in (state or {}).get("processes", []) if (found := find(identity))]
     end_processes(orphans)

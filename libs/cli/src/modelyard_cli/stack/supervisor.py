@@ -1,4 +1,4 @@
-"""The supervisor: starts every process of a local stack, restarts what dies, stops all in reverse.
+"""The supervisor: starts every process of a local stack, restarts processes that die, stops all in reverse.
 
 It is the only parent of them. It owns no data: killed -9, it leaves its children running, and the next `up` or `down`
 in the same folder finds them in the state file and ends them first.
@@ -40,7 +40,7 @@ class Server(Protocol):
 
 
 class Supervisor:
-    """Holds the processes of one stack; `run` returns when it was told to stop."""
+    """Holds the processes of one stack; `run` returns after `stop`."""
 
     def __init__(self, layout: Layout, ports: dict[str, int]) -> None:
         self._layout = layout
@@ -117,7 +117,7 @@ class Supervisor:
         }
         try:
             write_state(self._layout, state)
-        except OSError as error:  # a full disk: the last state stays, what runs goes on
+        except OSError as error:  # a full disk: the last state stays, the processes keep running
             if not self._cannot_report:
                 complain(f"{self._layout.state_file}: {error.strerror}; free disk space there")
             self._cannot_report = True
@@ -183,7 +183,7 @@ def sole_owner(layout: Layout) -> Iterator[None]:
 
 
 def main() -> int:
-    """Run until told to stop. Arguments: the folder, and the ports as JSON."""
+    """Run until SIGTERM or SIGINT. Arguments: the folder, and the ports as JSON."""
     parser = argparse.ArgumentParser(prog="modelyard_cli.stack.supervisor")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--ports", type=json.loads, required=True)

@@ -169,7 +169,7 @@ def _docker_has_image() -> bool:
             engine.images.get(DOCKER_IMAGE)
         finally:
             engine.close()
-    except Exception:  # no engine, no permission or no image: all mean "not here", and nobody asked for it
+    except Exception:  # no engine, no permission or no image: all mean "not available", and it was not requested
         return False
     return True
 

@@ -24,7 +24,7 @@ from modelyard_runtime.http.access import DEFAULT_WORKSPACE, REFERENCE_PARAMETER
 
 HERE: Final = "acme"
 ELSEWHERE: Final = "elsewhere"
-NOBODY: Final = "none"
+NO_ROLE: Final = "none"
 """A key without any role."""
 
 
@@ -103,7 +103,7 @@ def _routes(app: FastAPI) -> Iterator[Any]:
 
 
 def _principals() -> Iterator[tuple[str, Principal]]:
-    yield NOBODY, Principal(NOBODY)
+    yield NO_ROLE, Principal(NO_ROLE)
     for role in GRANTS:
         for workspace in (HERE, ELSEWHERE, ALL_WORKSPACES):
             key = f"{role}@{workspace}"

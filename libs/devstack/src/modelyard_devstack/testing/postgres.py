@@ -13,12 +13,12 @@ UNPRIVILEGED: Final = "nobody"
 
 
 def postgres_binaries() -> Path | None:
-    """The folder of initdb and postgres: from PATH, or as pg_config tells; None when there are none."""
+    """The folder of initdb and postgres, from PATH or pg_config; None if there is none."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
     if config := shutil.which("pg_config"):
-        told = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False)  # noqa: S603
-        folder = Path(told.stdout.strip())
+        found_dir = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False)  # noqa: S603
+        folder = Path(found_dir.stdout.strip())
         if (folder / "initdb").exists():
             return folder
     return None

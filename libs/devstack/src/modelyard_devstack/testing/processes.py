@@ -1,4 +1,4 @@
-"""Subprocesses that say `ready ...` on their first line of output."""
+"""Subprocesses that print `ready ...`."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ READY: Final = re.compile(r"^ready\s+(\S+)")
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 30.0
 LAST_WORDS_TIMEOUT_S: Final = 5.0
-"""An orphan of the process may hold its output open for long."""
+"""An orphan of the process may keep its output open."""
 
 
 def wait_until(predicate: Callable[[], Any], timeout_s: float = 30.0, *, every_s: float = 0.05, what: str = "") -> Any:
@@ -68,7 +68,7 @@ async def eventually(predicate: Callable[[], Any], timeout_s: float = 30.0, *, w
 
 
 class Process:
-    """A subprocess; its output is collected, and nothing of it outlives the test."""
+    """A subprocess; its output is collected, and it ends with the test."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
         self._command = list(command)
@@ -97,7 +97,7 @@ class Process:
         return self
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> str:
-        """What follows `ready`; AssertionError with the output when it ends or takes too long."""
+        """The text after `ready`; AssertionError with the output if it ends or takes too long."""
         try:
             self.address: str | None = self._ready.get(timeout=timeout_s)
         except queue.Empty:
@@ -129,7 +129,7 @@ class Process:
             self._child.wait()
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """SIGTERM and wait; its exit code (negative: killed after timeout_s), once all it said is collected."""
+        """SIGTERM and wait; its exit code (negative: killed after timeout_s), once all output is collected."""
         assert self._child is not None, "not started"  # noqa: S101
         self.signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -139,7 +139,7 @@ class Process:
         return int(self._child.returncode)
 
     def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """Its exit code, once it has ended by itself and all it said is collected."""
+        """Its exit code, once it has ended by itself and all output is collected."""
         assert self._child is not None, "not started"  # noqa: S101
         code = self._child.wait(timeout_s)
         self._collecting.join(LAST_WORDS_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""An app whose every route but health needs a token, and the routes that every service has."""
+"""An app of which every route but health needs a key, with the routes that every service has."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Protocol
@@ -20,7 +20,7 @@ MAX_REQUEST_BYTES: Final = 8 * 1_048_576
 
 
 class Resumable(Protocol):
-    """A consumer, as far as an operator is concerned."""
+    """A consumer, as an operator sees it."""
 
     group: str
 
@@ -74,7 +74,7 @@ def require(scope: str) -> Callable[[Request], Awaitable[Principal]]:
 
 
 def caller(request: Request) -> Principal:
-    """Who sent this request; every request past the edge has one."""
+    """The principal of a request; every request after the edge has one."""
     principal: Principal = request.scope["modelyard.principal"]
     return principal
 
@@ -111,8 +111,8 @@ def _own_routes(app: FastAPI, readiness: Readiness, metrics: Metrics, consumers:
 
     @app.get("/health/ready", include_in_schema=False)
     async def ready() -> JSONResponse:
-        told = readiness.as_dict()
-        return JSONResponse(told, 200 if told["ready"] else 503)
+        report = readiness.as_dict()
+        return JSONResponse(report, 200 if report["ready"] else 503)
 
     @app.get("/metrics", include_in_schema=False)
     async def show_metrics(_: Observer) -> Response:

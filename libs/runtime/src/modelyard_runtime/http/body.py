@@ -7,13 +7,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
 BODY_PAUSE_S: Final = 30.0
-"""How long a caller may send nothing in the middle of a body."""
+"""Longest pause in the middle of a body."""
 
 
 class Limits:
-    """Bytes that a body may have, by path.
+    """Largest body in bytes, by path.
 
-    large: {path prefix: bytes} of what may be larger than usual.
+    large: {path prefix: bytes} of paths with another limit.
     """
 
     def __init__(self, usual: int, large: dict[str, int]) -> None:
@@ -24,26 +24,26 @@ class Limits:
 
 
 class TooLarge(HTTPException):
-    """Of this base, as FastAPI hides any other error that happens while it reads the body."""
+    """The body exceeds the limit. An HTTPException, as FastAPI hides other errors while it reads a body."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(413, f"the body may hold {limit} bytes")
+        super().__init__(413, f"the body may have {limit} bytes at most")
 
 
 class TooSlow(HTTPException):
-    """The rest of the body will not be waited for, so the connection ends with the answer."""
+    """The body stopped arriving; the connection is closed with the response."""
 
     def __init__(self, pause_s: float) -> None:
-        super().__init__(408, f"nothing of the body came for {pause_s:g} s", {"Connection": "close"})
+        super().__init__(408, f"no part of the body arrived for {pause_s:g} s", {"Connection": "close"})
 
 
 def counted_body(receive: Receive, limit: int, pause_s: float) -> Receive:
-    """The body, which may not grow past `limit` whatever its header said, nor pause for longer than `pause_s`."""
+    """Receive a body: at most `limit` bytes, whatever its header says, and no pause longer than `pause_s`."""
     seen, more = 0, True
 
     async def counted() -> Message:
         nonlocal seen, more
-        if not more:  # whoever asks again waits for the caller to go away
+        if not more:  # a second read waits until the caller disconnects
             return await receive()
         try:
             async with asyncio.timeout(pause_s):

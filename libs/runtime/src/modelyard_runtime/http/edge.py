@@ -17,7 +17,7 @@ from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.tracing import CORRELATION_HEADER, TRACEPARENT, correlated, current_traceparent, span
 
 OPEN_PATHS: Final = frozenset({"/health/live", "/health/ready"})
-"""All that may be asked without a token."""
+"""Paths that need no key."""
 log = logging.getLogger(__name__)
 access = logging.getLogger("modelyard.access")
 
@@ -37,7 +37,7 @@ class Edge:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":  # no service of ours speaks WebSocket here; closed is safer than forgotten
+        if scope["type"] != "http":  # no service uses WebSocket here
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -55,9 +55,9 @@ class Edge:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                told = [(CORRELATION_HEADER.encode(), str(correlation).encode())]
-                told += [(TRACEPARENT.encode(), parent.encode())] if (parent := current_traceparent()) else []
-                message = {**message, "headers": [*message.get("headers", ()), *told]}
+                added = [(CORRELATION_HEADER.encode(), str(correlation).encode())]
+                added += [(TRACEPARENT.encode(), parent.encode())] if (parent := current_traceparent()) else []
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
         try:
@@ -69,10 +69,10 @@ class Edge:
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if not started:
-                detail = f"an error of ours; its log has correlation_id {correlation}"
+                detail = f"internal error; the log entry has correlation_id {correlation}"
                 await problem(500, "internal_error", detail)(scope, receive, sending)
         finally:
-            self._told(scope, status, time.perf_counter() - began)
+            self._record(scope, status, time.perf_counter() - began)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, str]) -> None:
         if scope["path"] not in OPEN_PATHS:
@@ -87,7 +87,7 @@ class Edge:
         await self._app(scope, counted_body(receive, limit, self.body_pause_s), send)
 
     async def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> JSONResponse | None:
-        """Why this request may not come in; None: it may, and the scope says who it is."""
+        """Return the refusal of a request, or None after its principal was added to the scope."""
         if scope["modelyard.authorizations"] > 1:
             return problem(400, "duplicate_authorization", "two Authorization headers were sent; send one")
         try:
@@ -101,7 +101,7 @@ class Edge:
         scope["modelyard.principal"] = principal
         return None
 
-    def _told(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         self._seconds.labels(scope["method"], route, str(status)).observe(seconds)
         if scope["path"] not in OPEN_PATHS:

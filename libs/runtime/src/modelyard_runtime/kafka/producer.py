@@ -1,4 +1,4 @@
-"""An idempotent producer that says what a failure means, and starts anew when its client is beyond repair."""
+"""An idempotent producer that translates errors, and replaces its client after a fatal one."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
@@ -58,7 +58,7 @@ class Producer:
     async def send(self, message: Message, key: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         """Encode and send; returns when it is acknowledged. key: None takes the message's own.
 
-        The message's topic is made before the first one, if nobody did: a writer may be the first to come.
+        Creates the topic before the first message if it does not exist.
         """
         await self._ensure(message.TOPIC)
         await self.send_bytes(
@@ -77,7 +77,7 @@ class Producer:
         *,
         partition: int | None = None,
     ) -> None:
-        """Send bytes as they are. MessageTooLarge, or BrokerAway (it may have arrived: send the same again)."""
+        """Send bytes unchanged. MessageTooLarge, or BrokerAway (it may have arrived: send the same again)."""
         await (await self.post_bytes(topic, key, value, headers, partition=partition))
 
     async def post_bytes(
@@ -89,7 +89,7 @@ class Producer:
         *,
         partition: int | None = None,
     ) -> Awaitable[None]:
-        """Queue without waiting for the acknowledgement: await the answer for that. Order of calls is kept."""
+        """Queue without waiting for the acknowledgement; await the result for it. The order of calls is kept."""
         client = await self._connected()
         wire = to_wire(headers) if isinstance(headers, Mapping) else [(n, v or b"") for n, v in headers]
         raw_key = key.encode() if isinstance(key, str) else key
@@ -108,7 +108,7 @@ class Producer:
     async def _ensure(self, name: str) -> None:
         if name in self._made:
             return
-        async with self._starting:  # of many senders the first asks
+        async with self._starting:  # the first of many senders creates it
             if name not in self._made and (ours := [spec for spec in all_topics() if spec.name == name]):
                 await ensure_topics(self._bootstrap, ours)
             self._made.add(name)
@@ -126,7 +126,7 @@ class Producer:
             return self._client
 
     async def _meaning(self, client: Any, topic: str, error: Exception) -> Exception:
-        """Our error for theirs; after one that a client does not recover from, the next call starts anew."""
+        """Translate an error; after a fatal one the next call connects again."""
         if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
             return MessageTooLarge(f"{topic}: {error}")
         if not isinstance(error, KafkaError | OSError | asyncio.TimeoutError):

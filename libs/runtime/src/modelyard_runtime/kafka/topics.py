@@ -1,4 +1,4 @@
-"""Topics are made from their `topic.yaml`, by whoever comes first."""
+"""Topics are created from their `topic.yaml`, by the first service that needs them."""
 
 import logging
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ MAX_REPLICAS: Final = 3
 DEAD_LETTER_CONFIG: Final = {
     "cleanup.policy": "delete",
     "retention.ms": str(30 * DAY_MS),
-    "max.message.bytes": str(16 * 1_048_576),  # a letter is its message and more, and may be about its size
+    "max.message.bytes": str(16 * 1_048_576),  # a letter is larger than its message
 }
 log = logging.getLogger(__name__)
 
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 async def ensure_topics(
     bootstrap: str, topics: Iterable[TopicSpec] | None = None, *, dead_letters_of: str | None = None
 ) -> None:
-    """Create what is missing of `topics` (None: all of schemas/), and with `dead_letters_of` a service's dead letters.
+    """Create the missing `topics` (None: all of schemas/), and with `dead_letters_of` a service's dead letters.
 
-    What exists is left as it is. BrokerAway when Kafka cannot be reached.
+    Existing topics are not changed. BrokerAway when Kafka cannot be reached.
     """
     specs = list(all_topics() if topics is None else topics)
     wanted: dict[str, tuple[int, dict[str, str]]] = {spec.name: (spec.partitions, spec.config()) for spec in specs}

@@ -43,5 +43,8 @@ def _arm(versions: list[dict[str, Any]], version: int, variant: str) -> Arm:
                 errors=int(found["errors"]),
                 labelled=int(found["labelled"]),
                 wrong=int(found["wrong"]),
+                values=int(found.get("labelled_values") or 0),
+                mean_error=float(found.get("mean_absolute_error") or 0.0),
+                error_sd=float(found.get("absolute_error_sd") or 0.0),
             )
     return Arm()

@@ -6,14 +6,21 @@ from enum import StrEnum
 from typing import Final
 
 from modelyard_contracts.policies import RolloutPolicy
-from modelyard_deployer.domain.sequences import Pair, lower_bound, rate_difference
+from modelyard_deployer.domain.sequences import (
+    Difference,
+    MeanPair,
+    Pair,
+    lower_bound,
+    mean_difference,
+    rate_difference,
+)
 
 HARD_LIMIT_ROWS: Final = 50
 """Answers of the new version before the absolute limit of the error rate applies."""
 MIN_ARM_ROWS: Final = 50
 """Rows in each arm below which the asymptotic bound is not trusted."""
 GUARDRAILS: Final = 2
-"""Error rate and accuracy share alpha, whether or not labels arrive: choosing by the data would void the bound."""
+"""Error rate and quality share alpha, whether or not labels arrive: choosing by the data would void the bound."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,13 @@ class Arm:
     errors: int = 0
     labelled: int = 0
     wrong: int = 0
+    """Labelled answers of another class."""
+    values: int = 0
+    """Labelled answers of a regression."""
+    mean_error: float = 0.0
+    """Mean absolute error over `values`, in the unit of the target."""
+    error_sd: float = 0.0
+    """Its sample standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +71,10 @@ def analyse(policy: RolloutPolicy, past: Sequence[Stratum], now: Stratum | None,
         return Analysis(Outcome.HOLD, "no evidence: the monitor does not answer", {})
     strata = (*past, now)
     evidence = _counts(strata, now, step_age_s)
-    if reason := _hard_limit(policy, now.new):
+    if reason := _hard_limit(policy, now):
         return Analysis(Outcome.ABORT, reason, evidence)
     suspicions: list[str] = []
-    for guardrail in (_error_rate(strata, policy), _accuracy(strata, policy)):
+    for guardrail in (_error_rate(strata, policy), _quality(strata, policy)):
         verdict = _judge(guardrail, policy.alpha / GUARDRAILS, evidence)
         if verdict and verdict.outcome is Outcome.ABORT:
             return verdict
@@ -74,27 +88,55 @@ def analyse(policy: RolloutPolicy, past: Sequence[Stratum], now: Stratum | None,
 
 @dataclass(frozen=True)
 class _Guardrail:
+    """A quantity that must not be worse than the stable version's by more than `margin`."""
+
     name: str
     description: str
-    pairs: tuple[Pair, ...]
+    rows: int
+    """Of the smaller arm."""
+    difference: Difference | None
     margin: float
 
 
 def _error_rate(strata: Sequence[Stratum], policy: RolloutPolicy) -> _Guardrail:
-    pairs = tuple(Pair(s.new.answers, s.new.errors, s.old.answers, s.old.errors) for s in strata)
-    return _Guardrail("error_rate", "error rate", pairs, policy.error_rate_margin)
+    pairs = [Pair(s.new.answers, s.new.errors, s.old.answers, s.old.errors) for s in strata]
+    rows = _rows([(pair.new_rows, pair.old_rows) for pair in pairs])
+    return _Guardrail("error_rate", "error rate", rows, rate_difference(pairs), policy.error_rate_margin)
 
 
 def _accuracy(strata: Sequence[Stratum], policy: RolloutPolicy) -> _Guardrail:
-    pairs = tuple(Pair(s.new.labelled, s.new.wrong, s.old.labelled, s.old.wrong) for s in strata)
-    return _Guardrail("wrong_rate", "share of wrong answers", pairs, policy.accuracy_margin)
+    pairs = [Pair(s.new.labelled, s.new.wrong, s.old.labelled, s.old.wrong) for s in strata]
+    rows = _rows([(pair.new_rows, pair.old_rows) for pair in pairs])
+    return _Guardrail("wrong_rate", "share of wrong answers", rows, rate_difference(pairs), policy.accuracy_margin)
+
+
+def _mean_error(strata: Sequence[Stratum], policy: RolloutPolicy) -> _Guardrail:
+    """The margin is a share of the stable version's mean absolute error."""
+    pairs = [
+        MeanPair(s.new.values, s.new.mean_error, s.new.error_sd, s.old.values, s.old.mean_error, s.old.error_sd)
+        for s in strata
+    ]
+    rows = _rows([(pair.new_rows, pair.old_rows) for pair in pairs])
+    old_rows = sum(pair.old_rows for pair in pairs)
+    old_mean = sum(pair.old_rows * pair.old_mean for pair in pairs) / old_rows if old_rows else 0.0
+    margin = policy.error_margin * old_mean
+    return _Guardrail("mean_absolute_error", "mean absolute error", rows, mean_difference(pairs), margin)
+
+
+def _quality(strata: Sequence[Stratum], policy: RolloutPolicy) -> _Guardrail:
+    """The guardrail over labels: of a regression if either arm has labelled values, else of a classifier."""
+    regression = any(s.new.values or s.old.values for s in strata)
+    return _mean_error(strata, policy) if regression else _accuracy(strata, policy)
+
+
+def _rows(arms: Sequence[tuple[int, int]]) -> int:
+    return min(sum(new for new, _ in arms), sum(old for _, old in arms))
 
 
 def _judge(guardrail: _Guardrail, alpha: float, evidence: dict[str, float]) -> Analysis | None:
     """None: no objection. HOLD: worse, but possibly by chance. ABORT: worse with the required confidence."""
-    rows = min(sum(p.new_rows for p in guardrail.pairs), sum(p.old_rows for p in guardrail.pairs))
-    difference = rate_difference(guardrail.pairs)
-    if difference is None or rows < MIN_ARM_ROWS:
+    difference = guardrail.difference
+    if difference is None or guardrail.rows < MIN_ARM_ROWS:
         return None
     low = lower_bound(difference, alpha)
     evidence |= {f"{guardrail.name}_difference": difference.value, f"{guardrail.name}_difference_low": low}
@@ -110,10 +152,14 @@ def _judge(guardrail: _Guardrail, alpha: float, evidence: dict[str, float]) -> A
     return None
 
 
-def _hard_limit(policy: RolloutPolicy, arm: Arm) -> str | None:
-    if arm.answers < HARD_LIMIT_ROWS or arm.errors <= policy.max_error_rate * arm.answers:
+def _hard_limit(policy: RolloutPolicy, now: Stratum) -> str | None:
+    """The absolute limit of the error rate; not held against the version if the stable one is above it as well."""
+    limit, new, old = policy.max_error_rate, now.new, now.old
+    if new.answers < HARD_LIMIT_ROWS or new.errors <= limit * new.answers:
         return None
-    return f"{arm.errors} errors in {arm.answers} answers, above the limit of {policy.max_error_rate:.1%}"
+    if old.answers >= HARD_LIMIT_ROWS and old.errors > limit * old.answers:
+        return None
+    return f"{new.errors} errors in {new.answers} answers, above the limit of {limit:.1%}"
 
 
 def _waiting(policy: RolloutPolicy, arm: Arm, step_age_s: float) -> list[str]:

@@ -24,8 +24,20 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class MeanPair:
+    """The same for a mean, such as the mean absolute error; sd: sample standard deviations."""
+
+    new_rows: int
+    new_mean: float
+    new_sd: float
+    old_rows: int
+    old_mean: float
+    old_sd: float
+
+
+@dataclass(frozen=True)
 class Difference:
-    """New rate minus old rate, over all pairs."""
+    """New rate or mean minus the old one, over all pairs."""
 
     value: float
     standard_error: float
@@ -51,6 +63,24 @@ def rate_difference(pairs: Sequence[Pair]) -> Difference | None:
     )
     variance = sum(
         weight**2 * (_variance(pair.new_events, pair.new_rows) + _variance(pair.old_events, pair.old_rows))
+        for weight, pair in zip(weights, both, strict=True)
+    )
+    return Difference(value / total, sqrt(variance) / total, 4 * total)
+
+
+def mean_difference(pairs: Sequence[MeanPair]) -> Difference | None:
+    """Difference of means over strata, weighted as in `rate_difference`; None when no stratum has 2 rows in both arms.
+
+    Unit: that of the means.
+    """
+    both = [pair for pair in pairs if pair.new_rows > 1 and pair.old_rows > 1]
+    weights = [pair.new_rows * pair.old_rows / (pair.new_rows + pair.old_rows) for pair in both]
+    total = sum(weights)
+    if total == 0:
+        return None
+    value = sum(weight * (pair.new_mean - pair.old_mean) for weight, pair in zip(weights, both, strict=True))
+    variance = sum(
+        weight**2 * (pair.new_sd**2 / pair.new_rows + pair.old_sd**2 / pair.old_rows)
         for weight, pair in zip(weights, both, strict=True)
     )
     return Difference(value / total, sqrt(variance) / total, 4 * total)

@@ -1,8 +1,8 @@
 """Choose the rows: the newest labelled predictions, or the held-out part of a training dataset.
 
-Job: source `labels` or `dataset`, model, signatures {id: document}, since, as_of, limit. Result: rows, unusable
-(labelled rows that were left out), columns, label_column, source, and baseline: the most frequent class, or mean and
-median, before `since`.
+Job: source `labels` or `dataset`, model, signatures {id: document}, since, as_of, limit; for a dataset also its digest,
+target, time_column and train_from. Result: rows, unusable (labelled rows that were left out), columns, label_column,
+source, and baseline: the most frequent class, or mean and median, before `since`.
 """
 
 from collections import Counter
@@ -17,13 +17,15 @@ import pyarrow.parquet as pq
 
 from modelyard_contracts.documents import read
 from modelyard_contracts.labelled import SIGNATURE_COLUMN, labelled_rows
-from modelyard_contracts.signature import Signature
+from modelyard_contracts.manifest import ROW_ORDER
+from modelyard_contracts.signature import Column, Signature
 from modelyard_evaluator.scoring.clickhouse import as_parameter, query
-from modelyard_evaluator.scoring.columns import as_numbers, as_texts
 from modelyard_evaluator.scoring.errors import RowsUnusable
+from modelyard_profiles.columns import Unfit, label_of, numbers, texts
+from modelyard_profiles.tables import UnreadableTable, read_file, row_times
 
 LABEL, TIME, ID = "label", "occurred_at", "prediction_id"
-"""Columns of a training dataset; in the pinned rows `_` is appended where a feature has the name."""
+"""Columns of the pinned rows besides the features; `_` is appended where a feature has the name."""
 ROW_GROUP_ROWS: Final = 10_000
 
 Signatures = Mapping[str, Signature]
@@ -67,43 +69,74 @@ LIMIT {{limit:UInt32}}""".strip()
 
 def _from_dataset(folder: Path, job: dict[str, Any], signatures: Signatures) -> dict[str, Any]:
     """Use the rows after `since`; the baseline comes from those before it."""
-    table = pq.ParquetFile(folder / "training.parquet").read()
-    for column in (LABEL, TIME):
-        if column not in table.column_names:
-            raise RowsUnusable(f"the training dataset has no column {column}")
-    labels, usable = _labels(table[LABEL], signatures)
-    times = table[TIME].cast(pa.timestamp("us", "UTC"))
-    seen = pc.less_equal(times, pa.scalar(datetime.fromisoformat(job["since"]), pa.timestamp("us", "UTC")))
+    table = _read(folder / "training.data")
+    features = {column.name for signature in signatures.values() for column in signature.columns}
+    times = _times(table, job)
+    labels, labelled, usable = _labels(table[_target(table, job["target"], features)], signatures)
+    since = pa.scalar(datetime.fromisoformat(job["since"]), pa.timestamp("us", "UTC"))
+    seen = pc.less_equal(times, since)
     names = _own_names(signatures)
-    features = _features(table, signatures)
-    pinned = pa.table({**features, names[0]: labels, names[1]: times}).filter(pc.and_(usable, pc.invert(seen)))
-    pinned = pinned.sort_by(names[1])
+    pinned = pa.table({**_features(table, signatures), names[0]: labels, names[1]: times})
+    pinned = pinned.filter(pc.and_(usable, pc.invert(seen))).sort_by(names[1])
     pinned = pinned.slice(max(0, pinned.num_rows - job["limit"]))
-    labelled = pc.fill_null(pc.not_equal(as_texts(table[LABEL], LABEL), ""), fill_value=False)
-    left_out = pc.and_(pc.and_(labelled, pc.invert(usable)), pc.invert(seen))
-    unusable = table.filter(left_out).num_rows
+    unusable = pc.sum(pc.and_(pc.and_(labelled, pc.invert(usable)), pc.invert(seen))).as_py() or 0
     baseline = _baseline(labels.filter(pc.and_(usable, seen)), job["since"])
     source = {"dataset": job["dataset_digest"], "after": job["since"]}
     return _write(folder, pinned, names, source, unusable, baseline)
 
 
-def _labels(column: Any, signatures: Signatures) -> tuple[Any, Any]:
-    """Labels as the task needs them, and which of them are usable."""
+def _read(file: Path) -> pa.Table:
+    try:
+        return read_file(file).combine_chunks()
+    except UnreadableTable as error:
+        raise RowsUnusable(f"the training dataset {error}") from error
+
+
+def _times(table: pa.Table, job: dict[str, Any]) -> Any:
+    """Times of the rows: of the time column, or one second apart from `train_from` on."""
+    if job["time_column"] == ROW_ORDER:
+        return row_times(table.num_rows, datetime.fromisoformat(job["train_from"]).timestamp())
+    if job["time_column"] not in table.column_names:
+        raise RowsUnusable(f"the training dataset has no column {job['time_column']}")
+    return table[job["time_column"]].combine_chunks().cast(pa.timestamp("us", "UTC"))
+
+
+def _target(table: pa.Table, name: str, features: set[str]) -> str:
+    """The label's column: as the signature names it, or as a snapshot of labelled predictions does."""
+    for candidate in (name, LABEL, f"_{LABEL}", f"__{LABEL}"):
+        if candidate in table.column_names and candidate not in features:
+            return candidate
+    raise RowsUnusable(f"the training dataset has no column {name}; it has {', '.join(table.column_names)[:200]}")
+
+
+def _labels(column: Any, signatures: Signatures) -> tuple[Any, Any, Any]:
+    """Labels as the task needs them, which rows have one, and which of these are usable."""
     if not _classifies(signatures):
-        values = as_numbers(column, LABEL)
-        return values, pc.fill_null(pc.is_finite(values), fill_value=False)
-    texts = as_texts(column, LABEL)
+        values = pa.array(_numbers(column, Column(name=LABEL)))
+        return values, pc.is_valid(column.combine_chunks()), pc.is_finite(values)
+    texts = pa.array([None if value is None else label_of(value) for value in column.to_pylist()], pa.string())
     classes = sorted({name for signature in signatures.values() for name in signature.classes})
-    return texts, pc.is_in(texts, value_set=pa.array(classes, pa.string()))
+    labelled = pc.fill_null(pc.not_equal(texts, ""), fill_value=False)
+    return texts, labelled, pc.is_in(texts, value_set=pa.array(classes, pa.string()))
 
 
 def _features(table: pa.Table, signatures: Signatures) -> dict[str, Any]:
     """Features of all signatures that the table has, by name."""
-    columns: dict[str, Any] = {}
-    for signature in signatures.values():
-        columns |= {name: as_numbers(table[name], name) for name in signature.numeric if name in table.column_names}
-        columns |= {name: as_texts(table[name], name) for name in signature.categorical if name in table.column_names}
-    return columns
+    wanted = {column.name: column for signature in signatures.values() for column in signature.columns}
+    return {
+        name: pa.array(_numbers(table[name], column))
+        if column.type.numeric
+        else pa.array(texts(table[name]), pa.string())
+        for name, column in wanted.items()
+        if name in table.column_names
+    }
+
+
+def _numbers(column: Any, wanted: Column) -> Any:
+    try:
+        return numbers(column, wanted)
+    except Unfit as error:
+        raise RowsUnusable(f"the training dataset does not fit the signature: {error}") from error
 
 
 def _baseline(labels: Any, since: str) -> dict[str, Any]:

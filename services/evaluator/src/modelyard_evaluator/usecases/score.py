@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from modelyard_contracts.manifest import ROW_ORDER, TIME_FACT
 from modelyard_evaluator.domain.errors import NotMeasurable
 from modelyard_evaluator.domain.evaluation import Evaluation, RowSource
 from modelyard_evaluator.domain.outcome import conclude
@@ -83,8 +84,27 @@ def _pin_job(
             "the model has no champion, and the challenger's manifest names no training dataset with held-out rows; "
             "register the version with the digest of its training dataset, or approve it by hand"
         )
-    deps.registry.download_dataset(digest, folder / "training.parquet")
-    return {**job, "dataset_digest": digest}
+    deps.registry.download_dataset(digest, folder / "training.data")
+    return {**job, **_dataset_of(challenger, champion)}
+
+
+def _dataset_of(challenger: RegisteredVersion, champion: RegisteredVersion | None) -> dict[str, Any]:
+    """The challenger's training dataset, and the moment after which its rows are held out from both versions."""
+    lineage = challenger.manifest.training
+    time_column = lineage.parameters.get(TIME_FACT, "occurred_at")
+    dataset: dict[str, Any] = {
+        "dataset_digest": lineage.dataset_digest,
+        "target": challenger.signature.target,
+        "time_column": time_column,
+        "train_from": lineage.train_from.isoformat() if lineage.train_from else None,
+    }
+    if time_column == ROW_ORDER and lineage.train_from and lineage.train_until:
+        used = lineage.train_until - lineage.train_from
+        other = champion.manifest.training if champion else None
+        if other and other.dataset_digest == lineage.dataset_digest and other.train_from and other.train_until:
+            used = max(used, other.train_until - other.train_from)
+        dataset["since"] = (lineage.train_from + used).isoformat()
+    return dataset
 
 
 def _compare_job(evaluation: Evaluation, pinned: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from modelyard_monitor.domain.reports import (
     RecordedEvent,
     Report,
     StoredPartition,
+    UnwatchedVersion,
     VersionHealth,
 )
 
@@ -43,3 +44,9 @@ class IngestState(Report):
 
     stored: tuple[StoredPartition, ...]
     consumers: tuple[ConsumerLag, ...]
+
+
+class UnwatchedVersions(Report):
+    """Versions whose rows this process stores without counting them."""
+
+    items: tuple[UnwatchedVersion, ...]

@@ -6,47 +6,99 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import FastAPI, Query
+from fastapi import APIRouter, Depends, FastAPI, Path, Query
 
-from modelyard_monitor.api.models import DriftEvents, IngestState, ModelHealth, ModelStability, Timeline
+from modelyard_monitor.api.models import (
+    DriftEvents,
+    IngestState,
+    ModelHealth,
+    ModelStability,
+    Timeline,
+    UnwatchedVersions,
+)
 from modelyard_monitor.domain.ports import Consumer
+from modelyard_monitor.domain.reports import UnwatchedVersion
+from modelyard_monitor.domain.watching import Unwatched
 from modelyard_monitor.usecases.reports import Reports
+from modelyard_runtime.access import Principal
+from modelyard_runtime.changes import ChangeSource
 from modelyard_runtime.errors import Invalid
+from modelyard_runtime.http.access import allow, visible
+from modelyard_runtime.http.changes import add_change_feed
 
 DAY_S: Final = 86_400
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+Model = Annotated[str, Path(max_length=256, description="Reference of the model: `name` or `workspace:name`.")]
+Reader = Annotated[Principal, Depends(allow("read", "drift", over="any-workspace"))]
 
-def add_routes(app: FastAPI, reports: Reports, consumers: Sequence[Consumer]) -> None:
-    """Add all routes; each needs a token with `read`."""
 
-    @app.get("/v1/models/{model}/health")
-    async def health(model: str, since: str | None = None, route: str = "") -> ModelHealth:
-        """Requests, latencies and labels per version and variant."""
+def add_routes(
+    app: FastAPI, reports: Reports, unwatched: Unwatched, consumers: Sequence[Consumer], changes: ChangeSource
+) -> None:
+    """Add all routes; each declares the action that it needs.
+
+    changes: drift and alert events as this process stores them.
+    """
+    app.include_router(_models(reports))
+    app.include_router(_overviews(reports, unwatched, consumers))
+    add_change_feed(app, changes, "drift", {"drift": reports.event, "alert": reports.event})
+
+
+def _models(reports: Reports) -> APIRouter:
+    router = APIRouter(prefix="/v1/models/{model}", tags=["models"])
+
+    @router.get("/health", dependencies=[Depends(allow("read", "model"))])
+    async def health(
+        model: Model,
+        since: Annotated[str | None, Query(max_length=64, description="Only predictions since this moment.")] = None,
+        route: Annotated[str, Query(max_length=256, description="Only predictions of this route.")] = "",
+    ) -> ModelHealth:
+        """Return requests, latencies and labels per version and variant."""
         versions = await asyncio.to_thread(reports.health, model, _moment(since), route)
         return ModelHealth(model=model, versions=tuple(versions))
 
-    @app.get("/v1/models/{model}/drift")
-    async def drift(model: str, limit: Annotated[int, Query(ge=1, le=1_000)] = 50) -> DriftEvents:
-        """The newest drift events of a model, newest first."""
+    @router.get("/drift", dependencies=[Depends(allow("read", "drift"))])
+    async def drift(model: Model, limit: Annotated[int, Query(ge=1, le=1_000)] = 50) -> DriftEvents:
+        """Return the newest drift events of a model, newest first."""
         return DriftEvents(items=tuple(await asyncio.to_thread(reports.drift, model, limit)))
 
-    @app.get("/v1/models/{model}/psi")
-    async def psi(model: str, window_s: Annotated[float, Query(ge=60, le=90 * DAY_S)] = 3_600) -> ModelStability:
-        """PSI of each feature against the training data, over the last `window_s` seconds."""
+    @router.get("/psi", dependencies=[Depends(allow("read", "drift"))])
+    async def psi(model: Model, window_s: Annotated[float, Query(ge=60, le=90 * DAY_S)] = 3_600) -> ModelStability:
+        """Return the PSI of each feature and output against the training data, over the last `window_s` seconds."""
         return ModelStability(items=tuple(await asyncio.to_thread(reports.stability, model, int(window_s))))
 
-    @app.get("/v1/timelines/{correlation_id}")
-    async def timeline(correlation_id: UUID) -> Timeline:
-        """All events of one correlation id, in order."""
-        events = await asyncio.to_thread(reports.timeline, str(correlation_id))
-        return Timeline(correlation_id=correlation_id, events=tuple(events))
+    return router
 
-    @app.get("/v1/ingest")
+
+def _overviews(reports: Reports, unwatched: Unwatched, consumers: Sequence[Consumer]) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["overview"])
+
+    @router.get("/timelines/{correlation_id}")
+    async def timeline(correlation_id: UUID, reader: Reader) -> Timeline:
+        """Return all events of one correlation id in order, of models in workspaces that the caller may read."""
+        readable = visible(reader, "read", "drift")
+        events = await asyncio.to_thread(reports.timeline, str(correlation_id))
+        return Timeline(correlation_id=correlation_id, events=tuple(one for one in events if readable(one.model)))
+
+    @router.get("/unwatched")
+    async def unwatched_versions(reader: Reader) -> UnwatchedVersions:
+        """Return the versions whose rows this process stores without counting them, and why."""
+        readable = visible(reader, "read", "drift")
+        items = [
+            UnwatchedVersion(model=model, version=version, digest=digest, reason=reason)
+            for (model, version, digest), reason in sorted(unwatched.reasons().items())
+            if readable(model)
+        ]
+        return UnwatchedVersions(items=tuple(items))
+
+    @router.get("/ingest", dependencies=[Depends(allow("read", "service", over="all-workspaces"))])
     async def ingest() -> IngestState:
-        """Stored rows per partition, and the lag of each partition that this process reads."""
+        """Return stored rows per partition, and the lag of each partition that this process reads."""
         states = await asyncio.gather(*(consumer.state() for consumer in consumers))
         return IngestState(stored=tuple(await asyncio.to_thread(reports.stored)), consumers=tuple(states))
+
+    return router
 
 
 def _moment(text: str | None) -> datetime:

@@ -2,21 +2,24 @@
 
 River's detectors support no other format. The signature covers the versions of the software that wrote the state, so a
 state of another release is refused before it is opened, and its model starts cold. The position is in front, as JSON.
+
+Layout: `<secret id>:<signature in hex>\n<release>\n<position>\n<state>`.
 """
 
-import hashlib
 import hmac
 import json
 import pickle
 import zlib
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
 
+from modelyard_contracts.keyring import KeyRing
 from modelyard_monitor.domain.state import ModelState
 
 FORMAT: Final = 3
 MAX_STATE_BYTES: Final = 64 * 1_048_576
-SIGNATURE_BYTES: Final = 32
+PURPOSE: Final = "monitor-state"
 
 
 class Refused(Exception):
@@ -24,39 +27,44 @@ class Refused(Exception):
 
 
 class Snapshots:
-    """Writes and reads states. The signing key is derived from a secret that all workers of an installation share."""
+    """Writes and reads states.
 
-    def __init__(self, secret: str) -> None:
-        self._key = hmac.new(secret.encode(), b"modelyard-monitor-state", hashlib.sha256).digest()
-        self._tag = f"modelyard-state:{FORMAT}:river={version('river')}\n".encode()
+    secrets: returns the key ring that all workers of an installation share. States are signed with its current secret,
+    and accepted with any of them; a state whose secret was dropped is refused.
+    """
+
+    def __init__(self, secrets: Callable[[], KeyRing]) -> None:
+        self._secrets = secrets
+        self._release = f"modelyard-state:{FORMAT}:river={version('river')}".encode()
 
     def dump(self, state: ModelState) -> bytes:
         """Return the state as signed bytes."""
-        position = json.dumps(state.position).encode() + b"\n"
-        body = self._tag + position + zlib.compress(pickle.dumps(state, protocol=5), level=1)
-        return self._sign(body) + body
+        packed = zlib.compress(pickle.dumps(state, protocol=5), level=1)
+        body = b"\n".join((self._release, json.dumps(state.position).encode(), packed))
+        secret = self._secrets().current
+        return f"{secret.id}:{secret.sign(body, PURPOSE)}\n".encode() + body
 
     def position(self, data: bytes) -> dict[int, int]:
         """Return {partition of the slices: last applied offset} without unpickling. Raises Refused like `load`."""
-        return {int(k): int(v) for k, v in json.loads(self._checked(data).split(b"\n", 1)[0]).items()}
+        return {int(k): int(v) for k, v in json.loads(self._checked(data)[0]).items()}
 
     def load(self, data: bytes) -> ModelState:
         """Return the state; Refused when the signature or the release differ, before anything is unpickled."""
-        packed = zlib.decompressobj()
-        plain = packed.decompress(self._checked(data).split(b"\n", 1)[1], MAX_STATE_BYTES)
+        plain = zlib.decompressobj().decompress(self._checked(data)[1], MAX_STATE_BYTES)
         state = pickle.loads(plain)  # noqa: S301  signature checked above
         if not isinstance(state, ModelState):
             raise Refused(f"holds a {type(state).__name__}")
         return state
 
-    def _checked(self, data: bytes) -> bytes:
-        signature, body = data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:]
-        if not hmac.compare_digest(signature, self._sign(body)):
+    def _checked(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return position and packed state of a genuine snapshot."""
+        head, _, body = data.partition(b"\n")
+        secret_id, _, signature = head.decode("ascii", "replace").partition(":")
+        secret = self._secrets().find(secret_id)
+        if secret is None or not hmac.compare_digest(secret.sign(body, PURPOSE).encode(), signature.encode()):
             raise Refused("the signature does not match: another secret, or a foreign write to the changelog")
-        if not body.startswith(self._tag):
-            written = body.split(b"\n", 1)[0][:80]
-            raise Refused(f"written by another release: {written!r}")
-        return body[len(self._tag) :]
-
-    def _sign(self, body: bytes) -> bytes:
-        return hmac.new(self._key, body, hashlib.sha256).digest()
+        release, _, rest = body.partition(b"\n")
+        if release != self._release:
+            raise Refused(f"written by another release: {release[:80]!r}")
+        position, _, packed = rest.partition(b"\n")
+        return position, packed

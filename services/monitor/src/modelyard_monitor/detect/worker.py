@@ -90,12 +90,13 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
     progress = read_in_order(app, slices.name, lambda: detector.applied())
     source = app.topic(slices.name, key_serializer="raw", value_serializer="raw", partitions=slices.partitions)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=slices.partitions)  # bytes: raw both ways
-    registry = Registry(settings.registry_url, settings.admin_key)
+    registry = Registry(settings.registry_url, settings.service_key)
     producer = Producer(settings.kafka_bootstrap_servers, "monitor")
     letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
-    snapshots = Snapshots(settings.admin_key)
+    secrets = settings.state_secrets()
+    snapshots = Snapshots(lambda: secrets.ring)
     detector = Detector(table, snapshots, registry, producer, rules_of(settings), settings.clickhouse_database)
-    codec = Codec(RegistrySchemas(settings.registry_url, settings.admin_key))
+    codec = Codec(RegistrySchemas(settings.registry_url, settings.service_key))
     apply = _exit_on_error(_apply_with(detector, cast(ConfirmedTable, table), codec, letters))
 
     @app.agent(source)

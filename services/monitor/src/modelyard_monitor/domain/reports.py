@@ -112,3 +112,12 @@ class ConsumerLag(Report):
     partitions: tuple[PartitionLag, ...]
     stopped: dict[str, str]
     """Partitions that stopped on an unknown error, with the error."""
+
+
+class UnwatchedVersion(Report):
+    """A version whose rows are stored but not counted, and why."""
+
+    model: str
+    version: int
+    digest: str
+    reason: str

@@ -10,17 +10,21 @@ from typing import Any, Final
 import fastavro
 import pyarrow as pa
 
-from modelyard_contracts import FeedbackReceived, PredictionLogged, SliceSummarised
+from modelyard_contracts import AlertRaised, DriftDetected, FeedbackReceived, PredictionLogged, SliceSummarised
 from modelyard_contracts.codec import Codec, Undecodable
 from modelyard_contracts.topics import all_topics, avro_schema
 from modelyard_monitor.ingest.batches import DeadLetterBox, bury, token_of
 from modelyard_monitor.ingest.decode import BadRecord
 from modelyard_monitor.ingest.row_rules import EARLIEST, LATEST, is_sane
 from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_runtime.changes import MemoryChanges
 from modelyard_runtime.kafka import Received
 
 DATA_TOPICS: Final = frozenset({PredictionLogged.TOPIC, FeedbackReceived.TOPIC, SliceSummarised.TOPIC})
 """High-volume topics, with tables of their own or none."""
+
+FOLLOWED: Final = {DriftDetected.TOPIC: "drift", AlertRaised.TOPIC: "alert"}
+"""Topic to the type of change that followers see."""
 
 _UTC: Final = pa.timestamp("us", "UTC")
 _SCHEMA: Final = pa.schema(
@@ -42,10 +46,13 @@ def control_topics() -> tuple[str, ...]:
 class ControlEventIngest:
     """Stores batches of control events. The same batch again changes nothing."""
 
-    def __init__(self, clickhouse: ClickHouse, codec: Codec, dead_letters: DeadLetterBox) -> None:
+    def __init__(
+        self, clickhouse: ClickHouse, codec: Codec, dead_letters: DeadLetterBox, changes: MemoryChanges
+    ) -> None:
         self._clickhouse = clickhouse
         self._codec = codec
         self._dead_letters = dead_letters
+        self._changes = changes
 
     async def store(self, records: Sequence[Received]) -> int:
         """Store the records of one partition and return the number of rows. After Retryable, repeat the whole batch."""
@@ -53,7 +60,16 @@ class ControlEventIngest:
         await bury(bad, self._dead_letters)
         await asyncio.to_thread(self._clickhouse.insert, "events", table, token_of(records))
         self._dead_letters.good(records[0].topic, records[0].partition, table.num_rows)
+        self._notify(table)
         return int(table.num_rows)
+
+    def _notify(self, events: pa.Table) -> None:
+        """Wake those who follow `GET /v1/changes`."""
+        for topic, event_id, model in zip(
+            *(events[name].to_pylist() for name in ("topic", "event_id", "model")), strict=True
+        ):
+            if topic in FOLLOWED:
+                self._changes.add(FOLLOWED[topic], event_id, model=model)
 
     def _decode(self, records: Sequence[Received]) -> tuple[pa.Table, list[BadRecord]]:
         rows: list[dict[str, Any]] = []

@@ -11,6 +11,7 @@ from modelyard_monitor.ingest.batches import TOKEN_VERSION
 from modelyard_monitor.ingest.bin_tables import reference_bins
 from modelyard_monitor.ingest.binning import Column, Group, columns_of
 from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_runtime.health import Readiness
 from modelyard_runtime.log import get_logger
 
 log = get_logger(__name__)
@@ -21,18 +22,22 @@ MAX_REASON_CHARS: Final = 500
 class Counter:
     """Bins the rows of a version by its reference profile; a version that cannot be counted disturbs no other."""
 
-    def __init__(self, clickhouse: ClickHouse, manifests: Manifests, unwatched: Unwatched) -> None:
+    def __init__(
+        self, clickhouse: ClickHouse, manifests: Manifests, unwatched: Unwatched, readiness: Readiness
+    ) -> None:
         self._clickhouse = clickhouse
         self._manifests = manifests
         self._unwatched = unwatched
+        self._readiness = readiness
         self._profiles_written: set[Version] = set()
 
     def columns(self, group: Group) -> list[Column]:
         """Return the columns of a group in bins; none, and a noted reason, when its version cannot be watched."""
         version = (group.model, group.version, group.digest)
         columns, reason = self._columns(group, version)
-        if self._unwatched.note(version, reason) and reason:
-            log.warning("version not watched", model=group.model, version=group.version, reason=reason)
+        if self._unwatched.note(version, reason):
+            log.warning("watched version changed", model=group.model, version=group.version, reason=reason)
+            self._readiness.set("watching", True, _summary(len(self._unwatched.reasons())))
         return columns
 
     def _columns(self, group: Group, version: Version) -> tuple[list[Column], str]:
@@ -55,3 +60,8 @@ class Counter:
         rows = reference_bins(*version, profile)
         self._clickhouse.insert("reference_bins", rows, ":".join((TOKEN_VERSION, *map(str, version))))
         self._profiles_written.add(version)
+
+
+def _summary(count: int) -> str:
+    """Return the readiness detail: rows of these versions are stored, but not counted."""
+    return f"{count} versions are not watched; GET /v1/unwatched lists the reasons" if count else ""

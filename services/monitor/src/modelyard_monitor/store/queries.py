@@ -43,6 +43,9 @@ TIMELINE_SQL: Final = f"""
 SELECT {EVENT_COLUMNS} FROM {{db}}.v_timeline WHERE correlation_id = {{correlation_id:String}}
 ORDER BY occurred_at, recorded_at"""  # noqa: S608  constants only
 
+EVENT_SQL: Final = f"""
+SELECT {EVENT_COLUMNS} FROM {{db}}.events WHERE event_id = {{event_id:String}} LIMIT 1"""  # noqa: S608  constants only
+
 PSI_SQL: Final = """
 SELECT b.variant AS variant, b.model_version AS version, b.kind AS kind, b.feature AS feature, r.bin AS bin,
     r.n AS reference, sumIf(b.n, b.bin = r.bin) AS current
@@ -94,6 +97,10 @@ class ReportQueries:
     def timeline(self, correlation_id: str) -> list[Row]:
         """Return the events that share a correlation id, in order."""
         return self._clickhouse.rows(TIMELINE_SQL, {"correlation_id": correlation_id})
+
+    def event(self, event_id: str) -> list[Row]:
+        """Return the event with this id, or nothing."""
+        return self._clickhouse.rows(EVENT_SQL, {"event_id": event_id})
 
     def stored(self) -> list[Row]:
         """Return rows, distinct offsets and the newest record of each partition."""

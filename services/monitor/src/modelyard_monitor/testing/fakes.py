@@ -1,12 +1,17 @@
 """In-memory implementations of the monitor's ports."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from modelyard_contracts import Message
+from modelyard_contracts.keyring import KeyRing, Secret
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_monitor.domain.watching import Lookup, Version
 from modelyard_monitor.testing.samples import digest_of_manifest
 from modelyard_runtime.kafka import Received
+
+KEYS: Final = KeyRing((Secret("1", "signs the states of tests"),))
+OTHER_KEYS: Final = KeyRing((Secret("1", "a secret of another installation"),))
 
 
 @dataclass

@@ -7,12 +7,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
 
+from modelyard_contracts.keyring import KeyRing, Secret
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_devstack.testing.processes import DevServer, Process
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.connection import connect
 
 ADMIN_KEY: Final = "an admin key of the tests, long enough"
+STATE_SECRETS: Final = KeyRing((Secret("1", "a secret of the tests, long enough"),))
+"""Sign the detector states of `monitor_process`."""
 WRITER: Final = ("writer", "w" * 16)
 """User and password of `own_clickhouse`."""
 
@@ -67,6 +70,8 @@ def monitor_process(folder: Path, *, bootstrap: str, clickhouse: str, registry: 
     """Return `python -m modelyard_monitor` on any port, not started yet; settings such as flush_s="0.3"."""
     key = folder / "admin.key"
     key.write_text(ADMIN_KEY)
+    secrets = folder / "monitor-state.keys"
+    secrets.write_text(STATE_SECRETS.text())
     env = {
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "CLICKHOUSE_URL": clickhouse,
@@ -74,6 +79,7 @@ def monitor_process(folder: Path, *, bootstrap: str, clickhouse: str, registry: 
         "CLICKHOUSE_PASSWORD": WRITER[1],
         "REGISTRY_URL": registry,
         "MODELYARD_ADMIN_KEY_FILE": str(key),
+        "MONITOR_STATE_SECRET_FILE": str(secrets),
         "MONITOR_PORT": "0",
         "MONITOR_DATA_DIR": str(folder / "monitor"),
         "OMP_NUM_THREADS": "1",

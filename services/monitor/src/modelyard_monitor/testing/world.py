@@ -8,6 +8,7 @@ from modelyard_monitor.ingest.late_labels import LateJoiner
 from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.testing.fakes import Letters, Manifests, Sent
+from modelyard_runtime.changes import MemoryChanges
 from modelyard_runtime.clock import FakeClock
 
 
@@ -24,6 +25,7 @@ class World:
     labels: LabelIngest
     late: LateJoiner
     unwatched: Unwatched
+    changes: MemoryChanges
 
     def count(self, table: str) -> int:
         """Return the rows of a table or view."""

@@ -47,6 +47,10 @@ class Reports:
         """Return all events of one correlation id, in order."""
         return [_event(row) for row in self._rows.timeline(correlation_id)]
 
+    def event(self, event_id: str) -> RecordedEvent | None:
+        """Return the event with this id; None when it is not stored."""
+        return next(map(_event, self._rows.event(event_id)), None)
+
     def stability(self, model: str, window_s: int) -> list[FeatureStability]:
         """Return PSI with its p-value and counts per version, variant and feature, over the last `window_s` seconds."""
         groups: dict[tuple[int, str, str, str], list[Row]] = {}

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
-from modelyard_router.domain.errors import BodyTooSlow, BrokenContract, TooLarge
+from modelyard_router.domain.errors import BodyTooSlow, BrokenContract, TooLarge, TwoKeys, UnsupportedEncoding
+from modelyard_router.domain.leaves import Header
 from modelyard_router.domain.requests import Call
-from modelyard_router.domain.routes import Header
 
+MAX_SESSION_CHARACTERS: Final = 200
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
@@ -43,10 +44,13 @@ async def _rest(message: MutableMapping[str, Any], receive: Receive, limit: int)
 
 
 def read_headers(headers: Iterable[Header], call: Call) -> tuple[bytes, int]:
-    """(authorization, content length or 0); stores the trace and the deadline in `call`."""
+    """(authorization, content length or 0); stores trace, deadline and session in `call`."""
     authorization, length = b"", 0
+    call.headers = headers
     for name, value in headers:
         if name == b"authorization":
+            if authorization:
+                raise TwoKeys("two Authorization headers; send one")
             authorization = value
         elif name == b"content-length":
             length = int(value)
@@ -54,6 +58,11 @@ def read_headers(headers: Iterable[Header], call: Call) -> tuple[bytes, int]:
             call.trace = value if len(value) == 55 else b""
         elif name == b"x-modelyard-timeout-ms":
             call.timeout_s = _timeout_s(value)
+        elif name == b"x-modelyard-session-id":
+            call.session = value.decode("latin-1")[:MAX_SESSION_CHARACTERS] or None
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            encoding = value[:40].decode("latin-1")
+            raise UnsupportedEncoding(f"content-encoding {encoding!r} is not supported; send the body uncompressed")
     return authorization, length
 
 

@@ -23,6 +23,7 @@ class CountersCollector:
         counts = self._counters
         yield from self._outcomes()
         yield _by_label("refused", "Requests refused before any version, by code.", "code", counts.refused)
+        yield _by_label("shadow_copies", "Copies of requests that are only logged, by result.", "result", counts.copies)
         yield _by_label("tables", "Route tables read, by result.", "result", counts.tables)
         yield CounterMetricFamily(f"{_PREFIX}feedback_items", "Labels accepted.", value=counts.feedback_items)
         for name, (help_, value) in self._gauges.items():

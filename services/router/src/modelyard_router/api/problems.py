@@ -8,20 +8,25 @@ from modelyard_router.domain.errors import (
     BodyTooSlow,
     BrokenContract,
     Busy,
+    CallerDeadline,
+    InvalidInference,
     NotAllowed,
     NotFoundHere,
+    NotGenerating,
     SpoolFull,
     SpoolUnwritable,
     TooLarge,
+    TwoKeys,
     Unauthenticated,
     UnknownRoute,
+    UnsupportedEncoding,
     UpstreamFailed,
     UpstreamTimeout,
     UpstreamUnavailable,
     WrongMethod,
 )
+from modelyard_router.domain.leaves import Header
 from modelyard_router.domain.requests import Reply
-from modelyard_router.domain.routes import Header
 from modelyard_runtime.errors import ModelyardError
 
 JSON: Final = (b"content-type", b"application/json")
@@ -38,6 +43,11 @@ class Kind(NamedTuple):
 
 KINDS: Final = {
     BrokenContract.code: Kind(422, "The request breaks the contract"),
+    InvalidInference.code: Kind(400, "Not a valid request"),
+    UnsupportedEncoding.code: Kind(415, "Content encoding not supported"),
+    TwoKeys.code: Kind(400, "Two keys"),
+    NotGenerating.code: Kind(409, "No text output"),
+    CallerDeadline.code: Kind(504, "The given deadline passed"),
     UnknownRoute.code: Kind(404, "No such route"),
     NotFoundHere.code: Kind(404, "Not found"),
     WrongMethod.code: Kind(405, "Wrong method"),

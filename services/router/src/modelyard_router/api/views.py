@@ -1,94 +1,140 @@
-"""Read-only views for operators and clients: applied tables, the models they serve, the log, metrics."""
+"""Bodies of the control API from the state of the router."""
 
+import json
 from typing import Any
 
-import msgspec
-
-from modelyard_router.api.problems import JSON
-from modelyard_router.domain.requests import Reply
-from modelyard_router.domain.routes import Route, Target
+from modelyard_contracts.inference.answer import describe_outputs
+from modelyard_router.api.models import (
+    Choice,
+    CopyView,
+    ExplainAnswer,
+    ExplainRequest,
+    LeafView,
+    ModelMetadata,
+    RefusedView,
+    RoutesView,
+    RouteView,
+    SpoolView,
+)
+from modelyard_router.domain.leaves import Address, Leaf
+from modelyard_router.plan.facts import Facts
+from modelyard_router.plan.planner import Candidate, Trace
+from modelyard_router.plan.route import Route
 from modelyard_router.spool.shipper import Shipper
 from modelyard_router.spool.spool import Spool
 from modelyard_router.store.route_tables import RouteTables
-from modelyard_runtime.metrics import CONTENT_TYPE, Metrics
 
 
-class Views:
-    """GET path -> reply."""
-
-    def __init__(self, tables: RouteTables, spool: Spool, shipper: Shipper, metrics: Metrics, router_id: str) -> None:
-        self._tables, self._spool, self._shipper = tables, spool, shipper
-        self._metrics, self._router_id = metrics, router_id
-
-    def get(self, path: str) -> Reply | None:
-        """None when no view has this path."""
-        if path == "/metrics":
-            return 200, [(b"content-type", CONTENT_TYPE.encode())], self._metrics.render()
-        if path == "/v1/routes":
-            return _json({"router_id": self._router_id, "routes": [_route(r) for r in self._tables.routes.values()]})
-        if path == "/v1/spool":
-            return _json(self._spool_state())
-        if path == "/v2":
-            return _json({"name": "modelyard-router", "version": "2", "extensions": []})
-        if path.startswith("/v1/routes/"):
-            route = self._tables.routes.get(path.removeprefix("/v1/routes/"))
-            return None if route is None else _json(_route(route))
-        if path.startswith("/v2/models/"):
-            return self._model(path.removeprefix("/v2/models/"))
-        return None
-
-    def _model(self, rest: str) -> Reply | None:
-        name, slash, view = rest.partition("/")
-        route = self._tables.by_name.get(name)
-        if route is None or view not in ("", "ready"):
-            return None
-        return _json({"ready": True}) if slash else _json(_metadata(name, route))
-
-    def _spool_state(self) -> dict[str, Any]:
-        return {
-            "group": self._shipper.group,
-            "next_position": self._spool.next_position,
-            "shipped": self._shipper.shipped,
-            "unsent": self._shipper.unsent,
-            "size_bytes": self._spool.size_bytes,
-            "max_bytes": self._spool.max_bytes,
-            "broker_away": self._shipper.broker_away,
-            "transactions": self._shipper.transactions,
-        }
-
-
-def _json(value: Any) -> Reply:
-    return 200, [JSON], msgspec.json.encode(value)
-
-
-def _route(route: Route) -> dict[str, Any]:
-    published = route.published
-    return {
-        "route": published.route,
-        "model": published.model,
-        "sequence": published.sequence,
-        "timeout_ms": published.timeout_ms,
-        "rollout_id": published.rollout_id,
-        "targets": [target.model_dump(mode="json") for target in published.targets],
-    }
-
-
-def _metadata(name: str, route: Route) -> dict[str, Any]:
-    """Model metadata (Open Inference Protocol), from the target with most of the traffic."""
-    main: Target = max(route.targets, key=lambda target: target.weight)
-    schema = main.contract.schema
-    inputs = [
-        {"name": feature.name, "datatype": "FP64" if feature.name in schema.numeric else "BYTES", "shape": [-1]}
-        for feature in schema.features
+def routes_view(router_id: str, tables: RouteTables, visible: Any) -> RoutesView:
+    """visible: tells whether a route may be listed."""
+    refused = [
+        RefusedView(route=name, sequence=table.sequence, reason=table.reason)
+        for name, table in tables.refused.items()
+        if visible(name)
     ]
-    outputs: list[dict[str, Any]] = [{"name": "scores", "datatype": "FP64", "shape": [-1, len(schema.classes) or 1]}]
-    if schema.classes:
-        outputs.insert(0, {"name": "class", "datatype": "BYTES", "shape": [-1]})
-    return {
-        "name": name,
-        "versions": [str(target.version) for target in route.targets],
-        "platform": "modelyard",
-        "inputs": inputs,
-        "outputs": outputs,
-        "parameters": {"feature_schema_id": main.contract.id, "classes": list(schema.classes)},
-    }
+    routes = [route_view(route) for route in tables.routes.values() if visible(route.name)]
+    return RoutesView(router_id=router_id, routes=routes, refused=refused)
+
+
+def route_view(route: Route) -> RouteView:
+    published = route.published
+    return RouteView(
+        route=route.name,
+        model=route.model,
+        workspace=route.workspace,
+        sequence=published.sequence,
+        timeout_ms=published.timeout_ms,
+        rollout_id=published.rollout_id,
+        targets=[_leaf(leaf) for leaf in route.leaves],
+        plan=json.loads(published.plan) if published.plan else None,
+    )
+
+
+def _leaf(leaf: Leaf) -> LeafView:
+    return LeafView(
+        path=leaf.path,
+        model=leaf.model,
+        variant=leaf.variant,
+        version=leaf.version,
+        digest=leaf.digest,
+        weight=leaf.share,
+        urls=[_url(address) for address in leaf.addresses],
+        feature_schema_id=leaf.contract.id,
+        cost_usd=leaf.cost_usd,
+        timeout_ms=None if leaf.timeout_s is None else leaf.timeout_s * 1000,
+    )
+
+
+def _url(address: Address) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{'https' if address.tls else 'http'}://{host}:{address.port}"
+
+
+def spool_view(spool: Spool, shipper: Shipper) -> SpoolView:
+    return SpoolView(
+        group=shipper.group,
+        next_position=spool.next_position,
+        shipped=shipper.shipped,
+        unsent=shipper.unsent,
+        size_bytes=spool.size_bytes,
+        max_bytes=spool.max_bytes,
+        broker_away=shipper.broker_away,
+        transactions=shipper.transactions,
+    )
+
+
+def metadata_view(name: str, route: Route) -> ModelMetadata:
+    """Model metadata, from the version with most of the traffic."""
+    main = max(route.leaves, key=lambda leaf: leaf.share)
+    signature = main.contract.signature
+    return ModelMetadata(
+        name=name,
+        versions=[str(leaf.version) for leaf in route.leaves],
+        inputs=main.contract.codec.describe_inputs(),
+        outputs=describe_outputs(signature),
+        parameters={
+            "feature_schema_id": main.contract.id,
+            "task": signature.task.value,
+            "classes": list(signature.classes),
+        },
+    )
+
+
+def explain(route: Route, request: ExplainRequest) -> ExplainAnswer:
+    """The plan's decision for given facts, without a call."""
+    trace: Trace = []
+    facts = Facts(
+        request_id=request.request,
+        entity=request.entity,
+        session=request.session,
+        workspace=route.workspace,
+        text_length=request.text_length,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        features=request.features,
+    )
+    decision = route.decide(facts, trace)
+    chosen, *fallbacks = decision.candidates
+    return ExplainAnswer(
+        route=route.name,
+        sequence=route.published.sequence,
+        chosen=_choice(chosen),
+        fallbacks=[_choice(candidate) for candidate in fallbacks],
+        copies=[
+            CopyView(name=copy.name, path=copy.leaf.path, model=copy.leaf.model, version=copy.leaf.version)
+            for copy in decision.copies
+        ],
+        steps=trace,
+    )
+
+
+def _choice(candidate: Candidate) -> Choice:
+    leaf = candidate.leaf
+    return Choice(
+        path=leaf.path,
+        rule=leaf.rule,
+        model=leaf.model,
+        variant=leaf.variant,
+        version=leaf.version,
+        digest=leaf.digest,
+        after=sorted(candidate.after),
+    )

@@ -1,36 +1,76 @@
-"""Authentication: the runtime's authenticator with a small cache of headers, so that a known key costs one lookup."""
+"""Authentication: the runtime's authenticator with a small cache, so that a known key costs one lookup.
 
+Raw keys are not kept: the cache is keyed by their fingerprints.
+"""
+
+import hashlib
 import time
 from collections.abc import Callable
 from typing import Final
 
-from modelyard_router.domain.errors import Unauthenticated
-from modelyard_runtime.auth import Authenticator, Principal
+from modelyard_router.domain.errors import NotAllowed, Unauthenticated
+from modelyard_runtime.access import Authenticator, Principal, Target, may, may_anywhere
 
 MAX_CACHED: Final = 10_000
 
 
+def fingerprint(data: bytes) -> bytes:
+    """SHA-256: stands for `data`, which cannot be recovered from it, as keys are long and random."""
+    return hashlib.sha256(data).digest()
+
+
+class Access:
+    """A checked key and the decisions about it so far."""
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+        self._predict: dict[str, bool] = {}
+
+    def may_predict(self, workspace: str) -> bool:
+        """Whether routes of a workspace may be called."""
+        allowed = self._predict.get(workspace)
+        if allowed is None:
+            allowed = self._predict[workspace] = may(self.principal, "predict", Target(workspace, "route")).allowed
+        return allowed
+
+    def require(self, action: str, kind: str, workspace: str) -> None:
+        """NotAllowed, with the reason, unless the action is allowed in a workspace."""
+        decision = may(self.principal, action, Target(workspace, kind))
+        if not decision.allowed:
+            raise NotAllowed(decision.reason)
+
+    def require_anywhere(self, action: str, kind: str) -> None:
+        """NotAllowed, with the reason, unless the action is allowed in at least one workspace."""
+        decision = may_anywhere(self.principal, action, kind)
+        if not decision.allowed:
+            raise NotAllowed(decision.reason)
+
+
 class Keys:
-    """For one event loop. Only valid keys are cached, each for `cache_s` seconds."""
+    """For one event loop. Only valid keys are cached, each for `cache_s` seconds on top of the authenticator's time."""
 
     def __init__(
         self, authenticator: Authenticator, cache_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._authenticator, self._cache_s, self._clock = authenticator, cache_s, clock
-        self._cached: dict[bytes, tuple[Principal, float]] = {}
+        self._cached: dict[bytes, tuple[Access, float]] = {}
 
-    def cached(self, authorization: bytes) -> Principal | None:
-        """The header's principal, if it was checked less than `cache_s` ago."""
-        found = self._cached.get(authorization)
+    def cached(self, key: bytes) -> Access | None:
+        """The access of a fingerprinted Authorization header, if it was checked less than `cache_s` ago."""
+        found = self._cached.get(key)
         return found[0] if found is not None and found[1] > self._clock() else None
 
-    async def check(self, authorization: bytes) -> Principal:
-        """Verify the header; raises Unauthenticated with the remedy."""
+    async def check(self, authorization: bytes) -> Access:
+        """Verify an Authorization header; raises Unauthenticated with the remedy."""
+        key = fingerprint(authorization)
+        if (known := self.cached(key)) is not None:
+            return known
         principal = await self._authenticator.authenticate_header(authorization.decode("latin-1"))
         if principal is None:
-            self._cached.pop(authorization, None)
+            self._cached.pop(key, None)
             raise Unauthenticated("send a valid key as `Authorization: Bearer <key>`")
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()
-        self._cached[authorization] = principal, self._clock() + self._cache_s
-        return principal
+        access = Access(principal)
+        self._cached[key] = access, self._clock() + self._cache_s
+        return access

@@ -1,10 +1,14 @@
 """Answers of model servers, and the answer to the caller."""
 
-from typing import Any, Final, NamedTuple
+import contextlib
+from typing import Any, Final
 
 import msgspec
 
-from modelyard_router.domain.routes import Target
+from modelyard_contracts.inference import Answer, InvalidAnswer, decode_answer
+from modelyard_router.domain.leaves import Leaf
+
+NO_ANSWER: Final = Answer()
 
 
 class WrongReplica(Exception):
@@ -15,35 +19,16 @@ class BadAnswer(Exception):
     """The answer does not follow the protocol. Raised by answer readers."""
 
 
-class Output(msgspec.Struct):
-    name: str
-    data: list[float | str | None]
-
-
-class Parameters(msgspec.Struct):
-    digest: str = ""
-
-
-class InferAnswer(msgspec.Struct):
-    outputs: list[Output]
-    parameters: Parameters
-
-
-class Row(NamedTuple):
-    """The answer for one row. score: of the positive class of two, of the best of several, or the predicted value."""
-
-    class_: str | None
-    score: float | None
-    scores: tuple[float, ...]
-
-
-class Prediction(msgspec.Struct, rename={"class_": "class"}):
-    """The body of an answer."""
-
+class _Prediction(msgspec.Struct):
     prediction_id: str
     model: str
     version: int
     digest: str
+
+
+class ClassPrediction(_Prediction, rename={"class_": "class"}):
+    """The answer of a classifier."""
+
     class_: str | None
     score: float | None
     scores: dict[str, float]
@@ -51,59 +36,95 @@ class Prediction(msgspec.Struct, rename={"class_": "class"}):
     variant: str
 
 
-_DECODE: Final = msgspec.json.Decoder(InferAnswer).decode
+class ValuePrediction(_Prediction):
+    """The answer of a regression."""
+
+    value: float | None
+    route: str
+    variant: str
 
 
-def read_row(body: bytes, target: Target) -> list[Row]:
-    """The only row of an answer; BadAnswer or WrongReplica when it is not an answer of this target."""
-    classes, scores = _outputs(body, target)
-    if len(classes) > 1 or (classes and len(scores) < 2) or (not classes and len(scores) != 1):
-        raise BadAnswer(f"{len(classes)} classes and {len(scores)} scores for one row")
-    score = scores[-1] if len(scores) <= 2 else max(scores)
-    return [Row(classes[0] if classes else None, score, scores)]
+class TextPrediction(_Prediction):
+    """The answer of a version with text output."""
+
+    text: str | None
+    route: str
+    variant: str
 
 
-def read_rows(body: bytes, target: Target, count: int) -> list[Row]:
-    """The rows of an answer to `count` rows."""
-    classes, scores = _outputs(body, target)
-    if (classes and len(classes) != count) or not scores or len(scores) % count:
-        raise BadAnswer(f"{len(classes)} classes and {len(scores)} scores for {count} rows")
-    width = len(scores) // count
-    return [_row(classes[i] if classes else None, scores[i * width : (i + 1) * width]) for i in range(count)]
+class _Parameters(msgspec.Struct):
+    digest: str = ""
 
 
-def _outputs(body: bytes, target: Target) -> tuple[list[str], tuple[float, ...]]:
+class _Classes(msgspec.Struct):
+    name: str
+    data: list[str]
+
+
+class _Scores(msgspec.Struct):
+    name: str
+    data: list[float]
+
+
+class _ClassAnswer(msgspec.Struct):
+    outputs: tuple[_Classes, _Scores]
+    parameters: _Parameters
+
+
+_DECODE: Final = msgspec.json.Decoder(_ClassAnswer).decode
+
+
+def read_rows(body: bytes, leaf: Leaf, count: int = 1) -> list[Answer]:
+    """The rows of an answer to `count` rows; BadAnswer, or WrongReplica when another version answered."""
+    try:
+        digest, answers = decode_answer(body, leaf.contract.signature, count)
+    except InvalidAnswer as error:
+        _check_digest(body, leaf)
+        raise BadAnswer(str(error)) from error
+    if digest != leaf.digest:
+        raise WrongReplica(digest)
+    return answers
+
+
+def read_row(body: bytes, leaf: Leaf) -> Answer:
+    """The only row of an answer; the same as `read_rows`, and faster for a classifier that answers as expected."""
     try:
         answer = _DECODE(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadAnswer(f"not an Open Inference Protocol v2 answer: {error}") from error
-    if answer.parameters.digest != target.digest:
-        raise WrongReplica(answer.parameters.digest)
-    classes: list[Any] = []
-    scores: list[Any] = []
-    for output in answer.outputs:
-        if output.name == "scores":
-            scores = output.data
-        elif output.name == "class":
-            classes = output.data
-    for value in scores:
-        if type(value) is not float:
-            raise BadAnswer(f"a score that is not a number: {value!r}")
-    for value in classes:
-        if type(value) is not str:
-            raise BadAnswer(f"a class that is not a string: {value!r}")
-    return classes, tuple(scores)
+        names, scores = answer.outputs
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return read_rows(body, leaf)[0]
+    data, classes = scores.data, names.data
+    usual = (
+        answer.parameters.digest == leaf.digest
+        and names.name == "class"
+        and scores.name == "scores"
+        and len(classes) == 1
+        and len(data) == len(leaf.contract.classes)
+    )
+    if not usual:
+        return read_rows(body, leaf)[0]
+    return Answer(classes[0], data[-1] if leaf.contract.binary else max(data), tuple(data))
 
 
-def _row(class_: str | None, scores: tuple[float, ...]) -> Row:
-    score = scores[-1] if len(scores) <= 2 else max(scores)
-    return Row(class_, score, scores)
+class _Head(msgspec.Struct):
+    parameters: _Parameters
 
 
-def named_scores(classes: tuple[str, ...], row: Row) -> dict[str, float]:
-    """Class to probability; empty for a regression, numbered when the contract names no classes."""
-    if row.class_ is None:
-        return {}
-    if len(classes) == len(row.scores):
-        return dict(zip(classes, row.scores, strict=True))
-    return {str(place): score for place, score in enumerate(row.scores)}
+def _check_digest(body: bytes, leaf: Leaf) -> None:
+    """WrongReplica if an answer that does not fit the signature names another version."""
+    with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError):
+        digest = msgspec.json.decode(body, type=_Head).parameters.digest
+        if digest and digest != leaf.digest:
+            raise WrongReplica(digest)
+
+
+def prediction_of(prediction_id: str, leaf: Leaf, answer: Answer) -> Any:
+    """The body of an answer to `predict`, by the task of the version that answered."""
+    id_, model, version, digest = prediction_id, leaf.model, leaf.version, leaf.digest
+    if classes := leaf.contract.classes:
+        class_, score, values, _ = answer
+        scores = dict(zip(classes, values, strict=True))
+        return ClassPrediction(id_, model, version, digest, class_, score, scores, leaf.route, leaf.variant)
+    if leaf.generates:
+        return TextPrediction(id_, model, version, digest, answer.text, leaf.route, leaf.variant)
+    return ValuePrediction(id_, model, version, digest, answer.score, leaf.route, leaf.variant)

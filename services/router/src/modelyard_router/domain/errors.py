@@ -110,3 +110,33 @@ class SpoolCorrupt(RouterError):
     """A segment file is damaged; no record is skipped silently."""
 
     code = "spool_corrupt"
+
+
+class InvalidInference(RouterError):
+    """A /v2 request breaks the protocol or the version's signature; the text names the input."""
+
+    code = "invalid_request"
+
+
+class UnsupportedEncoding(RouterError):
+    """The body has a content encoding; send it as it is."""
+
+    code = "unsupported_encoding"
+
+
+class TwoKeys(RouterError):
+    """The request has more than one Authorization header."""
+
+    code = "two_keys"
+
+
+class CallerDeadline(RouterError):
+    """The caller's own deadline passed, before the route's; it is not counted against the version."""
+
+    code, retryable = "caller_deadline", True
+
+
+class NotGenerating(RouterError):
+    """The route's version has no text output."""
+
+    code = "not_a_text_route"

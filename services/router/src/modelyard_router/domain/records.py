@@ -1,17 +1,19 @@
 """The records that the router writes, encoded from values straight to bytes.
 
-A pydantic message per request would cost more than the rest of the request; the fields that are constant for a target
-are encoded once, with its table. The bytes equal those of modelyard_contracts.codec.
+A pydantic message per request would cost more than the rest of the request; the fields that are constant for a leaf are
+encoded once, with its route. The bytes equal those of modelyard_contracts.codec.
 """
 
 import struct
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
-from modelyard_contracts import FeedbackReceived, PredictionLogged, PredictionStatus
+from modelyard_contracts import FeedbackReceived, GenerationLogged, PredictionLogged, PredictionStatus
 from modelyard_router.domain.avro import (
     EMPTY,
     NULL,
+    SOME,
     double,
     doubles,
     header,
@@ -26,18 +28,53 @@ from modelyard_router.domain.avro import (
 
 PREDICTION: Final = 1
 FEEDBACK: Final = 2
+GENERATION: Final = 3
 """Kinds of records in the spool."""
+TOPICS: Final = {
+    PREDICTION: PredictionLogged.TOPIC,
+    FEEDBACK: FeedbackReceived.TOPIC,
+    GENERATION: GenerationLogged.TOPIC,
+}
 STATUS: Final = {status: long(place) for place, status in enumerate(PredictionStatus)}
 _PREDICTION_HEADER: Final = header(PredictionLogged.TOPIC) + long(36)
 """Includes the length of the event id."""
 _FEEDBACK_HEADER: Final = header(FeedbackReceived.TOPIC)
-_END: Final = NULL + b"\x01"
-"""shadow_of: none; sampled: true."""
-_TWO_DOUBLES: Final = struct.Struct("<dd").pack
+_NOT_SHADOW: Final = NULL
+_SAMPLED: Final = b"\x01"
+_ONE: Final = b"\x02"
+_THREE_DOUBLES: Final = struct.Struct("<ddd").pack
+NO_TOKENS: Final = NULL + NULL
+CHARGED: Final = frozenset({PredictionStatus.OK, PredictionStatus.UPSTREAM_ERROR, PredictionStatus.TIMEOUT})
+"""Outcomes of an attempt that reached the version, so that its price is due."""
+
+
+class Outcome(NamedTuple):
+    """How a request ended, as far as it is the same for all its rows."""
+
+    status: PredictionStatus
+    rule: str
+    attempts: bytes
+    """The encoded array of attempts, see `single_attempt` and `encode_attempts`."""
+    entity_key_hash: str | None
+    latency_ms: float
+    overhead_ms: float
+    cost_usd: float
+    """Of all attempts of one row."""
+    shadow_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of a version."""
+
+    leaf: Any
+    """The leaf that was called."""
+    status: PredictionStatus
+    latency_ms: float
 
 
 class PredictionRecords:
-    """Encodes PredictionLogged for one target of one table."""
+    """Encodes PredictionLogged for one leaf of one route table."""
 
     def __init__(
         self,
@@ -50,33 +87,31 @@ class PredictionRecords:
         variant: str,
         feature_schema_id: str,
         cost_usd: float,
+        path: str = "",
         workspace: str = "default",
     ) -> None:
         self._target = b"".join(
             (text(workspace), text(model), long(version), text(digest), text(route), long(sequence), text(variant))
         )
-        self._attempt = b"".join((text(""), text(model), long(version), text(digest)))
+        self._path = text(path)
         self._schema_id = optional_text(feature_schema_id)
-        self._cost = double(cost_usd)
-        self._outcomes: dict[tuple[str, int], bytes] = {}
+        self._ends = {status: NO_TOKENS + double(cost_usd if status in CHARGED else 0.0) for status in PredictionStatus}
+        self._attempt = b"".join((text(path), text(model), long(version), text(digest)))
+        self._single = {status: _ONE + self._attempt + STATUS[status] for status in PredictionStatus}
 
     def encode(
         self,
         event_id: str,
         occurred_us: int,
         prediction_id: str,
-        numbers: tuple[float | None, ...],
-        words: tuple[str | None, ...],
-        answer: tuple[str | None, float | None, Sequence[float]],
-        ms: tuple[float, float],
-        how: tuple[PredictionStatus, int, str | None, str | None],
+        values: tuple[tuple[float | None, ...], tuple[str | None, ...], int | None],
+        answer: tuple[str | None, float | None, Sequence[float], str | None],
+        outcome: Outcome,
     ) -> bytes:
-        """event_id: a UUID as text. occurred_us: microseconds since 1970. answer: class, score, scores.
-
-        ms: latency and the router's share of it. how: status, attempts, rule, hash of the entity key.
-        """
-        class_, score, scores = answer
-        status, attempts, rule, entity_key_hash = how
+        """event_id: a UUID as text. occurred_us: microseconds since 1970. values: numbers, words, text length."""
+        numbers, words, text_length = values
+        class_, score, scores, _ = answer
+        status, rule, attempts, entity_key_hash, latency_ms, overhead_ms, cost_usd, shadow_of = outcome
         return b"".join(
             (
                 _PREDICTION_HEADER,
@@ -85,27 +120,39 @@ class PredictionRecords:
                 text(prediction_id),
                 self._target,
                 repeated_text(rule),
-                EMPTY,  # path
+                self._path,
                 optional_text(entity_key_hash),
                 self._schema_id,
                 optional_doubles(numbers),
                 optional_texts(words) if words else EMPTY,
-                EMPTY,  # named features: none
+                EMPTY,  # features by name
                 repeated_text(class_),
                 optional_double(score),
                 doubles(scores),
-                NULL,  # text_length
-                _TWO_DOUBLES(*ms),
-                self._outcomes.get((status.value, attempts)) or self._outcome(status, attempts),
+                NULL if text_length is None else SOME + long(text_length),
+                _THREE_DOUBLES(latency_ms, overhead_ms, cost_usd),
+                STATUS[status],
+                attempts,
+                _NOT_SHADOW if shadow_of is None else optional_text(shadow_of),
+                _SAMPLED,
             )
         )
 
-    def _outcome(self, status: PredictionStatus, attempts: int) -> bytes:
-        """Cost, status, attempts and the remaining fields: the same bytes for nearly all records."""
-        one = self._attempt + STATUS[status] + double(0.0) + NULL + NULL + self._cost
-        listed = long(attempts) + one * attempts + EMPTY if attempts else EMPTY
-        end = self._outcomes[status.value, attempts] = self._cost + STATUS[status] + listed + _END
-        return end
+    def single_attempt(self, status: PredictionStatus, latency_ms: float) -> bytes:
+        """The array of attempts of a request that this version answered at once."""
+        return self._single[status] + double(latency_ms) + self._ends[status] + EMPTY
+
+    def attempt(self, status: PredictionStatus, latency_ms: float) -> bytes:
+        """One item of the array of attempts."""
+        return self._attempt + STATUS[status] + double(latency_ms) + self._ends[status]
+
+
+def encode_attempts(attempts: Sequence[Attempt]) -> bytes:
+    """The array of all attempts, in order."""
+    if not attempts:
+        return EMPTY
+    items = [attempt.leaf.records.attempt(attempt.status, attempt.latency_ms) for attempt in attempts]
+    return long(len(items)) + b"".join(items) + EMPTY
 
 
 def encode_feedback(

@@ -1,11 +1,11 @@
-"""A request on its way through the router."""
+"""Requests and replies as the use cases see them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from modelyard_router.domain.contract import Numbers, Words
-from modelyard_router.domain.routes import Header, Route, Target
+from modelyard_router.domain.contract import Values
+from modelyard_router.domain.leaves import Header
 
 Reply = tuple[int, list[Header], bytes]
 """Status, headers, body."""
@@ -21,30 +21,21 @@ class Call:
     """W3C traceparent, or empty."""
     timeout_s: float | None = None
     """The caller's own deadline; the shorter of this and the route's applies."""
+    session: str | None = None
+    headers: Iterable[Header] = ()
+
+    def header_facts(self) -> dict[str, str]:
+        """Headers that rules may compare, by lower-case name; never the key."""
+        return {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in self.headers
+            if name != b"authorization"
+        }
 
 
 class InputRow(NamedTuple):
-    """One row of a request that matches the contract."""
+    """One row of a request that matches its contract."""
 
     id: str
-    numbers: Numbers
-    words: Words
-
-
-@dataclass(slots=True)
-class Exchange:
-    """A valid request and the version it goes to."""
-
-    route: Route
-    target: Target
-    rows: Sequence[InputRow]
-    entity_key: str | None
-    tail: bytes
-    """The request to the replica, from the value of content-length on."""
-    call: Call
-    occurred_us: int
-    """Microseconds since 1970."""
-    sent: float
-    """time.perf_counter() when the router's work before the answer was done."""
-    deadline: float
-    """On the event loop's clock."""
+    logged: Values
+    """The inputs as they are logged."""

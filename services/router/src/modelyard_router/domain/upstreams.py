@@ -1,15 +1,25 @@
-"""Calls to model servers, as the use cases see them; upstream/ implements the port."""
+"""Calls to model servers, as the use cases see them; upstream/ implements the port.
 
-from collections.abc import Callable
+An answer is a Whole, or a Stream of pieces.
+"""
+
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
-from modelyard_router.domain.errors import RouterError
-from modelyard_router.domain.routes import Route, Target
+from modelyard_contracts import PredictionStatus
+from modelyard_router.domain.errors import RouterError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from modelyard_router.domain.leaves import Leaf
+from modelyard_router.domain.records import Attempt
 
 A = TypeVar("A")
-AnswerReader = Callable[[bytes, Target], A]
-"""(body, target) -> the parsed answer; raises WrongReplica or BadAnswer."""
+AnswerReader = Callable[[bytes, Leaf], A]
+"""(body, leaf) -> the parsed answer; raises WrongReplica or BadAnswer."""
+STATUS_OF: Final = {
+    UpstreamFailed.code: PredictionStatus.UPSTREAM_ERROR,
+    UpstreamTimeout.code: PredictionStatus.TIMEOUT,
+    UpstreamUnavailable.code: PredictionStatus.UNAVAILABLE,
+}
 
 
 class Whole(NamedTuple):
@@ -17,6 +27,20 @@ class Whole(NamedTuple):
 
     status: int
     body: bytes
+
+
+class Stream(Protocol):
+    """An answer of a model server that arrives in pieces."""
+
+    status: int
+    digest: str
+    """Of the version that answers, as its server states it; empty when it does not."""
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Bytes of the body as they arrive; CallFailed when the stream is broken off, CallTimedOut when it stalls."""
+
+    async def close(self) -> None:
+        """Break it off; safe to repeat."""
 
 
 class CallFailed(Exception):
@@ -38,30 +62,31 @@ class CallTimedOut(CallFailed):
 
 @dataclass(slots=True)
 class Answered(Generic[A]):
-    """An answer and how it was obtained."""
+    """A usable answer of a version."""
 
-    target: Target
-    """The version that answered; not always the chosen one."""
     answer: A
     body: bytes
-    attempts: int
-    rule: str
+    reason: str
+    """Why an earlier replica of the version did not answer; empty when the first one did."""
 
 
 class FirstAttempt(NamedTuple):
     """An attempt made on the fast path whose outcome only the ordinary path can handle."""
 
     place: int
-    """Index of the target's replica."""
+    """Index of the leaf's replica."""
     outcome: Whole | CallFailed
+    latency_ms: float
 
 
 class UpstreamError(Exception):
-    """No version gave a usable answer; carries the fields of the log record."""
+    """A version gave no usable answer."""
 
-    def __init__(self, error: RouterError, target: Target, attempts: int, rule: str) -> None:
+    def __init__(self, error: RouterError, reason: str) -> None:
         super().__init__(str(error))
-        self.error, self.target, self.attempts, self.rule = error, target, attempts, rule
+        self.error, self.reason = error, reason
+        self.kind = STATUS_OF[error.code]
+        """How the attempt is logged, and which fallbacks may follow."""
 
 
 class Upstreams(Protocol):
@@ -69,11 +94,20 @@ class Upstreams(Protocol):
 
     async def ask(
         self,
-        route: Route,
-        target: Target,
+        leaf: Leaf,
         tail: bytes,
         deadline: float,
         read: AnswerReader[A],
+        attempts: list[Attempt],
         first: FirstAttempt | None = None,
     ) -> Answered[A]:
-        """Send `tail` (length, headers, body) to the target; UpstreamError when no replica gives a usable answer."""
+        """Send `tail` (length, headers, body) to a version; UpstreamError when no replica gives a usable answer.
+
+        deadline: on the event loop's clock. Every call is added to `attempts`.
+        """
+
+    async def stream(self, leaf: Leaf, tail: bytes, first_by: float, stall_s: float) -> Stream:
+        """Start an answer in pieces; UpstreamError when no replica starts one with status 200 by `first_by`.
+
+        stall_s: longest pause between two pieces.
+        """

@@ -7,10 +7,14 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
+from modelyard_contracts.inference import parse_timestamp
+from modelyard_contracts.inference.errors import shown
+from modelyard_contracts.inference.request import explain_syntax
+from modelyard_contracts.signature import Column, ColumnType, Signature
 from modelyard_router.domain.errors import BrokenContract
 
 MAX_VIOLATIONS: Final = 20
+MAX_NAMES: Final = 20
 _BYTE: Final = re.compile(r"byte (\d+)")
 _NOT_JSON: Final = re.compile(rb"-?(NaN|Infinity|inf|nan)")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?')
@@ -22,27 +26,36 @@ _IDS: Final = (
 _KNOWN: Final = ("features", "entity_key", "prediction_id")
 
 
-def explain(body: bytes, schema: FeatureSchema, error: Exception) -> NoReturn:
+def explain(body: bytes, signature: Signature, error: Exception) -> NoReturn:
     """Raise BrokenContract for a body that the contract's decoder refused with `error`."""
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as broken:
-        _explain_syntax(body, str(broken))
-    violations = list(_violations(value, schema))[:MAX_VIOLATIONS]
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as broken:
+        _explain_syntax(body, broken)
+    _raise(list(_violations(value, signature)))
+    raise BrokenContract(str(error))
+
+
+def explain_features(given: Any, signature: Signature) -> None:
+    """Raise BrokenContract if features do not match the signature."""
+    _raise(list(feature_violations(given, signature)))
+
+
+def _raise(violations: list[tuple[str, str]]) -> None:
     if not violations:
-        raise BrokenContract(str(error))
+        return
     field, detail = violations[0]
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-    raise BrokenContract(
-        f"{detail}{more}", field=field, errors=[{"field": name, "detail": text} for name, text in violations]
-    )
+    errors = [{"field": name, "detail": text} for name, text in violations[:MAX_VIOLATIONS]]
+    raise BrokenContract(f"{detail}{more}", field=field, errors=errors)
 
 
-def _explain_syntax(body: bytes, message: str) -> NoReturn:
+def _explain_syntax(body: bytes, error: Exception) -> NoReturn:
+    message = str(error)
     found = _BYTE.search(message)
     place = int(found[1]) if found else _first_infinite(body)
     name = _name_before(body, place)
-    where = f"feature {name}: " if name else ""
+    where = f"feature {shown(name)}: " if name else ""
     token = _NOT_JSON.match(body, place) or _NOT_JSON.match(body, max(place - 1, 0))
     if token:
         raise BrokenContract(
@@ -51,7 +64,7 @@ def _explain_syntax(body: bytes, message: str) -> NoReturn:
         )
     if "out of range" in message:
         raise BrokenContract(f"{where}the number is out of the range of a double; send a finite number", field=name)
-    raise BrokenContract(f'the body is not JSON: {message}; send an object such as {{"features": {{...}}}}')
+    raise BrokenContract(f'{explain_syntax(body, error)}; send an object such as {{"features": {{...}}}}')
 
 
 def _first_infinite(body: bytes) -> int:
@@ -70,55 +83,84 @@ def _name_before(body: bytes, place: int) -> str | None:
     return None
 
 
-def _violations(value: Any, schema: FeatureSchema) -> Iterator[tuple[str, str]]:
+def _violations(value: Any, signature: Signature) -> Iterator[tuple[str, str]]:
     if not isinstance(value, dict):
         yield "body", 'the body is not an object; send {"features": {...}}'
         return
     for name in sorted(value.keys() - set(_KNOWN)):
-        yield name, f"{name}: not a field of a prediction request; known are {', '.join(_KNOWN)}"
+        yield name, f"{shown(name)}: not a field of a prediction request; known are {', '.join(_KNOWN)}"
     for name, pattern, wanted in _IDS:
         given = value.get(name)
         if given is not None and not (isinstance(given, str) and pattern.fullmatch(given)):
             yield name, f"{name}: must be {wanted}, or left out"
     if "features" not in value:
-        yield "features", "features: missing; send an object of feature values, or a list in the schema's order"
+        yield "features", "features: missing; send an object of feature values, or a list in the signature's order"
         return
-    yield from feature_violations(value["features"], schema)
+    yield from feature_violations(value["features"], signature)
 
 
-def feature_violations(given: Any, schema: FeatureSchema) -> Iterator[tuple[str, str]]:
-    """(feature, sentence) for each violation of the contract."""
-    names = [feature.name for feature in schema.features]
-    if isinstance(given, list):
+def feature_violations(given: Any, signature: Signature) -> Iterator[tuple[str, str]]:
+    """(column, sentence) for each violation of the signature."""
+    names = [column.name for column in signature.columns]
+    if isinstance(given, list | tuple):
         if len(given) != len(names):
-            yield "features", f"features: {len(given)} values; this version takes {len(names)}: {', '.join(names)}"
+            yield "features", f"features: {len(given)} values; this version takes {len(names)}: {_listed(names)}"
             return
         given = dict(zip(names, given, strict=True))
     if not isinstance(given, Mapping):
-        yield "features", "features: must be an object of feature values, or a list in the schema's order"
+        yield "features", "features: must be an object of feature values, or a list in the signature's order"
         return
     for name in sorted(given.keys() - set(names)):
-        yield name, f"feature {name}: not known to this version; remove it (known: {', '.join(names)})"
-    for feature in schema.features:
-        if feature.name not in given:
-            remedy = "send it, as null when the value is missing" if feature.nullable else "send it"
-            yield feature.name, f"feature {feature.name}: absent; {remedy}"
-        elif problem := _problem(given[feature.name], feature):
-            yield feature.name, f"feature {feature.name}: {problem}"
+        yield name, f"feature {shown(name)}: not known to this version; remove it (known: {_listed(names)})"
+    for column in signature.columns:
+        if column.name not in given:
+            remedy = "send it, as null when the value is missing" if column.nullable else "send it"
+            yield column.name, f"feature {shown(column.name)}: absent; {remedy}"
+        elif problem := _problem(given[column.name], column):
+            yield column.name, f"feature {shown(column.name)}: {problem}"
 
 
-def _problem(value: Any, feature: Feature) -> str | None:
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(map(shown, names[:MAX_NAMES])) + more
+
+
+def _problem(value: Any, column: Column) -> str | None:
     if value is None:
-        return None if feature.nullable else "null is not allowed; send a value"
-    if feature.kind is FeatureKind.CATEGORICAL:
-        return None if isinstance(value, str) else f"{_shown(value)} is not a string; send a string"
+        return None if column.nullable else "null is not allowed; send a value"
+    if column.type in (ColumnType.CATEGORY, ColumnType.TEXT):
+        return _text_problem(value, column)
+    if column.type is ColumnType.BOOLEAN:
+        return None if isinstance(value, bool) else f"{_quoted(value)} is not a boolean; send true or false"
+    if column.type is ColumnType.TIMESTAMP and isinstance(value, str):
+        return _timestamp_problem(value)
     if isinstance(value, str):
-        return f"{_shown(value)} is a string; send a number without quotes"
+        return f"{_quoted(value)} is a string; send a number without quotes"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"{_shown(value)} is not a number; send a number"
+        return f"{_quoted(value)} is not a number; send a number"
+    if column.type is ColumnType.INTEGER and not float(value).is_integer():
+        return f"{_quoted(value)} is not a whole number; send a number without a fraction"
     return None
 
 
-def _shown(value: Any) -> str:
+def _text_problem(value: Any, column: Column) -> str | None:
+    if not isinstance(value, str):
+        return f"{_quoted(value)} is not a string; send a string"
+    if column.max_length is not None and len(value) > column.max_length:
+        return f"{len(value)} characters; send at most {column.max_length}"
+    return None
+
+
+def _timestamp_problem(value: str) -> str | None:
+    try:
+        parse_timestamp(value)
+    except (ValueError, OverflowError):
+        return (
+            f"{_quoted(value)} is no RFC 3339 timestamp; send one such as 2026-01-31T12:00:00Z, or seconds since 1970"
+        )
+    return None
+
+
+def _quoted(value: Any) -> str:
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from modelyard_contracts import RoutePublished
-from modelyard_contracts.codec import Codec, Undecodable
+from modelyard_contracts.codec import Codec
 from modelyard_contracts.topics import topic
 from modelyard_router.domain.counters import Counters
 from modelyard_router.store.route_tables import Effect, RouteTables
@@ -22,6 +22,8 @@ RETRY_MIN_S: Final = 0.2
 RETRY_MAX_S: Final = 3.0
 ATTEMPT_TIMEOUT_S: Final = 15.0
 READ_AGAIN_S: Final = 5.0
+MAX_PROBLEMS: Final = 5
+MAX_PROBLEM_CHARACTERS: Final = 300
 log = logging.getLogger(__name__)
 
 
@@ -46,6 +48,8 @@ class RouteReader:
         self._bootstrap, self._tables, self._announcer = bootstrap, tables, announcer
         self._readiness, self._counters, self._codec = readiness, counters, codec
         self.caught_up = False
+        self.unreadable: dict[str, str] = {}
+        """Key of each table whose newest record could not be decoded, and the reason."""
         self._reread_at: float | None = None
         """On the loop's clock: when to read all tables again because a schema could not be fetched."""
 
@@ -92,7 +96,7 @@ class RouteReader:
 
     def _catch_up(self) -> None:
         self.caught_up = True
-        self._readiness.set("routes", True, "")
+        self._report()
         for route in self._tables.routes.values():
             # Tables from the file too: the last process may have stopped before it announced them.
             self._announcer.announce(route.published, accepted=True)
@@ -105,16 +109,36 @@ class RouteReader:
         try:
             # In a thread, as it may call the registry: requests must not wait for that.
             published = await asyncio.to_thread(self._codec.decode, record.value, RoutePublished)
-        except (Undecodable, Unavailable) as error:
-            if isinstance(error, Unavailable):
-                self._reread_at = asyncio.get_running_loop().time() + READ_AGAIN_S
-            self._counters.tables["unreadable"] += 1
-            log.warning("route table at %s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
+        except Unavailable as error:
+            self._reread_at = asyncio.get_running_loop().time() + READ_AGAIN_S
+            self._skip(record, error)
+        except Exception as error:  # Undecodable, or bytes of a form that the codec does not foresee
+            self._skip(record, error)
+        else:
+            self._offer(published)
+
+    def _skip(self, record: Any, error: Exception) -> None:
+        """One unreadable table affects only itself; it stays in the topic until its writer replaces it."""
+        self._counters.tables["unreadable"] += 1
+        log.warning("route table at %s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
+        self.unreadable[(record.key or b"").decode("utf-8", "replace")] = str(error)
+        self._report()
+
+    def _report(self) -> None:
+        """Name the tables that are not in use in the readiness; the others are served, so the router stays ready."""
+        if not self.caught_up:
             return
-        self._offer(published)
+        problems = [
+            f"{name}, sequence {table.sequence}: {table.reason}" for name, table in self._tables.refused.items()
+        ]
+        problems += [f"{name}: {reason}" for name, reason in self.unreadable.items()]
+        shown = "; ".join(problem[:MAX_PROBLEM_CHARACTERS] for problem in problems[:MAX_PROBLEMS])
+        self._readiness.set("routes", True, f"not in use: {shown}" if problems else "")
 
     def _offer(self, published: RoutePublished) -> None:
+        self.unreadable.pop(published.route, None)
         offered = self._tables.offer(published)
+        self._report()
         self._counters.tables[offered.effect] += 1
         if offered.effect is Effect.APPLIED:
             log.info("route %s, sequence %d applied", published.route, published.sequence)

@@ -4,19 +4,18 @@ import time
 from collections.abc import Awaitable
 from typing import Final, Protocol
 
-import msgspec
-
 from modelyard_router.api.asgi import Api
 from modelyard_router.api.bodies import read_headers
 from modelyard_router.clients.keys import Keys
 from modelyard_router.domain.answers import BadAnswer, WrongReplica, read_row
-from modelyard_router.domain.requests import Call, Exchange, Reply
+from modelyard_router.domain.requests import Call, Reply
 from modelyard_router.domain.upstreams import CallFailed, FirstAttempt, Whole
 from modelyard_router.fastpath.heads import Heads
 from modelyard_router.store.route_tables import RouteTables
 from modelyard_router.upstream.pool import Pool
 from modelyard_router.upstream.replicas import Replicas
-from modelyard_router.usecases.predictions import OK, Predictions
+from modelyard_router.usecases.exchange import Exchange, tail
+from modelyard_router.usecases.predictions import Predictions
 from modelyard_runtime.errors import ModelyardError
 
 _END: Final = b"\r\n\r\n"
@@ -50,26 +49,27 @@ class FastPath:
         head = self._heads.get(data[:end]) if end > 0 else None
         if head is None or len(data) != end + 4 + head.length or not self.api.accepts(head.length):
             return False
-        principal = self._keys.cached(head.authorization)
+        access = self._keys.cached(head.key)
         route = self._tables.by_predict_path.get(head.path)
-        if principal is None or route is None or not principal.may("predict"):
+        if access is None or route is None or route.needs_facts or not access.may_predict(route.workspace):
             return False
         call = Call(started)
         try:
             if not head.plain:
                 read_headers(head.headers, call)
             exchange = self.predictions.begin(route, data[end + 4 :], call)
-        except (ModelyardError, msgspec.DecodeError, UnicodeDecodeError):
+        except Exception:
             return False  # the ordinary path explains the error
         return self._send(client, exchange, head.path)
 
     def _send(self, client: ClientConnection, exchange: Exchange, path: str) -> bool:
-        target = exchange.target
-        if not target.addresses:
+        leaf = exchange.leaf
+        if not leaf.addresses or leaf.timeout_s is not None:
             return False
-        place, pool = self._replicas.nearest(target)
+        place, pool = self._replicas.nearest(leaf)
         request = _FastRequest(self, client, exchange, pool, place, path)
-        if not pool.try_send(target.infer_head[place] + exchange.tail, exchange.deadline, request.done):
+        data = leaf.infer_head[place] + tail(exchange.bound[1], exchange.remaining_s, exchange.call.trace)
+        if not pool.try_send(data, exchange.deadline, request.done):
             return False
         self.api.in_flight += 1
         return True
@@ -92,27 +92,30 @@ class _FastRequest:
         if isinstance(outcome, Whole) and outcome.status == 200 and self._answer(outcome):
             self._fast_path.api.in_flight -= 1
         else:
-            first = FirstAttempt(self._place, outcome) if counts else None
+            latency_ms = (time.perf_counter() - self._exchange.sent) * 1000
+            first = FirstAttempt(self._place, outcome, latency_ms) if counts else None
             self._client.respond_later(self._on_the_ordinary_path(first))
 
     def _answer(self, answer: Whole) -> bool:
         """Log and answer; False, with nothing done, when either is impossible here."""
         exchange, predictions = self._exchange, self._fast_path.predictions
-        target = exchange.target
+        leaf = exchange.leaf
         try:
-            rows = read_row(answer.body, target)
-            overhead_s = predictions.record(exchange, target, 1, target.rule, OK, rows)
+            row = read_row(answer.body, leaf)
+            overhead_s = predictions.recorder.record_first(exchange, row)
         except (WrongReplica, BadAnswer, ModelyardError):
             return False
-        body = predictions.answer_body(exchange, target, rows[0])
+        id_ = exchange.bound[0][0].id
+        body = predictions.answer_body(id_, leaf, row)
         own = b"%bx-modelyard-request-id: %b\r\nx-modelyard-overhead-ms: %.3f\r\ncontent-length: %d\r\n"
-        head = own % (target.answer_head, exchange.rows[0].id.encode(), overhead_s * 1000, len(body))
+        head = own % (leaf.answer_head, id_.encode(), overhead_s * 1000, len(body))
         self._client.respond(head, body)
         return True
 
     async def _on_the_ordinary_path(self, first: FirstAttempt | None) -> Reply:
         api, predictions = self._fast_path.api, self._fast_path.predictions
         try:
-            return await api.reply_to(predictions.finish(self._exchange, first), "POST", self._path)
+            reply: Reply = await api.reply_to(predictions.finish(self._exchange, first), "POST", self._path)
+            return reply
         finally:
             api.in_flight -= 1

@@ -5,13 +5,14 @@ from typing import Any, Final
 
 import httptools
 
-from modelyard_router.domain.routes import Header
+from modelyard_router.clients.keys import fingerprint
+from modelyard_router.domain.leaves import Header
 
 MAX_HEADS: Final = 1_024
 MAX_HEAD_BYTES: Final = 4_096
 PREDICT: Final = b"/v1/predict/"
 _NOT_SIMPLE: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"connection", b"content-encoding"})
-_PER_REQUEST: Final = frozenset({b"traceparent", b"x-modelyard-timeout-ms"})
+_PER_REQUEST: Final = frozenset({b"traceparent", b"x-modelyard-timeout-ms", b"x-modelyard-session-id"})
 
 
 @dataclass(slots=True, frozen=True)
@@ -20,14 +21,18 @@ class Head:
 
     path: str
     headers: list[Header]
-    authorization: bytes
+    key: bytes
+    """Fingerprint of the Authorization header."""
     length: int
     plain: bool
-    """Whether the head carries neither a trace nor a deadline of the caller."""
+    """Whether the head carries neither trace, deadline nor session."""
 
 
 class Heads:
-    """Cache from head bytes to Head; None for anything but a simple prediction. Bounded, for one event loop."""
+    """Cache of parsed heads; None for anything but a simple prediction. Bounded, for one event loop.
+
+    It is keyed by a fingerprint of the head, as a head contains a key.
+    """
 
     def __init__(self) -> None:
         self._cached: dict[bytes, Head] = {}
@@ -37,16 +42,17 @@ class Heads:
 
     def get(self, raw: bytes) -> Head | None:
         """raw: from the method to the last header, without the empty line."""
-        return self._cached.get(raw) or self._parse(raw)
+        key = fingerprint(raw)
+        return self._cached.get(key) or self._parse(raw, key)
 
-    def _parse(self, raw: bytes) -> Head | None:
+    def _parse(self, raw: bytes, key: bytes) -> Head | None:
         if not raw.startswith(b"POST " + PREDICT) or len(raw) > MAX_HEAD_BYTES:
             return None
         head = _HeadParser().parse(raw)
         if head is not None and head.plain:
             if len(self._cached) >= MAX_HEADS:
                 self._cached.clear()
-            self._cached[raw] = head
+            self._cached[key] = head
         return head
 
 
@@ -80,4 +86,6 @@ class _HeadParser:
         if any(special in self.url for special in (b"?", b"%", b"#")) or not self.url.isascii():
             return None
         plain = not fields.keys() & _PER_REQUEST
-        return Head(self.url.decode(), self.headers, fields.get(b"authorization", b""), int(length), plain)
+        key = fingerprint(fields.get(b"authorization", b""))
+        headers = [header for header in self.headers if header[0] != b"authorization"]
+        return Head(self.url.decode(), headers, key, int(length), plain)

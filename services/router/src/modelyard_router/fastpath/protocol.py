@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from modelyard_router.domain.leaves import Header
 from modelyard_router.domain.requests import Reply
-from modelyard_router.domain.routes import Header
 from modelyard_router.fastpath.fast_path import FastPath
 from modelyard_runtime.connection import GuardedProtocol
 

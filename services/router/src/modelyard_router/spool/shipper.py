@@ -10,17 +10,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from modelyard_contracts import FeedbackReceived, PredictionLogged
+from modelyard_contracts import PredictionLogged
 from modelyard_contracts.topics import topic
 from modelyard_router.domain.errors import SpoolCorrupt
-from modelyard_router.domain.records import FEEDBACK, PREDICTION
+from modelyard_router.domain.records import TOPICS
 from modelyard_router.spool.aiokafka_internals import Batch, new_batch, send_batch, stop_at_once
 from modelyard_router.spool.partition import partitions_of
 from modelyard_router.spool.segment import SpoolRecord
@@ -29,7 +29,6 @@ from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.wakeup import pause
 
-TOPICS: Final[Mapping[int, str]] = {PREDICTION: PredictionLogged.TOPIC, FEEDBACK: FeedbackReceived.TOPIC}
 POSITION: Final = TopicPartition(PredictionLogged.TOPIC, 0)
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 BATCH_BYTES: Final = 900_000

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
-
-from pydantic import ValidationError
+from typing import Any, Final
 
 from modelyard_contracts import RoutePublished
+from modelyard_contracts.documents import read
 from modelyard_router.domain.errors import UnusableRoute
-from modelyard_router.domain.routes import Route
+from modelyard_router.plan.route import Route
 
 FILE: Final = "routes.json"
 log = logging.getLogger(__name__)
@@ -36,6 +35,14 @@ class Offered:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A table that cannot be used."""
+
+    sequence: int
+    reason: str
+
+
 class RouteTables:
     """Routes by name and by path. Changed and read on one event loop."""
 
@@ -45,43 +52,69 @@ class RouteTables:
         self._file = folder / FILE
         self._compile, self._changed = compile_, changed
         self.routes: dict[str, Route] = {}
+        self.refused: dict[str, Refused] = {}
+        """The newest table of each route that cannot be used and was not replaced since."""
+        self._removed: dict[str, int] = {}
+        """Sequence at which a route was deleted: a late earlier table does not bring it back."""
         self.by_predict_path: dict[str, Route] = {}
         self.by_name: dict[str, Route] = {}
         """By route name, and by model name where exactly one route serves the model."""
 
     def offer(self, published: RoutePublished) -> Offered:
-        """Apply a table if it is newer than the present one and can be compiled."""
+        """Apply a table if it is newer than the present one and can be compiled; one without plan deletes the route."""
         known = self.routes.get(published.route)
         if known is not None and published.sequence <= known.published.sequence:
             return Offered(Effect.STALE)
+        if published.sequence <= self._removed.get(published.route, -1):
+            return Offered(Effect.STALE)
+        if not published.plan and not published.targets:
+            self._removed[published.route] = published.sequence
+            self.remove(published.route)
+            return Offered(Effect.APPLIED)
         try:
             route = self._compile(published)
         except UnusableRoute as error:
-            log.warning("route %s, sequence %d refused: %s", published.route, published.sequence, error)
-            return Offered(Effect.REFUSED, str(error))
+            return self._refuse(published, str(error))
+        except Exception as error:  # a table that we failed to foresee must not affect the others
+            log.exception("route %s, sequence %d", published.route, published.sequence)
+            return self._refuse(published, f"route {published.route}: {type(error).__name__}: {error}")
+        self.refused.pop(published.route, None)
         self.routes[published.route] = route
         self._index()
         self._save()
         return Offered(Effect.APPLIED)
 
+    def _refuse(self, published: RoutePublished, reason: str) -> Offered:
+        log.warning("route %s, sequence %d refused: %s", published.route, published.sequence, reason)
+        self.refused[published.route] = Refused(published.sequence, reason)
+        return Offered(Effect.REFUSED, reason)
+
     def remove(self, name: str) -> None:
         """Remove a route after its tombstone."""
+        self.refused.pop(name, None)
         if self.routes.pop(name, None) is not None:
             self._index()
             self._save()
 
     def load(self) -> None:
-        """Apply the tables of the last run; a damaged file is logged and ignored, as the topic has all tables."""
+        """Apply the tables of the last run, each by itself; what cannot be used comes from the topic again."""
+        for name, document in self._stored().items():
+            try:
+                published = read(RoutePublished, document)
+                self.routes[published.route] = self._compile(published)
+            except Exception as error:
+                log.warning("%s: the table of %s cannot be used: %s", self._file, name, error)
+        self._index()
+
+    def _stored(self) -> dict[str, Any]:
         try:
             documents = json.loads(self._file.read_bytes())
-            for document in documents.values():
-                published = RoutePublished.model_validate(document)
-                self.routes[published.route] = self._compile(published)
         except FileNotFoundError:
-            return
-        except (OSError, ValueError, AttributeError, ValidationError, UnusableRoute) as error:
-            log.warning("%s cannot be used, the tables will come from Kafka: %s", self._file, error)
-        self._index()
+            return {}
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("%s cannot be used: %s", self._file, error)
+            return {}
+        return documents if isinstance(documents, dict) else {}
 
     def _index(self) -> None:
         routes = self.routes.values()

@@ -1,11 +1,14 @@
-"""Which replica answers: the target's own first, then the next one, then another target of the route."""
+"""Which replica of a version answers: healthy before avoided, least busy first, the next if one is unreachable."""
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
+from modelyard_contracts import PredictionStatus
 from modelyard_router.domain.answers import BadAnswer, WrongReplica
-from modelyard_router.domain.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
-from modelyard_router.domain.routes import Address, Route, Target
+from modelyard_router.domain.errors import RouterError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from modelyard_router.domain.leaves import Address, Leaf
+from modelyard_router.domain.records import Attempt
 from modelyard_router.domain.upstreams import (
     Answered,
     AnswerReader,
@@ -16,8 +19,9 @@ from modelyard_router.domain.upstreams import (
     Whole,
 )
 from modelyard_router.upstream.pool import Pool, PoolLimits
+from modelyard_router.upstream.stream import HttpStream, open_stream
 
-MAX_ATTEMPTS: Final = 4
+MAX_REPLICAS_TRIED: Final = 4
 REPLACEABLE: Final = (401, 403, 404, 503)
 """Statuses that another replica may not answer; all others are the version's own."""
 A = TypeVar("A")
@@ -42,82 +46,113 @@ class Replicas:
             pool.close()
         self._pools.clear()
 
-    def nearest(self, target: Target) -> tuple[int, Pool]:
+    def nearest(self, leaf: Leaf) -> tuple[int, Pool]:
         """Index and pool of the replica that `ask` would try first."""
-        place = 0 if len(target.addresses) == 1 else next(self._spread(target))[1]
-        return place, self.pool(target.addresses[place])
+        place = 0 if len(leaf.addresses) == 1 else next(self._spread(leaf))
+        return place, self.pool(leaf.addresses[place])
 
     async def ask(
         self,
-        route: Route,
-        target: Target,
+        leaf: Leaf,
         tail: bytes,
         deadline: float,
         read: AnswerReader[A],
+        attempts: list[Attempt],
         first: FirstAttempt | None = None,
     ) -> Answered[A]:
-        """Send `tail` (length, headers, body) to the target; UpstreamError when no replica gives a usable answer.
-
-        Inference changes no state, so a request may be sent again after a connection broke in the middle.
-        """
-        attempts, reason = 0, ""
-        for candidate, place in self._order(route, target, first):
-            attempts += 1
-            rule = target.rule if not reason else f"fallback:{target.variant}:{reason}"
-            pool = self.pool(candidate.addresses[place])
+        """See Upstreams. Inference changes no state, so a request may be sent again after a connection broke."""
+        reason = ""
+        for tried, place in enumerate(self._order(leaf, first)):
+            given = first if tried == 0 else None
+            started = time.perf_counter()
             try:
-                if first is not None and attempts == 1:
-                    reply = _unwrap(first.outcome)
-                else:
-                    reply = await pool.call(candidate.infer_head[place] + tail, deadline)
-                if reply.status == 200:
-                    return Answered(candidate, read(reply.body, candidate), reply.body, attempts, rule)
+                answered = await self._attempt(leaf, place, tail, deadline, read, given)
+            except UpstreamError as error:
+                _log(attempts, leaf, error.kind, started, given)
+                if error.kind is not PredictionStatus.UNAVAILABLE:
+                    raise
+                reason = error.reason
+                if tried + 1 == MAX_REPLICAS_TRIED:
+                    break
+                continue
+            _log(attempts, leaf, PredictionStatus.OK, started, given)
+            answered.reason = reason
+            return answered
+        raise _unavailable(leaf, reason)
+
+    async def _attempt(
+        self, leaf: Leaf, place: int, tail: bytes, deadline: float, read: AnswerReader[A], given: FirstAttempt | None
+    ) -> Answered[A]:
+        """One call of one replica."""
+        pool = self.pool(leaf.addresses[place])
+        try:
+            reply = _unwrap(given.outcome) if given else await pool.call(leaf.infer_head[place] + tail, deadline)
+            if reply.status == 200:
+                return Answered(read(reply.body, leaf), reply.body, "")
+        except CallTimedOut as error:
+            raise _error(UpstreamTimeout, f"{leaf.variant} at {pool.host}:{pool.port}: {error}", "timeout") from error
+        except CallFailed as error:
+            raise _error(UpstreamUnavailable, str(error), error.reason) from error
+        except WrongReplica as error:
+            raise _error(UpstreamUnavailable, "another version answers", "wrong_version") from error
+        except BadAnswer as error:
+            raise _error(UpstreamFailed, f"{_version(leaf)}: {error}", "bad_answer") from error
+        raise _refused(leaf, reply)
+
+    async def stream(self, leaf: Leaf, tail: bytes, first_by: float, stall_s: float) -> HttpStream:
+        """See Upstreams."""
+        reason = ""
+        for tried, place in enumerate(self._spread(leaf)):
+            address = leaf.addresses[place]
+            try:
+                found = await open_stream(address, leaf.generate_head[place] + tail, self._limits, first_by, stall_s)
             except CallTimedOut as error:
-                late = UpstreamTimeout(f"{candidate.variant} at {pool.host}:{pool.port}: {error}")
-                raise UpstreamError(late, candidate, attempts, rule) from error
+                text = f"{leaf.variant} at {address.host}:{address.port}: {error}"
+                raise _error(UpstreamTimeout, text, "timeout") from error
             except CallFailed as error:
                 reason = error.reason
-            except WrongReplica:
-                reason = "wrong_version"
-            except BadAnswer as error:
-                bad = UpstreamFailed(f"version {candidate.version} ({candidate.variant}): {error}")
-                raise UpstreamError(bad, candidate, attempts, rule) from error
             else:
-                if reply.status not in REPLACEABLE:
-                    raise UpstreamError(_failed(candidate, reply), candidate, attempts, rule)
-                reason = f"status_{reply.status}"
-            if attempts == MAX_ATTEMPTS:
+                refused = await _refusal(leaf, found)
+                if refused is None:
+                    return found
+                await found.close()
+                if refused.kind is not PredictionStatus.UNAVAILABLE:
+                    raise refused
+                reason = refused.reason
+            if tried + 1 == MAX_REPLICAS_TRIED:
                 break
-        rule = f"fallback:{target.variant}:{reason or 'no_replica'}"
-        text = f"route {route.name}: no replica answers (last: {reason or 'none listed'}); try again"
-        raise UpstreamError(UpstreamUnavailable(text), target, attempts, rule)
+        raise _unavailable(leaf, reason)
 
     def pool(self, address: Address) -> Pool:
         pool = self._pools.get(address)
         if pool is None:
-            pool = self._pools[address] = Pool(*address, self._limits)
+            pool = self._pools[address] = Pool(address.host, address.port, self._limits, tls=address.tls)
         return pool
 
-    def _order(self, route: Route, target: Target, first: FirstAttempt | None) -> Iterator[tuple[Target, int]]:
-        """(target, index of its replica), lazily: the first one nearly always answers."""
+    def _order(self, leaf: Leaf, first: FirstAttempt | None) -> Iterator[int]:
+        """Indexes of replicas, lazily: the first one nearly always answers."""
         if first is not None:
-            yield target, first.place
-            yield from ((target, place) for _, place in self._spread(target) if place != first.place)
-        elif len(target.addresses) == 1:
-            yield target, 0
+            yield first.place
+            yield from (place for place in self._spread(leaf) if place != first.place)
+        elif len(leaf.addresses) == 1:
+            yield 0
         else:
-            yield from self._spread(target)
-        for other in route.others[target.variant]:
-            yield from self._spread(other)
+            yield from self._spread(leaf)
 
-    def _spread(self, target: Target) -> Iterator[tuple[Target, int]]:
+    def _spread(self, leaf: Leaf) -> Iterator[int]:
         """Healthy before avoided, least busy first, ties in turn."""
-        count = len(target.addresses)
+        count = len(leaf.addresses)
         self._turn += 1
         turn = self._turn
-        pools = [self.pool(address) for address in target.addresses]
-        for place in sorted(range(count), key=lambda i: (pools[i].avoided, pools[i].in_flight, (i + turn) % count)):
-            yield target, place
+        pools = [self.pool(address) for address in leaf.addresses]
+        yield from sorted(range(count), key=lambda i: (pools[i].avoided, pools[i].in_flight, (i + turn) % count))
+
+
+def _log(
+    attempts: list[Attempt], leaf: Leaf, status: PredictionStatus, started: float, given: FirstAttempt | None
+) -> None:
+    latency_ms = given.latency_ms if given else (time.perf_counter() - started) * 1000
+    attempts.append(Attempt(leaf, status, latency_ms))
 
 
 def _unwrap(outcome: Whole | CallFailed) -> Whole:
@@ -126,6 +161,31 @@ def _unwrap(outcome: Whole | CallFailed) -> Whole:
     return outcome
 
 
-def _failed(target: Target, reply: Whole) -> UpstreamFailed:
+def _error(kind: type[RouterError], text: str, reason: str) -> UpstreamError:
+    return UpstreamError(kind(text), reason)
+
+
+def _version(leaf: Leaf) -> str:
+    return f"version {leaf.version} ({leaf.variant})"
+
+
+def _refused(leaf: Leaf, reply: Whole) -> UpstreamError:
+    """The error for an answer whose status is not 200."""
+    if reply.status in REPLACEABLE:
+        return _error(UpstreamUnavailable, f"{_version(leaf)} answered {reply.status}", f"status_{reply.status}")
     text = reply.body[:300].decode("utf-8", "replace")
-    return UpstreamFailed(f"version {target.version} ({target.variant}) answered {reply.status}: {text}")
+    return _error(UpstreamFailed, f"{_version(leaf)} answered {reply.status}: {text}", f"status_{reply.status}")
+
+
+async def _refusal(leaf: Leaf, found: HttpStream) -> UpstreamError | None:
+    """Why a stream is not an answer of this version, or None."""
+    if found.status != 200:
+        return _refused(leaf, Whole(found.status, await found.short_body()))
+    if found.digest and found.digest != leaf.digest:
+        return _error(UpstreamUnavailable, "another version answers", "wrong_version")
+    return None
+
+
+def _unavailable(leaf: Leaf, reason: str) -> UpstreamError:
+    text = f"route {leaf.route}: no replica of version {leaf.version} answers (last: {reason or 'none listed'}); "
+    return _error(UpstreamUnavailable, f"{text}try again", reason or "no_replica")

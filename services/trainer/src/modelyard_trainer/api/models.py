@@ -1,21 +1,28 @@
-"""Request models of the API."""
+"""Request and response models of the API."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from modelyard_contracts import Part
+from modelyard_contracts import Part, RunState
+from modelyard_contracts.policies import RetrainPolicy
+from modelyard_contracts.references import REFERENCE_PATTERN
 from modelyard_contracts.signature import MAX_COLUMNS, ColumnType, Task
 from modelyard_trainer.domain.data import TARGET, TIME, DataSpec
+from modelyard_trainer.domain.run import Run
 from modelyard_trainer.usecases import RunRequest
 
 
 class StartRun(Part):
     """The body of POST /v1/runs."""
 
-    model: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$")
-    recipe: str | None = None
-    """None: the recipe of the model's retraining policy."""
+    model: str = Field(pattern=REFERENCE_PATTERN, max_length=192)
+    """Reference of the model: `name` or `workspace:name`."""
+    recipe: str | None = Field(default=None, max_length=128)
+    """None: the recipe of the policy, else of the serving version, else the built-in one for the data's task."""
     dataset_digest: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
     """None: a snapshot of recent labelled predictions."""
     task: Task | None = None
@@ -51,3 +58,66 @@ class StartRun(Part):
             ),
             correlation_id=self.correlation_id,
         )
+
+
+class RunInfo(BaseModel):
+    """A training run."""
+
+    run_id: UUID
+    model: str
+    recipe: str
+    """`auto` until the worker has read the data."""
+    state: RunState
+    percent: int = Field(ge=0, le=100)
+    progress: float = Field(ge=0, le=1)
+    reason: str
+    """Explains the state: the current step, or why the run failed or was refused."""
+    log: tuple[str, ...]
+    """The newest log lines, oldest first; empty in lists."""
+    trigger: str
+    why: str
+    requested_by: str
+    parameters: dict[str, str]
+    data: DataSpec
+    policy: RetrainPolicy
+    correlation_id: UUID
+    cause_id: UUID | None
+    given_dataset: str | None
+    as_of: datetime
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    revision: int
+    attempt: int
+    cancel_requested: bool
+    refusal: str | None
+    dataset_digest: str | None
+    version: int | None
+    metrics: dict[str, float]
+    cost_usd: float
+
+    @classmethod
+    def of(cls, run: Run, log: Sequence[str] = ()) -> Self:
+        return cls(run_id=run.id, percent=int(run.progress * 100), log=tuple(log), **dict(run))
+
+
+class RunList(BaseModel):
+    """Runs, newest first."""
+
+    items: list[RunInfo]
+
+
+class RecipeInfo(BaseModel):
+    """A recipe of this installation."""
+
+    name: str
+    tasks: tuple[Task, ...]
+    inputs: tuple[str, ...]
+    needs: tuple[str, ...]
+    """Required packages."""
+    parameters: dict[str, Any]
+    """JSON schema of the parameters."""
+
+
+class RecipeList(BaseModel):
+    items: list[RecipeInfo]

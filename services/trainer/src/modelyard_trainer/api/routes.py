@@ -1,48 +1,91 @@
 """Endpoints: each calls one use case."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 
-from modelyard_runtime.http import caller
-from modelyard_trainer.api.models import StartRun
+from modelyard_contracts.references import REFERENCE_PATTERN
+from modelyard_runtime.access import Principal, Target
+from modelyard_runtime.changes import ChangeSource
+from modelyard_runtime.http import allow, target_of, visible
+from modelyard_runtime.http.changes import add_change_feed
+from modelyard_trainer.api.models import RecipeInfo, RecipeList, RunInfo, RunList, StartRun
+from modelyard_trainer.domain.errors import UnknownRun
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.usecases import Deps, cancel_run, request_run
 
-
-def add_routes(app: FastAPI, deps: Deps) -> None:
-    """Add the endpoints of runs and recipes."""
-
-    @app.post("/v1/runs", status_code=202)
-    async def start(body: StartRun, request: Request) -> dict[str, Any]:
-        wanted = body.as_request(caller(request).name)
-        return as_json(await asyncio.to_thread(request_run, deps, wanted, idempotency_key=body.idempotency_key))
-
-    @app.get("/v1/runs")
-    async def list_runs(
-        model: str | None = None, limit: Annotated[int, Query(ge=1, le=1_000)] = 100
-    ) -> dict[str, list[dict[str, Any]]]:
-        return {"items": [as_json(run) for run in await asyncio.to_thread(deps.runs.list, model, limit)]}
-
-    @app.get("/v1/runs/{run_id}")
-    async def get_run(run_id: UUID) -> dict[str, Any]:
-        return as_json(await asyncio.to_thread(deps.runs.get, run_id))
-
-    @app.post("/v1/runs/{run_id}/cancel", status_code=202)
-    async def cancel(run_id: UUID) -> dict[str, Any]:
-        return as_json(await asyncio.to_thread(cancel_run, deps, run_id))
-
-    @app.get("/v1/recipes")
-    async def list_recipes() -> dict[str, list[dict[str, Any]]]:
-        items = [
-            {"name": recipe.name, "parameters": recipe.parameters.model_json_schema(), "needs": recipe.needs}
-            for recipe in deps.recipes.values()
-        ]
-        return {"items": items}
+KIND = "run"
 
 
-def as_json(run: Run) -> dict[str, Any]:
-    """A run as JSON; `run_id` is named as in the events."""
-    return {"run_id": str(run.id), **run.model_dump(mode="json")}
+def add_routes(app: FastAPI, deps: Deps, changes: ChangeSource) -> None:
+    """Add the endpoints of runs and recipes, and the change feed."""
+
+    async def by_id(request: Request) -> Target:
+        run = await asyncio.to_thread(_run, deps, request.path_params["run_id"])
+        return target_of(run.model, KIND)
+
+    @app.post("/v1/runs", status_code=202, tags=["runs"])
+    async def start_run(
+        body: StartRun, principal: Annotated[Principal, Depends(allow("start", KIND, body="model"))]
+    ) -> RunInfo:
+        """Request a training run; the same idempotency key returns the same run."""
+        request = body.as_request(principal.identity)
+        return RunInfo.of(await asyncio.to_thread(request_run, deps, request, idempotency_key=body.idempotency_key))
+
+    @app.get("/v1/runs", tags=["runs"])
+    def list_runs(
+        principal: Annotated[Principal, Depends(allow("read", KIND, over="any-workspace"))],
+        model: Annotated[str | None, Query(pattern=REFERENCE_PATTERN, max_length=192)] = None,
+        limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    ) -> RunList:
+        """List runs, newest first."""
+        found = deps.runs.list(model, limit, visible(principal, "read", KIND))
+        return RunList(items=[RunInfo.of(run) for run in found])
+
+    @app.get("/v1/runs/{run_id}", tags=["runs"])
+    def get_run(run_id: UUID, _: Annotated[Principal, Depends(allow("read", KIND, find=by_id))]) -> RunInfo:
+        """Return a run with its newest log lines."""
+        return _info(deps, _run(deps, run_id))
+
+    @app.post("/v1/runs/{run_id}/cancel", status_code=202, tags=["runs"])
+    def cancel(run_id: UUID, _: Annotated[Principal, Depends(allow("cancel", KIND, find=by_id))]) -> RunInfo:
+        """Cancel a run that is not being registered yet."""
+        return RunInfo.of(cancel_run(deps, run_id))
+
+    @app.get("/v1/recipes", tags=["recipes"])
+    def list_recipes(_: Annotated[Principal, Depends(allow("read", KIND, over="any-workspace"))]) -> RecipeList:
+        """List the recipes with the tasks they train and their parameters."""
+        return RecipeList(
+            items=[
+                RecipeInfo(
+                    name=recipe.name,
+                    tasks=recipe.tasks,
+                    inputs=recipe.inputs,
+                    needs=recipe.needs,
+                    parameters=recipe.parameters.model_json_schema(),
+                )
+                for recipe in deps.recipes.values()
+            ]
+        )
+
+    add_change_feed(app, changes, KIND, {KIND: lambda subject: _changed(deps, subject)})
+
+
+def _run(deps: Deps, run_id: str | UUID) -> Run:
+    try:
+        return deps.runs.get(UUID(str(run_id)))
+    except ValueError:
+        raise UnknownRun(str(run_id)[:80]) from None
+
+
+def _info(deps: Deps, run: Run) -> RunInfo:
+    return RunInfo.of(run, deps.log_lines(run.id))
+
+
+def _changed(deps: Deps, subject: str) -> RunInfo | None:
+    try:
+        return _info(deps, _run(deps, subject))
+    except UnknownRun:
+        return None

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelyard import ApiError, RegistryClient
-from modelyard_contracts.manifest import ManifestFile, ModelManifest
+from modelyard_contracts.manifest import ROW_ORDER, TIME_FACT, ManifestFile, ModelManifest
 from modelyard_contracts.policies import RetrainPolicy
-from modelyard_trainer.domain.data import ROW_ORDER, TIME, TIME_FACT
+from modelyard_trainer.domain.data import TIME
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
 from modelyard_trainer.domain.ports import Served
 from modelyard_trainer.domain.run import Run

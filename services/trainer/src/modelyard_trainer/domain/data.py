@@ -11,10 +11,6 @@ from modelyard_contracts.signature import ColumnType, Signature, Task
 TARGET: Final = "label"
 TIME: Final = "occurred_at"
 ID: Final = "prediction_id"
-TIME_FACT: Final = "time_column"
-"""Parameter of the lineage: time column of the dataset."""
-ROW_ORDER: Final = "(row order)"
-"""Name of the generated time column of a file without one."""
 _TEXT_TYPES: Final = frozenset({ColumnType.CATEGORY, ColumnType.TEXT})
 _NUMBER_TYPES: Final = frozenset({ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.TIMESTAMP})
 

@@ -1,6 +1,6 @@
 """Interfaces that the trainer depends on; the adapters are in store, clients and jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from modelyard_trainer.domain.run import Run
 
 @dataclass(frozen=True)
 class Served:
-    """What a retraining takes over from the serving version."""
+    """Facts of the serving version that a retraining takes over."""
 
     signature: Signature
     signature_id: str
@@ -55,13 +55,14 @@ class Runs(Protocol):
 
     def get(self, run_id: UUID) -> Run: ...
 
-    def list(self, model: str | None, limit: int) -> Sequence[Run]: ...
+    def list(self, model: str | None, limit: int, readable: Callable[[str], bool] = ...) -> Sequence[Run]:
+        """At most `limit` runs of models that are `readable`, newest first."""
 
     def open_runs(self) -> Sequence[Run]: ...
 
 
 class Registry(Protocol):
-    """What the use cases read from the registry; RegistryAway if it does not answer."""
+    """Reads from the registry; RegistryAway if it does not answer."""
 
     def retrain_policy(self, model: str) -> RetrainPolicy | None:
         """None if there is no such model."""

@@ -17,6 +17,7 @@ from modelyard_runtime.retention import empty_trash, folders
 from modelyard_trainer.jobs.rundir import RunDir
 from modelyard_zygote import Handle, Zygote
 
+LOG_LINES: Final = 20
 DEATH_S: Final = 10.0
 """How long the kernel may take to end a killed process."""
 WORKER: Final = "modelyard_trainer.worker"
@@ -65,6 +66,13 @@ class Workers:
             stderr=log,
             start_new_session=True,
         )
+
+    def log_lines(self, run_id: UUID) -> list[str]:
+        """The newest lines of a run: its progress, then the worker's log; without control characters."""
+        run_dir = self.dir_of(run_id)
+        notes = [f"{line['progress']:.0%} {line['note']}" for line in run_dir.progress]
+        lines = (notes + run_dir.log_tail.splitlines())[-LOG_LINES:]
+        return ["".join(character if character.isprintable() else " " for character in line) for line in lines]
 
     def expect_more(self) -> None:
         """Prepare the zygote for the next run; returns at once."""

@@ -1,1 +1,1 @@
-"""How models are made; imported in the worker only."""
+"""Recipes; imported in the worker only."""

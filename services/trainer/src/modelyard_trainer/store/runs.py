@@ -1,8 +1,9 @@
 """Runs in SQL: a change of a run and its event commit together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,6 +21,8 @@ from modelyard_trainer.domain.run import Run
 from modelyard_trainer.store.tables import runs
 
 CONSUMER: Final = "trainer"
+LIST_ROWS: Final = 100
+"""Rows fetched at a time for a list."""
 _OPEN: Final = tuple(state.value for state in RunState if state not in FINAL_RUN_STATES)
 
 
@@ -50,7 +53,7 @@ class RunSession:
             self._db.execute(insert(runs).values(_row(run)))
         except IntegrityError as error:  # another process inserted between the query and the insert
             raise StaleRun(f"another run of model {run.model} was created at the same moment") from error
-        self._tx.outbox.add(run.event(at), key=run.model)
+        self._publish(run, at)
 
     def save(self, run: Run, at: datetime) -> None:
         changed = self._db.execute(
@@ -58,7 +61,11 @@ class RunSession:
         )
         if changed.rowcount != 1:
             raise StaleRun(f"run {run.id} has moved past revision {run.revision - 1}")
+        self._publish(run, at)
+
+    def _publish(self, run: Run, at: datetime) -> None:
         self._tx.outbox.add(run.event(at), key=run.model)
+        self._tx.changes.add("run", run.id, model=run.model)
 
     def facts(self, model: str, now: datetime, window: timedelta) -> Facts:
         counted = (runs.c.model == model) & (runs.c.state != RunState.REFUSED.value)
@@ -101,10 +108,16 @@ class RunStore:
             raise UnknownRun(run_id)
         return found[0]
 
-    def list(self, model: str | None, limit: int) -> Sequence[Run]:
-        """Newest first."""
-        query = select(runs.c.document).order_by(runs.c.created_at.desc(), runs.c.id).limit(limit)
-        return self._read(query if model is None else query.where(runs.c.model == model))
+    def list(
+        self, model: str | None, limit: int, readable: Callable[[str], bool] = lambda reference: True
+    ) -> Sequence[Run]:
+        """At most `limit` runs of models that are `readable`, newest first."""
+        query = select(runs.c.model, runs.c.document).order_by(runs.c.created_at.desc(), runs.c.id)
+        query = query if model is None else query.where(runs.c.model == model)
+        with self._database.read() as connection:
+            rows = connection.execute(query.execution_options(yield_per=LIST_ROWS))
+            found = (document for reference, document in rows if readable(reference))
+            return [Run.model_validate(document) for document in islice(found, limit)]
 
     def open_runs(self) -> Sequence[Run]:
         """Oldest first."""

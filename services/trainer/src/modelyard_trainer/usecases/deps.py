@@ -1,6 +1,6 @@
 """Ports and values that the use cases are given."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -18,6 +18,8 @@ class Deps:
     registry: Registry
     recipes: Mapping[str, Recipe]
     clock: Clock
+    log_lines: Callable[[UUID], Sequence[str]] = lambda run_id: ()
+    """The newest log lines of a run."""
 
 
 @dataclass(frozen=True)

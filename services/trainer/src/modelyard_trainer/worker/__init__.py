@@ -1,1 +1,1 @@
-"""The worker: a process of its own for each run, the only place that imports Ray, pandas or scikit-learn."""
+"""The worker: one process per run, which connects to Ray and runs the recipe."""

@@ -1,4 +1,4 @@
-"""Where a recipe's functions run: in the warm Ray's fitters, which have scikit-learn loaded, or in tasks of any Ray."""
+"""Run a recipe's functions in the warm Ray's fitters, which have loaded scikit-learn, or in tasks of any Ray."""
 
 import importlib
 import os
@@ -13,54 +13,57 @@ from modelyard_trainer.worker.watch import ending_with
 
 NAMESPACE: Final = "modelyard-trainer"
 TASK_RETRIES: Final = 3
-"""Of a call whose process in Ray dies."""
+"""Repeats of a call whose process in Ray dies."""
 
 Start = Callable[..., Any]
-"""A function and its arguments to Ray's reference of the result; references among the arguments become values."""
+"""Function and arguments to Ray's reference of the result; references among the arguments become values."""
 
 
 class Fitter:
-    """A Ray actor: one process that calls what it is given, one call after the other."""
+    """A Ray actor: a process that makes one call after the other."""
 
     def __init__(self, modules: Sequence[str]) -> None:
         for name in modules:
             importlib.import_module(name)
 
     def call(self, folder: str, pid: int, function: Callable[..., Any], *args: Any) -> Any:
-        """For the worker `pid` of a run's folder: when it is cancelled or dies, this process ends, and Ray starts a
-        new one: a running fit cannot be stopped otherwise, and would keep the next run waiting."""
-        place = RunDir(Path(folder))
-        if place.holder != pid:
+        """Call a function for the worker `pid` of a run's folder.
+
+        If the worker is cancelled or dies, this process ends and Ray starts a new one: a running fit cannot be stopped
+        in another way, and would delay the next run.
+        """
+        run_dir = RunDir(Path(folder))
+        if run_dir.holder != pid:
             raise RuntimeError(f"the worker {pid} of {folder} has ended")
-        with ending_with(place, pid, f"the worker {pid}"):
+        with ending_with(run_dir, pid, f"the worker {pid}"):
             return function(*args)
 
 
-def start_fitters(ray: Any, number: int, modules: Sequence[str]) -> dict[str, Any]:
-    """Fitters by their names, at once; they load `modules` in the background.
+def start_fitters(ray: Any, count: int, modules: Sequence[str]) -> dict[str, Any]:
+    """Start fitters, by name; they load `modules` in the background.
 
-    They live as long as somebody keeps what this returns. They reserve no CPU: a recipe's own Ray tasks find all free.
+    They live as long as the returned handles. They reserve no CPU, so that a recipe's own Ray tasks find all free.
     """
     actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=TASK_RETRIES)(Fitter)
-    names = [f"fitter-{place}" for place in range(number)]
+    names = [f"fitter-{number}" for number in range(count)]
     return {name: actor.options(name=name, namespace=NAMESPACE).remote(modules) for name in names}
 
 
 class Pool:
-    """Calls functions in parallel, in the Ray that the worker is connected to. folder: the run's."""
+    """Calls functions in parallel in the connected Ray. folder: the run's folder."""
 
     def __init__(self, ray: Any, folder: Path) -> None:
         self._ray = ray
         self._fitters: list[Start] = [partial(actor.call.remote, str(folder), os.getpid()) for actor in _fitters(ray)]
 
     def put(self, value: object) -> Any:
-        """A reference: sent once, however many calls have it among their arguments."""
+        """Store a value in Ray; it is sent once, for any number of calls that have it among their arguments."""
         return self._ray.put(value)
 
     def each(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """The results as they come; the first error ends it.
+        """Yield the results as they arrive; raises the first error.
 
-        A fitter has one call of ours at a time, so that runs at the same time take turns.
+        A fitter has one call of a run at a time, so that concurrent runs take turns.
         """
         todo, free = list(reversed(calls)), list(self._fitters) or [self._task] * len(calls)
         waiting: dict[Any, Start] = {}
@@ -73,7 +76,7 @@ class Pool:
             yield self._ray.get(done)
 
     def one(self, function: Callable[..., Any], *args: Any) -> Any:
-        """The result of one call."""
+        """Return the result of one call."""
         return next(self.each(function, [args]))
 
     def _task(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -81,7 +84,7 @@ class Pool:
 
 
 def _fitters(ray: Any) -> list[Any]:
-    """Those of the warm Ray, each run's beginning with another one; none elsewhere."""
+    """Fitters of the warm Ray, rotated by run; none in another Ray."""
     host = os.environ.get(WARM_RAY)
     if host is None or os.environ.get("RAY_ADDRESS"):
         return []

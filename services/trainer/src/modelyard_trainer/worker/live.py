@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard_contracts.signature import ColumnType, Signature
+from modelyard_profiles.columns import is_number
 from modelyard_trainer.domain.data import ID, TARGET, TIME
-from modelyard_trainer.worker.columns import is_number
 
 _ARROW_TYPES = {ColumnType.BOOLEAN: pa.bool_(), ColumnType.TIMESTAMP: pa.timestamp("us", tz="UTC")}
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from modelyard_contracts.manifest import (
+    TIME_FACT,
     FeatureReference,
     FileEntry,
     ModelManifest,
@@ -17,7 +18,6 @@ from modelyard_contracts.manifest import (
 from modelyard_contracts.signature import ColumnType, new_schema_id
 from modelyard_flavours import environment
 from modelyard_profiles import reference_categories, reference_numbers, reference_texts
-from modelyard_trainer.domain.data import TIME_FACT
 from modelyard_trainer.worker.metrics import class_figures, value_figures
 from modelyard_trainer.worker.work import FloatArray, Trained, Work
 

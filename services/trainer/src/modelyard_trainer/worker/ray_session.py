@@ -1,4 +1,4 @@
-"""Ray for one run: the cluster of RAY_ADDRESS, the service's warm one, or a local one that begins and ends with it."""
+"""Ray for one run: the cluster of RAY_ADDRESS, the service's warm Ray, or a local one that lives as long as the run."""
 
 import os
 import secrets
@@ -19,15 +19,15 @@ from modelyard_trainer.worker.watch import ending_with
 MAX_SOCKET_PATH: Final = 107
 _LONGEST_BELOW: Final = len("/session_2026-11-21_14-00-00_000000_4194304/sockets/plasma_store_0000")
 OBJECT_STORE_BYTES: Final = 200 * 2**20
-"""A few training sets; Ray's own default is 30 % of the memory."""
+"""Room for a few training sets; Ray's own default is 30 % of the memory."""
 WARM_START_S: Final = 90.0
 CLUSTER_WAIT_S: Final = 60.0
-"""How long a cluster may be away, as when its head is started anew."""
+"""How long a cluster may be unreachable, such as during a restart of its head."""
 CONNECT_S: Final = 5.0
 QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # a `uv run` around us must not be run again in every task
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # an outer `uv run` must not be repeated in every task
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",  # each report waits for the next one; 2 s by default
     "OMP_NUM_THREADS": "1",
@@ -40,9 +40,9 @@ OPTIONS: Final[dict[str, Any]] = {"log_to_driver": False, "logging_level": "ERRO
 
 @contextmanager
 def ray_session(folder: Path, cpus: int) -> Iterator[Any]:
-    """The `ray` module, connected: to RAY_ADDRESS, to the service's warm Ray, or to one of the run's own.
+    """Yield the `ray` module, connected to RAY_ADDRESS, the service's warm Ray, or a Ray of the run's own.
 
-    Call it in the main thread: a local Ray dies with the thread that started it. folder: the run's.
+    Call it in the main thread: a local Ray ends with the thread that started it. folder: the run's folder.
     """
     if os.environ.get("RAY_ADDRESS"):
         session = _joined(os.environ["RAY_ADDRESS"])
@@ -56,10 +56,10 @@ def ray_session(folder: Path, cpus: int) -> Iterator[Any]:
 
 @contextmanager
 def own_ray(folder: Path, cpus: int) -> Iterator[Any]:
-    """A local Ray that ends with the block.
+    """Start a local Ray that ends with the block.
 
-    Ray's own files are in the folder where its sockets' paths stay short enough, elsewhere beside, noted in the folder,
-    and removed afterwards.
+    Ray's files are in `folder` if the paths of its sockets stay short enough, else in a temporary folder that is noted
+    there; they are deleted afterwards.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # its ports are open to every user of the network
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -93,9 +93,9 @@ def _joined(address: str) -> Iterator[Any]:
 
 @contextmanager
 def _shared(host: Path) -> Iterator[Any]:
-    """Not left at the end of the block but with the process: a result need not wait for that.
+    """Connect to the shared Ray. The connection ends with the process, so that a result does not wait for it.
 
-    Without its Ray a driver may wait for minutes; a worker that ends is started again, with a new Ray.
+    A driver may wait for minutes for a dead Ray, so this process ends with it; the service starts another worker.
     """
     ray = import_ray()  # while Ray may still be starting
     found = _awaited(host)
@@ -111,14 +111,14 @@ def _awaited(host: Path) -> dict[str, Any]:
         if found is not None:
             return found
         time.sleep(0.05)
-    said = RunDir(host).log_tail
+    tail = RunDir(host).log_tail
     raise TimeoutError(
-        f"the shared Ray was not there after {WARM_START_S:.0f} s; its log {host / 'log.txt'} ends: {said}"
+        f"the shared Ray was not ready after {WARM_START_S:.0f} s; its log {host / 'log.txt'} ends: {tail}"
     )
 
 
 def await_cluster(address: str, wait_s: float = CLUSTER_WAIT_S) -> None:
-    """Return when somebody listens at `host:port`; ClusterAway after wait_s. Ray itself would ask for ten minutes.
+    """Return once `host:port` accepts connections; ClusterAway after wait_s. Ray itself would retry for ten minutes.
 
     An address without a port (`auto`) is left to Ray.
     """
@@ -140,7 +140,7 @@ def await_cluster(address: str, wait_s: float = CLUSTER_WAIT_S) -> None:
 
 
 def import_ray() -> Any:
-    """The module; it reads its settings, and the token, when it is imported first. RayMissing where it is not."""
+    """Import Ray, which reads its settings and the token at the first import. RayMissing if it is not installed."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -156,12 +156,12 @@ def _temporary(folder: Path) -> Iterator[Path]:
     inside = folder / "ray"
     if len(str(inside)) + _LONGEST_BELOW <= MAX_SOCKET_PATH:
         inside.mkdir(exist_ok=True)
-        place = inside
+        root = inside
     else:
-        place = Path(tempfile.mkdtemp(prefix="my-ray-"))
-    (folder / RAY_POINTER).write_text(str(place))
+        root = Path(tempfile.mkdtemp(prefix="my-ray-"))
+    (folder / RAY_POINTER).write_text(str(root))
     try:
-        yield place
+        yield root
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(root, ignore_errors=True)
         (folder / RAY_POINTER).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard_contracts.signature import MAX_COLUMNS, Column, ColumnType, Output, Signature, Task
+from modelyard_profiles.columns import label_of
 from modelyard_trainer.domain.data import ID, DataSpec, describe, differences
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.worker.table import column_types
@@ -108,15 +109,6 @@ def classes_of(target: Any) -> tuple[str, ...]:
     """Classes of a target column, numbers in their order."""
     found = pc.unique(target).to_pylist()
     return tuple(label_of(value) for value in sorted(found, key=lambda value: (isinstance(value, str), value)))
-
-
-def label_of(value: object) -> str:
-    """A class as text: `1` for 1 and 1.0, `true` for True."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _other_task(known: Signature, spec: DataSpec) -> list[str]:

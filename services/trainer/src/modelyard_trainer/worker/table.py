@@ -1,19 +1,16 @@
 """Training files: parquet or CSV, as an Arrow table in the order of time."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
-from modelyard_trainer.domain.data import ROW_ORDER, DataSpec
+from modelyard_contracts.manifest import ROW_ORDER
+from modelyard_profiles.tables import UnreadableTable, read_file, row_times
+from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.errors import BadRequest
-
-NULLS: Final = ("", "NA", "N/A", "null", "NULL", "NaN", "nan", "-")
-"""Texts that mean a missing value, in CSV files and in text columns that hold numbers, booleans or timestamps."""
-_PARQUET: Final = b"PAR1"
 
 
 def read_table(path: Path, spec: DataSpec, as_of_s: float = 0.0) -> tuple[pa.Table, str]:
@@ -28,27 +25,17 @@ def read_table(path: Path, spec: DataSpec, as_of_s: float = 0.0) -> tuple[pa.Tab
     time = spec.time
     if time is None:
         time = ROW_ORDER
-        table = table.append_column(time, _row_times(len(table), as_of_s))
+        table = table.append_column(time, row_times(len(table), as_of_s - len(table)))
     _check_own_columns(table, spec.target, time)
     order = pc.sort_indices(table, sort_keys=[(time, "ascending")])  # stable: equal times keep their order
     return table.take(order), time
 
 
 def _read(path: Path) -> Any:
-    with path.open("rb") as file:
-        parquet = file.read(4) == _PARQUET
     try:
-        if parquet:
-            return pq.ParquetFile(path).read()  # read_table would import pandas, which takes a second
-        options = pyarrow.csv.ConvertOptions(null_values=list(NULLS), strings_can_be_null=True)
-        return pyarrow.csv.read_csv(path, convert_options=options)
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"dataset: is neither a parquet nor a CSV file ({error})", field="dataset") from error
-
-
-def _row_times(rows: int, as_of_s: float) -> Any:
-    last = int(as_of_s * 1_000_000)
-    return pa.array([last - (rows - row) * 1_000_000 for row in range(rows)], pa.timestamp("us", tz="UTC"))
+        return read_file(path)
+    except UnreadableTable as error:
+        raise BadRequest(f"dataset: {error}", field="dataset") from error
 
 
 def _check_own_columns(table: pa.Table, target: str, time: str) -> None:

@@ -132,7 +132,8 @@ CREATE TABLE IF NOT EXISTS events (
     _topic         LowCardinality(String) COMMENT 'Kafka topic',
     _partition     UInt32 COMMENT 'Kafka partition',
     _offset        UInt64 COMMENT 'Kafka offset' CODEC(Delta(8), ZSTD(1)),
-    INDEX by_timeline correlation_id TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX by_timeline correlation_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_event event_id TYPE bloom_filter(0.01) GRANULARITY 1
 ) ENGINE = MergeTree
 ORDER BY (model, occurred_at)
 TTL toDateTime(recorded_at) + INTERVAL 400 DAY

@@ -15,4 +15,4 @@ KINDS: Final[Mapping[str, KindStrategy]] = {
     Kind.PROMPT.value: PromptKind(),
 }
 
-__all__ = ["KINDS", "Content", "KindStrategy", "ManifestSource"]
+__all__ = ["KINDS", "Content", "KindStrategy", "ManifestSource", "ModelKind"]

@@ -69,7 +69,7 @@ def check_document(cls: type[DocumentT], manifest: ManifestSource) -> tuple[byte
     except ValidationError as error:
         raise _invalid(error) from error
     if isinstance(manifest, bytes):
-        _states_itself(cls, raw, document)
+        _require_stated(cls, raw)
         return manifest, document
     return write(document), document
 
@@ -129,13 +129,13 @@ def _check_storable(raw: Mapping[str, Any]) -> None:
         raise Invalid("manifest: is nested too deeply", field=MANIFEST) from error
 
 
-def _states_itself(cls: type[Document], raw: Mapping[str, Any], document: Document) -> None:
-    """A manifest that is stored as it came must state what readers would otherwise derive."""
+def _require_stated(cls: type[Document], raw: Mapping[str, Any]) -> None:
+    """Refuse bytes that leave out what readers would otherwise derive."""
     required = [name for name, info in cls.model_fields.items() if info.is_required()]
     for name in ("schema_version", "kind", *required):
         if name in cls.model_fields and name not in raw:
             raise Invalid(
-                f"manifest.{name}: missing; write the manifest with this release's client", field=f"manifest.{name}"
+                f"manifest.{name}: missing; state it in the manifest", field=f"manifest.{name}"
             )
 
 

@@ -36,6 +36,7 @@ def upgrade() -> None:
     create_changes_table(op.get_bind())
     _resources()
     _versions()
+    _version_files()
     _aliases_and_policies()
     _history()
     _api_keys()
@@ -93,6 +94,9 @@ def _versions() -> None:
     op.create_index("versions_by_digest", "versions", ["digest"])
     op.create_index("versions_by_stage", "versions", ["resource_id", "stage"])
     op.create_index("versions_by_task", "versions", ["resource_id", "task"])
+
+
+def _version_files() -> None:
     op.create_table(
         "version_files",
         Column("resource_id", Integer, primary_key=True, autoincrement=False),

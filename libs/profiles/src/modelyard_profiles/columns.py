@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from modelyard_contracts.signature import Column, ColumnType
-from modelyard_trainer.worker.table import NULLS
+from modelyard_profiles.tables import NULLS
 
 EXAMPLES: Final = 3
 _BOOLEANS: Final = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
@@ -119,3 +119,12 @@ def is_number(text: str) -> bool:
     """Return True for a finite number."""
     value = _attempt(_number, text)
     return value is not None and math.isfinite(value)
+
+
+def label_of(value: object) -> str:
+    """A class as text: `1` for 1 and 1.0, `true` for True."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

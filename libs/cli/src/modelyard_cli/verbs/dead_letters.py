@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from modelyard_cli.context import Platform
-from modelyard_cli.output import Form, FormOption, console, rows, show, told
+from modelyard_cli.output import Form, FormOption, console, reports_errors, rows, show
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, SERVICES, StackError
 
@@ -24,7 +24,7 @@ Limit = Annotated[int, typer.Option(min=1, help="At most this many, oldest first
 
 
 @app.command("list")
-@told
+@reports_errors
 def list_(
     topic: Topic,
     service: Service,
@@ -38,7 +38,7 @@ def list_(
 
 
 @app.command()
-@told
+@reports_errors
 def resend(
     topic: Topic,
     service: Service,

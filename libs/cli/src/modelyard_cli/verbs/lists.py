@@ -1,23 +1,21 @@
-"""What an operator asks and does: models, runs, rollouts, rollback, drift, story."""
+"""Verbs that list: models, runs, evaluations, rollouts, drift, timeline, history."""
 
+from collections.abc import Sequence
 from textwrap import shorten
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 import typer
 
+from modelyard.results import Result
 from modelyard_cli.context import Platform
-from modelyard_cli.output import Form, FormOption, cell, complain, rows, show, told
+from modelyard_cli.output import Form, FormOption, cell, reports_errors, rows, show
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
-
-ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
-OptionalModel = Annotated[str | None, typer.Argument(help="Name of the model; all without it.")]
-Limit = Annotated[int, typer.Option(min=1, max=1_000, help="At most this many, newest first.")]
-WAIT_S: Final = 30.0
+from modelyard_cli.verbs.options import Limit, ModelArgument, OptionalModel
 
 
-@told
+@reports_errors
 def models(model: OptionalModel = None, data_dir: DataDir = DEFAULT_DATA_DIR, output: FormOption = Form.TABLE) -> None:
     """List the models, or the versions of one."""
     registry = Platform.find(data_dir).registry
@@ -30,7 +28,7 @@ def models(model: OptionalModel = None, data_dir: DataDir = DEFAULT_DATA_DIR, ou
     show(output, versions, lambda: rows(f"versions of {model}", columns, versions))
 
 
-@told
+@reports_errors
 def runs(
     model: OptionalModel = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -44,7 +42,7 @@ def runs(
     show(output, found, lambda: rows("training runs", (*columns, "reason"), found))
 
 
-@told
+@reports_errors
 def rollouts(
     model: OptionalModel = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -58,42 +56,29 @@ def rollouts(
     show(output, found, lambda: rows("rollouts", (*columns, "state", "weight_percent", "reason"), found))
 
 
-@told
-def rollback(
-    model: ModelArgument,
-    version: Annotated[int | None, typer.Option(help="Serve this one; without it, the one that served before.")] = None,
-    reason: Annotated[str, typer.Option(help="Why; it stays in the history.")] = "asked for on the command line",
+@reports_errors
+def evaluations(
+    model: OptionalModel = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
+    limit: Limit = 20,
     output: FormOption = Form.TABLE,
 ) -> None:
-    """Put the version before back in front of all traffic, now; returns when every live router has applied it."""
-    done = Platform.find(data_dir).deployer.roll_back(model, version=version, reason=reason, wait_s=WAIT_S)
-    show(output, done, lambda: _rolled_back(model, done))
-    if done["state"] == "failed":
-        complain(f"{model} was not rolled back: {done['reason']}")
-        raise typer.Exit(1)
+    """List evaluations with their verdicts."""
+    platform = Platform.find(data_dir)
+    found = known(platform, model, platform.evaluator.evaluations(model, limit=limit))
+    people = [{**it, "reason": " ".join((it.get("report") or {}).get("reasons") or ())} for it in found]
+    columns = ("evaluation_id", "model", "created_at", "challenger_version", "stage", "verdict", "reason")
+    show(output, found, lambda: rows("evaluations", columns, people))
 
 
-def _rolled_back(model: str, done: dict[str, Any]) -> str:
-    """What came of it; the reason of a failure stands on stderr."""
-    if done["state"] == "failed":
-        return ""
-    if done["state"] == "aborted":
-        return f"{model}: the canary of version {done['to_version']} is taken back; what served goes on serving"
-    moved = f"{model}: version {cell(done['from_version'])} -> {cell(done['to_version'])}"
-    if done["seconds"] is None:
-        return f"{moved}, {done['state']}: not every live router has said after {WAIT_S:.0f} s that it applied it"
-    return f"{moved}, applied by every live router after {done['seconds']:.2f} s"
-
-
-@told
+@reports_errors
 def drift(
     model: ModelArgument,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     limit: Limit = 20,
     output: FormOption = Form.TABLE,
 ) -> None:
-    """List what drifted, with the size and the certainty of it."""
+    """List drift, with its size and its p-value."""
     platform = Platform.find(data_dir)
     found = known(platform, model, platform.monitor.drift(model, limit=limit))
     people = [{**event["payload"], **event} for event in found]
@@ -101,27 +86,27 @@ def drift(
     show(output, found, lambda: rows(f"drift of {model}", (*columns, "correlation_id", "reason"), people))
 
 
-@told
-def story(
-    correlation_id: Annotated[UUID, typer.Argument(help="The correlation id that every event of a story carries.")],
+@reports_errors
+def timeline(
+    correlation_id: Annotated[UUID, typer.Argument(help="Correlation id, from `modelyard runs` or `drift`.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
     output: FormOption = Form.TABLE,
 ) -> None:
-    """Tell what happened, when and why, from the first event to the last."""
-    events = Platform.find(data_dir).monitor.story(correlation_id)
+    """List every event with one correlation id, from the first to the last."""
+    events = [event.model_dump(mode="json") for event in Platform.find(data_dir).monitor.timeline(correlation_id)]
     if not events:
-        raise StackError(f"no event carries {correlation_id}; `modelyard runs` and `modelyard drift` name such ids")
-    told_events = [{**event, "what": summary(event)} for event in events]
-    show(output, events, lambda: rows(f"story {correlation_id}", ("occurred_at", "type", "what"), told_events))
+        raise StackError(f"no event has the correlation id {correlation_id}; `modelyard runs` and `drift` list them")
+    people = [{**event, "what": summary(event)} for event in events]
+    show(output, events, lambda: rows(f"timeline {correlation_id}", ("occurred_at", "type", "what"), people))
 
 
-@told
+@reports_errors
 def history(
     model: ModelArgument,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     output: FormOption = Form.TABLE,
 ) -> None:
-    """Tell all that was ever decided about a model, by whom and why, oldest first."""
+    """List every decision about a model, with its actor and reason, oldest first."""
     facts = [fact.model_dump(mode="json") for fact in Platform.find(data_dir).registry.history(model)]
     people = [{**fact, "what": _decision(fact), "by": fact["actor"]} for fact in facts]
     columns = ("position", "occurred_at", "by", "what", "reason")
@@ -129,7 +114,7 @@ def history(
 
 
 def _decision(fact: dict[str, Any]) -> str:
-    """What happened, without why."""
+    """The decision, without its reason."""
     detail = fact["detail"]
     version = fact["version"] or detail.get("version") or detail.get("to_version")
     stands = fact["stage"] or detail.get("state") or detail.get("verdict")
@@ -137,22 +122,22 @@ def _decision(fact: dict[str, Any]) -> str:
     return " ".join([str(fact["change"]).replace("_", " "), *(str(part) for part in parts if part)])
 
 
-def known(platform: Platform, model: str | None, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What was found; where that is nothing, ApiError if there is no such model: a slip is no empty list."""
+def known(platform: Platform, model: str | None, found: Sequence[Result]) -> list[dict[str, Any]]:
+    """The items as JSON; ApiError if there are none because the model does not exist."""
     if model is not None and not found:
         platform.registry.model(model)
-    return found
+    return [item.model_dump(mode="json") for item in found]
 
 
 SUMMED: Final = (
     *("change", "kind", "subject", "state", "stage", "verdict", "alias", "policy"),
     *("version", "challenger_version", "to_version", "weight_percent", "sequence"),
 )
-"""The fields of any event that a reader of a story wants to see, in this order."""
+"""Fields of an event that its summary shows, in this order."""
 
 
 def summary(event: dict[str, Any]) -> str:
-    """One line of an event: what a reader of a story wants to know of it."""
+    """One line about an event."""
     payload = event["payload"]
     parts = [
         f"{name.replace('_', ' ')} {cell(payload[name])}" for name in SUMMED if payload.get(name) not in (None, "")
@@ -162,11 +147,5 @@ def summary(event: dict[str, Any]) -> str:
 
 
 def short(event: dict[str, Any], width: int = 150) -> str:
-    """The same for someone who watches: no longer than a line."""
+    """The summary, cut to a line."""
     return shorten(summary(event), width, placeholder=" ...")
-
-
-def add_to(app: typer.Typer) -> None:
-    """Register every verb."""
-    for command in (models, runs, rollouts, rollback, drift, story, history):
-        app.command()(command)

@@ -1,0 +1,68 @@
+"""The deployer's API."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from uuid import UUID
+
+from modelyard.registry import _part, _text
+from modelyard.results import PublishedRoute, ReplicaInfo, RolloutRun
+from modelyard.transport import ApiClient
+
+
+class DeployerClient(ApiClient):
+    """Rollouts, routes and replicas. `changes()` follows rollouts."""
+
+    def start_rollout(
+        self,
+        model: str,
+        version: int,
+        *,
+        reason: str,
+        strategy: Literal["full", "canary"] | None = None,
+        correlation_id: UUID | str | None = None,
+    ) -> RolloutRun:
+        """Move traffic to a version; without a strategy by the model's rollout policy."""
+        body = {
+            "model": model,
+            "version": version,
+            "action": "start",
+            "strategy": strategy,
+            "reason": reason,
+            "correlation_id": _text(correlation_id),
+        }
+        return RolloutRun.model_validate(self.post("/v1/rollouts", body))
+
+    def roll_back(self, model: str, *, reason: str, version: int | None = None, wait_s: float = 10.0) -> RolloutRun:
+        """Go back to `version`, or to the previous one; returns when all live routers applied it, or after `wait_s`."""
+        body = {"model": model, "version": version, "action": "roll_back", "reason": reason, "wait_s": wait_s}
+        return RolloutRun.model_validate(self.post("/v1/rollouts", body, timeout_s=wait_s + 10.0))
+
+    def abort_rollout(self, model: str, *, reason: str) -> RolloutRun:
+        """Abort the open rollout; the version that served before gets all traffic again."""
+        body = {"model": model, "action": "abort", "reason": reason}
+        return RolloutRun.model_validate(self.post("/v1/rollouts", body))
+
+    def rollout(self, rollout_id: UUID | str) -> RolloutRun:
+        return RolloutRun.model_validate(self.get(f"/v1/rollouts/{rollout_id}"))
+
+    def rollouts(self, model: str | None = None, *, limit: int = 100) -> tuple[RolloutRun, ...]:
+        """Newest first, at most `limit`; of all models without one."""
+        return tuple(map(RolloutRun.model_validate, self.items("/v1/rollouts", model=model, limit=limit)))
+
+    # routes
+    def route(self, route: str) -> PublishedRoute:
+        return PublishedRoute.model_validate(self.get(f"/v1/routes/{_part(route)}"))
+
+    def routes(self) -> tuple[PublishedRoute, ...]:
+        return tuple(map(PublishedRoute.model_validate, self.items("/v1/routes")))
+
+    def set_route(self, route: str, spec: Mapping[str, Any]) -> PublishedRoute:
+        """Create or replace the specification of a route; see `modelyard_contracts.routes.RouteSpec`."""
+        response = self.request("PUT", f"/v1/routes/{_part(route)}", json=dict(spec))
+        return PublishedRoute.model_validate(response.json())
+
+    def delete_route(self, route: str) -> None:
+        self.request("DELETE", f"/v1/routes/{_part(route)}")
+
+    def replicas(self, model: str | None = None) -> tuple[ReplicaInfo, ...]:
+        return tuple(map(ReplicaInfo.model_validate, self.items("/v1/replicas", model=model)))

@@ -1,0 +1,65 @@
+"""The trainer's API."""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from modelyard.registry import _text
+from modelyard.results import TrainingRun
+from modelyard.transport import ApiClient, given
+
+DEFAULT_TIME: Final = "occurred_at"
+
+
+class TrainerClient(ApiClient):
+    """Training runs. `changes()` follows them."""
+
+    def start_run(
+        self,
+        model: str,
+        *,
+        reason: str,
+        recipe: str | None = None,
+        dataset_digest: str | None = None,
+        task: str | None = None,
+        target: str | None = None,
+        time: str | None = DEFAULT_TIME,
+        columns: Mapping[str, str] | None = None,
+        new_contract: bool = False,
+        parameters: Mapping[str, str] | None = None,
+        correlation_id: UUID | str | None = None,
+        idempotency_key: str | None = None,
+    ) -> TrainingRun:
+        """Request a run; without a dataset the trainer takes a snapshot. The same key gives the same run.
+
+        task: `binary`, `multiclass`, `regression`; None lets the trainer decide. target, time: columns of the dataset;
+        time None: its rows are in order of time. columns: types that differ from those the trainer infers.
+        new_contract: make a new signature from the dataset instead of keeping the serving version's.
+        """
+        body = {
+            "model": model,
+            "recipe": recipe,
+            "dataset_digest": dataset_digest,
+            "task": task,
+            "target": target,
+            "new_contract": new_contract or None,
+            "columns": dict(columns) if columns else None,
+            "parameters": dict(parameters) if parameters else None,
+            "reason": reason,
+            "correlation_id": _text(correlation_id),
+            "idempotency_key": idempotency_key,
+        }
+        sent = given(body)
+        if time != DEFAULT_TIME:
+            sent["time"] = time
+        return TrainingRun.model_validate(self.request("POST", "/v1/runs", json=sent).json())
+
+    def run(self, run_id: UUID | str) -> TrainingRun:
+        return TrainingRun.model_validate(self.get(f"/v1/runs/{run_id}"))
+
+    def runs(self, model: str | None = None, *, limit: int = 100) -> tuple[TrainingRun, ...]:
+        """Newest first, at most `limit`; of all models without one."""
+        return tuple(map(TrainingRun.model_validate, self.items("/v1/runs", model=model, limit=limit)))
+
+    def cancel_run(self, run_id: UUID | str) -> TrainingRun:
+        return TrainingRun.model_validate(self.post(f"/v1/runs/{run_id}/cancel"))

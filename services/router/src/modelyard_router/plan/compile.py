@@ -1,0 +1,215 @@
+"""Compile a published route table: from its plan, or from the list of targets of earlier deployers."""
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from modelyard_contracts import RoutePublished
+from modelyard_contracts.documents import RELEASE, DocumentError, read
+from modelyard_contracts.manifest import FeatureSchema, Price, signed
+from modelyard_contracts.routes import (
+    WEIGHT_TOLERANCE,
+    Fallback,
+    RoutePlan,
+    Rules,
+    Shadow,
+    Split,
+    VersionLeaf,
+    unsupported,
+)
+from modelyard_contracts.signature import Signature
+from modelyard_router.domain.assignment import Assigner, upper_bounds
+from modelyard_router.domain.contract import Contract
+from modelyard_router.domain.errors import UnusableRoute
+from modelyard_router.domain.leaves import STABLE, Leaf
+from modelyard_router.plan.conditions import compile_condition
+from modelyard_router.plan.leaf import Place, compile_leaf
+from modelyard_router.plan.nodes import CopyNode, FallbackNode, Node, RulesNode, ShadowNode, SplitNode
+from modelyard_router.plan.route import Route, simple_decisions
+
+
+def compile_route(published: RoutePublished, serving_token: str = "") -> Route:
+    """Compile a table; UnusableRoute names the field and the problem. serving_token: sent to model servers."""
+    if not 0 < published.timeout_ms <= 3_600_000:
+        raise UnusableRoute(
+            f"route {published.route}: timeout_ms must be above 0 and at most an hour", field="timeout_ms"
+        )
+    compiler = _Compiler(published, serving_token)
+    root = compiler.node(_plan_of(published).root, Place(), "root")
+    leaves = tuple(compiler.leaves)
+    contracts = {leaf.contract for leaf in leaves}
+    simple = _is_simple(root)
+    loaded = [leaf for leaf in leaves if leaf.share > 0]
+    return Route(
+        published=published,
+        name=published.route,
+        model=published.model,
+        workspace=published.workspace,
+        root=root,
+        leaves=leaves,
+        contract=contracts.pop() if len(contracts) == 1 else None,
+        timeout_s=published.timeout_ms / 1000,
+        needs_facts=not simple,
+        by_request=isinstance(root, SplitNode) and root.unit == "request",
+        only=loaded[0] if simple and len(loaded) == 1 else None,
+        _simple=simple_decisions(root, leaves) if simple else {},
+    )
+
+
+def _is_simple(root: Node) -> bool:
+    if isinstance(root, SplitNode):
+        return root.unit != "session" and all(isinstance(arm, Leaf) for arm in root.arms)
+    return isinstance(root, Leaf)
+
+
+def _plan_of(published: RoutePublished) -> RoutePlan:
+    if not published.plan:
+        return _plan_of_targets(published)
+    try:
+        plan = read(RoutePlan, published.plan)
+    except DocumentError as error:
+        raise UnusableRoute(f"route {published.route}: {_newer(published.plan, str(error))}", field="plan") from error
+    if problem := unsupported(plan.root):
+        raise UnusableRoute(f"route {published.route}: {problem}", field="plan")
+    return plan
+
+
+def _newer(plan: str, problem: str) -> str:
+    """The problem, with the release that can read the plan if the plan names a later one."""
+    try:
+        needed = str(json.loads(plan).get("min_release") or "")
+    except (ValueError, AttributeError, RecursionError):
+        return problem
+    if "needs Modelyard" in problem or not needed or _release(needed) <= _release(RELEASE):
+        return problem
+    return f"{problem}; the plan needs Modelyard {needed} or newer, this is {RELEASE}"
+
+
+def _release(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def _plan_of_targets(published: RoutePublished) -> RoutePlan:
+    """The list of weighted targets is a split, challengers first, so that raising their weights is monotone."""
+    ordered = sorted(published.targets, key=lambda target: (target.variant == STABLE, target.variant))
+    if not ordered:
+        raise UnusableRoute(f"route {published.route}: no targets", field="targets")
+    arms = [
+        {
+            "name": target.variant,
+            "weight": target.weight,
+            "node": {
+                "kind": "version",
+                "model": published.model,
+                "version": target.version,
+                "digest": target.digest,
+                "urls": target.urls,
+                "feature_schema_id": target.feature_schema_id,
+                "variant": target.variant,
+                "price": Price(usd_per_call=target.cost_usd).model_dump(),
+            },
+        }
+        for target in ordered
+    ]
+    alone = len(arms) == 1 and abs(ordered[0].weight - 1) <= WEIGHT_TOLERANCE
+    root = arms[0]["node"] if alone else {"kind": "split", "arms": arms}
+    try:
+        return read(RoutePlan, {"root": root})
+    except DocumentError as error:
+        raise UnusableRoute(f"route {published.route}: targets: {error}", field="targets") from error
+
+
+class _Compiler:
+    """Compiles the nodes of one table."""
+
+    def __init__(self, published: RoutePublished, token: str) -> None:
+        self._published, self._token = published, token
+        self._contracts: dict[str, Contract] = {}
+        self.leaves: list[Leaf] = []
+
+    def node(self, node: Any, place: Place, where: str) -> Node:
+        """where: the node in the plan, such as `root.arms[0].node`, for errors."""
+        if isinstance(node, VersionLeaf):
+            return self._leaf(node, place, where)
+        if isinstance(node, Split):
+            return self._split(node, place, where)
+        if isinstance(node, Rules):
+            return self._rules(node, place, where)
+        if isinstance(node, Fallback):
+            return self._fallback(node, place, where)
+        if isinstance(node, Shadow):
+            return self._shadow(node, place, where)
+        raise UnusableRoute(f"{where}: {type(node).__name__} is not executed by this release", field="plan")
+
+    def _leaf(self, node: VersionLeaf, place: Place, where: str) -> Leaf:
+        leaf = compile_leaf(self._published, node, place, self._contract(node, where), self._token, where)
+        self.leaves.append(leaf)
+        return leaf
+
+    def _split(self, node: Split, place: Place, where: str) -> SplitNode:
+        arms = [
+            self.node(arm.node, place.into_arm(arm.name, arm.weight), f"{where}.arms[{i}].node")
+            for i, arm in enumerate(node.arms)
+        ]
+        weights = tuple(arm.weight for arm in node.arms)
+        return SplitNode(
+            unit=node.unit,
+            names=tuple(arm.name for arm in node.arms),
+            bounds=upper_bounds(weights),
+            weights=weights,
+            assigner=Assigner(self._published.salt, place.salted(self._published.route)),
+            arms=tuple(arms),
+        )
+
+    def _rules(self, node: Rules, place: Place, where: str) -> RulesNode:
+        rules = [
+            (
+                rule.name,
+                compile_condition(rule.when),
+                self.node(rule.node, place.into_rule(rule.name), f"{where}.rules[{i}].node"),
+            )
+            for i, rule in enumerate(node.rules)
+        ]
+        otherwise = self.node(node.otherwise, place.into_rule("otherwise"), f"{where}.otherwise")
+        return RulesNode(tuple(rules), otherwise)
+
+    def _fallback(self, node: Fallback, place: Place, where: str) -> FallbackNode:
+        nodes = [
+            self.node(inner, place.into(f"fallback:{i}"), f"{where}.nodes[{i}]") for i, inner in enumerate(node.nodes)
+        ]
+        return FallbackNode(place.path, frozenset(node.on), node.retry_budget, node.max_attempts, tuple(nodes))
+
+    def _shadow(self, node: Shadow, place: Place, where: str) -> ShadowNode:
+        main = self.node(node.main, place.into("shadow:main"), f"{where}.main")
+        copies = [
+            CopyNode(
+                name=copy.name,
+                share=copy.percent / 100,
+                assigner=Assigner(self._published.salt, f"{self._published.route}/shadow:{copy.name}"),
+                node=self.node(copy.node, place.into_copy(copy.name), f"{where}.copies[{i}].node"),
+            )
+            for i, copy in enumerate(node.copies)
+        ]
+        return ShadowNode(main, tuple(copies))
+
+    def _contract(self, node: VersionLeaf, where: str) -> Contract:
+        schema_id = node.feature_schema_id or ""
+        if schema_id not in self._contracts:
+            self._contracts[schema_id] = Contract(schema_id, _signature(self._published, schema_id, where))
+        return self._contracts[schema_id]
+
+
+def _signature(published: RoutePublished, schema_id: str, where: str) -> Signature:
+    where = f"route {published.route}, {where}"
+    document = published.signatures.get(schema_id)
+    try:
+        if document is not None:
+            return read(Signature, document)
+        earlier = published.feature_schemas.get(schema_id)
+        if earlier is not None:
+            signature: Signature = signed(read(FeatureSchema, earlier))["signature"]
+            return signature
+    except (DocumentError, ValidationError, ValueError) as error:
+        raise UnusableRoute(f"{where}: signature {schema_id}: {error}", field="signatures") from error
+    raise UnusableRoute(f"{where}: signature {schema_id} is not in the table", field="signatures")

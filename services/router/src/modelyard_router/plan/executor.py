@@ -1,0 +1,126 @@
+"""Call the versions of a decision in order, until one answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from modelyard_contracts import PredictionStatus
+from modelyard_router.domain.leaves import Leaf
+from modelyard_router.domain.records import Attempt
+from modelyard_router.domain.upstreams import Answered, AnswerReader, FirstAttempt, UpstreamError, Upstreams
+from modelyard_router.plan.budget import RetryBudget
+from modelyard_router.plan.nodes import FallbackNode
+from modelyard_router.plan.planner import Candidate, Decision
+
+A = TypeVar("A")
+MAX_CALLS = 10
+"""Of one request, over all versions and replicas."""
+TryOne = Callable[[Leaf, float, list[Attempt]], Awaitable[Answered[A] | None]]
+"""(leaf, deadline of the attempt, attempts to add to) -> the answer; None when the request does not fit the leaf."""
+TailFor = Callable[[Leaf, float], bytes | None]
+"""(leaf, seconds left) -> the request from the value of content-length on; None when it breaks the leaf's contract."""
+
+
+@dataclass(slots=True)
+class Execution(Generic[A]):
+    """The outcome of a decision."""
+
+    leaf: Leaf
+    """That answered, or that the failure is logged against."""
+    rule: str
+    attempts: list[Attempt] = field(default_factory=list)
+    answer: A | None = None
+    body: bytes = b""
+    failure: UpstreamError | None = None
+
+
+class Executor:
+    """For one event loop; holds the retry budgets."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+        self._budgets: dict[tuple[str, str, float], RetryBudget] = {}
+        self._loop = asyncio.get_running_loop()
+
+    async def run(
+        self,
+        decision: Decision,
+        tail_for: TailFor,
+        deadline: float,
+        read: AnswerReader[A],
+        first: FirstAttempt | None = None,
+    ) -> Execution[A]:
+        """Ask versions for a whole answer. first: an attempt of the first one that was already made, or None."""
+        pending = first
+
+        async def attempt(leaf: Leaf, limit: float, attempts: list[Attempt]) -> Answered[A] | None:
+            nonlocal pending
+            given, pending = pending, None
+            tail = tail_for(leaf, limit - self._loop.time())
+            return None if tail is None else await self._upstreams.ask(leaf, tail, limit, read, attempts, given)
+
+        return await self.try_all(decision, deadline, attempt)
+
+    async def try_all(self, decision: Decision, deadline: float, attempt: TryOne[A]) -> Execution[A]:
+        """Try versions until one answers. deadline: on the event loop's clock, for all attempts together."""
+        chosen = decision.candidates[0].leaf
+        done: Execution[A] = Execution(chosen, chosen.rule)
+        self._earn(chosen.route, decision)
+        for place, candidate in enumerate(decision.candidates):
+            if not self._may_try(candidate, done):
+                continue
+            leaf = candidate.leaf
+            try:
+                answered = await attempt(leaf, self._limit(decision, place, deadline), done.attempts)
+            except UpstreamError as error:
+                self._failed(done, leaf, error)
+                continue
+            if answered is not None:
+                reason = answered.reason or (done.failure.reason if done.failure else "")
+                done.rule = f"fallback:{chosen.variant}:{reason}" if reason else leaf.rule
+                done.leaf, done.answer, done.body, done.failure = leaf, answered.answer, answered.body, None
+                return done
+        return done
+
+    def _failed(self, done: Execution[A], leaf: Leaf, error: UpstreamError) -> None:
+        """A version's own error is logged against it; if none could be reached, the chosen one is named."""
+        if error.kind is PredictionStatus.UNAVAILABLE:
+            if done.failure is None or done.failure.kind is PredictionStatus.UNAVAILABLE:
+                done.rule = f"fallback:{done.leaf.variant}:{error.reason}"
+        else:
+            done.rule = leaf.rule if done.failure is None else f"fallback:{done.leaf.variant}:{done.failure.reason}"
+            done.leaf = leaf
+        done.failure = error
+
+    def _may_try(self, candidate: Candidate, done: Execution[A]) -> bool:
+        if done.failure is None:
+            return not candidate.after
+        if done.failure.kind.value not in candidate.after or len(done.attempts) >= MAX_CALLS:
+            return False
+        fallback = candidate.fallback
+        if fallback is None:
+            return True
+        if len(done.attempts) >= fallback.max_attempts:
+            return False
+        return self._budget(candidate.leaf.route, fallback).spend()
+
+    def _limit(self, decision: Decision, place: int, deadline: float) -> float:
+        """When an attempt ends: the leaf's own limit, or an equal share of the time that later attempts need too."""
+        now = self._loop.time()
+        own_s = decision.candidates[place].leaf.timeout_s
+        if own_s is not None:
+            return min(deadline, now + own_s)
+        later = sum("timeout" in candidate.after for candidate in decision.candidates[place + 1 :])
+        return now + max(deadline - now, 0.0) / (later + 1)
+
+    def _earn(self, route: str, decision: Decision) -> None:
+        for fallback in {candidate.fallback for candidate in decision.candidates if candidate.fallback}:
+            self._budget(route, fallback).earn()
+
+    def _budget(self, route: str, node: FallbackNode) -> RetryBudget:
+        key = route, node.path, node.retry_budget
+        budget = self._budgets.get(key)
+        if budget is None:
+            budget = self._budgets[key] = RetryBudget(node.retry_budget)
+        return budget

@@ -1,0 +1,67 @@
+"""Compiled nodes of a plan. Immutable; `plan/planner.py` walks them."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from modelyard_router.domain.assignment import Assigner
+from modelyard_router.domain.leaves import Leaf
+from modelyard_router.plan.conditions import Check
+
+
+@dataclass(frozen=True, eq=False)
+class SplitNode:
+    """Sticky choice by weight."""
+
+    unit: str
+    names: tuple[str, ...]
+    bounds: tuple[float, ...]
+    """Upper bounds of the arms' buckets."""
+    weights: tuple[float, ...]
+    assigner: Assigner
+    arms: "tuple[Node, ...]"
+
+    def place(self, unit: str) -> tuple[int, float]:
+        """The arm of a unit, and its bucket in [0, 1)."""
+        bucket = self.assigner.bucket(unit)
+        return bisect_right(self.bounds, bucket), bucket
+
+
+@dataclass(frozen=True, eq=False)
+class RulesNode:
+    """The first rule whose condition holds."""
+
+    rules: "tuple[tuple[str, Check, Node], ...]"
+    otherwise: "Node"
+
+
+@dataclass(frozen=True, eq=False)
+class FallbackNode:
+    """Nodes in order, while the failure is one of `on`."""
+
+    path: str
+    """With the route, the name of its retry budget."""
+    on: frozenset[str]
+    retry_budget: float
+    max_attempts: int
+    nodes: "tuple[Node, ...]"
+
+
+@dataclass(frozen=True, eq=False)
+class CopyNode:
+    """A share of the requests that is sent a second time."""
+
+    name: str
+    share: float
+    assigner: Assigner
+    node: "Node"
+
+
+@dataclass(frozen=True, eq=False)
+class ShadowNode:
+    """`main` answers, the copies are only logged."""
+
+    main: "Node"
+    copies: tuple[CopyNode, ...]
+
+
+Node = Leaf | SplitNode | RulesNode | FallbackNode | ShadowNode
