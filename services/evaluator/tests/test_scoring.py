@@ -25,6 +25,7 @@ from modelyard_zygote import Zygote
 
 pytestmark = pytest.mark.process
 
+pytestmark = pytest.mark.process
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NO = {"class": "no"}
 COLUMNS = (Column(name="age"), Column(name="colour", type=ColumnType.CATEGORY))

@@ -167,6 +167,7 @@ def test_regressions_agree_with_scipys_permutation_test_and_bootstrap(name: str,
     assert found.wins + found.losses == ROWS
 
 
+@pytest.mark.slow
 def test_macro_f1_agrees_with_scipys_permutation_test_and_bootstrap() -> None:
     truth, old, _ = class_predictions(1, skill=0.40)
     _, new, _ = class_predictions(2, skill=0.47)
@@ -229,6 +230,7 @@ def test_the_bootstrap_of_two_classes_agrees_with_the_exact_interval() -> None:
     assert drawn.p_value == pytest.approx(exact.p_value, abs=0.02)
 
 
+@pytest.mark.slow
 def test_equal_models_are_significant_at_about_the_nominal_rate() -> None:
     """Of 60 pairs of equally good regressions about 5 % have p below 0.05."""
     truth = np.random.default_rng(0).normal(size=200)
