@@ -6,6 +6,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from modelyard_contracts import FeedbackReceived, Message, PredictionLogged
 from modelyard_contracts.codec import Codec, encode
 from modelyard_devstack.providers.clickhouse import RunningClickHouse
 from modelyard_devstack.providers.kafka import RunningKafka
-from modelyard_devstack.testing import DevServer, Process, eventually, free_port, remains
+from modelyard_devstack.testing import DevServer, Process, eventually, remains
 from modelyard_monitor.domain.watching import Unwatched
 from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest
@@ -25,8 +26,9 @@ from modelyard_monitor.settings import Settings
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.connection import connect
 from modelyard_monitor.testing.fakes import Letters, Manifests, Sent
-from modelyard_monitor.testing.processes import ADMIN_KEY, FakeRegistry, monitor_process, own_clickhouse, store_of
-from modelyard_monitor.testing.samples import START, digest_of_manifest, label, make_manifest, prediction
+from modelyard_monitor.testing.processes import monitor_process, own_clickhouse, store_of
+from modelyard_monitor.testing.samples import FILES, START, digest_of_manifest, label, make_manifest, prediction
+from modelyard_registry.testing import ADMIN_KEY, InProcessRegistry
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, Producer, Received, ensure_topics, list_dead_letters
 
@@ -176,12 +178,14 @@ def world(own_devkafka: DevServer, tmp_path: Path) -> Iterator[World]:
     """A monitor, its broker, and its ClickHouse on a small disk."""
     disk = SmallDisk(tmp_path / "disk", 64)
     server = own_clickhouse(disk.folder).start()
-    with FakeRegistry({(MODEL, 1): make_manifest(MODEL)}) as registry:
+    with InProcessRegistry(tmp_path / "registry") as registry:
+        registry.given_version(make_manifest(MODEL), FILES)
         monitor = monitor_process(
             tmp_path,
             bootstrap=own_devkafka.bootstrap,
             clickhouse=server.url,
-            registry=registry.url,
+            registry=registry.serve(),
+            key=registry.admin_key,
             roles="api,ingest",
             flush_s="0.2",
             batch_rows="100",
@@ -263,14 +267,20 @@ async def test_malformed_messages_killed_servers_and_a_full_disk_lose_and_duplic
 async def test_a_monitor_alone_is_ready_reports_what_it_waits_for_and_drops_nothing(
     own_devkafka: DevServer, tmp_path: Path
 ) -> None:
-    """Without registry and detect worker, on an empty broker: the monitor creates the topics it writes."""
-    rows, bootstrap, registry_port = 200, own_devkafka.bootstrap, free_port()
+    """While the registry is away, without a detect worker, on an empty broker: the monitor creates its topics."""
+    running = ExitStack()
+    rows, bootstrap = 200, own_devkafka.bootstrap
+    registry = running.enter_context(InProcessRegistry(tmp_path / "registry"))
+    registry.given_version(make_manifest(MODEL), FILES)
+    away = running.enter_context(ExitStack())
+    away.enter_context(registry.unavailable())
     server = own_clickhouse(tmp_path).start()
     monitor = monitor_process(
         tmp_path,
         bootstrap=bootstrap,
         clickhouse=server.url,
-        registry=f"http://127.0.0.1:{registry_port}",
+        registry=registry.serve(),
+        key=registry.admin_key,
         roles="api,ingest",
         flush_s="0.2",
         label_grace_s="1",
@@ -295,16 +305,16 @@ async def test_a_monitor_alone_is_ready_reports_what_it_waits_for_and_drops_noth
 
         ready = get_json(monitor, "/health/ready")
         assert ready["ready"]
-        assert "the registry does not answer" in ready["checks"]["consumer monitor.ingest"]["detail"]
+        assert "the registry answered 503" in ready["checks"]["consumer monitor.ingest"]["detail"]
         waiting = partitions()
         assert sum(one["lag_records"] for one in waiting) == rows
         assert {one["last_offset"] for one in waiting} == {None}
         assert all(one["lag_s"] > 0 for one in waiting if one["lag_records"])
 
-        with FakeRegistry({(MODEL, 1): make_manifest(MODEL)}, registry_port):
-            await eventually(lambda: stored("predictions"), 90, what="predictions: " + monitor.output[-2_000:])
-            await eventually(lambda: counts(clickhouse, "v_matched", MODEL)["p"] == rows, 90, what="late labels")
-            await eventually(lambda: {one["lag_s"] for one in partitions()} == {0.0}, 30)
+        away.close()
+        await eventually(lambda: stored("predictions"), 90, what="predictions: " + monitor.output[-2_000:])
+        await eventually(lambda: counts(clickhouse, "v_matched", MODEL)["p"] == rows, 90, what="late labels")
+        await eventually(lambda: {one["lag_s"] for one in partitions()} == {0.0}, 30)
         assert sum(one["rows"] for one in partitions()) == rows
         assert all(one["last_record_at"] for one in partitions() if one["rows"])
         assert await list_dead_letters(bootstrap, PredictionLogged.TOPIC, "monitor") == []
@@ -312,6 +322,7 @@ async def test_a_monitor_alone_is_ready_reports_what_it_waits_for_and_drops_noth
     finally:
         monitor.kill()
         server.kill()
+        running.close()
 
 
 def get_json(monitor: Process, path: str) -> Any:

@@ -23,7 +23,7 @@ from modelyard_runtime.settings import ServiceSettings
 ROOT = Path(__file__).parents[2]
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "router", "monitor")
 INFRASTRUCTURE = {"kafka", "clickhouse", "postgres", "ingress"}
-PENDING = {"ROUTER_ENTITY_SECRET_FILE", "MONITOR_STATE_SECRET_FILE"}
+PENDING = {"ROUTER_ENTITY_SECRET_FILE"}
 """Settings that the services are about to gain."""
 SHARED_URLS = {f"{name.upper()}_URL" for name in SERVICES}
 

@@ -9,12 +9,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from modelyard_runtime.assembly import Assembly
 from modelyard_runtime.clock import FakeClock
+from modelyard_runtime.http import allow
 from modelyard_runtime.inbox import claims_kept
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
@@ -52,7 +53,7 @@ def assembly(tmp_path: Path, unique: str, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def routes(app: FastAPI) -> None:
-    @app.get("/v1/things")
+    @app.get("/v1/things", dependencies=[Depends(allow("read", "model"))])
     def things() -> list[str]:
         return []
 
@@ -71,8 +72,8 @@ async def test_it_is_ready_once_its_tables_are_there_and_its_own_start_comes_beh
 
     service = assembly.service({}, routes, on_start=on_start)
     with TestClient(service.app) as caller:
-        told = caller.get("/health/ready")
-        assert told.status_code == 503 and "not opened yet" in told.text
+        report = caller.get("/health/ready")
+        assert report.status_code == 503 and "not opened yet" in report.text
         await started(service)
         assert seen == [[]]
         assert "not opened yet" not in caller.get("/health/ready").text

@@ -167,7 +167,6 @@ ANSWERS: dict[str, dict[str, object]] = {
         "scopes": None,
         "expires_at": "2030-01-01T00:00:00+00:00",
     },
-    "/older/v1/api-keys/introspect": {"name": "reader", "scopes": ["read", "invented"]},
 }
 
 
@@ -192,9 +191,6 @@ async def test_the_registry_is_asked_over_http() -> None:
     try:
         assert await ask("good") == Introspected(READER, datetime(2030, 1, 1, tzinfo=UTC))
         assert await ask("bad") is None
-        old = await registry_introspection(f"{url}/older", ADMIN)("good")
-        assert isinstance(old, Introspected)
-        assert old.principal == Principal("reader", "user", {"*": frozenset({"viewer"})})
         with pytest.raises(Unavailable):
             await registry_introspection(f"{url}/wrong", ADMIN)("good")
     finally:

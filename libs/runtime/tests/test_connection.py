@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import uvicorn
+from fastapi import Depends
 from uvicorn.server import ServerState
 
-from modelyard_runtime.auth import Authenticator
+from modelyard_runtime.access import Authenticator
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.connection import MAX_HEAD_BYTES, GuardedProtocol
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.http import Edge, create_app
+from modelyard_runtime.http import Edge, allow, create_app
 
 KEY = "an-admin-key-of-some-length"
 UPGRADE = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
@@ -194,7 +195,7 @@ async def test_a_body_that_stops_is_not_waited_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Edge, "body_pause_s", 2.0)
     app = create_app(service="toy", authenticator=Authenticator(KEY, None, system_clock), readiness=readiness)
 
-    @app.post("/things")
+    @app.post("/things", dependencies=[Depends(allow("create", "model"))])
     async def add(thing: dict[str, int]) -> dict[str, int]:
         return thing
 

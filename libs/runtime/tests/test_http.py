@@ -10,15 +10,20 @@ from pydantic import BaseModel
 from starlette.routing import Mount
 
 from modelyard_runtime.access import Authenticator, Principal
-from modelyard_runtime.auth import of_old_scopes
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.errors import Conflict, Invalid, NotFound, Retryable
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.http import caller, create_app, require
+from modelyard_runtime.http import allow, caller, create_app
 from modelyard_runtime.tracing import current_correlation_id, current_traceparent
 
 ADMIN = "an-admin-key-of-some-length"
-KEYS = {scope: of_old_scopes(scope, {scope}) for scope in ("read", "write", "predict", "service")}
+KEYS = {
+    "read": Principal("read", "user", {"*": frozenset({"viewer"})}),
+    "write": Principal("write", "user", {"*": frozenset({"developer"})}),
+    "predict": Principal("predict", "user", {"*": frozenset({"caller"})}),
+    "none": Principal("none"),
+}
+Reads = Depends(allow("read", "model"))
 
 
 class Thing(BaseModel):
@@ -58,27 +63,27 @@ def app(readiness: Readiness, consumer: ToyConsumer) -> FastAPI:
     )
     router = APIRouter(prefix="/v1")
 
-    @router.get("/things")
+    @router.get("/things", dependencies=[Reads])
     async def things(request: Request) -> dict[str, Any]:
         return {
-            "caller": caller(request).name,
+            "caller": caller(request).identity,
             "traceparent": current_traceparent(),
             "correlation": str(current_correlation_id()),
         }
 
-    @router.post("/things")
+    @router.post("/things", dependencies=[Depends(allow("create", "model"))])
     async def add(thing: Thing) -> Thing:
         return thing
 
-    @router.put("/blobs/x")
+    @router.put("/blobs/x", dependencies=[Depends(allow("register", "blob"))])
     async def blob(request: Request) -> int:
         return len(await request.body())
 
     @router.post("/predict")
-    async def predict(_: Annotated[Principal, Depends(require("predict"))]) -> str:
+    async def predict(_: Annotated[Principal, Depends(allow("predict", "route"))]) -> str:
         return "ok"
 
-    @router.get("/fails/{how}")
+    @router.get("/fails/{how}", dependencies=[Reads])
     async def fails(how: str) -> None:
         raise {
             "missing": NotFound("no model m"),
@@ -90,6 +95,15 @@ def app(readiness: Readiness, consumer: ToyConsumer) -> FastAPI:
 
     app.include_router(router)
     return app
+
+
+def test_an_endpoint_that_declares_no_action_is_closed_to_everyone(app: FastAPI, client: TestClient) -> None:
+    @app.get("/v1/forgotten")
+    def forgotten() -> str:
+        return "open"
+
+    answer = client.get("/v1/forgotten", headers=bearer(ADMIN))
+    assert (answer.status_code, "declares no action" in answer.json()["detail"]) == (403, True)
 
 
 @pytest.fixture
@@ -131,10 +145,10 @@ def test_no_route_is_open_but_health(app: FastAPI, client: TestClient) -> None:
     assert client.get("/health/live").status_code == 200
 
 
-def test_every_route_refuses_a_key_without_the_scope(app: FastAPI, client: TestClient) -> None:
+def test_every_route_refuses_a_key_without_a_role(app: FastAPI, client: TestClient) -> None:
     for method, path in all_routes(app):
         if not path.startswith(("/health/", "/openapi.json")):
-            answer = client.request(method, path, headers=bearer("service"))
+            answer = client.request(method, path, headers=bearer("none"))
             assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), (method, path)
 
 
@@ -146,7 +160,7 @@ def test_every_route_refuses_a_key_without_the_scope(app: FastAPI, client: TestC
         ("write", "POST", "/v1/things", 200),
         ("write", "GET", "/v1/things", 200),
         ("predict", "POST", "/v1/predict", 200),
-        ("write", "POST", "/v1/predict", 403),
+        ("read", "POST", "/v1/predict", 403),
         ("read", "GET", "/metrics", 200),
         ("write", "POST", "/internal/consumers/resume", 403),
         (ADMIN, "POST", "/internal/consumers/resume", 200),
@@ -154,7 +168,7 @@ def test_every_route_refuses_a_key_without_the_scope(app: FastAPI, client: TestC
         ("unknown", "GET", "/v1/things", 401),
     ],
 )
-def test_scopes_decide(client: TestClient, key: str, method: str, path: str, status: int) -> None:
+def test_roles_decide(client: TestClient, key: str, method: str, path: str, status: int) -> None:
     answer = client.request(
         method, path, headers=bearer(key), json={"name": "n", "size": 1} if method == "POST" else None
     )
@@ -165,7 +179,7 @@ def test_the_password_of_basic_auth_is_a_key(client: TestClient) -> None:
     assert client.get("/v1/things", auth=("anyone", "read")).json()["caller"] == "read"
 
 
-def test_ready_tells_every_check(client: TestClient, readiness: Readiness) -> None:
+def test_ready_reports_every_check(client: TestClient, readiness: Readiness) -> None:
     assert client.get("/health/ready").status_code == 200
     readiness.set("kafka", False, "away")
     answer = client.get("/health/ready")

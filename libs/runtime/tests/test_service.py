@@ -119,7 +119,7 @@ def test_bad_settings_are_one_line(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["settings", "auth", "kafka", "health", "log", "metrics", "service", "clock", "tracing"]
+    "module", ["settings", "access", "kafka", "health", "log", "metrics", "service", "clock", "tracing"]
 )
 def test_what_the_router_needs_brings_neither_fastapi_nor_sqlalchemy(module: str) -> None:
     code = (

@@ -169,3 +169,39 @@ async def test_changes_of_rollouts_and_routes_are_sent_as_events(world: World) -
     [rollout] = [json.loads(event["data"]) for event in seen if event["event"] == "rollout"]
     [route] = [json.loads(event["data"]) for event in seen if event["event"] == "route"]
     assert (rollout["state"], rollout["to_version"], route["champion_version"]) == ("promoted", 1, 1)
+
+
+def nested(depth: int) -> str:
+    return '{"not": ' * depth + '{"fact": "entity", "op": "exists"}' + "}" * depth
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/rollouts", '{"model": "churn", "action": "abort", "reason": "\\ud800"}'),
+        ("POST", "/v1/rollouts", '{"model": "churn", "action": "abort", "reason": "\\u0000"}'),
+        ("POST", "/v1/rollouts", '{"model": "churn", "action": "start", "version": 1e400}'),
+        ("POST", "/v1/rollouts", '{"model": "churn", "action": "start", "version": ' + "9" * 400 + "}"),
+        ("POST", "/v1/rollouts", '{"model": "churn", "action": "abort", "wait_s": NaN}'),
+        ("POST", "/v1/rollouts", "[" * 20_000),
+        ("PUT", "/v1/routes/r", "[" * 20_000),
+        ("PUT", "/v1/routes/r", '{"root": {"kind": "split", "arms": [{"name": "a", "weight": NaN, "node": {}}]}}'),
+        (
+            "PUT",
+            "/v1/routes/r",
+            '{"root": {"kind": "rules", "rules": [{"name": "a", "when": '
+            + nested(5_000)
+            + ', "node": {"kind": "model", "model": "churn"}}], "otherwise": {"kind": "model", "model": "churn"}}}',
+        ),
+        ("PUT", "/v1/routes/%00", '{"root": {"kind": "model", "model": "churn"}}'),
+        ("GET", "/v1/rollouts?model=%00", ""),
+        ("GET", "/v1/rollouts?model=%ED%A0%80", ""),
+        ("GET", "/v1/rollouts/x", ""),
+    ],
+)
+def test_hostile_input_is_never_an_error_of_ours(
+    world: World, http: TestClient, method: str, path: str, body: str
+) -> None:
+    world.given_canary(2)
+    answer = http.request(method, path, content=body, headers={"content-type": "application/json"})
+    assert 200 <= answer.status_code < 500, answer.text

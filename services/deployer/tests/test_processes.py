@@ -18,18 +18,15 @@ from modelyard_contracts.keyring import KeyRing, KeyRingFile
 from modelyard_contracts.manifest import (
     Feature,
     FeatureKind,
-    FeatureReference,
     FeatureSchema,
-    FileEntry,
     ManifestFile,
     ModelManifest,
-    ReferenceProfile,
     TrainingLineage,
     signed,
 )
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.workloads import Resources
-from modelyard_deployer.workloads.processes import HOME_VARIABLE, ID_VARIABLE, MAX_LOG_BYTES, LocalProcesses, example
+from modelyard_deployer.workloads.processes import HOME_VARIABLE, ID_VARIABLE, MAX_LOG_BYTES, LocalProcesses
 from modelyard_deployer.workloads.replica import Process
 from modelyard_deployer.workloads.tokens import ServingTokens
 from modelyard_devstack.testing import Process as Server
@@ -250,24 +247,3 @@ def test_logs_stay_within_bounds_and_those_of_gone_replicas_go(tmp_path: Path) -
     assert (tmp_path / f"{mine}.log").read_bytes() == b"after\n"
     assert (tmp_path / f"{mine}.old").read_bytes().endswith(b"the end\n")
     assert not (tmp_path / f"{gone}.log").exists()
-
-
-def test_the_warm_up_row_is_one_that_the_contract_allows() -> None:
-    manifest = ModelManifest(
-        model="ages",
-        flavour="sklearn",
-        files=(FileEntry(path="m", digest="sha256:" + "0" * 64, size_bytes=1),),
-        **signed(SCHEMA),
-        training=TrainingLineage(recipe="test"),
-        reference=ReferenceProfile(
-            rows=4,
-            features=(
-                FeatureReference(name="age", edges=(20.0, 30.0, 40.0), counts=(0, 0, 0, 1, 1, 1, 1)),
-                FeatureReference(name="colour", categories=("blue", "red"), counts=(0, 0, 0, 2, 2)),
-            ),
-        ),
-    )
-    assert example(manifest)["inputs"] == [
-        {"name": "num", "shape": [1, 1], "datatype": "FP64", "data": [30.0]},
-        {"name": "cat", "shape": [1, 1], "datatype": "BYTES", "data": ["blue"]},
-    ]

@@ -19,8 +19,9 @@ from typing import Final
 from modelyard_contracts import FeedbackReceived, PredictionLogged
 from modelyard_contracts.codec import encode
 from modelyard_devstack.testing.processes import DevServer
-from modelyard_monitor.testing.processes import FakeRegistry, monitor_process, own_clickhouse
-from modelyard_monitor.testing.samples import label, make_manifest, prediction
+from modelyard_monitor.testing.processes import monitor_process, own_clickhouse
+from modelyard_monitor.testing.samples import FILES, label, make_manifest, prediction
+from modelyard_registry.testing import InProcessRegistry
 from modelyard_runtime.kafka import Producer, ensure_topics
 
 SEND_EVERY_S: Final = 0.05
@@ -85,13 +86,14 @@ async def measure(bootstrap: str, pids: dict[str, int], rate_per_s: float, secon
 def main() -> None:
     rate_per_s = float(sys.argv[1]) if len(sys.argv) > 1 else 170.0
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 30.0
-    with tempfile.TemporaryDirectory() as name, FakeRegistry({("m", 1): make_manifest()}) as registry:
+    with tempfile.TemporaryDirectory() as name, InProcessRegistry(Path(name) / "registry") as registry:
         folder = Path(name)
+        registry.given_version(make_manifest(), FILES)
         (folder / "kafka").mkdir()
         kafka = DevServer("modelyard_devkafka", folder / "kafka").start()
         server = own_clickhouse(folder).start()
         monitor = monitor_process(
-            folder, bootstrap=kafka.bootstrap, clickhouse=server.url, registry=registry.url
+            folder, bootstrap=kafka.bootstrap, clickhouse=server.url, registry=registry.serve(), key=registry.admin_key
         ).start(ready=False)
         try:
             time.sleep(SETTLE_S)

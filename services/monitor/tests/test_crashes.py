@@ -17,8 +17,9 @@ from modelyard_devstack.testing.processes import DevServer, Process, eventually
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.detect.worker import CHANGELOG
 from modelyard_monitor.store.clickhouse import ClickHouse
-from modelyard_monitor.testing.processes import STATE_SECRETS, FakeRegistry, monitor_process, own_clickhouse, store_of
-from modelyard_monitor.testing.samples import START, label, make_manifest, prediction
+from modelyard_monitor.testing.processes import STATE_SECRETS, monitor_process, own_clickhouse, store_of
+from modelyard_monitor.testing.samples import FILES, START, label, make_manifest, prediction
+from modelyard_registry.testing import InProcessRegistry
 from modelyard_runtime.kafka import Producer, ensure_topics
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(420)]
@@ -40,14 +41,17 @@ class Stack:
 @pytest.fixture
 def stack(own_devkafka: DevServer, tmp_path: Path) -> Iterator[Stack]:
     server = own_clickhouse(tmp_path).start()
-    with FakeRegistry({("m", 1): make_manifest()}) as registry:
+    with InProcessRegistry(tmp_path / "registry") as registry:
+        registry.given_version(make_manifest(), FILES)
+        url = registry.serve()
 
         def monitor() -> Process:
             return monitor_process(
                 tmp_path,
                 bootstrap=own_devkafka.bootstrap,
                 clickhouse=server.url,
-                registry=registry.url,
+                registry=url,
+                key=registry.admin_key,
                 flush_s="0.3",
                 batch_rows="300",
             )
@@ -61,14 +65,14 @@ async def test_kill_9_of_the_monitor_loses_and_repeats_nothing(stack: Stack) -> 
     sending = asyncio.create_task(_stream(stack.bootstrap))
     for seconds in (9.0, 7.0, 11.0):
         monitor = stack.monitor().start(ready=False)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # sleep: the monitor is killed at an arbitrary moment
         monitor.kill()
     await sending
     monitor = stack.monitor().start(ready=False)
     try:
         await eventually(lambda: _stored(stack), 150, what="all rows stored")
         await eventually(lambda: _applied(stack.bootstrap), 150, what="all slices applied")
-        await asyncio.sleep(2)
+        await asyncio.sleep(2)  # sleep: a repeat would arrive within this time
         for table in ("predictions", "labels"):
             found = stack.one(
                 f"SELECT count() AS n, uniqExact(_topic, _partition, _offset) AS u, "
@@ -98,7 +102,7 @@ async def _stream(bootstrap: str) -> None:
             ]
             sent += [await producer.post_bytes(FeedbackReceived.TOPIC, f"p{i}", encode(_truth(i))) for i in rows]
             await asyncio.gather(*sent)
-            await asyncio.sleep(0.45)
+            await asyncio.sleep(0.45)  # sleep: the pace of the stream
     finally:
         await producer.stop()
 

@@ -93,10 +93,10 @@ async def load(port: int, body: bytes, key: str, connections: int, seconds: floa
     began = time.perf_counter()
     for caller in callers:
         await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", port)  # type: ignore[misc]
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(seconds)  # sleep: the duration of the load
     for caller in callers:
         caller.running = False
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # sleep: answers in flight arrive
     taken = sorted(latencies)
     figures = {
         "requests": len(taken),

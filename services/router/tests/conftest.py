@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 
-from modelyard_contracts import FeedbackReceived, PredictionLogged, RoutePublished, RouteTarget
+from modelyard_contracts import FeedbackReceived, GenerationLogged, PredictionLogged, RoutePublished, RouteTarget
 from modelyard_contracts.codec import decode
 from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
 from modelyard_router.app import RouterApp
-from modelyard_router.domain.records import PREDICTION
+from modelyard_router.domain.records import FEEDBACK, GENERATION, PREDICTION
 from modelyard_router.settings import Settings
 from modelyard_router.store.route_tables import Offered
 
@@ -150,7 +150,10 @@ class World:
         return [decode(r.value, PredictionLogged) for r in self._spooled() if r.kind == PREDICTION]
 
     def labels(self) -> list[FeedbackReceived]:
-        return [decode(r.value, FeedbackReceived) for r in self._spooled() if r.kind != PREDICTION]
+        return [decode(r.value, FeedbackReceived) for r in self._spooled() if r.kind == FEEDBACK]
+
+    def generations(self) -> list[GenerationLogged]:
+        return [decode(r.value, GenerationLogged) for r in self._spooled() if r.kind == GENERATION]
 
     def _spooled(self) -> list[Any]:
         self.app.spool.seek(self.app.spool.first_position)

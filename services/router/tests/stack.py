@@ -78,7 +78,7 @@ class Callers:
             reply = await self.call("POST", "/v1/predict/elec", body)
         except CallFailed as error:
             self.statuses[error.reason] += 1
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # sleep: the pace of the load
             return
         self.statuses[reply.status] += 1
         if reply.status == 200:
@@ -91,7 +91,7 @@ class Callers:
         async def one() -> None:
             while not stop.is_set():
                 await self.predict()
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(pause_s)  # sleep: the pace of the load
 
         await asyncio.gather(*(one() for _ in range(workers)))
 

@@ -25,10 +25,8 @@ from .stack import Callers, RouterProcess, committed, prepare, replica_process
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 PROGRAMS = Path(__file__).with_name("bench_programs.py")
 SECONDS = float(os.environ.get("BENCH_SECONDS", "6"))
-BUDGET_US = 150
-ADDED_P99_MS = 2.0
-MAX_FLOORS = 4.0
-"""The regression guard: multiples of an echo's CPU. Measured 1.8 to 3.4; without the fast path it was 4.1 to 5.5."""
+MAX_FLOORS = 3.0
+"""Budget: multiples of an echo's CPU in the same run, best round. Measured 2.4 to 2.8; 4.1 to 5.5 without fast path."""
 
 FEATURES = FeatureSchema(features=tuple(Feature(name=f"f{i}") for i in range(8)), classes=("down", "up"))
 BODY = json.dumps({"features": {f"f{i}": 0.125 * i for i in range(8)}, "entity_key": "user-1234"}).encode()
@@ -119,12 +117,10 @@ async def test_cpu_per_proxied_request(router: RouterProcess, own_devkafka: DevS
     logged = await committed(own_devkafka.bootstrap, PredictionLogged)
     assert len({message.prediction_id for message in logged}) == len(logged) == total
     print(f"\nlogged and in Kafka: {total} of {total}; RSS {rss_mib(router.pid):.0f} MiB")
-    verdict = "kept" if best["router"]["cpu_us"] <= BUDGET_US else "NOT kept in this run (is the machine quiet?)"
-    print(f"budget of {BUDGET_US} us: {verdict}")
     pairs = zip(measured["router"], measured["floor"], strict=True)
     floors = sorted(one["cpu_us"] / floor["cpu_us"] for one, floor in pairs)
     print(f"times the floor, round by round: {', '.join(f'{ratio:.2f}' for ratio in floors)}")
-    # Shared caches make every microsecond dearer on a busy machine, so what must hold is relative.
+    # Shared caches make every microsecond dearer on a busy machine, so the budgets are ratios of this run.
     assert best["router"]["cpu_us"] < best["peer"]["cpu_us"] / 10
     assert floors[0] < MAX_FLOORS
 
@@ -144,10 +140,8 @@ async def test_latency_added_at_half_load(router: RouterProcess) -> None:
         added[name] = routed[0] - asked[0]
         ms = [f"{values[0]:.2f} to {values[len(values) // 2]:.2f}" for values in (asked, routed)]
         print(f"\n{name}, best to median round: direct {ms[0]}, routed {ms[1]}", end="")
-    verdict = "kept" if added["p99_ms"] <= ADDED_P99_MS else "NOT kept in this run (is the machine quiet?)"
     print(f"\nat {rate:.0f} requests/s, half of what it can, best rounds: added p50 {added['p50_ms']:.2f} ms, ", end="")
-    print(f"p99 {added['p99_ms']:.2f} ms; budget {ADDED_P99_MS} ms: {verdict}")
-    assert added["p50_ms"] < 10 * ADDED_P99_MS
+    print(f"p99 {added['p99_ms']:.2f} ms (wall time on a shared machine: shown, not a budget)")
 
 
 async def test_memory_stays_flat_over_a_soak(router: RouterProcess) -> None:

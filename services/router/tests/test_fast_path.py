@@ -75,7 +75,7 @@ async def test_pipelined_requests_are_answered_in_order(caller: Caller, world: W
     ids = [f"p-{i}" for i in range(6)]
     bodies = [json.dumps({"features": ROW, "prediction_id": id_}).encode() for id_ in ids]
     caller.send(request(bodies[0]))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # sleep: the first request arrives alone
     for body in bodies[1:]:
         caller.send(request(body))
         await asyncio.sleep(0)
@@ -93,7 +93,7 @@ async def test_a_request_in_small_pieces_takes_the_ordinary_path_and_the_next_on
     data = request()
     for start in range(0, len(data), step):
         caller.send(data[start : start + step])
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # sleep: the pieces arrive one by one
     assert (await caller.answer())[0] == 200
     assert caller.server.fast_requests == 0
     caller.send(request())
@@ -105,7 +105,7 @@ async def test_a_request_in_small_pieces_takes_the_ordinary_path_and_the_next_on
 async def test_bytes_inside_a_request_are_not_taken_for_a_request(caller: Caller, world: World, before: bytes) -> None:
     """As a body, and as the rest of a header's line."""
     caller.send(before)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # sleep: the bytes arrive before the next ones
     caller.send(request())
     status, _, problem = await caller.answer()
     assert (status, problem["code"], caller.server.fast_requests) == (422, "contract", 0)
@@ -121,7 +121,7 @@ async def test_a_request_in_pieces_during_another_one_is_assembled(world: World)
     writer.write(request())
     await eventually(lambda: replica.behaviour.requests)
     writer.write(data[:300])
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # sleep: the pieces arrive one by one
     writer.write(data[300:])
     assert [(await read_answer(reader))[0] for _ in range(3)] == [200, 200, 200]
     writer.close()
@@ -184,7 +184,7 @@ async def test_an_idle_connection_is_closed_and_a_used_one_is_not(world: World) 
     for _ in range(6):
         writer.write(request())
         assert (await read_answer(reader))[0] == 200
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # sleep: the pace of the requests
     assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     await server.close()
@@ -203,7 +203,7 @@ async def test_a_late_answer_is_not_taken_for_the_next_requests(world: World) ->
     hurry = {"x-modelyard-timeout-ms": "50"}
     assert (await world.call("POST", "/v1/predict/elec", {"features": ROW}, headers=hurry)).status == 504
     world.replicas[0].behaviour.delay_s = 0
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # sleep: the late answer arrives meanwhile
     body = {"features": {**ROW, "price": 0.25}}
     assert (await world.call("POST", "/v1/predict/elec", body)).body["class"] == "down"
 

@@ -110,3 +110,45 @@ async def test_no_prediction_is_answered_once_the_log_folder_is_removed(make_wor
     assert (before, after, problem["code"]) == (200, 503, "spool_unwritable")
     stop.set()
     await watching
+
+
+DEEP = b"[" * 2_000
+HOSTILE = [
+    DEEP,
+    b'{"features":' + DEEP,
+    b'{"features": {"price": ' + DEEP,
+    b'{"features": {"price": 1, "colour": "\\ud800", "demand": 1}}',
+    b'{"features": {"price": 1' + b"0" * 5_000 + b', "colour": "x", "demand": 1}}',
+    b'{"features": {"price": 1e400, "colour": "x", "demand": 1}}',
+    b'{"features": NaN}',
+    b'{"prediction_id": "\\ud800", "label": "x"}',
+    b'{"prediction_id": "p", "label": "x", "occurred_at": "0001-01-01T00:00:00+14:00"}',
+    b'{"prediction_id": "p", "value": 1e400}',
+    b'{"inputs": [{"name": "num", "shape": [1, 2], "datatype": "FP64", "data": ' + DEEP + b"}]}",
+    b'{"inputs": [{"name": "\\ud800", "shape": [1], "datatype": "FP64", "data": [1]}]}',
+    b'{"inputs": [{"name": "num", "shape": [99999999999999999999, 1], "datatype": "FP64", "data": [1]}]}',
+    b'{"inputs": [], "id": 7}',
+    b'{"text": "\\ud800"}',
+    b'{"text": "x", "parameters": ' + DEEP,
+    b"\xff\xfe",
+    b"",
+]
+PATHS = ["/v1/predict/elec", "/v1/feedback", "/v1/generate/elec", "/v2/models/elec/infer"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_hostile_body_gets_an_answer_that_blames_the_caller(world: World, path: str) -> None:
+    await world.serve()
+    for body in HOSTILE:
+        answer = await world.call("POST", path, body)
+        assert 400 <= answer.status < 500, (body[:60], answer)
+        assert answer.body["detail"], body[:60]
+    assert world.logged() == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_compressed_body_is_refused_by_its_encoding(world: World, path: str) -> None:
+    await world.serve()
+    answer = await world.call("POST", path, b"\x1f\x8b", headers={"content-encoding": "gzip"})
+    assert (answer.status, answer.body["code"]) == (415, "unsupported_encoding"), answer
+    assert "gzip" in answer.body["detail"]

@@ -58,7 +58,7 @@ async def test_kill_9_under_load_loses_and_doubles_nothing(
     callers, stop = Callers(router.port), asyncio.Event()
     load = asyncio.create_task(callers.run(stop))
     for _ in range(4):
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(1.0)  # sleep: the duration of the load
         before = len(callers.answered)
         router.kill()
         await asyncio.to_thread(router.start)
@@ -77,16 +77,16 @@ async def test_a_broker_that_goes_away_is_not_noticed_by_callers(
     await asyncio.to_thread(router.start)
     callers, stop = Callers(router.port), asyncio.Event()
     load = asyncio.create_task(callers.run(stop, workers=3, pause_s=0.01))
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(1.0)  # sleep: the duration of the load
     own_devkafka.kill()
     before = len(callers.answered)
     # Longer than the shipper waits for a transaction (12 s) and than the broker keeps one (15 s).
-    await asyncio.sleep(BROKER_AWAY_S)
+    await asyncio.sleep(BROKER_AWAY_S)  # sleep: longer than the transaction timeout
     answered_meanwhile = len(callers.answered) - before
     assert (await callers.get("/v1/spool"))["unsent"] >= answered_meanwhile > 100
     assert (await callers.call("GET", "/health/ready")).status == 200
     own_devkafka.start()
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # sleep: the duration of the load
     stop.set()
     await load
     await shipped(callers)

@@ -5,12 +5,13 @@ import os
 import sys
 from pathlib import Path
 
+from fastapi import Depends
 from pydantic_settings import SettingsConfigDict
 
-from modelyard_runtime.auth import Authenticator
+from modelyard_runtime.access import Authenticator
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.http import create_app
+from modelyard_runtime.http import allow, create_app
 from modelyard_runtime.service import Service
 from modelyard_runtime.settings import DatabaseSettings, ServiceSettings, load_settings
 
@@ -32,7 +33,7 @@ def main() -> int:
     )
     crashes = 1 if os.environ.get("TOY_CRASH") else 0
 
-    @app.get("/slow")
+    @app.get("/slow", dependencies=[Depends(allow("read", "run"))])
     async def slow() -> str:
         say("request began")
         while not (settings.data_dir / "go").exists():  # noqa: ASYNC110  the test is another process

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from modelyard_contracts import FeedbackReceived, PredictionLogged
+from modelyard_contracts import FeedbackReceived, GenerationLogged, PredictionLogged
 from modelyard_contracts.codec import Codec
 from modelyard_monitor.api.routes import add_routes
 from modelyard_monitor.clients.registry import Registry
@@ -11,6 +11,7 @@ from modelyard_monitor.domain.watching import Unwatched
 from modelyard_monitor.ingest.control_events import ControlEventIngest, control_topics
 from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest, Store
+from modelyard_monitor.ingest.generations import GenerationIngest
 from modelyard_monitor.ingest.labels import LabelIngest
 from modelyard_monitor.ingest.late_labels import LateJoiner
 from modelyard_monitor.ingest.late_loop import LateLoop
@@ -74,7 +75,10 @@ class _Monitor:
         labels = LabelIngest(self.clickhouse, codec, self.producer, self.letters, system_clock, grace_s)
         events = ControlEventIngest(self.clickhouse, codec, self.letters, self.changes)
         return {
-            "monitor.ingest": {PredictionLogged.TOPIC: predictions.store},
+            "monitor.ingest": {
+                PredictionLogged.TOPIC: predictions.store,
+                GenerationLogged.TOPIC: GenerationIngest(self.clickhouse, codec, self.letters).store,
+            },
             LABELS_GROUP: {FeedbackReceived.TOPIC: labels.store},
             "monitor.audit": dict.fromkeys(control_topics(), events.store),
         }

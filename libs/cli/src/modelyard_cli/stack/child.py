@@ -29,7 +29,8 @@ class Child:
         self.ready = False
         self.restarts = 0
         self.process: subprocess.Popen[bytes] | None = None
-        self._environment = {**os.environ, **service_environment(layout, addresses, spec.name)}
+        inherited = {name: value for name, value in os.environ.items() if name != "MODELYARD_ADMIN_KEY_FILE"}
+        self._environment = {**inherited, **service_environment(layout, addresses, spec.name)}
         self._log = layout.logs / f"{spec.name}.log"
         self._started_at = 0.0
         self._start_after = 0.0

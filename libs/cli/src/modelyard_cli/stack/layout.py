@@ -120,8 +120,6 @@ def service_environment(layout: Layout, addresses: Addresses, name: str) -> dict
         **urls,
         "KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap,
         **layout.credentials.environment(name),
-        # Until every service uses its own key: the admin key, too.
-        "MODELYARD_ADMIN_KEY_FILE": str(layout.admin_key_file.resolve()),
         "CLICKHOUSE_URL": addresses.clickhouse_url,
         "CLICKHOUSE_DATABASE": addresses.clickhouse_database,
         "CLICKHOUSE_USER": credentials.user,

@@ -2,18 +2,16 @@
 
 import asyncio
 import json
-import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from modelyard_runtime.access.principals import Principal, of_old_scopes
+from modelyard_runtime.access.principals import Principal
 from modelyard_runtime.errors import Unavailable
 
-PATHS: Final = ("/v1/keys/introspect", "/v1/api-keys/introspect")
-"""The second is of registries that know no roles yet; used when the first is answered by 404."""
+PATH: Final = "/v1/keys/introspect"
 TIMEOUT_S: Final = 3.0
 
 
@@ -36,15 +34,10 @@ def registry_introspection(registry_url: str, service_key: str) -> Introspect:
 
     def ask(token: str) -> Introspected | None:
         body = json.dumps({"key": token}).encode()
-        for path in PATHS:
-            try:
-                return read_answer(_post(base + path, body, headers))
-            except urllib.error.HTTPError as error:
-                if error.code != 404 or path == PATHS[-1]:
-                    raise Unavailable(f"introspection at {base}{path}: {error}") from error
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise Unavailable(f"introspection at {base}{path}: {error}") from error
-        raise AssertionError  # the loop returns or raises
+        try:
+            return read_answer(_post(base + PATH, body, headers))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Unavailable(f"introspection at {base}{PATH}: {error}") from error
 
     async def introspect(token: str) -> Introspected | None:
         return await asyncio.to_thread(ask, token)
@@ -65,8 +58,6 @@ def read_answer(found: Mapping[str, Any]) -> Introspected | None:
         return None
     expires = found.get("expires_at")
     expires_at = datetime.fromisoformat(expires) if expires else None
-    if "roles" not in found:
-        return Introspected(of_old_scopes(str(found["name"]), found["scopes"]), expires_at)
     roles = {str(workspace): frozenset(names) for workspace, names in found["roles"].items()}
     scopes = found.get("scopes")
     principal = Principal(found["identity"], found["kind"], roles, None if scopes is None else frozenset(scopes))

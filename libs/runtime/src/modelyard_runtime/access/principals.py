@@ -28,22 +28,6 @@ class Principal:
         everywhere = self.roles.get(ALL_WORKSPACES, frozenset())
         return everywhere | self.roles.get(workspace, frozenset())
 
-    @property
-    def name(self) -> str:
-        """The identity; the old name of the field."""
-        return self.identity
-
-    def may(self, scope: str) -> bool:
-        """Check one of the five scopes of the endpoints that declare no action yet."""
-        held = frozenset[str]().union(*self.roles.values()) if self.roles else frozenset[str]()
-        if scope == "service":
-            return self.kind != "user"
-        if "admin" in held:
-            return True
-        if scope == "admin":
-            return False
-        return any(_was_scope(role, scope) for role in held)
-
 
 @dataclass(frozen=True)
 class Target:
@@ -118,27 +102,3 @@ def _refused_by_scopes(principal: Principal, action: str) -> Decision | None:
 def _one_of(names: Iterable[str]) -> str:
     people = [name for name in names if not name.startswith("service-")]
     return " or ".join(people) if people else "a role that does"
-
-
-def _was_scope(role: str, scope: str) -> bool:
-    if scope == "read":
-        return role != "caller"
-    if scope == "predict":
-        return role == "caller"
-    return scope == "write" and role not in {"viewer", "caller"}
-
-
-OLD_SCOPE_ROLES: Final[Mapping[str, frozenset[str]]] = {
-    "admin": frozenset({"admin"}),
-    "write": frozenset({"developer", "reviewer", "release-manager"}),
-    "read": frozenset({"viewer"}),
-    "predict": frozenset({"caller"}),
-    "service": frozenset(),
-}
-
-
-def of_old_scopes(identity: str, scopes: Iterable[str]) -> Principal:
-    """The principal of a key that has scopes of the first release instead of roles."""
-    given = frozenset(scopes)
-    roles = frozenset[str]().union(*(OLD_SCOPE_ROLES.get(scope, frozenset()) for scope in given))
-    return Principal(identity, "service" if "service" in given else "user", {ALL_WORKSPACES: roles})

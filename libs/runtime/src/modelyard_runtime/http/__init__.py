@@ -1,7 +1,7 @@
 """The control APIs: FastAPI with health, metrics, problem+json, tracing, size limit, and no open endpoint."""
 
 from modelyard_runtime.http.access import Needs, allow, authorize, needs_of, target_of, visible
-from modelyard_runtime.http.app import caller, create_app, require
+from modelyard_runtime.http.app import caller, create_app
 from modelyard_runtime.http.edge import OPEN_PATHS, Edge
 from modelyard_runtime.http.problems import Problem
 
@@ -15,7 +15,6 @@ __all__ = [
     "caller",
     "create_app",
     "needs_of",
-    "require",
     "target_of",
     "visible",
 ]

@@ -1,19 +1,19 @@
 """An app of which every route but health needs a key, with the routes that every service has."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Protocol
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from modelyard_runtime.access import Authenticator, Principal
-from modelyard_runtime.auth import SCOPES
+from modelyard_runtime.errors import Forbidden
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http.access import allow, needs_of
 from modelyard_runtime.http.body import Limits
 from modelyard_runtime.http.edge import OPEN_PATHS, Edge
 from modelyard_runtime.http.openapi import describe
-from modelyard_runtime.http.problems import Problem, add_error_answers
+from modelyard_runtime.http.problems import add_error_answers
 from modelyard_runtime.metrics import CONTENT_TYPE, Metrics
 
 MAX_REQUEST_BYTES: Final = 8 * 1_048_576
@@ -40,16 +40,15 @@ def create_app(
     large_paths: Mapping[str, int] | None = None,
     **options: Any,
 ) -> FastAPI:
-    """An app whose every route but health needs a token.
+    """Create an app: every route but health needs a key, and declares its action by `Depends(allow(...))`.
 
-    A route says its scope by `Depends(require("..."))`; one that says nothing needs `read` for GET and HEAD and `write`
-    for the rest. large_paths: {path prefix: bytes} where uploads may be larger. options: FastAPI's own.
+    large_paths: {path prefix: bytes} where uploads may be larger. options: FastAPI's own.
     """
     app = FastAPI(
         title=f"modelyard {service}",
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(_scope_by_default)],
+        dependencies=[Depends(_denied_by_default)],
         **options,
     )
     app.state.readiness = readiness
@@ -61,43 +60,17 @@ def create_app(
     return app
 
 
-def require(scope: str) -> Callable[[Request], Awaitable[Principal]]:
-    """A FastAPI dependency: the caller, who must have `scope`; otherwise 403 with the reason."""
-    if scope not in SCOPES:
-        raise ValueError(f"no scope {scope!r}; there are {sorted(SCOPES)}")
-
-    async def dependency(request: Request) -> Principal:
-        return _allowed(request, scope)
-
-    dependency.modelyard_scope = scope  # type: ignore[attr-defined]  # how the default finds that a route has its own
-    return dependency
-
-
 def caller(request: Request) -> Principal:
     """The principal of a request; every request after the edge has one."""
     principal: Principal = request.scope["modelyard.principal"]
     return principal
 
 
-def _allowed(request: Request, scope: str) -> Principal:
-    principal = caller(request)
-    if not principal.may(scope):
-        raise Problem(403, "forbidden", f"{principal.name} has no scope {scope!r}; ask an admin for a key with it")
-    return principal
-
-
-async def _scope_by_default(request: Request) -> None:
-    route = request.scope.get("route")
-    dependant = getattr(route, "dependant", None)
-    if request.url.path in OPEN_PATHS or _has_scope(dependant) or any(needs_of(dependant)):
-        return
-    _allowed(request, "read" if request.method in {"GET", "HEAD"} else "write")
-
-
-def _has_scope(dependant: Any) -> bool:
-    if dependant is None:
-        return False
-    return hasattr(dependant.call, "modelyard_scope") or any(_has_scope(inner) for inner in dependant.dependencies)
+async def _denied_by_default(request: Request) -> None:
+    """Refuse an endpoint that declares no action: a forgotten declaration must not open it."""
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    if request.url.path not in OPEN_PATHS and not any(needs_of(dependant)):
+        raise Forbidden("this endpoint declares no action; see modelyard_runtime.http.allow")
 
 
 Observer = Annotated[Principal, Depends(allow("read", "service", over="all-workspaces"))]

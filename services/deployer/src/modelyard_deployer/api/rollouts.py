@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from uuid import UUID, uuid4
 
 from fastapi import Depends, FastAPI, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelyard_contracts import RolloutAction, RolloutStrategy
 from modelyard_contracts.references import REFERENCE_PATTERN
@@ -30,6 +30,17 @@ ACTIONS: Final = {
 """Action of access control."""
 
 
+def _storable(text: str) -> str:
+    """Refuse what UTF-8 or PostgreSQL cannot hold: lone surrogates and NUL."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("must not contain lone surrogates") from error
+    if "\0" in text:
+        raise ValueError("must not contain NUL")
+    return text
+
+
 class RolloutBody(BaseModel):
     """A request to start a rollout, to abort one, or to roll back."""
 
@@ -39,7 +50,7 @@ class RolloutBody(BaseModel):
     action: RolloutAction
     version: int | None = Field(None, ge=1, le=MAX_VERSION)
     strategy: RolloutStrategy | None = None
-    reason: str = Field("", max_length=2_000)
+    reason: Annotated[str, Field(max_length=2_000), AfterValidator(_storable)] = ""
     correlation_id: UUID | None = None
     idempotency_key: UUID | None = None
     """Becomes the rollout's id, so a repeated request starts nothing twice."""
@@ -84,7 +95,7 @@ def add_rollouts(app: FastAPI, deps: Deps) -> None:
     @app.get("/v1/rollouts", tags=["rollouts"])
     def list_rollouts(
         caller: Annotated[Principal, Depends(allow("read", "rollout", over="any-workspace"))],
-        model: Annotated[str | None, Query(max_length=256)] = None,
+        model: Annotated[str | None, Query(pattern=REFERENCE_PATTERN)] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     ) -> RolloutList:
         """List rollouts, newest first."""

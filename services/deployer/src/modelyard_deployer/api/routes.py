@@ -30,7 +30,7 @@ def add_routes(app: FastAPI, deps: Deps) -> None:
     @app.get("/v1/routes", tags=["routes"])
     def list_routes(
         caller: Annotated[Principal, Depends(allow("read", "route", over="any-workspace"))],
-        model: Annotated[str | None, Query(max_length=256, description="Only routes that carry this model.")] = None,
+        model: Annotated[str | None, Query(pattern=REFERENCE_PATTERN, description="Only routes that carry it.")] = None,
     ) -> RouteList:
         """List routes by name."""
         readable = visible(caller, "read", "route")
@@ -62,7 +62,7 @@ def add_replicas(app: FastAPI, deps: Deps) -> None:
     @app.get("/v1/replicas", tags=["replicas"])
     def list_replicas(
         caller: Annotated[Principal, Depends(allow("read", "route", over="any-workspace"))],
-        model: Annotated[str | None, Query(max_length=256)] = None,
+        model: Annotated[str | None, Query(pattern=REFERENCE_PATTERN)] = None,
     ) -> ReplicaList:
         """List replicas with their addresses."""
         readable = visible(caller, "read", "route")

@@ -7,17 +7,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import httpx
 import psutil
 
-from modelyard_contracts.manifest import FeatureSchema, ModelManifest
+from modelyard_contracts.manifest import ModelManifest
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.workloads.replica import Process
 from modelyard_deployer.workloads.tokens import ServingTokens
+from modelyard_deployer.workloads.warm_up import warm_up_request
 from modelyard_zygote import Handle, Zygote
 
 HOME_VARIABLE: Final = "MODELYARD_REPLICA_HOME"
@@ -35,6 +36,7 @@ KEPT_LOG_BYTES: Final = 262_144
 STARTED_TOLERANCE_S: Final = 0.05
 PROBE_TIMEOUT_S: Final = 1.0
 MIB: Final = 1_048_576
+JSON: Final = {"Content-Type": "application/json"}
 WARM_UP_TIMEOUT_S: Final = 10.0
 
 
@@ -116,9 +118,10 @@ class LocalProcesses:
             return False
 
     def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
+        action, body = warm_up_request(manifest)
         try:
             answer = self._http.post(
-                f"{url}/v2/models/{manifest.model}/infer", json=example(manifest), timeout=WARM_UP_TIMEOUT_S
+                f"{url}/v2/models/{manifest.model}/{action}", content=body, headers=JSON, timeout=WARM_UP_TIMEOUT_S
             )
         except httpx.HTTPError as error:
             return f"{type(error).__name__}: {error}"
@@ -171,28 +174,6 @@ class LocalProcesses:
 
     def _log(self, replica_id: UUID) -> Path:
         return self._home / f"{replica_id}.log"
-
-
-def example(manifest: ModelManifest) -> dict[str, Any]:
-    """One valid row: middles of the reference's bins and first categories, or zeros and empty strings."""
-    schema, known = manifest.feature_schema, manifest.reference.features if manifest.reference else ()
-    reference = {feature.name: feature for feature in known}
-    numbers = [_middle(reference[n].edges) if n in reference else 0.0 for n in schema.numeric]
-    texts = [next(iter(reference[n].categories), "") if n in reference else "" for n in schema.categorical]
-    return {"id": "warm-up", "inputs": _tensors(schema, numbers, texts)}
-
-
-def _tensors(schema: FeatureSchema, numbers: list[float], texts: list[str]) -> list[dict[str, Any]]:
-    tensors: list[dict[str, Any]] = []
-    if schema.numeric:
-        tensors.append({"name": "num", "shape": [1, len(numbers)], "datatype": "FP64", "data": numbers})
-    if schema.categorical:
-        tensors.append({"name": "cat", "shape": [1, len(texts)], "datatype": "BYTES", "data": texts})
-    return tensors
-
-
-def _middle(edges: Sequence[float]) -> float:
-    return edges[len(edges) // 2] if edges else 0.0
 
 
 def _replica_of(process: psutil.Process, home: Path) -> UUID | None:

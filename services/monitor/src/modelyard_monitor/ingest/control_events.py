@@ -10,7 +10,14 @@ from typing import Any, Final
 import fastavro
 import pyarrow as pa
 
-from modelyard_contracts import AlertRaised, DriftDetected, FeedbackReceived, PredictionLogged, SliceSummarised
+from modelyard_contracts import (
+    AlertRaised,
+    DriftDetected,
+    FeedbackReceived,
+    GenerationLogged,
+    PredictionLogged,
+    SliceSummarised,
+)
 from modelyard_contracts.codec import Codec, Undecodable
 from modelyard_contracts.topics import all_topics, avro_schema
 from modelyard_monitor.ingest.batches import DeadLetterBox, bury, token_of
@@ -20,7 +27,9 @@ from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_runtime.changes import MemoryChanges
 from modelyard_runtime.kafka import Received
 
-DATA_TOPICS: Final = frozenset({PredictionLogged.TOPIC, FeedbackReceived.TOPIC, SliceSummarised.TOPIC})
+DATA_TOPICS: Final = frozenset(
+    {PredictionLogged.TOPIC, GenerationLogged.TOPIC, FeedbackReceived.TOPIC, SliceSummarised.TOPIC}
+)
 """High-volume topics, with tables of their own or none."""
 
 FOLLOWED: Final = {DriftDetected.TOPIC: "drift", AlertRaised.TOPIC: "alert"}

@@ -11,6 +11,15 @@ EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 """A moment outside has a wrong unit or comes from a broken clock; ClickHouse would open a partition for it."""
 MAX_NAME_CHARS: Final = 256
+COUNTS: Final = (
+    "text_length",
+    "input_characters",
+    "output_characters",
+    "input_tokens",
+    "output_tokens",
+    "prompt_version",
+)
+"""Columns that ClickHouse stores as unsigned integers."""
 
 Rule = tuple[Any, str]
 """(mask of the rows to refuse, reason)"""
@@ -34,22 +43,25 @@ def is_sane(timestamp_ms: Any) -> Any:
 
 def _rules(table: pa.Table) -> list[Rule]:
     moments = [pa.scalar(moment, pa.timestamp("us", "UTC")) for moment in (EARLIEST, LATEST)]
+    name = "generation_id" if "generation_id" in table.schema.names else "prediction_id"
     rules = [
         (_outside(table, "occurred_at", *moments), "field occurred_at: not between the years 2000 and 2100"),
-        (pc.equal(table["prediction_id"], ""), "field prediction_id: empty, so that no label could refer to it"),
-        (_too_long(table, "prediction_id"), "field prediction_id: longer than 256 characters"),
+        (pc.equal(table[name], ""), f"field {name}: empty, so that nothing could refer to it"),
+        (_too_long(table, name), f"field {name}: longer than 256 characters"),
     ]
-    return rules + _prediction_rules(table) if "model" in table.schema.names else rules
+    if "model" in table.schema.names:
+        rules += _answer_rules(table)
+    rules += [(pc.less(table[count], 0), f"field {count}: negative") for count in COUNTS if count in table.schema.names]
+    return rules
 
 
-def _prediction_rules(table: pa.Table) -> list[Rule]:
+def _answer_rules(table: pa.Table) -> list[Rule]:
     return [
         (pc.equal(table["model"], ""), "field model: empty"),
         (_too_long(table, "model"), "field model: longer than 256 characters"),
         (_too_long(table, "variant"), "field variant: longer than 256 characters"),
         (_outside(table, "model_version", 0, 2**32), "field model_version: not between 0 and 4294967295"),
         (_outside(table, "route_sequence", 0, 2**63 - 1), "field route_sequence: negative"),
-        (pc.less(table["text_length"], 0), "field text_length: negative"),
     ]
 
 

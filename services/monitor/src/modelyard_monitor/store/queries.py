@@ -67,6 +67,9 @@ SELECT _topic AS topic, _partition AS partition, count() AS rows, uniqExact(_off
 FROM {db}.predictions GROUP BY topic, partition
 UNION ALL
 SELECT _topic, _partition, count(), uniqExact(_offset), max(_offset), max(received_at)
+FROM {db}.generations GROUP BY _topic, _partition
+UNION ALL
+SELECT _topic, _partition, count(), uniqExact(_offset), max(_offset), max(received_at)
 FROM {db}.labels GROUP BY _topic, _partition
 )
 ORDER BY topic, partition"""

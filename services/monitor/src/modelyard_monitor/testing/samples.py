@@ -10,6 +10,7 @@ import numpy as np
 
 from modelyard_contracts import FeedbackReceived, Message, PredictionLogged
 from modelyard_contracts.codec import encode
+from modelyard_contracts.documents import digest_of
 from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest, ReferenceProfile, TrainingLineage
 from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task, new_schema_id
 from modelyard_profiles import reference_categories, reference_numbers
@@ -23,6 +24,8 @@ COLUMNS: Final = (
     Column(name="c", type=ColumnType.CATEGORY),
     Column(name="d", type=ColumnType.TEXT),
 )
+FILES: Final = {"model.skops": b"not loaded in these tests"}
+"""Bytes of the files in the manifests."""
 CLASSES_OF: Final = {Task.BINARY: ("0", "1"), Task.MULTICLASS: ("0", "1", "2")}
 
 
@@ -42,7 +45,7 @@ def make_manifest(
         model=model,
         task=task,
         flavour="sklearn",
-        files=(FileEntry(path="model.skops", digest="sha256:" + "0" * 64, size_bytes=1),),
+        files=tuple(FileEntry(path=path, digest=digest_of(data), size_bytes=len(data)) for path, data in FILES.items()),
         signature=signature,
         feature_schema_id=new_schema_id(signature),
         reference=ReferenceProfile(

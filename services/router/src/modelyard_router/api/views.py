@@ -26,7 +26,7 @@ from modelyard_router.store.route_tables import RouteTables
 
 
 def routes_view(router_id: str, tables: RouteTables, visible: Any) -> RoutesView:
-    """visible: tells whether a route may be listed."""
+    """visible: returns whether a route may be listed."""
     refused = [
         RefusedView(route=name, sequence=table.sequence, reason=table.reason)
         for name, table in tables.refused.items()

@@ -45,9 +45,10 @@ def read_labels(body: bytes, max_items: int) -> list[Label]:
     try:
         many = _PROBE(body).items is not msgspec.UNSET
         labels = _MANY(body).items if many else [_ONE(body)]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        problem = "nested too deeply" if isinstance(error, RecursionError) else error
         raise BrokenContract(
-            f'not feedback: {error}; send {{"prediction_id": "...", "label": "..."}} with the label as a string, '
+            f'not feedback: {problem}; send {{"prediction_id": "...", "label": "..."}} with the label as a string, '
             'or "value": a number, and occurred_at with its zone',
             field=_field(str(error)),
         ) from error

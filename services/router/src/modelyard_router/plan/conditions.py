@@ -17,7 +17,7 @@ _ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 
 def compile_condition(condition: Condition) -> Check:
-    """A function that tells whether the condition holds; a comparison with a missing fact is false."""
+    """A function that returns whether the condition holds; a comparison with a missing fact is false."""
     if condition.compare is not None:
         return _comparison(condition.compare)
     if condition.all is not None:

@@ -80,8 +80,8 @@ def _copy_route(db: sa.Connection, row: dict[str, Any]) -> None:
     spec["timeout_ms"] = (old.get("policy") or {}).get("timeout_ms", 2_000)
     route = {"name": row["name"], "model": row["model"], "salt": old["salt"], "spec": json.dumps(spec), "own": True}
     route |= {"sequence": row["sequence"], "writes": 0}
-    _insert(db, "serving", {"model": row["model"], "writes": 0, "document": json.dumps(serving)})
-    columns = {"name": row["name"], "sequence": row["sequence"], "writes": 0, "document": json.dumps(route)}
+    _insert(db, "serving", {"model": row["model"], "writes": 0, "document": serving})
+    columns = {"name": row["name"], "sequence": row["sequence"], "writes": 0, "document": route}
     _insert(db, "routes", columns)
     _insert(db, "route_models", {"route": row["name"], "model": row["model"]})
 
@@ -100,5 +100,5 @@ def _document(value: Any) -> dict[str, Any]:
 
 
 def _insert(db: sa.Connection, table: str, values: dict[str, Any]) -> None:
-    columns: list[Any] = [sa.column(name) for name in values]
+    columns: list[Any] = [sa.column(name, sa.JSON) if name == "document" else sa.column(name) for name in values]
     db.execute(sa.insert(sa.table(table, *columns)).values(**values))

@@ -45,6 +45,50 @@ TTL toDateTime(received_at) + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Every request for a prediction, exactly once per Kafka record';
 
+CREATE TABLE IF NOT EXISTS generations (
+    event_id          String COMMENT 'Id of the log event' CODEC(ZSTD(1)),
+    generation_id     String COMMENT 'Id in the answer' CODEC(ZSTD(1)),
+    occurred_at       DateTime64(6, 'UTC') COMMENT 'When the stream ended' CODEC(Delta(8), ZSTD(1)),
+    received_at       DateTime64(6, 'UTC') COMMENT 'Kafka timestamp of the record' CODEC(Delta(8), ZSTD(1)),
+    workspace         LowCardinality(String) COMMENT 'Workspace of the model',
+    model             LowCardinality(String) COMMENT 'Reference of the model in the registry',
+    model_version     UInt32 COMMENT 'Version that answered',
+    model_digest      LowCardinality(String) COMMENT 'Digest of its manifest',
+    route             LowCardinality(String) COMMENT 'Route of the request',
+    route_sequence    UInt64 COMMENT 'Sequence of the route table that was applied',
+    variant           LowCardinality(String) COMMENT 'stable, canary, shadow',
+    rule              LowCardinality(Nullable(String)) COMMENT 'Rule of the route that matched',
+    path              LowCardinality(String) COMMENT 'Steps of the route plan that led to the version',
+    entity_key_hash   Nullable(String) COMMENT 'Hash of the entity key, for sticky assignment' CODEC(ZSTD(1)),
+    session_id        Nullable(String) COMMENT 'Session of the caller' CODEC(ZSTD(1)),
+    prompt_name       LowCardinality(Nullable(String)) COMMENT 'Prompt in the registry',
+    prompt_version    Nullable(UInt32) COMMENT 'Version of the prompt',
+    feature_schema_id LowCardinality(Nullable(String)) COMMENT 'Id of the signature',
+    input_characters  UInt64 COMMENT 'Characters of the input',
+    output_characters UInt64 COMMENT 'Characters that were sent',
+    input_tokens      Nullable(UInt64) COMMENT 'Tokens of the input, as the model server counts them',
+    output_tokens     Nullable(UInt64) COMMENT 'Tokens that were generated',
+    time_to_first_token_ms Nullable(Float64) COMMENT 'First byte received to first token sent',
+    latency_ms        Float64 COMMENT 'First byte received to the end of the stream',
+    overhead_ms       Float64 COMMENT 'Share of the router in latency_ms',
+    cost_usd          Float64 COMMENT 'Cost of the answer',
+    status            LowCardinality(String) COMMENT 'ok, rejected, upstream_error, timeout, unavailable, client_closed',
+    finish_reason     LowCardinality(Nullable(String)) COMMENT 'stop, length; NULL when the stream was broken off',
+    attempts          Array(Tuple(path String, model String, version Int64, digest String, status String, latency_ms Float64, input_tokens Nullable(Int64), output_tokens Nullable(Int64), cost_usd Float64)) COMMENT 'Calls of versions in order; the last one answered' CODEC(ZSTD(1)),
+    text_policy       LowCardinality(String) COMMENT 'What the two texts hold: none, hash, redacted, full',
+    input_text        Nullable(String) COMMENT 'Input by text_policy' CODEC(ZSTD(3)),
+    output_text       Nullable(String) COMMENT 'Output by text_policy' CODEC(ZSTD(3)),
+    _topic            LowCardinality(String) COMMENT 'Kafka topic',
+    _partition        UInt32 COMMENT 'Kafka partition',
+    _offset           UInt64 COMMENT 'Kafka offset' CODEC(Delta(8), ZSTD(1)),
+    INDEX by_generation generation_id TYPE bloom_filter(0.01) GRANULARITY 4
+) ENGINE = MergeTree
+PARTITION BY toYYYYMM(occurred_at)
+ORDER BY (model, model_version, occurred_at)
+TTL toDateTime(received_at) + INTERVAL 90 DAY
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Every generated answer, exactly once per Kafka record';
+
 CREATE TABLE IF NOT EXISTS labels (
     event_id          String COMMENT 'Id of the feedback event' CODEC(ZSTD(1)),
     prediction_id     String COMMENT 'Prediction it is about' CODEC(ZSTD(1)),

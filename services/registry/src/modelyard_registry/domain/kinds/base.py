@@ -134,9 +134,7 @@ def _require_stated(cls: type[Document], raw: Mapping[str, Any]) -> None:
     required = [name for name, info in cls.model_fields.items() if info.is_required()]
     for name in ("schema_version", "kind", *required):
         if name in cls.model_fields and name not in raw:
-            raise Invalid(
-                f"manifest.{name}: missing; state it in the manifest", field=f"manifest.{name}"
-            )
+            raise Invalid(f"manifest.{name}: missing; state it in the manifest", field=f"manifest.{name}")
 
 
 def _invalid(error: ValidationError) -> Invalid:

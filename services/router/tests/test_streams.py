@@ -1,0 +1,222 @@
+"""Generated text: whole and streamed, broken off on either side, stalled, empty; each answer is logged when it ends."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from modelyard_contracts.messages.serving import GenerationLogged, GenerationStatus, TextPolicy
+from modelyard_devstack.testing import eventually
+
+from .conftest import KEY, Make, World
+from .plans import TEXT, fallback, leaf, planned
+from .replica import DIGEST_2
+from .sockets import raw_request
+from .text_server import TextBehaviour, TextServer
+
+PRICE = {"usd_per_call": 0.01, "usd_per_1k_input_tokens": 1.0, "usd_per_1k_output_tokens": 2.0}
+OTHER: Any = {"version": 2, "digest": DIGEST_2, "variant": "second"}
+Serve = Callable[..., Awaitable[TextServer]]
+
+
+@pytest.fixture
+def transport() -> str:
+    return "socket"
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    async with AsyncExitStack() as stack:
+
+        async def start(**behaviour: Any) -> TextServer:
+            return await stack.enter_async_context(TextServer(TextBehaviour(**behaviour)))
+
+        yield start
+
+
+def text_leaf(server: TextServer, **fields: Any) -> Any:
+    return leaf(server.url, signature=TEXT, price=PRICE, **fields)
+
+
+def publish(world: World, root: Any, **more: Any) -> None:
+    world.publish(planned(root, signatures=(TEXT,), **more))
+
+
+async def generated(world: World, **body: Any) -> tuple[int, dict[str, str], list[Any]]:
+    """Status, headers, and the events of a stream; a body that is no stream is the only item."""
+    assert world.server is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
+    raw = json.dumps({"text": "Say hello", "stream": True, **body}).encode()
+    given = {"authorization": f"Bearer {KEY}", "content-length": str(len(raw)), "connection": "close"}
+    writer.write(raw_request("POST", "/v1/generate/elec", given, [raw]))
+    async with asyncio.timeout(30):
+        head, _, rest = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines[1:])
+    if headers["content-type"] != "text/event-stream":
+        return int(lines[0].split()[1]), headers, [json.loads(rest)]
+    body_bytes = unchunked(rest)
+    events = [block.removeprefix(b"data: ") for block in body_bytes.split(b"\n\n") if block]
+    return 200, headers, [event.decode() if event == b"[DONE]" else json.loads(event) for event in events]
+
+
+def unchunked(data: bytes) -> bytes:
+    out = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        out += data[: int(size, 16)]
+        data = data[int(size, 16) + 2 :]
+    return out
+
+
+async def logged(world: World) -> GenerationLogged:
+    await eventually(lambda: len(world.generations()) == 1)
+    [record] = world.generations()
+    return record
+
+
+async def test_a_stream_arrives_in_pieces_and_ends_with_its_usage(world: World, serve: Serve) -> None:
+    server = await serve()
+    publish(world, text_leaf(server))
+    status, headers, events = await generated(world, entity_key="u", session_id="s-1", parameters={"max_tokens": 9})
+    assert status == 200
+    assert events == [
+        {"text": "Hello"},
+        {"text": ", "},
+        {"text": "world"},
+        {"finish_reason": "stop", "usage": {"input_tokens": 3, "output_tokens": 7}},
+        "[DONE]",
+    ]
+    assert (headers["x-modelyard-version"], headers["x-modelyard-attempts"]) == ("1", "1")
+    assert server.paths == ["/v2/models/elec/generate_stream"]
+    [request] = server.behaviour.requests
+    assert (request["text_input"], request["parameters"]) == ("Say hello", {"max_tokens": 9})
+    record = await logged(world)
+    assert (record.status, record.finish_reason, record.session_id) == (GenerationStatus.OK, "stop", "s-1")
+    assert (record.input_characters, record.output_characters) == (9, 12)
+    assert (record.input_tokens, record.output_tokens) == (3, 7)
+    assert record.cost_usd == pytest.approx(0.01 + 3 / 1000 + 7 * 2 / 1000)
+    assert [(a.path, a.version, a.status, a.output_tokens) for a in record.attempts] == [
+        ("", 1, GenerationStatus.OK, 7)
+    ]
+    assert record.time_to_first_token_ms is not None
+    assert 0 < record.time_to_first_token_ms <= record.latency_ms
+    assert (record.text_policy, record.input_text, record.output_text) == (TextPolicy.NONE, None, None)
+
+
+async def test_a_whole_answer_is_one_document(world: World, serve: Serve) -> None:
+    publish(world, text_leaf(await serve()))
+    status, _, [body] = await generated(world, stream=False, generation_id="g-1")
+    assert (status, body["text"], body["finish_reason"], body["generation_id"]) == (200, "Hello, world", "stop", "g-1")
+    assert body["usage"] == {"input_tokens": 3, "output_tokens": 7}
+    assert (await logged(world)).generation_id == "g-1"
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("full", ("Say hello", "Hello, world")), ("hash", None)])
+async def test_the_text_policy_decides_what_the_log_holds(
+    make_world: Make, serve: Serve, policy: str, kept: tuple[str, str] | None
+) -> None:
+    world = await make_world(text_policy=policy)
+    publish(world, text_leaf(await serve()))
+    await generated(world)
+    record = await logged(world)
+    found = record.input_text, record.output_text
+    assert found == kept if kept else all(text and len(text) > 32 and "ello" not in text for text in found)
+
+
+async def test_a_stream_that_the_upstream_cuts_ends_with_an_error_and_no_done(world: World, serve: Serve) -> None:
+    publish(world, text_leaf(await serve(end="cut")))
+    _, _, events = await generated(world)
+    assert events[:-1] == [{"text": "Hello"}, {"text": ", "}, {"text": "world"}]
+    assert events[-1]["error"]["code"] == "upstream_error"
+    record = await logged(world)
+    assert (record.status, record.finish_reason) == (GenerationStatus.UPSTREAM_ERROR, None)
+    assert record.output_characters == 12
+
+
+async def test_a_stream_that_ends_without_a_finish_reason_was_broken_off(world: World, serve: Serve) -> None:
+    publish(world, text_leaf(await serve(end="silent")))
+    _, _, events = await generated(world)
+    assert events[-1]["error"]["code"] == "upstream_error"
+    assert (await logged(world)).status is GenerationStatus.UPSTREAM_ERROR
+
+
+async def test_a_stream_that_stalls_is_given_up(make_world: Make, serve: Serve) -> None:
+    world = await make_world(stream_stall_ms=200)
+    server = await serve(end="stall")
+    publish(world, text_leaf(server))
+    _, _, events = await generated(world)
+    assert events[-1]["error"]["code"] == "upstream_timeout"
+    assert (await logged(world)).status is GenerationStatus.TIMEOUT
+    await eventually(lambda: server.behaviour.aborted == 1)
+
+
+async def test_a_caller_that_goes_away_ends_the_stream_and_its_record(world: World, serve: Serve) -> None:
+    server = await serve(pieces=["one "] * 500, pause_s=0.05)
+    publish(world, text_leaf(server))
+    assert world.server is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
+    raw = b'{"text": "x", "stream": true}'
+    given = {"authorization": f"Bearer {KEY}", "content-length": str(len(raw))}
+    writer.write(raw_request("POST", "/v1/generate/elec", given, [raw]))
+    await reader.readuntil(b"one ")
+    writer.transport.abort()
+    record = await logged(world)
+    assert record.status is GenerationStatus.CLIENT_CLOSED
+    assert 0 < record.output_characters < 2_000
+    await eventually(lambda: server.behaviour.aborted == 1)
+
+
+async def test_an_empty_stream_is_an_error_of_the_version(world: World, serve: Serve) -> None:
+    publish(world, text_leaf(await serve(pieces=[], end="silent")))
+    status, _, [problem] = await generated(world)
+    assert (status, problem["code"]) == (502, "upstream_error")
+    assert (await logged(world)).status is GenerationStatus.UPSTREAM_ERROR
+
+
+async def test_an_answer_without_text_is_a_whole_answer(world: World, serve: Serve) -> None:
+    publish(world, text_leaf(await serve(pieces=[])))
+    _, _, events = await generated(world)
+    assert events[0]["finish_reason"] == "stop"
+    assert (await logged(world)).output_characters == 0
+
+
+@pytest.mark.parametrize(
+    "broken", [{"status": 500}, {"status": 503}, {"digest": DIGEST_2}, {"pieces": [], "end": "cut"}]
+)
+async def test_before_the_first_piece_another_version_steps_in(
+    world: World, serve: Serve, broken: dict[str, Any]
+) -> None:
+    bad, good = await serve(**broken), await serve(digest=DIGEST_2)
+    publish(world, fallback(text_leaf(bad), text_leaf(good, **OTHER)))
+    status, headers, events = await generated(world)
+    assert (status, headers["x-modelyard-version"], events[-1]) == (200, "2", "[DONE]")
+    record = await logged(world)
+    assert [attempt.version for attempt in record.attempts] == [1, 2]
+    assert (record.model_version, record.path) == (2, "fallback:1")
+
+
+async def test_a_first_piece_that_does_not_come_in_time_is_a_timeout(world: World, serve: Serve) -> None:
+    publish(world, text_leaf(await serve(delay_s=30)), timeout_ms=150)
+    status, _, [problem] = await generated(world)
+    assert (status, problem["code"]) == (504, "upstream_timeout")
+    assert (await logged(world)).status is GenerationStatus.TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("body", "field"), [({"text": 5}, "text"), ({"texts": "x"}, "texts"), ({"session_id": ""}, "session_id")]
+)
+async def test_a_bad_request_names_its_field(world: World, serve: Serve, body: Any, field: str) -> None:
+    publish(world, text_leaf(await serve()))
+    status, _, [problem] = await generated(world, **body)
+    assert (status, problem["field"]) == (422, field), problem
+
+
+async def test_a_route_without_text_output_says_which_endpoint_to_use(world: World) -> None:
+    await world.serve()
+    status, _, [problem] = await generated(world)
+    assert (status, "/v1/predict/elec" in problem["detail"]) == (409, True)
