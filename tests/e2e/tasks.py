@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -47,15 +46,13 @@ class Stream:
             for (a, b), colour in zip(numbers, colours, strict=True)
         ]
         if task is Task.REGRESSION:
-            return cls(task, "label", features, [float(value) for value in 10 + 5 * noisy])
+            return cls(task, "price", features, [float(value) for value in 10 + 5 * noisy])
         species = np.select([noisy < -0.5, noisy < 0.8], ["ant", "bee"], "cat")
-        return cls(task, "label", features, [str(each) for each in species])
+        return cls(task, "species", features, [str(each) for each in species])
 
     def write(self, path: Path) -> pa.Schema:
         """Write a Parquet file with the feature columns and the target."""
         columns: dict[str, Any] = {name: [row[name] for row in self.features] for name in self.features[0]}
-        start = datetime.now(UTC) - timedelta(seconds=len(self.targets))
-        columns["occurred_at"] = [start + timedelta(seconds=row) for row in range(len(self.targets))]
         table = pa.table({**columns, self.target: list(self.targets)})
         pq.write_table(table, path)
         return table.schema
@@ -94,7 +91,7 @@ class Model:
                 size_bytes=path.stat().st_size,
                 columns={field.name: str(field.type) for field in schema},
             )
-        body = {"model": self.name, "dataset_digest": digest, "target": stream.target, "reason": "first"}
+        body = {"model": self.name, "dataset_digest": digest, "target": stream.target, "time": None, "reason": "first"}
         run = self.call("trainer", "POST", "/v1/runs", json={**body, "task": stream.task})
         ended = wait_until(lambda: self.ended_run(run["run_id"]), 240, every_s=0.5, what="the training run")
         assert ended["state"] == "succeeded", ended
@@ -138,7 +135,7 @@ class Model:
 
             await asyncio.gather(*[one(row) for row in range(len(stream.targets))])
 
-    def count(self, sql: str) -> int:
-        """A number from ClickHouse; `{model}` in the query is the model's name."""
-        [row] = self.platform.query(f"SELECT {sql} AS n", {"model": self.name})
+    def count(self, expression: str, rows: str) -> int:
+        """An integer from ClickHouse; `rows` is a table and a condition in which `{model:String}` is the name."""
+        [row] = self.platform.query(f"SELECT toInt64({expression}) AS n FROM {rows}", {"model": self.name})
         return int(row["n"])
