@@ -28,7 +28,7 @@ def test_the_key_is_made_once_and_only_the_owner_reads_it(tmp_path: Path) -> Non
     assert layout.admin_key_file.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_the_stack_keeps_is_nobody_elses_to_read(tmp_path: Path) -> None:
+def test_the_stacks_folder_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "s")
     layout.prepare()
     assert layout.root.stat().st_mode & 0o077 == 0
@@ -36,7 +36,7 @@ def test_what_the_stack_keeps_is_nobody_elses_to_read(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StackError, match="name another folder by --data-dir"):
+    with pytest.raises(StackError, match="use another folder with --data-dir"):
         Layout(tmp_path / "file" / "s").prepare()
 
 
@@ -114,3 +114,12 @@ def test_half_an_environment_is_refused_by_name(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["models", "--data-dir", str(tmp_path)], env={"REGISTRY_URL": "http://x"})
     assert result.exit_code == 2
     assert "MODELYARD_ADMIN_KEY_FILE" in result.output
+
+
+def test_data_of_another_format_are_named_before_anything_starts(tmp_path: Path) -> None:
+    Layout(tmp_path / "new").prepare()
+    Layout(tmp_path / "new").prepare()
+    old = tmp_path / "old" / "data" / "registry"
+    old.mkdir(parents=True)
+    with pytest.raises(StackError, match=r"have format 1; this version reads format 2; move the folder away"):
+        Layout(tmp_path / "old").prepare()

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from modelyard_devstack.testing import eventually
 from modelyard_devstack.testing.access import role_keys, walk_access
 from modelyard_devstack.testing.openapi import check_api
 from modelyard_registry.testing import InProcessRegistry
@@ -81,6 +82,24 @@ async def test_the_hash_of_an_entity_key_changes_with_the_current_secret_only(ma
         await world.predict(entity_key=key)
     one, other, again = (row.entity_key_hash for row in world.logged())
     assert one == again != other
+
+
+async def test_a_rotated_serving_token_is_sent_from_then_on(make_world: Make, tmp_path: Path) -> None:
+    file = written(tmp_path / "serving", RING)
+    world = await make_world(serving_token_file=file)
+    replica = await world.serve()
+    stop = asyncio.Event()
+    watching = asyncio.create_task(world.app.watch(stop))
+    written(file, "3:a-new-secret-of-some-length\n" + RING)
+
+    async def sent() -> bool:
+        await world.predict()
+        return replica.behaviour.headers[-1]["authorization"] == "Bearer a-new-secret-of-some-length"
+
+    assert not await sent()
+    await eventually(sent, 20)
+    stop.set()
+    await watching
 
 
 async def test_two_authorization_headers_are_refused(world: World) -> None:

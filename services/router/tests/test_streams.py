@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelyard_contracts.messages.serving import GenerationLogged, GenerationStatus, TextPolicy
-from modelyard_devstack.testing import eventually
+from modelyard_contracts.tokens import serving_token
+from modelyard_devstack.testing import Process, eventually
+from modelyard_serving.testing import write_echo_version
 
 from .conftest import KEY, Make, World
 from .plans import TEXT, fallback, leaf, planned
@@ -220,3 +225,19 @@ async def test_a_route_without_text_output_says_which_endpoint_to_use(world: Wor
     await world.serve()
     status, _, [problem] = await generated(world)
     assert (status, "/v1/predict/elec" in problem["detail"]) == (409, True)
+
+
+@pytest.mark.slow
+async def test_a_real_model_server_streams_through_the_router(world: World, tmp_path: Path) -> None:
+    file = write_echo_version(tmp_path / "version", model="elec", pause_s=0.01)
+    env = {"MODELYARD_SERVING_TOKEN": serving_token(KEY)}
+    command = [sys.executable, "-m", "modelyard_serving", "--model-dir", str(tmp_path / "version")]
+    process = await asyncio.to_thread(Process([*command, "--digest", file.digest], {**os.environ, **env}).start)
+    try:
+        publish(world, leaf(f"http://{process.address}", signature=TEXT, digest=file.digest))
+        _, _, events = await generated(world, text="one two three")
+        assert "".join(event["text"] for event in events[:-2]).split() == ["one", "two", "three"]
+        assert events[-1] == "[DONE]"
+        assert (await logged(world)).status is GenerationStatus.OK
+    finally:
+        process.kill()

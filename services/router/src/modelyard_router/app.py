@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import gc
 import secrets
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
 
+from modelyard_contracts import RoutePublished
 from modelyard_contracts.codec import Codec
 from modelyard_contracts.messages.serving import TextPolicy
 from modelyard_router.api.asgi import Api, ApiLimits, Endpoints
@@ -24,6 +24,7 @@ from modelyard_router.fastpath.fast_path import FastPath
 from modelyard_router.fastpath.protocol import protocol_of
 from modelyard_router.plan.compile import compile_route
 from modelyard_router.plan.executor import Executor
+from modelyard_router.plan.route import Route
 from modelyard_router.settings import Settings
 from modelyard_router.spool.shipper import Shipper, ShipperOptions
 from modelyard_router.spool.spool import Spool
@@ -84,16 +85,26 @@ class RouterApp:
         gc.freeze()  # these objects stay for good: the collector need not visit them again
 
     def _open_tables(self) -> None:
-        compile_: Any = partial(compile_route, serving_token=self.settings.serving_secret())
-        self.tables = RouteTables(self.settings.data_dir, compile_, self._tables_changed)
+        self._serving = self.settings.serving_secrets()
+        self._sent = self._serving()
+        self.tables = RouteTables(self.settings.data_dir, self._compile, self._tables_changed)
         self.tables.load()
         if self.tables.routes:
             self.readiness.set("routes", True, "from the last run")
 
+    def _compile(self, published: RoutePublished) -> Route:
+        return compile_route(published, self._sent.value)
+
+    def _follow_serving_token(self) -> None:
+        """After a rotation the heads of all requests to model servers carry the new token."""
+        if (current := self._serving()) != self._sent:
+            self._sent = current
+            self.tables.recompile()
+
     def _open_use_cases(self) -> tuple[Predictions, Generations]:
         settings = self.settings
         executor = Executor(self.replicas)
-        hasher = EntityHasher(settings.entity_secrets())
+        self._hasher = hasher = EntityHasher(settings.entity_secrets())
         recorder = Recorder(self.spool, self.counters, hasher)
         self.shadows = Shadows(executor, recorder, self.spool, self.counters, settings.max_shadow_copies)
         predictions = Predictions(executor, self.spool, recorder, self.shadows, max_rows=settings.max_rows)
@@ -156,6 +167,8 @@ class RouterApp:
         while not stop.is_set():
             spool = self.spool
             spool.check_folder()
+            self._hasher.refresh()
+            self._follow_serving_token()
             if spool.full:
                 self.readiness.set("spool", False, str(spool.full_error()))
             else:

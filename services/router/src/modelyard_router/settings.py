@@ -77,11 +77,12 @@ class Settings(ServiceSettings):
         derived = Secret("0", hashlib.sha256(b"modelyard-entity:" + self.admin_key.encode()).hexdigest())
         return lambda: derived
 
-    def serving_secret(self) -> str:
-        """The token for model servers."""
+    def serving_secrets(self) -> Callable[[], Secret]:
+        """The current token for model servers, read again after a rotation."""
         if self.serving_token_file is not None:
-            return open_key_ring(self.serving_token_file, "SERVING_TOKEN_FILE").ring.current.value
-        return serving_token(self.admin_key)
+            return _current_of(open_key_ring(self.serving_token_file, "SERVING_TOKEN_FILE"))
+        derived = Secret("0", serving_token(self.admin_key))
+        return lambda: derived
 
     def upstream_tls(self) -> ssl.SSLContext | None:
         """Verifies replicas; StartupError when the file cannot be used."""

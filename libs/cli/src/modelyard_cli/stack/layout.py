@@ -10,6 +10,8 @@ from modelyard_devstack.ports import free_port, port_is_free
 from modelyard_devstack.providers.clickhouse import Credentials
 
 DEFAULT_DATA_DIR: Final = Path(".modelyard")
+DATA_FORMAT: Final = "2"
+"""Format of the data in the folder; raised when a development version cannot read what an earlier one wrote."""
 KAFKA_PORT: Final = 9092
 CLICKHOUSE_PORT: Final = 8123
 
@@ -77,11 +79,24 @@ class Layout:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds predictions, labels and keys
             for folder in (self.logs, self.root / "data"):
                 folder.mkdir(exist_ok=True)
+            self._check_format()
             self.credentials.create(tuple(spec.name for spec in SERVICES))
         except OSError as error:
             raise StackError(
                 f"cannot write to {self.root}: {error.strerror}; free disk space, or use another folder with --data-dir"
             ) from error
+
+    def _check_format(self) -> None:
+        """StackError when the folder holds data of another format; a new folder is marked with this one."""
+        mark = self.root / "data" / "FORMAT"
+        if not any(mark.parent.iterdir()):
+            mark.write_text(DATA_FORMAT)
+        found = mark.read_text().strip() if mark.exists() else "1"
+        if found != DATA_FORMAT:
+            raise StackError(
+                f"the data in {self.root} have format {found}; this version reads format {DATA_FORMAT}; "
+                f"move the folder away, or remove it with `rm -r {self.root}`"
+            )
 
 
 def choose_ports(automatic: bool) -> dict[str, int]:

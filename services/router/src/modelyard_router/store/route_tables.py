@@ -96,6 +96,11 @@ class RouteTables:
             self._index()
             self._save()
 
+    def recompile(self) -> None:
+        """Compile all applied tables again, after the serving token changed."""
+        self.routes = {name: self._compile(route.published) for name, route in self.routes.items()}
+        self._index()
+
     def load(self) -> None:
         """Apply the tables of the last run, each by itself; what cannot be used comes from the topic again."""
         for name, document in self._stored().items():
