@@ -29,6 +29,7 @@ from modelyard_contracts.codec import decode
 from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest, TrainingLineage, digest_of
 from modelyard_contracts.policies import GatePolicy
 from modelyard_contracts.signature import Column, Output, Signature, Task, new_schema_id
+from modelyard_devstack.testing.access import role_keys
 from modelyard_evaluator.clients.registry import HttpRegistry
 from modelyard_evaluator.domain.errors import NotMeasurable
 from modelyard_evaluator.domain.evaluation import Evaluation
@@ -45,6 +46,8 @@ from modelyard_zygote import Zygote
 
 MODEL = "churn"
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
+SERVICE = "service-evaluator@*"
+"""The key that the evaluator calls the registry with."""
 TRAINING_ROWS = b"the parquet file that the versions were trained on"
 BINARY = Signature(columns=(Column(name="age"),), output=Output(task=Task.BINARY, classes=("no", "yes")))
 VALUE = Signature(columns=(Column(name="age"),), output=Output(task=Task.REGRESSION))
@@ -135,16 +138,17 @@ class World:
     def __init__(self, folder: Path, url: str) -> None:
         self._open = ExitStack()
         self.clock = FakeClock(DAY + timedelta(days=30))
-        self.registry = self._open.enter_context(InProcessRegistry(folder / "registry", self.clock))
-        self.client = RegistryClient("http://registry", self.registry.admin_key, transport=self.registry.transport)
-        self._open.callback(self.client.close)
+        self.registry = self._open.enter_context(
+            InProcessRegistry(folder / "registry", self.clock, authenticator=role_keys())
+        )
+        self.client = self.client_as("admin@*")
         self.database = Database(open_engine(url), self.clock)
         self._open.callback(self.database.close)
         migrate(self.database.engine, "modelyard_evaluator:migrations")
         self.labels, self.scorer = FakeLabels(), FakeScorer()
         self.deps = Deps(
             SqlStorage(self.database),
-            HttpRegistry(self.client),
+            HttpRegistry(self.client_as(SERVICE)),
             self.labels,
             self.scorer,
             self.clock,
@@ -164,6 +168,12 @@ class World:
         self._open.close()
 
     # registry
+    def client_as(self, key: str) -> RegistryClient:
+        """A client of the registry with a key of `role_keys`."""
+        client = RegistryClient("http://registry", key, transport=self.registry.transport)
+        self._open.callback(client.close)
+        return client
+
     def given_version(
         self,
         number: int,

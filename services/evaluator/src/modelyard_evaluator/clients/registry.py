@@ -7,8 +7,9 @@ from typing import Any
 
 from modelyard import ApiError, RegistryClient
 from modelyard_contracts import VersionStage
+from modelyard_contracts.documents import DocumentError
 from modelyard_contracts.policies import GatePolicy
-from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable
+from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable, UnreadableVersion
 from modelyard_evaluator.domain.ports import RegisteredVersion
 
 
@@ -21,7 +22,10 @@ class HttpRegistry:
     def version(self, model: str, version: int) -> RegisteredVersion:
         with _translated():
             info = self._client.version(model, version)
-            file = self._client.manifest_file(model, version)
+            try:
+                file = self._client.manifest_file(model, version)
+            except DocumentError as error:
+                raise UnreadableVersion(f"version {version} of {model}: {error}", info.digest) from error
         return RegisteredVersion(version, file, info.created_at)
 
     def champion(self, model: str) -> int | None:
@@ -70,4 +74,6 @@ def _translated() -> Iterator[None]:
     except ApiError as error:
         if error.retryable or error.status in {401, 403}:  # a wrong key is our configuration, not the version's fault
             raise Unreachable(str(error)) from error
+        raise NotMeasurable(str(error)) from error
+    except DocumentError as error:  # of a newer release
         raise NotMeasurable(str(error)) from error

@@ -15,6 +15,16 @@ class NotMeasurable(ModelyardError):
     code = "not_measurable"
 
 
+class UnreadableVersion(NotMeasurable):
+    """The version exists, but this release cannot read its manifest."""
+
+    code = "unreadable_version"
+
+    def __init__(self, message: str, digest: str) -> None:
+        super().__init__(message)
+        self.digest = digest
+
+
 class ChallengerBroken(ModelyardError):
     """The challenger cannot be loaded or does not answer within its limits; this is evidence against it."""
 

@@ -5,35 +5,57 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from modelyard_contracts import Verdict
 from modelyard_contracts.policies import GatePolicy, Metric
 from modelyard_contracts.signature import Signature, Task
-from modelyard_evaluator.domain.errors import NotMeasurable
+from modelyard_evaluator.domain.errors import NotMeasurable, UnreadableVersion
 from modelyard_evaluator.domain.evaluation import Evaluation, RowSource, Side, Stage
 from modelyard_evaluator.domain.outcome import conclude
 from modelyard_evaluator.domain.ports import Deps, RegisteredVersion, RowCount
 from modelyard_evaluator.domain.rows import too_few_rows
+from modelyard_evaluator.domain.verdict import Judgement
 
 POLL_S: Final = 1.0
 """Interval between two counts of labelled rows while an evaluation waits."""
 
 
 def resolve_versions(deps: Deps, evaluation: Evaluation) -> Evaluation:
-    """Read challenger, champion and policy from the registry."""
+    """Read challenger, champion and policy from the registry.
+
+    Once the challenger is known, anything that cannot be read ends the evaluation with a verdict that is published.
+    """
     deps.scorer.warm()
-    challenger = deps.registry.version(evaluation.model, evaluation.challenger_version)
-    champion_version = evaluation.asked_champion or deps.registry.champion(evaluation.model)
-    champion = None
-    if champion_version not in (None, evaluation.challenger_version):
-        champion = deps.registry.version(evaluation.model, champion_version)
+    try:
+        challenger = deps.registry.version(evaluation.model, evaluation.challenger_version)
+    except UnreadableVersion as error:
+        known = replace(evaluation, challenger=Side(evaluation.challenger_version, error.digest))
+        return _inconclusive(deps, known, error)
+    evaluation = replace(evaluation, challenger=Side(challenger.version, challenger.digest))
+    try:
+        champion = _champion(deps, evaluation)
+        policy = deps.registry.policy(evaluation.model)
+    except NotMeasurable as error:
+        return _inconclusive(deps, evaluation, error)
     return replace(
         evaluation,
         stage=Stage.WAITING,
-        challenger=Side(challenger.version, challenger.digest),
         champion=Side(champion.version, champion.digest) if champion else None,
-        policy=deps.registry.policy(evaluation.model),
+        policy=policy,
         since=max(version.seen_until for version in (challenger, champion) if version),
         changed_at=deps.clock(),
     )
+
+
+def _champion(deps: Deps, evaluation: Evaluation) -> RegisteredVersion | None:
+    version = evaluation.asked_champion or deps.registry.champion(evaluation.model)
+    if version in (None, evaluation.challenger_version):
+        return None
+    return deps.registry.version(evaluation.model, version)
+
+
+def _inconclusive(deps: Deps, evaluation: Evaluation, error: NotMeasurable) -> Evaluation:
+    reason = f"The versions cannot be compared: {error}"
+    return conclude(evaluation, deps.clock(), Judgement(Verdict.INCONCLUSIVE, (reason,)))
 
 
 def wait_for_rows(deps: Deps, evaluation: Evaluation) -> Evaluation:
