@@ -15,7 +15,7 @@ from rich.console import Console
 from modelyard import ApiError
 from modelyard_cli.demo.data import Stream
 from modelyard_cli.demo.loops import closed, loops
-from modelyard_cli.demo.measure import accuracy_by_part, rolling
+from modelyard_cli.demo.measure import mean_by_part, rolling, row_scores
 from modelyard_cli.demo.page import page
 from modelyard_cli.demo.report import Report, as_tables, faults, make_report
 from modelyard_cli.demo.roll_back import show_roll_back
@@ -95,7 +95,7 @@ def report(**changes: Any) -> Report:
     )
     answers = Answers(labels_sent=900)
     for row in range(first, rows):
-        answers.classes[row] = str(stream.labels[row])
+        answers.outputs[row] = str(stream.labels[row])
         answers.at[row] = START.timestamp() + row / 45
         answers.latencies_ms.append(2.0)
     stored = {"stored": 900, "distinct": 900, "joined": 900, "cost_usd": 0.0}
@@ -159,5 +159,12 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
 
 def test_parts_and_rolling_windows_by_hand() -> None:
     right = np.array([True] * 8 + [False] * 8)
-    assert accuracy_by_part(right) == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert mean_by_part(right) == [1, 1, 1, 1, 0, 0, 0, 0]
     assert rolling(right, window=4, points=4) == [(4, 1.0), (8, 1.0), (12, 0.0), (16, 0.0)]
+
+
+def test_a_regression_is_scored_by_its_absolute_error() -> None:
+    numbers = np.zeros((4, 1))
+    truth = np.array([1.0, 2.0, 3.0, 4.0], dtype=object)
+    stream = Stream("m", ("x",), (), numbers, np.empty((4, 0), dtype=object), truth, ())
+    assert row_scores([1.5, 2.0, 2.0, 4.0], truth, stream).tolist() == [0.5, 0.0, 1.0, 0.0]

@@ -284,3 +284,9 @@ def test_a_refused_feed_is_an_error_at_once() -> None:
 def test_feedback_is_a_label_or_a_value(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="one of them"):
         feedback_item("p", **given)
+
+
+def test_the_routes_of_a_router_are_read_from_its_view() -> None:
+    server = Server({"router_id": "r", "routes": [{"route": "elec", "sequence": 4}], "refused": []})
+    [route] = RouterClient("http://x", "k", transport=server.transport).routes()
+    assert (route.route, route.sequence) == ("elec", 4)

@@ -15,10 +15,11 @@ from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.testing.fakes import Letters, Manifests, Sent
 from modelyard_monitor.testing.samples import START, make_manifest
-from modelyard_monitor.testing.world import World
 from modelyard_runtime.changes import MemoryChanges
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.health import Readiness
+
+from .world import World
 
 _database = itertools.count()
 

@@ -18,12 +18,13 @@ from modelyard_monitor.ingest.control_events import ControlEventIngest, control_
 from modelyard_monitor.ingest.exactly_once import plan_text, planned_end
 from modelyard_monitor.store.queries import ReportQueries
 from modelyard_monitor.testing.samples import START, label, prediction, records
-from modelyard_monitor.testing.world import World
 from modelyard_monitor.usecases.reports import Reports
 from modelyard_runtime.access import Authenticator
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_runtime.kafka import Received
+
+from .world import World
 
 ADMIN = "admin@*"
 

@@ -35,7 +35,7 @@ class Failing:
         DatabaseError("HTTP driver received HTTP status 502"),  # of a proxy: ClickHouse's own errors have a code
     ],
 )
-def test_what_may_pass_is_tried_again(error: Exception) -> None:
+def test_errors_that_may_pass_are_retryable(error: Exception) -> None:
     with pytest.raises(ClickHouseAway):
         ClickHouse(Failing(error), "ml").rows("SELECT 1")  # type: ignore[arg-type]
 
@@ -50,7 +50,7 @@ def test_what_may_pass_is_tried_again(error: Exception) -> None:
         DataError("another"),
     ],
 )
-def test_what_is_our_fault_goes_through_as_it_is(error: Exception) -> None:
+def test_permanent_errors_are_raised_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         ClickHouse(Failing(error), "ml").rows("SELECT 1")  # type: ignore[arg-type]
     assert caught.value is error

@@ -91,7 +91,7 @@ async def test_kill_9_of_the_monitor_loses_and_repeats_nothing(stack: Stack) -> 
 
 
 async def _stream(bootstrap: str) -> None:
-    """Predictions and, a little behind, their labels, over about half a minute."""
+    """Predictions and, shortly after, their labels, over about half a minute."""
     producer = Producer(bootstrap, "router", linger_ms=5)
     try:
         for first in range(0, ROWS, 100):

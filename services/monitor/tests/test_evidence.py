@@ -15,7 +15,8 @@ from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.testing.fakes import KEYS, Sent
 from modelyard_monitor.testing.samples import digest_of_manifest, label, make_manifest, prediction, records
-from modelyard_monitor.testing.world import World
+
+from .world import World
 
 Found = DriftDetected | AlertRaised
 Row = Callable[[np.random.Generator, int, bool], dict[str, Any]]

@@ -8,7 +8,8 @@ from modelyard_contracts.codec import Codec
 from modelyard_monitor.ingest.control_events import control_topics
 from modelyard_monitor.ingest.generations import GenerationIngest
 from modelyard_monitor.testing.samples import START, records
-from modelyard_monitor.testing.world import World
+
+from .world import World
 
 
 def generation(index: int, **fields: Any) -> GenerationLogged:

@@ -12,8 +12,9 @@ from modelyard_monitor.ingest.labels import PredictionsOnTheirWay
 from modelyard_monitor.ingest.late_labels import ROUND_SQL
 from modelyard_monitor.store.connection import ClickHouseAway
 from modelyard_monitor.testing.samples import START, label, prediction, records
-from modelyard_monitor.testing.world import World
 from modelyard_runtime.errors import BrokerAway, Retryable
+
+from .world import World
 
 
 def outcomes(world: World) -> list[tuple[int, ...]]:
@@ -42,7 +43,7 @@ async def test_a_young_label_waits_for_its_prediction(world: World) -> None:
     assert outcomes(world) == [(0,)]
 
 
-async def test_a_label_from_a_clock_that_is_far_ahead_waits_for_nothing_and_holds_up_nobody(world: World) -> None:
+async def test_a_label_from_a_clock_that_is_far_ahead_does_not_delay_its_partition(world: World) -> None:
     ahead = records([label(0)], at=START + timedelta(days=300))
     await world.labels.store([*ahead, *records([label(1)], first=1, at=START - timedelta(days=1))])
     assert world.count("labels") == 2
@@ -80,7 +81,7 @@ async def test_an_old_label_without_prediction_is_stored_and_joined_when_it_come
     assert world.is_exact("labels")
 
 
-async def test_the_last_late_round_is_told_again_after_a_start_with_the_same_id(world: World) -> None:
+async def test_the_last_late_round_is_sent_again_after_a_start_with_the_same_id(world: World) -> None:
     world.clock.advance(11)
     await world.labels.store(records([label(0)]))
     await world.predictions.store(records([prediction(0)]))
@@ -88,20 +89,20 @@ async def test_the_last_late_round_is_told_again_after_a_start_with_the_same_id(
     world.late.forget({0})
     await world.late.join(0)
 
-    told = [m for m in world.sent.messages if isinstance(m, SliceSummarised) and m.source is SliceSource.LABELS]
-    assert len(told) == 2
-    assert told[0] == told[1]
-    assert told[0].covers.last_offset == 1
+    sent = [m for m in world.sent.messages if isinstance(m, SliceSummarised) and m.source is SliceSource.LABELS]
+    assert len(sent) == 2
+    assert sent[0] == sent[1]
+    assert sent[0].covers.last_offset == 1
 
 
 @pytest.mark.parametrize("fails", ["insert", "read back", "send"])
-async def test_a_late_round_that_failed_half_way_is_told_before_the_next_one(
+async def test_a_late_round_that_failed_half_way_is_sent_before_the_next_one(
     world: World, fails: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is in the table, and nobody was told."""
+    """Its rows are stored, but their slices were not sent."""
     world.clock.advance(11)
     await world.labels.store(records([label(0, "0"), label(1)]))
-    assert await world.late.join(0) == 0  # as a worker does that has run for a while
+    assert await world.late.join(0) == 0
     await world.predictions.store(records([prediction(0)]))
     with monkeypatch.context() as patch:
         _fail_once(patch, world, fails)
@@ -138,7 +139,7 @@ def _fail_once(patch: pytest.MonkeyPatch, world: World, what: str) -> None:
         patch.setattr(world.sent, "send", unsent)
 
 
-async def test_a_replayed_batch_tells_what_was_stored_first_not_what_it_would_find_now(world: World) -> None:
+async def test_a_replayed_batch_sends_what_was_stored_first_not_what_it_would_find_now(world: World) -> None:
     """The first attempt stored the label unmatched and died; by the second the prediction is there."""
     world.clock.advance(11)
     batch = records([label(0)])
@@ -222,3 +223,32 @@ async def test_late_rounds_are_due_after_a_start_and_while_labels_are_unmatched(
     assert await world.late.due({0}) == []
     world.late.forget({0})
     assert await world.late.due({0}) == [0]
+
+
+async def test_a_retry_under_the_same_id_supersedes_the_failed_request(world: World) -> None:
+    world.clock.advance(11)
+    failed = prediction(0, status="unavailable", **{"class": None, "score": None})
+    await world.predictions.store(records([failed]))
+    await world.labels.store(records([label(0, "0")]))
+    assert outcomes(world) == []
+
+    await world.predictions.store(records([prediction(0, occurred_at=START + timedelta(seconds=2))], first=1))
+    assert await world.late.join(0) == 1
+    assert outcomes(world) == [(1,)]
+    [seen] = world.clickhouse.rows("SELECT status, class FROM {db}.v_predictions")
+    assert (seen["status"], seen["class"]) == ("ok", "1")
+    [counted] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a'")
+    assert counted["n"] == 1
+
+
+async def test_values_of_a_regression_are_compared_and_both_errors_are_in_the_views(world: World) -> None:
+    values = [prediction(i, score=10.0 + i, **{"class": None}) for i in range(3)]
+    await world.predictions.store(records(values))
+    await world.labels.store(records([label(0, None, value=9.0), label(1, None, value=13.0), label(2, "1")]))
+
+    rows = world.clickhouse.rows("SELECT absolute_error, wrong FROM {db}.v_labelled ORDER BY prediction_id")
+    assert [(row["absolute_error"], row["wrong"]) for row in rows] == [(1.0, None), (2.0, None), (None, None)]
+    [slice_] = [m for m in world.sent.messages if isinstance(m, SliceSummarised) and m.source is SliceSource.LABELS]
+    assert (slice_.absolute_errors, slice_.outcomes) == ((1.0, 2.0), ())
+    [hour] = world.clickhouse.rows("SELECT * FROM {db}.v_quality_hourly")
+    assert (hour["labelled_values"], hour["mean_absolute_error"], hour["accuracy"]) == (2, 1.5, None)

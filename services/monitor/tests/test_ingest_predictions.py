@@ -1,4 +1,4 @@
-"""Predictions are stored exactly once, counted over the reference's bins, and bad ones are told apart."""
+"""Predictions are stored exactly once, counted over the reference's bins, and bad ones are isolated."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -10,8 +10,9 @@ from modelyard_contracts import SliceSummarised
 from modelyard_contracts.codec import DEFAULT_CODEC, encode
 from modelyard_monitor.clients.registry import RegistryAway
 from modelyard_monitor.testing.samples import START, digest_of_manifest, make_manifest, prediction, records
-from modelyard_monitor.testing.world import World
 from modelyard_profiles import count_numbers, reference_categories
+
+from .world import World
 
 
 async def test_a_batch_is_stored_with_its_offsets_and_counts(world: World) -> None:
@@ -24,7 +25,7 @@ async def test_a_batch_is_stored_with_its_offsets_and_counts(world: World) -> No
     assert counted["n"] == 50
 
 
-async def test_the_same_batch_again_changes_nothing_and_says_the_same(world: World) -> None:
+async def test_the_same_batch_again_changes_nothing_and_sends_the_same_slices(world: World) -> None:
     batch = records([prediction(i) for i in range(50)])
     await world.predictions.store(batch)
     await world.predictions.store(batch)
@@ -194,8 +195,8 @@ async def test_a_record_without_a_sane_kafka_timestamp_is_dated_by_its_event(wor
     assert row["received_at"].replace(tzinfo=UTC) == START
 
 
-async def test_values_whose_sum_is_beyond_any_number_leave_no_mean_behind(world: World) -> None:
-    """A mean of nought would be a shift."""
+async def test_values_whose_sum_overflows_leave_no_mean(world: World) -> None:
+    """A mean of 0 would look like a shift."""
     await world.predictions.store(records([prediction(i, num_features=(1.7e308, 0.5)) for i in range(2)]))
     [message] = world.sent.messages
     assert isinstance(message, SliceSummarised)
@@ -213,7 +214,7 @@ async def test_a_batch_of_many_models_is_split_into_each_models_rows_in_their_or
     assert [m.window_start for m in found] == [rows[i].occurred_at for i in range(7)]
 
 
-async def test_slices_of_a_batch_are_on_their_way_together(world: World) -> None:
+async def test_slices_of_a_batch_are_sent_concurrently(world: World) -> None:
     """One acknowledgement after the other would take a batch of a thousand models many seconds."""
     together = asyncio.Barrier(3)
 
@@ -225,7 +226,7 @@ async def test_slices_of_a_batch_are_on_their_way_together(world: World) -> None
     await asyncio.wait_for(world.predictions.store(batch), 20)
 
 
-async def test_long_names_of_classes_do_not_make_a_slice_that_no_topic_takes(world: World) -> None:
+async def test_long_names_of_classes_do_not_make_a_slice_too_large_for_its_topic(world: World) -> None:
     await world.predictions.store(records([prediction(i, **{"class": f"{i}" * 20_000}) for i in range(60)]))
     [message] = world.sent.messages
     assert len(encode(message)) < 10_000

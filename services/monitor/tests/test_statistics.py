@@ -1,4 +1,4 @@
-"""The numbers behind an alarm agree with other libraries and with simulation."""
+"""The numbers of an alarm agree with other libraries and with simulation."""
 
 import numpy as np
 import pytest

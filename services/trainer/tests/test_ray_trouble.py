@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelyard_contracts import RunState
-from modelyard_trainer.app import _warm_ray
+from modelyard_trainer.app import warm_ray_of
 from modelyard_trainer.domain.errors import ClusterAway
 from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.jobs import warm_ray
@@ -87,9 +87,9 @@ def test_with_a_cluster_there_is_no_ray_of_ours_that_could_be_stopped(
     key.write_text("0123456789abcdef")
     settings = Settings(admin_key_file=key, data_dir=tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert _warm_ray(settings, known_recipes({})) is not None
+    assert warm_ray_of(settings, known_recipes({})) is not None
     monkeypatch.setenv("RAY_ADDRESS", "ray-head:6379")
-    assert _warm_ray(settings, known_recipes({})) is None
+    assert warm_ray_of(settings, known_recipes({})) is None
 
 
 def test_a_cluster_that_is_away_is_named_with_the_remedy(loopback: None) -> None:

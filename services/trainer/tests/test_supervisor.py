@@ -13,6 +13,7 @@ import pytest
 from modelyard_contracts import RunState
 from modelyard_devstack.testing import wait_until
 from modelyard_trainer.domain.limits import Limits
+from modelyard_trainer.jobs.local import output_in
 from modelyard_trainer.jobs.processes import PRELOAD, WORKER
 from modelyard_trainer.jobs.rundir import file_digest
 from modelyard_trainer.usecases import RunRequest, cancel_run, request_run
@@ -112,9 +113,7 @@ def test_a_result_written_before_a_crash_is_used_after_the_restart(world: World)
 def test_a_crash_after_registering_still_gives_one_version(world: World) -> None:
     run_id = world.begin().id
     world.drive(run_id, lambda run: run.state is RunState.REGISTERING)
-    result = world.workers.dir_of(run_id).result
-    assert result is not None
-    world.gateway.publish(world.runs.get(run_id), world.workers.dir_of(run_id), result)  # killed before it is stored
+    world.gateway.publish(world.runs.get(run_id), output_in(world.workers.dir_of(run_id)))  # killed before it is stored
     world.restart()
     run = world.drive(run_id)
     assert (run.state, run.version) == (RunState.SUCCEEDED, 1)

@@ -61,7 +61,7 @@ def infer(table: Table, choices: Choices) -> TrainingPlan:
     if not features:
         raise UnfitFile(f"{table.path}: no column is left to learn from")
     types = {name: given.get(name) or column_type(table, name) for name in features}
-    task = _task(table, target, choices.task, types)
+    task = task_of(table, target, choices.task)
     values = () if task is Task.REGRESSION else tuple(sorted(set(cells(table, target))))
     return TrainingPlan(task, target, time, types, values)
 
@@ -126,7 +126,8 @@ def column_type(table: Table, name: str) -> ColumnType:
     )
 
 
-def _task(table: Table, target: str, chosen: Task | None, types: Mapping[str, ColumnType]) -> Task:
+def task_of(table: Table, target: str, chosen: Task | None) -> Task:
+    """The chosen task if it fits the target column, else the inferred one."""
     values = cells(table, target)
     if "" in values:
         line = table.lines[values.index("")]

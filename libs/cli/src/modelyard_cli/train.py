@@ -113,10 +113,11 @@ def read_plan(
     table = read_table(file)
     if len(table.rows) < MIN_ROWS:
         raise UnfitFile(f"{file}: {len(table.rows)} rows; at least {MIN_ROWS} are needed")
-    return table, infer(table, Choices(target, time, _task(task), dict(_typed(text) for text in columns)))
+    return table, infer(table, Choices(target, time, checked_task(task), dict(_typed(text) for text in columns)))
 
 
-def _task(text: str | None) -> Task | None:
+def checked_task(text: str | None) -> Task | None:
+    """The task of an option; StackError if such models are not trained."""
     trained = (Task.BINARY, Task.MULTICLASS, Task.REGRESSION)
     if text is not None and text not in trained:
         raise StackError(f"--task {text}: use {', '.join(trained)}")

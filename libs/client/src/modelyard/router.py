@@ -73,7 +73,7 @@ class RouterClient(ApiClient):
 
     def routes(self) -> tuple[LoadedRoute, ...]:
         """The routes that this router executes."""
-        return tuple(map(LoadedRoute.model_validate, self.items("/v1/routes")))
+        return tuple(map(LoadedRoute.model_validate, self.get("/v1/routes")["routes"]))
 
     def explain(self, route: str, facts: Mapping[str, Any]) -> Json:
         """Return the attempts that the route would make for a request with these facts; sends nothing."""

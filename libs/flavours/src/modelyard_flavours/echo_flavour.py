@@ -26,9 +26,9 @@ class Echo(Part):
     pause_s: float = Field(default=0.0, ge=0, le=MAX_PAUSE_S)
     """Pause before each word."""
     fail_after: int | None = Field(default=None, ge=0)
-    """Raise an error after so many words."""
+    """Number of words after which it raises an error."""
     stall_after: int | None = Field(default=None, ge=0)
-    """Pause for `stall_s` after so many words."""
+    """Number of words after which it pauses for `stall_s`."""
     stall_s: float = Field(default=60.0, ge=0, le=MAX_PAUSE_S)
 
     @property

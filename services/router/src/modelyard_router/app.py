@@ -104,7 +104,7 @@ class RouterApp:
     def _open_use_cases(self) -> tuple[Predictions, Generations]:
         settings = self.settings
         executor = Executor(self.replicas)
-        hasher = EntityHasher(settings.entity_secrets())
+        self._hasher = hasher = EntityHasher(settings.entity_secrets())
         recorder = Recorder(self.spool, self.counters, hasher)
         self.shadows = Shadows(executor, recorder, self.spool, self.counters, settings.max_shadow_copies)
         predictions = Predictions(executor, self.spool, recorder, self.shadows, max_rows=settings.max_rows)
@@ -167,6 +167,7 @@ class RouterApp:
         while not stop.is_set():
             spool = self.spool
             spool.check_folder()
+            self._hasher.refresh()
             self._follow_serving_token()
             if spool.full:
                 self.readiness.set("spool", False, str(spool.full_error()))

@@ -16,7 +16,9 @@ from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.recipes import Recipe
 from modelyard_trainer.events.handlers import handlers
 from modelyard_trainer.jobs.catalogue import known_recipes
+from modelyard_trainer.jobs.local import LocalJobs
 from modelyard_trainer.jobs.processes import PRELOAD, Workers
+from modelyard_trainer.jobs.retention import Folders
 from modelyard_trainer.jobs.warm_ray import WarmRay
 from modelyard_trainer.runs.supervisor import Supervisor
 from modelyard_trainer.settings import Settings
@@ -52,33 +54,37 @@ def _workers(settings: Settings) -> Workers:
 
 
 def _supervisor(settings: Settings, workers: Workers, gateway: RegistryGateway, deps: Deps) -> Supervisor:
+    limits = _limits(settings)
     return Supervisor(
         runs=deps.runs,
         registry=gateway,
-        workers=workers,
+        jobs=LocalJobs(workers, gateway, Folders(workers, limits, deps.clock), warm_ray_of(settings, deps.recipes)),
         recipes=deps.recipes,
         clickhouse={
             "url": settings.clickhouse_url,
             "user": settings.clickhouse_user,
             "database": settings.clickhouse_database,
         },
-        limits=Limits(
-            max_running=settings.max_running,
-            max_attempts=settings.max_attempts,
-            max_run_s=settings.max_run_s,
-            tick_s=settings.tick_s,
-            keep_run_dirs=settings.keep_run_dirs,
-            keep_run_dirs_for=timedelta(days=settings.keep_run_days),
-            ray_cpus=settings.ray_cpus,
-            cpu_hour_usd=settings.cpu_hour_usd,
-        ),
+        limits=limits,
         clock=deps.clock,
         own_recipes=settings.recipes,
-        warm_ray=_warm_ray(settings, deps.recipes),
     )
 
 
-def _warm_ray(settings: Settings, recipes: Mapping[str, Recipe]) -> WarmRay | None:
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_running=settings.max_running,
+        max_attempts=settings.max_attempts,
+        max_run_s=settings.max_run_s,
+        tick_s=settings.tick_s,
+        keep_run_dirs=settings.keep_run_dirs,
+        keep_run_dirs_for=timedelta(days=settings.keep_run_days),
+        ray_cpus=settings.ray_cpus,
+        cpu_hour_usd=settings.cpu_hour_usd,
+    )
+
+
+def warm_ray_of(settings: Settings, recipes: Mapping[str, Recipe]) -> WarmRay | None:
     """None if each run has its own Ray, or all use the cluster of Ray's variable RAY_ADDRESS."""
     if settings.ray_idle_s == 0 or os.environ.get("RAY_ADDRESS"):
         return None

@@ -31,7 +31,9 @@ from modelyard_trainer.clients.registry import RegistryGateway
 from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.jobs.catalogue import known_recipes
+from modelyard_trainer.jobs.local import LocalJobs
 from modelyard_trainer.jobs.processes import Workers
+from modelyard_trainer.jobs.retention import Folders
 from modelyard_trainer.jobs.warm_ray import WarmRay
 from modelyard_trainer.runs.supervisor import Supervisor
 from modelyard_trainer.store.runs import RunStore
@@ -89,13 +91,12 @@ class World:
         self.supervisor = Supervisor(
             runs=self.runs,
             registry=self.gateway,
-            workers=self.workers,
+            jobs=LocalJobs(self.workers, self.gateway, Folders(self.workers, self._limits, self.clock), warm_ray),
             recipes=recipes,
             clickhouse={"url": "http://127.0.0.1:1", "user": "reader", "database": "ml"},
             limits=self._limits,
             clock=self.clock,
             own_recipes=RECIPES,
-            warm_ray=warm_ray,
         )
 
     def given_model(self, name: str, policy: RetrainPolicy = POLICY) -> None:

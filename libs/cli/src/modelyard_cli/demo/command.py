@@ -19,7 +19,7 @@ from modelyard_cli.context import Platform
 from modelyard_cli.demo import first as first_version
 from modelyard_cli.demo.data import TRAIN_SHARE, Stream, load
 from modelyard_cli.demo.loops import ALWAYS, Event, closed, loops, read_events
-from modelyard_cli.demo.measure import counts, frozen_classes
+from modelyard_cli.demo.measure import counts, frozen_outputs
 from modelyard_cli.demo.page import page
 from modelyard_cli.demo.report import Report, as_tables, faults, make_report
 from modelyard_cli.demo.roll_back import show_roll_back
@@ -28,6 +28,7 @@ from modelyard_cli.output import Form, complain, complaints, console, show
 from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.layout import StackError
 from modelyard_cli.verbs.lists import short
+from modelyard_contracts.signature import Task
 
 STREAM_S: Final = 240.0
 """How long the stream lasts if the rate allows: loops close within a part of it, and one can watch."""
@@ -36,15 +37,17 @@ NEWS_EVERY_S: Final = 1.5
 LAST_LOOP_S: Final = 150.0
 """How long to wait, after the last row, for a loop that is under way and the first to close: longer than a canary that
 gets no traffic any more is held (`max_hold_s` of the demo's policy)."""
-TOLD_TYPES: Final = frozenset(
+SHOWN_TYPES: Final = frozenset(
     {"DriftDetected", "TrainingRunChanged", "EvaluationFinished", "ResourceChanged", "RolloutChanged"}
 )
 
 
-def run_demo(data: Path | None, data_dir: Path, rate: float | None, *, keep: bool, output: Form) -> None:
+def run_demo(
+    data: Path | None, task: Task | None, data_dir: Path, rate: float | None, *, keep: bool, output: Form
+) -> None:
     """Report progress as it happens; exit code 1 when a count does not add up or no loop closed."""
     began = time.monotonic()
-    stream = load(data, data_dir.parent / "cache")
+    stream = load(data, data_dir.parent / "cache", task)
     _say(began, f"data: {stream.name}, {stream.rows:,} rows, {len(stream.numeric) + len(stream.categorical)} features")
     with _platform(data_dir, keep, began) as platform:
         report = Demo(platform, stream, rate or steady_rate(stream), began).run()
@@ -53,7 +56,7 @@ def run_demo(data: Path | None, data_dir: Path, rate: float | None, *, keep: boo
     show(output, report, lambda: as_tables(report))
     if output is Form.TABLE:
         console.print(Text(f"page: {data_dir / 'report.html'}   data: {data_dir / 'report.json'}"), soft_wrap=True)
-        console.print(Text(f"stories: {_how_to_ask(data_dir, keep=keep)}"), soft_wrap=True)
+        console.print(Text(f"timelines: {_how_to_ask(data_dir, keep=keep)}"), soft_wrap=True)
     wrong = faults(report)
     for fault in wrong:
         complain(f"wrong: {fault}")
@@ -114,7 +117,7 @@ class Demo:
         self._say("all rows answered; counting")
         answers = traffic.answers
         stored = counts(self._platform, self._stream.name, self._prefix, answers.sent, answers.labels_sent)
-        frozen = frozen_classes(self._platform, self._stream, self._first)
+        frozen = frozen_outputs(self._platform, self._stream, self._first)
         report = make_report(
             self._stream, self._first, answers, list(frozen), stored, loops(self._events()), self._versions()
         )
@@ -175,7 +178,7 @@ class Demo:
         """What was stored since the last look; the last moment is read again, since more may have been stored in it."""
         for event in read_events(self._platform, self._stream.name, self._looked_until):
             key = str(event["event_id"])
-            if key not in self._seen and event["type"] in TOLD_TYPES and _worth_telling(event):
+            if key not in self._seen and event["type"] in SHOWN_TYPES and _worth_telling(event):
                 self._say(f"{event['type']}: {short(event)}")
             self._seen.add(key)
             self._looked_until = max(self._looked_until, event["recorded_at"])

@@ -1,4 +1,4 @@
-"""The stream of the demo: Elec2 from a pinned package, or any CSV file with a time-ordered binary target."""
+"""The stream of the demo: Elec2 from a pinned package, or any CSV file in order of time."""
 
 import re
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from modelyard_cli.demo import elec2
 from modelyard_cli.demo.table import TARGET_NAMES, UnfitFile, check_target, column, read_table
+from modelyard_contracts.signature import Task
 
 TRAIN_SHARE: Final = 0.1
 MIN_OF_A_CLASS: Final = 20
@@ -19,10 +20,11 @@ MIN_ROWS: Final = 3_000
 
 @dataclass(frozen=True)
 class Stream:
-    """A time-ordered table with a binary target.
+    """A table in order of time, with a target of classes or numbers.
 
     numbers: shape (rows, len(numeric)), NaN where missing; words: shape (rows, len(categorical)), None where missing.
-    labels: shape (rows,), one of the two classes; the second one is the positive class.
+    labels: shape (rows,), one of the classes, or a float for a regression.
+    classes: sorted, the last of two is the positive class; empty for a regression.
     """
 
     name: str
@@ -31,11 +33,17 @@ class Stream:
     numbers: NDArray[np.float64]
     words: NDArray[np.object_]
     labels: NDArray[np.object_]
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
 
     @property
     def rows(self) -> int:
         return len(self.labels)
+
+    @property
+    def task(self) -> Task:
+        if not self.classes:
+            return Task.REGRESSION
+        return Task.BINARY if len(self.classes) == 2 else Task.MULTICLASS
 
     def features(self, row: int) -> dict[str, float | str | None]:
         """One row as a caller sends it."""
@@ -44,11 +52,11 @@ class Stream:
         return {**given, **dict(zip(self.categorical, self.words[row], strict=True))}
 
 
-def load(path: Path | None, cache: Path) -> Stream:
+def load(path: Path | None, cache: Path, task: Task | None = None) -> Stream:
     """The given CSV file, or Elec2; UnfitFile when version 1 could not be trained on its first part."""
     if path is None:
         return read_csv(elec2.fetch(cache), "electricity", elec2.COLUMNS, elec2.CLASSES)
-    stream = read_csv(path)
+    stream = read_csv(path, task=task)
     first = stream.labels[: int(stream.rows * TRAIN_SHARE)]
     for value in stream.classes:
         if (found := int((first == value).sum())) < MIN_OF_A_CLASS:
@@ -65,20 +73,24 @@ def read_csv(
     columns: tuple[str, ...] | None = None,
     classes: tuple[str, str] | None = None,
     min_rows: int = MIN_ROWS,
+    task: Task | None = None,
 ) -> Stream:
     """Read a table; UnfitFile says what is wrong with it and where.
 
     columns: names in place of the file's own for the features; classes: names for the two values of the target, in
-    their sorted order.
+    their sorted order. task: None infers it from the target.
     """
+    from modelyard_cli.inference import task_of
+
     table = read_table(path)
     target = next((table.header.index(known) for known in TARGET_NAMES if known in table.header), -1) % table.width
     raw = [row[target] for row in table.rows]
     check_target(table, target, raw)
+    task = task_of(table, table.header[target], task)
     if len(table.rows) < min_rows:
         raise UnfitFile(f"{path}: {len(table.rows)} rows; at least {min_rows} are needed, in the order of time")
-    values = sorted(set(raw))
-    names = dict(zip(values, classes or values, strict=True))
+    values = [] if task is Task.REGRESSION else sorted(set(raw))
+    names: dict[str, str] = dict(zip(values, classes or values, strict=True))
     places = [place for place in range(table.width) if place != target]
     titles = columns or tuple(table.header[place] for place in places)
     parsed = [(title, column(table, title, place)) for title, place in zip(titles, places, strict=True)]
@@ -91,8 +103,8 @@ def read_csv(
         categorical=tuple(title for title, _ in words),
         numbers=np.column_stack([values_ for _, values_ in numeric]) if numeric else np.empty((rows, 0)),
         words=np.column_stack([values_ for _, values_ in words]) if words else np.empty((rows, 0), dtype=object),
-        labels=np.array([names[value] for value in raw], dtype=object),
-        classes=(names[values[0]], names[values[1]]),
+        labels=np.array([names[value] if values else float(value) for value in raw], dtype=object),
+        classes=tuple(names[value] for value in values),
     )
 
 

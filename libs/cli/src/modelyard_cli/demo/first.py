@@ -18,8 +18,14 @@ POLL_S: Final = 0.3
 Tell = Callable[[str], None]
 
 RETRAIN: Final = RetrainPolicy(cool_down_s=8, max_runs_per_day=50, window_rows=4_000, holdout_rows=500)
-GATE: Final = GatePolicy(min_rows=150, recent_rows=2_000, earlier_versions=10)
-"""Policies of the demo: the defaults, with waits cut to the pace of a stream that takes minutes instead of years."""
+"""The retrain policy of the demo: waits are cut to the pace of a stream that takes minutes instead of years."""
+HELD_OUT_SHARE: Final = 0.18
+"""Slightly less than the share of training rows that the trainer holds out."""
+
+
+def gate_policy(rows: int) -> GatePolicy:
+    """The gate for a first version that is trained on `rows` rows: a small file has few held-out rows."""
+    return GatePolicy(min_rows=min(150, max(30, int(rows * HELD_OUT_SHARE))), recent_rows=2_000, earlier_versions=10)
 
 
 def rollout_policy(rate_per_s: float) -> RolloutPolicy:
@@ -31,7 +37,7 @@ def create_model(platform: Platform, stream: Stream, rate_per_s: float) -> None:
     """The model and its policies."""
     platform.registry.create_model(stream.name, description=f"demo: {stream.rows} rows, {len(stream.numeric)} numbers")
     platform.registry.set_policy(stream.name, RETRAIN)
-    platform.registry.set_policy(stream.name, GATE)
+    platform.registry.set_policy(stream.name, gate_policy(int(stream.rows * TRAIN_SHARE)))
     platform.registry.set_policy(stream.name, rollout_policy(rate_per_s))
 
 
@@ -42,7 +48,9 @@ def upload_first_tenth(platform: Platform, stream: Stream) -> str:
 
 def train_first(platform: Platform, stream: Stream, digest: str, tell: Tell) -> None:
     """Train version 1 and wait until it answers all traffic; StackError when it does not come to that."""
-    run = platform.trainer.start_run(stream.name, dataset_digest=digest, reason="first version, from the first tenth")
+    run = platform.trainer.start_run(
+        stream.name, dataset_digest=digest, task=stream.task, reason="first version, from the first tenth"
+    )
     _wait(lambda: _run_ended(platform, run.run_id, tell), "the first training run")
     _wait(lambda: _first_is_live(platform, stream.name, tell), "the first roll-out")
     _wait(lambda: _answers(platform, stream), "the router to answer")

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +38,8 @@ def counts(platform: Platform, model: str, prefix: str, sent: int, labels_sent: 
         time.sleep(0.5)
 
 
-def frozen_classes(platform: Platform, stream: Stream, first: int) -> NDArray[np.object_]:
-    """What version 1 would have answered to every row from `first` on, had nothing ever been retrained."""
+def frozen_outputs(platform: Platform, stream: Stream, first: int) -> NDArray[np.object_]:
+    """Outputs of version 1 for every row from `first` on: what a platform that never retrains would answer."""
     manifest = platform.registry.manifest(stream.name, 1)
     with tempfile.TemporaryDirectory() as folder:
         predictor = load_model(manifest, platform.registry.download(manifest, Path(folder)))
@@ -46,6 +47,8 @@ def frozen_classes(platform: Platform, stream: Stream, first: int) -> NDArray[np
             _ordered(stream.numbers[first:], stream.numeric, manifest.feature_schema.numeric),
             _ordered(stream.words[first:], stream.categorical, manifest.feature_schema.categorical),
         )
+    if not stream.classes:
+        return np.asarray(scores[:, 0], dtype=object)
     names = np.array(predictor.classes, dtype=object)
     return np.asarray(names[np.argmax(scores, axis=1)], dtype=object)
 
@@ -54,15 +57,23 @@ def _ordered(table: NDArray[Any], have: tuple[str, ...], want: tuple[str, ...]) 
     return table[:, [have.index(name) for name in want]]
 
 
-def accuracy_by_part(right: NDArray[np.bool_]) -> list[float]:
-    """Share of right answers in each of PARTS consecutive parts. right: shape (rows,)."""
-    return [round(float(part.mean()), 4) for part in np.array_split(right, PARTS)]
+def row_scores(outputs: Sequence[object], truth: NDArray[np.object_], stream: Stream) -> NDArray[np.float64]:
+    """Per row: 1 for a right class and 0 for a wrong one, or the absolute error of a regression. Shape (rows,)."""
+    found = np.asarray(outputs, dtype=object)
+    if stream.classes:
+        return np.asarray(found == truth, dtype=np.float64)
+    return np.abs(found.astype(np.float64) - truth.astype(np.float64))
 
 
-def rolling(right: NDArray[np.bool_], window: int = 500, points: int = 240) -> list[tuple[int, float]]:
-    """(row, accuracy over the window that ends there), thinned to about `points` points."""
-    if len(right) < window:
-        return [(len(right), float(right.mean()))]
-    sums = np.cumsum(np.concatenate([[0], right.astype(np.int64)]))
-    ends = np.unique(np.linspace(window, len(right), points).astype(int))
+def mean_by_part(scores: NDArray[Any]) -> list[float]:
+    """Mean in each of PARTS consecutive parts. scores: shape (rows,)."""
+    return [round(float(part.mean()), 4) for part in np.array_split(scores, PARTS)]
+
+
+def rolling(scores: NDArray[Any], window: int = 500, points: int = 240) -> list[tuple[int, float]]:
+    """(row, mean over the window that ends there), thinned to about `points` points."""
+    if len(scores) < window:
+        return [(len(scores), float(scores.mean()))]
+    sums = np.cumsum(np.concatenate([[0.0], scores.astype(np.float64)]))
+    ends = np.unique(np.linspace(window, len(scores), points).astype(int))
     return [(int(end), float((sums[end] - sums[end - window]) / window)) for end in ends]

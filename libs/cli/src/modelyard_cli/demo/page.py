@@ -39,7 +39,7 @@ def page(report: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{_facts(report)}"
-        f"<h2>Accuracy over the stream</h2>{_legend()}{_chart(report)}{_accuracy(report)}"
+        f"<h2>{report['metric'].capitalize()} over the stream</h2>{_legend()}{_chart(report)}{_accuracy(report)}"
         f"<h2>What happened, when and why</h2>{''.join(_stories(report))}"
         f"<h2>Versions</h2>{_versions(report)}</body></html>"
     )
@@ -52,7 +52,7 @@ def _facts(report: dict[str, Any]) -> str:
     facts = [
         (
             f"{accuracy['platform_overall']:.3f}",
-            f"accuracy; version 1 alone {accuracy['frozen_overall']:.3f} ({gain:+.3f})",
+            f"{report['metric']}; version 1 alone {accuracy['frozen_overall']:.3f} ({gain:+.3f})",
         ),
         (f"{report['predictions_distinct']:,}", f"predictions stored of {report['rows_sent']:,} answered"),
         (f"{report['labels_joined']:,}", f"labels joined of {report['labels_sent']:,} sent"),

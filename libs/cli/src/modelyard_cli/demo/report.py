@@ -10,7 +10,7 @@ from rich.text import Text
 
 from modelyard_cli.demo.data import Stream
 from modelyard_cli.demo.loops import closed
-from modelyard_cli.demo.measure import accuracy_by_part, rolling
+from modelyard_cli.demo.measure import mean_by_part, rolling, row_scores
 from modelyard_cli.demo.traffic import Answers
 from modelyard_cli.output import Listing, rows
 
@@ -21,19 +21,20 @@ def make_report(
     stream: Stream,
     first: int,
     answers: Answers,
-    frozen: Sequence[str],
+    frozen: Sequence[object],
     stored: Mapping[str, Any],
     found_loops: list[dict[str, Any]],
     versions: list[dict[str, Any]],
 ) -> Report:
     """All but the roll-back and the wall time, which are measured later."""
-    sent = sorted(answers.classes)
+    sent = sorted(answers.outputs)
     truth = stream.labels[sent]
-    platform_right = np.array([answers.classes[row] for row in sent]) == truth
-    frozen_right = np.asarray(frozen, dtype=object)[np.array(sent) - first] == truth
+    platform = row_scores([answers.outputs[row] for row in sent], truth, stream)
+    frozen_scores = row_scores([frozen[row - first] for row in sent], truth, stream)
     latencies = np.array(answers.latencies_ms)
     return {
         "model": stream.name,
+        "metric": "accuracy" if stream.classes else "mean absolute error",
         "rows_trained": first,
         "rows_sent": len(sent),
         "predictions_stored": int(stored["stored"]),
@@ -43,12 +44,12 @@ def make_report(
         "versions": versions,
         "loops": found_loops,
         "accuracy": {
-            "frozen": accuracy_by_part(frozen_right),
-            "platform": accuracy_by_part(platform_right),
-            "frozen_overall": round(float(frozen_right.mean()), 4),
-            "platform_overall": round(float(platform_right.mean()), 4),
+            "frozen": mean_by_part(frozen_scores),
+            "platform": mean_by_part(platform),
+            "frozen_overall": round(float(frozen_scores.mean()), 4),
+            "platform_overall": round(float(platform.mean()), 4),
         },
-        "curve": {"frozen": rolling(frozen_right), "platform": rolling(platform_right)},
+        "curve": {"frozen": rolling(frozen_scores), "platform": rolling(platform)},
         "marks": marks(answers, found_loops),
         "latency_ms": {
             "p50": round(float(np.percentile(latencies, 50)), 2),
@@ -128,7 +129,7 @@ def _accuracy_table(report: Report) -> Listing:
             "gain": f"{platform - frozen:+z.3f}",
         }
     )
-    return rows("accuracy over the stream", ("eighth", "frozen version 1", "platform", "gain"), items)
+    return rows(f"{report['metric']} over the stream", ("eighth", "frozen version 1", "platform", "gain"), items)
 
 
 def _loops(report: Report) -> Group:
@@ -138,7 +139,7 @@ def _loops(report: Report) -> Group:
         lines = [
             f"{loop['alarm_at'][11:19]}  {loop['cause']}",
             f"{_outcome(loop)}, {loop['seconds']:.1f} s from the alarm (run {loop['run_seconds']:.1f} s)",
-            f"story {loop['correlation_id']}",
+            f"timeline {loop['correlation_id']}",
         ]
         table.add_row(f"{number}.", Text("\n".join(lines)))
     closed_ones = sum(map(closed, report["loops"]))

@@ -75,7 +75,7 @@ def _check_header(table: Table) -> None:
 
 
 def check_target(table: Table, target: int, raw: list[str]) -> None:
-    """Two values, both of them words for something, under a name that is none of them."""
+    """A value in every row, more than one value, and a header that is not a value."""
     path, title = table.path, table.header[target]
     chosen = "" if title in TARGET_NAMES else f" (the last one; name another one {', '.join(TARGET_NAMES)})"
     if taken := sorted(set(RESERVED_NAMES) & set(table.header) - {title}):
@@ -84,13 +84,8 @@ def check_target(table: Table, target: int, raw: list[str]) -> None:
         raise UnfitFile(f"{path}, line {table.lines[raw.index('')]}: no value of the target column {title!r}")
     if title in raw:
         raise UnfitFile(f"{path}: the first line must name the columns, but {title!r} is a value of the last one")
-    values = sorted(set(raw))
-    if len(values) != 2:
-        some = ", ".join(map(repr, values[:SHOWN_VALUES])) + (", ..." if len(values) > SHOWN_VALUES else "")
-        plural = "value" if len(values) == 1 else "values"
-        raise UnfitFile(
-            f"{path}: the target column {title!r}{chosen} has {len(values)} {plural}; it must have exactly 2: {some}"
-        )
+    if len(set(raw)) < 2:
+        raise UnfitFile(f"{path}: the target column {title!r}{chosen} has 1 value; it must have at least 2: {raw[0]!r}")
 
 
 def column(table: Table, title: str, place: int) -> NDArray[np.float64] | NDArray[np.object_]:

@@ -26,7 +26,8 @@ ATTEMPTS: Final = 8
 class Answers:
     """What came back, by row of the stream."""
 
-    classes: dict[int, str] = field(default_factory=dict)
+    outputs: dict[int, str | float] = field(default_factory=dict)
+    """Predicted class, or value of a regression."""
     versions: dict[int, int] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)
     at: dict[int, float] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class Answers:
 
     @property
     def sent(self) -> int:
-        return len(self.classes)
+        return len(self.outputs)
 
 
 class Traffic:
@@ -54,7 +55,7 @@ class Traffic:
         self._prefix = prefix
 
     async def send(self, first: int, rate_per_s: float, stop: Callable[[], bool]) -> None:
-        """Send all rows from `first` on; returns when all are answered and all labels are in, or when told to stop."""
+        """Send all rows from `first` on; returns after all answers and labels, or when `stop` returns True."""
         async with self._session() as session:
             due: list[int] = []
             free = asyncio.Semaphore(CONCURRENT)
@@ -87,7 +88,7 @@ class Traffic:
             answer = await self._post(session, self._predict, lambda lost: self._request(row, features, lost))
             self.answers.latencies_ms.append((time.perf_counter() - began) * 1e3)
             self.answers.ids[row] = answer["prediction_id"]
-            self.answers.classes[row] = answer["class"]
+            self.answers.outputs[row] = answer["class"] if self._stream.classes else answer["value"]
             self.answers.versions[row] = answer["version"]
             self.answers.at[row] = time.time()
         finally:
@@ -100,11 +101,15 @@ class Traffic:
         return {"prediction_id": prediction_id, "features": features}
 
     async def _label(self, session: aiohttp.ClientSession, rows: list[int]) -> None:
-        """The truth about rows that were answered; rows are far enough behind that they all are."""
+        """Send the labels of answered rows; they are sent late enough that all rows were answered."""
         known = [row for row in rows if row in self.answers.ids]
-        items = [{"prediction_id": self.answers.ids[row], "label": str(self._stream.labels[row])} for row in known]
+        items = [{"prediction_id": self.answers.ids[row], **self._truth(row)} for row in known]
         await self._post(session, self._feedback, lambda _: {"items": items})
         self.answers.labels_sent += len(known)
+
+    def _truth(self, row: int) -> dict[str, Any]:
+        label = self._stream.labels[row]
+        return {"label": str(label)} if self._stream.classes else {"value": float(label)}
 
     async def _post(
         self, session: aiohttp.ClientSession, url: str, body: Callable[[int], dict[str, Any]]

@@ -31,8 +31,15 @@ class RegistryAway(Retryable):
 class Registry:
     """The Manifests port over HTTP: blocking, cached, safe to share between threads."""
 
-    def __init__(self, url: str, token: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._client = httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        monotonic: Callable[[], float] = time.monotonic,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        headers = {"authorization": f"Bearer {token}"}
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, transport=transport)
         self._monotonic = monotonic
         self._known: OrderedDict[Version, Lookup] = OrderedDict()
         self._unknown: OrderedDict[Version, tuple[float, Lookup]] = OrderedDict()

@@ -13,7 +13,7 @@ from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_CHECK_LABELS, MIN_
 BATCH_LABELS: Final = 50
 """Labels, at least, per mean that ADWIN observes."""
 RECENT_LABELS: Final = 200
-"""Labels, at least, whose mean an ADWIN alarm reports: the newest whole slices with so many."""
+"""Labels, at least, whose mean an ADWIN alarm reports: the newest whole slices with as many."""
 
 
 @dataclass

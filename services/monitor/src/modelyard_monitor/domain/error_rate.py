@@ -11,7 +11,7 @@ from modelyard_monitor.domain.rises import NO_ERRORS, Errors, Part, Rise, errors
 from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_CHECK_LABELS, MIN_LABELS, REFERENCE_LABELS, Rules
 
 ADWIN_RECENT_LABELS: Final = 100
-"""Labels, at least, whose error rate an ADWIN alarm reports: the newest whole slices with so many."""
+"""Labels, at least, whose error rate an ADWIN alarm reports: the newest whole slices with as many."""
 
 
 @dataclass

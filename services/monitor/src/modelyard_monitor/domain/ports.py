@@ -24,7 +24,7 @@ class Sender(Protocol):
 
 
 class ReportRows(Protocol):
-    """Stored rows behind the reports; every call blocks, and raises Retryable while the database is away."""
+    """Stored rows of the reports; every call blocks, and raises Retryable while the database is away."""
 
     def predictions(self, model: str, since: datetime, route: str) -> list[Row]: ...
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from modelyard_contracts.keyring import Secret
 
@@ -15,17 +15,18 @@ class EntityHasher:
 
     def __init__(self, current: Callable[[], Secret]) -> None:
         self._current = current
-        self._secret: Secret | None = None
-        self._keyed: Any = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over a rotated secret; call it now and then, as a check per request would cost more than the hash."""
+        secret = self._current()
+        key = hashlib.blake2b(secret.value.encode(), digest_size=KEY_BYTES).digest()
+        self._keyed, self._prefix = hashlib.blake2b(digest_size=16, key=key), f"{secret.id}."
 
     def __call__(self, entity_key: str | None) -> str | None:
         """`<secret id>.<32 hexadecimal digits>`, or None without an entity key."""
         if entity_key is None:
             return None
-        secret = self._current()
-        if secret is not self._secret:
-            key = hashlib.blake2b(secret.value.encode(), digest_size=KEY_BYTES).digest()
-            self._secret, self._keyed = secret, hashlib.blake2b(digest_size=16, key=key)
         keyed = self._keyed.copy()
         keyed.update(entity_key.encode("utf-8", "surrogatepass"))
-        return f"{secret.id}.{keyed.hexdigest()}"
+        return self._prefix + keyed.hexdigest()

@@ -63,6 +63,10 @@ class Outcome(NamedTuple):
     shadow_of: str | None = None
 
 
+OutcomeFields = tuple[PredictionStatus, str, bytes, str | None, float, float, float, str | None]
+"""The fields of an Outcome: a plain tuple is made faster."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One call of a version."""
@@ -106,7 +110,7 @@ class PredictionRecords:
         prediction_id: str,
         values: tuple[tuple[float | None, ...], tuple[str | None, ...], int | None],
         answer: tuple[str | None, float | None, Sequence[float], str | None],
-        outcome: Outcome,
+        outcome: OutcomeFields,
     ) -> bytes:
         """event_id: a UUID as text. occurred_us: microseconds since 1970. values: numbers, words, text length."""
         numbers, words, text_length = values

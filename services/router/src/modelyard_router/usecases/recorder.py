@@ -46,15 +46,9 @@ class Recorder:
         finished = time.perf_counter()
         latency_s, upstream_s = finished - call.started, finished - exchange.sent
         overhead_s = latency_s - upstream_s
-        outcome = Outcome(
-            OK,
-            leaf.rule,
-            records.single_attempt(OK, upstream_s * 1000),
-            self.hash_of(exchange.entity_key),
-            latency_s * 1000,
-            overhead_s * 1000,
-            leaf.cost_usd,
-        )
+        hashed = self.hash_of(exchange.entity_key)
+        attempts = records.single_attempt(OK, upstream_s * 1000)
+        outcome = OK, leaf.rule, attempts, hashed, latency_s * 1000, overhead_s * 1000, leaf.cost_usd, None
         row = exchange.bound[0][0]
         record = records.encode(new_id(), exchange.occurred_us, row.id, row.logged, answer, outcome)
         self._log.append(PREDICTION, row.id.encode(), record, call.trace)

@@ -9,9 +9,9 @@ from modelyard_contracts.manifest import ROW_ORDER, TIME_FACT, ManifestFile, Mod
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.data import TIME
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
+from modelyard_trainer.domain.jobs import Output
 from modelyard_trainer.domain.ports import Served
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.jobs.rundir import RunDir
 
 SERVING_ALIAS: Final = "champion"
 ACTOR: Final = "trainer"
@@ -89,15 +89,15 @@ class RegistryGateway:
                 ) from error
             raise _away(error) from error
 
-    def publish(self, run: Run, run_dir: RunDir, result: Mapping[str, Any]) -> int:
+    def publish(self, run: Run, output: Output) -> int:
         """Publish dataset and version of a finished run; a repeat after a crash returns the same version."""
         try:
-            if (snapshot := run_dir.snapshot) is not None:
-                self._publish_dataset(run, run_dir, snapshot)
-            file = ManifestFile.read(run_dir.manifest)
+            if output.snapshot is not None:
+                self._publish_dataset(run, output.dataset, output.snapshot)
+            file = ManifestFile.read(output.manifest)
             version = self._client.register(
                 file,
-                {entry.path: run_dir.model / entry.path for entry in file.manifest.files},
+                {entry.path: output.files / entry.path for entry in file.manifest.files},
                 idempotency_key=str(run.id),
                 correlation_id=run.correlation_id,
                 cause_id=run.event(run.created_at).event_id,
@@ -109,16 +109,16 @@ class RegistryGateway:
             raise BadRequest(f"the registry registered {version.digest}; the manifest has the digest {file.digest}")
         return version.version
 
-    def _publish_dataset(self, run: Run, run_dir: RunDir, snapshot: dict[str, Any]) -> None:
-        digest = self._client.put_blob(run_dir.data)
+    def _publish_dataset(self, run: Run, data: Path, snapshot: Mapping[str, Any]) -> None:
+        digest = self._client.put_blob(data)
         if digest != snapshot["digest"]:
-            raise BadRequest(f"dataset: data.parquet has become {digest}, the snapshot was {snapshot['digest']}")
+            raise BadRequest(f"dataset: the file has the digest {digest}, the snapshot had {snapshot['digest']}")
         self._client.create_dataset(
             digest,
             f"{run.model}-{run.as_of:%Y%m%dT%H%M%S}",
             model=run.model,
             rows=snapshot["rows"],
-            size_bytes=run_dir.data.stat().st_size,
+            size_bytes=data.stat().st_size,
             columns=snapshot["columns"],
             source=snapshot["source"],
         )

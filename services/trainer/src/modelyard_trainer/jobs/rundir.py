@@ -110,7 +110,9 @@ class RunDir:
         """The end of the log, for people."""
         if not self.log.exists():
             return ""
-        return self.log.read_text(errors="replace")[-LOG_TAIL_CHARS:].strip()
+        with self.log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * LOG_TAIL_CHARS))  # UTF-8: at most 4 bytes a character
+            return file.read().decode(errors="replace")[-LOG_TAIL_CHARS:].strip()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from modelyard_contracts import RunState
@@ -10,13 +10,11 @@ from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError, Retryable
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.wakeup import Wakeup
+from modelyard_trainer.domain.jobs import Jobs
 from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.ports import Runs
 from modelyard_trainer.domain.recipes import AUTO, Recipe
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.jobs.processes import Workers
-from modelyard_trainer.jobs.warm_ray import WarmRay
-from modelyard_trainer.runs.retention import Folders
 from modelyard_trainer.runs.steps import Publisher, Steps
 
 IDLE_S: Final = 2.0
@@ -33,29 +31,24 @@ class Supervisor:
         *,
         runs: Runs,
         registry: Publisher,
-        workers: Workers,
+        jobs: Jobs,
         recipes: Mapping[str, Recipe],
         clickhouse: Mapping[str, str],
         limits: Limits,
         clock: Clock,
         own_recipes: Mapping[str, str] | None = None,
-        warm_ray: WarmRay | None = None,
     ) -> None:
-        self._runs, self._workers, self._recipes, self._limits, self._ray = runs, workers, recipes, limits, warm_ray
+        self._runs, self._jobs, self._recipes, self._limits = runs, jobs, recipes, limits
         metrics = Metrics("trainer")
         self._open = metrics.gauge("open_runs", "Runs that have not ended")
-        self._folders = Folders(workers, runs, limits, clock)
         self._steps = Steps(
             runs=runs,
             registry=registry,
-            workers=workers,
-            folders=self._folders,
-            recipes=recipes,
-            clickhouse=clickhouse,
+            jobs=jobs,
             limits=limits,
             clock=clock,
-            own_recipes=own_recipes or {},
-            ray_env=self._ray_env,
+            request={"recipes": dict(own_recipes or {}), "clickhouse": dict(clickhouse)},
+            shares_ray=self._shares_ray,
             metrics=metrics,
         )
         self._wakeup = Wakeup()
@@ -72,16 +65,14 @@ class Supervisor:
             await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """Kill the workers and stop Ray."""
-        self._workers.kill_all()
-        if self._ray is not None:
-            self._ray.stop()
+        """Kill the jobs and stop the shared Ray."""
+        self._jobs.close()
 
     def tick(self) -> int:
         """Perform one step for each open run; returns the number of open runs."""
         open_runs = self._runs.open_runs()
         self._open.set(len(open_runs))
-        no_ray = self._keep_ray(open_runs)
+        no_ray = self._jobs.prepare(shared_ray=any(self._wants_ray(run) for run in open_runs))
         running = sum(run.state in (RunState.SNAPSHOTTING, RunState.TRAINING) for run in open_runs)
         for run in open_runs:
             try:
@@ -95,15 +86,8 @@ class Supervisor:
                 self._steps.fail(run, str(error))
             except Exception:  # an unexpected error affects this run only
                 log.exception("run %s: step failed", run.id)
-        self._folders.prune_when_due()
+        self._jobs.prune({run.id for run in self._runs.open_runs()})
         return len(open_runs)
-
-    def _keep_ray(self, open_runs: Sequence[Run]) -> str | None:
-        """Start Ray with the request, while the data is being prepared. Returns the reason if it cannot start."""
-        if self._ray is None:
-            return None
-        self._ray.keep(wanted=any(self._wants_ray(run) for run in open_runs))
-        return self._ray.cannot_start
 
     def _wants_ray(self, run: Run) -> bool:
         return run.state in NEEDS_RAY and self._shares_ray(run)
@@ -111,11 +95,6 @@ class Supervisor:
     def _shares_ray(self, run: Run) -> bool:
         return run.recipe == AUTO or (run.recipe in self._recipes and self._recipes[run.recipe].shares_ray)
 
-    def _ray_env(self, run: Run) -> Mapping[str, str] | None:
-        return self._ray.env if self._ray is not None and self._shares_ray(run) else None
-
     def tidy(self) -> None:
-        """After a start: end Ray and workers of ended runs, which a crash of the service may have left running."""
-        if self._ray is not None:
-            self._ray.stop()
-        self._folders.tidy()
+        """After a start: end jobs of ended runs, which a crash of the service may have left running."""
+        self._jobs.tidy({run.id for run in self._runs.open_runs()})

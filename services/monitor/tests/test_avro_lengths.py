@@ -1,4 +1,4 @@
-"""Lengths reckoned from columns are those of what Avro's writers write."""
+"""Lengths computed from columns are those of Avro writers."""
 
 from datetime import UTC, datetime
 from io import BytesIO
@@ -67,18 +67,18 @@ def lengths_of(topic: str, values: list[bytes]) -> tuple[list[int], list[int]]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(predictions, min_size=1, max_size=8))
-def test_predictions_are_as_long_as_reckoned(sent: list[Any]) -> None:
-    reckoned, given_ = lengths_of(PredictionLogged.TOPIC, [encode(one) for one in sent])
-    assert reckoned == given_
+def test_lengths_of_predictions_are_those_of_their_encoding(sent: list[Any]) -> None:
+    computed, given_ = lengths_of(PredictionLogged.TOPIC, [encode(one) for one in sent])
+    assert computed == given_
 
 
-def test_labels_are_as_long_as_reckoned() -> None:
+def test_lengths_of_labels_are_those_of_their_encoding() -> None:
     sent = [label(0), label(1, None, value=0.5), label(2, "x" * 300)]
-    reckoned, given_ = lengths_of(FeedbackReceived.TOPIC, [encode(one) for one in sent])
-    assert reckoned == given_
+    computed, given_ = lengths_of(FeedbackReceived.TOPIC, [encode(one) for one in sent])
+    assert computed == given_
 
 
-def test_a_type_that_is_not_reckoned_with_is_told_and_not_guessed() -> None:
+def test_the_length_of_an_unknown_type_is_an_error() -> None:
     import pyarrow as pa
 
     columns = pa.RecordBatch.from_pydict({"a": [b"1234"]})

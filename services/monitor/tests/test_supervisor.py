@@ -33,7 +33,7 @@ async def test_a_line_longer_than_any_buffer_is_read_and_what_follows_it_too() -
 @pytest.mark.parametrize(
     "pieces", [(b"ready",), (b"not ready\n",), (b"x" * 65_536, b"ready\n"), (b"already\n", b"get ready\n")]
 )
-async def test_only_a_whole_line_of_its_own_says_ready(pieces: tuple[bytes, ...]) -> None:
+async def test_only_a_whole_line_sets_readiness(pieces: tuple[bytes, ...]) -> None:
     readiness = starting()
     await drained(readiness, *pieces)
     assert not readiness.ready
