@@ -53,7 +53,7 @@ def complaints(compose: Compose, service: str) -> Iterator[str]:
     given = compose["services"][service]["environment"]
     for name in given:
         # The shared block may hold variables that a service does not read; its own variables must be known.
-        if name not in known and (name.startswith(f"{service.upper()}_") and name not in SHARED_URLS | PENDING):
+        if name not in known and (name.startswith(f"{service.upper()}_") and name not in SHARED_URLS):
             yield f"{service}: {name} is not a setting"
     for name, field in known.items():
         if field.is_required() and name not in given:

@@ -49,7 +49,7 @@ def given_evaluation(world: World, model: str) -> UUID:
 
 async def test_every_endpoint_grants_each_role_what_the_rules_say(world: World) -> None:
     evaluation_id = given_evaluation(world, "acme:sample")
-    endless = frozenset({"/v1/changes"})  # a stream for whoever may read
+    endless = frozenset({"/v1/changes"})  # a stream, for every role that may read
     samples = {"evaluation_id": str(evaluation_id)}
     assert await walk_access(lambda keys: app_of(world, keys), samples=samples, skip=endless) > 50
 

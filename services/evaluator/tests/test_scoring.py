@@ -325,8 +325,9 @@ def test_a_challenger_over_a_limit_is_killed_and_the_limit_named(
 
 
 def test_a_comparison_over_its_limit_is_retried_and_not_evidence(
-    tmp_path: Path, scorer: ScorerProcesses, zygote: Zygote
+    tmp_path: Path, scorer: ScorerProcesses, zygote: Zygote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(processes, "WALL_SHARE", 5_000.0)
     pq.write_table(a_table(2_000), tmp_path / "rows.parquet")
     a_model(tmp_path / "challenger", a_table(400))
     scorer.measure(tmp_path, "challenger")

@@ -186,7 +186,7 @@ def test_stored_predictions_of_every_type_become_the_same_rows() -> None:
         {
             "num_features": [[None if np.isnan(v) else v for v in row] for row in rows.numeric.tolist()],
             "cat_features": rows.categorical.tolist(),
-            "label": [repr(value) for value in rows.targets.tolist()],
+            "truth": [repr(value) for value in rows.targets.tolist()],
             "predicted_at": table["occurred_at"],
             "prediction_id": [str(n) for n in range(300)],
         }
@@ -209,13 +209,13 @@ def test_labels_of_a_regression_must_be_finite_numbers() -> None:
         {
             "num_features": [[1.0]] * 5,
             "cat_features": pa.array([[]] * 5, pa.list_(pa.string())),
-            "label": ["1.5", "yes", "inf", None, "-2e3"],
+            "truth": ["1.5", "yes", "inf", None, "-2e3"],
             "predicted_at": moments(5),
             "prediction_id": list("abcde"),
         }
     )
     kept, left_out = usable(found, signature)
-    assert kept["label"].to_pylist() == ["1.5", "-2e3"] and left_out == {"label": 3}
+    assert kept["truth"].to_pylist() == ["1.5", "-2e3"] and left_out == {"label": 3}
 
 
 def test_names_of_a_snapshot_avoid_the_features() -> None:

@@ -21,7 +21,8 @@ SIGNATURE_ID = new_schema_id(
 TABLE = """
 CREATE TABLE {database}.v_labelled (
     prediction_id String, model LowCardinality(String), feature_schema_id LowCardinality(String),
-    num_features Array(Nullable(Float64)), cat_features Array(Nullable(String)), label Nullable(String),
+    num_features Array(Nullable(Float64)), cat_features Array(Nullable(String)),
+    label Nullable(String), value Nullable(Float64),
     predicted_at DateTime64(6, 'UTC'), labelled_at DateTime64(6, 'UTC')
 ) ENGINE = MergeTree ORDER BY prediction_id
 """
@@ -39,14 +40,14 @@ def test_the_newest_labelled_rows_of_the_contract_as_of_the_moment(
     client.command(TABLE.format(database=database))
     late = START + timedelta(hours=2)
     rows: list[list[object]] = [
-        [f"p{n}", "shifts", SIGNATURE_ID, [None if n == 3 else float(n)], ["a" if n % 2 else None], "UP", at, at]
+        [f"p{n}", "shifts", SIGNATURE_ID, [None if n == 3 else float(n)], ["a" if n % 2 else None], "UP", None, at, at]
         for n, at in ((n, START + timedelta(minutes=n)) for n in range(10))
     ]
     rows += [
-        ["other-model", "other", SIGNATURE_ID, [1.0], ["a"], "UP", START, START],
-        ["other-contract", "shifts", "fs-0", [1.0, 2.0], [], "UP", START, START],
-        ["no-label", "shifts", SIGNATURE_ID, [1.0], ["a"], None, START, START],
-        ["too-late", "shifts", SIGNATURE_ID, [1.0], ["a"], "UP", START, late],
+        ["other-model", "other", SIGNATURE_ID, [1.0], ["a"], "UP", None, START, START],
+        ["other-contract", "shifts", "fs-0", [1.0, 2.0], [], "UP", None, START, START],
+        ["no-label", "shifts", SIGNATURE_ID, [1.0], ["a"], None, None, START, START],
+        ["too-late", "shifts", SIGNATURE_ID, [1.0], ["a"], "UP", None, START, late],
     ]
     client.insert(f"{database}.v_labelled", rows)
 
@@ -59,4 +60,13 @@ def test_the_newest_labelled_rows_of_the_contract_as_of_the_moment(
     assert found["prediction_id"].to_pylist() == [f"p{n}" for n in range(9, 1, -1)]
     assert found["num_features"].to_pylist()[6] == [None]
     assert found["predicted_at"].to_pylist()[0] == START + timedelta(minutes=9)
+    assert set(found["truth"].to_pylist()) == {"UP"}
+
+    values = [
+        [f"v{n}", "prices", SIGNATURE_ID, [1.0], ["a"], None, value, START, START]
+        for n, value in enumerate((1.5, 1e21))
+    ]
+    client.insert(f"{database}.v_labelled", values)
+    found = ask(SQL, {"model": "prices", "feature_schema_id": SIGNATURE_ID, "as_of": moment, "rows": 8})
+    assert sorted(map(float, found["truth"].to_pylist())) == [1.5, 1e21]  # values of a regression
     client.command(f"DROP DATABASE {database}")

@@ -188,7 +188,7 @@ def stored(rows: int) -> pa.Table:
             "prediction_id": [f"p{row}" for row in range(rows)],
             "num_features": [list(pair) for pair in zip(table["x"].to_pylist(), table["y"].to_pylist(), strict=True)],
             "cat_features": [[value] for value in table["kind"].to_pylist()],
-            "label": table["label"],
+            "truth": table["label"],
             "predicted_at": table["occurred_at"],
         }
     ).take(pa.array(range(rows - 1, -1, -1)))
@@ -289,9 +289,9 @@ def test_unusable_rows_are_left_out_and_counted(run_dir: RunDir) -> None:
     rows = stored(203)
     numbers = rows["num_features"].to_pylist()
     numbers[5], numbers[6] = [1.0], [1.0, 2.0, 3.0]
-    labels = rows["label"].to_pylist()
+    labels = rows["truth"].to_pylist()
     labels[7] = "up"
-    rows = rows.set_column(1, "num_features", pa.array(numbers)).set_column(3, "label", pa.array(labels))
+    rows = rows.set_column(1, "num_features", pa.array(numbers)).set_column(3, "truth", pa.array(labels))
     run_dir.prepare(request(SIGNATURE))
 
     run(run_dir, RECIPE, lambda sql, parameters: rows)

@@ -55,7 +55,8 @@ class Settings(StatefulSettings):
 
 
 def serving_tokens(settings: Settings) -> ServingTokens:
-    """Tokens of the model servers; StartupError when the key ring cannot be used."""
-    ring = open_key_ring(settings.serving_token_file, "SERVING_TOKEN_FILE") if settings.serving_token_file else None
-    fixed = serving_token(settings.admin_key) if ring is None or settings.admin_key_file else ""
-    return ServingTokens(fixed, settings.serving_token_file, ring)
+    """Tokens of the model servers; StartupError when there is neither a usable key ring nor an admin key."""
+    if settings.serving_token_file is None and settings.admin_key_file is not None:
+        return ServingTokens(serving_token(settings.admin_key))
+    ring = open_key_ring(settings.serving_token_file, "SERVING_TOKEN_FILE")
+    return ServingTokens("", settings.serving_token_file, ring)

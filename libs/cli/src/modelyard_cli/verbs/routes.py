@@ -58,7 +58,7 @@ def delete_route(route: RouteArgument, data_dir: DataDir = DEFAULT_DATA_DIR, out
 @reports_errors
 def explain(
     route: RouteArgument,
-    facts: Annotated[str, typer.Argument(help='Facts of a request as JSON, such as \'{"entity_key": "42"}\'.')] = "{}",
+    facts: Annotated[str, typer.Argument(help='Facts of a request as JSON, such as \'{"entity": "42"}\'.')] = "{}",
     data_dir: DataDir = DEFAULT_DATA_DIR,
     output: FormOption = Form.TABLE,
 ) -> None:

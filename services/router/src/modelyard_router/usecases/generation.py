@@ -208,19 +208,9 @@ class GenerationRecorder:
         record = GenerationLogged(
             event_id=uuid4(),
             occurred_at=datetime.now(UTC),
-            generation_id=prepared.id,
-            workspace=prepared.route.workspace,
-            model=leaf.model,
-            model_version=leaf.version,
-            model_digest=leaf.digest,
-            route=leaf.route,
-            route_sequence=prepared.route.published.sequence,
-            variant=leaf.variant,
-            rule=done.rule,
-            path=leaf.path,
+            **_identity(prepared, done),
             entity_key_hash=self._hash_of(request.entity_key),
             session_id=request.session_id or call.session,
-            feature_schema_id=leaf.contract.id,
             input_characters=len(request.text),
             output_characters=progress.characters,
             input_tokens=usage.input_tokens if usage else None,
@@ -243,6 +233,24 @@ class GenerationRecorder:
         if self._policy is TextPolicy.FULL:
             return text[:MAX_TEXT_CHARACTERS]
         return self._hash_of(text) if self._policy is TextPolicy.HASH else None
+
+
+def _identity(prepared: Prepared, done: Execution[Started]) -> dict[str, Any]:
+    """The fields that name the generation and the version it is logged against."""
+    leaf = done.leaf
+    return {
+        "generation_id": prepared.id,
+        "workspace": prepared.route.workspace,
+        "model": leaf.model,
+        "model_version": leaf.version,
+        "model_digest": leaf.digest,
+        "route": leaf.route,
+        "route_sequence": prepared.route.published.sequence,
+        "variant": leaf.variant,
+        "rule": done.rule,
+        "path": leaf.path,
+        "feature_schema_id": leaf.contract.id,
+    }
 
 
 def _attempt(attempt: Attempt, status: GenerationStatus, usage: Usage | None = None) -> GenerationAttempt:

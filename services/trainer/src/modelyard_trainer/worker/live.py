@@ -37,16 +37,17 @@ def _free(name: str, features: set[str]) -> str:
 def usable(found: Any, signature: Signature) -> tuple[Any, dict[str, int]]:
     """Return the usable rows of stored predictions, and the numbers of rows left out by reason.
 
-    found: Arrow table with num_features and cat_features (lists in the order of the signature), label, predicted_at and
-    prediction_id. A row is usable if both lists have the signature's length and its label is one of the classes, or a
-    finite number for a regression. Everything else is left out and reported, so that one row cannot stop a training.
+    found: Arrow table with num_features and cat_features (lists in the order of the signature), truth (label, or value
+    of a regression, as text), predicted_at and prediction_id. A row is usable if both lists have the signature's
+    length and its truth is one of the classes, or a finite number for a regression. Everything else is left out and
+    reported, so that one row cannot stop a training.
     """
     fits = pc.and_(
         pc.equal(pc.list_value_length(found["num_features"]), len(signature.numeric)),
         pc.equal(pc.list_value_length(found["cat_features"]), len(signature.categorical)),
     )
     fits = pc.fill_null(fits, False)
-    labelled = _labelled(found["label"], signature)
+    labelled = _labelled(found["truth"], signature)
     counts = {
         "features": len(found) - _true(fits),
         "label": _true(pc.and_(fits, pc.invert(labelled))),
@@ -74,7 +75,7 @@ def table_of(found: Any, signature: Signature) -> pa.Table:
     for place, name in enumerate(signature.categorical):
         columns[name] = _elements(found["cat_features"], place, pa.string())
     table = {column.name: _typed(columns[column.name], column.type) for column in signature.columns}
-    labels = found["label"].cast(pa.string())
+    labels = found["truth"].cast(pa.string())
     table[names.target] = labels if signature.task.classifies else labels.cast(pa.float64())
     table[names.time] = found["predicted_at"].cast(pa.timestamp("us", tz="UTC"))
     table[names.id] = found["prediction_id"].cast(pa.string())

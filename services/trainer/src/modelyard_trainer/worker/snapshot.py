@@ -21,10 +21,10 @@ from modelyard_trainer.worker.live import Names, table_of, usable
 from modelyard_trainer.worker.table import column_types, read_table, write_table
 
 SQL: Final = """
-SELECT prediction_id, num_features, cat_features, label, predicted_at
+SELECT prediction_id, num_features, cat_features, if(label IS NULL, toString(value), label) AS truth, predicted_at
 FROM v_labelled
 WHERE model = {model:String} AND feature_schema_id = {feature_schema_id:String}
-  AND labelled_at <= {as_of:DateTime64(6, 'UTC')} AND label IS NOT NULL AND label != ''
+  AND labelled_at <= {as_of:DateTime64(6, 'UTC')} AND (label != '' OR value IS NOT NULL)
 ORDER BY predicted_at DESC, prediction_id DESC
 LIMIT {rows:UInt32}
 """.strip()
