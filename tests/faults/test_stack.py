@@ -18,14 +18,13 @@ from modelyard_contracts import (
     Verdict,
 )
 from modelyard_contracts.manifest import (
-    Feature,
-    FeatureSchema,
     FileEntry,
     ModelManifest,
     TrainingLineage,
     digest_of,
     signed,
 )
+from modelyard_contracts.signature import Column, Output, Signature, Task
 from modelyard_devstack.testing import eventually, stays, wait_until
 
 from .services import NAMES, Stack
@@ -72,7 +71,7 @@ def registered(stack: Stack, model: str) -> VersionInfo:
         model=model,
         flavour="sklearn",
         files=(FileEntry(path="model.skops", digest=digest_of(data), size_bytes=len(data)),),
-        **signed(FeatureSchema(features=(Feature(name="price"),), classes=("down", "up"))),
+        **signed(Signature(columns=(Column(name="price"),), output=Output(task=Task.BINARY, classes=("down", "up")))),
         training=TrainingLineage(recipe="test"),
     )
     with RegistryClient(stack.state["services"]["registry"]["url"], stack.key_file.read_text().strip()) as client:

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from modelyard_contracts.manifest import Feature, FeatureReference, FeatureSchema, FileEntry, ModelManifest, digest_of
+from modelyard_contracts.manifest import FeatureReference, FileEntry, ManifestFile, ModelManifest, digest_of
+from modelyard_contracts.signature import Column, Output, Signature, Task, new_schema_id
+
+BINARY = Output(task=Task.BINARY, classes=("no", "yes"))
 
 
 def manifest(**fields: Any) -> ModelManifest:
@@ -14,31 +17,36 @@ def manifest(**fields: Any) -> ModelManifest:
         "model": "churn",
         "flavour": "sklearn",
         "files": [{"path": "model.skops", "digest": digest_of(b"bytes"), "size_bytes": 5}],
-        "feature_schema": {"features": [{"name": "age"}, {"name": "plan", "kind": "categorical"}]},
+        "signature": {
+            "columns": [{"name": "age"}, {"name": "plan", "type": "category"}],
+            "output": BINARY.model_dump(),
+        },
         "training": {"recipe": "by-hand"},
     }
     return ModelManifest.model_validate({**given, **fields})
 
 
+def digest(**fields: Any) -> str:
+    return ManifestFile.write(manifest(**fields)).digest
+
+
 def test_equal_manifests_have_equal_digests_whatever_the_order_of_their_keys() -> None:
-    again = ModelManifest.model_validate_json(manifest(environment={"b": "1", "a": "2"}).canonical())
-    assert again.digest == manifest(environment={"a": "2", "b": "1"}).digest
+    assert digest(environment={"b": "1", "a": "2"}) == digest(environment={"a": "2", "b": "1"})
 
 
 def test_one_changed_byte_of_a_file_changes_the_digest() -> None:
-    other = manifest(files=[{"path": "model.skops", "digest": digest_of(b"bytez"), "size_bytes": 5}])
-    assert other.digest != manifest().digest
+    assert digest(files=[{"path": "model.skops", "digest": digest_of(b"bytez"), "size_bytes": 5}]) != digest()
 
 
-def test_features_are_positional_by_kind() -> None:
-    schema = manifest().feature_schema
-    assert (schema.numeric, schema.categorical) == (("age",), ("plan",))
+def test_columns_are_positional_by_type() -> None:
+    signature = manifest().signature
+    assert (signature.numeric, signature.categorical) == (("age",), ("plan",))
 
 
-def test_the_order_of_features_is_part_of_the_contract() -> None:
-    one = FeatureSchema(features=(Feature(name="a"), Feature(name="b")))
-    two = FeatureSchema(features=(Feature(name="b"), Feature(name="a")))
-    assert one.id != two.id
+def test_the_order_of_columns_is_part_of_the_signature() -> None:
+    one = Signature(columns=(Column(name="a"), Column(name="b")), output=BINARY)
+    two = Signature(columns=(Column(name="b"), Column(name="a")), output=BINARY)
+    assert new_schema_id(one) != new_schema_id(two)
 
 
 @pytest.mark.parametrize("path", ["../etc/passwd", "a/../../b", "/etc/passwd", ""])
@@ -49,7 +57,7 @@ def test_a_file_that_leaves_its_folder_is_refused(path: str) -> None:
 
 def test_a_feature_named_twice_is_refused() -> None:
     with pytest.raises(ValidationError, match="must be unique"):
-        FeatureSchema(features=(Feature(name="a"), Feature(name="a")))
+        Signature(columns=(Column(name="a"), Column(name="a")), output=BINARY)
 
 
 def test_counts_that_do_not_fit_the_bins_are_refused() -> None:
@@ -59,7 +67,7 @@ def test_counts_that_do_not_fit_the_bins_are_refused() -> None:
 
 def test_more_features_than_can_be_watched_are_refused_with_the_limit() -> None:
     with pytest.raises(ValidationError, match="1001 features, at most 1000"):
-        FeatureSchema(features=tuple(Feature(name=f"f{number}") for number in range(1_001)))
+        Signature(columns=tuple(Column(name=f"f{number}") for number in range(1_001)), output=BINARY)
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,13 @@ import numpy as np
 import pytest
 
 from modelyard_contracts.manifest import (
-    Feature,
-    FeatureKind,
-    FeatureSchema,
     ManifestFile,
     ModelManifest,
     TrainingLineage,
     digest_of,
     signed,
 )
+from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task
 from modelyard_devstack.testing import Process, wait_until
 from modelyard_serving.testing import write_echo_version
 
@@ -31,9 +29,9 @@ from .conftest import TOKEN, cat, num
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-SCHEMA = FeatureSchema(
-    features=(Feature(name="price"), Feature(name="colour", kind=FeatureKind.CATEGORICAL), Feature(name="demand")),
-    classes=("down", "up"),
+SCHEMA = Signature(
+    columns=(Column(name="price"), Column(name="colour", type=ColumnType.CATEGORY), Column(name="demand")),
+    output=Output(task=Task.BINARY, classes=("down", "up")),
 )
 
 

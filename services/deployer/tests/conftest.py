@@ -23,13 +23,12 @@ from modelyard_contracts import (
     RolloutAction,
     RolloutStrategy,
     RouteApplied,
-    RouteTarget,
+    RoutePublished,
     VersionStage,
 )
 from modelyard_contracts.codec import decode
+from modelyard_contracts.documents import read
 from modelyard_contracts.manifest import (
-    Feature,
-    FeatureSchema,
     FileEntry,
     ManifestFile,
     ModelManifest,
@@ -40,6 +39,8 @@ from modelyard_contracts.manifest import (
 )
 from modelyard_contracts.messages import MESSAGES
 from modelyard_contracts.policies import RolloutPolicy
+from modelyard_contracts.routes import RoutePlan, Split, VersionLeaf
+from modelyard_contracts.signature import Column, Output, Signature, Task
 from modelyard_deployer import events
 from modelyard_deployer.clients.registry import HttpRegistry
 from modelyard_deployer.domain.analysis import Arm, Stratum
@@ -64,6 +65,32 @@ from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.tables import OUTBOX
 
 MODEL = "churn"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One version behind a published route, with its share of the traffic."""
+
+    version: int
+    variant: str
+    weight: float
+    urls: tuple[str, ...]
+    digest: str
+
+
+def targets_of(published: RoutePublished) -> tuple[Target, ...]:
+    """Leaves of a plan that is one version or one split."""
+    if not published.plan:
+        return ()
+    root = read(RoutePlan, published.plan).root
+    arms = [(arm.node, arm.weight) for arm in root.arms] if isinstance(root, Split) else [(root, 1.0)]
+    return tuple(
+        Target(node.version, node.variant, weight, node.urls, node.digest or "")
+        for node, weight in arms
+        if isinstance(node, VersionLeaf)
+    )
+
+
 VERSIONS = range(1, 6)
 """Approved in the registry when a test starts."""
 
@@ -78,7 +105,7 @@ def a_manifest(model: str = MODEL, version: int = 1) -> ModelManifest:
         model=model,
         flavour="sklearn",
         files=(FileEntry(path="model.bin", digest=digest_of(data), size_bytes=len(data)),),
-        **signed(FeatureSchema(features=(Feature(name="age"),), classes=("no", "yes"))),
+        **signed(Signature(columns=(Column(name="age"),), output=Output(task=Task.BINARY, classes=("no", "yes")))),
         training=TrainingLineage(recipe="test"),
         price=Price(usd_per_call=0.0002),
     )
@@ -330,11 +357,11 @@ class World:
         assert found is not None
         return found
 
-    def targets(self) -> tuple[RouteTarget, ...]:
+    def targets(self) -> tuple["Target", ...]:
         """As last published."""
         with self.store.read() as records:
             published = records.routes.published(self.route().name)
-        return published.targets if published else ()
+        return targets_of(published) if published else ()
 
     def weights(self) -> dict[int, float]:
         """As last published."""

@@ -133,7 +133,8 @@ def test_routes_and_replicas_show_what_serves(world: World, http: TestClient) ->
     world.given_canary()
     route = http.get(f"/v1/routes/{MODEL}").json()
     assert (route["champion_version"], route["sequence"]) == (1, 2)
-    assert {target["version"]: target["variant"] for target in route["targets"]} == {1: "stable", 2: "canary"}
+    arms = route["plan"]["root"]["arms"]
+    assert {arm["node"]["version"]: arm["node"]["variant"] for arm in arms} == {1: "stable", 2: "canary"}
     assert route["routers"][0]["router_id"] == "router-1"
     assert [replica["state"] for replica in http.get("/v1/replicas").json()["items"]] == ["ready", "ready"]
     assert http.get("/v1/routes/nothing").status_code == 404

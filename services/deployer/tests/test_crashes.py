@@ -12,7 +12,7 @@ from modelyard_contracts import RolloutAction, RolloutChanged, RoutePublished
 from modelyard_contracts import RolloutState as State
 from modelyard_runtime.database import Transaction
 
-from .conftest import World
+from .conftest import World, targets_of
 
 
 class Killed(BaseException):
@@ -82,7 +82,7 @@ def _gapless(numbers: list[int]) -> bool:
 
 
 def _never_falls(tables: list[Any]) -> bool:
-    shares = [sum(t.weight for t in table.targets if t.version == 2) for table in tables]
+    shares = [sum(t.weight for t in targets_of(table) if t.version == 2) for table in tables]
     return shares == sorted(shares)
 
 

@@ -16,29 +16,15 @@ from modelyard_deployer.store.records import SqlStore
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.database import Database, migrate, open_engine
 
-MANIFEST: dict[str, Any] = {
-    "environment": {},
-    "feature_schema": {
-        "classes": ["no", "yes"],
-        "features": [{"kind": "numeric", "name": "age", "nullable": True}],
-        "target": "label",
-    },
-    "files": [{"digest": "sha256:" + "1" * 64, "path": "model.bin", "size_bytes": 3}],
-    "flavour": "sklearn",
-    "model": "churn",
-    "reference": None,
-    "schema_version": 1,
-    "training": {"metrics": {}, "parameters": {}, "recipe": "test"},
-}
-"""As the release before this one wrote it."""
+DATA = (Path(__file__).parents[3] / "libs/contracts/tests/golden/0.2/manifest-binary.json").read_bytes()
+MANIFEST: dict[str, Any] = json.loads(DATA)
 
 
 def test_routes_and_versions_of_the_first_revisions_are_kept(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/old.db")
     _upgrade(engine, "0002")
-    data = json.dumps(MANIFEST, sort_keys=True, separators=(",", ":")).encode()
     route = {"name": "churn", "model": "churn", "salt": "abc", "sequence": 7, "champion": 2, "history": [1]}
-    version = {"model": "churn", "version": 2, "digest": digest_of(data), "stage": "live", "manifest": MANIFEST}
+    version = {"model": "churn", "version": 2, "digest": digest_of(DATA), "stage": "live", "manifest": MANIFEST}
     with engine.begin() as db:
         db.execute(
             sa.text("INSERT INTO routes VALUES ('churn', 'churn', 7, :document)"), {"document": json.dumps(route)}
@@ -55,7 +41,7 @@ def test_routes_and_versions_of_the_first_revisions_are_kept(tmp_path: Path) -> 
     assert serving is not None
     assert stored is not None
     assert (serving.champion, serving.history, serving.previous) == (2, (1,), 1)
-    assert (stored.digest, stored.stage, stored.file.data) == (digest_of(data), "live", data)
+    assert (stored.digest, stored.stage, stored.file.data) == (digest_of(DATA), "live", DATA)
     database.close()
 
 

@@ -16,14 +16,12 @@ import pytest
 
 from modelyard_contracts.keyring import KeyRing, KeyRingFile
 from modelyard_contracts.manifest import (
-    Feature,
-    FeatureKind,
-    FeatureSchema,
     ManifestFile,
     ModelManifest,
     TrainingLineage,
     signed,
 )
+from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.workloads.processes import HOME_VARIABLE, ID_VARIABLE, MAX_LOG_BYTES, LocalProcesses
@@ -35,8 +33,9 @@ from modelyard_devstack.testing import wait_until
 TOKENS = ServingTokens("token")
 SCRIPTS = Path(__file__).parent / "scripts"
 
-SCHEMA = FeatureSchema(
-    features=(Feature(name="age"), Feature(name="colour", kind=FeatureKind.CATEGORICAL)), classes=("no", "yes")
+SCHEMA = Signature(
+    columns=(Column(name="age"), Column(name="colour", type=ColumnType.CATEGORY)),
+    output=Output(task=Task.BINARY, classes=("no", "yes")),
 )
 
 

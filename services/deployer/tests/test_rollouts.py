@@ -20,7 +20,7 @@ from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.analysis import Arm, Stratum
 from modelyard_runtime.errors import Conflict, Invalid
 
-from .conftest import MODEL, World, a_version, approved, register
+from .conftest import MODEL, World, a_version, approved, register, targets_of
 
 
 def states(world: World) -> list[tuple[State, float]]:
@@ -39,8 +39,8 @@ def test_the_first_version_of_a_route_gets_all_traffic_at_once(world: World) -> 
     assert {one.correlation_id for one in events} == {event.correlation_id}
     assert [one.revision for one in events] == [1, 2, 3]
     [table] = world.published(RoutePublished)
-    assert (table.route, table.sequence, table.targets[0].variant) == (MODEL, 1, "stable")
-    assert table.targets[0].feature_schema_id in table.feature_schemas
+    assert (table.route, table.sequence, targets_of(table)[0].variant) == (MODEL, 1, "stable")
+    assert list(table.signatures) == [a_version(1).file.manifest.feature_schema_id]
 
 
 def test_nothing_is_promoted_that_no_router_has_applied(world: World) -> None:
@@ -143,7 +143,7 @@ def test_salt_stays_and_sequence_rises_by_one_with_every_table(world: World) -> 
     tables = world.published(RoutePublished)
     assert [table.sequence for table in tables] == list(range(1, len(tables) + 1))
     assert len({table.salt for table in tables}) == 1
-    assert all(sum(target.weight for target in table.targets) == pytest.approx(1.0) for table in tables)
+    assert all(sum(target.weight for target in targets_of(table)) == pytest.approx(1.0) for table in tables)
 
 
 def test_a_redelivered_approval_starts_one_rollout(world: World) -> None:
@@ -274,7 +274,7 @@ def test_a_version_that_does_not_start_fails_without_ever_having_had_traffic(wor
     failed = world.rollout(rollout.id)
     assert failed.state is State.FAILED
     assert "cannot load model.bin" in failed.reason
-    assert all(target.version == 1 for table in world.published(RoutePublished) for target in table.targets)
+    assert all(target.version == 1 for table in world.published(RoutePublished) for target in targets_of(table))
 
 
 def test_wrong_bytes_fail_the_rollout(world: World) -> None:

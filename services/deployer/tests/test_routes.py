@@ -13,7 +13,7 @@ from modelyard_contracts.routes import RoutePlan, Split, VersionLeaf
 from modelyard_deployer.domain.analysis import Arm
 from modelyard_runtime.access import Authenticator
 
-from .conftest import MODEL, World, a_version, register
+from .conftest import MODEL, World, a_version, register, targets_of
 from .test_api import KEY, build
 
 MANAGED: dict[str, Any] = {"kind": "model", "model": MODEL}
@@ -94,7 +94,7 @@ def test_a_specification_with_a_pinned_version_is_published_once_it_has_an_addre
     world.processes.mute = set()
     world.settle(0.1)
     [table] = tables(world, "safe")
-    assert (table.sequence, table.timeout_ms, table.targets) == (1, 500, ())
+    assert (table.sequence, table.timeout_ms, targets_of(table)) == (1, 500, ())
     assert [leaf.version for leaf in root_of(table).nodes] == [2, 1]
     shown = http.get("/v1/routes/safe").json()
     assert (shown["problem"], shown["plan"]["root"]["kind"]) == ("", "fallback")

@@ -22,14 +22,13 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.manifest import (
-    Feature,
-    FeatureSchema,
     FileEntry,
     ModelManifest,
     TrainingLineage,
     digest_of,
     signed,
 )
+from modelyard_contracts.signature import Column, Output, Signature, Task
 from modelyard_devstack.testing.postgres import Postgres
 from modelyard_registry.app import Registry
 from modelyard_registry.testing import ADMIN_KEY, InProcessRegistry, settings_in
@@ -42,7 +41,7 @@ def manifest_of(model: str = "elec", /, **files: bytes) -> ModelManifest:
         model=model,
         flavour="sklearn",
         files=tuple(entries),
-        **signed(FeatureSchema(features=(Feature(name="price"),), classes=("down", "up"))),
+        **signed(Signature(columns=(Column(name="price"),), output=Output(task=Task.BINARY, classes=("down", "up")))),
         training=TrainingLineage(run_id="run-1", recipe="tabular-classifier", metrics={"accuracy": 0.9}),
     )
 

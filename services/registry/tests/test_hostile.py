@@ -16,7 +16,7 @@ MANIFEST = {
     "model": "elec",
     "flavour": "sklearn",
     "files": [{"path": "model.skops", "digest": "sha256:" + "1" * 64, "size_bytes": 1}],
-    "feature_schema": {"features": [{"name": "x"}]},
+    "signature": {"columns": [{"name": "x"}], "output": {"task": "regression"}},
     "training": {"recipe": "r"},
 }
 

@@ -3,35 +3,37 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from modelyard_contracts import FeedbackReceived, GenerationLogged, PredictionLogged, RoutePublished, RouteTarget
+from modelyard_contracts import FeedbackReceived, GenerationLogged, PredictionLogged, RoutePublished
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import Feature, FeatureKind, FeatureSchema
+from modelyard_contracts.signature import Signature
 from modelyard_router.app import RouterApp
 from modelyard_router.domain.records import FEEDBACK, GENERATION, PREDICTION
 from modelyard_router.settings import Settings
 from modelyard_router.store.route_tables import Offered
 
+from .plans import ELEC, Node, leaf, planned, split
 from .replica import DIGEST_1, Behaviour, Replica, start_replica
 from .sockets import SocketServer
 
 KEY = "an-admin-key-of-some-length"
 
-SCHEMA = FeatureSchema(
-    features=(
-        Feature(name="price"),
-        Feature(name="colour", kind=FeatureKind.CATEGORICAL),
-        Feature(name="demand", nullable=False),
-    ),
-    classes=("down", "up"),
-)
+SCHEMA = ELEC
+"""Signature of the model `elec`."""
 ROW = {"price": 0.75, "colour": "red", "demand": 3}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One version and its share of the traffic."""
+
+    variant: str
+    weight: float
+    node: Node
 
 
 def target(
@@ -40,38 +42,29 @@ def target(
     version: int = 1,
     digest: str = DIGEST_1,
     weight: float = 1.0,
-    schema: FeatureSchema = SCHEMA,
-) -> RouteTarget:
-    return RouteTarget(
-        variant=variant,
-        version=version,
-        digest=digest,
-        weight=weight,
-        urls=urls,
-        feature_schema_id=schema.id,
-        cost_usd=0.001,
-    )
+    schema: Signature = SCHEMA,
+) -> Target:
+    return Target(variant, weight, leaf(*urls, signature=schema, version=version, digest=digest, variant=variant))
+
+
+def plan_of(*targets: Target) -> Node:
+    """A leaf for one target with all traffic, else a split with the challengers first."""
+    if len(targets) == 1 and targets[0].weight == 1:
+        return targets[0].node
+    ordered = sorted(targets, key=lambda one: (one.variant == "stable", one.variant))
+    return split(*((one.variant, one.weight, one.node) for one in ordered))
 
 
 def table(
-    *targets: RouteTarget,
+    *targets: Target,
     sequence: int = 1,
     route: str = "elec",
-    schemas: Sequence[FeatureSchema] = (SCHEMA,),
+    schemas: Sequence[Signature] = (SCHEMA,),
     timeout_ms: int = 5_000,
 ) -> RoutePublished:
-    return RoutePublished(
-        event_id=uuid4(),
-        occurred_at=datetime.now(UTC),
-        correlation_id=uuid4(),
-        route=route,
-        model="elec",
-        sequence=sequence,
-        salt="salt",
-        targets=targets,
-        feature_schemas={schema.id: schema.model_dump_json() for schema in schemas},
-        timeout_ms=timeout_ms,
-    )
+    """A published route; without targets it is deleted."""
+    root = plan_of(*targets) if targets else None
+    return planned(root, signatures=tuple(schemas), route=route, sequence=sequence, timeout_ms=timeout_ms)
 
 
 @dataclass

@@ -67,7 +67,7 @@ def shadow(main: Node, *copies: tuple[str, float, Node]) -> Node:
 
 
 def planned(
-    root: Node,
+    root: Node | None,
     *,
     signatures: tuple[Signature, ...] = (ELEC,),
     route: str = "elec",
@@ -75,7 +75,8 @@ def planned(
     timeout_ms: int = 5_000,
     plan: Mapping[str, Any] | None = None,
 ) -> RoutePublished:
-    """plan: further fields of the plan document."""
+    """root: None deletes the route. plan: further fields of the plan document."""
+    document = {"schema_version": 1, "min_release": "0.2", "root": root, **(plan or {})}
     return RoutePublished(
         event_id=uuid4(),
         occurred_at=datetime.now(UTC),
@@ -84,7 +85,7 @@ def planned(
         model="elec",
         sequence=sequence,
         salt="salt",
-        plan=canonical_json({"schema_version": 1, "min_release": "0.2", "root": root, **(plan or {})}).decode(),
+        plan=canonical_json(document).decode() if root else "",
         signatures={new_schema_id(one): one.model_dump_json() for one in signatures},
         timeout_ms=timeout_ms,
     )

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from modelyard_contracts import PredictionLogged
-from modelyard_contracts.manifest import Feature, FeatureSchema
+from modelyard_contracts.signature import Column, Output, Signature, Task
 from modelyard_devstack.testing import DevServer, Process, eventually
 
 from .conftest import KEY, table, target
@@ -28,7 +28,10 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", "6"))
 MAX_FLOORS = 3.0
 """Budget: multiples of an echo's CPU in the same run, best round. Measured 2.4 to 2.8; 4.1 to 5.5 without fast path."""
 
-FEATURES = FeatureSchema(features=tuple(Feature(name=f"f{i}") for i in range(8)), classes=("down", "up"))
+FEATURES = Signature(
+    columns=tuple(Column(name=f"f{i}") for i in range(8)),
+    output=Output(task=Task.BINARY, classes=("down", "up")),
+)
 BODY = json.dumps({"features": {f"f{i}": 0.125 * i for i in range(8)}, "entity_key": "user-1234"}).encode()
 
 

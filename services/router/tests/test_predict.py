@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from modelyard_contracts import PredictionStatus
-from modelyard_contracts.manifest import FeatureSchema
+from modelyard_contracts.signature import Signature, new_schema_id
 
 from .conftest import ROW, SCHEMA, Make, World, table, target
 from .replica import DIGEST_1, DIGEST_2, Behaviour
@@ -59,7 +59,11 @@ async def test_an_answer_names_its_version_and_is_logged_with_the_same_values(wo
     ]
     [logged] = world.logged()
     assert (logged.prediction_id, logged.model_version, logged.model_digest) == (prediction_id, 1, DIGEST_1)
-    assert (logged.num_features, logged.cat_features, logged.feature_schema_id) == ((0.75, 3.0), ("red",), SCHEMA.id)
+    assert (logged.num_features, logged.cat_features, logged.feature_schema_id) == (
+        (0.75, 3.0),
+        ("red",),
+        new_schema_id(SCHEMA),
+    )
     assert (logged.class_, logged.score, logged.scores) == ("up", 0.75, (0.25, 0.75))
     assert (logged.route, logged.route_sequence, logged.variant, logged.rule) == ("elec", 1, "stable", "all")
     assert (logged.status, len(logged.attempts), logged.cost_usd) == (PredictionStatus.OK, 1, 0.001)
@@ -268,7 +272,7 @@ async def test_more_than_the_limit_in_flight_is_503_with_retry_after(make_world:
 
 
 async def test_targets_with_different_contracts_check_the_one_that_is_chosen(world: World) -> None:
-    narrow = FeatureSchema(features=SCHEMA.features[:1], classes=SCHEMA.classes)
+    narrow = Signature(columns=SCHEMA.columns[:1], output=SCHEMA.output)
     one, two = await world.replica(), await world.replica(Behaviour(DIGEST_2))
     old = target(one.url, weight=0.0)
     new = target(two.url, variant="canary", version=2, digest=DIGEST_2, weight=1.0, schema=narrow)

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from modelyard_contracts import RoutePublished
+from modelyard_contracts.documents import canonical_json
+from modelyard_contracts.signature import new_schema_id
 from modelyard_router.plan.compile import compile_route
 from modelyard_router.store.route_tables import Effect, RouteTables
 
-from .conftest import SCHEMA, table, target
+from .conftest import SCHEMA, Target, plan_of, table, target
 from .replica import DIGEST_2
 
 ONE = target("http://127.0.0.1:9")
@@ -36,19 +38,23 @@ def test_a_late_lower_sequence_changes_nothing(tmp_path: Path) -> None:
     assert held.offer(canary(0.5).model_copy(update={"sequence": 8})).effect is Effect.APPLIED
 
 
+def plan(*targets: Target) -> str:
+    return canonical_json({"schema_version": 1, "root": plan_of(*targets)}).decode()
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"targets": (target("http://a:1", weight=0.5),)}, "add up to 0.5"),
+    ({"plan": plan(target("http://a:1", weight=0.5))}, "add up to 0.5"),
     (
-        {"targets": (target("http://a:1", weight=2), target("http://a:1", weight=-1, variant="x"))},
+        {"plan": plan(target("http://a:1", weight=2), target("http://a:1", weight=-1, variant="x"))},
         "equal to 0",
     ),
-    ({"targets": (target(),)}, "no urls"),
-    ({"targets": (target("ftp://a:1"),)}, "not an address"),
-    ({"targets": (target("http://a:99999"),)}, "not an address"),
-    ({"targets": (target("http://a:1", weight=0.5), target("http://a:1", weight=0.5))}, "the same name"),
-    ({"targets": (target("http://a:1", digest="bad\r\nheader: x"),)}, "digest"),
-    ({"feature_schemas": {}}, "is not in the table"),
-    ({"feature_schemas": {SCHEMA.id: "{"}}, "not JSON"),
+    ({"plan": plan(target())}, "no urls"),
+    ({"plan": plan(target("ftp://a:1"))}, "not an address"),
+    ({"plan": plan(target("http://a:99999"))}, "not an address"),
+    ({"plan": plan(target("http://a:1", weight=0.5), target("http://a:1", weight=0.5))}, "the same name"),
+    ({"plan": plan(target("http://a:1", digest="bad\r\nheader: x"))}, "digest"),
+    ({"signatures": {}}, "is not in the table"),
+    ({"signatures": {new_schema_id(SCHEMA): "{"}}, "not JSON"),
     ({"timeout_ms": 0}, "timeout_ms"),
 ]
 
@@ -81,7 +87,7 @@ def test_one_table_on_disk_that_cannot_be_used_does_not_affect_the_others(tmp_pa
         held.offer(table(ONE, route=name))
     file = tmp_path / "routes.json"
     documents = json.loads(file.read_text())
-    documents["first"]["feature_schemas"] = {}
+    documents["first"]["signatures"] = {}
     documents["second"]["a_field_of_a_newer_release"] = 1
     file.write_text(json.dumps(documents))
     again = tables(tmp_path)

@@ -5,9 +5,7 @@ bytes; the manifest names every file by its own digest, so one string pins all b
 parsed manifest: a release that knows more fields would compute another one.
 """
 
-import hashlib
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
 from math import isfinite
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -17,7 +15,7 @@ from pydantic import Field, model_validator
 from modelyard_contracts.documents import MAX_COUNT, Count, Document, canonical_json, digest_of, read, write
 from modelyard_contracts.messages.base import Part, UtcDatetime
 from modelyard_contracts.references import REFERENCE_PATTERN
-from modelyard_contracts.signature import MAX_COLUMNS, Column, ColumnType, Output, Signature, Task, new_schema_id
+from modelyard_contracts.signature import MAX_COLUMNS, Signature, Task, new_schema_id
 
 TIME_FACT: Final = "time_column"
 """Parameter of a lineage: time column of the training dataset."""
@@ -27,63 +25,6 @@ RESERVED_BINS: Final = ("missing", "non_finite", "other")
 """First bins of every feature, so that a broken column shows as drift."""
 MAX_FEATURES: Final = MAX_COLUMNS
 MAX_REFERENCE_BINS: Final = 100
-
-
-class FeatureKind(StrEnum):
-    NUMERIC = "numeric"
-    CATEGORICAL = "categorical"
-
-
-class Feature(Part):
-    """One input column in its earlier form."""
-
-    name: str = Field(min_length=1)
-    kind: FeatureKind = FeatureKind.NUMERIC
-    nullable: bool = True
-
-
-class FeatureSchema(Part):
-    """Names, kinds and order of a version's inputs: the view of a signature that is being replaced by it."""
-
-    features: tuple[Feature, ...] = Field(min_length=1)
-    target: str = "label"
-    classes: tuple[str, ...] = ()
-    """In the order of the scores; the last of two is the positive class."""
-    id: str = ""
-    """As written in the manifest; a schema without one gets it from its contents."""
-
-    @model_validator(mode="after")
-    def _can_be_watched(self) -> Self:
-        if len(self.features) > MAX_FEATURES:
-            raise ValueError(
-                f"{len(self.features)} features, at most {MAX_FEATURES} can be watched; leave some out, "
-                "or reduce them before the model"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        names = [feature.name for feature in self.features]
-        if len(set(names)) != len(names):
-            raise ValueError("feature names must be unique")
-        return self
-
-    @model_validator(mode="after")
-    def _has_an_id(self) -> Self:
-        if not self.id:
-            contents = canonical_json(self.model_dump(mode="json", exclude={"id"}))
-            object.__setattr__(self, "id", f"fs-{hashlib.sha256(contents).hexdigest()[:16]}")
-        return self
-
-    @property
-    def numeric(self) -> tuple[str, ...]:
-        """Names of the numeric features, in the order of PredictionLogged.num_features."""
-        return tuple(f.name for f in self.features if f.kind is FeatureKind.NUMERIC)
-
-    @property
-    def categorical(self) -> tuple[str, ...]:
-        """Names of the categorical features, in the order of PredictionLogged.cat_features."""
-        return tuple(f.name for f in self.features if f.kind is FeatureKind.CATEGORICAL)
 
 
 class FeatureReference(Part):
@@ -198,13 +139,10 @@ class ModelManifest(Document):
         """Fill task and schema id from the signature when a writer leaves them out."""
         if not isinstance(data, dict):
             return data
-        data = _from_feature_schema(data)
         signature = data.get("signature")
         if isinstance(signature, dict):
             signature = Signature.model_validate(signature, extra="ignore")
-        if isinstance(signature, Signature):
-            data = {"task": signature.task, "feature_schema_id": new_schema_id(signature), **data}
-        return data
+        return {**signed(signature), **data} if isinstance(signature, Signature) else data
 
     @model_validator(mode="after")
     def _task_fits(self) -> Self:
@@ -212,53 +150,10 @@ class ModelManifest(Document):
             raise ValueError(f"task: is {self.task}, but the signature's output is {self.signature.task}")
         return self
 
-    @property
-    def feature_schema(self) -> FeatureSchema:
-        """The signature in its earlier form; use `signature`."""
-        return FeatureSchema(
-            features=tuple(
-                Feature(
-                    name=column.name,
-                    kind=FeatureKind.NUMERIC if column.type.numeric else FeatureKind.CATEGORICAL,
-                    nullable=column.nullable,
-                )
-                for column in self.signature.columns
-            ),
-            target=self.signature.target,
-            classes=self.signature.classes,
-            id=self.feature_schema_id,
-        )
 
-    @property
-    def digest(self) -> str:
-        """Use ManifestFile.digest: this one changes when a release adds a field."""
-        return digest_of(self.canonical())
-
-    def canonical(self) -> bytes:
-        """Use ManifestFile.data."""
-        return write(self)
-
-
-def signed(schema: FeatureSchema) -> dict[str, Any]:
-    """Signature fields of a manifest from the earlier form, until every writer states a signature."""
-    task = {0: Task.REGRESSION, 2: Task.BINARY}.get(len(schema.classes), Task.MULTICLASS)
-    columns = tuple(
-        Column(
-            name=feature.name,
-            type=ColumnType.NUMBER if feature.kind is FeatureKind.NUMERIC else ColumnType.CATEGORY,
-            nullable=feature.nullable,
-        )
-        for feature in schema.features
-    )
-    signature = Signature(columns=columns, output=Output(task=task, name=schema.target, classes=schema.classes))
-    return {"task": task, "signature": signature, "feature_schema_id": schema.id}
-
-
-def _from_feature_schema(data: dict[str, Any]) -> dict[str, Any]:
-    if "feature_schema" not in data:
-        return data
-    rest = {key: value for key, value in data.items() if key != "feature_schema"}
-    return {**rest, **signed(FeatureSchema.model_validate(data["feature_schema"]))}
+def signed(signature: Signature) -> dict[str, Any]:
+    """Return the fields of a new manifest that follow from its signature: task, signature and schema id."""
+    return {"task": signature.task, "signature": signature, "feature_schema_id": new_schema_id(signature)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +183,7 @@ __all__ = [
     "RESERVED_BINS",
     "ROW_ORDER",
     "TIME_FACT",
-    "Feature",
-    "FeatureKind",
     "FeatureReference",
-    "FeatureSchema",
     "FileEntry",
     "ManifestFile",
     "ModelManifest",

@@ -44,8 +44,8 @@ def frozen_outputs(platform: Platform, stream: Stream, first: int) -> NDArray[np
     with tempfile.TemporaryDirectory() as folder:
         predictor = load_model(manifest, platform.registry.download(manifest, Path(folder)))
         scores = predictor.predict(
-            _ordered(stream.numbers[first:], stream.numeric, manifest.feature_schema.numeric),
-            _ordered(stream.words[first:], stream.categorical, manifest.feature_schema.categorical),
+            _ordered(stream.numbers[first:], stream.numeric, manifest.signature.numeric),
+            _ordered(stream.words[first:], stream.categorical, manifest.signature.categorical),
         )
     if not stream.classes:
         return np.asarray(scores[:, 0], dtype=object)

@@ -11,7 +11,6 @@ from modelyard_contracts.messages.deployment import (
     RolloutStrategy,
     RouteApplied,
     RoutePublished,
-    RouteTarget,
 )
 from modelyard_contracts.messages.evaluation import EvaluationFinished, EvaluationRequested, Verdict
 from modelyard_contracts.messages.monitoring import (
@@ -86,7 +85,6 @@ __all__ = [
     "RolloutStrategy",
     "RouteApplied",
     "RoutePublished",
-    "RouteTarget",
     "RunState",
     "Severity",
     "SliceSource",

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import model_validator
 
-from modelyard_contracts.messages.base import ControlMessage, Field, Message, Part, fill_workspace
+from modelyard_contracts.messages.base import ControlMessage, Field, Message, fill_workspace
 from modelyard_contracts.references import DEFAULT_WORKSPACE
 
 
@@ -90,20 +90,6 @@ class RolloutChanged(ControlMessage):
         return self.evidence.get(self.AGAINST_VERSION, 1.0) != 0.0
 
 
-class RouteTarget(Part):
-    """One version behind a route, and where its replicas listen."""
-
-    variant: str
-    version: int
-    digest: str
-    weight: float
-    """Share of the units, 0 to 1; the weights of a route add up to 1."""
-    urls: tuple[str, ...]
-    feature_schema_id: str
-    cost_usd: float = 0.0
-    """Per request."""
-
-
 class RoutePublished(Message):
     """The complete state of one route; a higher `sequence` replaces a lower one, never the other way round."""
 
@@ -119,13 +105,9 @@ class RoutePublished(Message):
     salt: str
     """Fixed for the life of a route, so that a unit keeps its bucket while weights move."""
     plan: str = ""
-    """Canonical JSON of a modelyard_contracts.routes.RoutePlan."""
+    """Canonical JSON of a modelyard_contracts.routes.RoutePlan; empty when the route was deleted."""
     signatures: dict[str, str] = Field(default_factory=dict)
     """Feature schema id to the JSON of its modelyard_contracts.signature.Signature, for every leaf of the plan."""
-    targets: tuple[RouteTarget, ...] = ()
-    """The plan in its earlier form, for routers that do not read `plan`."""
-    feature_schemas: dict[str, str] = Field(default_factory=dict)
-    """Feature schema id to its JSON document (modelyard_contracts.manifest.FeatureSchema)."""
     timeout_ms: int = 2_000
     rollout_id: UUID | None = None
     reason: str = ""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from modelyard_contracts import RolloutState, RolloutStrategy, RouteTarget
+from modelyard_contracts import RolloutState, RolloutStrategy
 from modelyard_contracts.documents import read
 from modelyard_contracts.routes import RoutePlan, RouteSpec
 from modelyard_deployer.domain.ports import Records
@@ -110,7 +110,6 @@ class RouteView(BaseModel):
     previous_version: int | None
     warm_until: datetime | None
     published_at: datetime | None
-    targets: list[RouteTarget]
     routers: list[RouterView]
 
     @classmethod
@@ -128,7 +127,6 @@ class RouteView(BaseModel):
             previous_version=serving.previous if serving else None,
             warm_until=serving.warm_until if serving else None,
             published_at=published.occurred_at if published else None,
-            targets=list(published.targets) if published else [],
             routers=[RouterView.of(ack) for ack in records.acknowledgements.of_route(route.name)],
         )
 

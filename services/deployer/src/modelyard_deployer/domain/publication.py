@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from modelyard_contracts import RoutePublished, RouteTarget, derived_id, documents
-from modelyard_contracts.routes import RoutePlan, Split, VersionLeaf, walk
+from modelyard_contracts import RoutePublished, derived_id, documents
+from modelyard_contracts.routes import RoutePlan, VersionLeaf, walk
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Route, Version
 from modelyard_deployer.domain.workloads import VersionKey
@@ -44,33 +44,7 @@ def publication(route: Route, versions: Mapping[VersionKey, Version], cause: Cau
         salt=route.salt,
         plan=route.plan,
         signatures={one: documents.write(manifest.signature).decode() for one, manifest in manifests.items()},
-        targets=_targets(route.plan),
-        feature_schemas={one: manifest.feature_schema.model_dump_json() for one, manifest in manifests.items()},
         timeout_ms=route.specification.timeout_ms,
         rollout_id=rollout.id if rollout else None,
         reason=cause.reason,
-    )
-
-
-def _targets(plan: str) -> tuple[RouteTarget, ...]:
-    """A plan of one model in its earlier form; empty for any other plan."""
-    if not plan:
-        return ()
-    root = documents.read(RoutePlan, plan).root
-    if isinstance(root, VersionLeaf):
-        return (_target(root, 1.0),)
-    if isinstance(root, Split) and all(isinstance(arm.node, VersionLeaf) and arm.node.managed for arm in root.arms):
-        return tuple(_target(arm.node, arm.weight) for arm in root.arms if isinstance(arm.node, VersionLeaf))
-    return ()
-
-
-def _target(leaf: VersionLeaf, weight: float) -> RouteTarget:
-    return RouteTarget(
-        variant=leaf.variant,
-        version=leaf.version,
-        digest=leaf.digest or "",
-        weight=weight,
-        urls=leaf.urls,
-        feature_schema_id=leaf.feature_schema_id or "",
-        cost_usd=leaf.price.usd_per_call,
     )

@@ -1,15 +1,11 @@
-"""Compile a published route table: from its plan, or from the list of targets of earlier deployers."""
+"""Compile the plan of a published route into nodes that a request walks."""
 
 import json
 from typing import Any
 
-from pydantic import ValidationError
-
 from modelyard_contracts import RoutePublished
 from modelyard_contracts.documents import RELEASE, DocumentError, read
-from modelyard_contracts.manifest import FeatureSchema, Price, signed
 from modelyard_contracts.routes import (
-    WEIGHT_TOLERANCE,
     Fallback,
     RoutePlan,
     Rules,
@@ -22,7 +18,7 @@ from modelyard_contracts.signature import Signature
 from modelyard_router.domain.assignment import Assigner, upper_bounds
 from modelyard_router.domain.contract import Contract
 from modelyard_router.domain.errors import UnusableRoute
-from modelyard_router.domain.leaves import STABLE, Leaf
+from modelyard_router.domain.leaves import Leaf
 from modelyard_router.plan.conditions import compile_condition
 from modelyard_router.plan.leaf import Place, compile_leaf
 from modelyard_router.plan.nodes import CopyNode, FallbackNode, Node, RulesNode, ShadowNode, SplitNode
@@ -64,8 +60,6 @@ def _is_simple(root: Node) -> bool:
 
 
 def _plan_of(published: RoutePublished) -> RoutePlan:
-    if not published.plan:
-        return _plan_of_targets(published)
     try:
         plan = read(RoutePlan, published.plan)
     except DocumentError as error:
@@ -88,36 +82,6 @@ def _newer(plan: str, problem: str) -> str:
 
 def _release(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".") if part.isdigit())
-
-
-def _plan_of_targets(published: RoutePublished) -> RoutePlan:
-    """The list of weighted targets is a split, challengers first, so that raising their weights is monotone."""
-    ordered = sorted(published.targets, key=lambda target: (target.variant == STABLE, target.variant))
-    if not ordered:
-        raise UnusableRoute(f"route {published.route}: no targets", field="targets")
-    arms = [
-        {
-            "name": target.variant,
-            "weight": target.weight,
-            "node": {
-                "kind": "version",
-                "model": published.model,
-                "version": target.version,
-                "digest": target.digest,
-                "urls": target.urls,
-                "feature_schema_id": target.feature_schema_id,
-                "variant": target.variant,
-                "price": Price(usd_per_call=target.cost_usd).model_dump(),
-            },
-        }
-        for target in ordered
-    ]
-    alone = len(arms) == 1 and abs(ordered[0].weight - 1) <= WEIGHT_TOLERANCE
-    root = arms[0]["node"] if alone else {"kind": "split", "arms": arms}
-    try:
-        return read(RoutePlan, {"root": root})
-    except DocumentError as error:
-        raise UnusableRoute(f"route {published.route}: targets: {error}", field="targets") from error
 
 
 class _Compiler:
@@ -203,13 +167,9 @@ class _Compiler:
 def _signature(published: RoutePublished, schema_id: str, where: str) -> Signature:
     where = f"route {published.route}, {where}"
     document = published.signatures.get(schema_id)
+    if document is None:
+        raise UnusableRoute(f"{where}: signature {schema_id} is not in the table", field="signatures")
     try:
-        if document is not None:
-            return read(Signature, document)
-        earlier = published.feature_schemas.get(schema_id)
-        if earlier is not None:
-            signature: Signature = signed(read(FeatureSchema, earlier))["signature"]
-            return signature
-    except (DocumentError, ValidationError, ValueError) as error:
+        return read(Signature, document)
+    except DocumentError as error:
         raise UnusableRoute(f"{where}: signature {schema_id}: {error}", field="signatures") from error
-    raise UnusableRoute(f"{where}: signature {schema_id} is not in the table", field="signatures")

@@ -67,7 +67,7 @@ class RouteTables:
             return Offered(Effect.STALE)
         if published.sequence <= self._removed.get(published.route, -1):
             return Offered(Effect.STALE)
-        if not published.plan and not published.targets:
+        if not published.plan:
             self._removed[published.route] = published.sequence
             self.remove(published.route)
             return Offered(Effect.APPLIED)
