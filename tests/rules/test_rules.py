@@ -20,12 +20,8 @@ FILES = sorted(
 )
 OPEN = {
     "libs/cli/tests/test_supervisor.py": 9,
-    "libs/runtime/tests/test_assembly.py": 8,
-    "libs/runtime/tests/test_bulk.py": 4,
-    "libs/runtime/tests/test_connection.py": 3,
     "libs/runtime/tests/test_consumer.py": 5,
     "libs/runtime/tests/test_faults.py": 4,
-    "libs/runtime/tests/test_pump.py": 1,
     "libs/runtime/tests/test_relay.py": 14,
     "libs/zygote/tests/test_zygote.py": 8,
 }
