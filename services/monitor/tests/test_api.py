@@ -75,7 +75,8 @@ def received(event: DriftDetected, offset: int, partition: int = 0) -> Received:
 
 async def test_health_counts_per_version_and_variant(world: World) -> None:
     rows = [prediction(i, latency_ms=float(i)) for i in range(4)]
-    rows += [prediction(4, variant="canary", status="timeout", route="other", **{"class": None})]
+    for place, status in enumerate(("timeout", "rejected"), start=4):
+        rows.append(prediction(place, variant="canary", status=status, route="other", **{"class": None}))
     await world.predictions.store(records(rows))
     await world.labels.store(records([label(0, "0"), label(1, "1")]))
     later = START + timedelta(hours=1)
@@ -85,7 +86,7 @@ async def test_health_counts_per_version_and_variant(world: World) -> None:
         answer = (await http.get("/v1/models/m/health", params={"since": START.isoformat()})).json()
         other = (await http.get("/v1/models/m/health", params={"route": "other"})).json()
     canary, stable = answer["versions"]
-    assert (canary["variant"], canary["predictions"], canary["errors"]) == ("canary", 1, 1)
+    assert (canary["variant"], canary["predictions"], canary["errors"]) == ("canary", 2, 1)
     assert (stable["predictions"], stable["labelled"], stable["wrong"]) == (4, 2, 0)
     assert stable["latency_ms_p95"] >= stable["latency_ms_p50"]
     assert [one["variant"] for one in other["versions"]] == ["canary"]

@@ -34,7 +34,8 @@ def binary(rng: np.random.Generator, index: int, moved: bool) -> dict[str, Any]:
         "class": str(int(moved or rng.uniform() < 0.5)),
     }
     if moved and index % 4 == 0:
-        return {**values, "status": "timeout", "class": None, "score": None}
+        status = "rejected" if index % 40 == 0 else "timeout"
+        return {**values, "status": status, "class": None, "score": None}
     return {**values, "num_features": (9.0,), "cat_features": ()} if index % 31 == 0 else values
 
 

@@ -259,14 +259,17 @@ async def test_slices_are_split_by_version_and_variant(world: World) -> None:
     world.manifests.known[("m", 2)] = make_manifest(seed=1)
     other = digest_of_manifest(make_manifest(seed=1))
     batch = [prediction(i, model_version=1 + i % 2, model_digest=other) if i % 2 else prediction(i) for i in range(10)]
-    batch.append(prediction(10, variant="canary", status="timeout", **{"class": None, "score": None, "scores": ()}))
+    nothing = {"class": None, "score": None, "scores": ()}
+    batch += [
+        prediction(10 + i, variant="canary", status=one, **nothing) for i, one in enumerate(("timeout", "rejected"))
+    ]
     await world.predictions.store(records(batch))
 
     found = [m for m in world.sent.messages if isinstance(m, SliceSummarised)]
     assert [(m.model_version, m.variant, m.rows, m.errors) for m in found] == [
         (1, "stable", 5, 0),
         (2, "stable", 5, 0),
-        (1, "canary", 1, 1),
+        (1, "canary", 2, 1),
     ]
     assert found[0].class_counts == {"1": 5}
     assert found[0].occurred_at == START

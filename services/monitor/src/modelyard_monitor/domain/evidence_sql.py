@@ -32,7 +32,7 @@ def alert_sql(found: Finding, piece: SliceSummarised, manifest: ModelManifest | 
     if found.reference is not None:
         return _broken_values(found, piece, manifest, database)
     where = f"{served_by(piece)} AND {offsets(found.window.ranges())}"
-    value = "toFloat64(count())" if found.subject == "labels" else "countIf(status != 'ok') / count()"
+    value = "toFloat64(count())" if found.subject == "labels" else "countIf(status NOT IN ('ok', 'rejected')) / count()"
     return f"SELECT {value} AS value, count() AS rows FROM {database}.predictions WHERE {where}"  # noqa: S608  quoted
 
 

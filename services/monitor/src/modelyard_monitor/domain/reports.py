@@ -21,7 +21,7 @@ class VersionHealth(Report):
     variant: str
     predictions: int
     errors: int
-    """Predictions whose status is not `ok`."""
+    """Predictions whose status is neither `ok` nor `rejected`."""
     latency_ms_p50: float | None
     latency_ms_p95: float | None
     """None without a finite latency."""

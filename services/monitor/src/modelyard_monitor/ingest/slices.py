@@ -16,6 +16,9 @@ from modelyard_monitor.ingest.binning import Column, Group
 MAX_CLASSES: Final = 100
 MAX_CLASS_CHARS: Final = 256
 
+NOT_FAILED: Final = pa.array(["ok", "rejected"])
+"""A request that was refused for the caller's own reason (a deadline, a bad value) is no error of the version."""
+
 
 def prediction_slice(group: Group, columns: Sequence[Column], covers: OffsetRange) -> SliceSummarised:
     """Summarise the predictions of one group. Id and moment depend on the rows alone, so a replay repeats them."""
@@ -36,7 +39,7 @@ def prediction_slice(group: Group, columns: Sequence[Column], covers: OffsetRang
         window_start=_moment(pc.min(rows["occurred_at"])),
         window_end=_moment(pc.max(rows["occurred_at"])),
         rows=rows.num_rows,
-        errors=rows.num_rows - int(pc.sum(pc.equal(rows["status"], "ok")).as_py()),
+        errors=rows.num_rows - int(pc.sum(pc.is_in(rows["status"], NOT_FAILED)).as_py()),
         latency_ms_total=_finite(latency.sum()),
         latency_ms_max=_finite(latency.max(initial=0.0)),
         feature_schema_id=schema_ids[0] if len(schema_ids) == 1 else None,

@@ -9,7 +9,7 @@ from modelyard_monitor.store.clickhouse import ClickHouse
 
 HEALTH_SQL: Final = """
 SELECT model_version AS version, variant, uniqExact(prediction_id) AS predictions,
-    predictions - uniqExactIf(prediction_id, status = 'ok') AS errors,
+    predictions - uniqExactIf(prediction_id, status IN ('ok', 'rejected')) AS errors,
     quantileTDigestIf(0.5)(latency_ms, isFinite(latency_ms)) AS latency_ms_p50,
     quantileTDigestIf(0.95)(latency_ms, isFinite(latency_ms)) AS latency_ms_p95
 FROM {db}.predictions
