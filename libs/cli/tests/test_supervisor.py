@@ -1,10 +1,13 @@
-"""The supervisor's own guards, without the stack: what dies comes back, and a full disk ends nothing."""
+"""The supervisor without its services: processes that die are started again, and a full disk ends nothing."""
 
 import errno
 import itertools
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,12 +17,13 @@ from modelyard_cli.stack import child as child_module
 from modelyard_cli.stack import supervisor
 from modelyard_cli.stack.child import BACK_OFF_S, STEADY_S, Child
 from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, ServiceSpec
-from modelyard_cli.stack.state import end_orphans, find, identify, write_state
+from modelyard_cli.stack.state import end_orphans, find, identify, read_state, write_state
 from modelyard_cli.stack.supervisor import Supervisor
 from modelyard_devstack.providers import ProviderError
 from modelyard_devstack.providers.clickhouse import Credentials
+from modelyard_devstack.testing import stays, wait_until
 
-NOBODY = 2**22 + 1
+NO_PROCESS = 2**22 + 1
 """Above any process id."""
 
 
@@ -49,10 +53,10 @@ def layout(tmp_path: Path) -> Layout:
 def child(layout: Layout, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Child:
     """A service that ends as soon as it is started: there is no such module."""
     monkeypatch.setattr(child_module, "is_ready", lambda url: False)
-    nobody = Credentials("nobody", "none")
+    reader = Credentials("reader", "none")
     ports = {spec.name: 1 for spec in SERVICES} | {"nothing": 1}
     return Child(
-        ServiceSpec("nothing", 1), layout, Addresses("127.0.0.1:1", "http://127.0.0.1:1", "ml", nobody, nobody, ports)
+        ServiceSpec("nothing", 1), layout, Addresses("127.0.0.1:1", "http://127.0.0.1:1", "ml", reader, reader, ports)
     )
 
 
@@ -108,31 +112,90 @@ def test_a_service_that_cannot_be_started_is_tried_again(
     assert waited == pytest.approx(BACK_OFF_S[:2], abs=0.11)
 
 
-def test_a_disk_that_takes_no_state_ends_no_stack_and_is_complained_of_once(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def server(pid: int | None = None) -> Any:
+    """A broker and a ClickHouse in one, without a process of its own."""
+    reader = Credentials("reader", "none")
+    return SimpleNamespace(
+        provider="test",
+        pid=pid,
+        stop=lambda: None,
+        bootstrap="127.0.0.1:1",
+        url="http://127.0.0.1:1",
+        database="ml",
+        writer=reader,
+        reader=reader,
+    )
+
+
+@contextmanager
+def supervising(layout: Layout) -> Iterator[None]:
+    """A supervisor of the two servers alone, in a thread."""
+    holder = Supervisor(layout, {"registry": 1, "kafka": 1, "clickhouse": 1})
+    thread = Thread(target=holder.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        holder.stop()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The servers of a supervisor without services, which checks them without a pause."""
+    made = {"kafka": server(), "clickhouse": server()}
+    monkeypatch.setattr(supervisor, "SERVICES", ())
+    monkeypatch.setattr(supervisor, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(supervisor, "SERVER_PAUSE_S", 0.0)
+    monkeypatch.setattr(supervisor, "start_kafka", lambda *_: made["kafka"])
+    monkeypatch.setattr(supervisor, "start_clickhouse", lambda *_: made["clickhouse"])
+    return made
+
+
+def reported(layout: Layout, key: str, value: object) -> bool:
+    kafka = (read_state(layout) or {}).get("kafka") or {}
+    return key in kafka and bool(kafka[key] == value)
+
+
+def test_a_disk_that_takes_no_state_ends_no_stack_and_is_reported_once(
+    layout: Layout,
+    servers: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    holder = Supervisor(layout, {"registry": 1})
-    holder._report("ready")
-    before = layout.state_file.read_text()
+    tries = []
 
     def full(*_: Any) -> None:
+        tries.append(1)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(supervisor, "write_state", full)
-    for _ in range(3):
-        holder._report("degraded")
-    said = capsys.readouterr().err
-    assert said.count(str(layout.state_file)) == 1 and "free disk space" in said
-    assert layout.state_file.read_text() == before
-    monkeypatch.setattr(supervisor, "write_state", write_state)
-    holder._report("degraded")
-    assert "degraded" in layout.state_file.read_text()
+    with supervising(layout):
+        wait_until(lambda: reported(layout, "bootstrap", "127.0.0.1:1"))
+        monkeypatch.setattr(supervisor, "write_state", full)
+        servers["kafka"].bootstrap = "127.0.0.1:2"
+        wait_until(lambda: tries)
+        before = layout.state_file.read_text()
+        wait_until(lambda: len(tries) >= 4)
+        said = capsys.readouterr().err
+        assert said.count(str(layout.state_file)) == 1 and "free disk space" in said
+        assert layout.state_file.read_text() == before
+        monkeypatch.setattr(supervisor, "write_state", write_state)
+        wait_until(lambda: reported(layout, "bootstrap", "127.0.0.1:2"))
+    assert capsys.readouterr().err == ""
 
 
 def test_a_server_that_cannot_come_back_yet_is_tried_again(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    layout: Layout,
+    servers: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    answers: list[Any] = [ProviderError("the local broker did not start: disk full"), SimpleNamespace(pid=None)]
+    answers: list[Any] = [
+        server(pid=NO_PROCESS),
+        ProviderError("the local broker did not start: disk full"),
+        server(),
+    ]
 
     def start(*_: Any) -> Any:
         answer = answers.pop(0)
@@ -141,14 +204,12 @@ def test_a_server_that_cannot_come_back_yet_is_tried_again(
         return answer
 
     monkeypatch.setattr(supervisor, "start_kafka", start)
-    monkeypatch.setattr(supervisor, "SERVER_PAUSE_S", 0.0)
-    holder = Supervisor(layout, {"kafka": 1})
-    holder._kafka = SimpleNamespace(pid=NOBODY)  # type: ignore[assignment]
-    holder._revive_servers()
-    assert "disk full; trying again" in capsys.readouterr().err
-    holder._revive_servers()
-    assert holder._kafka is not None and holder._kafka.pid is None and answers == []
-    holder._revive_servers()
+    with supervising(layout):
+        wait_until(lambda: reported(layout, "pid", None))
+        assert answers == []
+        assert capsys.readouterr().err.count("disk full; trying again") == 1
+        stays(lambda: reported(layout, "pid", None), 0.2, what="a server that runs is left alone")
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.process

@@ -1,11 +1,10 @@
-"""What every service that owns tables gets: migrations before its own start, readiness, claims that do not pile up."""
+"""What every service that owns tables gets: migrations before its own start, readiness, old claims deleted."""
 
 import asyncio
 import importlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,12 +12,13 @@ from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
+from modelyard_runtime import retention
 from modelyard_runtime.assembly import Assembly
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.http import allow
 from modelyard_runtime.inbox import claims_kept
 from modelyard_runtime.retention import Periodic
-from modelyard_runtime.service import Service
+from modelyard_runtime.service import Background, Service
 from modelyard_runtime.settings import StatefulSettings
 from modelyard_runtime.tables import INBOX
 
@@ -59,11 +59,23 @@ def routes(app: FastAPI) -> None:
 
 
 async def started(service: Service) -> None:
-    assert service._on_start is not None
-    await service._on_start()
+    assert service.on_start is not None
+    await service.on_start()
 
 
-async def test_it_is_ready_once_its_tables_are_there_and_its_own_start_comes_behind(assembly: Assembly) -> None:
+async def run_once(task: Background, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a Periodic from its start until it waits for its second turn, without the delays."""
+    stop, delays = asyncio.Event(), iter(("first", "next"))
+
+    async def no_delay(event: asyncio.Event, seconds: float) -> None:
+        if next(delays) == "next":
+            event.set()
+
+    monkeypatch.setattr(retention, "pause", no_delay)
+    await task(stop)
+
+
+async def test_it_is_ready_once_its_tables_are_there_and_its_own_start_comes_after_them(assembly: Assembly) -> None:
     seen: list[object] = []
 
     async def on_start() -> None:
@@ -81,31 +93,32 @@ async def test_it_is_ready_once_its_tables_are_there_and_its_own_start_comes_beh
         assert caller.get("/v1/things", headers={"authorization": "Bearer an-admin-key-of-some-length"}).json() == []
 
 
-async def test_claims_are_forgotten_when_no_event_can_come_again(assembly: Assembly) -> None:
+async def test_claims_are_deleted_when_no_event_can_come_again(
+    assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service = assembly.service({}, routes)
     await started(service)
     with assembly.database.transaction() as tx:
         assert tx.inbox.claim(assembly.name, uuid4())
-    tasks: list[Any] = [getattr(task, "__self__", None) for task in service._background]
-    [forgetting] = [task for task in tasks if isinstance(task, Periodic)]
+    [deletion] = [task for task in service.background if isinstance(getattr(task, "__self__", None), Periodic)]
 
-    def kept_after(seconds: float) -> int:
+    async def kept_after(seconds: float) -> int:
         assert isinstance(assembly.clock, FakeClock)
         assembly.clock.advance(seconds)
-        forgetting._work()
+        await run_once(deletion, monkeypatch)
         with assembly.database.read() as connection:
             return len(connection.execute(select(INBOX)).all())
 
-    assert kept_after((KEPT - timedelta(seconds=1)).total_seconds()) == 1
-    assert kept_after(2) == 0
+    assert await kept_after((KEPT - timedelta(seconds=1)).total_seconds()) == 1
+    assert await kept_after(2) == 0
 
 
 def test_its_own_background_tasks_and_their_grace_are_the_services(assembly: Assembly) -> None:
     async def work(stop: asyncio.Event) -> None: ...
 
     service = assembly.service({}, routes, background=[work], background_grace_s=7.5)
-    assert work in service._background
-    assert service._background_grace_s == 7.5
+    assert work in service.background
+    assert service.background_grace_s == 7.5
 
 
 async def test_what_the_service_holds_is_closed_before_its_database(
@@ -121,6 +134,6 @@ async def test_what_the_service_holds_is_closed_before_its_database(
     service = assembly.service({}, routes, on_stop=on_stop)
     await started(service)
     monkeypatch.setattr(assembly.database, "close", lambda: order.append("database"))
-    assert service._on_stop is not None
-    await service._on_stop()
+    assert service.on_stop is not None
+    await service.on_stop()
     assert order == ["service", "database"]

@@ -1,4 +1,4 @@
-"""Records handed on by the batch: the same ones, at the same offsets, as one by one."""
+"""Records read in whole batches: the same records, at the same offsets, as one at a time."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from modelyard_runtime.kafka import Received, Records
-from modelyard_runtime.kafka.aiokafka_internals import read_in_bulk, rows
+from modelyard_runtime.kafka.aiokafka_internals import FetchedInBulk, rows
 
 LZ4, READ_COMMITTED = 3, 1
 WHERE = TopicPartition("topic", 2)
@@ -26,14 +26,13 @@ def batch(first: int, values: list[bytes], producer: int = -1, transactional: bo
 
 
 def fetched(data: bytes, since: int, aborted: list[tuple[int, int]] | None = None) -> list[Any]:
-    """What getmany would give of a fetch that was asked for from `since` on."""
-    client = SimpleNamespace(_fetcher=SimpleNamespace(_records={}))
-    read_in_bulk(client)
+    """The records that `getmany` returns of a fetch that began at offset `since`."""
+    fetches = FetchedInBulk()
     found = PartitionRecords(WHERE, MemoryRecords(data), aborted, since, None, None, True, READ_COMMITTED)
     state = SimpleNamespace(paused=False, position=since, consumed_to=lambda position: None)
     assignment = SimpleNamespace(active=True, state_value=lambda tp: state)
-    client._fetcher._records[WHERE] = FetchResult(WHERE, assignment=assignment, partition_records=found, backoff=0)
-    return rows(client._fetcher._records[WHERE].getall())
+    fetches[WHERE] = FetchResult(WHERE, assignment=assignment, partition_records=found, backoff=0)
+    return rows(fetches[WHERE].getall())
 
 
 def test_all_records_of_all_batches_come_in_order() -> None:

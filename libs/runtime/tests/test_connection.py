@@ -1,4 +1,4 @@
-"""What a connection bears: heads without end, callers that stop in the middle, upgrades that are not ours."""
+"""Limits of a connection: endless heads, callers that stop in the middle, upgrades that are not supported."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import Depends
 from uvicorn.server import ServerState
 
+from modelyard_devstack.testing import eventually
 from modelyard_runtime.access import Authenticator
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.connection import MAX_HEAD_BYTES, GuardedProtocol
@@ -26,12 +27,33 @@ class Hasty(GuardedProtocol):
     head_timeout_s = 0.3
 
 
+class Counting(GuardedProtocol):
+    """Counts the bytes that a server received."""
+
+    received = 0
+
+    def data_received(self, data: bytes) -> None:
+        type(self).received += len(data)
+        super().data_received(data)
+
+
+@pytest.fixture
+def counting() -> type[Counting]:
+    return type("CountingOfTest", (Counting,), {})
+
+
 class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
     def send(self, data: bytes) -> None:
         self.writer.write(data)
+
+    async def deliver(self, data: bytes, counting: type[Counting]) -> None:
+        """Send and wait until the server received it, so that the next part arrives alone."""
+        before = counting.received
+        self.send(data)
+        await eventually(lambda: counting.received == before + len(data), PATIENCE_S)
 
     async def answer(self) -> tuple[int, Any]:
         async with asyncio.timeout(PATIENCE_S):
@@ -46,17 +68,17 @@ class Connection:
 
 
 class Echo:
-    """Answers with what it was asked."""
+    """Answers with the method, path and body of the request."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        told = json.dumps({"method": scope["method"], "path": scope["path"], "body": body.decode()}).encode()
-        headers = [(b"content-length", b"%d" % len(told))]
+        echo = json.dumps({"method": scope["method"], "path": scope["path"], "body": body.decode()}).encode()
+        headers = [(b"content-length", b"%d" % len(echo))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": told})
+        await send({"type": "http.response.body", "body": echo})
 
 
 @asynccontextmanager
@@ -95,19 +117,18 @@ async def test_a_request_that_asks_for_an_upgrade_keeps_its_body_and_its_connect
         assert await connection.answer() == (200, {"method": "POST", "path": "/b", "body": "second"})
 
 
-async def test_the_body_behind_an_upgrade_is_never_read_as_a_request() -> None:
+async def test_the_body_after_an_upgrade_is_never_read_as_a_request(counting: type[Counting]) -> None:
     smuggled = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
     whole = post(b"/a", smuggled, UPGRADE)
-    async with serving(Echo(), GuardedProtocol) as connect:
+    async with serving(Echo(), counting) as connect:
         connection = await connect()
         for part in (whole[:-30], whole[-30:], post(b"/b", b"next")):
-            connection.send(part)
-            await asyncio.sleep(0.05)
+            await connection.deliver(part, counting)
         assert await connection.answer() == (200, {"method": "POST", "path": "/a", "body": smuggled.decode()})
         assert (await connection.answer())[1]["path"] == "/b"
 
 
-async def test_a_wish_for_a_web_socket_is_an_ordinary_request() -> None:
+async def test_a_request_for_a_web_socket_is_an_ordinary_request() -> None:
     async with serving(Echo(), GuardedProtocol) as connect:
         connection = await connect()
         connection.send(b"GET /chat HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
@@ -179,19 +200,29 @@ async def test_half_a_head_is_not_waited_for() -> None:
         assert (await second.answer())[1]["code"] == "request_timeout"
 
 
-async def test_a_long_answer_is_not_cut_off_by_a_half_head_behind_it() -> None:
+async def test_a_long_answer_is_not_cut_off_by_half_a_head_after_it(
+    counting: type[Counting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "head_timeout_s", Hasty.head_timeout_s)
+    go = asyncio.Event()
+
     async def slow(scope: Any, receive: Any, send: Any) -> None:
-        await asyncio.sleep(1.0)
+        await go.wait()
         await Echo()(scope, receive, send)
 
-    async with serving(slow, Hasty) as connect:
+    async with serving(slow, counting) as connect:
         connection = await connect()
-        connection.send(post(b"/a", b"body"))
-        connection.send(b"GET / HT")
+        await connection.deliver(post(b"/a", b"body"), counting)
+        await connection.deliver(b"GET / HT", counting)
+        later = await connect()
+        assert await later.ended() == b"", "its time for a head began later, so that of the first is over too"
+        go.set()
         assert (await connection.answer())[1]["body"] == "body"
 
 
-async def test_a_body_that_stops_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, readiness: Readiness) -> None:
+async def test_a_body_that_stops_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, readiness: Readiness, counting: type[Counting]
+) -> None:
     monkeypatch.setattr(Edge, "body_pause_s", 2.0)
     app = create_app(service="toy", authenticator=Authenticator(KEY, None, system_clock), readiness=readiness)
 
@@ -200,13 +231,12 @@ async def test_a_body_that_stops_is_not_waited_for(monkeypatch: pytest.MonkeyPat
         return thing
 
     key = b"authorization: Bearer %b\r\ncontent-type: application/json\r\n" % KEY.encode()
-    async with serving(app, GuardedProtocol) as connect:
+    async with serving(app, counting) as connect:
         nothing, half, slowly = [await connect() for _ in range(3)]
-        nothing.send(b"POST /things HTTP/1.1\r\n%bcontent-length: 100\r\n\r\n" % key)
-        half.send(b"POST /things HTTP/1.1\r\n%bcontent-length: 100\r\n\r\n{" % key)
+        await nothing.deliver(b"POST /things HTTP/1.1\r\n%bcontent-length: 100\r\n\r\n" % key, counting)
+        await half.deliver(b"POST /things HTTP/1.1\r\n%bcontent-length: 100\r\n\r\n{" % key, counting)
         for part in (b"POST /things HTTP/1.1\r\n%bcontent-length: 8\r\n\r\n{" % key, b'"a"', b": 1}"):
-            slowly.send(part)
-            await asyncio.sleep(0.05)
+            await slowly.deliver(part, counting)
         assert await slowly.answer() == (200, {"a": 1})
         for connection in (nothing, half):
             status, problem = await connection.answer()

@@ -11,7 +11,8 @@ from modelyard_devstack.testing import eventually
 from modelyard_runtime.kafka.aiokafka_internals import Batch
 from modelyard_runtime.kafka.options import ConsumerOptions
 from modelyard_runtime.kafka.pump import BatchHandler, ConsumerMetrics, Pump
-from modelyard_runtime.kafka.records import Received, _Row
+from modelyard_runtime.kafka.records import Received, Row
+from modelyard_runtime.wakeup import pause
 
 TP = TopicPartition("toy.v1", 0)
 
@@ -22,12 +23,13 @@ class Client:
     def __init__(self, *polls: range) -> None:
         self._polls = list(polls)
         self.committed: list[int] = []
+        self._more = asyncio.Event()
 
     async def getmany(self, tp: TopicPartition, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Batch]]:
         if not self._polls:
-            await asyncio.sleep(timeout_ms / 1000)
+            await pause(self._more, timeout_ms / 1000)  # never set: no further record comes
             return {}
-        return {tp: [Batch([_Row(offset, 0, b"k", b"v", ()) for offset in self._polls.pop(0)])]}
+        return {tp: [Batch([Row(offset, 0, b"k", b"v", ()) for offset in self._polls.pop(0)])]}
 
     async def commit(self, offsets: dict[TopicPartition, Any]) -> None:
         self.committed.append(offsets[TP].offset)

@@ -1,20 +1,23 @@
-"""Processes forked from a preloaded parent: as `python -m` would start them, whoever dies around them."""
+"""Processes forked from a preloaded parent: as `python -m` would start them, also when owner or parent die."""
 
 import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
-from modelyard_devstack.testing import Process, wait_until
-from modelyard_zygote import UNKNOWN_CODE, Handle, Zygote, client
+from modelyard_devstack.testing import Process, stays, wait_until
+from modelyard_zygote import UNKNOWN_CODE, Handle, Zygote, client, wire
 from modelyard_zygote.handles import ForkedProcess
 
 pytestmark = pytest.mark.process
@@ -76,6 +79,18 @@ def alive(pid: int) -> bool:
         return False
 
 
+def parents() -> list[psutil.Process]:
+    """Zygotes that this process started and that run its module."""
+    return [child for child in psutil.Process().children() if "modelyard_zygote" in command_of(child)]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def kill(pid: int | None) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -87,10 +102,10 @@ def kill(pid: int | None) -> None:
 
 def test_a_child_is_what_python_m_would_start(world: World, zygote: Zygote, tmp_path: Path) -> None:
     env = {"PATH": "/bin", "PYTHONPATH": str(SCRIPTS), "ONLY": "this"}
-    child = world.spawn(zygote, "tells", "a", "--b", env=env, cwd=tmp_path)
+    child = world.spawn(zygote, "describes", "a", "--b", env=env, cwd=tmp_path)
     assert child.wait(60) == 0, world.err()
     said = json.loads(world.out())
-    assert said["argv"] == [str(SCRIPTS / "tells.py"), "a", "--b"]
+    assert said["argv"] == [str(SCRIPTS / "describes.py"), "a", "--b"]
     assert said["env"] == env
     assert said["cwd"] == str(tmp_path.resolve())
     assert said["name"] == "__main__"
@@ -135,7 +150,7 @@ def test_what_a_child_leaves_to_the_end_is_done(world: World, zygote: Zygote) ->
 
 def test_a_large_request_arrives_whole(world: World, zygote: Zygote) -> None:
     large = {str(number): "x" * 1_000 for number in range(300)}
-    assert world.spawn(zygote, "tells", env=world.environment(**large)).wait(60) == 0
+    assert world.spawn(zygote, "describes", env=world.environment(**large)).wait(60) == 0
     assert large.items() <= json.loads(world.out())["env"].items()
 
 
@@ -221,7 +236,7 @@ def test_a_zygote_stays_for_a_child_that_is_waited_for(world: World) -> None:
     wait_until(lambda: zygote.pid is None, 60)
 
 
-# -- whoever dies ------------------------------------------------------------------------------------------------------
+# -- processes that die ------------------------------------------------------------------------------------------------
 
 
 @linux
@@ -243,27 +258,32 @@ def test_children_outlive_their_owner_and_its_zygote_does_not(world: World, tmp_
         os.kill(owner.pid, signal.SIGKILL)
         owner.kill()
         wait_until(lambda: not alive(pids["zygote"]), 30)
-        time.sleep(0.2)
-        assert alive(pids["child"])
+        stays(lambda: alive(pids["child"]), 0.3)
     finally:
         os.kill(pids["child"], signal.SIGKILL)
 
 
 @linux
 @pytest.mark.parametrize("written", [b"", b'{"module": "says", "argv": ["half'], ids=["nothing", "half a request"])
-def test_a_child_whose_owner_died_before_it_knew_of_it_ends_without_a_word(world: World, written: bytes) -> None:
-    """The owner is killed between the fork and its last word to the child."""
-    zygote = world.zygote()
-    world.spawn(zygote, "says", "one").wait(60)
-    connection: Any = zygote._connection
-    theirs, ours = os.pipe()
-    with (world.folder / "out").open("ab") as out:
-        pid, pidfd = connection._ask(b"spawn", (theirs, out.fileno(), out.fileno()))
-    os.close(theirs)
-    os.write(ours, written)
-    os.close(ours)
-    assert ForkedProcess(pid, pidfd, connection.code_of).wait(60) == 0
-    assert world.out() == "one\n"
+def test_a_child_whose_owner_died_before_it_knew_of_it_ends_without_output(world: World, written: bytes) -> None:
+    """The owner is killed between the fork and the request to the child; this test is the owner."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(60)
+    command = [sys.executable, "-m", "modelyard_zygote", "--idle-s", "60", "--owner-fd", str(theirs.fileno())]
+    request, request_end = os.pipe()
+    with ours, subprocess.Popen(command, pass_fds=[theirs.fileno()], env=world.environment()):
+        theirs.close()
+        assert json.loads(wire.receive(ours)[0]) == {"ready": {}}
+        with (world.folder / "out").open("ab") as out:
+            socket.send_fds(ours, [wire.SPAWN], [request, out.fileno(), out.fileno()])
+        os.close(request)
+        started, [pidfd] = wire.receive(ours)
+        os.write(request_end, written)
+        os.close(request_end)
+        assert json.loads(wire.receive(ours)[0]) == {"ended": json.loads(started)["started"], "code": 0}
+        os.close(pidfd)
+        ours.close()  # ends the parent
+    assert world.out() == ""
 
 
 @linux
@@ -272,21 +292,24 @@ def test_a_zygote_killed_in_the_middle_of_a_request_starts_nothing_twice(
 ) -> None:
     zygote = world.zygote()
     world.spawn(zygote, "says", "one").wait(60)
-    connection: Any = zygote._connection
-    real: Callable[..., Any] = connection._listen
+    first, real = zygote.pid, wire.receive
+    killed: list[int | None] = []
 
-    def dying(*, block: bool) -> Any:
+    def dying(of: socket.socket) -> tuple[bytes, list[int]]:
         """It forks and says so, but is dead before that is read."""
-        if block:
-            told = real(block=True)
-            os.close(told[1][0])
-            kill(connection.pid)
-        return real(block=block)
+        body, fds = real(of)
+        if killed or b"started" not in body:
+            return body, fds
+        os.close(fds[0])
+        kill(first)
+        killed.append(first)
+        return real(of)
 
-    monkeypatch.setattr(connection, "_listen", dying)
+    monkeypatch.setattr(wire, "receive", dying)
     assert world.spawn(zygote, "says", "two").wait(60) == 0
     assert world.out() == "one\ntwo\n"
-    assert zygote._connection is not connection
+    assert killed == [first]
+    assert zygote.pid not in (None, first)
 
 
 @linux
@@ -315,12 +338,13 @@ def test_without_a_zygote_processes_start_plainly_and_it_is_not_tried_each_time(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.WARNING)
+    now_s = [1_000.0]
+    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
     zygote = world.zygote("dies")
     for _ in range(2):
         assert world.spawn(zygote, "ends", "6").wait(60) == 6
     assert caplog.text.count("processes start slowly") == 1
-    monkeypatch.setattr(client, "RETRY_S", 0.0)
-    zygote._not_before = 0.0
+    now_s[0] += client.RETRY_S
     world.spawn(zygote, "ends", "6").wait(60)
     assert caplog.text.count("processes start slowly") == 2
 
@@ -343,7 +367,7 @@ def test_other_systems_start_plain_processes(world: World, monkeypatch: pytest.M
 def test_closing_does_not_wait_for_a_zygote_that_still_imports(world: World, caplog: pytest.LogCaptureFixture) -> None:
     zygote = world.zygote("sleeps")
     zygote.warm()
-    starting: Any = wait_until(lambda: zygote._starting, 60)
+    [starting] = wait_until(parents, 60)
     began = time.monotonic()
     zygote.close()
     assert time.monotonic() - began < 30  # `sleeps` takes 60

@@ -96,10 +96,11 @@ class Service:
         self.name = name
         self._settings = settings
         self.app = app
-        self._background = tuple(background)
-        self._on_start, self._on_stop = on_start, on_stop
+        self.background = tuple(background)
+        """Tasks of the process, in the order they start."""
+        self.on_start, self.on_stop = on_start, on_stop
         self._readiness = readiness or Readiness()
-        self._request_grace_s, self._background_grace_s = request_grace_s, background_grace_s
+        self._request_grace_s, self.background_grace_s = request_grace_s, background_grace_s
         self._http = http
         self._stop: asyncio.Event
         self._signals = 0
@@ -147,12 +148,12 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         try:
-            if self._on_start is not None:
-                await self._on_start()
+            if self.on_start is not None:
+                await self.on_start()
             await self._work(listener)
         finally:
-            if self._on_stop is not None:
-                await self._on_stop()
+            if self.on_stop is not None:
+                await self.on_stop()
         log.info("%s stopped", self.name)
         return 0
 
@@ -167,7 +168,7 @@ class Service:
         ending = asyncio.Event()
         server = _server(self.app, self._request_grace_s, self._http)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        tasks = [asyncio.create_task(self._keep_alive(work, ending)) for work in self._background]
+        tasks = [asyncio.create_task(self._keep_alive(work, ending)) for work in self.background]
         announcing = asyncio.create_task(self._announce(server, listener))
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -183,9 +184,9 @@ class Service:
     async def _ended(self, tasks: "Sequence[asyncio.Task[None]]") -> None:
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=self._background_grace_s)
+        _, late = await asyncio.wait(tasks, timeout=self.background_grace_s)
         for task in late:
-            log.warning("%s: background task cancelled after %.0f s", self.name, self._background_grace_s)
+            log.warning("%s: background task cancelled after %.0f s", self.name, self.background_grace_s)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 

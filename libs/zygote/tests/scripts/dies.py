@@ -1,4 +1,4 @@
-"""Ends whoever imports it."""
+"""Ends the process that imports it."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Ends as told."""
+"""Ends in the way that its argument names."""
 
 import os
 import signal

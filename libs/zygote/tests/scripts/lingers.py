@@ -1,4 +1,4 @@
-"""Leaves a thread and an exit handler behind."""
+"""Leaves a thread and an exit handler running at its end."""
 
 import atexit
 import threading

@@ -1,4 +1,4 @@
-"""Says ready, and sleeps so many seconds."""
+"""Prints ready, and sleeps for its argument in seconds."""
 
 import sys
 import time

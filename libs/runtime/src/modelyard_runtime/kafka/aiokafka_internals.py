@@ -67,7 +67,7 @@ def read_in_bulk(client: Any) -> None:
         log.warning("aiokafka has another layout, so records are read one at a time: %s", layout_problems())
         return
     fetcher = client._fetcher
-    fetcher._records = _Fetched(fetcher._records)
+    fetcher._records = FetchedInBulk(fetcher._records)
 
 
 def rows(fetched: Iterable[Any]) -> list[Any]:
@@ -95,8 +95,8 @@ class Batch:
         return self if self.rows[0].offset >= offset else Batch([row for row in self.rows if row.offset >= offset])
 
 
-class _Fetched(OrderedDict[Any, Any]):
-    """Results of fetches by partition."""
+class FetchedInBulk(OrderedDict[Any, Any]):
+    """Results of fetches by partition; each gives whole batches, which `rows` reads."""
 
     def __setitem__(self, partition: Any, result: Any) -> None:
         from aiokafka.consumer.fetcher import FetchResult

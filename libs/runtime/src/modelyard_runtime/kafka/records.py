@@ -78,7 +78,7 @@ class Records(Sequence[Received]):
         """Given records of one partition as columns; not empty."""
         if isinstance(records, cls):
             return records
-        rows = [_Row(r.offset, r.timestamp_ms, r.key_bytes, r.value, r.raw_headers) for r in records]
+        rows = [Row(r.offset, r.timestamp_ms, r.key_bytes, r.value, r.raw_headers) for r in records]
         return cls(records[0].topic, records[0].partition, rows)
 
     def values(self) -> list[bytes | None]:
@@ -128,8 +128,8 @@ class Records(Sequence[Received]):
         return f"Records({self.topic}[{self.partition}], {len(self)} up to {self.last_offset})"
 
 
-class _Row(NamedTuple):
-    """A record in the shape of the client's."""
+class Row(NamedTuple):
+    """A record with the fields of the client's records."""
 
     offset: int
     timestamp: int
