@@ -37,7 +37,7 @@ class Settings(StatefulSettings):
     prepare_timeout_s: float = Field(300.0, gt=0)
     """Limit from the start of a rollout to a ready replica, including the download."""
     apply_wait_s: float = Field(10.0, gt=0)
-    """How long a rollout step waits for every live router once one has accepted it."""
+    """How long a rollout step waits for live routers that do not acknowledge it, if another router has."""
     evidence_every_s: float = Field(1.0, gt=0)
     """Interval between two checks of a canary; the analysis allows any number of them."""
     zygote_idle_s: float = Field(120.0, ge=0)

@@ -140,7 +140,7 @@ class Store(Protocol):
 
 
 class Registry(Protocol):
-    """Client of the registry. Every call raises VersionUnusable or RegistryUnavailable."""
+    """Client of the registry. Every call may raise VersionUnusable or RegistryUnavailable."""
 
     def version(self, model: str, version: int) -> Version: ...
 

@@ -27,7 +27,7 @@ class _Request:
 
 
 class Evidence:
-    """Keeps at most one request per model in flight, one every `every_s`; returns each response once."""
+    """Keeps at most one request per rollout and step in flight, one every `every_s`; returns each response once."""
 
     def __init__(
         self,

@@ -17,8 +17,8 @@ from modelyard_runtime.errors import Conflict, Invalid, NotFound
 def set_route(deps: Deps, name: str, spec: RouteSpec) -> Route:
     """Save a specification; the reconciler publishes its plan as soon as every leaf has an address.
 
-    Raises Invalid, NotFound or Conflict, naming the node: unsupported, a model without a rollout, or a version that may
-    not serve.
+    Raises Invalid, NotFound or Conflict, naming the node: it is unsupported, its model was never rolled out, or its
+    version may not serve.
     """
     with deps.store.read() as records:
         before = records.routes.get(name)

@@ -177,7 +177,7 @@ class LocalProcesses:
 
 
 def _replica_of(process: psutil.Process, home: Path) -> UUID | None:
-    """Return the id of the replica of `home` in this process, else None or ValueError, OSError, psutil.Error.
+    """Return the id of the replica of `home` in this process, if any. May raise ValueError, OSError or psutil.Error.
 
     Linux: read from the path of the log on stderr, which is set for the whole life of the process; /proc shows a
     forked process with the environment of its parent. On other systems replicas are not forked.

@@ -40,7 +40,7 @@ class Replica:
     stop_at: datetime | None = None
     """Set while the replica drains."""
     stopping: bool = False
-    """The process is terminating and gets no traffic; another replica takes its place."""
+    """The process is terminating and gets no traffic; it cannot become ready again."""
 
     @property
     def key(self) -> VersionKey:
