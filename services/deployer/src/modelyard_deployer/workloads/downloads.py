@@ -32,7 +32,7 @@ class Downloads:
         self._lock = RLock()
 
     def folder(self, version: Version) -> Path | None:
-        """Return the folder of verified files, None during the download. Raises VersionUnusable on a permanent failure."""
+        """Return the verified folder, None while downloading. Raises VersionUnusable on a permanent failure."""
         with self._lock:
             return self._folder(version)
 
