@@ -167,7 +167,7 @@ class ManifestFile:
 
     @classmethod
     def write(cls, manifest: ModelManifest) -> Self:
-        """Make the bytes of a new manifest. Called once in the life of a version, by whoever registers it."""
+        """Make the bytes of a new manifest. Called once in the life of a version, by the registering client."""
         data = write(manifest)
         return cls(data, digest_of(data), manifest)
 

@@ -17,9 +17,9 @@ from modelyard_registry.api import resources as resources_api
 from modelyard_registry.api import schemas as schemas_api
 from modelyard_registry.api import versions as versions_api
 from modelyard_registry.api import workspaces as workspaces_api
+from modelyard_registry.domain.key_hashes import HashSecrets, derived_from
 from modelyard_registry.domain.kinds import KINDS
 from modelyard_registry.domain.ports import Deps
-from modelyard_registry.domain.secrets import HashSecrets, derived_from
 from modelyard_registry.events import handlers
 from modelyard_registry.settings import Settings
 from modelyard_registry.store.blobs import FolderBlobs

@@ -19,7 +19,7 @@ LABEL_DELAY_ROWS: Final = 240
 FEEDBACK_BATCH: Final = 40
 REQUEST_TIMEOUT_S: Final = 10.0
 ATTEMPTS: Final = 8
-"""With growing pauses, some ten seconds: a killed router is back by then."""
+"""With exponential backoff, some ten seconds: a killed router is back by then."""
 
 
 @dataclass

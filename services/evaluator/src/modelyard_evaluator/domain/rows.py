@@ -1,4 +1,4 @@
-"""Sentences about the rows: too few of them, their origin, those that were left out."""
+"""Report text about the evaluated rows: too few of them, their origin, those that were left out."""
 
 from modelyard_contracts import Verdict
 from modelyard_evaluator.domain.evaluation import Evaluation, RowSource

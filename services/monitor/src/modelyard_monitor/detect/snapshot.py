@@ -1,7 +1,8 @@
 """A model's detector state as bytes: pickled, compressed, signed. Only states with our signature are unpickled.
 
 River's detectors support no other format. The signature covers the versions of the software that wrote the state, so a
-state of another release is refused before it is opened, and its model starts cold. The position is in front, as JSON.
+state of another release is refused before it is opened, and its detectors restart without history. The position is in
+front, as JSON.
 
 Layout: `<secret id>:<signature in hex>\n<release>\n<position>\n<state>`.
 """

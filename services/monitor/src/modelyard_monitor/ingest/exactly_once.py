@@ -132,7 +132,7 @@ class ExactlyOnceIngest:
 
 
 def calm_collector() -> None:
-    """Run the cycle collector rarely: records come by the hundred thousand and hold no cycles."""
+    """Run the cycle collector rarely: hundreds of thousands of records arrive and hold no cycles."""
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
 

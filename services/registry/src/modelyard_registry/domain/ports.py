@@ -11,7 +11,7 @@ from uuid import UUID
 from modelyard_contracts import Message, VersionStage
 from modelyard_contracts.manifest import FileEntry
 from modelyard_registry.domain.avro import AvroSchema
-from modelyard_registry.domain.secrets import HashSecrets
+from modelyard_registry.domain.key_hashes import HashSecrets
 from modelyard_registry.domain.values import (
     Alias,
     ApiKey,

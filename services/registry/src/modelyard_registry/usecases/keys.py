@@ -11,9 +11,9 @@ from typing import Final
 
 from modelyard_contracts.references import DEFAULT_WORKSPACE
 from modelyard_registry.domain.errors import KeyNotActive, KeyNotFound
+from modelyard_registry.domain.key_hashes import hash_key, verify_key
 from modelyard_registry.domain.names import check_identity, workspace_key
 from modelyard_registry.domain.ports import Deps, Unit
-from modelyard_registry.domain.secrets import hash_key, verify_key
 from modelyard_registry.domain.values import ApiKey, Origin
 from modelyard_registry.usecases.history import note
 from modelyard_runtime.access import ALL_WORKSPACES, BOOTSTRAP, GRANTS, ROLES, SCOPES

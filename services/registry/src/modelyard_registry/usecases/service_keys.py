@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from modelyard_registry.domain.key_hashes import verify_key
 from modelyard_registry.domain.ports import Deps, Unit
-from modelyard_registry.domain.secrets import verify_key
 from modelyard_registry.domain.values import ApiKey, Origin
 from modelyard_registry.usecases.keys import described, id_of
 from modelyard_runtime.access import ALL_WORKSPACES, SERVICE_ROLES

@@ -149,7 +149,7 @@ def _add_data(app: FastAPI, data: ASGIApp) -> None:
 
     @app.post("/v2/models/{model}/infer", response_model=models.InferAnswer, openapi_extra=_body(models.InferBody))
     async def infer(model: str, _: Caller) -> Response:
-        """Many rows; both bodies pass through unchanged."""
+        """Many rows; request and response bodies are forwarded unchanged."""
         return _Forwarded(data)
 
     @app.post(

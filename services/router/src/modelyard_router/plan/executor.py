@@ -27,7 +27,7 @@ class Execution(Generic[A]):
     """The outcome of a decision."""
 
     leaf: Leaf
-    """That answered, or that the failure is logged against."""
+    """The version that answered, or the one charged with the failure."""
     rule: str
     attempts: list[Attempt] = field(default_factory=list)
     answer: A | None = None

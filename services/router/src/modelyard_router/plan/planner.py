@@ -16,7 +16,7 @@ class Candidate(NamedTuple):
     after: frozenset[str] = frozenset()
     """Failures of the attempt before, after which this one is tried; empty for the first candidate."""
     fallback: FallbackNode | None = None
-    """Whose budget a try costs; None where another arm of a split steps in."""
+    """Fallback node whose retry budget an attempt uses; None where another arm of a split steps in."""
 
 
 class Copy(NamedTuple):

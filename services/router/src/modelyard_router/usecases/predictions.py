@@ -91,7 +91,7 @@ class Predictions:
         return _ENCODE(prediction_of(prediction_id, leaf, answer))
 
     async def infer(self, route: Route, body: bytes, call: Call, version: int | None = None) -> Reply:
-        """Many rows for one version; both bodies pass through unchanged. version: the caller's choice, or None."""
+        """Many rows for one version; both bodies are forwarded unchanged. version: the caller's choice, or None."""
         infer = read_infer(body, self._max_rows)
         request_id = infer.id or new_id()
         leaf, decision = _choose(route, infer, request_id, call, version)

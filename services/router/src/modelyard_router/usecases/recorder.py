@@ -23,7 +23,7 @@ class Result(NamedTuple):
     """How a request ended."""
 
     leaf: Leaf
-    """That answered, or that the failure is logged against."""
+    """The version that answered, or the one charged with the failure."""
     rule: str
     status: PredictionStatus
     answers: Sequence[Answer]
