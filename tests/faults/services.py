@@ -76,10 +76,13 @@ def service(name: str, folder: Path, env: Mapping[str, str]) -> Process:
     """One service, not started. Its dependencies are down unless `env` names them."""
     key = folder / "admin.key"
     key.write_text("an admin key of the fault tests")
+    secrets = folder / "state.keys"
+    secrets.write_text("1:a state secret of the fault tests\n")
     down = {f"{other.upper()}_URL": "http://127.0.0.1:1" for other in (*NAMES, "clickhouse")}
     own = {
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "MODELYARD_ADMIN_KEY_FILE": str(key),
+        "MONITOR_STATE_SECRET_FILE": str(secrets),
         f"{name.upper()}_PORT": "0",
         f"{name.upper()}_DATA_DIR": str(folder / name),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),

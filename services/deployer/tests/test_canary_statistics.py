@@ -121,7 +121,7 @@ def test_a_canary_that_answers_wrongly_is_aborted_once_labels_say_so() -> None:
     )
     look = analyse(RolloutPolicy(), (), bad, 100.0)
     assert look.outcome is Outcome.ABORT
-    assert "wrong answers" in look.reason
+    assert "wrong predictions" in look.reason
     assert look.evidence["wrong_rate_difference"] == pytest.approx(0.2)
 
 
@@ -129,7 +129,7 @@ def test_what_looks_worse_by_chance_alone_holds_rather_than_advances() -> None:
     unclear = Stratum(new=Arm(answers=200, errors=5), old=Arm(answers=2000, errors=10))
     look = analyse(RolloutPolicy(), (), unclear, 100.0)
     assert look.outcome is Outcome.HOLD
-    assert "chance" in look.reason
+    assert "not yet significant" in look.reason
 
 
 def regression(new_mean: float, rows: int, *, seed: int) -> Stratum:

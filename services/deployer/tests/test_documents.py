@@ -108,7 +108,7 @@ def test_a_rollout_that_waits_has_a_reason(world: World) -> None:
         rollout = world.request(RolloutAction.START, 1)
         world.settle()
         waiting = world.rollout(rollout.id)
-    assert (waiting.state, "the registry does not answer" in waiting.reason) == (State.PENDING, True)
+    assert (waiting.state, "the registry is unavailable" in waiting.reason) == (State.PENDING, True)
     assert world.published(RolloutChanged) == []
     world.set_policy(RolloutPolicy(route="named"))
     world.settle()

@@ -86,7 +86,7 @@ def test_nodes_around_the_leaves_are_kept() -> None:
 
 
 def test_a_leaf_that_is_not_ready_is_named() -> None:
-    with pytest.raises(NotReady, match="no version of new serves"):
+    with pytest.raises(NotReady, match="no version of new may serve"):
         plan({"kind": "fallback", "nodes": [CHURN, {"kind": "model", "model": "new"}]})
 
 

@@ -105,7 +105,7 @@ def test_after_a_roll_back_the_bad_version_does_not_come_back_by_itself(world: W
     world.approve(2)
     world.settle()
     assert world.serving().champion == 1
-    with pytest.raises(Conflict, match="served before"):
+    with pytest.raises(Conflict, match="no earlier version"):
         world.request(RolloutAction.ROLL_BACK)
 
 
@@ -163,7 +163,7 @@ def withdraw(world: World, version: int, stage: VersionStage = VersionStage.REJE
 def test_a_version_that_never_served_cannot_be_rolled_back_to(world: World) -> None:
     """Version 2 is a canary: a roll-back that names it must not make it champion."""
     canary = world.given_canary(2)
-    with pytest.raises(Conflict, match="version 2 of churn did not serve before; start a rollout of it instead"):
+    with pytest.raises(Conflict, match="version 2 of churn has not served before; start a rollout of it instead"):
         world.request(RolloutAction.ROLL_BACK, 2)
     world.settle()
     assert world.rollout(canary.id).state is State.SHIFTING
@@ -188,7 +188,7 @@ def test_a_rejected_version_may_be_put_back_once_it_was_approved_again(world: Wo
     world.given_serving(1)
     world.given_serving(2)
     withdraw(world, 1)
-    with pytest.raises(Conflict, match="no version of churn served before that may still serve"):
+    with pytest.raises(Conflict, match="churn has no earlier version that may serve"):
         world.request(RolloutAction.ROLL_BACK)
     world.approve(1, previous_stage=VersionStage.REJECTED)
     assert world.request(RolloutAction.ROLL_BACK, 1).to_version == 1

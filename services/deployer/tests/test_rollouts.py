@@ -49,7 +49,7 @@ def test_nothing_is_promoted_that_no_router_has_applied(world: World) -> None:
     for _ in range(5):
         world.settle(30.0)
         waiting = world.rollout(rollout.id)
-        assert (waiting.state, waiting.reason) == (State.SHIFTING, "waiting for a first router to apply the route")
+        assert (waiting.state, waiting.reason) == (State.SHIFTING, "waiting for a router to apply the route")
     world.settle(600.0)
     assert world.rollout(rollout.id).state is State.ABORTED
     assert world.rollout(rollout.id).reason == "no router applied the route within 600 s"
@@ -63,7 +63,7 @@ def test_a_first_version_is_promoted_once_a_router_has_applied_it(world: World) 
     world.routers_apply()
     world.settle()
     promoted = world.rollout(rollout.id)
-    assert (promoted.state, promoted.reason) == (State.PROMOTED, "version 1 answers on 1 router(s)")
+    assert (promoted.state, promoted.reason) == (State.PROMOTED, "version 1 serves on 1 router(s)")
 
 
 def test_a_first_version_that_the_only_router_refuses_is_not_promoted(world: World) -> None:
@@ -189,7 +189,7 @@ def test_too_many_errors_abort_at_once_and_the_replica_drains_before_it_ends(wor
     world.settle(1.0)
 
     assert world.rollout(rollout.id).state is State.ABORTED
-    assert "20 errors in 60 answers" in world.rollout(rollout.id).reason
+    assert "20 errors in 60 predictions" in world.rollout(rollout.id).reason
     assert world.weights() == {1: 1.0}
     assert world.processes.serving() == {1, 2}
     world.settle(4.0)
@@ -258,7 +258,7 @@ def test_too_few_answers_hold_until_more_have_come(world: World) -> None:
     for _ in range(4):
         world.settle(1.0)
     assert world.rollout(rollout.id).state is State.HOLDING
-    assert "30 of 100 answers" in world.rollout(rollout.id).reason
+    assert "30 of 100 predictions" in world.rollout(rollout.id).reason
     world.healthy(answers=120)
     for _ in range(2):
         world.settle(1.0)

@@ -171,7 +171,7 @@ def test_the_route_of_a_model_cannot_be_deleted(world: World, http: TestClient) 
 @pytest.mark.parametrize(
     ("root", "status", "field", "words"),
     [
-        ({"kind": "model", "model": "unknown"}, 422, "root.model", "deploy one first"),
+        ({"kind": "model", "model": "unknown"}, 422, "root.model", "start a rollout first"),
         ({"kind": "version", "model": MODEL, "version": 99}, 404, "root.version", "99"),
         ({"kind": "version", "model": MODEL, "version": 6}, 409, "root.version", "approve it first"),
         ({"kind": "fallback", "nodes": [pinned(1) | {"urls": ["http://evil"]}]}, 422, None, "deployer adds"),

@@ -92,6 +92,7 @@ def test_the_recipes_and_their_parameters_are_listed(http: TestClient) -> None:
     assert "epochs" in items["torch-mlp"]["parameters"]["properties"]
 
 
+@pytest.mark.process
 def test_a_run_shows_its_newest_log_lines(http: TestClient, world: World) -> None:
     run = world.drive(world.begin().id)
     shown = http.get(f"/v1/runs/{run.id}").json()
@@ -113,6 +114,7 @@ def test_a_list_shows_only_workspaces_that_the_caller_may_read(http: TestClient,
     assert http.get(f"/v1/runs/{other.id}").status_code == 403
 
 
+@pytest.mark.process
 def test_every_revision_is_a_change_with_the_run_itself(http: TestClient, world: World) -> None:
     run = world.drive(world.begin().id)
     changes = ChangeLog(world.database).after("0.0", 100) or []

@@ -8,7 +8,7 @@ from modelyard_runtime.settings import load_settings
 def main() -> int:
     settings = load_settings(Settings)
     from modelyard_deployer.app import (
-        build,  # after the settings: an invalid one is reported without a second of imports
+        build,  # imported late: an invalid setting is reported without a second of imports
     )
 
     return built("deployer", build, settings).run()

@@ -1,4 +1,4 @@
-"""The composition root: alone reads settings and opens connections; closes them in reverse."""
+"""Composition root: the only module that reads settings, opens connections and closes them in reverse."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ STOP_REPLICAS_WITHIN_S: Final = 15.0
 
 
 def build(settings: Settings) -> Service:
-    """The whole service, wired; nothing connects before it runs."""
+    """Wire the service; nothing connects before it runs."""
     data, key = settings.data_dir, settings.service_key
     data.mkdir(parents=True, exist_ok=True)
     assembly = Assembly("deployer", settings)
@@ -57,7 +57,7 @@ def build(settings: Settings) -> Service:
     limits = Limits(prepare_timeout_s=settings.prepare_timeout_s, apply_wait_s=settings.apply_wait_s)
     admission = Admission(store, registry, clock)
     reconciler = Reconciler(
-        store, admission, workloads, evidence, clock, limits, _sizing(settings), _counted(assembly.metrics)
+        store, admission, workloads, evidence, clock, limits, _sizing(settings), _transition_counter(assembly.metrics)
     )
     scheduler = Scheduler(reconciler, workloads, workloads.tidy)
     deps = Deps(store, registry, clock, workloads, wake)
@@ -70,8 +70,8 @@ def build(settings: Settings) -> Service:
         if settings.stop_replicas_on_exit:
             with contextlib.suppress(Exception):  # the tables may not exist if the start failed
                 await asyncio.to_thread(_stop_all, workloads)
-        for one in (evidence, workloads, downloads, processes, monitor, client):
-            one.close()
+        for resource in (evidence, workloads, downloads, processes, monitor, client):
+            resource.close()
 
     return assembly.service(
         events.handlers(deps),
@@ -110,11 +110,11 @@ def _sizing(settings: Settings) -> Sizing:
     return Sizing(settings.replicas_per_version, resources, settings.drain_s)
 
 
-def _counted(metrics: Metrics) -> Callable[[Rollout], None]:
-    ended = metrics.counter("rollouts_total", "Rollouts that reached a state", ("model", "state"))
+def _transition_counter(metrics: Metrics) -> Callable[[Rollout], None]:
+    reached = metrics.counter("rollouts_total", "Rollouts that reached a state", ("model", "state"))
 
     def moved(rollout: Rollout) -> None:
-        ended.labels(rollout.model, rollout.state).inc()
+        reached.labels(rollout.model, rollout.state).inc()
 
     return moved
 

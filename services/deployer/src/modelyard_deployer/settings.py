@@ -19,29 +19,29 @@ class Settings(StatefulSettings):
     data_dir: Path = Path(".modelyard/data/deployer")
     monitor_url: str = Field("http://127.0.0.1:8106", alias="MONITOR_URL", pattern=r"^https?://")
     serving_token_file: Path | None = Field(None, alias="SERVING_TOKEN_FILE")
-    """Key ring with the tokens that model servers accept; the router has the same. None derives one from the admin
-    key."""
+    """Key ring with the tokens that model servers accept; the same as the router's. If unset, the token is derived from
+    the admin key."""
     replica_host: str = "127.0.0.1"
     """Address that model servers listen on; 0.0.0.0 in a container whose routers run elsewhere."""
     replica_advertised_host: str | None = None
-    """Host name by which routers reach them; None for `replica_host`."""
+    """Host name that routers connect to; by default `replica_host`."""
     replicas_per_version: int = Field(1, ge=1, le=64)
     replica_memory_mib: int = Field(4096, ge=0)
-    """Limit of a replica's private memory (Linux); 0 sets none."""
+    """Limit of a replica's private memory (Linux); 0 disables it."""
     stop_replicas_on_exit: bool = False
-    """False: replicas keep serving while the deployer is stopped, and the next one adopts them."""
+    """False: replicas keep serving while the deployer is stopped, and are adopted at its next start."""
     drain_s: float = Field(5.0, ge=0)
-    """Time between a version's last share of traffic and the stop of its replicas; above the route's timeout."""
+    """Time between a version's last traffic and the stop of its replicas; must exceed the timeout of the route."""
     start_timeout_s: float = Field(60.0, gt=0)
     """Limit from a replica's start to its first answer."""
     prepare_timeout_s: float = Field(300.0, gt=0)
     """Limit from the start of a rollout to a ready replica, including the download."""
     apply_wait_s: float = Field(10.0, gt=0)
-    """How long the end of a rollout waits for routers that do not answer."""
+    """How long a rollout step waits for every live router once one has accepted it."""
     evidence_every_s: float = Field(1.0, gt=0)
     """Interval between two checks of a canary; the analysis allows any number of them."""
     zygote_idle_s: float = Field(120.0, ge=0)
-    """How long the idle parent process that replicas are forked from stays; 0 starts each replica without one."""
+    """Idle time after which the parent process that replicas are forked from exits; 0 disables it."""
     keep_rollback_versions: int = Field(3, ge=1)
     """Per route, earlier champions whose files are kept: a roll-back to them needs no registry."""
     keep_model_folders: int = Field(5, ge=0)

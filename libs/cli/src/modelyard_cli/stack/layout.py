@@ -89,7 +89,7 @@ class Layout:
     def _check_format(self) -> None:
         """StackError when the folder holds data of another format; a new folder is marked with this one."""
         mark = self.root / "data" / "FORMAT"
-        if not any(mark.parent.iterdir()):
+        if not any(path != mark for path in mark.parent.iterdir()):
             mark.write_text(DATA_FORMAT)
         found = mark.read_text().strip() if mark.exists() else "1"
         if found != DATA_FORMAT:

@@ -1,4 +1,4 @@
-"""HTTP in: rollouts, routes, replicas and the feed of their changes."""
+"""HTTP endpoints: rollouts, routes, replicas and their change feed."""
 
 from uuid import UUID
 

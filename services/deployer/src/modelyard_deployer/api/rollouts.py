@@ -27,11 +27,11 @@ ACTIONS: Final = {
     RolloutAction.ABORT: "abort",
     RolloutAction.ROLL_BACK: "roll-back",
 }
-"""Action of access control."""
+"""Access-control action for each requested action."""
 
 
 def _storable(text: str) -> str:
-    """Refuse what UTF-8 or PostgreSQL cannot hold: lone surrogates and NUL."""
+    """Reject text that UTF-8 or PostgreSQL cannot store: lone surrogates and NUL."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -53,9 +53,9 @@ class RolloutBody(BaseModel):
     reason: Annotated[str, Field(max_length=2_000), AfterValidator(_storable)] = ""
     correlation_id: UUID | None = None
     idempotency_key: UUID | None = None
-    """Becomes the rollout's id, so a repeated request starts nothing twice."""
+    """Becomes the rollout's id, so a repeated request is idempotent."""
     wait_s: float = Field(0.0, ge=0, le=MAX_WAIT_S)
-    """Answer when the rollout has ended, or after this time."""
+    """Respond when the rollout has ended, or after this time."""
 
     def as_request(self, requested_by: str) -> RolloutRequest:
         return RolloutRequest(
@@ -74,7 +74,7 @@ def add_rollouts(app: FastAPI, deps: Deps) -> None:
     @app.post(
         "/v1/rollouts",
         response_model=RolloutView,
-        responses={202: {"model": RolloutView, "description": "The rollout is under way."}},
+        responses={202: {"model": RolloutView, "description": "The rollout is in progress."}},
         tags=["rollouts"],
     )
     async def request(
@@ -82,7 +82,7 @@ def add_rollouts(app: FastAPI, deps: Deps) -> None:
         response: Response,
         caller: Annotated[Principal, Depends(allow("start", "rollout", body="model"))],
     ) -> RolloutView:
-        """Start a rollout, abort it, or roll back. 202 while it is under way, 200 if it ended within `wait_s`."""
+        """Start a rollout, abort it, or roll back. 202 while it is in progress, 200 if it ended within `wait_s`."""
         until = time.monotonic() + body.wait_s
         authorize(caller, ACTIONS[body.action], target_of(body.model, "rollout"))
         if body.action is RolloutAction.START and body.version is not None:
@@ -117,7 +117,7 @@ def add_rollouts(app: FastAPI, deps: Deps) -> None:
 
 
 async def _ended(deps: Deps, rollout: Rollout, until: float) -> Rollout:
-    """The rollout once it has ended, or as it is at `until`."""
+    """Poll until the rollout has ended or `until` has passed; return its latest state."""
     while not rollout.state.final and time.monotonic() < until:
         await asyncio.sleep(POLL_S)
         rollout = await asyncio.to_thread(find_rollout, deps, rollout.id)

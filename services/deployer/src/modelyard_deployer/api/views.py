@@ -33,7 +33,7 @@ class RolloutView(BaseModel):
     abort_reason: str | None
     evidence: dict[str, float]
     seconds: float | None
-    """Of a finished roll-back: from the request to the last router's confirmation."""
+    """Duration of a finished roll-back, from the request to the last router acknowledgement."""
     revision: int
     requested_by: str
     correlation_id: UUID
@@ -74,7 +74,7 @@ class RolloutList(BaseModel):
 
 
 class RouterView(BaseModel):
-    """The newest answer of a router about a route."""
+    """Newest acknowledgement of a route by a router."""
 
     router_id: str
     sequence: int
@@ -94,16 +94,16 @@ class RouterView(BaseModel):
 
 
 class RouteView(BaseModel):
-    """A route: its specification, the plan made from it, and what serves of its model."""
+    """A route: its specification, the published plan, and the serving state of its model."""
 
     route: str
     model: str
     own: bool
-    """True for the route that was made with the model's first rollout."""
+    """True for the route that was created with the model's first rollout."""
     sequence: int
     spec: RouteSpec
     plan: RoutePlan | None
-    """As last published; null when nothing may serve."""
+    """As last published; null when no version may serve."""
     problem: str
     """Why the specification cannot be published yet; empty when it is."""
     champion_version: int | None
@@ -138,14 +138,14 @@ class RouteList(BaseModel):
 
 
 class AppliedView(BaseModel):
-    """How far the newest table of a route has come."""
+    """Acknowledgements of the newest table of a route."""
 
     route: str
     sequence: int
     applied: list[str]
     """Routers that accepted it."""
     pending: list[str]
-    """Routers that have not answered about it."""
+    """Routers that have not acknowledged it."""
     refused: dict[str, str]
     """Router to its reason."""
 

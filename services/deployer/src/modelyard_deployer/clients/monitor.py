@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class HttpMonitor:
-    """The monitor's health figures; a missing and a malformed answer both count as no evidence."""
+    """Health counts from the monitor; a failed request or malformed response counts as no evidence."""
 
     def __init__(self, url: str, token: str, timeout_s: float = TIMEOUT_S) -> None:
         headers = {"Authorization": f"Bearer {token}"}
@@ -23,9 +23,9 @@ class HttpMonitor:
     def health(self, model: str, route: str, since: datetime, new: int, old: int) -> Stratum | None:
         parameters = {"since": since.isoformat(), "route": route}
         try:
-            answer = self._http.get(f"/v1/models/{model}/health", params=parameters)
-            answer.raise_for_status()
-            versions: list[dict[str, Any]] = answer.json()["versions"]
+            response = self._http.get(f"/v1/models/{model}/health", params=parameters)
+            response.raise_for_status()
+            versions: list[dict[str, Any]] = response.json()["versions"]
             return Stratum(new=_arm(versions, new, CANARY), old=_arm(versions, old, STABLE))
         except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
             log.warning("no evidence about %s: %s: %s", model, type(error).__name__, error)

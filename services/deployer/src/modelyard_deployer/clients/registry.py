@@ -15,34 +15,36 @@ from modelyard_deployer.domain.routes import Version
 
 
 class HttpRegistry:
-    """The registry's API, with its errors sorted by what the deployer can do about them."""
+    """The registry's API, with its errors mapped to RegistryUnavailable (retryable) and VersionUnusable."""
 
     def __init__(self, client: RegistryClient) -> None:
         self._client = client
 
     def version(self, model: str, version: int) -> Version:
-        with _errors_sorted():
+        with _errors_mapped():
             info = self._client.version(model, version)
             file = self._client.manifest_file(model, version)
         if file.digest != info.digest:
-            raise VersionUnusable(f"manifest of {model} version {version}: digest {file.digest}, must be {info.digest}")
+            raise VersionUnusable(
+                f"manifest of {model} version {version}: digest {file.digest}, expected {info.digest}"
+            )
         return Version(model, version, str(info.stage), file)
 
     def policy(self, model: str) -> RolloutPolicy:
-        with _errors_sorted():
+        with _errors_mapped():
             return self._client.policy(model, "rollout")
 
     def download(self, file: ManifestFile, folder: Path) -> None:
-        with _errors_sorted():
+        with _errors_mapped():
             self._client.download(file, folder)
 
 
 @contextmanager
-def _errors_sorted() -> Iterator[None]:
+def _errors_mapped() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        if error.retryable or error.status in {401, 403}:  # a wrong key is our problem, not a fault of the version
+        if error.retryable or error.status in {401, 403}:  # a rejected key is our fault, not that of the version
             raise RegistryUnavailable(str(error)) from error
         raise VersionUnusable(str(error)) from error
     except DocumentError as error:
@@ -50,4 +52,4 @@ def _errors_sorted() -> Iterator[None]:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise VersionUnusable(f"the registry's answer is not usable: {field}: {first['msg']}") from error
+        raise VersionUnusable(f"invalid response from the registry: {field}: {first['msg']}") from error

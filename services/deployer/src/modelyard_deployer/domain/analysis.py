@@ -16,11 +16,11 @@ from modelyard_deployer.domain.sequences import (
 )
 
 HARD_LIMIT_ROWS: Final = 50
-"""Answers of the new version before the absolute limit of the error rate applies."""
+"""Predictions of the new version before the absolute error-rate limit applies."""
 MIN_ARM_ROWS: Final = 50
 """Rows in each arm below which the asymptotic bound is not trusted."""
 GUARDRAILS: Final = 2
-"""Error rate and quality share alpha, whether or not labels arrive: choosing by the data would void the bound."""
+"""Error rate and quality split alpha, even without labels: a data-dependent split would invalidate the bound."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Arm:
     errors: int = 0
     labelled: int = 0
     wrong: int = 0
-    """Labelled answers of another class."""
+    """Labelled predictions of the wrong class."""
     values: int = 0
-    """Labelled answers of a regression."""
+    """Labelled predictions of a regression model."""
     mean_error: float = 0.0
     """Mean absolute error over `values`, in the unit of the target."""
     error_sd: float = 0.0
-    """Its sample standard deviation."""
+    """Sample standard deviation of the absolute error."""
 
 
 @dataclass(frozen=True)
@@ -62,28 +62,28 @@ class Analysis:
 
 
 def analyse(policy: RolloutPolicy, past: Sequence[Stratum], now: Stratum | None, step_age_s: float) -> Analysis:
-    """Analyse the counts once; safe to repeat as often as needed.
+    """Analyse the counts at one check; any number of checks keeps the error probability within alpha.
 
-    past: counts of the finished steps. now: counts of this step, None when the monitor does not answer, which holds:
-    no evidence is not a pass. step_age_s: seconds since this step started.
+    past: counts of the finished steps. now: counts of this step; None when the monitor is unavailable, which holds the
+    step, because missing evidence is not a pass. step_age_s: seconds since this step started.
     """
     if now is None:
-        return Analysis(Outcome.HOLD, "no evidence: the monitor does not answer", {})
+        return Analysis(Outcome.HOLD, "no evidence: the monitor is unavailable", {})
     strata = (*past, now)
     evidence = _counts(strata, now, step_age_s)
     if reason := _hard_limit(policy, now):
         return Analysis(Outcome.ABORT, reason, evidence)
-    suspicions: list[str] = []
+    hold_reasons: list[str] = []
     for guardrail in (_error_rate(strata, policy), _quality(strata, policy)):
         verdict = _judge(guardrail, policy.alpha / GUARDRAILS, evidence)
         if verdict and verdict.outcome is Outcome.ABORT:
             return verdict
         if verdict:
-            suspicions.append(verdict.reason)
-    waiting = suspicions or _waiting(policy, now.new, step_age_s)
+            hold_reasons.append(verdict.reason)
+    waiting = hold_reasons or _waiting(policy, now.new, step_age_s)
     if waiting:
         return Analysis(Outcome.HOLD, "; ".join(waiting), evidence)
-    return Analysis(Outcome.ADVANCE, f"{now.new.answers} answers at this step, no guardrail broken", evidence)
+    return Analysis(Outcome.ADVANCE, f"{now.new.answers} predictions at this step, no guardrail violated", evidence)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class _Guardrail:
     name: str
     description: str
     rows: int
-    """Of the smaller arm."""
+    """Rows of the smaller arm."""
     difference: Difference | None
     margin: float
 
@@ -107,7 +107,7 @@ def _error_rate(strata: Sequence[Stratum], policy: RolloutPolicy) -> _Guardrail:
 def _accuracy(strata: Sequence[Stratum], policy: RolloutPolicy) -> _Guardrail:
     pairs = [Pair(s.new.labelled, s.new.wrong, s.old.labelled, s.old.wrong) for s in strata]
     rows = _rows([(pair.new_rows, pair.old_rows) for pair in pairs])
-    return _Guardrail("wrong_rate", "share of wrong answers", rows, rate_difference(pairs), policy.accuracy_margin)
+    return _Guardrail("wrong_rate", "share of wrong predictions", rows, rate_difference(pairs), policy.accuracy_margin)
 
 
 def _mean_error(strata: Sequence[Stratum], policy: RolloutPolicy) -> _Guardrail:
@@ -124,7 +124,7 @@ def _mean_error(strata: Sequence[Stratum], policy: RolloutPolicy) -> _Guardrail:
 
 
 def _quality(strata: Sequence[Stratum], policy: RolloutPolicy) -> _Guardrail:
-    """The guardrail over labels: of a regression if either arm has labelled values, else of a classifier."""
+    """Guardrail on labelled predictions: mean absolute error for a regression model, else share of wrong classes."""
     regression = any(s.new.values or s.old.values for s in strata)
     return _mean_error(strata, policy) if regression else _accuracy(strata, policy)
 
@@ -142,30 +142,30 @@ def _judge(guardrail: _Guardrail, alpha: float, evidence: dict[str, float]) -> A
     evidence |= {f"{guardrail.name}_difference": difference.value, f"{guardrail.name}_difference_low": low}
     if low > guardrail.margin:
         reason = (
-            f"the {guardrail.description} is {difference.value:+.4f} against the stable version, by at least {low:.4f} "
-            f"at any number of checks (confidence {1 - alpha:.3f}); allowed are {guardrail.margin:.4f}"
+            f"the {guardrail.description} is {difference.value:+.4f} against the stable version, lower bound {low:.4f} "
+            f"over all checks (confidence {1 - alpha:.3f}); the margin is {guardrail.margin:.4f}"
         )
         return Analysis(Outcome.ABORT, reason, evidence)
     if difference.value > guardrail.margin:
-        reason = f"the {guardrail.description} looks {difference.value:+.4f} worse, which may still be chance"
+        reason = f"the {guardrail.description} is {difference.value:+.4f} worse, which is not yet significant"
         return Analysis(Outcome.HOLD, reason, evidence)
     return None
 
 
 def _hard_limit(policy: RolloutPolicy, now: Stratum) -> str | None:
-    """The absolute limit of the error rate; not held against the version if the stable one is above it as well."""
+    """Check the absolute error-rate limit; it does not apply while the stable version exceeds it as well."""
     limit, new, old = policy.max_error_rate, now.new, now.old
     if new.answers < HARD_LIMIT_ROWS or new.errors <= limit * new.answers:
         return None
     if old.answers >= HARD_LIMIT_ROWS and old.errors > limit * old.answers:
         return None
-    return f"{new.errors} errors in {new.answers} answers, above the limit of {limit:.1%}"
+    return f"{new.errors} errors in {new.answers} predictions, above the limit of {limit:.1%}"
 
 
 def _waiting(policy: RolloutPolicy, arm: Arm, step_age_s: float) -> list[str]:
     waiting = []
     if arm.answers < policy.min_samples:
-        waiting.append(f"{arm.answers} of {policy.min_samples} answers at this step")
+        waiting.append(f"{arm.answers} of {policy.min_samples} predictions at this step")
     if step_age_s < policy.min_step_s:
         waiting.append(f"{step_age_s:.1f} of {policy.min_step_s:.1f} s at this step")
     return waiting

@@ -1,4 +1,4 @@
-"""Compute the next state of a rollout from all facts. Pure, so a crash is repaired by computing it again."""
+"""Compute the next state of a rollout from all facts. Pure: after a crash it is computed again."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,9 +19,9 @@ class Limits:
 
     prepare_timeout_s: float = 300.0
     max_failures: int = 3
-    """Failed starts or exits of the new version's replicas that end its rollout."""
+    """Failed starts or exits of the new version's replicas after which its rollout ends."""
     apply_wait_s: float = 10.0
-    """A router that does not answer within this time is no longer waited for if another one has answered."""
+    """A router that has not acknowledged within this time is skipped if another router has accepted."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class Facts:
     workload: Workload
     """Replicas of the new version."""
     applied: Applied
-    """Routers' answers to the newest tables of the routes that carry the model."""
+    """Router acknowledgements of the newest tables of the routes that carry the model."""
     evidence: Stratum | None
-    """Both versions since the step began; None when the monitor does not answer."""
+    """Both versions since the step began; None when the monitor is unavailable."""
     answered: bool = True
-    """False: the monitor's answer is still pending, so there is no verdict yet."""
+    """False while the monitor's response is pending; the analysis then waits."""
     limits: Limits = Limits()
 
 
 def decide(facts: Facts) -> Rollout:
-    """The rollout as it should be now; unchanged when there is nothing to do."""
+    """Return the next state of the rollout; unchanged when there is nothing to do."""
     rollout = facts.rollout
     if rollout.abort_reason is not None:
         return _abort(facts, rollout.abort_reason, against=rollout.abort_against)
@@ -63,17 +63,17 @@ def _prepare(facts: Facts) -> Rollout:
     if facts.workload.ready:
         return _to_step(facts, Signal.READY, 1, f"{len(facts.workload.urls)} replica(s) ready")
     if facts.workload.failures >= facts.limits.max_failures:
-        return _end(facts, Signal.FAIL, f"version {rollout.to_version} does not start: {facts.workload.last_words}")
+        return _end(facts, Signal.FAIL, f"version {rollout.to_version} failed to start: {facts.workload.last_words}")
     if age_s > facts.limits.prepare_timeout_s:
         why = facts.workload.last_words or "no replica became ready"
         return _end(facts, Signal.FAIL, f"not ready within {facts.limits.prepare_timeout_s:.0f} s: {why}")
-    return replace(rollout, reason=facts.workload.last_words or "its replica is starting")
+    return replace(rollout, reason=facts.workload.last_words or "waiting for a replica to start")
 
 
 def _step(facts: Facts) -> Rollout:
     rollout = facts.rollout
     if facts.workload.failures >= facts.limits.max_failures:
-        return _abort(facts, f"its replica keeps exiting: {facts.workload.last_words}", against=True)
+        return _abort(facts, f"replica keeps exiting: {facts.workload.last_words}", against=True)
     if facts.applied.refused:
         return _refused(facts)
     if rollout.applied_at is None:
@@ -83,61 +83,61 @@ def _step(facts: Facts) -> Rollout:
         facts = replace(facts, rollout=rollout)
     if not facts.answered:
         return rollout
-    found = _analysis(facts)
-    if found.outcome is Outcome.ABORT:
-        return _abort(facts, found.reason, found.evidence, against=True)
-    if found.outcome is Outcome.ADVANCE:
-        return _to_step(facts, Signal.STEP, rollout.step + 1, found.reason, found.evidence)
-    return _hold(facts, found)
+    analysis = _analysis(facts)
+    if analysis.outcome is Outcome.ABORT:
+        return _abort(facts, analysis.reason, analysis.evidence, against=True)
+    if analysis.outcome is Outcome.ADVANCE:
+        return _to_step(facts, Signal.STEP, rollout.step + 1, analysis.reason, analysis.evidence)
+    return _hold(facts, analysis)
 
 
 def _analysis(facts: Facts) -> Analysis:
     rollout = facts.rollout
     if not facts.workload.ready:
-        return Analysis(Outcome.HOLD, f"no replica is ready: {facts.workload.last_words or 'it is restarting'}", {})
+        return Analysis(Outcome.HOLD, f"no replica is ready: {facts.workload.last_words or 'restarting'}", {})
     return analyse(rollout.policy, rollout.past, facts.evidence, _applied_age_s(facts))
 
 
-def _hold(facts: Facts, found: Analysis) -> Rollout:
-    """Wait: as `shifting` within the step's minimum time, then as `holding`; after `max_hold_s` the policy decides."""
+def _hold(facts: Facts, analysis: Analysis) -> Rollout:
+    """Keep the step: `shifting` for its minimum time, then `holding`; after `max_hold_s` apply `on_hold_expired`."""
     rollout, age_s = facts.rollout, _step_age_s(facts)
     promotes = rollout.policy.on_hold_expired == "promote"
     if age_s > rollout.policy.max_hold_s and (facts.workload.ready or not promotes):
-        why = f"held longer than {rollout.policy.max_hold_s:.0f} s at {rollout.weight_percent:g} %: {found.reason}"
+        why = f"held longer than {rollout.policy.max_hold_s:.0f} s at {rollout.weight_percent:g} %: {analysis.reason}"
         if not promotes:
-            return _abort(facts, why, found.evidence, against=False)
-        return _to_step(facts, Signal.STEP, len(rollout.plan), f"{why}; the policy promotes", found.evidence)
-    noted = replace(rollout, reason=found.reason, evidence=found.evidence or rollout.evidence)
+            return _abort(facts, why, analysis.evidence, against=False)
+        return _to_step(facts, Signal.STEP, len(rollout.plan), f"{why}; promoted by policy", analysis.evidence)
+    held = replace(rollout, reason=analysis.reason, evidence=analysis.evidence or rollout.evidence)
     if rollout.state is State.SHIFTING and _applied_age_s(facts) >= rollout.policy.min_step_s:
-        return replace(noted, state=next_state(rollout.state, Signal.HOLD), changed_at=facts.now)
-    return noted
+        return replace(held, state=next_state(rollout.state, Signal.HOLD), changed_at=facts.now)
+    return held
 
 
 def _complete(facts: Facts) -> Rollout:
-    """All traffic is published for the new version; finish once the live routers have applied it."""
+    """The last step is published; finish once the live routers have applied it."""
     if facts.rollout.kind is Kind.ROLL_BACK:
         return _complete_roll_back(facts)
     if facts.workload.failures >= facts.limits.max_failures:
-        return _abort(facts, f"its replica keeps exiting: {facts.workload.last_words}", against=True)
+        return _abort(facts, f"replica keeps exiting: {facts.workload.last_words}", against=True)
     if facts.applied.refused:
         return _refused(facts)
     if not _confirmed(facts):
         return _wait_for_routers(facts)
-    return _end(facts, Signal.COMPLETE, _answers_on(facts), _router_counts(facts))
+    return _end(facts, Signal.COMPLETE, _completion_reason(facts), _router_counts(facts))
 
 
 def _complete_roll_back(facts: Facts) -> Rollout:
-    """A roll-back ends even if no router answers: the table is published, and routers apply it when they return."""
+    """Finish a roll-back even if no router acknowledges it: routers apply the published table when they return."""
     rollout, applied = facts.rollout, facts.applied
     limit_s = facts.limits.apply_wait_s if applied.applied or applied.silent else rollout.policy.max_hold_s
     if not (applied.complete or applied.refused) and _step_age_s(facts) < limit_s:
         return replace(rollout, reason=_waiting_for(applied))
     seconds = ((applied.last_at or facts.now) - rollout.created_at).total_seconds()
-    return _end(facts, Signal.RETURN, _answers_on(facts), {**_router_counts(facts), "seconds": seconds})
+    return _end(facts, Signal.RETURN, _completion_reason(facts), {**_router_counts(facts), "seconds": seconds})
 
 
 def _confirmed(facts: Facts) -> bool:
-    """Every live router has applied the routes. A silent one is not live after `apply_wait_s`, if others answered."""
+    """Whether the live routers have applied the routes; after `apply_wait_s` one router is enough."""
     applied = facts.applied
     return applied.complete or (bool(applied.applied) and _step_age_s(facts) >= facts.limits.apply_wait_s)
 
@@ -150,21 +150,21 @@ def _wait_for_routers(facts: Facts) -> Rollout:
 
 
 def _waiting_for(applied: Applied) -> str:
-    return f"waiting for {', '.join(applied.silent) or 'a first router'} to apply the route"
+    return f"waiting for {', '.join(applied.silent) or 'a router'} to apply the route"
 
 
 def _refused(facts: Facts) -> Rollout:
     return _abort(facts, f"refused by a router: {', '.join(facts.applied.refused)}", against=False)
 
 
-def _answers_on(facts: Facts) -> str:
+def _completion_reason(facts: Facts) -> str:
     applied = facts.applied
     if applied.applied:
-        reason = f"version {facts.rollout.to_version} answers on {len(applied.applied)} router(s)"
+        reason = f"version {facts.rollout.to_version} serves on {len(applied.applied)} router(s)"
     else:
         reason = f"version {facts.rollout.to_version} is published; no router has applied it yet"
     if applied.silent:
-        reason += f"; silent: {', '.join(applied.silent)}"
+        reason += f"; not acknowledged by: {', '.join(applied.silent)}"
     return reason + (f"; refused: {', '.join(applied.refused)}" if applied.refused else "")
 
 

@@ -10,7 +10,7 @@ class NothingToRollBack(Conflict):
 
 
 class NothingToAbort(Conflict):
-    """No rollout of the model is under way."""
+    """No rollout of the model is in progress."""
 
     code = "nothing_to_abort"
 
@@ -23,13 +23,13 @@ class StaleRollout(ModelyardError):
 
 
 class RegistryUnavailable(ModelyardError):
-    """The registry does not answer now."""
+    """The registry is temporarily unavailable."""
 
     retryable = True
     code = "registry_unavailable"
 
 
 class VersionUnusable(ModelyardError):
-    """The version cannot be served: it does not exist, is not approved, or its bytes are wrong."""
+    """The version cannot be served: it does not exist, is not approved, or its files fail verification."""
 
     code = "version_unusable"

@@ -18,7 +18,7 @@ from modelyard_deployer.domain.traffic import STABLE
 
 
 class NotReady(Exception):
-    """A leaf cannot be published yet: nothing of its model serves, or its version never had an address."""
+    """A leaf cannot be published yet: no version of its model may serve, or its version never had a ready replica."""
 
     retryable = True
 
@@ -27,25 +27,25 @@ class Leaves(Protocol):
     """The versions that may serve, with their addresses."""
 
     def shares(self, model: str) -> dict[int, float]:
-        """Version to share of traffic, the challenger first; empty when nothing may serve."""
+        """Map version to traffic share, the challenger first; empty when no version may serve."""
 
     def variant(self, model: str, version: int) -> str:
         """`stable` or `canary`."""
 
     def leaf(self, model: str, version: int) -> VersionLeaf:
-        """Digest, addresses, signature id and price of a version. NotReady before its first address."""
+        """Digest, addresses, signature id and price of a version. Raises NotReady before its first ready replica."""
 
 
 def expand(spec: RouteSpec, leaves: Leaves) -> RoutePlan:
-    """The plan of a specification: every model leaf becomes its stable version, or its canary split.
+    """Return the plan of a specification: each model leaf becomes its stable version or a canary split.
 
-    NotReady names the leaf that cannot be published yet.
+    Raises NotReady, naming the leaf that cannot be published yet.
     """
     return RoutePlan(root=_node(spec.root, leaves, STABLE))
 
 
 def _node(node: Part, leaves: Leaves, name: str) -> Part:
-    """name: of the nearest arm, which is the variant of a pinned version."""
+    """Expand a node. name: the enclosing arm, used as the variant of a pinned version."""
     match node:
         case ModelLeaf():
             return _managed(node.model, leaves)
@@ -63,22 +63,22 @@ def _node(node: Part, leaves: Leaves, name: str) -> Part:
             copies = tuple(_child(copy, leaves, copy.name) for copy in node.copies)
             return node.model_copy(update={"main": _node(node.main, leaves, name), "copies": copies})
         case _:
-            raise TypeError(f"{type(node).__name__}: refused when the specification was set")
+            raise TypeError(f"{type(node).__name__}: unsupported node, should have failed check_spec")
 
 
 def _child(holder: Part, leaves: Leaves, name: str) -> Part:
     """An arm, rule or copy with its node expanded."""
-    return holder.model_copy(update={"node": _node(getattr(holder, "node"), leaves, name)})  # noqa: B009  a Part has no node
+    return holder.model_copy(update={"node": _node(getattr(holder, "node"), leaves, name)})  # noqa: B009  Part declares no `node`
 
 
 def _managed(model: str, leaves: Leaves) -> Part:
-    shared = leaves.shares(model)
-    if not shared:
-        raise NotReady(f"no version of {model} serves")
-    made = {version: _managed_leaf(model, version, leaves) for version in shared}
-    if len(made) == 1:
-        return next(iter(made.values()))
-    arms = tuple(Arm(name=made[v].variant, weight=share, node=made[v]) for v, share in shared.items())
+    traffic = leaves.shares(model)
+    if not traffic:
+        raise NotReady(f"no version of {model} may serve")
+    nodes = {version: _managed_leaf(model, version, leaves) for version in traffic}
+    if len(nodes) == 1:
+        return next(iter(nodes.values()))
+    arms = tuple(Arm(name=nodes[v].variant, weight=share, node=nodes[v]) for v, share in traffic.items())
     return Split(arms=arms)
 
 

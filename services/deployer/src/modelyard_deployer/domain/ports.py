@@ -37,18 +37,18 @@ class Rollouts(Protocol):
     def save(self, before: Rollout, after: Rollout) -> Rollout:
         """Save a changed rollout and queue its event if its published fields changed.
 
-        Returns it with its new revision. StaleRollout when another writer changed it since `before` was read.
+        Returns it with its new revision. Raises StaleRollout when another writer changed it since `before` was read.
         """
 
     def request_abort(self, rollout_id: UUID, reason: str, *, against: bool = False) -> None:
-        """Record an abort request; the first reason is kept. against: it is evidence against the version."""
+        """Record an abort request; the first reason is kept. against: the reason is evidence against the version."""
 
 
 class Routes(Protocol):
     """Routes and their published tables."""
 
     def get(self, name: str) -> Route | None:
-        """The route, also one that was deleted."""
+        """Return the route, even if it is deleted."""
 
     def of_model(self, model: str) -> list[Route]:
         """Routes that carry the model."""
@@ -56,7 +56,7 @@ class Routes(Protocol):
     def all(self) -> list[Route]: ...
 
     def save(self, before: Route | None, after: Route) -> None:
-        """StaleRollout when another writer changed the route since `before` was read."""
+        """Save a route. Raises StaleRollout when another writer changed it since `before` was read."""
 
     def publish(self, event: RoutePublished) -> None:
         """Store the next table of a route and queue its event."""
@@ -69,29 +69,29 @@ class Routes(Protocol):
 
 
 class Acknowledgements(Protocol):
-    """Answers of the routers to route tables."""
+    """Router acknowledgements of route tables."""
 
     def of_route(self, name: str) -> tuple[RouterAck, ...]: ...
 
     def add(self, event: RouteApplied, at: datetime) -> None:
-        """Record the newest answer of a router about a route; a lower sequence than before is ignored."""
+        """Record a router's newest acknowledgement of a route; an older sequence is ignored."""
 
     def seen_since(self, at: datetime) -> frozenset[str]:
-        """Routers that answered about any route since then."""
+        """Routers that acknowledged any route at or after `at`."""
 
     def forget(self, before: datetime) -> int:
         """Delete routers not seen since `before` that lack a route's newest table. Returns the number of rows."""
 
 
 class Models(Protocol):
-    """What serves of each model."""
+    """Serving state of each model."""
 
     def get(self, model: str) -> Serving | None: ...
 
     def all(self) -> list[Serving]: ...
 
     def save(self, before: Serving | None, after: Serving) -> None:
-        """StaleRollout when another writer changed it since `before` was read."""
+        """Save a serving state. Raises StaleRollout when another writer changed it since `before` was read."""
 
 
 class Versions(Protocol):
@@ -105,7 +105,7 @@ class Versions(Protocol):
     def save(self, version: Version) -> None: ...
 
     def set_stage(self, key: VersionKey, stage: str) -> None:
-        """Record a stage of the registry; ignored for a version that is not known here."""
+        """Record the registry stage of a version; ignored for an unknown version."""
 
 
 class Records(Protocol):
@@ -140,43 +140,43 @@ class Store(Protocol):
 
 
 class Registry(Protocol):
-    """The registry. Raises VersionUnusable, or RegistryUnavailable."""
+    """Client of the registry. Every call raises VersionUnusable or RegistryUnavailable."""
 
     def version(self, model: str, version: int) -> Version: ...
 
     def policy(self, model: str) -> RolloutPolicy: ...
 
     def download(self, file: ManifestFile, folder: Path) -> None:
-        """Place all files of the version and `manifest.json` in `folder`, digests verified."""
+        """Download all files of the version and `manifest.json` to `folder`, and verify their digests."""
 
 
 class Monitor(Protocol):
-    """The monitor."""
+    """Client of the monitor."""
 
     def health(self, model: str, route: str, since: datetime, new: int, old: int) -> Stratum | None:
-        """Counts of versions `new` (as canary) and `old` (as stable) since then; None when there is no answer."""
+        """Counts of versions `new` (as canary) and `old` (as stable) after `since`; None without a usable response."""
 
 
 class Workloads(Protocol):
     """Runs versions: as local processes, as containers, or on a cluster."""
 
     def ensure(self, version: Version, replicas: int, resources: Resources) -> Workload:
-        """Move towards `replicas` ready replicas of a version and return the state now.
+        """Move towards `replicas` ready replicas of a version and return the observed state.
 
-        Idempotent and returns soon: call it again until the state is the wanted one. Ends a `drain` of the version.
+        Idempotent, does not wait for readiness: call it again until the version is ready. Cancels a `drain`.
         """
 
     def drain(self, key: VersionKey, grace_s: float) -> bool:
-        """Stop all replicas of a version `grace_s` from the first call on; until then they answer.
+        """Stop all replicas of a version `grace_s` after the first call; until then they keep serving.
 
-        A replica that does not exit is killed. Returns True once none is left; call it again until then.
+        A replica that does not exit is killed. Returns True once no replica is left; poll until it does.
         """
 
     def observe(self, key: VersionKey, replicas: int) -> Workload:
-        """State of a version now; changes nothing."""
+        """Return the observed state of a version; changes nothing."""
 
     def running(self, model: str | None = None) -> frozenset[VersionKey]:
-        """Versions with replicas, including those that start or drain."""
+        """Versions with replicas, including starting and draining ones."""
 
     def instances(self, model: str | None = None) -> list[Instance]:
         """Every replica, for display."""
@@ -185,7 +185,7 @@ class Workloads(Protocol):
         """Check all replicas; returns the models whose workloads changed and need `ensure`. Cheap."""
 
     def prepare(self) -> None:
-        """A start is expected soon; returns at once."""
+        """Prepare for a start that is expected soon; returns immediately."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def publication(route: Route, versions: Mapping[VersionKey, Version], cause: Cau
         sequence=route.sequence,
         salt=route.salt,
         plan=route.plan,
-        signatures={one: documents.write(manifest.signature).decode() for one, manifest in manifests.items()},
+        signatures={key: documents.write(manifest.signature).decode() for key, manifest in manifests.items()},
         timeout_ms=route.specification.timeout_ms,
         rollout_id=rollout.id if rollout else None,
         reason=cause.reason,

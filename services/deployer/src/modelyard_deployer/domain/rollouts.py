@@ -1,4 +1,4 @@
-"""Rollouts: how one version gets its traffic, step by step."""
+"""Rollouts: shift traffic to a version, step by step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class RolloutRequest:
-    """A request by HTTP or topic. `id` becomes the rollout's id, so a repeated request starts nothing twice."""
+    """A request over HTTP or a topic. `id` becomes the rollout's id, so a repeated request is idempotent."""
 
     id: UUID
     model: str
@@ -59,7 +59,7 @@ class Rollout:
     step: int = 0
     step_since: datetime | None = None
     applied_at: datetime | None = None
-    """When the live routers had applied this step; only then it counts."""
+    """When the live routers had applied this step; its minimum time counts from here."""
     weight_percent: float = 0.0
     past: tuple[Stratum, ...] = ()
     """Counts of the finished steps."""

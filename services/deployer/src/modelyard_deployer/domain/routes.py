@@ -1,4 +1,4 @@
-"""Models that serve, the routes that carry them, and the routers that confirmed the routes."""
+"""Serving state of models, their routes and versions, and router acknowledgements."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ from modelyard_deployer.domain.workloads import VersionKey
 
 @dataclass(frozen=True)
 class Serving:
-    """The version of a model that serves, and the versions that served before it."""
+    """Serving state of a model: the champion and the versions that served before it."""
 
     model: str
     route: str
@@ -26,7 +26,7 @@ class Serving:
     policy: RolloutPolicy = field(default_factory=RolloutPolicy)
     """Policy of the newest started rollout; a roll-back uses it, so it does not need the registry."""
     writes: int = 0
-    """Number of saves, for compare and swap."""
+    """Number of saves, for optimistic locking."""
 
     @property
     def previous(self) -> int | None:
@@ -35,24 +35,24 @@ class Serving:
 
 @dataclass(frozen=True)
 class Route:
-    """A name that callers use, and the specification of what answers under it."""
+    """A public name, and the specification of the versions that serve it."""
 
     name: str
     model: str
-    """The model that the route belongs to; access to the route is access to the workspace of this model."""
+    """The model that the route belongs to; access to the route follows the workspace of this model."""
     salt: str
     spec: str
     """JSON of a RouteSpec."""
     own: bool = False
-    """True for the model's own route, made with its first rollout."""
+    """True for the model's own route, created with its first rollout."""
     deleted: bool = False
     sequence: int = 0
     plan: str = ""
-    """JSON of the RoutePlan as last published; empty when nothing may serve."""
+    """JSON of the RoutePlan as last published; empty when no version may serve."""
     problem: str = ""
     """Why the specification cannot be published yet."""
     writes: int = 0
-    """Number of saves, for compare and swap."""
+    """Number of saves, for optimistic locking."""
 
     @property
     def specification(self) -> RouteSpec:
@@ -88,7 +88,7 @@ def own_spec(model: str, timeout_ms: int) -> str:
 
 @dataclass(frozen=True)
 class Version:
-    """A version as the registry described it; `file` holds the bytes that are its identity."""
+    """A version as the registry described it; the digest of `file`, its manifest, identifies it."""
 
     model: str
     version: int
@@ -106,7 +106,7 @@ class Version:
 
 @dataclass(frozen=True)
 class RouterAck:
-    """The newest route table that a router confirmed or refused."""
+    """The newest route table that a router accepted or rejected."""
 
     router_id: str
     sequence: int

@@ -1,6 +1,6 @@
-"""Confidence sequences: bounds that hold at every check at once, so data may be checked as often as needed.
+"""Confidence sequences: bounds that hold at all checks simultaneously, so data may be checked as often as needed.
 
-Asymptotic confidence sequence with one side (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas: "Time-uniform central limit
+One-sided asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas: "Time-uniform central limit
 theory and asymptotic confidence sequences", 2023, with the one-sided mixture), for a difference of two rates.
 """
 
@@ -10,7 +10,7 @@ from math import log, sqrt
 from typing import Final
 
 TIGHTEST_AT: Final = 2_000
-"""Observations (both arms, of equal size) at which the bound is tightest; tuning, not validity."""
+"""Observations (both arms, of equal size) at which the bound is tightest; affects tightness, not validity."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class MeanPair:
-    """The same for a mean, such as the mean absolute error; sd: sample standard deviations."""
+    """Two concurrent arms compared by a mean, such as the mean absolute error; sd: sample standard deviation."""
 
     new_rows: int
     new_mean: float
@@ -48,9 +48,9 @@ class Difference:
 def rate_difference(pairs: Sequence[Pair]) -> Difference | None:
     """Mantel-Haenszel difference of rates over strata; None when no stratum has rows in both arms.
 
-    Comparing only within a stratum keeps a change of the data between two steps from looking like a fault of the arm
-    whose share rose. The variance uses Agresti and Caffo's rates (one event and one non-event more), so that zero
-    events are not taken for certainty.
+    Comparing only within strata keeps a shift of the data between steps from being attributed to the arm whose share
+    grew. The variance uses Agresti-Caffo rates (one event and one non-event added to each arm), so that zero events do
+    not imply zero variance.
     """
     both = [pair for pair in pairs if pair.new_rows > 0 and pair.old_rows > 0]
     weights = [pair.new_rows * pair.old_rows / (pair.new_rows + pair.old_rows) for pair in both]
@@ -87,7 +87,7 @@ def mean_difference(pairs: Sequence[MeanPair]) -> Difference | None:
 
 
 def lower_bound(difference: Difference, alpha: float) -> float:
-    """A value that, with probability 1 - alpha, stays below the true difference at all checks together."""
+    """Return a bound that stays below the true difference at all checks simultaneously with probability 1 - alpha."""
     rho_squared = _rho_squared(alpha)
     scaled = difference.rows * rho_squared + 1
     radius = sqrt(2 * scaled / (difference.rows * rho_squared) * log(1 + sqrt(scaled) / (2 * alpha)))
@@ -95,8 +95,8 @@ def lower_bound(difference: Difference, alpha: float) -> float:
 
 
 def _rho_squared(alpha: float) -> float:
-    both_sides = -2 * log(2 * alpha)
-    return (both_sides + log(both_sides + 1)) / TIGHTEST_AT
+    log_term = -2 * log(2 * alpha)
+    return (log_term + log(log_term + 1)) / TIGHTEST_AT
 
 
 def _variance(events: int, rows: int) -> float:

@@ -1,4 +1,4 @@
-"""Everything the records hold about one model, read at one moment."""
+"""Snapshot of all records of one model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from modelyard_deployer.domain.workloads import VersionKey
 
 @dataclass(frozen=True)
 class RouteState:
-    """A route and the answers of its routers."""
+    """A route and its router acknowledgements."""
 
     route: Route
     acks: tuple[RouterAck, ...] = ()
@@ -20,7 +20,7 @@ class RouteState:
 
 @dataclass(frozen=True)
 class ModelState:
-    """What serves of a model, and what is being rolled out."""
+    """Serving state and active rollout of a model."""
 
     serving: Serving | None = None
     active: Rollout | None = None
@@ -39,7 +39,7 @@ class Snapshot:
     versions: Mapping[VersionKey, Version] = field(default_factory=dict)
     """Versions that these routes may need."""
     routers: frozenset[str] = frozenset()
-    """Routers that answered about any route within the last minute."""
+    """Routers that acknowledged any route within the last minute."""
 
     @property
     def active(self) -> Rollout | None:
@@ -56,4 +56,4 @@ class Snapshot:
     @property
     def pinned(self) -> frozenset[int]:
         """Versions of the model that routes pin."""
-        return frozenset(key.version for it in self.routes for key in it.route.pinned if key.model == self.model)
+        return frozenset(key.version for state in self.routes for key in state.route.pinned if key.model == self.model)

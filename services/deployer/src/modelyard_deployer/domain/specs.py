@@ -7,15 +7,15 @@ from modelyard_runtime.errors import Invalid
 
 
 class NodeNotSupported(Invalid):
-    """The specification has a node that this release does not execute."""
+    """The specification has a node that this release does not support."""
 
     code = "node_not_supported"
 
 
 def check_spec(name: str, spec: RouteSpec, before: Route | None) -> None:
-    """Raise Invalid or NodeNotSupported, which name the node.
+    """Raise Invalid or NodeNotSupported, naming the node.
 
-    before: the route as it is. A model's own route must keep carrying the model, otherwise its rollouts have no effect.
+    before: the current route, if any. A model's own route must keep a leaf of the model, or rollouts have no effect.
     """
     if problem := unsupported(spec.root):
         raise NodeNotSupported(problem, field=problem.split(" at ", 1)[1].split(":", 1)[0])

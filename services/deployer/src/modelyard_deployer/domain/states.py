@@ -1,4 +1,4 @@
-"""States of a rollout as a table; any other move is an error."""
+"""State machine of a rollout; a transition outside the table is an error."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -11,23 +11,23 @@ class Signal(StrEnum):
     """Events in the life of a rollout."""
 
     BEGIN = "begin"
-    """It is first in the queue and its version may serve."""
+    """The rollout is first in the queue and its version may serve."""
     READY = "ready"
-    """Its replicas are ready; the first share of traffic is published."""
+    """The replicas of its version are ready; the first step is published."""
     STEP = "step"
-    """The guardrails of this step hold; the next share is published."""
+    """The guardrails of this step passed; the next step is published."""
     HOLD = "hold"
-    """The step's minimum time is over and the evidence is not sufficient."""
+    """The minimum time of the step has passed without sufficient evidence."""
     COMPLETE = "complete"
     """All traffic is on the new version and the routers confirmed it."""
     RETURN = "return"
-    """The same, for a roll-back."""
+    """A roll-back is published, and routers applied it or are no longer waited for."""
     ABORT = "abort"
     FAIL = "fail"
 
 
 class IllegalMove(Exception):
-    """A signal that the state does not allow: a defect of the deployer, never skipped."""
+    """A signal that the state does not allow: a bug in the deployer, never ignored."""
 
     retryable = False
 
@@ -54,7 +54,7 @@ MOVES: Final[Mapping[tuple[State, Signal], State]] = {
 
 
 def next_state(state: State, signal: Signal) -> State:
-    """Follow the table; a missing pair is an error and never ignored."""
+    """Return the next state; raise IllegalMove for a pair outside the table."""
     if (state, signal) not in MOVES:
         raise IllegalMove(state, signal)
     return MOVES[state, signal]

@@ -1,4 +1,4 @@
-"""Shares of traffic that a rollout goes through."""
+"""Traffic steps of a rollout."""
 
 from typing import Final
 
@@ -8,17 +8,17 @@ from modelyard_contracts.policies import RolloutPolicy
 ALL: Final = 100.0
 
 
-def choose_strategy(asked: RolloutStrategy | None, policy: RolloutPolicy, *, first: bool) -> RolloutStrategy:
-    """The requested strategy, else the policy's. The first version of a route has no version to compare with."""
+def choose_strategy(requested: RolloutStrategy | None, policy: RolloutPolicy, *, first: bool) -> RolloutStrategy:
+    """Return the requested strategy, else the policy's; `full` for a first version, which has no baseline."""
     if first:
         return RolloutStrategy.FULL
-    return asked or RolloutStrategy(policy.strategy)
+    return requested or RolloutStrategy(policy.strategy)
 
 
 def steps(strategy: RolloutStrategy, policy: RolloutPolicy) -> tuple[float, ...]:
-    """Percentages, rising, ending with 100.
+    """Return increasing percentages that end with 100.
 
-    Steps of the policy that do not rise or lie outside (0, 100] are skipped, so every policy gives a plan that ends.
+    Policy steps that do not increase or lie outside (0, 100] are skipped, so every policy gives a finite plan.
     """
     if strategy is RolloutStrategy.FULL:
         return (ALL,)

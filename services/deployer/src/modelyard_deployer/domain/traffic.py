@@ -1,4 +1,4 @@
-"""Shares of traffic and the versions that must run, from what serves and what is being rolled out."""
+"""Traffic shares and required versions, from the serving state and the active rollout."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,9 +17,9 @@ CANARY: Final = "canary"
 
 
 def shares(state: ModelState, ready: Callable[[int], bool]) -> dict[int, float]:
-    """Version to share of traffic, adding up to 1, the challenger first; empty while nothing may serve yet.
+    """Map version to traffic share, summing to 1, the challenger first; empty while no version may serve.
 
-    A new version without ready replicas has no share, whatever its step; the stable version gets the rest.
+    A new version without ready replicas gets no traffic at any step; the stable version gets the rest.
     """
     champion = state.serving.champion if state.serving else None
     active = state.active
@@ -39,7 +39,7 @@ def variant(state: ModelState, version: int, shared: dict[int, float]) -> str:
 
 
 def wanted_versions(state: ModelState, pinned: frozenset[int], now: datetime) -> set[int]:
-    """Versions that must have replicas: champion, pinned ones, the one being rolled out, the previous while warm."""
+    """Versions that need replicas: champion, pinned, being rolled out, and the previous one while kept warm."""
     wanted = set(pinned)
     serving, active = state.serving, state.active
     if serving and serving.champion is not None:
@@ -52,14 +52,14 @@ def wanted_versions(state: ModelState, pinned: frozenset[int], now: datetime) ->
 
 
 def after(serving: Serving, rollout: Rollout, now: datetime) -> Serving:
-    """What serves after `rollout` ended: the champion, its history, and how long the previous version stays warm."""
+    """Return the serving state after `rollout` has ended; unchanged unless it was promoted or rolled back."""
     if rollout.state not in (State.PROMOTED, State.ROLLED_BACK) or rollout.to_version == serving.champion:
         return serving
     others = tuple(version for version in serving.history if version != rollout.to_version)
     if rollout.kind is Kind.ROLL_BACK:
-        # A second roll-back must not return to the version just rolled back, so it is not kept ready either.
-        known = others != serving.history
-        older = serving.history[: serving.history.index(rollout.to_version)] if known else others
+        # A second roll-back must not return to the version just rolled back, so that version is not kept warm either.
+        served_before = others != serving.history
+        older = serving.history[: serving.history.index(rollout.to_version)] if served_before else others
         return replace(serving, champion=rollout.to_version, history=older, warm_until=None)
     history = (*others, serving.champion) if serving.champion is not None else others
     warm_until = now + timedelta(seconds=rollout.policy.keep_warm_s)

@@ -1,4 +1,4 @@
-"""Workloads: the running replicas of a version, at the level at which the reconciler sees them."""
+"""Workloads: the running replicas of a version, as observed by the reconciler."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 
 class VersionKey(NamedTuple):
-    """Names one version of a model."""
+    """Identifies one version of a model."""
 
     model: str
     version: int
@@ -29,7 +29,7 @@ class Workload:
     wanted: int = 1
     starting: int = 0
     failures: int = 0
-    """Failed starts and unexpected exits since the last minute of good health."""
+    """Failed starts and unexpected exits since the replica was last ready for a minute."""
     last_words: str = ""
     """Cause of the last failure, with the end of the replica's log."""
 
@@ -40,7 +40,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Instance:
-    """One replica, as shown to people."""
+    """One replica, as listed by the API."""
 
     id: str
     model: str

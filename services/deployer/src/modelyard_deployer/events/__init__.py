@@ -1,4 +1,4 @@
-"""Topics in: one event, one use case."""
+"""Event handlers: one event, one use case."""
 
 from modelyard_deployer.events.handlers import Event, handle, handlers
 

@@ -1,4 +1,4 @@
-"""Event handlers: each event becomes one use case, in the transaction that claims it."""
+"""Event handlers: each event calls one use case, in the transaction that claims it."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime

@@ -1,1 +1,1 @@
-"""Steps of the deployer's tables, oldest first in `versions/`."""
+"""Alembic migrations of the deployer's tables, oldest first in `versions/`."""

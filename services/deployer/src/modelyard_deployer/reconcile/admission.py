@@ -29,22 +29,22 @@ class Admission:
     clock: Clock
 
     def admit(self, snapshot: Snapshot, rollout: Rollout) -> bool:
-        """Return True when the rollout moved, to `preparing` or to an end; False when it waits for the registry."""
+        """Return True when the rollout moved to `preparing` or a final state; False when it waits for the registry."""
         if rollout.abort_reason is not None:
             return self._end(rollout, Signal.ABORT, rollout.abort_reason)
         if snapshot.serving and snapshot.serving.champion == rollout.to_version:
-            return self._end(rollout, Signal.FAIL, f"version {rollout.to_version} already serves; nothing to do")
+            return self._end(rollout, Signal.FAIL, f"version {rollout.to_version} is already serving")
         try:
             version, policy = self._version_and_policy(snapshot, rollout)
             self._start(snapshot.serving, rollout, version, policy)
         except RegistryUnavailable as error:
-            return self._note(rollout, f"the registry does not answer: {error}")
+            return self._note(rollout, f"the registry is unavailable: {error}")
         except VersionUnusable as error:
             return self._end(rollout, Signal.FAIL, str(error))
         return True
 
     def _version_and_policy(self, snapshot: Snapshot, rollout: Rollout) -> tuple[Version, RolloutPolicy]:
-        """A roll-back to a version that served before does not ask the registry: it must work on the worst day."""
+        """Read both; a roll-back uses stored copies, because it must work while the registry is down."""
         if rollout.kind is Kind.ROLL_BACK and snapshot.serving:
             with self.store.read() as records:
                 known = records.versions.get(VersionKey(rollout.model, rollout.to_version))
@@ -56,7 +56,7 @@ class Admission:
         return version, self.registry.policy(rollout.model)
 
     def _start(self, serving: Serving | None, rollout: Rollout, version: Version, policy: RolloutPolicy) -> None:
-        # A route keeps its name for life, because callers know it. A later change of policy.route is for new models.
+        # A route is never renamed, because clients depend on its name; policy.route applies to new models only.
         name = serving.route if serving else _route_name(rollout.model, policy)
         first = serving is None or serving.champion is None
         started = replace(
@@ -75,7 +75,7 @@ class Admission:
             self._set_route(records, rollout, name, policy)
             records.versions.save(version)
             records.rollouts.save(rollout, started)
-        log.info("rollout %s of %s version %s starts", rollout.id, rollout.model, rollout.to_version)
+        log.info("rollout %s of %s version %s started", rollout.id, rollout.model, rollout.to_version)
 
     def _set_route(self, records: Records, rollout: Rollout, name: str, policy: RolloutPolicy) -> None:
         """Create the model's own route with its first rollout; later ones only update the timeout."""
@@ -85,7 +85,9 @@ class Admission:
             spec = own_spec(rollout.model, policy.timeout_ms)
             records.routes.save(None, Route(name, rollout.model, salt=salt, spec=spec, own=True))
         elif not route.own or route.model != rollout.model:
-            raise VersionUnusable(f"route {name} belongs to model {route.model}; set another in the rollout policy")
+            raise VersionUnusable(
+                f"route {name} belongs to model {route.model}; set another route in the rollout policy"
+            )
         elif route.spec != (spec := _with_timeout(route.specification, policy.timeout_ms)):
             records.routes.save(route, replace(route, spec=spec))
 
@@ -104,7 +106,7 @@ class Admission:
 
 
 def _route_name(model: str, policy: RolloutPolicy) -> str:
-    """The name in the policy, in the workspace of the model; the model's own name without one."""
+    """Return the policy's route in the workspace of the model; by default the name of the model."""
     if policy.route is None:
         return model
     return str(Reference(Reference.parse(model).workspace, policy.route))

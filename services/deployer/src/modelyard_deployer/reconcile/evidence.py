@@ -14,7 +14,7 @@ from modelyard_runtime.clock import Clock
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; `stratum` is None when the monitor did not answer the request."""
+    """A response of the monitor; `stratum` is None when the request failed."""
 
     stratum: Stratum | None
 
@@ -27,7 +27,7 @@ class _Request:
 
 
 class Evidence:
-    """At most one request per rollout and step at a time, one every `every_s`; each answer is returned once."""
+    """Keeps at most one request per model in flight, one every `every_s`; returns each response once."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class Evidence:
         self._monitor, self._clock, self._every_s, self._notify = monitor, clock, every_s, notify
         self._pool = pool or ThreadPoolExecutor(4, thread_name_prefix="evidence")
         self._requests: dict[str, _Request] = {}
-        self._used: dict[str, Future[Stratum | None]] = {}
+        self._returned: dict[str, Future[Stratum | None]] = {}
 
     def next(self, rollout: Rollout) -> Answer | None:
-        """The answer that arrived since the last call, or None; sends the next request when it is due."""
+        """Return the response received since the last call, or None; send the next request when due."""
         step, now = (rollout.id, rollout.step), self._clock()
         sent = self._requests.get(rollout.model)
         if sent is None or sent.step != step:
@@ -51,8 +51,8 @@ class Evidence:
             return None
         if not sent.future.done():
             return None
-        if self._used.get(rollout.model) is not sent.future:
-            self._used[rollout.model] = sent.future
+        if self._returned.get(rollout.model) is not sent.future:
+            self._returned[rollout.model] = sent.future
             return Answer(sent.future.result())
         if (now - sent.at).total_seconds() >= self._every_s:
             self._send(rollout, step, now)

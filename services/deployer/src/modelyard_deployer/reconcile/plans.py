@@ -1,4 +1,4 @@
-"""The plans of the routes that carry a model, from the state that a round has computed."""
+"""Plans of the routes that carry a model, from the state computed in the current round."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,16 +24,16 @@ class Plans:
     replicas: int
 
     def planned(self, route: Route) -> Route:
-        """The route with its plan as it should be now; with the old plan and a problem if a leaf is not ready.
+        """Return the route with its new plan; with the previous plan and a `problem` if a leaf is not ready.
 
-        The plan is emptied when nothing of the route's own model may serve any more.
+        The plan is emptied when no version of the route's own model may serve any more.
         """
         leaves = _Leaves(self, leaves_of(route.plan))
         try:
             plan = documents.write(expand(route.specification, leaves)).decode()
         except NotReady as error:
-            nothing = route.own and not leaves.shares(route.model)
-            return replace(route, problem=str(error), plan="" if nothing else route.plan)
+            unserved = route.own and not leaves.shares(route.model)
+            return replace(route, problem=str(error), plan="" if unserved else route.plan)
         return replace(route, problem="", plan=plan)
 
 
@@ -52,9 +52,9 @@ class _Leaves:
         return variant(self._state(model), version, self.shares(model))
 
     def leaf(self, model: str, version: int) -> VersionLeaf:
-        """A version without ready replicas keeps the addresses it was last published with until new ones answer.
+        """A version without ready replicas keeps its last published addresses until a replica is ready.
 
-        An empty list would turn a short gap into a refusal.
+        Without addresses the route could not be published during a short restart.
         """
         key = VersionKey(model, version)
         known, last = self.plans.versions.get(key), self.published.get(key)

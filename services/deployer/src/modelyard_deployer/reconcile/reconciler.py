@@ -1,4 +1,4 @@
-"""Read all facts, compute one new status, write it once. A crash at any line is repaired by running again."""
+"""Read the state, compute the next one, write it in one transaction. Idempotent: after a crash, run it again."""
 
 import logging
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from modelyard_deployer.usecases.snapshot import read_snapshot
 from modelyard_runtime.clock import Clock
 
 MAX_ROUNDS: Final = 20
-"""Rounds in a row for one model before the other models get a turn; more than a rollout can move without waiting."""
+"""Consecutive rounds for one model before it yields; more than a rollout needs without waiting."""
 log = logging.getLogger(__name__)
 
 
@@ -34,12 +34,12 @@ class Sizing:
     replicas: int = 1
     resources: Resources = field(default_factory=Resources)
     drain_s: float = 5.0
-    """Between the last share of traffic of a version and the stop of its replicas."""
+    """Time between the last traffic of a version and the stop of its replicas."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one round changes; equal to the snapshot when there is nothing to do."""
+    """Result of one round; equal to the snapshot when there is nothing to do."""
 
     rollout: Rollout | None
     serving: Serving | None
@@ -52,7 +52,7 @@ def _ignore(_: Rollout) -> None:
 
 @dataclass(frozen=True)
 class Reconciler:
-    """Runs for one model in one thread at a time; different models may run side by side."""
+    """Runs for one model in one thread at a time; different models may run concurrently."""
 
     store: Store
     admission: Admission
@@ -70,7 +70,7 @@ class Reconciler:
             return sorted({*records.models(), *(key.model for key in self.workloads.running())})
 
     def settle(self, model: str) -> bool:
-        """Reconcile until nothing more can be done without waiting; True when something is being waited for."""
+        """Reconcile until no progress is possible without waiting; return True if the model is waiting."""
         waiting = True
         for _ in range(MAX_ROUNDS):
             try:
@@ -82,7 +82,7 @@ class Reconciler:
         return waiting
 
     def reconcile(self, model: str) -> tuple[bool, bool]:
-        """Run one round. Returns whether something moved, and whether something is being waited for."""
+        """Run one round. Returns whether anything changed, and whether the model is waiting."""
         with self.store.read() as records:
             snapshot = read_snapshot(records, model, self.clock())
         if snapshot.active is None and snapshot.pending is not None:
@@ -100,7 +100,7 @@ class Reconciler:
                     records.rollouts.save(rollout, replace(rollout, reason=problem))
 
     def _run(self, snapshot: Snapshot) -> tuple[dict[int, Workload], bool]:
-        """Run the wanted versions and drain all others; returns their state, and whether it is the wanted one."""
+        """Run the wanted versions and drain all others; returns their state, and whether it is the desired one."""
         model, sizing = snapshot.model, self.sizing
         wanted = {VersionKey(model, n) for n in wanted_versions(snapshot.state, snapshot.pinned, self.clock())}
         workloads = {
@@ -124,7 +124,7 @@ class Reconciler:
         return decide(facts)
 
     def _applied(self, snapshot: Snapshot, rollout: Rollout) -> Applied:
-        """State of the routes whose traffic the rollout moves; none counts while one does not carry the version."""
+        """Acknowledgements of the routes whose traffic the rollout moves; empty until all plans have the version."""
         key = VersionKey(snapshot.model, rollout.to_version)
         moved = [state for state in snapshot.routes if snapshot.model in state.route.managed]
         if any(key not in leaves_of(state.route.plan) for state in moved):
@@ -141,7 +141,7 @@ class Reconciler:
         return Outcome(rollout, serving, tuple(plans.planned(state.route) for state in snapshot.routes))
 
     def _write(self, snapshot: Snapshot, outcome: Outcome) -> bool:
-        """Write rollout, routes and their events in one transaction; nothing at all when nothing changed."""
+        """Write rollout, routes and their events in one transaction; write nothing when nothing changed."""
         before, rollout = snapshot.active, outcome.rollout
         old_routes = tuple(state.route for state in snapshot.routes)
         if (rollout, outcome.serving, outcome.routes) == (before, snapshot.serving, old_routes):

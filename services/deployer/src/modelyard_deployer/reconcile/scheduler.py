@@ -1,4 +1,4 @@
-"""Runs the reconciler: for models that changed or wait for something, and for all of them at long intervals."""
+"""Schedules the reconciler: changed and waiting models promptly, all models at every resync."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,11 @@ from modelyard_deployer.domain.ports import Workloads
 from modelyard_runtime.wakeup import Wakeup
 
 WAITING_S: Final = 0.1
-"""Interval while a model waits: for a starting replica, a step's time."""
+"""Interval while a model waits, for example for a starting replica or the minimum time of a step."""
 IDLE_S: Final = 1.0
 """Interval otherwise: the delay until an exited replica is noticed."""
 RESYNC_S: Final = 30.0
-"""All models are reconciled this often, changed or not; the end of keeping warm is noticed so."""
+"""All models are reconciled this often, changed or not; this also detects the end of `warm_until`."""
 TIDY_EVERY_S: Final = 30.0
 log = logging.getLogger(__name__)
 
@@ -25,19 +25,19 @@ class Reconciles(Protocol):
     """The reconciler as the scheduler needs it."""
 
     def models(self) -> list[str]:
-        """Every model that may need something done."""
+        """Every model that may need reconciling."""
 
     def settle(self, model: str) -> bool:
-        """Reconcile a model; True while it waits for something."""
+        """Reconcile a model; return True while it is waiting."""
 
     def note_failure(self, model: str, problem: str) -> None:
         """Record why a model cannot be reconciled."""
 
 
 class Scheduler:
-    """Reconciles every model in a thread of its own, so that no model waits for the slow replica of another.
+    """Reconciles every model in its own thread, so that a slow replica of one model does not delay the others.
 
-    A model that neither changed nor waits costs nothing but the check of its replicas.
+    An idle model costs only the probes of its replicas.
     """
 
     def __init__(self, reconciler: Reconciles, workloads: Workloads, tidy: Callable[[], None]) -> None:
@@ -73,7 +73,7 @@ class Scheduler:
         try:
             found = await asyncio.to_thread(find)
         except Exception:
-            log.exception("looking for changed models failed; it is repeated")
+            log.exception("listing the models to reconcile failed; retrying")
             return
         with self._lock:
             self._due |= set(found)
@@ -86,7 +86,7 @@ class Scheduler:
             self._running[model] = asyncio.create_task(self._settle(model))
 
     async def _collect(self) -> bool:
-        """Wait a moment for running models; those that wait for something are due again. True if any does."""
+        """Wait briefly for running models and requeue the waiting ones. Return True if any is running or due."""
         if self._running:
             await asyncio.wait(self._running.values(), timeout=WAITING_S, return_when=asyncio.FIRST_COMPLETED)
         ended = [model for model, task in self._running.items() if task.done()]
@@ -96,14 +96,14 @@ class Scheduler:
             return bool(self._running or self._due)
 
     async def _settle(self, model: str) -> bool:
-        """Return True while something is being waited for. An error of one model does not affect the others."""
+        """Reconcile a model; return True while it is waiting. An error of one model does not affect the others."""
         try:
             return await asyncio.to_thread(self._reconciler.settle, model)
         except Exception as error:
-            log.exception("reconciling %s failed; it is repeated", model)
-            await self._note(model, f"cannot go on, {type(error).__name__}: {error}; it is repeated")
+            log.exception("reconciling %s failed; retrying", model)
+            await self._note(model, f"reconciling failed, retrying: {type(error).__name__}: {error}")
             return True
 
     async def _note(self, model: str, problem: str) -> None:
-        with contextlib.suppress(Exception):  # the database may be the problem; the log has it
+        with contextlib.suppress(Exception):  # the database may be down; the error is already logged
             await asyncio.to_thread(self._reconciler.note_failure, model, problem)

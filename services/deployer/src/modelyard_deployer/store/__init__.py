@@ -1,1 +1,1 @@
-"""The deployer's records in SQL."""
+"""SQL implementation of the store ports."""

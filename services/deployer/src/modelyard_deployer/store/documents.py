@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Documents(Generic[T]):
-    """Reads and writes one dataclass as JSON; fields of a newer release are ignored."""
+    """Reads and writes one dataclass as JSON; unknown fields, from a newer release, are ignored."""
 
     def __init__(self, type_: type[T]) -> None:
         self._adapter = TypeAdapter(type_)

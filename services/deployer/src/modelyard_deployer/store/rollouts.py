@@ -38,8 +38,10 @@ class SqlRollouts:
         return _all(self._db.execute(query))
 
     def newest_started(self, model: str) -> int:
-        every = self.recent(model, limit=MAX_ROLLOUTS)
-        return max((one.to_version for one in every if one.revision > 0 or not one.state.final), default=0)
+        known = self.recent(model, limit=MAX_ROLLOUTS)
+        return max(
+            (rollout.to_version for rollout in known if rollout.revision > 0 or not rollout.state.final), default=0
+        )
 
     def add(self, new: Rollout) -> None:
         row = {"id": new.id, "model": new.model, "state": new.state, "created_at": new.created_at, "writes": new.writes}
@@ -47,16 +49,16 @@ class SqlRollouts:
         self._changes.add("rollout", str(new.id), model=new.model)
 
     def save(self, before: Rollout, after: Rollout) -> Rollout:
-        """Save and queue the event of a move. A rollout that never left the queue is not published."""
+        """Save, and queue an event if state or step changed; a rollout that never left `pending` has no events."""
         moved = (before.state, before.step) != (after.state, after.step)
         publish = moved and (after.active or before.active)
         after = replace(after, writes=before.writes + 1, revision=before.revision + publish)
-        done = self._db.execute(
+        result = self._db.execute(
             update(ROLLOUTS)
             .where(ROLLOUTS.c.id == before.id, ROLLOUTS.c.writes == before.writes)
             .values(state=after.state, writes=after.writes, document=_DOCUMENTS.write(after))
         )
-        if done.rowcount != 1:
+        if result.rowcount != 1:
             raise StaleRollout(f"another writer changed rollout {before.id}")
         self._changes.add("rollout", str(after.id), model=after.model)
         if publish:
@@ -64,8 +66,8 @@ class SqlRollouts:
         return after
 
     def request_abort(self, rollout_id: UUID, reason: str, *, against: bool = False) -> None:
-        first = update(ROLLOUTS).where(ROLLOUTS.c.id == rollout_id, ROLLOUTS.c.abort_reason.is_(None))
-        self._db.execute(first.values(abort_reason=reason, abort_against=against, writes=ROLLOUTS.c.writes + 1))
+        unset = update(ROLLOUTS).where(ROLLOUTS.c.id == rollout_id, ROLLOUTS.c.abort_reason.is_(None))
+        self._db.execute(unset.values(abort_reason=reason, abort_against=against, writes=ROLLOUTS.c.writes + 1))
 
 
 def _all(rows: Iterable[Any]) -> list[Rollout]:

@@ -1,4 +1,4 @@
-"""Routes, their published tables and the routers' answers in SQL."""
+"""Routes, their published tables and the router acknowledgements in SQL."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,7 @@ from modelyard_deployer.store.tables import ACKS, PUBLICATIONS, ROUTE_MODELS, RO
 from modelyard_runtime.database import Transaction
 
 KEPT_PUBLICATIONS: Final = 200
-"""Tables kept per route; far more than are published within a minute."""
+"""Tables kept per route; far more than are published within ROUTER_MEMORY_S."""
 _DOCUMENTS: Final = Documents(Route)
 
 

@@ -1,4 +1,4 @@
-"""What serves of each model, in SQL."""
+"""Serving state of each model in SQL."""
 
 from dataclasses import replace
 from typing import Final
@@ -33,4 +33,4 @@ class SqlServing:
             return
         unchanged = (SERVING.c.model == before.model, SERVING.c.writes == before.writes)
         if self._db.execute(update(SERVING).where(*unchanged).values(**values)).rowcount != 1:
-            raise StaleRollout(f"another writer changed what serves of {before.model}")
+            raise StaleRollout(f"another writer changed the serving state of {before.model}")

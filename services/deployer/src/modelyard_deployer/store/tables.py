@@ -1,4 +1,4 @@
-"""The tables as the code sees them; migrations/ creates them."""
+"""Table definitions for queries; the tables are created by migrations/."""
 
 from typing import Final
 

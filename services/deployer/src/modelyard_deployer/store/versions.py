@@ -34,7 +34,7 @@ class SqlVersions:
 
 @lru_cache(maxsize=256)
 def _manifest(data: bytes) -> ManifestFile:
-    """Parsed once: the bytes of a version never change."""
+    """Parse a manifest, cached because the bytes of a version never change."""
     return ManifestFile.read(data)
 
 

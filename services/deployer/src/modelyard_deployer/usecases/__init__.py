@@ -1,1 +1,1 @@
-"""Actions of the deployer. They only record what is requested; the reconciler carries it out."""
+"""Use cases of the deployer. They record requests; the reconciler carries them out."""

@@ -1,4 +1,4 @@
-"""Checks and reads for callers that wait for an answer."""
+"""Synchronous lookups, with errors that the API returns."""
 
 from typing import Final
 from uuid import UUID
@@ -13,20 +13,20 @@ SERVABLE: Final = frozenset({"approved", "live"})
 
 
 def find_version(deps: Deps, model: str, version: int, *, field: str = "version") -> Version:
-    """A version that may serve; NotFound, Conflict or Unavailable, which name `field`."""
+    """Return a version that may serve. Raises NotFound or Conflict, naming `field`, or Unavailable."""
     try:
         found = deps.registry.version(model, version)
     except VersionUnusable as error:
         raise NotFound(f"{field}: {error}", field=field) from error
     except RegistryUnavailable as error:
-        raise Unavailable(f"the registry does not answer: {error}") from error
+        raise Unavailable(f"the registry is unavailable: {error}") from error
     if found.stage not in SERVABLE:
         raise Conflict(f"{field}: version {version} of {model} is {found.stage}; approve it first", field=field)
     return found
 
 
 def find_rollout(deps: Deps, rollout_id: UUID) -> Rollout:
-    """The rollout; NotFound if there is none with this id."""
+    """Return a rollout. Raises NotFound for an unknown id."""
     with deps.store.read() as records:
         found = records.rollouts.get(rollout_id)
     if found is None:

@@ -34,8 +34,8 @@ def on_model_changed(records: Records, event: ResourceChanged, at: datetime) -> 
     if event.stage is VersionStage.APPROVED:
         _on_approved(records, event, event.version, at)
     elif event.stage in WITHDRAWN:
-        now = read_snapshot(records, event.model, at)
-        for rollout in (now.active, *now.waiting):
+        snapshot = read_snapshot(records, event.model, at)
+        for rollout in (snapshot.active, *snapshot.waiting):
             if rollout and rollout.to_version == event.version and rollout.kind is Kind.START:
                 records.rollouts.request_abort(rollout.id, f"{event.stage} in the registry by {event.actor}")
 
@@ -43,7 +43,7 @@ def on_model_changed(records: Records, event: ResourceChanged, at: datetime) -> 
 def _on_approved(records: Records, event: ResourceChanged, version: int, at: datetime) -> None:
     """Start only a version newer than every version of the model that was ever rolled out.
 
-    A replaced or rolled-back version becomes `approved` again; it must not return by itself.
+    A replaced or rolled-back version becomes `approved` again; it must not be rolled out again automatically.
     """
     if event.previous_stage is VersionStage.LIVE:
         return
@@ -63,7 +63,7 @@ def _on_approved(records: Records, event: ResourceChanged, version: int, at: dat
 
 
 def on_rollout_requested(records: Records, event: RolloutRequested, at: datetime) -> None:
-    """Record the request. One that cannot be fulfilled raises, and becomes a dead letter with its reason."""
+    """Record the request. A request that cannot be fulfilled raises and is dead-lettered with the reason."""
     request = RolloutRequest(
         id=derived_id("rollout-of", event.event_id),
         model=event.model,
@@ -92,18 +92,14 @@ def on_alert(records: Records, event: AlertRaised, at: datetime) -> None:
 
 
 def on_route_applied(records: Records, event: RouteApplied, at: datetime) -> None:
-    """Record that a router applied a table, or refused it. Tables that were never published are ignored."""
+    """Record that a router applied or refused a table. Tables that were never published are ignored."""
     route = records.routes.get(event.route)
     if route is None or event.sequence > route.sequence:
         log.warning(
-            "router %s answers about table %d of %s, which was not published",
+            "router %s acknowledged table %d of route %s, which was never published",
             event.router_id,
             event.sequence,
             event.route,
         )
         return
     records.acknowledgements.add(event, at)
-
-
-def _named(event: RouteApplied) -> tuple[str, int, str]:
-    return event.router_id, event.sequence, event.route

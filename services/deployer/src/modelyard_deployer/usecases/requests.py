@@ -25,9 +25,9 @@ def request_rollout(deps: Deps, request: RolloutRequest) -> Rollout:
 
 
 def record_request(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
-    """Return the rollout that the request started, or the one it ends.
+    """Return the rollout that the request starts or aborts.
 
-    Invalid, NothingToRollBack and NothingToAbort describe a request that cannot be fulfilled.
+    Raises Invalid, NothingToRollBack or NothingToAbort for a request that cannot be fulfilled.
     """
     known = records.rollouts.get(request.id)
     if known is not None:
@@ -40,7 +40,7 @@ def record_request(records: Records, request: RolloutRequest, at: datetime) -> R
 
 
 def _start(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
-    """Queue it. The newest of several pending requests wins; a running rollout is not disturbed."""
+    """Queue a rollout. The newest pending request supersedes older ones; an active rollout continues."""
     if request.version is None:
         raise Invalid("version: required to start a rollout; name the version to roll out", field="version")
     for waiting in read_snapshot(records, request.model, at).waiting:
@@ -52,33 +52,33 @@ def _start(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
 
 
 def _abort(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
-    now = read_snapshot(records, request.model, at)
-    current = now.active or now.pending
+    snapshot = read_snapshot(records, request.model, at)
+    current = snapshot.active or snapshot.pending
     if current is None or (request.version is not None and request.version != current.to_version):
         which = f" of version {request.version}" if request.version is not None else ""
-        raise NothingToAbort(f"no rollout{which} of {request.model} is under way")
+        raise NothingToAbort(f"no rollout{which} of {request.model} is in progress")
     why = f"aborted by {request.requested_by}: {request.reason or 'no reason given'}"
     records.rollouts.request_abort(current.id, why)
     return current
 
 
 def _roll_back(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
-    """Return to a version that served before, by default the newest one that was not withdrawn since.
+    """Roll back to a version that served before, by default the newest that has not been withdrawn.
 
-    During a rollout that is its stable version: the rollout is aborted, and nothing else happens unless the request
-    names another version. A roll-back that is already under way is returned as it is.
+    During a rollout the default is its stable version: the rollout is aborted, and nothing else happens unless the
+    request names another version. A roll-back already in progress is returned unchanged.
     """
-    now = read_snapshot(records, request.model, at)
-    serving = now.serving.champion if now.serving else None
+    snapshot = read_snapshot(records, request.model, at)
+    active, champion = snapshot.active, snapshot.serving.champion if snapshot.serving else None
     version = request.version
-    if now.active is not None and now.active.kind is Kind.ROLL_BACK and version in (None, now.active.to_version):
-        return now.active
-    if now.active is not None and version in (None, serving):
-        return _abort_for(records, now.active, request)
-    version = _roll_back_target(records, now, request)
-    if now.active is not None:
-        _abort_for(records, now.active, request)
-    for waiting in now.waiting:
+    if active is not None and active.kind is Kind.ROLL_BACK and version in (None, active.to_version):
+        return active
+    if active is not None and version in (None, champion):
+        return _abort_for(records, active, request)
+    version = _roll_back_target(records, snapshot, request)
+    if active is not None:
+        _abort_for(records, active, request)
+    for waiting in snapshot.waiting:
         if waiting.kind is Kind.ROLL_BACK and waiting.to_version == version:
             return waiting
         _supersede(records, waiting, "superseded by a roll-back", at)
@@ -90,20 +90,20 @@ def _abort_for(records: Records, active: Rollout, request: RolloutRequest) -> Ro
     return active
 
 
-def _roll_back_target(records: Records, now: Snapshot, request: RolloutRequest) -> int:
-    """A version of the history. NothingToRollBack explains why a named one cannot be put back."""
-    history = now.serving.history if now.serving else ()
+def _roll_back_target(records: Records, snapshot: Snapshot, request: RolloutRequest) -> int:
+    """Return a version of the history. Raises NothingToRollBack when the requested version is not eligible."""
+    history = snapshot.serving.history if snapshot.serving else ()
     stages = {number: _stage(records, request.model, number) for number in history}
     if request.version is None:
         usable = [number for number in history if stages[number] not in WITHDRAWN]
         if not usable:
-            raise NothingToRollBack(f"no version of {request.model} served before that may still serve")
+            raise NothingToRollBack(f"{request.model} has no earlier version that may serve")
         return usable[-1]
-    if now.serving and request.version == now.serving.champion:
-        raise NothingToRollBack(f"version {request.version} of {request.model} already serves", field="version")
+    if snapshot.serving and request.version == snapshot.serving.champion:
+        raise NothingToRollBack(f"version {request.version} of {request.model} is already serving", field="version")
     if request.version not in stages:
         raise NothingToRollBack(
-            f"version {request.version} of {request.model} did not serve before; start a rollout of it instead",
+            f"version {request.version} of {request.model} has not served before; start a rollout of it instead",
             field="version",
         )
     if stages[request.version] in WITHDRAWN:

@@ -17,7 +17,8 @@ from modelyard_runtime.errors import Conflict, Invalid, NotFound
 def set_route(deps: Deps, name: str, spec: RouteSpec) -> Route:
     """Save a specification; the reconciler publishes its plan as soon as every leaf has an address.
 
-    Invalid names the node: an unsupported one, a model without a rollout, a version that may not serve.
+    Raises Invalid, NotFound or Conflict, naming the node: unsupported, a model without a rollout, or a version that may
+    not serve.
     """
     with deps.store.read() as records:
         before = records.routes.get(name)
@@ -36,7 +37,7 @@ def set_route(deps: Deps, name: str, spec: RouteSpec) -> Route:
 
 
 def delete_route(deps: Deps, name: str) -> None:
-    """Delete a route: routers stop answering under its name. A model's own route stays, as does its sequence."""
+    """Delete a route: routers stop serving it, its sequence is kept. Raises Conflict for a model's own route."""
     with deps.store.write() as records:
         route = find_route(records, name)
         if route.own:
@@ -45,15 +46,15 @@ def delete_route(deps: Deps, name: str) -> None:
                 "retire the model, or set another specification",
                 field="route",
             )
-        gone = replace(route, deleted=True, plan="", problem="", sequence=route.sequence + 1)
-        records.routes.save(route, gone)
-        records.routes.publish(publication(gone, {}, Cause("the route was deleted"), deps.clock()))
+        deleted = replace(route, deleted=True, plan="", problem="", sequence=route.sequence + 1)
+        records.routes.save(route, deleted)
+        records.routes.publish(publication(deleted, {}, Cause("the route was deleted"), deps.clock()))
     for model in route.models:
         deps.notify(model)
 
 
 def find_route(records: Records, name: str) -> Route:
-    """The route; NotFound if there is none of this name."""
+    """Return a route. Raises NotFound for an unknown name."""
     route = records.routes.get(name)
     if route is None or route.deleted:
         raise NotFound(f"no route {name}")
@@ -65,7 +66,7 @@ def _check(records: Records, name: str, spec: RouteSpec, before: Route | None) -
     for place, node in walk(spec.root):
         if isinstance(node, ModelLeaf) and records.serving.get(node.model) is None:
             raise Invalid(
-                f"{place}.model: no version of {node.model} was rolled out yet; deploy one first",
+                f"{place}.model: no version of {node.model} has been rolled out yet; start a rollout first",
                 field=f"{place}.model",
             )
 

@@ -1,4 +1,4 @@
-"""Read everything about one model."""
+"""Read the snapshot of one model."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -13,9 +13,9 @@ from modelyard_deployer.domain.workloads import VersionKey
 
 
 def read_snapshot(records: Records, model: str, now: datetime) -> Snapshot:
-    """The records of one model, and of all that shares a route with it, within one transaction.
+    """Read the records of a model, and of all models that share a route with it, in one transaction.
 
-    Only the versions that may be needed are read: the work does not grow with the number of past versions.
+    Reads only the versions that may be needed, so the cost does not grow with the number of past versions.
     """
     rollouts = records.rollouts.open(model)
     waiting = [rollout for rollout in rollouts if rollout.state is RolloutState.PENDING]
@@ -27,9 +27,9 @@ def read_snapshot(records: Records, model: str, now: datetime) -> Snapshot:
         )
         for route in records.routes.of_model(model)
     )
-    names = {name for one in routes for name in one.route.models} - {model}
+    names = {name for carried in routes for name in carried.route.models} - {model}
     others = {name: ModelState(records.serving.get(name), _active(records.rollouts.open(name))) for name in names}
-    pinned = {key for one in routes for key in one.route.pinned}
+    pinned = {key for carried in routes for key in carried.route.pinned}
     return Snapshot(
         model=model,
         state=state,

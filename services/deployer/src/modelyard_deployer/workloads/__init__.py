@@ -1,1 +1,1 @@
-"""Model servers on this machine: downloads, processes, replicas, and cleaning up after them."""
+"""Model servers on this machine: downloads, processes, replicas and housekeeping."""

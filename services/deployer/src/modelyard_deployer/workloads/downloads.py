@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Downloads:
-    """Folders of versions below `home`, one per digest. After a crash the files are verified again."""
+    """Version folders under `home`, one per digest. After a restart the files are verified again."""
 
     def __init__(
         self, registry: Registry, home: Path, clock: Clock, notify: Callable[[str], None], pool: Executor | None = None
@@ -32,15 +32,15 @@ class Downloads:
         self._lock = RLock()
 
     def folder(self, version: Version) -> Path | None:
-        """The folder with verified files, None during the download; VersionUnusable if it can never succeed."""
+        """Return the folder of verified files, None during the download. Raises VersionUnusable if it failed."""
         with self._lock:
             return self._folder(version)
 
     def prune(self, kept: Callable[[], set[str]], spare: int) -> list[Path]:
         """Remove all folders except those of the `kept` digests and the newest `spare` of the others.
 
-        kept: called while no folder is handed out. A caller that records its version there before it asks for the
-        folder either finds it kept or downloads it again.
+        kept: called under the lock of `folder`. A caller that records its version before it requests the folder
+        either finds the folder or downloads it again.
         """
         empty_trash(self._home)
         with self._lock:
@@ -52,20 +52,20 @@ class Downloads:
         return unused[spare:]
 
     def _downloading(self, path: Path) -> bool:
-        known = self._running.get(f"sha256:{path.name}")
-        return known is not None and not known.done()
+        future = self._running.get(f"sha256:{path.name}")
+        return future is not None and not future.done()
 
     def _folder(self, version: Version) -> Path | None:
-        known = self._running.get(version.digest)
-        if known is None:
+        future = self._running.get(version.digest)
+        if future is None:
             not_before = self._not_before.get(version.digest)
             if not_before is None or self._clock() >= not_before:
                 self._start(version)
             return None
-        if not known.done():
+        if not future.done():
             return None
         try:
-            return known.result()
+            return future.result()
         except RegistryUnavailable as error:
             log.warning("version %s of %s cannot be downloaded yet: %s", version.version, version.model, error)
             self._forget(version.digest)

@@ -13,13 +13,13 @@ from modelyard_runtime.clock import Clock
 from modelyard_runtime.retention import discard_unused_files
 
 SILENT: Final = timedelta(days=30)
-"""A router not seen for this long does not return under its name."""
+"""A router not seen for this long is presumed gone."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Housekeeping:
-    """blobs: the cache of downloads. Replicas use copies of its files, so only their age matters."""
+    """blobs: the download cache. Replicas use copies of its files, so files are removed by age alone."""
 
     store: Store
     workloads: Workloads

@@ -1,4 +1,4 @@
-"""One step in the life of a local replica: start, wait until ready, restart after an exit, drain, stop."""
+"""Lifecycle of a local replica, one step at a time: start, wait until ready, restart after an exit, drain, stop."""
 
 import logging
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from modelyard_runtime.clock import Clock
 BACK_OFF_S: Final = 0.5
 MAX_BACK_OFF_S: Final = 30.0
 HEALTHY_S: Final = 60.0
-"""The failures of a replica that has been ready this long are reset."""
+"""The failure count is reset once a replica has been ready this long."""
 PROBE_EVERY_S: Final = 2.0
 PROBE_AGAIN_S: Final = 0.5
-"""After a failed probe."""
+"""Probe interval after a failed probe."""
 MAX_FAILED_PROBES: Final = 16
-"""Failed probes in a row that end a replica: half a minute, because a busy one may answer late."""
+"""Consecutive failed probes before a replica is replaced: half a minute, because a busy one responds late."""
 log = logging.getLogger(__name__)
 
 
@@ -50,21 +50,21 @@ class Processes(Protocol):
         """Request one prediction; None on success, else the problem."""
 
     def last_words(self, replica_id: UUID) -> str:
-        """Last line of its log."""
+        """Last line of the replica's log."""
 
     def find(self) -> dict[UUID, Process]:
-        """Living replicas of this deployer, including those whose record was lost in a crash. Slow; for the start."""
+        """Living replicas of this deployer, including those whose record was lost in a crash. Slow; for startup."""
 
     def stop(self, process: Process) -> bool:
-        """Terminate it, and kill it after a grace period. Returns True once it has exited; poll until it does."""
+        """Terminate a process; kill it after a grace period. Returns True once it has exited; poll until it does."""
 
     def tidy(self, replica_ids: set[UUID]) -> None:
-        """Bound the logs of these replicas, and delete those of all others."""
+        """Truncate oversized logs of these replicas, and delete the logs of all others."""
 
 
 @dataclass(frozen=True)
 class Lifecycle:
-    """Steps of single replicas. Each step saves the record before the next one relies on it."""
+    """Steps of one replica. Each step persists the record before the next step relies on it."""
 
     processes: Processes
     downloads: Downloads
@@ -103,7 +103,7 @@ class Lifecycle:
         """Record the result of a probe; True when the replica became ready, unresponsive or was replaced."""
         now, failed = self.clock(), 0 if answers else replica.failed_probes + 1
         if failed >= self.max_failed_probes:
-            self._replace(replica, f"it has not answered {failed} times in a row")
+            self._replace(replica, f"{failed} consecutive probes failed")
             return True
         healthy = answers and replica.since is not None and now - replica.since > timedelta(seconds=HEALTHY_S)
         after = replace(
@@ -130,11 +130,11 @@ class Lifecycle:
         self.records.save(with_process(replica, process, now))
 
     def _await(self, replica: Replica, process: Process, version: Version) -> None:
-        """Wait for a started process to become ready."""
+        """Check whether a started process has become ready; does not block until then."""
         now, url = self.clock(), self.processes.address(replica.id)
         if url and self.processes.answers(url):
             if problem := self.processes.warm_up(url, version.file.manifest):
-                self._replace(replica, f"it starts but does not answer: {problem}")
+                self._replace(replica, f"warm-up prediction failed: {problem}")
                 return
             probe_at = now + timedelta(seconds=PROBE_EVERY_S)
             self.records.save(replace(replica, url=url, since=now, next_probe_at=probe_at, failed_probes=0))
@@ -142,11 +142,11 @@ class Lifecycle:
             self._replace(replica, f"not ready within {self.start_timeout_s:.0f} s")
 
     def _restart_later(self, replica: Replica, why: str) -> None:
-        """Free the slot of a process that has exited; the next start waits longer with every failure."""
+        """Free the slot of a process that has exited; restarts back off exponentially."""
         self.records.save(self._after_failure(replica, why))
 
     def _replace(self, replica: Replica, why: str) -> None:
-        """Stop a process that does not answer and open a new slot; the old record stays until it has exited."""
+        """Stop an unresponsive process and open a new slot; the old record stays until the process has exited."""
         self.records.save(self._after_failure(replace(replica, id=self.new_id()), why))
         self.records.save(replace(replica, stopping=True, url=None))
 
@@ -160,5 +160,5 @@ class Lifecycle:
 
 
 def with_process(replica: Replica, process: Process | None, now: datetime) -> Replica:
-    """The replica with another process, or with none."""
+    """Return the replica with `process` as its current process; None for no process."""
     return replace(replica, process=process, url=None, since=now, next_start_at=None, failed_probes=0)

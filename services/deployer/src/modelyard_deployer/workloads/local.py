@@ -1,4 +1,4 @@
-"""The `Workloads` port on processes of this machine."""
+"""The `Workloads` port, implemented with processes on this machine."""
 
 import logging
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -56,7 +56,7 @@ class LocalWorkloads:
 
     def poll(self) -> frozenset[str]:
         now, known = self._clock(), self._records.all()
-        changed = {replica.model for replica in known if self._needs_a_step(replica)}
+        changed = {replica.model for replica in known if self._needs_step(replica)}
         due = [r for r in known if r.url and not r.stopping and (r.next_probe_at is None or r.next_probe_at <= now)]
         answers = self._pool.map(self._processes.answers, [replica.url or "" for replica in due])
         changed |= {r.model for r, answer in zip(due, answers, strict=True) if self._lifecycle.probed(r, answer)}
@@ -66,7 +66,7 @@ class LocalWorkloads:
         self._processes.warm()
 
     def adopt(self) -> tuple[int, int]:
-        """At the start: adopt the living replicas of an earlier deployer, stop those without a record.
+        """Adopt the running replicas of an earlier deployer at startup, and stop those without a record.
 
         Returns the numbers of adopted and of stopped replicas.
         """
@@ -77,14 +77,14 @@ class LocalWorkloads:
             if process != replica.process:
                 self._records.save(with_process(replica, process, self._clock()))
         for replica_id, process in found.items():
-            # A record keeps the unknown process in sight until it has exited; no model needs its version.
+            # A record tracks the unknown process until it has exited; no model needs its version.
             self._records.save(Replica(replica_id, "", 0, process, stopping=True))
             self._processes.stop(process)
         self.tidy()
         return sum(replica.process is not None for replica in self._records.all()) - len(found), len(found)
 
     def tidy(self) -> None:
-        """Bound the logs of the replicas, and delete the files of those that are gone."""
+        """Truncate oversized logs, and delete the files of removed replicas."""
         self._processes.tidy({replica.id for replica in self._records.all()})
 
     def stop_all(self) -> bool:
@@ -96,7 +96,7 @@ class LocalWorkloads:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _needs_a_step(self, replica: Replica) -> bool:
+    def _needs_step(self, replica: Replica) -> bool:
         if replica.stopping or replica.stop_at is not None or replica.process is None or replica.url is None:
             return True
         return not self._processes.alive(replica.process)

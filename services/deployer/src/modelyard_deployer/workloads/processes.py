@@ -1,4 +1,4 @@
-"""Replicas as local processes: `python -m modelyard_serving`, found again after a crash of the deployer."""
+"""Replicas as local processes: `python -m modelyard_serving`, rediscovered after a crash of the deployer."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ from modelyard_zygote import Handle, Zygote
 
 HOME_VARIABLE: Final = "MODELYARD_REPLICA_HOME"
 ID_VARIABLE: Final = "MODELYARD_REPLICA_ID"
-"""Both in the environment of a replica."""
+"""Set in the environment of each replica, like HOME_VARIABLE."""
 PRELOAD: Final = (
     "modelyard_flavours.preload",
     "modelyard_serving.server",
@@ -43,8 +43,8 @@ WARM_UP_TIMEOUT_S: Final = 10.0
 class LocalProcesses:
     """Starts and stops processes. `home` holds `<replica>.out` (its address) and `<replica>.log`, bounded by `tidy`.
 
-    host: address they listen on; advertised_host: name by which routers reach them, None for the same.
-    zygote_idle_s: how long the idle parent process that replicas are forked from stays; 0 starts each without one.
+    host: listen address of replicas; advertised_host: host name that routers connect to, by default `host`.
+    zygote_idle_s: idle time after which the parent process that replicas are forked from exits; 0 disables it.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LocalProcesses:
         self._http = httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=False, auth=self._authorized)
 
     def _authorized(self, request: httpx.Request) -> httpx.Request:
-        """With the current token, which a rotation may have changed."""
+        """Add the current token to a request; rotation may change it at any time."""
         request.headers["Authorization"] = f"Bearer {self._tokens.current()}"
         return request
 
@@ -85,7 +85,7 @@ class LocalProcesses:
         }
         self._out(replica_id).unlink(missing_ok=True)
         with self._out(replica_id).open("ab") as out, self._log(replica_id).open("ab") as log:
-            # A session of its own, so that a signal to our terminal's process group does not reach it.
+            # Start a new session, so that a signal to the terminal's process group does not reach the replica.
             child = self._zygote.spawn(
                 "modelyard_serving", arguments, env=environment, stdout=out, stderr=log, detached=True
             )
@@ -97,10 +97,10 @@ class LocalProcesses:
         child = self._children.get(process.pid)
         if child is not None:
             child.poll()
-        lives = _lives(process)
-        if not lives:
+        alive = _alive(process)
+        if not alive:
             self._children.pop(process.pid, None)
-        return lives
+        return alive
 
     def address(self, replica_id: UUID) -> str | None:
         try:
@@ -132,7 +132,7 @@ class LocalProcesses:
             lines = self._log(replica_id).read_bytes()[-2_000:].decode(errors="replace").strip().splitlines()
             if lines:
                 return lines[-1][:500]
-        return "its log is empty"
+        return "the log is empty"
 
     def find(self) -> dict[UUID, Process]:
         home, found = self._home.resolve(), {}
@@ -149,10 +149,10 @@ class LocalProcesses:
             return True
         first = process not in self._terminated
         terminated_at = self._terminated.setdefault(process, monotonic())
-        late = monotonic() - terminated_at > self._grace_s
-        if first or late:
+        overdue = monotonic() - terminated_at > self._grace_s
+        if first or overdue:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL if late else signal.SIGTERM)
+                os.kill(process.pid, signal.SIGKILL if overdue else signal.SIGTERM)
         return False
 
     def tidy(self, replica_ids: set[UUID]) -> None:
@@ -177,10 +177,10 @@ class LocalProcesses:
 
 
 def _replica_of(process: psutil.Process, home: Path) -> UUID | None:
-    """Id of the replica of `home` that runs in this process; ValueError, OSError or psutil.Error if there is none.
+    """Return the id of the replica of `home` in this process, else None or ValueError, OSError, psutil.Error.
 
-    On Linux by the log that the process writes to, which is set from its first moment to its last: /proc shows the
-    environment of a forked process as its parent's. On other systems replicas are not forked.
+    Linux: read from the path of the log on stderr, which is set for the whole life of the process; /proc shows a
+    forked process with the environment of its parent. On other systems replicas are not forked.
     """
     if sys.platform == "linux":
         log = Path(str(Path(f"/proc/{process.pid}/fd/2").readlink()).removesuffix(" (deleted)"))
@@ -204,7 +204,7 @@ def _started(pid: int) -> float | None:
         return None
 
 
-def _lives(process: Process) -> bool:
+def _alive(process: Process) -> bool:
     try:
         found = psutil.Process(process.pid)
         same = abs(found.create_time() - process.started) < STARTED_TOLERANCE_S

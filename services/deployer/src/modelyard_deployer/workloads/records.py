@@ -1,4 +1,4 @@
-"""Records of local replicas: one JSON file each, beside the log, so that record and process share a machine."""
+"""Records of local replicas: one JSON file each, next to the log, on the machine that runs the process."""
 
 import logging
 from pathlib import Path
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class ReplicaRecords:
-    """In memory, each change written through to `<home>/<id>.json` by rename. Thread-safe."""
+    """Records in memory; each change is written through to `<home>/<id>.json` by atomic rename. Thread-safe."""
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ class ReplicaRecords:
         self._known = {replica.id: replica for file in home.glob("*.json") if (replica := _load(file))}
 
     def all(self, model: str | None = None) -> list[Replica]:
-        """Ordered by model, version and id."""
+        """Return the records, ordered by model, version and id."""
         with self._lock:
             found = [replica for replica in self._known.values() if model in (None, replica.model)]
         return sorted(found, key=lambda replica: (replica.model, replica.version, str(replica.id)))
@@ -39,7 +39,7 @@ class ReplicaRecords:
         return replica
 
     def swap(self, before: Replica, after: Replica) -> bool:
-        """Save `after` if the record still is `before`; another thread may have changed it meanwhile."""
+        """Save `after` if the record is still `before`; return False if another thread has changed it."""
         with self._lock:
             if self._known.get(before.id) != before:
                 return False
@@ -54,16 +54,16 @@ class ReplicaRecords:
 
     def _write(self, replica: Replica) -> None:
         file = self._file(replica.id)
-        draft = file.with_suffix(".tmp")
-        draft.write_bytes(_REPLICA.dump_json(replica))
-        draft.replace(file)
+        temporary = file.with_suffix(".tmp")
+        temporary.write_bytes(_REPLICA.dump_json(replica))
+        temporary.replace(file)
 
     def _file(self, replica_id: UUID) -> Path:
         return self._home / f"{replica_id}.json"
 
 
 def _load(file: Path) -> Replica | None:
-    """A file that cannot be read is removed; `adopt` then stops its process, because it has no record."""
+    """Load a record. An unreadable file is removed; `adopt` then stops the process, which has no record."""
     try:
         return _REPLICA.validate_json(file.read_bytes())
     except (OSError, ValidationError) as error:

@@ -8,12 +8,12 @@ from uuid import UUID
 from modelyard_deployer.domain.workloads import Instance, VersionKey
 
 UNRESPONSIVE_AFTER: Final = 2
-"""Failed probes in a row after which a replica gets no traffic while another one of its version is ready."""
+"""Consecutive failed probes after which a replica gets no traffic while another one of its version is ready."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process of this machine. Its id and start time together identify it for good."""
+    """A process on this machine, identified by pid and start time, because pids are reused."""
 
     pid: int
     started: float
@@ -40,7 +40,7 @@ class Replica:
     stop_at: datetime | None = None
     """Set while the replica drains."""
     stopping: bool = False
-    """The process was terminated; it can no longer be acquired, start another replica of the version."""
+    """The process is terminating and gets no traffic; another replica takes its place."""
 
     @property
     def key(self) -> VersionKey:

@@ -11,7 +11,7 @@ class ServingTokens:
     """Tokens that model servers accept."""
 
     fixed: str
-    """Derived from the admin key, for installations and routers without a key ring; empty for none."""
+    """Derived from the admin key, for deployments without a key ring; empty if unset."""
     file: Path | None = None
     ring: KeyRingFile | None = None
 
@@ -20,6 +20,6 @@ class ServingTokens:
         return self.ring.ring.current.value if self.ring else self.fixed
 
     def environment(self) -> dict[str, str]:
-        """Variables of a model server."""
+        """Environment variables of a model server."""
         found = {"MODELYARD_SERVING_TOKEN": self.fixed} if self.fixed else {}
         return found | ({"SERVING_TOKEN_FILE": str(self.file.resolve())} if self.file else {})

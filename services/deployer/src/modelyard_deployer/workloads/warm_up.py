@@ -18,7 +18,7 @@ class WarmUp(NamedTuple):
 
 
 def warm_up_request(manifest: ModelManifest) -> WarmUp:
-    """One valid row: middles of the reference's bins and first categories, or zeros and empty strings."""
+    """Build a request of one valid row: middle bin edges and first categories of the reference profile, else zeros."""
     signature = manifest.signature
     if signature.task is Task.TEXT:
         return WarmUp("generate", json.dumps({"text_input": TEXT, "parameters": {"max_tokens": 1}}).encode())
