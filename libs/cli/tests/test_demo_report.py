@@ -134,13 +134,13 @@ def test_what_does_not_add_up_is_named(changes: dict[str, Any], complaint: str) 
 def test_a_roll_back_that_fails_does_not_cost_the_report(error: Exception) -> None:
     platform: Any = SimpleNamespace(deployer=SimpleNamespace(rollouts=Mock(side_effect=error)))
     stream: Any = SimpleNamespace(name="m", rows=1_000)
-    told = show_roll_back(platform, stream, print)
-    [complaint] = faults(report(**told))
+    rollback = show_roll_back(platform, stream, print)
+    [complaint] = faults(report(**rollback))
     assert "still preparing" in complaint
     console = Console(file=io.StringIO(), width=100)
-    console.print(as_tables(report(**told)))
+    console.print(as_tables(report(**rollback)))
     assert "no rollback: it failed" in console.file.getvalue()  # type: ignore[attr-defined]
-    assert "roll-back" in page(report(**told))
+    assert "roll-back" in page(report(**rollback))
 
 
 def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:

@@ -55,7 +55,7 @@ def test_values_are_as_a_person_reads_them() -> None:
 
 
 def test_an_empty_list_says_so() -> None:
-    assert printed(rows("training runs of nobody", COLUMNS, []), 80) == "training runs of nobody: none\n"
+    assert printed(rows("training runs of elec", COLUMNS, []), 80) == "training runs of elec: none\n"
 
 
 def test_a_pipe_gets_a_narrow_table(monkeypatch: pytest.MonkeyPatch) -> None:

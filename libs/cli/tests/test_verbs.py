@@ -299,11 +299,13 @@ def test_the_history_says_who_did_what_and_why(asked: Asked) -> None:
     ("arguments", "complaint"),
     [
         (("nope.v1", "monitor"), "topic: there is no 'nope.v1'; there are deployment."),
-        (("serving.prediction.logged.v1", "nobody"), "service: there is no 'nobody'; there are registry"),
+        (("serving.prediction.logged.v1", "unknown"), "service: there is no 'unknown'; there are registry"),
         (("serving.prediction.logged.v1", "monitor"), "the broker does not answer: KafkaConnectionError"),
     ],
 )
-@pytest.mark.parametrize("error", [KafkaConnectionError("nobody listens"), BrokerAway("KafkaConnectionError: nobody")])
+@pytest.mark.parametrize(
+    "error", [KafkaConnectionError("connection refused"), BrokerAway("KafkaConnectionError: connection refused")]
+)
 @pytest.mark.parametrize("verb", [("list",), ("resend",), ("resend", "--apply")])
 def test_dead_letters_that_cannot_be_read_are_no_empty_list(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], error: Exception,

@@ -88,10 +88,10 @@ def test_what_may_pass_is_retryable(status: int) -> None:
 
 
 def test_no_answer_is_retryable_and_names_the_address() -> None:
-    def nobody(request: httpx.Request) -> httpx.Response:
+    def refusing(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    client = RouterClient("http://router:1", "k", transport=httpx.MockTransport(nobody))
+    client = RouterClient("http://router:1", "k", transport=httpx.MockTransport(refusing))
     with pytest.raises(ApiUnavailable, match="http://router:1") as refused:
         client.routes()
     assert (refused.value.status, refused.value.code) == (0, "unreachable")

@@ -100,8 +100,8 @@ READER_ONLY = [
     "SYSTEM FLUSH LOGS",
     "SYSTEM DROP MARK CACHE",
     "KILL QUERY WHERE 1",
-    "KILL QUERY WHERE query_id = 'nobody'",
-    "KILL QUERY WHERE query_id = 'nobody' OR 1",
+    "KILL QUERY WHERE query_id = 'unknown'",
+    "KILL QUERY WHERE query_id = 'unknown' OR 1",
     "GRANT ALL ON *.* TO default",
     "CREATE USER h2",
     "EXECUTE AS default SELECT 1",
@@ -168,7 +168,7 @@ def test_get_only_reads(server: Any) -> None:
     assert refused.headers["X-ClickHouse-Exception-Code"] == "164"
 
 
-@pytest.mark.parametrize("auth", [("writer", "r-secret"), ("reader", ""), ("nobody", ""), ("default", ""), None])
+@pytest.mark.parametrize("auth", [("writer", "r-secret"), ("reader", ""), ("unknown", ""), ("default", ""), None])
 def test_nothing_is_open_without_the_right_password_but_ping(server: Any, auth: tuple[str, str] | None) -> None:
     import httpx
 

@@ -1,14 +1,16 @@
-"""The consumer loop on a broker: what is delivered, again, in which order, and what stops."""
+"""The consumer loop on a broker: what is delivered, how often, in which order, and what stops it."""
 
 import asyncio
+import threading
 import time
 from collections import defaultdict
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import DefaultPartitioner
 
-from modelyard_devstack.testing import eventually
+from modelyard_devstack.testing import eventually, remains
 from modelyard_runtime.errors import Invalid, Retryable
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, resend_dead_letters
@@ -81,7 +83,7 @@ async def test_a_retryable_error_is_tried_again_in_place_and_nothing_overtakes_i
     assert await toys.dead_letters() == []
 
 
-async def test_what_is_waited_for_and_how_far_behind_can_be_asked_also_while_nothing_moves(
+async def test_what_is_waited_for_and_the_lag_can_be_read_also_while_nothing_moves(
     toys: Any, readiness: Readiness
 ) -> None:
     seen, away = Seen(), True
@@ -91,29 +93,29 @@ async def test_what_is_waited_for_and_how_far_behind_can_be_asked_also_while_not
             raise Retryable("the database is away")
         seen(message, context)
 
-    def told() -> str:
+    def detail() -> str:
         checks: Any = readiness.as_dict()["checks"]
         return str(checks.get(f"consumer {toys.group}", {}).get("detail", ""))
 
-    async def records_behind() -> int:
+    async def records_unread() -> int:
         return sum(lag.records or 0 for lag in (await consumer.batches.lag()).values())
 
     await toys.send("a", range(3))
     async with toys.consuming(handler, readiness=readiness) as consumer:
-        await eventually(lambda: "the database is away" in told())
+        await eventually(lambda: "the database is away" in detail())
         assert readiness.ready
-        await toys.send("a", range(3, 8))  # behind what the client holds: only the broker knows of them
-        await eventually(records_behind)
-        assert await records_behind() == 8
+        await toys.send("a", range(3, 8))  # not fetched by the client: only the broker knows of them
+        await eventually(records_unread)
+        assert await records_unread() == 8
         [oldest] = [lag.oldest_ms for lag in (await consumer.batches.lag()).values() if lag.oldest_ms is not None]
         assert abs(time.time() * 1000 - oldest) < 60_000
 
         away = False
         await eventually(lambda: seen.count == 8)
-        await eventually(lambda: not told())
-        await _end_a_transaction(toys)  # its mark takes an offset, and is no record that anybody waits for
+        await eventually(lambda: not detail())
+        await _end_a_transaction(toys)  # its mark takes an offset, and is no record that a handler gets
         await eventually(lambda: seen.count == 9)
-        await eventually(async_not(records_behind))
+        await eventually(async_not(records_unread))
         assert {(lag.records, lag.oldest_ms) for lag in (await consumer.batches.lag()).values()} == {(0, None)}
 
 
@@ -167,7 +169,7 @@ async def test_an_unknown_exception_stops_its_partition_only_and_resume_goes_on_
             await toys.send(entity, range(5))
         await eventually(lambda: consumer.stopped_partitions())
         [(where, why)] = consumer.stopped_partitions().items()
-        others = await _entities_elsewhere(toys, where[1])
+        others = _entities_elsewhere(where[1])
         await eventually(lambda: all(seen.of[entity] == [0, 1, 2, 3, 4] for entity in others))
 
         assert "ZeroDivisionError" in why
@@ -183,10 +185,10 @@ async def test_an_unknown_exception_stops_its_partition_only_and_resume_goes_on_
     assert all(seen.of[entity] == [0, 1, 2, 3, 4] for entity in ("b", "c", "d", "e"))
 
 
-async def _entities_elsewhere(toys: Any, partition: int) -> set[str]:
-    client = await toys.producer._connected()
-    partitions = sorted(await client.partitions_for(toys.name))
-    place = {entity: client._partitioner(entity.encode(), partitions, partitions) for entity in ("b", "c", "d", "e")}
+def _entities_elsewhere(partition: int) -> set[str]:
+    """Those of b to e whose events are in other partitions, of three."""
+    partitions, choose = [0, 1, 2], DefaultPartitioner()
+    place = {entity: choose(entity.encode(), partitions, partitions) for entity in ("b", "c", "d", "e")}
     return {entity for entity, where in place.items() if where != partition}
 
 
@@ -269,7 +271,7 @@ async def test_our_own_error_becomes_a_dead_letter_and_can_be_sent_again(toys: A
 
 async def test_dead_letters_of_an_unknown_topic_are_none(toys: Any) -> None:
     assert await toys.dead_letters() == []
-    assert await resend_dead_letters(toys.bootstrap, toys.name, "nobody") == 0
+    assert await resend_dead_letters(toys.bootstrap, toys.name, "unknown") == 0
 
 
 async def test_past_the_limit_of_dead_letters_in_a_row_the_partition_stops_and_loses_nothing(toys: Any) -> None:
@@ -285,7 +287,7 @@ async def test_past_the_limit_of_dead_letters_in_a_row_the_partition_stops_and_l
         assert len(await toys.dead_letters()) == 3
         assert seen.count == 0
 
-        consumer.resume()  # somebody looked: three more may go
+        consumer.resume()  # after a check by hand: three more may go
         await eventually(lambda: not consumer.stopped_partitions())
         await eventually(lambda: consumer.stopped_partitions())
         assert len(await toys.dead_letters()) == 6
@@ -321,47 +323,62 @@ async def test_a_dead_letter_that_cannot_be_written_stops_the_partition(toys: An
 async def test_members_that_come_and_go_lose_nothing_and_keep_the_order_of_keys(toys: Any, run_consumers: Any) -> None:
     """Rebalances repeat events at most; what is new comes in order."""
     seen: dict[str, list[int]] = defaultdict(list)
-    repeats = 0
+    repeats, rebalanced = 0, asyncio.Event()
 
     def handler(message: Any, context: Any) -> None:
         nonlocal repeats
-        time.sleep(0.002)
+        time.sleep(0.002)  # sleep: the work of a handler, so that a rebalance finds a batch in hand
         if message.number in seen[message.entity]:
             repeats += 1
         else:
             seen[message.entity].append(message.number)
 
-    async def produce() -> None:
-        for number in range(60):
+    def handled() -> int:
+        return sum(map(len, seen.values()))
+
+    async def produce() -> int:
+        """Send until both rebalances are over, a little faster than it is handled; returns the events per entity."""
+        number = 0
+        while number < 60 or not rebalanced.is_set():
             for entity in "abcdef":
                 await toys.send(entity, [number])
+            number += 1
+            await eventually(lambda sent=6 * number: handled() > sent - 60)  # type: ignore[misc]
+        return number
 
     async with toys.consuming(handler, max_batch_records=5):
         producing = asyncio.create_task(produce())
         for _ in range(2):
-            async with toys.consuming(handler, max_batch_records=5):
-                await asyncio.sleep(1)
-        await producing
-        await eventually(lambda: sum(map(len, seen.values())) == 360, 60)
+            async with toys.consuming(handler, max_batch_records=5) as second:
+                await eventually(second.assignment)
+                before = handled()
+                await eventually(lambda enough=before + 30: handled() > enough)  # type: ignore[misc]
+        rebalanced.set()
+        sent = await producing
+        await eventually(lambda: handled() == 6 * sent, 60)
 
-    assert all(numbers == list(range(60)) for numbers in seen.values())
+    assert [seen[entity] for entity in "abcdef"] == [list(range(sent))] * 6
     assert repeats == 0, "orderly rebalances finish and commit what is in hand"
 
 
 async def test_a_handler_that_outlives_the_rebalance_is_not_joined_by_a_second_one(toys: Any) -> None:
     """A thread cannot be cancelled: the partition's next batch waits for it, so keys keep their order."""
     at_once = most = calls = 0
+    go = threading.Event()
 
     def slow(message: Any, context: Any) -> None:
         nonlocal at_once, most, calls
         calls, at_once = calls + 1, at_once + 1
         most = max(most, at_once)
-        time.sleep(3)
+        go.wait(60)
         at_once -= 1
 
     await toys.send("a", [1])
-    async with toys.consuming(slow, max_poll_interval_ms=300):
+    async with toys.consuming(slow, max_poll_interval_ms=300) as consumer:
         await eventually(lambda: at_once)
         async with toys.joined():  # revokes, and assigns again, all partitions of the first member
+            await eventually(consumer.assignment)
+            await remains(lambda: calls == 1, 2.0, what="the next batch waits for the handler")
+            go.set()
             await eventually(lambda: calls == 2)
     assert most == 1

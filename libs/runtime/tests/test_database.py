@@ -180,7 +180,7 @@ def test_writers_in_many_threads_wait_for_each_other(database: Database) -> None
 
 
 def test_many_may_open_a_new_file_at_the_same_moment(tmp_path: Path) -> None:
-    """Each connection switches the file to its write-ahead log: SQLite tells the second at once that it is locked."""
+    """Each connection switches the file to its write-ahead log: SQLite reports "locked" to the second at once."""
 
     def opened(url: str, together: threading.Barrier) -> str:
         engine = open_engine(url)
@@ -230,7 +230,7 @@ def test_an_unfit_url_is_refused_in_words(url: str, says: str) -> None:
 
 @pytest.mark.usefixtures("loopback")
 def test_a_database_that_is_away_is_retryable() -> None:
-    database = Database(open_engine("postgresql://nobody@127.0.0.1:1/none"), system_clock)
+    database = Database(open_engine("postgresql://unknown@127.0.0.1:1/none"), system_clock)
     with pytest.raises(DatabaseAway) as caught, database.transaction():
         pass
     assert isinstance(caught.value, Retryable)

@@ -1,22 +1,24 @@
 """Stalled members and brokers that go away: the counts still add up."""
 
 import asyncio
+import contextlib
 import threading
-import time
 from collections import Counter
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from modelyard_devstack.testing import DevServer, eventually
+from modelyard_devstack.testing import DevServer, eventually, remains
 from modelyard_runtime.database import Database
+from modelyard_runtime.errors import Retryable
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka.topics import create_topics
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 SESSION_MS = 3_000
-STALL_S = 4
+ENTITIES = "abcdef"
+"""Their events are in all partitions."""
 
 
 class InThread:
@@ -40,34 +42,54 @@ class InThread:
         self._thread.join(60)
 
 
+def in_thread() -> bool:
+    return threading.current_thread() is not threading.main_thread()
+
+
+async def send_numbers(toys: Any, numbers: range) -> None:
+    for number in numbers:
+        for entity in ENTITIES:
+            await toys.send(entity, [number])
+
+
 async def test_a_stalled_member_neither_loses_nor_doubles_an_effect(toys: Any, database: Database) -> None:
     """Its event loop is blocked past its session, another takes over; what it still does is dropped by the inbox."""
-    stalls = 0
+    stalls = late = 0
+    taken_over = threading.Event()
 
     async def effect(message: Any, context: Any) -> None:
-        nonlocal stalls
-        if threading.current_thread() is not threading.main_thread() and message.number in (20, 60):
+        nonlocal stalls, late
+        stalled = in_thread() and message.number in (20, 60) and not taken_over.is_set()
+        if stalled:
             stalls += 1
-            time.sleep(STALL_S)  # noqa: ASYNC251  blocking the loop is the point
+            taken_over.wait(60)  # blocks the whole event loop of this member
         with database.transaction() as tx:
             if tx.inbox.claim("toyreader", message.event_id):
                 row = {"n": f"{message.entity}-{message.number}"}
                 tx.connection.execute(text("INSERT INTO things (name, value) VALUES (:n, 1)"), row)
+        late += stalled
 
     def done() -> int:
         with database.read() as connection:
             return int(connection.execute(text("SELECT count(*) FROM things")).scalar_one())
 
-    for number in range(80):
-        for entity in "abc":
-            await toys.send(entity, [number])
+    await send_numbers(toys, range(40))
     with InThread(lambda: toys.consumer(effect, session_timeout_ms=SESSION_MS)):
-        await eventually(lambda: stalls)
-        async with toys.consuming(effect, session_timeout_ms=SESSION_MS):
-            await eventually(lambda: done() == 240, 60)
-            await asyncio.sleep(STALL_S)
-    assert done() == 240
-    assert await toys.committed() == 240
+        await eventually(lambda: stalls == 1)
+        async with toys.consuming(effect, session_timeout_ms=SESSION_MS) as second:
+            await eventually(lambda: done() == 40 * len(ENTITIES), 60)
+            taken_over.set()
+            await eventually(lambda: late == 1)
+            await eventually(lambda: len(second.assignment()) < 3, 60, what="the first member is back")
+
+            taken_over.clear()
+            await send_numbers(toys, range(40, 80))
+            await eventually(lambda: stalls == 2, 60)
+            await eventually(lambda: done() == 80 * len(ENTITIES), 60)
+            taken_over.set()
+            await eventually(lambda: late == 2)
+    assert done() == 80 * len(ENTITIES)
+    assert await toys.committed() == 80 * len(ENTITIES)
     assert await toys.dead_letters() == []
 
 
@@ -82,7 +104,7 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
         await eventually(lambda: len(seen) == 10)
         own_devkafka.kill()
         sending = asyncio.create_task(_insist(toys, range(10, 20)))
-        await asyncio.sleep(3)
+        await remains(lambda: not sending.done(), 3.0, what="events wait for the broker")
         await asyncio.to_thread(own_devkafka.start)
         await sending
         await eventually(lambda: len(seen) == 20, 60)
@@ -90,15 +112,16 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
 
 
 async def _insist(toys: Any, numbers: range) -> None:
-    from modelyard_runtime.errors import Retryable
-
+    """Send each number until it is acknowledged."""
     for number in numbers:
-        while True:
-            try:
+
+        async def sent(number: int = number) -> bool:
+            with contextlib.suppress(Retryable):
                 await toys.send("a", [number])
-                break
-            except Retryable:
-                await asyncio.sleep(0.2)
+                return True
+            return False
+
+        await eventually(sent, 60)
 
 
 async def test_a_consumer_started_before_its_broker_says_so_and_connects_later(

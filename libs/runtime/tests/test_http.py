@@ -221,10 +221,10 @@ def test_bad_input_names_the_field(client: TestClient) -> None:
 
 
 def test_a_body_past_the_limit_is_refused_whatever_its_header_says(client: TestClient) -> None:
-    told = client.post("/v1/things", headers=bearer("write"), content=b"x" * 1_001)
+    declared = client.post("/v1/things", headers=bearer("write"), content=b"x" * 1_001)
     streamed = client.post("/v1/things", headers=bearer("write"), content=iter([b"x" * 600, b"x" * 600]))
-    assert [told.status_code, streamed.status_code] == [413, 413]
-    assert streamed.json()["code"] == told.json()["code"]
+    assert [declared.status_code, streamed.status_code] == [413, 413]
+    assert streamed.json()["code"] == declared.json()["code"]
     assert client.put("/v1/blobs/x", headers=bearer("write"), content=b"x" * 4_000).json() == 4_000
     assert client.put("/v1/blobs/x", headers=bearer("write"), content=iter([b"x" * 4_000] * 2)).status_code == 413
 

@@ -3,22 +3,23 @@
 import asyncio
 import random
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select, text
 
 from modelyard_contracts import TrainingRunRequested
 from modelyard_contracts.codec import decode
-from modelyard_devstack.testing import DevServer, Process, eventually
+from modelyard_devstack.testing import DevServer, Process, eventually, remains
 from modelyard_runtime.clock import system_clock
-from modelyard_runtime.database import Database
+from modelyard_runtime.database import Database, open_engine
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import ensure_topics
 from modelyard_runtime.relay import OutboxRelay
@@ -86,10 +87,40 @@ async def relaying(*relays: OutboxRelay) -> AsyncIterator[None]:
         await asyncio.gather(*tasks)
 
 
+UNSENT = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.sent_at.is_(None))
+
+
 def unsent(database: Database) -> int:
     with database.read() as connection:
-        query = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.sent_at.is_(None))
-        return int(connection.execute(query).scalar_one())
+        return int(connection.execute(UNSENT).scalar_one())
+
+
+class Stalling(Database):
+    """Once `stall` is set, a read that finds unsent events stalls before it returns, until `go`."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(open_engine(url), system_clock)
+        self.stall, self.stalled, self.go = threading.Event(), threading.Event(), threading.Event()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with super().read() as connection:
+            stalls = self.stall.is_set() and connection.execute(UNSENT).scalar_one() > 0
+            yield connection
+        if stalls:
+            self.stalled.set()
+            self.go.wait(60)
+
+
+def lose_lock(database: Database) -> None:
+    """Free the lock as a fault does: the file, or the session, of its holder goes away."""
+    if database.engine.dialect.name == "sqlite":
+        Path(f"{database.engine.url.database}.relay.lock").unlink()
+        return
+    ours = "locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    with database.transaction() as tx:
+        ended = tx.connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {ours}")).all()
+    assert len(ended) == 1
 
 
 def queue(database: Database, model: str, numbers: range) -> None:
@@ -130,35 +161,33 @@ async def test_two_relays_of_one_database_send_everything_once(database: Databas
     relays = [OutboxRelay(database, devkafka.bootstrap, "relaytest") for _ in range(2)]
     async with relaying(*relays):
         for start in range(0, 100, 10):
-            queue(database, unique, range(start, start + 10))
-            await asyncio.sleep(0.02)
+            await asyncio.to_thread(queue, database, unique, range(start, start + 10))
         await eventually(lambda: unsent(database) == 0)
     found = await Log(devkafka.bootstrap, unique).read()
     assert [number for _, number in found[unique]] == list(range(100))
 
 
 async def test_a_relay_that_lost_its_lock_without_noticing_is_fenced(
-    database: Database, devkafka: Any, unique: str
+    database: Database, database_url: str, devkafka: Any, unique: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else an old value could land behind a newer one, and a compacted topic would keep it."""
-    old, new = (OutboxRelay(database, devkafka.bootstrap, "relaytest") for _ in range(2))
-    queue(database, unique, range(1))
-    await old._lead()
-    await old._round()
-    queue(database, unique, range(1, 2))
-    stale = old._read()
-    old._lock.release()
-
-    await new._lead()
-    await new._round()
-    queue(database, unique, range(2, 3))
-    await new._round()
-    with pytest.raises(Exception, match="another relay"):
-        await old._send(stale)
-
-    await old._drop_producer()
-    await new._drop_producer()
-    new._lock.release()
+    """Otherwise an old value could follow a newer one, and a compacted topic would keep it."""
+    seen_by_old = Stalling(database_url)
+    old = OutboxRelay(seen_by_old, devkafka.bootstrap, "relaytest")
+    new = OutboxRelay(database, devkafka.bootstrap, "relaytest")
+    async with relaying(old):
+        queue(database, unique, range(1))
+        await eventually(lambda: unsent(database) == 0)
+        seen_by_old.stall.set()
+        queue(database, unique, range(1, 2))
+        await eventually(seen_by_old.stalled.is_set)
+        lose_lock(database)
+        async with relaying(new):
+            await eventually(lambda: unsent(database) == 0)
+            queue(database, unique, range(2, 3))
+            await eventually(lambda: unsent(database) == 0)
+            seen_by_old.go.set()
+            await eventually(lambda: "another relay of this database took over" in caplog.text)
+    seen_by_old.close()
     found = await Log(devkafka.bootstrap, unique).read()
     assert [number for _, number in found[unique]] == [0, 1, 2]
 
@@ -177,7 +206,7 @@ async def test_a_broker_that_is_away_delays_events_and_says_so(
         await eventually(lambda: readiness.ready)
         own_devkafka.kill()
         queue(database, unique, range(5, 10))
-        await asyncio.sleep(1)
+        await remains(lambda: unsent(database) == 5, 1.0, what="events wait for the broker")
         await asyncio.to_thread(own_devkafka.start)
         await eventually(lambda: unsent(database) == 0, 60)
     found = await Log(own_devkafka.bootstrap, unique).read()
@@ -194,7 +223,7 @@ async def test_kill_9_at_random_moments_loses_and_reorders_nothing(
     kills = 0
     for _ in range(5):
         await asyncio.to_thread(process.start)
-        await asyncio.sleep(dice.uniform(0.05, 1.0))
+        await asyncio.sleep(dice.uniform(0.05, 1.0))  # sleep: the kill comes at a random moment
         kills += process.running
         process.kill()
     await asyncio.to_thread(process.start)

@@ -104,7 +104,7 @@ def test_an_idle_connection_is_closed_by_its_caller_first() -> None:
     assert config.timeout_keep_alive > 15 + 5, "aiohttp's, and room for a slow caller"
 
 
-def test_a_crashed_task_is_told_and_started_again(start: Start) -> None:
+def test_a_crashed_task_is_reported_and_started_again(start: Start) -> None:
     process = start(TOY_CRASH="1")
     wait_until(lambda: "task began" in life(process))
     assert "RuntimeError: a bug" in process.output
@@ -127,5 +127,5 @@ def test_what_the_router_needs_brings_neither_fastapi_nor_sqlalchemy(module: str
         "print([m for m in ('fastapi','sqlalchemy','starlette','alembic','httpx','opentelemetry.sdk','pandas','numpy') "
         "if m in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""A whole service: `toyservice.py`, told what to do by TOY_* variables. Prints the order of its life to stderr."""
+"""A whole service: `toyservice.py`, controlled by TOY_* variables. Prints the steps of its life to stderr."""
 
 import asyncio
 import os
