@@ -124,6 +124,7 @@ def run(state: VersionState, pieces: Iterator[SliceSummarised], rules: Rules | N
     return [found for one in pieces for found in apply(state, one, MANIFEST, rules or Rules())]
 
 
+@pytest.mark.slow
 def test_where_nothing_moves_the_false_alarms_stay_in_the_budget() -> None:
     """Budget: one false drift per 100,000 rows of ten features, a score and classes, and per 100,000 labels."""
     rng, state = np.random.default_rng(10), VersionState()

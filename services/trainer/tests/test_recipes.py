@@ -110,6 +110,7 @@ def rows_with(table: Any, spec: DataSpec) -> tuple[Rows, Signature]:
 FOLDS = [Fold(600, 700, 0.5), Fold(700, 800, 0.5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["logistic", "boosting", "boosting-recent", "extra-trees"])
 def test_each_classifier_beats_the_majority_and_answers_a_row_quickly(name: str) -> None:
     rows, signature = rows_with(training_table(800), DataSpec())
@@ -118,6 +119,7 @@ def test_each_classifier_beats_the_majority_and_answers_a_row_quickly(name: str)
     assert found.figures["accuracy"] > baseline(rows, FOLDS, signature)["accuracy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear", "boosting", "boosting-recent", "extra-trees"])
 def test_each_regressor_beats_the_median_on_columns_of_every_type(name: str) -> None:
     rows, signature = rows_with(all_types_table(800), DataSpec(target="value"))
