@@ -8,13 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
+from modelyard_contracts import manifest
 from modelyard_contracts.codec import Codec
 from modelyard_contracts.documents import canonical_json, digest_of
 from modelyard_contracts.manifest import ManifestFile
 from modelyard_monitor.clients.registry import UNKNOWN_FOR_S, Registry, RegistryAway
 from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.predictions import PredictionIngest
-from modelyard_monitor.testing.samples import FILES, digest_of_manifest, make_manifest, prediction, records
+from modelyard_monitor.testing.samples import FILES, digest_of_manifest, label, make_manifest, prediction, records
 from modelyard_registry.testing import InProcessRegistry
 from modelyard_runtime.health import Readiness
 
@@ -120,3 +121,26 @@ async def test_a_defective_manifest_leaves_its_version_unwatched_and_disturbs_no
     assert "counts" in reason
     assert readiness.ready
     assert "1 versions are not watched" in str(readiness.as_dict())
+
+
+async def test_a_field_that_a_later_release_adds_keeps_counts_and_label_joins_of_old_versions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The later class would write other bytes for the old manifest; digests come from the stored bytes alone."""
+    data = ManifestFile.write(make_manifest()).data
+
+    class LaterManifest(manifest.ModelManifest):
+        carbon_g: float = 0.0
+
+    monkeypatch.setattr(manifest, "ModelManifest", LaterManifest)
+    client, _ = registry_with(data)
+    assert ManifestFile.write(LaterManifest.model_validate(json.loads(data))).digest != digest_of(data)
+    counter = Counter(world.clickhouse, client, world.unwatched, Readiness())
+    ingest = PredictionIngest(world.clickhouse, counter, Codec(), world.sent, world.letters)
+    await ingest.store(records([prediction(i, model_digest=digest_of(data)) for i in range(4)]))
+    await world.labels.store(records([label(i, "0") for i in range(4)]))
+
+    [joined] = world.clickhouse.rows("SELECT count() AS n, any(model_digest) AS digest FROM {db}.v_labelled")
+    [counted] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a'")
+    assert (joined["n"], joined["digest"], counted["n"]) == (4, digest_of(data), 4)
+    assert not world.unwatched.reasons()

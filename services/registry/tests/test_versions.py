@@ -26,7 +26,7 @@ def test_a_version_is_registered_in_two_phases_and_comes_back_byte_for_byte(on_s
     assert (version.version, version.stage) == (1, VersionStage.REGISTERED)
     assert version.digest == ManifestFile.write(manifest).digest
     assert on_sqlite.client.manifest("elec", 1) == manifest
-    folder = on_sqlite.client.download(on_sqlite.client.manifest("elec", 1), tmp_path / "out")
+    folder = on_sqlite.client.download(on_sqlite.client.manifest_file("elec", 1), tmp_path / "out")
     assert {path: (folder / path).read_bytes() for path in sources} == sources
     assert digest_of((folder / "manifest.json").read_bytes()) == version.digest
 
@@ -283,7 +283,7 @@ def test_a_download_that_is_not_what_it_should_be_keeps_nothing(on_sqlite: World
     version = on_sqlite.given_version()
     on_sqlite.registry.blobs.path(digest_of(b"bytes 1")).write_bytes(b"bytes Z")
     with pytest.raises(DigestMismatch):
-        on_sqlite.client.download(on_sqlite.client.manifest("elec", version.version), tmp_path / "out")
+        on_sqlite.client.download(on_sqlite.client.manifest_file("elec", version.version), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -292,7 +292,7 @@ def test_a_cached_download_asks_the_registry_for_no_bytes(on_sqlite: World, tmp_
     client = RegistryClient(
         "http://registry", "an-admin-key-for-tests", transport=on_sqlite.opened.transport, cache_dir=tmp_path / "cache"
     )
-    manifest = client.manifest("elec", version.version)
+    manifest = client.manifest_file("elec", version.version)
     client.download(manifest, tmp_path / "one")
     on_sqlite.registry.blobs.path(digest_of(b"bytes 1")).unlink()
     assert (client.download(manifest, tmp_path / "two") / "m").read_bytes() == b"bytes 1"

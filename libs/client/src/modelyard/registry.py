@@ -154,9 +154,8 @@ class RegistryClient(ApiClient):
         """The manifest with its bytes, verified against the version's digest. NewerDocument when it is too new."""
         return ManifestFile.read(self._manifest_bytes(model, version)[0])
 
-    def download(self, manifest: ModelManifest | ManifestFile, folder: Path) -> Path:
+    def download(self, file: ManifestFile, folder: Path) -> Path:
         """Download all files of a version and its manifest.json into `folder`, verified; correct files stay."""
-        file = manifest if isinstance(manifest, ManifestFile) else ManifestFile.write(manifest)
         for entry in file.manifest.files:
             self._place(entry.digest, folder / entry.path)
         write_verified((file.data,), folder / MANIFEST_FILE, file.digest)

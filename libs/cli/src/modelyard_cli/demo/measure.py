@@ -40,9 +40,10 @@ def counts(platform: Platform, model: str, prefix: str, sent: int, labels_sent: 
 
 def frozen_outputs(platform: Platform, stream: Stream, first: int) -> NDArray[np.object_]:
     """Outputs of version 1 for every row from `first` on: what a platform that never retrains would answer."""
-    manifest = platform.registry.manifest(stream.name, 1)
+    file = platform.registry.manifest_file(stream.name, 1)
+    manifest = file.manifest
     with tempfile.TemporaryDirectory() as folder:
-        predictor = load_model(manifest, platform.registry.download(manifest, Path(folder)))
+        predictor = load_model(manifest, platform.registry.download(file, Path(folder)))
         scores = predictor.predict(
             _ordered(stream.numbers[first:], stream.numeric, manifest.signature.numeric),
             _ordered(stream.words[first:], stream.categorical, manifest.signature.categorical),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelyard import ApiError, RegistryClient
+from modelyard_contracts.documents import DocumentError
 from modelyard_contracts.manifest import ROW_ORDER, TIME_FACT, ManifestFile, ModelManifest
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.data import TIME
@@ -28,6 +29,8 @@ class RegistryGateway:
     def retrain_policy(self, model: str) -> RetrainPolicy | None:
         try:
             return self._client.policy(model, "retrain")
+        except DocumentError as error:
+            raise _unreadable(error) from error
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -49,6 +52,8 @@ class RegistryGateway:
             if version is None:
                 return None
             return served_of(self._client.manifest(model, version))
+        except DocumentError as error:
+            raise _unreadable(error) from error
         except ApiError as error:
             raise _away(error) from error
 
@@ -136,6 +141,11 @@ def served_of(manifest: ModelManifest) -> Served:
         dataset_time=None if time == ROW_ORDER else time,
         train_until=lineage.train_until,
     )
+
+
+def _unreadable(error: DocumentError) -> BadRequest:
+    """A policy or manifest that this release cannot read; the text names the release that can."""
+    return BadRequest(str(error), field="model")
 
 
 def _away(error: ApiError) -> RegistryAway | BadRequest:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from modelyard_contracts import DriftDetected, derived_id
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.errors import ModelyardError
-from modelyard_trainer.domain.errors import UnknownModel
+from modelyard_trainer.domain.errors import BadRequest, UnknownModel
 from modelyard_trainer.domain.policy import BUDGET_WINDOW, Refusal, refuse, should_publish
 from modelyard_trainer.domain.recipes import AUTO
 from modelyard_trainer.domain.run import Run
@@ -15,12 +15,16 @@ from modelyard_trainer.usecases.deps import Deps, RunRequest
 
 def retrain_on_drift(deps: Deps, event: DriftDetected) -> Run | None:
     """Create a run or a refused run; None if the event was handled before or the same refusal was just published."""
-    policy = deps.registry.retrain_policy(event.model)
-    if policy is None:
-        raise UnknownModel(event.model)
+    try:
+        policy = deps.registry.retrain_policy(event.model)
+        if policy is None:
+            raise UnknownModel(event.model)
+        served = deps.registry.served(event.model)
+    except BadRequest as error:
+        return _refuse_unreadable(deps, event, error)
     serving, now = deps.registry.serving_version(event.model), deps.clock()
     request = _request_of(event, policy)
-    request = replace(request, recipe=recipe_of(deps, request, policy, deps.registry.served(event.model)))
+    request = replace(request, recipe=recipe_of(deps, request, policy, served))
     run_id = derived_id("run-of-event", event.event_id)
     with deps.runs.session() as session:
         if not session.claim(event.event_id):
@@ -34,6 +38,18 @@ def retrain_on_drift(deps: Deps, event: DriftDetected) -> Run | None:
         else:
             return None
         session.add(run, now)
+    return run
+
+
+def _refuse_unreadable(deps: Deps, event: DriftDetected, error: BadRequest) -> Run | None:
+    """Record a refused run when a document of a newer release keeps the drift from being handled."""
+    policy, run_id = RetrainPolicy(), derived_id("run-of-event", event.event_id)
+    with deps.runs.session() as session:
+        if not session.claim(event.event_id):
+            return None
+        refusal = Refusal(error.code, str(error))
+        run = refused_run(deps, run_id, _request_of(event, policy), refusal, policy, trigger=event.kind.value)
+        session.add(run, deps.clock())
     return run
 
 
