@@ -1,4 +1,4 @@
-"""An upstream that predicts on its own and tells the platform, with nothing but our .avsc and a Kafka client.
+"""An upstream that predicts on its own and reports to the platform, with only our .avsc and a Kafka client.
 
 Usage: upstream.py BOOTSTRAP MODEL VERSION DIGEST [ROWS]
 """

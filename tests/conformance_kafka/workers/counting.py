@@ -3,7 +3,7 @@
 counting.py BOOTSTRAP NAME EVENTS_TOPIC OUTPUT_TOPIC DATA_DIR
 
 By the monitor's own means: every table value carries the input partition and the last offset that is in it, a worker
-begins behind the newest of them, a repeated event is skipped, and one that comes too early sends the consumer back.
+resumes after the newest of them; a repeated event is skipped, and a gap makes the consumer seek back.
 Every OUTPUT_EVERY-th event of a key leaves one record whose id is derived from its cause.
 """
 
