@@ -2,6 +2,7 @@
 
 import base64
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from modelyard_contracts import MESSAGES
 from modelyard_contracts.codec import decode
-from modelyard_contracts.documents import InvalidDocument, NewerDocument, read, write
+from modelyard_contracts.documents import RELEASE, InvalidDocument, NewerDocument, read, write
 from modelyard_contracts.manifest import ManifestFile, ModelManifest, digest_of
 from modelyard_contracts.policies import POLICIES, GatePolicy
 from modelyard_contracts.routes import RoutePlan, RouteSpec
@@ -123,3 +124,7 @@ def test_the_events_of_a_past_release_are_read_in_both_framings(example: str) ->
     for framing in ("confluent", "single_object"):
         found = decode(base64.b64decode(stored[framing]), message)
         assert _holds(json.loads(found.model_dump_json(by_alias=True)), stored["message"])
+
+
+def test_errors_name_the_release_that_is_installed() -> None:
+    assert version("modelyard-contracts").startswith(f"{RELEASE}.")
