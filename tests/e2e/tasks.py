@@ -115,7 +115,7 @@ class Model:
         return self.call("router", "POST", f"/v1/predict/{self.name}", json={"features": features})
 
     def send(self, stream: Stream, prefix: str) -> None:
-        """Predict every row, then send every label."""
+        """Predict every row, then send every label. `prefix` is unique in the workspace, as labels are joined by id."""
         asyncio.run(self._send(stream, prefix))
         name = "value" if stream.task is Task.REGRESSION else "label"
         items = [{"prediction_id": f"{prefix}-{row}", name: value} for row, value in enumerate(stream.targets)]

@@ -28,8 +28,8 @@ def model(stack_dir: Path, task: Task) -> Model:
     """A model with one version, which has answered rows of its own concept and rows of a shifted one."""
     model = Model(Platform.find(stack_dir), f"e2e-{task}")
     model.train(Stream.make(task, 2_000, shifted=False))
-    model.send(Stream.make(task, ROWS, shifted=False, seed=12), "same")
-    model.send(Stream.make(task, ROWS, shifted=True, seed=13), "shifted")
+    model.send(Stream.make(task, ROWS, shifted=False, seed=12), f"{task}-same")
+    model.send(Stream.make(task, ROWS, shifted=True, seed=13), f"{task}-shifted")
     return model
 
 
@@ -63,7 +63,8 @@ def test_the_model_is_good_on_its_own_concept_only(model: Model, task: Task) -> 
     wait_for_labels(model)
     error = "round(avg(absolute_error) * 1000)" if task is Task.REGRESSION else "round(avg(wrong) * 1000)"
     same, shifted = (
-        model.count(error, f"{LABELLED} AND startsWith(prediction_id, '{prefix}-')") for prefix in ("same", "shifted")
+        model.count(error, f"{LABELLED} AND startsWith(prediction_id, '{task}-{concept}-')")
+        for concept in ("same", "shifted")
     )
     assert shifted > 2 * same
 
