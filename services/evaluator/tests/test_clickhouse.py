@@ -8,8 +8,8 @@ import clickhouse_connect
 import pyarrow.parquet as pq
 import pytest
 
-from modelyard_contracts.labelled import SIGNATURE_COLUMN
 from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task
+from modelyard_contracts.usable.rows import SIGNATURE_COLUMN
 from modelyard_devstack.testing import free_port
 from modelyard_evaluator.clients.labels import ClickHouseLabels
 from modelyard_evaluator.domain.errors import Unreachable

@@ -13,7 +13,7 @@ from modelyard_contracts.signature import Column, ColumnType, Output, Signature,
 from modelyard_trainer.domain.data import DataSpec, differences
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.worker.dataset import Dataset, rows_of
-from modelyard_trainer.worker.live import Names, table_of, usable
+from modelyard_trainer.worker.live import Names, table_of
 from modelyard_trainer.worker.signature import signature_of
 from modelyard_trainer.worker.table import column_types, read_table
 
@@ -43,7 +43,7 @@ def test_a_csv_file_without_times_is_read_in_its_order(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text('größe,"plan\nname",left\n1.5,a,yes\nNA,-,no\n,b,yes\n')
     spec = DataSpec(target="left", time=None)
     table, time = read_table(tmp_path / "x.csv", spec, as_of_s=100.0)
-    assert table["größe"].to_pylist() == [1.5, None, None] and table["plan\nname"].to_pylist() == ["a", None, "b"]
+    assert table["größe"].to_pylist() == [1.5, None, None] and table["plan\nname"].to_pylist() == ["a", "-", "b"]
     assert [moment.timestamp() for moment in table[time].to_pylist()] == [97, 98, 99]
     signature = signature_of(table, spec, time, None)
     assert [(c.name, c.type) for c in signature.columns] == [
@@ -139,6 +139,7 @@ def column_of(values: list[Any], kind: ColumnType) -> Any:
         (ColumnType.INTEGER, ["3", "NA"], [3, np.nan]),
         (ColumnType.BOOLEAN, ["true", "False", "1", "0"], [1, 0, 1, 0]),
         (ColumnType.TIMESTAMP, ["2026-01-01T00:00:00Z", "12.5"], [START.timestamp(), 12.5]),
+        (ColumnType.TIMESTAMP, ["2026-01-01", "2026-01-01 00:00:01"], [START.timestamp(), START.timestamp() + 1]),
         (ColumnType.NUMBER, [1, 2], [1, 2]),
         (ColumnType.NUMBER, [1e39, 1.7e308], [1e39, 1.7e308]),
     ],
@@ -153,7 +154,7 @@ def test_texts_are_parsed_by_the_column_type(kind: ColumnType, values: list[Any]
         (ColumnType.NUMBER, ["1", "x", "10_1", "١"], "3 values are not of the type number, such as 'x', '10_1', '١'"),
         (ColumnType.INTEGER, [1.0, 2.5], "1 values are not of the type integer, such as 2.5"),
         (ColumnType.BOOLEAN, ["yes", "true"], "1 values are not of the type boolean, such as 'yes'"),
-        (ColumnType.TIMESTAMP, ["2026-01-01T00:00:00", "1"], "1 values are not of the type timestamp"),
+        (ColumnType.TIMESTAMP, ["01/02/2026", "1"], "1 values are not of the type timestamp, such as '01/02/2026'"),
     ],
 )
 def test_values_of_another_type_are_named(kind: ColumnType, values: list[Any], message: str) -> None:
@@ -186,36 +187,20 @@ def test_stored_predictions_of_every_type_become_the_same_rows() -> None:
         {
             "num_features": [[None if np.isnan(v) else v for v in row] for row in rows.numeric.tolist()],
             "cat_features": rows.categorical.tolist(),
-            "truth": [repr(value) for value in rows.targets.tolist()],
+            "truth": rows.targets.tolist(),
             "predicted_at": table["occurred_at"],
             "prediction_id": [str(n) for n in range(300)],
         }
     )
-    kept, left_out = usable(found, signature)
-    live = table_of(kept, signature)
+    live = table_of(found, signature)
     names = Names.beside(signature)
 
     again = rows_of(Dataset(live, signature, names.target, names.time))
 
-    assert left_out == {} and column_types(live)["since"] == "timestamp[us, tz=UTC]"
+    assert column_types(live)["since"] == "timestamp[us, tz=UTC]"
     np.testing.assert_array_equal(again.numeric, rows.numeric)
     np.testing.assert_array_equal(again.targets, rows.targets)
     assert again.categorical.tolist() == rows.categorical.tolist()
-
-
-def test_labels_of_a_regression_must_be_finite_numbers() -> None:
-    signature = Signature(columns=(Column(name="x"),), output=Output(task=Task.REGRESSION))
-    found = pa.table(
-        {
-            "num_features": [[1.0]] * 5,
-            "cat_features": pa.array([[]] * 5, pa.list_(pa.string())),
-            "truth": ["1.5", "yes", "inf", None, "-2e3"],
-            "predicted_at": moments(5),
-            "prediction_id": list("abcde"),
-        }
-    )
-    kept, left_out = usable(found, signature)
-    assert kept["truth"].to_pylist() == ["1.5", "-2e3"] and left_out == {"label": 3}
 
 
 def test_names_of_a_snapshot_avoid_the_features() -> None:

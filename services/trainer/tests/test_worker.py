@@ -18,10 +18,10 @@ from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.recipes import Recipe
 from modelyard_trainer.jobs.rundir import RunDir, file_digest
 from modelyard_trainer.worker import clickhouse as clickhouse_module
-from modelyard_trainer.worker.clickhouse import ClickHouseUnavailable, clickhouse, retrying
+from modelyard_trainer.worker.clickhouse import ClickHouseUnavailable, Query, clickhouse, retrying
 from modelyard_trainer.worker.dataset import Dataset, rows_of
 from modelyard_trainer.worker.main import run
-from modelyard_trainer.worker.snapshot import SQL
+from modelyard_trainer.worker.snapshot import Statements
 from modelyard_trainer.worker.table import read_table
 from modelyard_trainer.worker.work import Rows
 
@@ -194,12 +194,18 @@ def stored(rows: int) -> pa.Table:
     ).take(pa.array(range(rows - 1, -1, -1)))
 
 
+def answering(rows: pa.Table, *, features: int = 0, label: int = 0) -> Query:
+    """A ClickHouse with these usable rows, and numbers of unusable ones."""
+    left_out = pa.table({"unusable_features": [features], "unusable_label": [label]})
+    return lambda sql, parameters: left_out if sql.startswith("SELECT countIf") else rows
+
+
 def test_a_snapshot_is_a_dataset_with_its_sql_and_digest(run_dir: RunDir) -> None:
     queries: list[tuple[str, dict[str, Any]]] = []
 
     def query(sql: str, parameters: dict[str, Any]) -> pa.Table:
         queries.append((sql, parameters))
-        return stored(400)
+        return answering(stored(400))(sql, parameters)
 
     run_dir.prepare(request(SIGNATURE))
     run(run_dir, RECIPE, query)
@@ -207,13 +213,10 @@ def test_a_snapshot_is_a_dataset_with_its_sql_and_digest(run_dir: RunDir) -> Non
     described = run_dir.snapshot
     assert described is not None
     assert described["digest"] == file_digest(run_dir.data) == manifest(run_dir).training.dataset_digest
-    assert described["source"]["sql"] == SQL
-    assert described["source"]["parameters"] == {
-        "model": "shifts",
-        "feature_schema_id": new_schema_id(SIGNATURE),
-        "as_of": "2026-03-01 00:00:00.000000",
-        "rows": 400,
-    }
+    wanted = Statements.of(SIGNATURE, new_schema_id(SIGNATURE))
+    assert described["source"]["sql"] == wanted.rows
+    asked = {"model": "shifts", "as_of": "2026-03-01 00:00:00.000000", "rows": 400}
+    assert described["source"]["parameters"] == {**asked, **wanted.parameters}
     table = training_table()
     expected = rows_of(Dataset(table, SIGNATURE, "label", "occurred_at"))
     rows = rows_in(run_dir)
@@ -224,7 +227,7 @@ def test_a_snapshot_is_a_dataset_with_its_sql_and_digest(run_dir: RunDir) -> Non
 
     (run_dir.path / "result.json").unlink()
     run(run_dir, RECIPE, query)
-    assert len(queries) == 1  # a restarted worker reads the first one's snapshot
+    assert len(queries) == 2  # rows and numbers of unusable rows; a restarted worker reads the first one's snapshot
 
 
 def test_a_short_snapshot_is_filled_with_the_newest_training_rows_of_the_serving_version(run_dir: RunDir) -> None:
@@ -235,7 +238,7 @@ def test_a_short_snapshot_is_filled_with_the_newest_training_rows_of_the_serving
     )
     live = stored(400).slice(0, 150)  # the newest: numbers 250 to 399, so 70 of them are in both
 
-    run(run_dir, RECIPE, lambda sql, parameters: live)
+    run(run_dir, RECIPE, answering(live))
 
     described = run_dir.snapshot
     assert described is not None and (described["rows"], described["live_rows"]) == (300, 150)
@@ -263,7 +266,7 @@ def test_a_short_snapshot_is_filled_with_the_newest_training_rows_of_the_serving
 def test_an_older_dataset_that_does_not_fit_is_left_out(run_dir: RunDir, change: Any) -> None:
     run_dir.prepare(request(SIGNATURE))
     pq.write_table(change(training_table(400)), run_dir.older)
-    run(run_dir, RECIPE, lambda sql, parameters: stored(150))
+    run(run_dir, RECIPE, answering(stored(150)))
     described = run_dir.snapshot
     assert described is not None and described["rows"] == described["live_rows"] == 150
     assert "older" not in described["source"]
@@ -272,7 +275,7 @@ def test_an_older_dataset_that_does_not_fit_is_left_out(run_dir: RunDir, change:
 def test_a_full_window_needs_no_older_rows(run_dir: RunDir) -> None:
     run_dir.prepare(request(SIGNATURE, window_rows=150))
     run_dir.older.write_text("is not read")
-    run(run_dir, RECIPE, lambda sql, parameters: stored(400).slice(0, 150))
+    run(run_dir, RECIPE, answering(stored(400).slice(0, 150)))
     described = run_dir.snapshot
     assert described is not None and described["rows"] == 150
 
@@ -280,27 +283,21 @@ def test_a_full_window_needs_no_older_rows(run_dir: RunDir) -> None:
 def test_a_snapshot_of_too_few_rows_names_their_number(run_dir: RunDir) -> None:
     run_dir.prepare(request(SIGNATURE))
     with pytest.raises(BadRequest, match=r"99 usable labelled rows of fs-.* at least 100"):
-        run(run_dir, RECIPE, lambda sql, parameters: stored(99))
+        run(run_dir, RECIPE, answering(stored(99)))
     with pytest.raises(BadRequest, match="0 usable labelled rows"):
-        run(run_dir, RECIPE, lambda sql, parameters: stored(1).slice(0, 0))
+        run(run_dir, RECIPE, answering(stored(1).slice(0, 0)))
 
 
-def test_unusable_rows_are_left_out_and_counted(run_dir: RunDir) -> None:
-    rows = stored(203)
-    numbers = rows["num_features"].to_pylist()
-    numbers[5], numbers[6] = [1.0], [1.0, 2.0, 3.0]
-    labels = rows["truth"].to_pylist()
-    labels[7] = "up"
-    rows = rows.set_column(1, "num_features", pa.array(numbers)).set_column(3, "truth", pa.array(labels))
+def test_unusable_rows_are_counted_and_reported(run_dir: RunDir) -> None:
     run_dir.prepare(request(SIGNATURE))
 
-    run(run_dir, RECIPE, lambda sql, parameters: rows)
+    run(run_dir, RECIPE, answering(stored(200), features=2, label=1))
 
     described = run_dir.snapshot
     assert described is not None and described["rows"] == 200
     assert described["source"]["left_out"] == {"features": 2, "label": 1}
     [note] = [line["note"] for line in run_dir.progress if "left out" in line["note"]]
-    assert "2 rows without the signature's number of features and 1 rows with an unknown label" in note
+    assert "2 rows without the signature's number of features and 1 rows with a label that is none of" in note
 
 
 def test_a_temporarily_unavailable_clickhouse_costs_no_attempt(
@@ -314,11 +311,11 @@ def test_a_temporarily_unavailable_clickhouse_costs_no_attempt(
     def query(sql: str, parameters: dict[str, Any]) -> pa.Table:
         nonlocal tries
         tries += 1
-        return unreachable(sql, parameters) if tries < 4 else stored(400)
+        return unreachable(sql, parameters) if tries < 4 else answering(stored(400))(sql, parameters)
 
     run_dir.prepare(request(SIGNATURE))
     run(run_dir, RECIPE, query)
-    assert tries == 4 and run_dir.result is not None
+    assert tries == 5 and run_dir.result is not None
     waits = [line["note"] for line in run_dir.progress if "waiting for ClickHouse" in line["note"]]
     assert len(waits) == 3 and "http://127.0.0.1:1" in waits[0] and "secret" not in waits[0]
 
@@ -331,5 +328,5 @@ def test_a_clickhouse_that_stays_unavailable_ends_the_attempt(monkeypatch: pytes
         raise ClickHouseUnavailable("http://nowhere: no answer")
 
     with pytest.raises(ClickHouseUnavailable, match="nowhere"):
-        retrying(query, lambda _: None, pauses.append)(SQL, {})
+        retrying(query, lambda _: None, pauses.append)("SELECT 1", {})
     assert pauses == [clickhouse_module.PAUSE_S] * 2

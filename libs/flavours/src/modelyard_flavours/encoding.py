@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard_contracts.messages import Part
+from modelyard_contracts.usable import LARGEST_NUMBER
 from modelyard_flavours.predictor import FloatArray, ObjectArray
 from modelyard_flavours.texts import bucket_of, words
 
-LARGEST: Final = float(np.finfo(np.float32).max)
-"""Numbers beyond float32 count as missing, in training and in serving: several estimators compute in float32."""
 TEXT_BUCKETS: Final = 64
 SCHEMA_VERSION: Final = 2
 
@@ -92,8 +91,8 @@ class Encoding(Part):
 
 
 def usable(numeric: FloatArray) -> FloatArray:
-    """Numbers within float32; NaN for everything else."""
-    inside: NDArray[np.bool_] = np.abs(numeric) <= LARGEST  # False for NaN
+    """Numbers that models compute with (modelyard_contracts.usable); NaN for everything else."""
+    inside: NDArray[np.bool_] = np.abs(numeric) <= LARGEST_NUMBER  # False for NaN
     return np.where(inside, numeric, np.nan)
 
 

@@ -1,7 +1,6 @@
 """Arrow columns as arrays of a signature's column types; values that do not fit are reported, not dropped."""
 
 import math
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,10 +10,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from modelyard_contracts.signature import Column, ColumnType
-from modelyard_profiles.tables import NULLS
+from modelyard_contracts.usable import cell_value, parse_number
 
 EXAMPLES: Final = 3
-_BOOLEANS: Final = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
 
 
 class Unfit(ValueError):
@@ -51,51 +49,30 @@ def _is_text(arrow_type: Any) -> bool:
 
 
 def _parsed(column: Any, wanted: Column) -> NDArray[np.float64]:
-    parse = {ColumnType.BOOLEAN: _boolean, ColumnType.TIMESTAMP: _timestamp}.get(wanted.type, _number)
     values = np.full(len(column), np.nan)
     wrong: list[str] = []
+    known: dict[str, float] = {}
     for row, text in enumerate(column.to_pylist()):
-        if text is None or text.strip() in NULLS:
+        if text is None:
             continue
-        value = _attempt(parse, text.strip())
-        if value is None:
+        try:
+            values[row] = known[text] if text in known else known.setdefault(text, _value(text, wanted.type))
+        except ValueError:
             wrong.append(text)
-        else:
-            values[row] = value
     if wrong:
         raise Unfit(_unfit(wanted, [repr(text[:40]) for text in wrong]))
     _check_whole(values, wanted)
     return values
 
 
-def _attempt(parse: Callable[[str], float], text: str) -> float | None:
-    try:
-        return parse(text)
-    except ValueError:
-        return None
-
-
-def _number(text: str) -> float:
-    """A number as in JSON or CSV: no underscores, no digits of other scripts."""
-    if "_" in text or not text.isascii():
-        raise ValueError(text)
-    return float(text)
-
-
-def _boolean(text: str) -> float:
-    if text.lower() not in _BOOLEANS:
-        raise ValueError(text)
-    return _BOOLEANS[text.lower()]
-
-
-def _timestamp(text: str) -> float:
-    try:
-        return _number(text)
-    except ValueError:
-        moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(text)
-    return moment.timestamp()
+def _value(text: str, type_: ColumnType) -> float:
+    """The value of a cell as it is logged, NaN if it is missing; ValueError if it is not of the type."""
+    if type_ is ColumnType.TIMESTAMP and (seconds := parse_number(text)) is not None:
+        return seconds
+    value = cell_value(text, type_)
+    if value is None or isinstance(value, str):
+        return math.nan
+    return value.timestamp() if isinstance(value, datetime) else float(value)
 
 
 def _check_whole(values: NDArray[np.float64], wanted: Column) -> None:
@@ -113,18 +90,3 @@ def _check_whole(values: NDArray[np.float64], wanted: Column) -> None:
 def _unfit(wanted: Column, wrong: list[str]) -> str:
     some = ", ".join(list(dict.fromkeys(wrong))[:EXAMPLES])
     return f"column {wanted.name}: {len(wrong)} values are not of the type {wanted.type.value}, such as {some}"
-
-
-def is_number(text: str) -> bool:
-    """Return True for a finite number."""
-    value = _attempt(_number, text)
-    return value is not None and math.isfinite(value)
-
-
-def label_of(value: object) -> str:
-    """A class as text: `1` for 1 and 1.0, `true` for True."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

@@ -1,17 +1,13 @@
 """The endpoint `infer`: decode rows, predict in the batch, encode the outputs of the version's task."""
 
-from typing import Final
-
 import numpy as np
 
 from modelyard_contracts.inference import InvalidRequest, OutputTensor, TooManyRows, decode_request, encode_answer
 from modelyard_contracts.inference.answer import CLASS, SCORES, VALUE
+from modelyard_contracts.usable import LARGEST_NUMBER
 from modelyard_serving.batching import Batcher, Floats, Inputs
 from modelyard_serving.errors import BadRequest, OutOfRange, ServingError, TooLarge
 from modelyard_serving.loading import LoadedModel, codec_of
-
-FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
-"""Larger numbers are beyond what most models compute with."""
 
 
 class Inference:
@@ -48,13 +44,15 @@ class Inference:
         except Exception as failure:
             error = failure
         if (name := self._oversized(inputs)) is not None:
-            message = f"input {name}: the model has no answer for numbers beyond {FLOAT32_MAX:.1e}; send null instead"
+            message = (
+                f"input {name}: the model has no answer for numbers beyond {LARGEST_NUMBER:.1e}; send null instead"
+            )
             raise OutOfRange(message, field=name) from error
         raise error
 
     def _oversized(self, inputs: Inputs) -> str | None:
-        """Name of the first column with a number beyond FLOAT32_MAX."""
-        columns = np.flatnonzero((np.abs(inputs.numeric) > FLOAT32_MAX).any(axis=0))
+        """Name of the first column with a number beyond LARGEST_NUMBER."""
+        columns = np.flatnonzero((np.abs(inputs.numeric) > LARGEST_NUMBER).any(axis=0))
         return self._model.signature.numeric[columns[0]] if len(columns) else None
 
     def _outputs(self, scores: Floats) -> list[OutputTensor]:

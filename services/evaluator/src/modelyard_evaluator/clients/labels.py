@@ -5,8 +5,8 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from modelyard_contracts.labelled import labelled_rows
 from modelyard_contracts.signature import Signature
+from modelyard_contracts.usable.rows import labelled_rows
 from modelyard_evaluator.domain.errors import Unreachable
 from modelyard_evaluator.domain.ports import RowCount
 

@@ -72,7 +72,7 @@ class Evaluation:
     dataset_digest: str | None = None
     """The pinned rows in the registry."""
     unusable_rows: int = 0
-    """Labelled rows that were left out (modelyard_contracts.labelled)."""
+    """Labelled rows that were left out (modelyard_contracts.usable)."""
     note: str = ""
     """Reason for waiting, or the last error."""
     attempts: int = 0

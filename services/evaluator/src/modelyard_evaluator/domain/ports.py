@@ -117,7 +117,7 @@ class Registry(Protocol):
 
 @dataclass(frozen=True)
 class RowCount:
-    """Labelled rows: usable ones, and others (modelyard_contracts.labelled)."""
+    """Labelled rows: usable ones, and others (modelyard_contracts.usable)."""
 
     usable: int
     unusable: int = 0

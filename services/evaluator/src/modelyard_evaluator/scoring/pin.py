@@ -8,6 +8,7 @@ source, and baseline: the most frequent class, or mean and median, before `since
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from modelyard_contracts.documents import read
-from modelyard_contracts.labelled import SIGNATURE_COLUMN, labelled_rows
 from modelyard_contracts.manifest import ROW_ORDER
 from modelyard_contracts.signature import Column, Signature
+from modelyard_contracts.usable import arrow, label_of
+from modelyard_contracts.usable.rows import SIGNATURE_COLUMN, labelled_rows
 from modelyard_evaluator.scoring.clickhouse import as_parameter, query
 from modelyard_evaluator.scoring.errors import RowsUnusable
-from modelyard_profiles.columns import Unfit, label_of, numbers, texts
+from modelyard_profiles.columns import Unfit, numbers, texts
 from modelyard_profiles.tables import UnreadableTable, read_file, row_times
 
 LABEL, TIME, ID = "label", "occurred_at", "prediction_id"
@@ -113,11 +115,11 @@ def _labels(column: Any, signatures: Signatures) -> tuple[Any, Any, Any]:
     """Labels as the task needs them, which rows have one, and which of these are usable."""
     if not _classifies(signatures):
         values = pa.array(_numbers(column, Column(name=LABEL)))
-        return values, pc.is_valid(column.combine_chunks()), pc.is_finite(values)
+        return values, pc.is_valid(column.combine_chunks()), pa.array(arrow.usable_numbers(arrow.numpy_of(values)))
     texts = pa.array([None if value is None else label_of(value) for value in column.to_pylist()], pa.string())
-    classes = sorted({name for signature in signatures.values() for name in signature.classes})
     labelled = pc.fill_null(pc.not_equal(texts, ""), fill_value=False)
-    return texts, labelled, pc.is_in(texts, value_set=pa.array(classes, pa.string()))
+    usable = [arrow.usable_labels(texts, None, signature) for signature in signatures.values()]
+    return texts, labelled, reduce(pc.or_, usable)
 
 
 def _features(table: pa.Table, signatures: Signatures) -> dict[str, Any]:

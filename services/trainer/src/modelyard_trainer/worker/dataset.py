@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard_contracts.signature import Column, ColumnType, Signature
-from modelyard_profiles.columns import Unfit, label_of, numbers, texts
+from modelyard_contracts.usable import label_of
+from modelyard_profiles.columns import Unfit, numbers, texts
 from modelyard_trainer.domain.data import describe
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.worker.work import Rows

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard_contracts.signature import MAX_COLUMNS, Column, ColumnType, Output, Signature, Task
-from modelyard_profiles.columns import label_of
+from modelyard_contracts.usable import label_of
 from modelyard_trainer.domain.data import ID, DataSpec, describe, differences
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.worker.table import column_types

@@ -3,31 +3,57 @@
 While there are fewer than the window asks for, training rows of the serving version are put before them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import pyarrow as pa
 
 from modelyard_contracts.documents import read
 from modelyard_contracts.signature import Signature
+from modelyard_contracts.usable import labelled_rows
 from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.split import MIN_ROWS
 from modelyard_trainer.jobs.rundir import RunDir, file_digest
 from modelyard_trainer.worker.clickhouse import Query
 from modelyard_trainer.worker.dataset import older_rows
-from modelyard_trainer.worker.live import Names, table_of, usable
+from modelyard_trainer.worker.live import Names, table_of
 from modelyard_trainer.worker.table import column_types, read_table, write_table
 
-SQL: Final = """
-SELECT prediction_id, num_features, cat_features, if(label IS NULL, toString(value), label) AS truth, predicted_at
+NOT_USABLE: Final = {
+    "features": "rows without the signature's number of features",
+    "label": "rows with a label that is none of the classes, or no number",
+}
+
+
+@dataclass(frozen=True)
+class Statements:
+    """SQL of a snapshot. rows: the newest usable rows. left_out: numbers of labelled rows that cannot be used."""
+
+    rows: str
+    left_out: str
+    parameters: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, signature: Signature, signature_id: str) -> Self:
+        """Statements for the labelled rows of a signature; they also take model, as_of and rows."""
+        conditions = labelled_rows({signature_id: signature})
+        where = f"""
 FROM v_labelled
-WHERE model = {model:String} AND feature_schema_id = {feature_schema_id:String}
-  AND labelled_at <= {as_of:DateTime64(6, 'UTC')} AND (label != '' OR value IS NOT NULL)
+WHERE model = {{model:String}} AND labelled_at <= {{as_of:DateTime64(6, 'UTC')}} AND {conditions.labelled}""".strip()
+        rows = f"""
+SELECT prediction_id, num_features, cat_features, {conditions.truth} AS truth, predicted_at
+{where}
+  AND {conditions.usable}
 ORDER BY predicted_at DESC, prediction_id DESC
-LIMIT {rows:UInt32}
-""".strip()
+LIMIT {{rows:UInt32}}""".strip()
+        left_out = f"""
+SELECT countIf(NOT {conditions.features}) AS unusable_features,
+  countIf({conditions.features} AND NOT ({conditions.usable})) AS unusable_label
+{where}""".strip()
+        return cls(rows, left_out, conditions.parameters)
 
 
 def take_snapshot(run_dir: RunDir, request: dict[str, Any], query: Query, report: Callable[[str], None]) -> None:
@@ -44,13 +70,14 @@ def take_snapshot(run_dir: RunDir, request: dict[str, Any], query: Query, report
             field="dataset_digest",
         )
     signature = read(Signature, request["signature"])
+    statements = Statements.of(signature, request["signature_id"])
     parameters = {
         "model": request["model"],
-        "feature_schema_id": request["signature_id"],
         "as_of": datetime.fromisoformat(request["as_of"]).strftime("%Y-%m-%d %H:%M:%S.%f"),
         "rows": int(request["window_rows"]),
+        **statements.parameters,
     }
-    rows, left_out = usable(query(SQL, parameters), signature)
+    rows, left_out = query(statements.rows, parameters), _left_out(query(statements.left_out, parameters))
     if left_out:
         report(f"left out {_listed(left_out)}")
     if len(rows) < MIN_ROWS:
@@ -60,13 +87,18 @@ def take_snapshot(run_dir: RunDir, request: dict[str, Any], query: Query, report
         )
     names = Names.beside(signature)
     live = table_of(rows, signature).sort_by(names.time)
-    source = {"sql": SQL, "parameters": parameters, "left_out": left_out}
+    source = {"sql": statements.rows, "parameters": parameters, "left_out": left_out}
     _write(run_dir, live, _older(run_dir, request, signature, live), source, names)
 
 
+def _left_out(counts: Any) -> dict[str, int]:
+    """Numbers of rows by reason, without zeros."""
+    found = {reason: int(counts[f"unusable_{reason}"][0].as_py()) for reason in NOT_USABLE}
+    return {reason: count for reason, count in found.items() if count}
+
+
 def _listed(left_out: dict[str, int]) -> str:
-    words = {"features": "rows without the signature's number of features", "label": "rows with an unknown label"}
-    return " and ".join(f"{count} {words[reason]}" for reason, count in left_out.items())
+    return " and ".join(f"{count} {NOT_USABLE[reason]}" for reason, count in left_out.items())
 
 
 def _older(run_dir: RunDir, request: dict[str, Any], signature: Signature, live: pa.Table) -> pa.Table | None:
