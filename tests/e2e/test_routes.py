@@ -13,7 +13,7 @@ from .tasks import Model, Stream
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
 
-NAME, ROUTE = "e2e-routed", "e2e-plan"
+NAME, ROUTE, VOTE = "e2e-routed", "e2e-plan", "e2e-vote"
 PINNED = {"kind": "version", "model": NAME, "version": 1}
 MANAGED = {"kind": "model", "model": NAME}
 ROOT: dict[str, Any] = {
@@ -38,8 +38,8 @@ def model(stack_dir: Path) -> Model:
     return model
 
 
-def is_applied(model: Model) -> bool:
-    applied = model.call("deployer", "GET", f"/v1/routes/{ROUTE}/applied")
+def is_applied(model: Model, route: str = ROUTE) -> bool:
+    applied = model.call("deployer", "GET", f"/v1/routes/{route}/applied")
     assert applied["refused"] == {}
     return bool(applied["applied"]) and not applied["pending"]
 
@@ -74,6 +74,22 @@ def test_the_router_explains_its_choice(model: Model) -> None:
     facts = {"features": {"width": 0.5, "height": 0.1, "colour": "red"}}
     explained = model.call("router", "POST", f"/v1/routes/{ROUTE}/explain", json=facts)
     assert "rules:red" in str(explained)
+
+
+def test_an_ensemble_answers_with_the_votes_of_its_members(model: Model) -> None:
+    members = [{"weight": 0.6, "node": MANAGED}, {"weight": 0.4, "node": PINNED}]
+    spec = {"schema_version": 1, "min_release": "0.2", "root": {"kind": "ensemble", "members": members}}
+    model.call("deployer", "PUT", f"/v1/routes/{VOTE}", json=spec)
+    wait_until(lambda: is_applied(model, VOTE), 60, every_s=0.5, what="the ensemble is applied")
+    features = {"width": 0.5, "height": 0.1, "colour": "red"}
+    answer = model.call(
+        "router", "POST", f"/v1/predict/{VOTE}", json={"features": features, "prediction_id": "vote-red"}
+    )
+    assert [vote["weight"] for vote in answer["votes"]] == [0.6, 0.4]
+    assert answer["score"] == pytest.approx(answer["votes"][0]["score"]), "both members are the same version"
+    sql = "SELECT votes.weight AS w FROM predictions WHERE prediction_id = 'vote-red'"
+    [row] = wait_until(lambda: model.platform.query(sql), 30, every_s=0.5)
+    assert row["w"] == [0.6, 0.4]
 
 
 def test_a_node_of_a_later_release_is_refused_by_name(model: Model) -> None:

@@ -44,4 +44,4 @@ def test_an_example_of_a_route_is_valid(root: str) -> None:
 
 def test_every_node_has_an_example() -> None:
     kinds = {json.loads(root)["kind"] for root in SPECIFICATIONS}
-    assert kinds == {"model", "version", "split", "rules", "fallback", "shadow"}
+    assert kinds == {"model", "version", "split", "rules", "fallback", "shadow", "ensemble"}

@@ -71,6 +71,20 @@ def test_a_tree_that_cannot_be_meant_is_refused(document: Any, root: Any, says: 
         document.model_validate({"root": root})
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"members": [{"weight": 0, "node": MODEL}]}, "members: all weights are 0"),
+        ({"members": [{"node": MODEL}, {"weight": 0, "node": MODEL}], "quorum": 2}, "quorum: 2 of 1 members"),
+        ({"members": [{"node": MODEL}] * 17}, "at most 16 items"),
+        ({"members": [{"weight": 2, "node": MODEL}]}, "less than or equal to 1"),
+    ],
+)
+def test_an_ensemble_that_cannot_vote_is_refused(fields: Any, says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        RouteSpec.model_validate({"root": {"kind": "ensemble", **fields}})
+
+
 def test_a_tree_that_is_too_deep_is_refused() -> None:
     root: Any = MODEL
     for _ in range(MAX_DEPTH):
@@ -83,7 +97,6 @@ def test_a_tree_that_is_too_deep_is_refused() -> None:
     ("node", "kind"),
     [
         ({"kind": "cascade", "threshold": 0.9, "first": MODEL, "then": MODEL}, "cascade"),
-        ({"kind": "ensemble", "members": [{"node": MODEL}]}, "ensemble"),
         ({"kind": "prompt", "prompt": "greet", "version": 1, "node": MODEL}, "prompt"),
     ],
 )

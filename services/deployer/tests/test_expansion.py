@@ -85,6 +85,14 @@ def test_nodes_around_the_leaves_are_kept() -> None:
     assert (made.otherwise.copies[0].node.variant, made.otherwise.copies[0].percent) == ("next", 10)
 
 
+def test_members_of_an_ensemble_are_expanded_and_keep_their_weights() -> None:
+    members = [{"weight": 0.8, "node": CHURN}, {"weight": 0.2, "node": PINNED}]
+    made: Any = plan({"kind": "ensemble", "combiner": "hard", "quorum": 2, "deadline_ms": 50, "members": members}).root
+    assert (made.combiner, made.quorum, made.deadline_ms) == ("hard", 2, 50)
+    assert [(member.weight, member.node.kind) for member in made.members] == [(0.8, "split"), (0.2, "version")]
+    assert made.members[1].node.digest
+
+
 def test_a_leaf_that_is_not_ready_is_named() -> None:
     with pytest.raises(NotReady, match="no version of new may serve"):
         plan({"kind": "fallback", "nodes": [CHURN, {"kind": "model", "model": "new"}]})
@@ -94,7 +102,6 @@ def test_a_leaf_that_is_not_ready_is_named() -> None:
     "root",
     [
         {"kind": "cascade", "threshold": 0.9, "first": CHURN, "then": PINNED},
-        {"kind": "ensemble", "members": [{"node": CHURN}, {"node": PINNED}]},
         {"kind": "prompt", "prompt": "greeting", "version": 1, "node": CHURN},
     ],
     ids=lambda root: root["kind"],

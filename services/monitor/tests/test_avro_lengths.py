@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard_contracts import Attempt, FeedbackReceived, PredictionLogged, PredictionStatus
+from modelyard_contracts import Attempt, FeedbackReceived, PredictionLogged, PredictionStatus, Vote
 from modelyard_contracts.codec import encode
 from modelyard_contracts.topics import avro_schema, schema_text
 from modelyard_monitor.ingest.avro_lengths import UnknownAvroType, avro_lengths, varint_lengths
@@ -39,6 +39,16 @@ attempts = st.builds(
     latency_ms=st.floats(0, 1e9),
     input_tokens=st.none() | st.integers(0, 2**40),
 )
+votes = st.builds(
+    Vote,
+    path=texts,
+    model=texts,
+    version=st.integers(0, 2**40),
+    digest=texts,
+    weight=st.floats(0, 1),
+    class_=st.none() | texts,
+    score=st.none() | st.floats(allow_nan=False),
+)
 predictions = st.builds(
     lambda **given: prediction(0, **given),
     prediction_id=texts,
@@ -50,6 +60,7 @@ predictions = st.builds(
     features_by_name=st.dictionaries(texts, st.floats(), max_size=5),
     scores=st.lists(st.floats(allow_nan=False), max_size=5).map(tuple),
     attempts=st.lists(attempts, max_size=3).map(tuple),
+    votes=st.lists(votes, max_size=3).map(tuple),
     text_length=st.none() | st.integers(0, 2**40),
     occurred_at=st.datetimes(datetime(1950, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),
 )

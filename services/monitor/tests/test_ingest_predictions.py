@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from modelyard_contracts import SliceSummarised
+from modelyard_contracts import SliceSummarised, Vote
 from modelyard_contracts.codec import DEFAULT_CODEC, encode
 from modelyard_monitor.clients.registry import RegistryAway
 from modelyard_monitor.testing.samples import START, digest_of_manifest, make_manifest, prediction, records
@@ -23,6 +23,28 @@ async def test_a_batch_is_stored_with_its_offsets_and_counts(world: World) -> No
     assert (row["a"], row["b"], row["c"]) == (0, 49, "1")
     [counted] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a'")
     assert counted["n"] == 50
+
+
+async def test_the_votes_of_an_ensemble_are_stored_in_their_order(world: World) -> None:
+    votes = tuple(
+        Vote(
+            path=f"ensemble:{n}",
+            model="elec",
+            version=n,
+            digest=f"sha256:{n}",
+            weight=n / 10,
+            class_=class_,
+            score=score,
+        )
+        for n, class_, score in ((3, "up", 0.9), (1, None, None))
+    )
+    await world.predictions.store(records([prediction(0, votes=votes), prediction(1)]))
+
+    rows = world.clickhouse.rows(
+        "SELECT votes.version AS v, votes.weight AS w, votes.class AS c, votes.score AS s "
+        "FROM {db}.v_predictions ORDER BY _offset"
+    )
+    assert [tuple(row.values()) for row in rows] == [([3, 1], [0.3, 0.1], ["up", None], [0.9, None]), ([], [], [], [])]
 
 
 async def test_the_same_batch_again_changes_nothing_and_sends_the_same_slices(world: World) -> None:

@@ -66,6 +66,10 @@ def shadow(main: Node, *copies: tuple[str, float, Node]) -> Node:
     }
 
 
+def ensemble(*members: tuple[float, Node], **fields: Any) -> Node:
+    return {"kind": "ensemble", "members": [{"weight": weight, "node": node} for weight, node in members], **fields}
+
+
 def planned(
     root: Node | None,
     *,

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelyard_contracts.signature import Output, Task
 from modelyard_router.domain.errors import UnusableRoute
 from modelyard_router.plan.budget import RetryBudget
 from modelyard_router.plan.compile import compile_route
 from modelyard_router.plan.facts import Facts
 from modelyard_router.plan.planner import Decision
 
-from .plans import ELEC, TEXT, fallback, leaf, planned, rules, shadow, split
+from .plans import ELEC, TEXT, ensemble, fallback, leaf, planned, rules, shadow, split
 
+OTHER = ELEC.model_copy(update={"output": Output(task=Task.BINARY, classes=("no", "yes"))})
 URL = "http://127.0.0.1:9"
 A, B, C = (leaf(URL, version=number) for number in (1, 2, 3))
 UNITS = [f"user-{number}" for number in range(2_000)]
@@ -134,11 +136,21 @@ def test_a_copy_takes_its_share_of_the_requests() -> None:
     assert route.decide(Facts("r")).candidates[0].leaf.path == "shadow:main"
 
 
+def test_an_ensemble_asks_every_member_with_a_weight_and_is_named_after_the_heaviest() -> None:
+    [candidate] = decided(ensemble((0.2, A), (0.5, split(("x", 1.0, B))), (0.0, C))).candidates
+    assert candidate.leaf.version == 2
+    assert candidate.ensemble is not None
+    members = [(member.weight, member.candidates[0].leaf.path) for member in candidate.ensemble.members]
+    assert members == [(0.2, "ensemble:0"), (0.5, "ensemble:1/split:x")]
+
+
 @pytest.mark.parametrize(
     ("root", "says"),
     [
         ({"kind": "cascade", "threshold": 0.8, "first": A, "then": B}, "cascade at root: not executed by this release"),
-        (split(("a", 1.0, {"kind": "ensemble", "members": [{"node": A}]})), "ensemble at root.arms[0].node"),
+        (ensemble((1, A), combiner="mean"), "root.combiner: mean cannot combine binary outputs; use hard or soft"),
+        (ensemble((1, A), (1, leaf(URL, signature=OTHER))), "root.members: version 1 of elec has other classes"),
+        (ensemble((1, A), (1, leaf()), quorum=2), "root: 1 members have urls, the quorum is 2"),
         ({"kind": "prompt", "prompt": "greeting", "version": 1, "node": A}, "prompt at root"),
         ({"kind": "bandit", "arms": []}, "bandit"),
         (leaf(), "has weight but no urls"),
@@ -149,7 +161,7 @@ def test_a_copy_takes_its_share_of_the_requests() -> None:
 )
 def test_what_cannot_be_executed_is_refused_by_name(root: Any, says: str) -> None:
     with pytest.raises(UnusableRoute) as refused:
-        compile_route(planned(root))
+        compile_route(planned(root, signatures=(ELEC, OTHER)))
     assert says in str(refused.value)
 
 

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from modelyard_contracts import FeedbackReceived, PredictionLogged, PredictionStatus
 from modelyard_contracts.codec import encode
+from modelyard_contracts.inference import Answer
 from modelyard_contracts.messages.serving import Attempt as LoggedAttempt
+from modelyard_contracts.messages.serving import Vote as LoggedVote
 from modelyard_router.domain.avro import long
 from modelyard_router.domain.records import Attempt, Outcome, PredictionRecords, encode_attempts, encode_feedback
+from modelyard_router.domain.votes import Vote, encode_votes
 from modelyard_router.spool.partition import murmur2, partition_of, partitions_of
 from modelyard_router.spool.record_batch import RecordBatch
 
@@ -71,7 +74,7 @@ def test_a_prediction_has_the_codecs_bytes(
     attempts: list[tuple[PredictionStatus, float]],
 ) -> None:
     written = records(word, version)
-    leaf = SimpleNamespace(records=written, cost_usd=0.25)
+    leaf: Any = SimpleNamespace(records=written, cost_usd=0.25)
     length = None if optional is None else version
     outcome = Outcome(
         status,
@@ -82,6 +85,7 @@ def test_a_prediction_has_the_codecs_bytes(
         0.5,
         0.75,
         optional,
+        encode_votes([Vote(leaf, weight, [Answer(optional, weight)]) for _, weight in attempts], 0),
     )
     values = tuple(numbers), tuple(texts), length
     body = written.encode(str(event_id), us, word, values, (optional, score, tuple(scores), None), outcome)
@@ -112,8 +116,15 @@ def test_a_prediction_has_the_codecs_bytes(
         status=status,
         attempts=tuple(logged_attempt(word, version, one, latency_ms) for one, latency_ms in attempts),
         shadow_of=optional,
+        votes=tuple(logged_vote(word, version, weight, optional) for _, weight in attempts),
     )
     assert body == encode(message)
+
+
+def logged_vote(path: str, version: int, weight: float, class_: str | None) -> LoggedVote:
+    return LoggedVote(
+        path=path, model="elec", version=version, digest="sha256:1", weight=weight, class_=class_, score=weight
+    )
 
 
 def logged_attempt(path: str, version: int, status: PredictionStatus, latency_ms: float) -> LoggedAttempt:

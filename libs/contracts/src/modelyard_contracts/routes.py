@@ -2,7 +2,7 @@
 
 A plan is a tree. Its leaves are versions with addresses; the nodes above choose among them. The deployer expands a
 specification, whose leaves name models or pinned versions, into a plan and publishes it; routers walk the plan.
-`cascade`, `ensemble` and `prompt` are defined here and refused by this release (`unsupported`).
+`cascade` and `prompt` are defined here and refused by this release (`unsupported`).
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from modelyard_contracts.references import REFERENCE_PATTERN
 MAX_DEPTH: Final = 8
 MAX_LEAVES: Final = 64
 MAX_RULES: Final = 32
+MAX_MEMBERS: Final = 16
 WEIGHT_TOLERANCE: Final = 1e-6
 DIGEST_PATTERN: Final = r"^sha256:[0-9a-f]{64}$"
 StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -184,17 +185,33 @@ class Member(Part):
     """One voter of an ensemble."""
 
     weight: Weight = 1.0
+    """Relative to the other members; a member of weight 0 is not asked."""
     node: "Node"
 
 
 class Ensemble(Part):
-    """Several versions answer, a combiner makes one answer. Not executed by this release."""
+    """All members answer, and a combiner makes one answer of theirs.
+
+    soft: weighted mean of the probabilities, the largest one gives the class. hard: each member votes for its class
+    with its weight. mean: weighted mean of the values of regressions.
+    """
 
     kind: Literal["ensemble"] = "ensemble"
     combiner: Literal["soft", "hard", "mean"] = "soft"
     quorum: int = Field(default=1, ge=1)
+    """Members that must answer, or the ensemble has failed."""
     deadline_ms: TimeoutMs | None = None
-    members: tuple[Member, ...] = Field(min_length=1, max_length=MAX_LEAVES)
+    """Members that have not answered by then do not vote; None takes the route's time limit."""
+    members: tuple[Member, ...] = Field(min_length=1, max_length=MAX_MEMBERS)
+
+    @model_validator(mode="after")
+    def _can_vote(self) -> Self:
+        voters = sum(member.weight > 0 for member in self.members)
+        if not voters:
+            raise ValueError("members: all weights are 0; at least one member needs a weight")
+        if self.quorum > voters:
+            raise ValueError(f"quorum: {self.quorum} of {voters} members with a weight; lower it or add members")
+        return self
 
 
 class Prompt(Part):
@@ -251,7 +268,7 @@ class RouteSpec(Document):
         return self
 
 
-UNSUPPORTED: Final = frozenset({"cascade", "ensemble", "prompt"})
+UNSUPPORTED: Final = frozenset({"cascade", "prompt"})
 
 
 def children(node: Part) -> Iterator[tuple[str, Part]]:
@@ -279,7 +296,7 @@ def unsupported(root: Part) -> str | None:
     """Why this release cannot execute a tree, or None: names the first node that it does not execute."""
     for place, node in walk(root):
         if (kind := getattr(node, "kind", "")) in UNSUPPORTED:
-            return f"{kind} at {place}: not executed by this release; use version, split, rules, fallback or shadow"
+            return f"{kind} at {place}: not executed by this release; see the nodes in docs/routes.md"
     return None
 
 

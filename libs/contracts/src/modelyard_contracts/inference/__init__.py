@@ -4,7 +4,7 @@ A request names one tensor per column, or all columns in two compact tensors (`n
 a request has follows from the signature: the compact tensors never have the name of a column.
 """
 
-from modelyard_contracts.inference.answer import Answer, OutputTensor, decode_answer, encode_answer
+from modelyard_contracts.inference.answer import Answer, OutputTensor, decode_answer, encode_answer, outputs_of
 from modelyard_contracts.inference.codec import InferenceCodec, Rows
 from modelyard_contracts.inference.errors import InvalidAnswer, InvalidRequest, TooManyRows
 from modelyard_contracts.inference.request import InferenceRequest, Tensor, decode_request
@@ -23,5 +23,6 @@ __all__ = [
     "decode_answer",
     "decode_request",
     "encode_answer",
+    "outputs_of",
     "parse_timestamp",
 ]

@@ -4,7 +4,7 @@ binary, multiclass: `class` BYTES [rows], `scores` FP64 [rows, classes]. regress
 text: `text` BYTES [rows]. `parameters.digest` is the digest of the version that answered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -70,14 +70,32 @@ def describe_outputs(signature: Signature) -> list[dict[str, Any]]:
     return [{"name": TEXT, "datatype": "BYTES", "shape": [-1]}]
 
 
+def outputs_of(signature: Signature, answers: Sequence[Answer]) -> list[OutputTensor]:
+    """The outputs of rows with classes or values; `decode_answer` reads them back."""
+    rows = len(answers)
+    if signature.task is Task.REGRESSION:
+        return [OutputTensor(VALUE, "FP64", [rows], [answer.score for answer in answers])]
+    scores = [score for answer in answers for score in answer.scores]
+    return [
+        OutputTensor(CLASS, "BYTES", [rows], [answer.class_ for answer in answers]),
+        OutputTensor(SCORES, "FP64", [rows, len(signature.classes)], scores),
+    ]
+
+
 def encode_answer(
-    model: str, version: str, digest: str, outputs: Sequence[OutputTensor], *, request_id: str | None = None
+    model: str,
+    version: str,
+    digest: str,
+    outputs: Sequence[OutputTensor],
+    *,
+    request_id: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The body of an answer."""
+    """The body of an answer. parameters: in addition to the digest."""
     head: dict[str, Any] = {"model_name": model, "model_version": version}
     if request_id is not None:
         head["id"] = request_id
-    return _ENCODE({**head, "outputs": outputs, "parameters": {"digest": digest}})
+    return _ENCODE({**head, "outputs": outputs, "parameters": {"digest": digest, **(parameters or {})}})
 
 
 def decode_answer(body: bytes, signature: Signature, rows: int) -> tuple[str, list[Answer]]:

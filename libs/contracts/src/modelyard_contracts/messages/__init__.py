@@ -32,6 +32,7 @@ from modelyard_contracts.messages.serving import (
     PredictionLogged,
     PredictionStatus,
     TextPolicy,
+    Vote,
 )
 from modelyard_contracts.messages.training import RunState, TrainingRunChanged, TrainingRunRequested
 
@@ -95,5 +96,6 @@ __all__ = [
     "UtcDatetime",
     "Verdict",
     "VersionStage",
+    "Vote",
     "derived_id",
 ]

@@ -35,6 +35,20 @@ class Attempt(Part):
     cost_usd: float = 0.0
 
 
+class Vote(Part):
+    """The answer of one member of an ensemble; the answer of the request is their combination."""
+
+    path: str
+    model: str
+    version: int
+    digest: str
+    weight: float
+    """As published, relative to the other members."""
+    class_: str | None = Field(default=None, alias="class")
+    score: float | None = None
+    """As in PredictionLogged."""
+
+
 class PredictionLogged(Message):
     """One answered row: the exact bytes that answered it, its inputs and outputs, latency and cost.
 
@@ -74,10 +88,12 @@ class PredictionLogged(Message):
     cost_usd: float = 0.0
     status: PredictionStatus = PredictionStatus.OK
     attempts: tuple[Attempt, ...] = ()
-    """All calls in order; the last one answered. Upstreams may leave it empty."""
+    """All calls in order; the last one answered, unless `votes` are given. Upstreams may leave it empty."""
     shadow_of: str | None = None
     sampled: bool = True
     """False when the features were left out by sampling."""
+    votes: tuple[Vote, ...] = ()
+    """Members of an ensemble that answered; `model_version` is the heaviest one."""
 
     _fill_workspace = model_validator(mode="before")(fill_workspace)
 

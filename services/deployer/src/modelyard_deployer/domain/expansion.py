@@ -5,6 +5,7 @@ from typing import Protocol
 from modelyard_contracts.messages.base import Part
 from modelyard_contracts.routes import (
     Arm,
+    Ensemble,
     Fallback,
     ModelLeaf,
     RoutePlan,
@@ -62,12 +63,15 @@ def _node(node: Part, leaves: Leaves, name: str) -> Part:
         case Shadow():
             copies = tuple(_child(copy, leaves, copy.name) for copy in node.copies)
             return node.model_copy(update={"main": _node(node.main, leaves, name), "copies": copies})
+        case Ensemble():
+            members = tuple(_child(member, leaves, name) for member in node.members)
+            return node.model_copy(update={"members": members})
         case _:
             raise TypeError(f"{type(node).__name__}: unsupported node, should have failed check_spec")
 
 
 def _child(holder: Part, leaves: Leaves, name: str) -> Part:
-    """An arm, rule or copy with its node expanded."""
+    """An arm, rule, copy or member with its node expanded."""
     return holder.model_copy(update={"node": _node(getattr(holder, "node"), leaves, name)})  # noqa: B009  Part declares no `node`
 
 

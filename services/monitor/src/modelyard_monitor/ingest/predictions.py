@@ -23,7 +23,7 @@ TABLE_COLUMNS: Final = (
     *("event_id", "prediction_id", "occurred_at", "received_at", "workspace", "model", "model_version", "model_digest"),
     *("route", "route_sequence", "variant", "rule", "path", "entity_key_hash", "feature_schema_id", "num_features"),
     *("cat_features", "features_by_name", "class", "score", "scores", "text_length", "latency_ms", "overhead_ms"),
-    *("cost_usd", "status", "attempts", "shadow_of", "sampled", "_topic", "_partition", "_offset"),
+    *("cost_usd", "status", "attempts", "shadow_of", "sampled", "votes", "_topic", "_partition", "_offset"),
 )
 
 

@@ -147,6 +147,19 @@ class PredictRequest(Body):
     prediction_id: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] | None = None
 
 
+class VoteView(BaseModel):
+    """The answer of one member of an ensemble."""
+
+    path: str
+    model: str
+    version: int
+    digest: str
+    weight: float = Field(description="As published, relative to the other members.")
+    class_: str | None = Field(None, alias="class")
+    score: float | None = None
+    value: float | None = None
+
+
 class PredictAnswer(BaseModel):
     """The answer, by the task: class and scores, or value, or text."""
 
@@ -161,6 +174,7 @@ class PredictAnswer(BaseModel):
     scores: dict[str, float] | None = None
     value: float | None = None
     text: str | None = None
+    votes: list[VoteView] | None = Field(None, description="Of an ensemble: the members that answered, heaviest first.")
 
 
 class Label(Body):

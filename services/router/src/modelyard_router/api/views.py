@@ -120,8 +120,9 @@ def explain(route: Route, request: ExplainRequest) -> ExplainAnswer:
         chosen=_choice(chosen),
         fallbacks=[_choice(candidate) for candidate in fallbacks],
         copies=[
-            CopyView(name=copy.name, path=copy.leaf.path, model=copy.leaf.model, version=copy.leaf.version)
+            CopyView(name=copy.name, path=leaf.path, model=leaf.model, version=leaf.version)
             for copy in decision.copies
+            for leaf in [copy.candidate.leaf]
         ],
         steps=trace,
     )

@@ -1,12 +1,15 @@
 """Answers of model servers, and the answer to the caller."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from modelyard_contracts.inference import Answer, InvalidAnswer, decode_answer
+from modelyard_contracts.inference import Answer, InvalidAnswer, decode_answer, encode_answer, outputs_of
 from modelyard_router.domain.leaves import Leaf
+from modelyard_router.domain.votes import Vote
 
 NO_ANSWER: Final = Answer()
 
@@ -17,6 +20,19 @@ class WrongReplica(Exception):
 
 class BadAnswer(Exception):
     """The answer does not follow the protocol. Raised by answer readers."""
+
+
+class VoteView(msgspec.Struct, rename={"class_": "class"}):
+    """The answer of one member of an ensemble: class and score, or value. Lists for requests of several rows."""
+
+    path: str
+    model: str
+    version: int
+    digest: str
+    weight: float
+    class_: Any = UNSET
+    score: Any = UNSET
+    value: Any = UNSET
 
 
 class _Prediction(msgspec.Struct):
@@ -34,6 +50,7 @@ class ClassPrediction(_Prediction, rename={"class_": "class"}):
     scores: dict[str, float]
     route: str
     variant: str
+    votes: list[VoteView] | UnsetType = UNSET
 
 
 class ValuePrediction(_Prediction):
@@ -42,6 +59,7 @@ class ValuePrediction(_Prediction):
     value: float | None
     route: str
     variant: str
+    votes: list[VoteView] | UnsetType = UNSET
 
 
 class TextPrediction(_Prediction):
@@ -118,13 +136,42 @@ def _check_digest(body: bytes, leaf: Leaf) -> None:
             raise WrongReplica(digest)
 
 
-def prediction_of(prediction_id: str, leaf: Leaf, answer: Answer) -> Any:
+def prediction_of(prediction_id: str, leaf: Leaf, answer: Answer, votes: Sequence[Vote] = ()) -> Any:
     """The body of an answer to `predict`, by the task of the version that answered."""
     id_, model, version, digest = prediction_id, leaf.model, leaf.version, leaf.digest
+    given = [_view(vote, 0) for vote in votes] if votes else UNSET
     if classes := leaf.contract.classes:
         class_, score, values, _ = answer
         scores = dict(zip(classes, values, strict=True))
-        return ClassPrediction(id_, model, version, digest, class_, score, scores, leaf.route, leaf.variant)
+        return ClassPrediction(id_, model, version, digest, class_, score, scores, leaf.route, leaf.variant, given)
     if leaf.generates:
         return TextPrediction(id_, model, version, digest, answer.text, leaf.route, leaf.variant)
-    return ValuePrediction(id_, model, version, digest, answer.score, leaf.route, leaf.variant)
+    return ValuePrediction(id_, model, version, digest, answer.score, leaf.route, leaf.variant, given)
+
+
+def infer_answer(request_id: str | None, leaf: Leaf, answers: Sequence[Answer], votes: Sequence[Vote]) -> bytes:
+    """The Open Inference answer of an ensemble; `parameters.votes` has the answers of each member, one per row."""
+    return encode_answer(
+        leaf.model,
+        str(leaf.version),
+        leaf.digest,
+        outputs_of(leaf.contract.signature, answers),
+        request_id=request_id,
+        parameters={"votes": [_view(vote) for vote in votes]},
+    )
+
+
+def _view(vote: Vote, row: int | None = None) -> VoteView:
+    """row: None for all rows."""
+    leaf = vote.leaf
+    view = VoteView(leaf.path, leaf.model, leaf.version, leaf.digest, vote.weight)
+
+    def of_rows(values: list[Any]) -> Any:
+        return values if row is None else values[row]
+
+    scores = of_rows([answer.score for answer in vote.answers])
+    if leaf.contract.classes:
+        view.class_, view.score = of_rows([answer.class_ for answer in vote.answers]), scores
+    else:
+        view.value = scores
+    return view

@@ -61,9 +61,11 @@ class Outcome(NamedTuple):
     cost_usd: float
     """Of all attempts of one row."""
     shadow_of: str | None = None
+    votes: bytes = EMPTY
+    """The encoded array of votes of one row, see `encode_votes`."""
 
 
-OutcomeFields = tuple[PredictionStatus, str, bytes, str | None, float, float, float, str | None]
+OutcomeFields = tuple[PredictionStatus, str, bytes, str | None, float, float, float, str | None, bytes]
 """The fields of an Outcome: a plain tuple is made faster."""
 
 
@@ -115,7 +117,7 @@ class PredictionRecords:
         """event_id: a UUID as text. occurred_us: microseconds since 1970. values: numbers, words, text length."""
         numbers, words, text_length = values
         class_, score, scores, _ = answer
-        status, rule, attempts, entity_key_hash, latency_ms, overhead_ms, cost_usd, shadow_of = outcome
+        status, rule, attempts, entity_key_hash, latency_ms, overhead_ms, cost_usd, shadow_of, votes = outcome
         return b"".join(
             (
                 _PREDICTION_HEADER,
@@ -139,12 +141,17 @@ class PredictionRecords:
                 attempts,
                 _NOT_SHADOW if shadow_of is None else optional_text(shadow_of),
                 _SAMPLED,
+                votes,
             )
         )
 
     def single_attempt(self, status: PredictionStatus, latency_ms: float) -> bytes:
         """The array of attempts of a request that this version answered at once."""
         return self._single[status] + double(latency_ms) + self._ends[status] + EMPTY
+
+    def vote(self, weight: float, class_: str | None, score: float | None) -> bytes:
+        """One item of the array of votes."""
+        return self._attempt + double(weight) + repeated_text(class_) + optional_double(score)
 
     def attempt(self, status: PredictionStatus, latency_ms: float) -> bytes:
         """One item of the array of attempts."""

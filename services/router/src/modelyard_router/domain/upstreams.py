@@ -11,6 +11,7 @@ from modelyard_contracts import PredictionStatus
 from modelyard_router.domain.errors import RouterError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
 from modelyard_router.domain.leaves import Leaf
 from modelyard_router.domain.records import Attempt
+from modelyard_router.domain.votes import Vote
 
 A = TypeVar("A")
 AnswerReader = Callable[[bytes, Leaf], A]
@@ -68,6 +69,8 @@ class Answered(Generic[A]):
     body: bytes
     reason: str
     """Why an earlier replica of the version did not answer; empty when the first one did."""
+    votes: tuple[Vote, ...] = ()
+    """Of an ensemble: the members that answered, the heaviest first."""
 
 
 class FirstAttempt(NamedTuple):
@@ -87,6 +90,8 @@ class UpstreamError(Exception):
         self.error, self.reason = error, reason
         self.kind = STATUS_OF[error.code]
         """How the attempt is logged, and which fallbacks may follow."""
+        self.leaf: Leaf | None = None
+        """Of an ensemble: the member that failed."""
 
 
 class Upstreams(Protocol):

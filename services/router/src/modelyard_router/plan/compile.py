@@ -1,11 +1,13 @@
 """Compile the plan of a published route into nodes that a request walks."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from modelyard_contracts import RoutePublished
 from modelyard_contracts.documents import RELEASE, DocumentError, read
 from modelyard_contracts.routes import (
+    Ensemble,
     Fallback,
     RoutePlan,
     Rules,
@@ -14,14 +16,23 @@ from modelyard_contracts.routes import (
     VersionLeaf,
     unsupported,
 )
-from modelyard_contracts.signature import Signature
+from modelyard_contracts.signature import Signature, Task
 from modelyard_router.domain.assignment import Assigner, upper_bounds
 from modelyard_router.domain.contract import Contract
 from modelyard_router.domain.errors import UnusableRoute
 from modelyard_router.domain.leaves import Leaf
 from modelyard_router.plan.conditions import compile_condition
 from modelyard_router.plan.leaf import Place, compile_leaf
-from modelyard_router.plan.nodes import CopyNode, FallbackNode, Node, RulesNode, ShadowNode, SplitNode
+from modelyard_router.plan.nodes import (
+    CopyNode,
+    EnsembleNode,
+    FallbackNode,
+    MemberNode,
+    Node,
+    RulesNode,
+    ShadowNode,
+    SplitNode,
+)
 from modelyard_router.plan.route import Route, simple_decisions
 
 
@@ -104,6 +115,8 @@ class _Compiler:
             return self._fallback(node, place, where)
         if isinstance(node, Shadow):
             return self._shadow(node, place, where)
+        if isinstance(node, Ensemble):
+            return self._ensemble(node, place, where)
         raise UnusableRoute(f"{where}: {type(node).__name__} is not executed by this release", field="plan")
 
     def _leaf(self, node: VersionLeaf, place: Place, where: str) -> Leaf:
@@ -157,11 +170,48 @@ class _Compiler:
         ]
         return ShadowNode(main, tuple(copies))
 
+    def _ensemble(self, node: Ensemble, place: Place, where: str) -> EnsembleNode:
+        first_leaf = len(self.leaves)
+        total = sum(member.weight for member in node.members)
+        members = tuple(
+            MemberNode(member.weight, self.node(member.node, place.into_member(i, member.weight / total), inner))
+            for i, member in enumerate(node.members)
+            if member.weight > 0
+            for inner in [f"{where}.members[{i}].node"]
+        )
+        check_members(node, self.leaves[first_leaf:], where)
+        deadline_s = None if node.deadline_ms is None else node.deadline_ms / 1000
+        return EnsembleNode(place.path, node.combiner, node.quorum, deadline_s, members)
+
     def _contract(self, node: VersionLeaf, where: str) -> Contract:
         schema_id = node.feature_schema_id or ""
         if schema_id not in self._contracts:
             self._contracts[schema_id] = Contract(schema_id, _signature(self._published, schema_id, where))
         return self._contracts[schema_id]
+
+
+def check_members(node: Ensemble, members: Sequence[Leaf], where: str) -> None:
+    """UnusableRoute unless the combiner fits the outputs of all members, these agree, and enough have replicas."""
+    reachable = sum(bool(leaf.addresses) for leaf in members)
+    if reachable < node.quorum:
+        raise UnusableRoute(
+            f"{where}: {reachable} members have urls, the quorum is {node.quorum}; deploy the others or lower it",
+            field="urls",
+        )
+    combiner = node.combiner
+    outputs = {(leaf.contract.signature.task, leaf.contract.classes): leaf for leaf in members}
+    (task, _), *others = outputs
+    fitting = {"mean"} if task is Task.REGRESSION else {"soft", "hard"} if task.classifies else set()
+    if combiner not in fitting:
+        remedy = f"use {' or '.join(sorted(fitting))}" if fitting else "members need classes or values"
+        raise UnusableRoute(f"{where}.combiner: {combiner} cannot combine {task} outputs; {remedy}", field="plan")
+    if others:
+        one, other = list(outputs.values())[:2]
+        raise UnusableRoute(
+            f"{where}.members: version {other.version} of {other.model} has other classes or another task than "
+            f"version {one.version} of {one.model}; members of an ensemble need the same output",
+            field="plan",
+        )
 
 
 def _signature(published: RoutePublished, schema_id: str, where: str) -> Signature:

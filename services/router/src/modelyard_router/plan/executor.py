@@ -1,23 +1,27 @@
 """Call the versions of a decision in order, until one answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from modelyard_contracts import PredictionStatus
+from modelyard_contracts.inference import Answer
+from modelyard_router.domain.errors import UpstreamUnavailable
 from modelyard_router.domain.leaves import Leaf
 from modelyard_router.domain.records import Attempt
 from modelyard_router.domain.upstreams import Answered, AnswerReader, FirstAttempt, UpstreamError, Upstreams
+from modelyard_router.domain.votes import Vote, combine
 from modelyard_router.plan.budget import RetryBudget
 from modelyard_router.plan.nodes import FallbackNode
-from modelyard_router.plan.planner import Candidate, Decision
+from modelyard_router.plan.planner import Candidate, Decision, Ensemble
 
 A = TypeVar("A")
 MAX_CALLS = 10
 """Of one request, over all versions and replicas."""
-TryOne = Callable[[Leaf, float, list[Attempt]], Awaitable[Answered[A] | None]]
-"""(leaf, deadline of the attempt, attempts to add to) -> the answer; None when the request does not fit the leaf."""
+Rows = list[Answer]
+TryOne = Callable[[Candidate, float, list[Attempt]], Awaitable[Answered[A] | None]]
+"""(candidate, deadline, attempts to add to) -> the answer; None when the request does not fit the candidate."""
 TailFor = Callable[[Leaf, float], bytes | None]
 """(leaf, seconds left) -> the request from the value of content-length on; None when it breaks the leaf's contract."""
 
@@ -33,6 +37,10 @@ class Execution(Generic[A]):
     answer: A | None = None
     body: bytes = b""
     failure: UpstreamError | None = None
+    votes: tuple[Vote, ...] = ()
+    """The answers of an ensemble's members; `leaf` is the heaviest of them."""
+    tries: int = 0
+    """Calls so far, where an ensemble counts as one."""
 
 
 class Executor:
@@ -48,19 +56,45 @@ class Executor:
         decision: Decision,
         tail_for: TailFor,
         deadline: float,
-        read: AnswerReader[A],
+        read: AnswerReader[Rows],
         first: FirstAttempt | None = None,
-    ) -> Execution[A]:
+    ) -> Execution[Rows]:
         """Ask versions for a whole answer. first: an attempt of the first one that was already made, or None."""
         pending = first
 
-        async def attempt(leaf: Leaf, limit: float, attempts: list[Attempt]) -> Answered[A] | None:
+        async def attempt(candidate: Candidate, limit: float, attempts: list[Attempt]) -> Answered[Rows] | None:
             nonlocal pending
             given, pending = pending, None
+            if candidate.ensemble is not None:
+                return await self._vote(candidate.ensemble, tail_for, limit, read, attempts)
+            leaf = candidate.leaf
             tail = tail_for(leaf, limit - self._loop.time())
             return None if tail is None else await self._upstreams.ask(leaf, tail, limit, read, attempts, given)
 
         return await self.try_all(decision, deadline, attempt)
+
+    async def _vote(
+        self,
+        ensemble: Ensemble,
+        tail_for: TailFor,
+        limit: float,
+        read: AnswerReader[Rows],
+        attempts: list[Attempt],
+    ) -> Answered[Rows]:
+        """Ask all members at once and combine the answers that came in time; UpstreamError without a quorum."""
+        node, members = ensemble
+        runs = await asyncio.gather(*[self.run(Decision(m.candidates), tail_for, limit, read) for m in members])
+        for run in runs:
+            attempts += run.attempts
+        voted = [
+            Vote(run.leaf, member.weight, run.answer)
+            for member, run in zip(members, runs, strict=True)
+            if run.answer is not None
+        ]
+        if len(voted) < node.quorum:
+            raise _without_quorum(runs, node.quorum)
+        votes = tuple(sorted(voted, key=lambda vote: -vote.weight))
+        return Answered(combine(node.combiner, votes), b"", "", votes)
 
     async def try_all(self, decision: Decision, deadline: float, attempt: TryOne[A]) -> Execution[A]:
         """Try versions until one answers. deadline: on the event loop's clock, for all attempts together."""
@@ -71,15 +105,19 @@ class Executor:
             if not self._may_try(candidate, done):
                 continue
             leaf = candidate.leaf
+            before = len(done.attempts)
             try:
-                answered = await attempt(leaf, self._limit(decision, place, deadline), done.attempts)
+                answered = await attempt(candidate, self._limit(decision, place, deadline), done.attempts)
             except UpstreamError as error:
-                self._failed(done, leaf, error)
+                self._failed(done, error.leaf or leaf, error)
                 continue
+            finally:
+                done.tries += 1 if candidate.ensemble else len(done.attempts) - before
             if answered is not None:
                 reason = answered.reason or (done.failure.reason if done.failure else "")
                 done.rule = f"fallback:{chosen.variant}:{reason}" if reason else leaf.rule
-                done.leaf, done.answer, done.body, done.failure = leaf, answered.answer, answered.body, None
+                done.answer, done.body, done.votes, done.failure = answered.answer, answered.body, answered.votes, None
+                done.leaf = done.votes[0].leaf if done.votes else leaf
                 return done
         return done
 
@@ -96,19 +134,20 @@ class Executor:
     def _may_try(self, candidate: Candidate, done: Execution[A]) -> bool:
         if done.failure is None:
             return not candidate.after
-        if done.failure.kind.value not in candidate.after or len(done.attempts) >= MAX_CALLS:
+        if done.failure.kind.value not in candidate.after or done.tries >= MAX_CALLS:
             return False
         fallback = candidate.fallback
         if fallback is None:
             return True
-        if len(done.attempts) >= fallback.max_attempts:
+        if done.tries >= fallback.max_attempts:
             return False
         return self._budget(candidate.leaf.route, fallback).spend()
 
     def _limit(self, decision: Decision, place: int, deadline: float) -> float:
         """When an attempt ends: the leaf's own limit, or an equal share of the time that later attempts need too."""
         now = self._loop.time()
-        own_s = decision.candidates[place].leaf.timeout_s
+        leaf, _, _, ensemble = decision.candidates[place]
+        own_s = ensemble.node.deadline_s if ensemble else leaf.timeout_s
         if own_s is not None:
             return min(deadline, now + own_s)
         later = sum("timeout" in candidate.after for candidate in decision.candidates[place + 1 :])
@@ -124,3 +163,14 @@ class Executor:
         if budget is None:
             budget = self._budgets[key] = RetryBudget(node.retry_budget)
         return budget
+
+
+def _without_quorum(runs: Sequence[Execution[Rows]], quorum: int) -> UpstreamError:
+    """The first failure of a member; without one, too few members take the request's features."""
+    for run in runs:
+        if run.failure is not None:
+            run.failure.leaf = run.leaf
+            return run.failure
+    fitting = sum(run.answer is not None for run in runs)
+    text = f"{fitting} of {len(runs)} members take these features, the quorum is {quorum}"
+    return UpstreamError(UpstreamUnavailable(text), "no_quorum")

@@ -21,6 +21,8 @@ class Place(NamedTuple):
     share: float = 1.0
     arms: str = ""
     """Names of the split arms above, so that splits inside of splits assign independently."""
+    needs_urls: bool = True
+    """False where others answer for a version without replicas."""
 
     def into(self, step: str) -> Self:
         return self._replace(path=f"{self.path}/{step}" if self.path else step)
@@ -37,6 +39,9 @@ class Place(NamedTuple):
     def into_copy(self, name: str) -> Self:
         return self.into(f"shadow:{name}")._replace(rule=f"shadow:{name}", share=0.0)
 
+    def into_member(self, place: int, share: float) -> Self:
+        return self.into(f"ensemble:{place}")._replace(share=self.share * share, needs_urls=False)
+
     def salted(self, route: str) -> str:
         """The name under which a split at this position hashes its units."""
         return f"{route}{self.arms}"
@@ -47,7 +52,7 @@ def compile_leaf(
 ) -> Leaf:
     """UnusableRoute names what cannot be used."""
     where = f"route {published.route}, {where}"
-    if place.share > 0 and not node.urls:
+    if place.share > 0 and place.needs_urls and not node.urls:
         raise UnusableRoute(f"{where}: has weight but no urls", field="urls")
     addresses = tuple(_address(url, where) for url in node.urls)
     digest = node.digest or ""

@@ -64,4 +64,24 @@ class ShadowNode:
     copies: tuple[CopyNode, ...]
 
 
-Node = Leaf | SplitNode | RulesNode | FallbackNode | ShadowNode
+@dataclass(frozen=True, eq=False)
+class MemberNode:
+    """A voter of an ensemble."""
+
+    weight: float
+    node: "Node"
+
+
+@dataclass(frozen=True, eq=False)
+class EnsembleNode:
+    """All members answer, a combiner makes one answer of theirs."""
+
+    path: str
+    combiner: str
+    quorum: int
+    deadline_s: float | None
+    """For all members together; None: the time that the route has left."""
+    members: tuple[MemberNode, ...]
+
+
+Node = Leaf | SplitNode | RulesNode | FallbackNode | ShadowNode | EnsembleNode

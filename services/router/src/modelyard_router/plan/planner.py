@@ -4,26 +4,42 @@ from typing import Any, Final, NamedTuple
 
 from modelyard_router.domain.leaves import Leaf
 from modelyard_router.plan.facts import Facts
-from modelyard_router.plan.nodes import FallbackNode, Node, RulesNode, ShadowNode, SplitNode
+from modelyard_router.plan.nodes import EnsembleNode, FallbackNode, Node, RulesNode, ShadowNode, SplitNode
 
 UNAVAILABLE: Final = frozenset({"unavailable"})
 
 
 class Candidate(NamedTuple):
-    """A version that may answer."""
+    """A version, or an ensemble of versions, that may answer."""
 
     leaf: Leaf
+    """The version; the heaviest member of an ensemble."""
     after: frozenset[str] = frozenset()
     """Failures of the attempt before, after which this one is tried; empty for the first candidate."""
     fallback: FallbackNode | None = None
     """Fallback node whose retry budget an attempt uses; None where another arm of a split steps in."""
+    ensemble: "Ensemble | None" = None
+
+
+class Member(NamedTuple):
+    """A voter of an ensemble, with the versions that may answer for it."""
+
+    weight: float
+    candidates: tuple[Candidate, ...]
+
+
+class Ensemble(NamedTuple):
+    """The members to ask for one request."""
+
+    node: EnsembleNode
+    members: tuple[Member, ...]
 
 
 class Copy(NamedTuple):
     """A copy of the request that is only logged."""
 
     name: str
-    leaf: Leaf
+    candidate: Candidate
 
 
 class Decision(NamedTuple):
@@ -60,6 +76,8 @@ class _Walk:
             return self._rules(node)
         if isinstance(node, FallbackNode):
             return self._fallback(node)
+        if isinstance(node, EnsembleNode):
+            return [self._ensemble(node)]
         return self._shadow(node)
 
     def _split(self, node: SplitNode) -> list[Candidate]:
@@ -91,8 +109,21 @@ class _Walk:
             bucket = copy.assigner.bucket(self.facts.request_id)
             self._note("copy", name=copy.name, bucket=round(bucket, 6), sent=bucket < copy.share)
             if bucket < copy.share:
-                self.copies.append(Copy(copy.name, self._quietly(copy.node)[0].leaf))
+                self.copies.append(Copy(copy.name, self._quietly(copy.node)[0]))
         return found
+
+    def _ensemble(self, node: EnsembleNode) -> Candidate:
+        members = tuple(Member(member.weight, tuple(self._quietly(member.node))) for member in node.members)
+        self._note(
+            "ensemble",
+            combiner=node.combiner,
+            members=[
+                {"weight": weight, "model": leaf.model, "version": leaf.version, "path": leaf.path}
+                for weight, (leaf, *_) in ((member.weight, member.candidates[0]) for member in members)
+            ],
+        )
+        heaviest = max(members, key=lambda member: member.weight)
+        return Candidate(heaviest.candidates[0].leaf, ensemble=Ensemble(node, members))
 
     def _quietly(self, node: Node) -> list[Candidate]:
         """Candidates of a node that does not answer first: without a trace, and without copies of its own."""

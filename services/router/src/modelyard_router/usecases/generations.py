@@ -24,7 +24,7 @@ from modelyard_router.domain.requests import Call
 from modelyard_router.domain.upstreams import Answered, CallFailed, CallTimedOut, UpstreamError, Upstreams
 from modelyard_router.plan.executor import Execution, Executor
 from modelyard_router.plan.facts import Facts
-from modelyard_router.plan.planner import Decision
+from modelyard_router.plan.planner import Candidate, Decision
 from modelyard_router.plan.route import Route
 from modelyard_router.usecases.exchange import tail
 from modelyard_router.usecases.generation import Generation, GenerationRecorder, Prepared, Started
@@ -81,10 +81,11 @@ class Generations:
         total_s = route.timeout_s if call.timeout_s is None else min(route.timeout_s, call.timeout_s)
         return max(total_s - (now() - call.started), 0.0)
 
-    def _attempt(self, prepared: Prepared) -> Callable[[Leaf, float, list[Attempt]], Any]:
+    def _attempt(self, prepared: Prepared) -> Callable[[Candidate, float, list[Attempt]], Any]:
         body = upstream_body(prepared.request, prepared.id)
 
-        async def attempt(leaf: Leaf, limit: float, attempts: list[Attempt]) -> Answered[Started] | None:
+        async def attempt(candidate: Candidate, limit: float, attempts: list[Attempt]) -> Answered[Started] | None:
+            leaf = candidate.leaf
             if not leaf.generates:
                 return None
             _check_length(prepared.request, leaf)

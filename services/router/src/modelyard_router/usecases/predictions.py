@@ -10,7 +10,7 @@ import msgspec
 
 from modelyard_contracts import PredictionStatus
 from modelyard_contracts.inference import Answer
-from modelyard_router.domain.answers import NO_ANSWER, prediction_of, read_rows
+from modelyard_router.domain.answers import NO_ANSWER, infer_answer, prediction_of, read_rows
 from modelyard_router.domain.contract import Contract
 from modelyard_router.domain.errors import CallerDeadline, NotFoundHere, RouterError, UpstreamTimeout
 from modelyard_router.domain.leaves import Header, Leaf
@@ -84,7 +84,10 @@ class Predictions:
         """The second half of `predict`. first: the outcome of an attempt already made, or None."""
         request_id = exchange.rows[0].id
         done, headers = await self._exchange(exchange, request_id, read_rows, first)
-        return 200, headers, self.answer_body(request_id, done.leaf, done.answer[0] if done.answer else NO_ANSWER)
+        answer = done.answer[0] if done.answer else NO_ANSWER
+        if done.votes:
+            return 200, headers, _ENCODE(prediction_of(request_id, done.leaf, answer, done.votes))
+        return 200, headers, self.answer_body(request_id, done.leaf, answer)
 
     def answer_body(self, prediction_id: str, leaf: Leaf, answer: Answer) -> bytes:
         """The JSON that a caller of `predict` receives."""
@@ -103,6 +106,8 @@ class Predictions:
 
         exchange = self._begin(route, leaf, decision, bind, infer.parameters.entity_key, call)
         done, headers = await self._exchange(exchange, request_id, partial(read_rows, count=infer.rows))
+        if done.votes and done.answer is not None:
+            return 200, headers, infer_answer(infer.id, done.leaf, done.answer, done.votes)
         return 200, headers, done.body
 
     def _begin(
@@ -128,7 +133,7 @@ class Predictions:
         decision = exchange.candidates
         done = await self._executor.run(decision, exchange.tail_for, exchange.deadline, read, first)
         error, status = self._failure(exchange, done)
-        result = Result(done.leaf, done.rule, status, done.answer or (), done.attempts)
+        result = Result(done.leaf, done.rule, status, done.answer or (), done.attempts, done.votes)
         overhead_s = self.recorder.record(exchange, result)
         if decision.copies:
             self._shadows.send(exchange, decision.copies)

@@ -7,12 +7,14 @@ from typing import Final, NamedTuple
 from modelyard_contracts import PredictionStatus
 from modelyard_contracts.inference import Answer
 from modelyard_router.domain.answers import NO_ANSWER
+from modelyard_router.domain.avro import EMPTY
 from modelyard_router.domain.counters import Counters
 from modelyard_router.domain.hashing import EntityHasher
 from modelyard_router.domain.leaves import Leaf
 from modelyard_router.domain.ports import PredictionLog
 from modelyard_router.domain.records import CHARGED, PREDICTION, Attempt, Outcome, encode_attempts
 from modelyard_router.domain.requests import InputRow
+from modelyard_router.domain.votes import Vote, encode_votes
 from modelyard_router.usecases.exchange import Exchange
 from modelyard_router.usecases.ids import new_id
 
@@ -29,6 +31,8 @@ class Result(NamedTuple):
     answers: Sequence[Answer]
     """One per row; empty when there is no answer."""
     attempts: Sequence[Attempt]
+    votes: Sequence[Vote] = ()
+    """The answers of an ensemble's members."""
 
 
 class Recorder:
@@ -48,7 +52,7 @@ class Recorder:
         overhead_s = latency_s - upstream_s
         hashed = self.hash_of(exchange.entity_key)
         attempts = records.single_attempt(OK, upstream_s * 1000)
-        outcome = OK, leaf.rule, attempts, hashed, latency_s * 1000, overhead_s * 1000, leaf.cost_usd, None
+        outcome = OK, leaf.rule, attempts, hashed, latency_s * 1000, overhead_s * 1000, leaf.cost_usd, None, EMPTY
         row = exchange.bound[0][0]
         record = records.encode(new_id(), exchange.occurred_us, row.id, row.logged, answer, outcome)
         self._log.append(PREDICTION, row.id.encode(), record, call.trace)
@@ -71,7 +75,7 @@ class Recorder:
             overhead_s * 1000,
             cost_usd(result.attempts),
         )
-        self._append(exchange, leaf, rows, result.answers, outcome)
+        self._append(exchange, result, rows, outcome)
         counted = self._counters.outcome(leaf.route, leaf.variant, result.status.value)
         counted.observe(latency_s, overhead_s, len(result.attempts))
         return overhead_s
@@ -85,26 +89,25 @@ class Recorder:
         answers = result.answers or [NO_ANSWER] * len(rows)
         cost = cost_usd(result.attempts)
         pairs = []
-        for row, answer in zip(rows, answers, strict=True):
-            outcome = Outcome(result.status, result.rule, attempts, hashed, latency_ms, 0.0, cost, row.id)
+        for place, (row, answer) in enumerate(zip(rows, answers, strict=True)):
+            votes = encode_votes(result.votes, place)
+            outcome = Outcome(result.status, result.rule, attempts, hashed, latency_ms, 0.0, cost, row.id, votes)
             copy_id = new_id()
             record = encode(new_id(), exchange.occurred_us, copy_id, row.logged, answer, outcome)
             pairs.append((copy_id.encode(), record))
         self._log.append_all(PREDICTION, pairs, exchange.call.trace)
 
-    def _append(
-        self,
-        exchange: Exchange,
-        leaf: Leaf,
-        rows: Sequence[InputRow],
-        answers: Sequence[Answer],
-        outcome: Outcome,
-    ) -> None:
-        encode, at = leaf.records.encode, exchange.occurred_us
-        given = answers or [NO_ANSWER] * len(rows)
+    def _append(self, exchange: Exchange, result: Result, rows: Sequence[InputRow], outcome: Outcome) -> None:
+        encode, at, votes = result.leaf.records.encode, exchange.occurred_us, result.votes
+        given = result.answers or [NO_ANSWER] * len(rows)
+        ends = (
+            [outcome._replace(votes=encode_votes(votes, i)) for i in range(len(rows))]
+            if votes
+            else [outcome] * len(rows)
+        )
         pairs = [
-            (row.id.encode(), encode(new_id(), at, row.id, row.logged, answer, outcome))
-            for row, answer in zip(rows, given, strict=True)
+            (row.id.encode(), encode(new_id(), at, row.id, row.logged, answer, end))
+            for row, answer, end in zip(rows, given, ends, strict=True)
         ]
         self._log.append_all(PREDICTION, pairs, exchange.call.trace)
 

@@ -12,7 +12,7 @@ from modelyard_router.domain.answers import read_rows
 from modelyard_router.domain.counters import Counters
 from modelyard_router.domain.ports import PredictionLog
 from modelyard_router.plan.executor import Executor
-from modelyard_router.plan.planner import Candidate, Copy, Decision
+from modelyard_router.plan.planner import Copy, Decision
 from modelyard_router.usecases.exchange import Exchange
 from modelyard_router.usecases.recorder import OK, Recorder, Result
 
@@ -59,7 +59,7 @@ class Shadows:
     async def _run(self, exchange: Exchange, copy: Copy) -> None:
         started = time.perf_counter()
         deadline = self._loop.time() + exchange.route.timeout_s
-        decision = Decision((Candidate(copy.leaf),))
+        decision = Decision((copy.candidate._replace(after=frozenset()),))
         read = partial(read_rows, count=len(exchange.rows))
         try:
             done = await self._executor.run(decision, exchange.tail_for, deadline, read)
@@ -67,7 +67,7 @@ class Shadows:
                 self._counters.copies["not_matching"] += 1  # the request does not match that version's contract
                 return
             status: PredictionStatus = OK if done.failure is None else done.failure.kind
-            result = Result(copy.leaf, copy.leaf.rule, status, done.answer or (), done.attempts)
+            result = Result(done.leaf, done.leaf.rule, status, done.answer or (), done.attempts, done.votes)
             self._recorder.record_copy(exchange, result, started)
             self._counters.copies["sent"] += 1
         except Exception:

@@ -45,6 +45,8 @@ TTL toDateTime(received_at) + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Every request for a prediction, exactly once per Kafka record';
 
+ALTER TABLE predictions ADD COLUMN IF NOT EXISTS votes Array(Tuple(path String, model String, version Int64, digest String, weight Float64, class Nullable(String), score Nullable(Float64))) COMMENT 'Answers of the members of an ensemble; empty for other answers' CODEC(ZSTD(1)) AFTER sampled;
+
 CREATE TABLE IF NOT EXISTS generations (
     event_id          String COMMENT 'Id of the log event' CODEC(ZSTD(1)),
     generation_id     String COMMENT 'Id in the answer' CODEC(ZSTD(1)),
