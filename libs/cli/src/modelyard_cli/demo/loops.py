@@ -1,4 +1,4 @@
-"""The stories of the loops, read from the events that every service published."""
+"""The timelines of the loops, read from the events that every service published."""
 
 import json
 from collections import defaultdict
@@ -34,17 +34,17 @@ def read_events(platform: Platform, model: str, since: datetime = ALWAYS) -> lis
     ]
 
 
-def by_story(events: Iterable[Event]) -> dict[str, list[Event]]:
-    """Events by the story they belong to, stories in the order they began."""
-    stories: dict[str, list[Event]] = defaultdict(list)
+def by_timeline(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """Events by the timeline they belong to, timelines in the order they began."""
+    timelines: dict[str, list[Event]] = defaultdict(list)
     for event in events:
-        stories[str(event["correlation_id"])].append(event)
-    return dict(stories)
+        timelines[str(event["correlation_id"])].append(event)
+    return dict(timelines)
 
 
 def loops(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """One entry per story that an alarm began and that led to a training run."""
-    found = (_loop(correlation_id, story) for correlation_id, story in by_story(events).items())
+    """One entry per timeline that an alarm began and that led to a training run."""
+    found = (_loop(correlation_id, timeline) for correlation_id, timeline in by_timeline(events).items())
     return [loop for loop in found if loop is not None]
 
 
@@ -54,13 +54,13 @@ def closed(loop: Mapping[str, Any]) -> bool:
     return refused or loop["rollout"] in ("promoted", "aborted", "rolled_back", "failed")
 
 
-def _loop(correlation_id: str, story: list[Event]) -> dict[str, Any] | None:
-    alarm = _first(story, "monitoring.drift.detected.v1")
-    runs = [event for event in story if event["topic"] == "training.run.changed.v1"]
+def _loop(correlation_id: str, timeline: list[Event]) -> dict[str, Any] | None:
+    alarm = _first(timeline, "monitoring.drift.detected.v1")
+    runs = [event for event in timeline if event["topic"] == "training.run.changed.v1"]
     if alarm is None or not runs or runs[-1]["payload"]["state"] == "refused":
         return None
-    verdict = _first(story, "evaluation.run.finished.v1")
-    rollout = _last(story, "deployment.rollout.changed.v1")
+    verdict = _first(timeline, "evaluation.run.finished.v1")
+    rollout = _last(timeline, "deployment.rollout.changed.v1")
     promoted = rollout is not None and rollout["payload"]["state"] == "promoted"
     end = rollout or verdict or runs[-1]
     return {
@@ -79,17 +79,17 @@ def _loop(correlation_id: str, story: list[Event]) -> dict[str, Any] | None:
         "promoted_at": _iso(rollout["occurred_at"]) if promoted and rollout else None,
         "seconds": _between(alarm, end),
         "events": [
-            {"at": _iso(event["occurred_at"]), "type": event["type"], "what": summary(event)} for event in story
+            {"at": _iso(event["occurred_at"]), "type": event["type"], "what": summary(event)} for event in timeline
         ],
     }
 
 
-def _first(story: list[Event], topic: str) -> Event | None:
-    return next((event for event in story if event["topic"] == topic), None)
+def _first(timeline: list[Event], topic: str) -> Event | None:
+    return next((event for event in timeline if event["topic"] == topic), None)
 
 
-def _last(story: list[Event], topic: str) -> Event | None:
-    return _first(story[::-1], topic)
+def _last(timeline: list[Event], topic: str) -> Event | None:
+    return _first(timeline[::-1], topic)
 
 
 def _between(begin: Event, end: Event) -> float:

@@ -149,7 +149,7 @@ def _stories(report: dict[str, Any]) -> Iterable[str]:
         yield (
             f"<details{opened}><summary>{escape(head)}</summary>"
             f"{_table(('time (UTC)', 'event', 'what'), body)}"
-            f"<p>story <code>{escape(loop['correlation_id'])}</code></p></details>"
+            f"<p>timeline <code>{escape(loop['correlation_id'])}</code></p></details>"
         )
 
 

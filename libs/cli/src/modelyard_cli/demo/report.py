@@ -133,7 +133,7 @@ def _accuracy_table(report: Report) -> Listing:
 
 
 def _loops(report: Report) -> Group:
-    """Three lines a loop: what began it, what came of it, how to read the whole story."""
+    """Three lines a loop: what began it, what came of it, how to read the whole timeline."""
     table = Table.grid(padding=(0, 1))
     for number, loop in enumerate(report["loops"], start=1):
         lines = [
