@@ -17,6 +17,8 @@ from sqlalchemy import select
 
 from modelyard import RegistryClient
 from modelyard_contracts import (
+    ComparedVersion,
+    EvaluationFinished,
     Message,
     ResourceChange,
     ResourceChanged,
@@ -24,6 +26,7 @@ from modelyard_contracts import (
     RolloutStrategy,
     RouteApplied,
     RoutePublished,
+    Verdict,
     VersionStage,
 )
 from modelyard_contracts.codec import decode
@@ -52,6 +55,7 @@ from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
 from modelyard_deployer.reconcile.reconciler import Reconciler
+from modelyard_deployer.reconcile.upcoming import Upcoming
 from modelyard_deployer.store.records import SqlStore
 from modelyard_deployer.usecases.requests import request_rollout
 from modelyard_deployer.workloads.downloads import Downloads
@@ -258,7 +262,8 @@ class World:
         lifecycle = Lifecycle(self.processes, self.downloads, records, self.clock)
         self.workloads = LocalWorkloads(lifecycle, 5.0, Inline())
         evidence = Evidence(self.monitor, self.clock, 1.0, ignore, Inline())
-        admission = Admission(self.store, registry, self.clock)
+        upcoming = Upcoming(self.store, registry, self.clock, ignore, Inline())
+        admission = Admission(self.store, registry, self.clock, upcoming)
         self.reconciler = Reconciler(self.store, admission, self.workloads, evidence, self.clock, Limits())
         self.deps = Deps(self.store, registry, self.clock, self.workloads, ignore)
         self.workloads.adopt()
@@ -300,6 +305,37 @@ class World:
         event = approved(version, self.clock.advance(0.001), **more)
         self.deliver(event)
         return event
+
+    def evaluate(self, challenger: int, other: int, verdict: Verdict, **more: Any) -> EvaluationFinished:
+        """The evaluator found the challenger better than the champion, and compared it with another version."""
+        found = ComparedVersion(
+            version=other, verdict=verdict, difference=0.05, difference_low=0.01, difference_high=0.1
+        )
+        given: dict[str, Any] = {
+            "event_id": uuid4(),
+            "occurred_at": self.clock.advance(0.001),
+            "correlation_id": uuid4(),
+            "model": MODEL,
+            "evaluation_id": uuid4(),
+            "challenger_version": challenger,
+            "challenger_digest": "sha256:0",
+            "verdict": Verdict.DEPLOY,
+            "reasons": (),
+            "others": (found,),
+        }
+        event = EvaluationFinished(**{**given, **more})
+        self.deliver(event)
+        return event
+
+    def given_automatic_canary(self, version: int = 2) -> Rollout:
+        """`version` was approved and is at its first step against version 1."""
+        self.given_serving(1)
+        self.approve(version)
+        self.settle()
+        self.routers_apply()
+        self.healthy(0)
+        assert self.weights() == pytest.approx({1: 0.95, version: 0.05})
+        return self.rollouts()[-1]
 
     def given_serving(self, version: int = 1) -> None:
         """`version` serves all traffic, confirmed by the only router."""

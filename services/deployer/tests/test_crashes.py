@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from modelyard_contracts import RolloutAction, RolloutChanged, RoutePublished
+from modelyard_contracts import RolloutAction, RolloutChanged, RoutePublished, Verdict
 from modelyard_contracts import RolloutState as State
 from modelyard_runtime.database import Transaction
 
@@ -74,6 +74,34 @@ def test_a_deployer_killed_at_any_write_is_replaced_by_one_that_finishes(
     assert _never_falls(world.published(RoutePublished))
     assert world.processes.serving() == {1, 2}
     assert len(world.processes.running) == 2
+    world.close()
+
+
+@pytest.mark.parametrize(("commits", "after"), [(n, n % 2 == 0) for n in range(8)])
+def test_a_deployer_killed_while_a_better_version_takes_a_place_is_replaced_by_one_that_finishes(
+    tmp_path: Path, commits: int, after: bool
+) -> None:
+    world = World(tmp_path, f"sqlite:///{tmp_path}/deployer.db")
+    world.given_automatic_canary(2)
+    world.healthy()
+    evaluated, approved = world.evaluate(3, 2, Verdict.DEPLOY), world.approve(3)
+    real = world.database.transaction
+    Dying(world, commits, after=after)
+    try:
+        live(world)
+    except Killed:
+        pass
+    finally:
+        world.database.transaction = real  # type: ignore[method-assign]
+    world.restart()
+    world.deliver(evaluated)
+    world.deliver(approved)
+    live(world)
+
+    assert world.weights() == {3: 1.0}
+    ended = [(rollout.to_version, rollout.state) for rollout in world.rollouts()[1:]]
+    assert sorted(ended) == [(2, State.ABORTED), (2, State.ABORTED), (3, State.PROMOTED)]
+    assert _gapless([table.sequence for table in world.published(RoutePublished)])
     world.close()
 
 

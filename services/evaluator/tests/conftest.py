@@ -204,12 +204,27 @@ class World:
 
     def promote(self, version: int) -> None:
         """Approve a version and make it the champion; the champion before it stays approved."""
+        self.approve(version)
+        self._moved(version, RolloutState.PROMOTED)
+        champion = self.client.alias(MODEL, "champion")
+        assert champion is not None and champion.version == version
+
+    def canary(self, version: int) -> None:
+        """Approve a version and give it the first step of a canary."""
+        self.approve(version)
+        self._moved(version, RolloutState.SHIFTING)
+        challenger = self.client.alias(MODEL, "challenger")
+        assert challenger is not None and challenger.version == version
+
+    def approve(self, version: int) -> None:
         self.clock.advance(1.0)
         info = self.client.version(MODEL, version)
         if info.stage is VersionStage.REGISTERED:
             self.registry.deliver(self._passed(version, info.digest))
         if self.client.version(MODEL, version).stage is VersionStage.EVALUATED:
             self.client.approve(MODEL, version, "by the test")
+
+    def _moved(self, version: int, state: RolloutState) -> None:
         self.registry.deliver(
             RolloutChanged(
                 event_id=uuid4(),
@@ -219,14 +234,13 @@ class World:
                 rollout_id=uuid4(),
                 revision=1,
                 route=MODEL,
-                strategy=RolloutStrategy.FULL,
-                state=RolloutState.PROMOTED,
+                strategy=RolloutStrategy.CANARY,
+                state=state,
+                from_version=1 if version != 1 else None,
                 to_version=version,
                 reason="by the test",
             )
         )
-        champion = self.client.alias(MODEL, "champion")
-        assert champion is not None and champion.version == version
 
     def _passed(self, version: int, digest: str) -> EvaluationFinished:
         return EvaluationFinished(

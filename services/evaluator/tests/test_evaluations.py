@@ -14,6 +14,18 @@ from modelyard_evaluator.domain.evaluation import Stage
 from .conftest import BINARY, DAY, MODEL, VALUE, World
 
 
+def requested(world: World, challenger: int, champion: int) -> EvaluationRequested:
+    return EvaluationRequested(
+        event_id=uuid4(),
+        occurred_at=world.clock(),
+        correlation_id=uuid4(),
+        model=MODEL,
+        challenger_version=challenger,
+        champion_version=champion,
+        requested_by="anna",
+    )
+
+
 def test_a_registered_version_is_compared_with_the_champion_and_the_verdict_is_published(world: World) -> None:
     event = world.registered(2)
     world.deliver(event)
@@ -261,15 +273,7 @@ def test_a_comparison_that_keeps_failing_ends_inconclusive(world: World) -> None
 
 
 def test_a_request_can_name_its_own_champion(world: World) -> None:
-    event = EvaluationRequested(
-        event_id=uuid4(),
-        occurred_at=world.clock(),
-        correlation_id=uuid4(),
-        model=MODEL,
-        challenger_version=3,
-        champion_version=2,
-        requested_by="anna",
-    )
+    event = requested(world, 3, champion=2)
     world.deliver(event)
     world.work()
     assert (world.verdicts()[0].challenger_version, world.verdicts()[0].champion_version) == (3, 2)
@@ -385,3 +389,74 @@ def test_an_earlier_version_that_was_trained_on_the_rows_does_not_take_part(worl
     world.deliver(world.registered(3))
     world.work()
     assert (world.verdicts()[0].verdict, world.rollout_requests()) == (Verdict.DEPLOY, [])
+
+
+def test_a_challenger_is_compared_with_the_version_in_a_canary_too(world: World) -> None:
+    world.canary(2)
+    world.scorer.results = {("version-2", "challenger"): beats(0.06)}
+    world.deliver(world.registered(3))
+    world.work()
+
+    [verdict] = world.verdicts()
+    [other] = verdict.others
+    assert (verdict.verdict, verdict.champion_version) == (Verdict.DEPLOY, 1)
+    assert (other.version, other.verdict, other.difference_low) == (2, Verdict.DEPLOY, 0.06)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(-0.2, -0.1, Verdict.REJECT), (-0.1, 0.1, Verdict.CONTINUE_TUNING)]
+)
+def test_a_better_canary_neither_rejects_the_challenger_nor_is_requested_again(
+    world: World, low: float, high: float, expected: Verdict
+) -> None:
+    world.canary(2)
+    world.scorer.results = {
+        ("champion", "version-2"): beats(0.2),
+        ("challenger", "version-2"): beats(0.1),
+        ("version-2", "challenger"): {"low": low, "high": high},
+    }
+    world.deliver(world.registered(3))
+    world.work()
+
+    [verdict] = world.verdicts()
+    assert verdict.verdict is Verdict.DEPLOY  # the canary may still be aborted
+    assert [(other.version, other.verdict) for other in verdict.others] == [(2, expected)]
+    assert world.rollout_requests() == []
+
+
+def test_a_canary_that_cannot_be_compared_is_left_out(world: World) -> None:
+    world.canary(2)
+    world.scorer.broken = {"version-2"}
+    world.deliver(world.registered(3))
+    world.work()
+    assert [(verdict.verdict, verdict.others) for verdict in world.verdicts()] == [(Verdict.DEPLOY, ())]
+
+
+def test_an_approved_version_whose_canary_has_not_begun_is_compared(world: World) -> None:
+    world.approve(2)
+    world.scorer.results = {("version-2", "challenger"): beats(0.06), ("champion", "version-2"): beats(-0.5)}
+    world.deliver(world.registered(3))
+    world.work()
+    assert [(other.version, other.verdict) for other in world.verdicts()[0].others] == [(2, Verdict.DEPLOY)]
+
+
+def test_a_version_that_was_promoted_while_rows_were_awaited_is_the_champion(world: World) -> None:
+    world.labels.rows = 10
+    world.deliver(world.registered(3))
+    world.work()
+    world.promote(2)
+    world.labels.rows = 1_000
+    world.work(1.0)
+
+    [verdict] = world.verdicts()
+    assert verdict.champion_version == 2
+
+
+def test_a_champion_that_was_asked_for_stays_it(world: World) -> None:
+    world.labels.rows = 10
+    world.deliver(requested(world, 3, champion=1))
+    world.work()
+    world.promote(2)
+    world.labels.rows = 1_000
+    world.work(1.0)
+    assert world.verdicts()[0].champion_version == 1

@@ -86,7 +86,8 @@ def await_release(platform: Platform, model: str, version: int, report: Report) 
 
 def rollout_outcome(rollout: RolloutRun) -> Outcome | None:
     """None while it is under way."""
-    version, state = rollout.to_version, rollout.state.replace("_", " ")
+    version = rollout.to_version
+    state = rollout.state.replace("_", " ") if rollout.superseded_by is None else "superseded"
     if rollout.ended:
         code = Exit.DONE if rollout.state == "promoted" else Exit.ROLLOUT_FAILED
         return Outcome(f"version {version} {state}: {rollout.reason}", code)

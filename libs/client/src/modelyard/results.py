@@ -74,6 +74,8 @@ class RolloutRun(Result):
     weight_percent: float = 0.0
     """Share of the traffic that `to_version` gets now."""
     reason: str = ""
+    superseded_by: int | None = None
+    """The version that took the place of an aborted rollout's version."""
     seconds: float | None = None
     """How long a rollback took until every live router had applied it."""
     evidence: dict[str, Any] = {}

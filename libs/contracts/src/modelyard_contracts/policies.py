@@ -86,6 +86,9 @@ class RolloutPolicy(Document):
     min_step_s: Seconds = 2.0
     max_hold_s: float = Field(default=600.0, gt=0, le=CENTURY_S)
     on_hold_expired: Literal["abort", "promote"] = "abort"
+    supersede: Literal["newer_better", "wait"] = "newer_better"
+    """`newer_better`: a newer approved version that the evaluator found better takes the place of the one being rolled
+    out. `wait`: it waits until that rollout has ended."""
     max_error_rate: float = Field(default=0.10, gt=0, le=1)
     """Hard limit: aborts at once, from 50 answers on."""
     error_rate_margin: Finite = Field(default=0.01, ge=0)

@@ -19,6 +19,7 @@ from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
 from modelyard_deployer.reconcile.reconciler import Reconciler, Sizing
 from modelyard_deployer.reconcile.scheduler import Scheduler
+from modelyard_deployer.reconcile.upcoming import Upcoming
 from modelyard_deployer.settings import Settings, serving_tokens
 from modelyard_deployer.store.records import SqlStore
 from modelyard_deployer.workloads.downloads import Downloads
@@ -51,13 +52,21 @@ def build(settings: Settings) -> Service:
 
     downloads = Downloads(registry, data / "models", clock, wake)
     evidence = Evidence(monitor, clock, settings.evidence_every_s, wake)
+    upcoming = Upcoming(store, registry, clock, wake)
     replicas = ReplicaRecords(data / "replicas")
     lifecycle = Lifecycle(processes, downloads, replicas, clock, settings.start_timeout_s)
     workloads = LocalWorkloads(lifecycle, settings.drain_s)
     limits = Limits(prepare_timeout_s=settings.prepare_timeout_s, apply_wait_s=settings.apply_wait_s)
-    admission = Admission(store, registry, clock)
+    admission = Admission(store, registry, clock, upcoming)
     reconciler = Reconciler(
-        store, admission, workloads, evidence, clock, limits, _sizing(settings), _transition_counter(assembly.metrics)
+        store,
+        admission,
+        workloads,
+        evidence,
+        clock,
+        limits,
+        _sizing(settings),
+        _transition_counter(assembly.metrics),
     )
     scheduler = Scheduler(reconciler, workloads, workloads.tidy)
     deps = Deps(store, registry, clock, workloads, wake)
@@ -70,7 +79,7 @@ def build(settings: Settings) -> Service:
         if settings.stop_replicas_on_exit:
             with contextlib.suppress(Exception):  # the tables may not exist if the start failed
                 await asyncio.to_thread(_stop_all, workloads)
-        for resource in (evidence, workloads, downloads, processes, monitor, client):
+        for resource in (evidence, upcoming, workloads, downloads, processes, monitor, client):
             resource.close()
 
     return assembly.service(

@@ -12,7 +12,7 @@ from modelyard_contracts.messages.deployment import (
     RouteApplied,
     RoutePublished,
 )
-from modelyard_contracts.messages.evaluation import EvaluationFinished, EvaluationRequested, Verdict
+from modelyard_contracts.messages.evaluation import ComparedVersion, EvaluationFinished, EvaluationRequested, Verdict
 from modelyard_contracts.messages.monitoring import (
     AlertRaised,
     DriftDetected,
@@ -62,6 +62,7 @@ __all__ = [
     "MESSAGES",
     "AlertRaised",
     "Attempt",
+    "ComparedVersion",
     "ControlMessage",
     "DriftDetected",
     "DriftKind",

@@ -84,6 +84,15 @@ class RolloutChanged(ControlMessage):
     """Key in the evidence of an aborted rollout: 1 when the cause speaks against the version, 0 when it does not (a
     person aborted it, a router refused the table, a hold expired)."""
 
+    SUPERSEDED_BY: ClassVar[str] = "superseded_by"
+    """Key in the evidence of an aborted rollout whose place another version took: that version."""
+
+    @property
+    def superseded_by(self) -> int | None:
+        """The version that took the place of this rollout's; None when it ended for another reason."""
+        found = self.evidence.get(self.SUPERSEDED_BY)
+        return None if found is None else int(found)
+
     @property
     def speaks_against_version(self) -> bool:
         """Whether an aborted rollout is evidence against its version; True when the writer did not state it."""

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from modelyard_contracts.messages.base import ControlMessage
+from modelyard_contracts.messages.base import ControlMessage, Part
 
 
 class EvaluationRequested(ControlMessage):
@@ -26,6 +26,18 @@ class Verdict(StrEnum):
     REJECT = "reject"
     CONTINUE_TUNING = "continue_tuning"
     INCONCLUSIVE = "inconclusive"
+
+
+class ComparedVersion(Part):
+    """The challenger on the same rows as another version that is approved but does not serve."""
+
+    version: int
+    verdict: Verdict
+    """By the gate's rules, with the other version in the champion's place: `deploy` means the challenger is better."""
+    difference: float
+    """Challenger minus the other version."""
+    difference_low: float
+    difference_high: float
 
 
 class EvaluationFinished(ControlMessage):
@@ -56,3 +68,5 @@ class EvaluationFinished(ControlMessage):
     challenger_latency_ms_p95: float | None = None
     champion_memory_mib: float | None = None
     challenger_memory_mib: float | None = None
+    others: tuple[ComparedVersion, ...] = ()
+    """Approved versions that do not serve, such as the one in a canary; only for the verdict `deploy`."""

@@ -31,6 +31,8 @@ class RolloutView(BaseModel):
     weight_percent: float
     reason: str
     abort_reason: str | None
+    superseded_by: int | None
+    """The version that took the place of an aborted rollout's version."""
     evidence: dict[str, float]
     seconds: float | None
     """Duration of a finished roll-back, from the request to the last router acknowledgement."""
@@ -57,6 +59,7 @@ class RolloutView(BaseModel):
             weight_percent=rollout.weight_percent,
             reason=rollout.reason,
             abort_reason=rollout.abort_reason,
+            superseded_by=rollout.superseded_by,
             evidence=dict(rollout.evidence),
             seconds=seconds,
             revision=rollout.revision,

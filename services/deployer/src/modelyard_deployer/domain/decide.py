@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from modelyard_contracts import RolloutChanged
+from modelyard_contracts import RolloutChanged, derived_id
 from modelyard_contracts import RolloutState as State
 from modelyard_deployer.domain.acknowledgements import Applied
 from modelyard_deployer.domain.analysis import Analysis, Outcome, Stratum, analyse
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.states import Signal, next_state
 from modelyard_deployer.domain.steps import ALL
+from modelyard_deployer.domain.superseding import DEPLOYER
 from modelyard_deployer.domain.workloads import Workload
 
 
@@ -39,6 +40,8 @@ class Facts:
     answered: bool = True
     """False while the monitor's response is pending; the analysis then waits."""
     limits: Limits = Limits()
+    successor: int | None = None
+    """A better version that has ready replicas and waits for this rollout's place."""
 
 
 def decide(facts: Facts) -> Rollout:
@@ -46,6 +49,8 @@ def decide(facts: Facts) -> Rollout:
     rollout = facts.rollout
     if rollout.abort_reason is not None:
         return _abort(facts, rollout.abort_reason, against=rollout.abort_against)
+    if facts.successor is not None:
+        return _superseded(facts, facts.successor)
     if rollout.state is State.PREPARING:
         return _prepare(facts)
     if rollout.at_last_step:
@@ -56,6 +61,31 @@ def decide(facts: Facts) -> Rollout:
 def needs_evidence(rollout: Rollout) -> bool:
     """Whether the next decision needs the monitor's counts."""
     return rollout.state in (State.SHIFTING, State.HOLDING) and not rollout.at_last_step
+
+
+def _superseded(facts: Facts, successor: int) -> Rollout:
+    reason = f"version {successor} takes its place: it is better on the same rows"
+    ended = _abort(facts, reason, against=False)
+    return replace(ended, evidence={**ended.evidence, RolloutChanged.SUPERSEDED_BY: float(successor)})
+
+
+def again(superseded: Rollout, at: datetime) -> Rollout:
+    """The pending rollout that gives a superseded version another turn, in case its successor is not promoted."""
+    return Rollout(
+        id=derived_id("rollout-again", superseded.id),
+        model=superseded.model,
+        kind=Kind.START,
+        to_version=superseded.to_version,
+        correlation_id=superseded.correlation_id,
+        requested_by=DEPLOYER,
+        created_at=at,
+        changed_at=at,
+        cause_id=superseded.cause_id,
+        asked_strategy=superseded.asked_strategy,
+        asked_reason=superseded.asked_reason,
+        route=superseded.route,
+        reason=f"waits in case version {superseded.superseded_by} is not promoted",
+    )
 
 
 def _prepare(facts: Facts) -> Rollout:

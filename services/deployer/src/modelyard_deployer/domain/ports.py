@@ -1,6 +1,6 @@
 """Interfaces of everything outside the deployer: its records, the registry, the monitor, the processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from modelyard_contracts import Message, RouteApplied, RoutePublished
+from modelyard_contracts import EvaluationFinished, Message, RouteApplied, RoutePublished
 from modelyard_contracts.manifest import ManifestFile
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.analysis import Stratum
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Route, RouterAck, Serving, Version
+from modelyard_deployer.domain.superseding import Comparison, Pair
 from modelyard_deployer.domain.workloads import Instance, Resources, VersionKey, Workload
 from modelyard_runtime.clock import Clock
 
@@ -108,6 +109,19 @@ class Versions(Protocol):
         """Record the registry stage of a version; ignored for an unknown version."""
 
 
+class ComparisonRecords(Protocol):
+    """What the evaluator found about versions that wait for traffic."""
+
+    def add(self, event: EvaluationFinished) -> None:
+        """Record its comparisons; a newer one of the same pair replaces an older one."""
+
+    def among(self, model: str, versions: Collection[int]) -> dict[Pair, Comparison]:
+        """Comparisons of these versions with one another."""
+
+    def forget(self, before: datetime) -> int:
+        """Delete comparisons made before a moment. Returns the number of rows."""
+
+
 class Records(Protocol):
     """All records within one transaction."""
 
@@ -121,6 +135,8 @@ class Records(Protocol):
     def serving(self) -> Models: ...
     @property
     def versions(self) -> Versions: ...
+    @property
+    def comparisons(self) -> ComparisonRecords: ...
 
     def models(self) -> list[str]:
         """Models that have a route or an open rollout."""

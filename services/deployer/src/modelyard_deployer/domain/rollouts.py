@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from modelyard_contracts import RolloutAction, RolloutState, RolloutStrategy
+from modelyard_contracts import RolloutAction, RolloutChanged, RolloutState, RolloutStrategy
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.analysis import Stratum
 from modelyard_deployer.domain.steps import steps
@@ -75,6 +75,12 @@ class Rollout:
     @property
     def active(self) -> bool:
         return self.state in ACTIVE_STATES
+
+    @property
+    def superseded_by(self) -> int | None:
+        """The version that took the place of this rollout's, or that served when its turn came and was better."""
+        found = self.evidence.get(RolloutChanged.SUPERSEDED_BY)
+        return None if found is None else int(found)
 
     @property
     def plan(self) -> tuple[float, ...]:

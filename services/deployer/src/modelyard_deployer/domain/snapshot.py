@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Route, RouterAck, Serving, Version
+from modelyard_deployer.domain.superseding import Comparisons, may_begin, successor
 from modelyard_deployer.domain.workloads import VersionKey
 
 
@@ -38,6 +39,8 @@ class Snapshot:
     """The other models of these routes."""
     versions: Mapping[VersionKey, Version] = field(default_factory=dict)
     """Versions that these routes may need."""
+    comparisons: Comparisons = field(default_factory=dict)
+    """Of the versions that serve, are rolled out or wait."""
     routers: frozenset[str] = frozenset()
     """Routers that acknowledged any route within the last minute."""
 
@@ -52,6 +55,17 @@ class Snapshot:
     @property
     def pending(self) -> Rollout | None:
         return self.waiting[0] if self.waiting else None
+
+    @property
+    def successor(self) -> Rollout | None:
+        """The waiting rollout that should take the place of the active one."""
+        return successor(self.active, self.waiting, self.comparisons) if self.active else None
+
+    @property
+    def next_version(self) -> int | None:
+        """The version that starts next; its replicas are prepared while it waits."""
+        upcoming = self.successor or next((rollout for rollout in self.waiting if may_begin(rollout)), None)
+        return upcoming.to_version if upcoming else None
 
     @property
     def pinned(self) -> frozenset[int]:

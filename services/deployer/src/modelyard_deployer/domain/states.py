@@ -19,7 +19,7 @@ class Signal(StrEnum):
     HOLD = "hold"
     """The minimum time of the step has passed without sufficient evidence."""
     COMPLETE = "complete"
-    """All traffic is on the new version and the routers confirmed it."""
+    """All traffic is on the new version and the routers confirmed it, or the version served already."""
     RETURN = "return"
     """A roll-back is published, and routers applied it or are no longer waited for."""
     ABORT = "abort"
@@ -38,6 +38,8 @@ class IllegalMove(Exception):
 
 MOVES: Final[Mapping[tuple[State, Signal], State]] = {
     (State.PENDING, Signal.BEGIN): State.PREPARING,
+    (State.PENDING, Signal.COMPLETE): State.PROMOTED,
+    (State.PENDING, Signal.RETURN): State.ROLLED_BACK,
     (State.PENDING, Signal.ABORT): State.ABORTED,
     (State.PENDING, Signal.FAIL): State.FAILED,
     (State.PREPARING, Signal.READY): State.SHIFTING,

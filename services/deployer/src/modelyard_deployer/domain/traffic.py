@@ -39,7 +39,10 @@ def variant(state: ModelState, version: int, shared: dict[int, float]) -> str:
 
 
 def wanted_versions(state: ModelState, pinned: frozenset[int], now: datetime) -> set[int]:
-    """Versions that need replicas: champion, pinned, being rolled out, and the previous one while kept warm."""
+    """Versions that need replicas: champion, pinned, being rolled out, and the previous one while kept warm.
+
+    pinned: versions of the model that need them whatever its rollouts do.
+    """
     wanted = set(pinned)
     serving, active = state.serving, state.active
     if serving and serving.champion is not None:

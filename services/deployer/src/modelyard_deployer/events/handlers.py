@@ -4,14 +4,23 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from modelyard_contracts import AlertRaised, Message, ResourceChange, ResourceChanged, RolloutRequested, RouteApplied
+from modelyard_contracts import (
+    AlertRaised,
+    EvaluationFinished,
+    Message,
+    ResourceChange,
+    ResourceChanged,
+    RolloutRequested,
+    RouteApplied,
+)
 from modelyard_deployer.domain.ports import Deps, Records
 from modelyard_deployer.usecases import reactions
 
-Event = ResourceChanged | RolloutRequested | AlertRaised | RouteApplied
+Event = ResourceChanged | RolloutRequested | EvaluationFinished | AlertRaised | RouteApplied
 USE_CASES: Final[Mapping[type[Message], Callable[[Records, Any, datetime], None]]] = {
     ResourceChanged: reactions.on_model_changed,
     RolloutRequested: reactions.on_rollout_requested,
+    EvaluationFinished: reactions.on_evaluation_finished,
     AlertRaised: reactions.on_alert,
     RouteApplied: reactions.on_route_applied,
 }

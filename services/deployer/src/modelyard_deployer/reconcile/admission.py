@@ -1,10 +1,10 @@
 """Start a pending rollout when its turn has come, or end it if its version may not serve."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
-from modelyard_contracts import derived_id, documents
+from modelyard_contracts import RolloutChanged, derived_id, documents
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_contracts.references import Reference
 from modelyard_contracts.routes import RouteSpec
@@ -15,10 +15,11 @@ from modelyard_deployer.domain.routes import Route, Serving, Version, own_spec
 from modelyard_deployer.domain.snapshot import Snapshot
 from modelyard_deployer.domain.states import Signal, next_state
 from modelyard_deployer.domain.steps import choose_strategy
+from modelyard_deployer.domain.superseding import outclassed
 from modelyard_deployer.domain.workloads import VersionKey
+from modelyard_deployer.reconcile.upcoming import SERVABLE, Upcoming
 from modelyard_runtime.clock import Clock
 
-SERVABLE: Final = frozenset({"approved", "live"})
 log = logging.getLogger(__name__)
 
 
@@ -27,13 +28,17 @@ class Admission:
     store: Store
     registry: Registry
     clock: Clock
+    upcoming: Upcoming
 
     def admit(self, snapshot: Snapshot, rollout: Rollout) -> bool:
         """Return True when the rollout moved to `preparing` or a final state; False when it waits for the registry."""
         if rollout.abort_reason is not None:
             return self._end(rollout, Signal.ABORT, rollout.abort_reason)
-        if snapshot.serving and snapshot.serving.champion == rollout.to_version:
-            return self._end(rollout, Signal.FAIL, f"version {rollout.to_version} is already serving")
+        champion = snapshot.serving.champion if snapshot.serving else None
+        if champion == rollout.to_version:
+            return self._serves_already(rollout)
+        if champion is not None and outclassed(rollout, champion, snapshot.comparisons):
+            return self._outclassed(rollout, champion)
         try:
             version, policy = self._version_and_policy(snapshot, rollout)
             self._start(snapshot.serving, rollout, version, policy)
@@ -42,6 +47,20 @@ class Admission:
         except VersionUnusable as error:
             return self._end(rollout, Signal.FAIL, str(error))
         return True
+
+    def expect(self, key: VersionKey) -> None:
+        """Read a version whose rollout waits, in the background, so that its replicas can start meanwhile."""
+        self.upcoming.request(key)
+
+    def _serves_already(self, rollout: Rollout) -> bool:
+        reason = f"version {rollout.to_version} serves already; nothing changed"
+        if rollout.kind is Kind.ROLL_BACK:
+            return self._end(rollout, Signal.RETURN, reason, {"seconds": 0.0})
+        return self._end(rollout, Signal.COMPLETE, reason)
+
+    def _outclassed(self, rollout: Rollout, champion: int) -> bool:
+        reason = f"version {champion}, which serves now, is better on the same rows"
+        return self._end(rollout, Signal.ABORT, reason, {RolloutChanged.SUPERSEDED_BY: float(champion)})
 
     def _version_and_policy(self, snapshot: Snapshot, rollout: Rollout) -> tuple[Version, RolloutPolicy]:
         """Read both; a roll-back uses stored copies, because it must work while the registry is down."""
@@ -97,10 +116,11 @@ class Admission:
                 records.rollouts.save(rollout, replace(rollout, reason=reason))
         return False
 
-    def _end(self, rollout: Rollout, signal: Signal, reason: str) -> bool:
+    def _end(self, rollout: Rollout, signal: Signal, reason: str, evidence: Mapping[str, float] | None = None) -> bool:
         state = next_state(rollout.state, signal)
+        ended = replace(rollout, state=state, reason=reason, evidence=evidence or {}, changed_at=self.clock())
         with self.store.write() as records:
-            records.rollouts.save(rollout, replace(rollout, state=state, reason=reason, changed_at=self.clock()))
+            records.rollouts.save(rollout, ended)
         log.warning("rollout %s of %s did not start: %s", rollout.id, rollout.model, reason)
         return True
 

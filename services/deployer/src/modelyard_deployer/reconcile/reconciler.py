@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from modelyard_deployer.domain.acknowledgements import Applied, applied
-from modelyard_deployer.domain.decide import Facts, Limits, decide, needs_evidence
+from modelyard_deployer.domain.decide import Facts, Limits, again, decide, needs_evidence
 from modelyard_deployer.domain.errors import StaleRollout
 from modelyard_deployer.domain.ports import Records, Store, Workloads
 from modelyard_deployer.domain.publication import Cause, leaves_of, publication
@@ -102,13 +102,24 @@ class Reconciler:
     def _run(self, snapshot: Snapshot) -> tuple[dict[int, Workload], bool]:
         """Run the wanted versions and drain all others; returns their state, and whether it is the desired one."""
         model, sizing = snapshot.model, self.sizing
-        wanted = {VersionKey(model, n) for n in wanted_versions(snapshot.state, snapshot.pinned, self.clock())}
+        wanted = {VersionKey(model, number) for number in self._wanted(snapshot)}
         workloads = {
             key.version: self.workloads.ensure(snapshot.versions[key], sizing.replicas, sizing.resources)
             for key in sorted(wanted & snapshot.versions.keys())
         }
         drained = [self.workloads.drain(key, sizing.drain_s) for key in self.workloads.running(model) - wanted]
         return workloads, all(drained) and all(workload.ready for workload in workloads.values())
+
+    def _wanted(self, snapshot: Snapshot) -> set[int]:
+        """Versions that need replicas; the next one starts while it waits, once the registry has described it."""
+        wanted = wanted_versions(snapshot.state, snapshot.pinned, self.clock())
+        upcoming = snapshot.next_version
+        if upcoming is None:
+            return wanted
+        key = VersionKey(snapshot.model, upcoming)
+        if key not in snapshot.versions:
+            self.admission.expect(key)
+        return wanted | {upcoming}
 
     def _decide(self, snapshot: Snapshot, rollout: Rollout, workloads: dict[int, Workload]) -> Rollout:
         answer = self.evidence.next(rollout) if needs_evidence(rollout) else None
@@ -120,8 +131,16 @@ class Reconciler:
             evidence=answer.stratum if answer else None,
             answered=answer is not None,
             limits=self.limits,
+            successor=self._ready_successor(snapshot, workloads),
         )
         return decide(facts)
+
+    def _ready_successor(self, snapshot: Snapshot, workloads: dict[int, Workload]) -> int | None:
+        """The better version that waits, once its replicas are ready: until then the canary continues."""
+        waiting = snapshot.successor
+        if waiting is None or not workloads.get(waiting.to_version, Workload()).ready:
+            return None
+        return waiting.to_version
 
     def _applied(self, snapshot: Snapshot, rollout: Rollout) -> Applied:
         """Acknowledgements of the routes whose traffic the rollout moves; empty until all plans have the version."""
@@ -149,6 +168,8 @@ class Reconciler:
         with self.store.write() as records:
             if before and rollout and rollout != before:
                 rollout = records.rollouts.save(before, rollout)
+                if rollout.superseded_by is not None:
+                    records.rollouts.add(again(rollout, self.clock()))
             if outcome.serving and outcome.serving != snapshot.serving:
                 records.serving.save(snapshot.serving, outcome.serving)
             for old, new in zip(old_routes, outcome.routes, strict=True):

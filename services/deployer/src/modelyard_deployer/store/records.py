@@ -9,6 +9,7 @@ from sqlalchemy import select
 from modelyard_contracts import Message
 from modelyard_contracts.codec import Codec
 from modelyard_deployer.domain.ports import Records
+from modelyard_deployer.store.comparisons import SqlComparisons
 from modelyard_deployer.store.rollouts import OPEN_STATES, SqlRollouts
 from modelyard_deployer.store.routes import SqlAcknowledgements, SqlRoutes
 from modelyard_deployer.store.serving import SqlServing
@@ -26,6 +27,7 @@ class SqlRecords:
         self._tx = tx
         self.rollouts, self.routes = SqlRollouts(tx), SqlRoutes(tx)
         self.acknowledgements, self.serving, self.versions = SqlAcknowledgements(tx), SqlServing(tx), SqlVersions(tx)
+        self.comparisons = SqlComparisons(tx)
 
     def models(self) -> list[str]:
         started = select(ROLLOUTS.c.model).where(ROLLOUTS.c.state.in_(OPEN_STATES))

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import JSON, Boolean, Column, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text, Uuid
 
 from modelyard_runtime.tables import UtcDateTime
 
@@ -58,6 +58,18 @@ ACKS: Final = Table(
     Column("accepted", Boolean),
     Column("reason", Text),
     Column("seen_at", UtcDateTime),
+)
+COMPARISONS: Final = Table(
+    "comparisons",
+    METADATA,
+    Column("model", Text, primary_key=True),
+    Column("challenger", Integer, primary_key=True),
+    Column("other", Integer, primary_key=True),
+    Column("verdict", Text),
+    Column("difference", Float),
+    Column("low", Float),
+    Column("high", Float),
+    Column("evaluated_at", UtcDateTime),
 )
 VERSIONS: Final = Table(
     "versions",

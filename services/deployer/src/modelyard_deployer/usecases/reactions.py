@@ -5,6 +5,7 @@ from datetime import datetime
 
 from modelyard_contracts import (
     AlertRaised,
+    EvaluationFinished,
     ResourceChange,
     ResourceChanged,
     RolloutAction,
@@ -76,6 +77,11 @@ def on_rollout_requested(records: Records, event: RolloutRequested, at: datetime
         cause_id=event.event_id,
     )
     record_request(records, request, at)
+
+
+def on_evaluation_finished(records: Records, event: EvaluationFinished, _: datetime) -> None:
+    """Record the comparisons with versions on their way to serve; the verdict itself is for the registry."""
+    records.comparisons.add(event)
 
 
 def on_alert(records: Records, event: AlertRaised, at: datetime) -> None:

@@ -40,15 +40,25 @@ def record_request(records: Records, request: RolloutRequest, at: datetime) -> R
 
 
 def _start(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
-    """Queue a rollout. The newest pending request supersedes older ones; an active rollout continues."""
+    """Queue a rollout. The newest pending request supersedes older ones; an active rollout continues.
+
+    A version that is being rolled out needs no second rollout: the active one is returned.
+    """
     if request.version is None:
         raise Invalid("version: required to start a rollout; name the version to roll out", field="version")
-    for waiting in read_snapshot(records, request.model, at).waiting:
+    snapshot = read_snapshot(records, request.model, at)
+    if snapshot.active and _rolls_out(snapshot.active, request.version):
+        return snapshot.active
+    for waiting in snapshot.waiting:
         if waiting.kind is Kind.START and waiting.to_version == request.version:
             return waiting
         if waiting.kind is Kind.START:
             _supersede(records, waiting, f"superseded by a request for version {request.version}", at)
     return _add(records, request, request.version, Kind.START, at)
+
+
+def _rolls_out(active: Rollout, version: int) -> bool:
+    return active.kind is Kind.START and active.to_version == version and active.abort_reason is None
 
 
 def _abort(records: Records, request: RolloutRequest, at: datetime) -> Rollout:

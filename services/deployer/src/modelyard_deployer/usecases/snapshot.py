@@ -9,6 +9,7 @@ from modelyard_deployer.domain.ports import Records
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.snapshot import ModelState, RouteState, Snapshot
+from modelyard_deployer.domain.superseding import DEPLOYER, Comparisons
 from modelyard_deployer.domain.workloads import VersionKey
 
 
@@ -33,12 +34,18 @@ def read_snapshot(records: Records, model: str, now: datetime) -> Snapshot:
     return Snapshot(
         model=model,
         state=state,
-        waiting=tuple(sorted(waiting, key=lambda rollout: rollout.kind is not Kind.ROLL_BACK)),
+        waiting=tuple(sorted(waiting, key=_turn)),
         routes=routes,
         others=others,
-        versions=_versions(records, {*pinned, *_keys({**others, model: state})}),
+        versions=_versions(records, {*pinned, *_keys({**others, model: state}), *_waiting_keys(waiting)}),
+        comparisons=_comparisons(records, state, waiting) if waiting else {},
         routers=records.acknowledgements.seen_since(minute_ago),
     )
+
+
+def _turn(rollout: Rollout) -> tuple[bool, bool]:
+    """Order of waiting rollouts: roll-backs first, a superseded version last."""
+    return rollout.kind is not Kind.ROLL_BACK, rollout.requested_by == DEPLOYER
 
 
 def _active(rollouts: Iterable[Rollout]) -> Rollout | None:
@@ -52,6 +59,17 @@ def _keys(states: Mapping[str, ModelState]) -> Iterator[VersionKey]:
         if state.serving:
             numbers += [state.serving.champion, state.serving.previous]
         yield from (VersionKey(model, number) for number in numbers if number is not None)
+
+
+def _waiting_keys(waiting: Iterable[Rollout]) -> set[VersionKey]:
+    return {VersionKey(rollout.model, rollout.to_version) for rollout in waiting}
+
+
+def _comparisons(records: Records, state: ModelState, waiting: list[Rollout]) -> Comparisons:
+    """Comparisons of the waiting versions with the champion and the version being rolled out."""
+    model = waiting[0].model
+    numbers = {key.version for key in (*_keys({model: state}), *_waiting_keys(waiting))}
+    return records.comparisons.among(model, numbers)
 
 
 def _versions(records: Records, keys: set[VersionKey]) -> dict[VersionKey, Version]:

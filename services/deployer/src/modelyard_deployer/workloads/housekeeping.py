@@ -13,7 +13,7 @@ from modelyard_runtime.clock import Clock
 from modelyard_runtime.retention import discard_unused_files
 
 SILENT: Final = timedelta(days=30)
-"""A router not seen for this long is presumed gone."""
+"""A router not seen for this long is presumed gone, and comparisons are out of date."""
 log = logging.getLogger(__name__)
 
 
@@ -38,6 +38,7 @@ class Housekeeping:
         discard_unused_files(self.blobs, now - self.blobs_keep)
         with self.store.write() as records:
             records.acknowledgements.forget(now - SILENT)
+            records.comparisons.forget(now - SILENT)
 
     def _digests_in_use(self) -> set[str]:
         with self.store.read() as records:

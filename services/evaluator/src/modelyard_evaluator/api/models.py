@@ -71,6 +71,18 @@ class ClassInfo(BaseModel):
     challenger_right: int
 
 
+class OtherInfo(BaseModel):
+    """The challenger against an approved version that does not serve, by the gate's rules."""
+
+    version: int
+    verdict: Verdict
+    """`deploy`: the challenger is better."""
+    difference: float
+    low: float
+    high: float
+    reason: str
+
+
 class ReportInfo(BaseModel):
     """The result of a finished evaluation. metrics: all metrics of the task, by side. policy: as it was applied."""
 
@@ -79,6 +91,8 @@ class ReportInfo(BaseModel):
     comparison: ComparisonInfo | None
     by_class: dict[str, ClassInfo]
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
+    others: list[OtherInfo] = Field(default_factory=list)
+    """Approved versions that may serve before the challenger does, such as the one in a canary."""
     policy: dict[str, Any]
 
 

@@ -29,9 +29,15 @@ class HttpRegistry:
         return RegisteredVersion(version, file, info.created_at)
 
     def champion(self, model: str) -> int | None:
+        return self._alias(model, "champion")
+
+    def in_canary(self, model: str) -> int | None:
+        return self._alias(model, "challenger")
+
+    def _alias(self, model: str, alias: str) -> int | None:
         with _translated():
-            alias = self._client.alias(model, "champion")
-        return alias.version if alias else None
+            found = self._client.alias(model, alias)
+        return found.version if found else None
 
     def approved(self, model: str) -> list[int]:
         with _translated():

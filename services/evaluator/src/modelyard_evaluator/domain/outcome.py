@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from modelyard_contracts import EvaluationFinished, RolloutAction, RolloutRequested, derived_id
+from modelyard_contracts import ComparedVersion, EvaluationFinished, RolloutAction, RolloutRequested, derived_id
 from modelyard_evaluator.domain.evaluation import Evaluation, Stage
 from modelyard_evaluator.domain.verdict import Comparison, Judgement
 
@@ -16,13 +16,17 @@ def conclude(
     comparison: Comparison | None = None,
     details: dict[str, Any] | None = None,
 ) -> Evaluation:
-    """Return the evaluation with its verdict and report. details: `by_class` and `metrics` of both versions."""
+    """Return the evaluation with its verdict and report.
+
+    details: `by_class` and `metrics` of both versions, and `others`.
+    """
     report = {
         "verdict": judgement.verdict,
         "reasons": list(judgement.reasons),
         "comparison": asdict(comparison) if comparison else None,
         "by_class": {},
         "metrics": {},
+        "others": [],
         **(details or {}),
         "policy": evaluation.policy.model_dump(mode="json"),
     }
@@ -62,6 +66,17 @@ def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
         challenger_latency_ms_p95=costs["challenger"].get("latency_ms_p95"),
         champion_memory_mib=costs["champion"].get("memory_mib"),
         challenger_memory_mib=costs["challenger"].get("memory_mib"),
+        others=tuple(_other(found) for found in evaluation.report.get("others", ())),
+    )
+
+
+def _other(found: dict[str, Any]) -> ComparedVersion:
+    return ComparedVersion(
+        version=found["version"],
+        verdict=found["verdict"],
+        difference=found["difference"],
+        difference_low=found["low"],
+        difference_high=found["high"],
     )
 
 

@@ -99,6 +99,9 @@ class Registry(Protocol):
     def champion(self, model: str) -> int | None:
         """The version under the alias `champion`."""
 
+    def in_canary(self, model: str) -> int | None:
+        """The version under the alias `challenger`: it gets part of the traffic while its rollout runs."""
+
     def approved(self, model: str) -> list[int]:
         """Approved versions that serve no traffic, oldest first."""
 

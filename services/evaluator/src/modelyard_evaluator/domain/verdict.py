@@ -65,6 +65,19 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """The challenger against a version other than the champion, by the same rules."""
+
+    version: int
+    verdict: Verdict
+    difference: float
+    """Challenger minus the other version."""
+    low: float
+    high: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class Rule:
     """One line of the decision table."""
 
@@ -82,6 +95,14 @@ def judge(comparison: Comparison, policy: GatePolicy) -> Judgement:
 def better(comparison: Comparison, policy: GatePolicy) -> bool:
     """Whether a challenger with these numbers would be deployed."""
     return judge(comparison, policy).verdict is Verdict.DEPLOY
+
+
+def compared(version: int, comparison: Comparison, policy: GatePolicy) -> Compared:
+    """Judge the challenger with `version` in the champion's place."""
+    judgement = judge(comparison, policy)
+    return Compared(
+        version, judgement.verdict, comparison.difference, comparison.low, comparison.high, judgement.reasons[0]
+    )
 
 
 def overtaken(judgement: Judgement, version: int, comparison: Comparison, policy: GatePolicy) -> Judgement:

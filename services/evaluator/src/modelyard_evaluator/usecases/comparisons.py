@@ -12,6 +12,11 @@ from modelyard_evaluator.domain.verdict import Comparison
 _COMPARISON: Final = TypeAdapter(Comparison)
 
 
+def side_of(version: int) -> str:
+    """Folder and name of a version other than challenger and champion."""
+    return f"version-{version}"
+
+
 @dataclass
 class Comparisons:
     """All comparisons of one evaluation. job: see scoring/compare.py."""
@@ -23,7 +28,9 @@ class Comparisons:
     _costs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def measure(self, side: str, version: RegisteredVersion) -> None:
-        """Download and score a version; raises NotMeasurable, or ChallengerBroken for the side `challenger`."""
+        """Download and score a version, once; raises NotMeasurable, or ChallengerBroken for the side `challenger`."""
+        if side in self._costs:
+            return
         self.registry.download(version, self.folder / side)
         self._costs[side] = self.scorer.measure(self.folder, side)
 

@@ -12,7 +12,7 @@ from modelyard_evaluator.domain.errors import NotMeasurable
 from modelyard_evaluator.domain.evaluation import Evaluation
 from modelyard_evaluator.domain.ports import RegisteredVersion, Registry
 from modelyard_evaluator.domain.verdict import Comparison, Judgement, better
-from modelyard_evaluator.usecases.comparisons import Comparisons
+from modelyard_evaluator.usecases.comparisons import Comparisons, side_of
 from modelyard_evaluator.usecases.prepare import since_of
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,13 @@ def best_earlier_version(
     best = max(winners, key=lambda earlier: earlier.comparison.gain[1])
     if judgement.verdict is not Verdict.DEPLOY:
         return best
-    versus_challenger, _ = comparisons.compare("challenger", _side(best.version), f"version {challenger.version}")
+    versus_challenger, _ = comparisons.compare("challenger", side_of(best.version), f"version {challenger.version}")
     return best if better(versus_challenger, policy) else None
+
+
+def comparable(version: RegisteredVersion, evaluation: Evaluation, challenger: RegisteredVersion) -> bool:
+    """Whether a version has the challenger's signature and saw none of the rows in training."""
+    return version.signature_id == challenger.signature_id and version.seen_until <= since_of(evaluation)
 
 
 def _compare_with_champion(
@@ -48,7 +53,7 @@ def _compare_with_champion(
     """Compare every candidate with the champion; candidates that cannot be scored are skipped."""
     compared = []
     for candidate in _candidates(comparisons.registry, evaluation, challenger):
-        side = _side(candidate.version)
+        side = side_of(candidate.version)
         try:
             comparisons.measure(side, candidate)
             comparison, _ = comparisons.compare("champion", side, evaluation.champion_name)
@@ -60,14 +65,10 @@ def _compare_with_champion(
 
 
 def _candidates(registry: Registry, evaluation: Evaluation, challenger: RegisteredVersion) -> list[RegisteredVersion]:
-    """The newest approved versions with the challenger's signature that saw none of the rows in training."""
+    """The newest approved versions that may be compared, without the one in a canary: that one is on its way."""
     champion = evaluation.champion.version if evaluation.champion else None
-    others = [number for number in registry.approved(evaluation.model) if number not in (challenger.version, champion)]
+    left_out = {challenger.version, champion, registry.in_canary(evaluation.model)}
+    others = [number for number in registry.approved(evaluation.model) if number not in left_out]
     newest = others[max(0, len(others) - evaluation.policy.earlier_versions) :]
     versions = [registry.version(evaluation.model, number) for number in newest]
-    since = since_of(evaluation)
-    return [v for v in versions if v.signature_id == challenger.signature_id and v.seen_until <= since]
-
-
-def _side(version: int) -> str:
-    return f"version-{version}"
+    return [version for version in versions if comparable(version, evaluation, challenger)]

@@ -1,23 +1,26 @@
 """The scoring stage: pin the rows as a dataset, score both versions on them, compare, judge."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from modelyard_contracts.manifest import ROW_ORDER, TIME_FACT
 from modelyard_evaluator.domain.errors import NotMeasurable
-from modelyard_evaluator.domain.evaluation import Evaluation, RowSource
+from modelyard_evaluator.domain.evaluation import Evaluation, RowSource, Stage
 from modelyard_evaluator.domain.outcome import conclude
 from modelyard_evaluator.domain.ports import Deps, RegisteredVersion, RowCount
 from modelyard_evaluator.domain.rows import too_few_rows, with_rows
-from modelyard_evaluator.domain.verdict import judge, overtaken
+from modelyard_evaluator.domain.verdict import Compared, judge, overtaken
 from modelyard_evaluator.usecases.comparisons import Comparisons
 from modelyard_evaluator.usecases.earlier_versions import best_earlier_version
+from modelyard_evaluator.usecases.others import compare_with_others
 from modelyard_evaluator.usecases.prepare import sides, signatures, since_of
 
 
 def score(deps: Deps, evaluation: Evaluation) -> Evaluation:
-    """Pin, score, compare and judge."""
+    """Pin, score, compare and judge; start again if another version serves since the versions were resolved."""
+    if _champion_moved(deps, evaluation):
+        return replace(evaluation, stage=Stage.PENDING, changed_at=deps.clock())
     folder = deps.work_dir / str(evaluation.id)
     folder.mkdir(parents=True, exist_ok=True)
     challenger, champion = sides(deps, evaluation)
@@ -29,6 +32,14 @@ def score(deps: Deps, evaluation: Evaluation) -> Evaluation:
     evaluation = replace(evaluation, dataset_digest=digest, unusable_rows=pinned["unusable"])
     comparisons = Comparisons(deps.registry, deps.scorer, folder, _compare_job(evaluation, pinned))
     return _judge(deps, evaluation, comparisons, challenger, champion)
+
+
+def _champion_moved(deps: Deps, evaluation: Evaluation) -> bool:
+    """A challenger is compared with the version that serves now: a rollout may have ended during the wait."""
+    if evaluation.asked_champion is not None:
+        return False
+    serving, compared = deps.registry.champion(evaluation.model), evaluation.champion
+    return serving not in (compared.version if compared else None, evaluation.challenger_version)
 
 
 def _judge(
@@ -43,11 +54,14 @@ def _judge(
     comparisons.measure("challenger", challenger)
     comparison, details = comparisons.compare("champion" if champion else None, "challenger", evaluation.champion_name)
     judgement = with_rows(judge(comparison, evaluation.policy), evaluation)
+    others: tuple[Compared, ...] = ()
     earlier = best_earlier_version(comparisons, evaluation, challenger, judgement) if champion else None
     if earlier:
         judgement = overtaken(judgement, earlier.version, earlier.comparison, evaluation.policy)
         evaluation = replace(evaluation, return_to=earlier.version)
-    return conclude(evaluation, deps.clock(), judgement, comparison, details)
+    elif champion:
+        others = compare_with_others(comparisons, evaluation, challenger, judgement)
+    return conclude(evaluation, deps.clock(), judgement, comparison, {**details, "others": list(map(asdict, others))})
 
 
 def _register_rows(deps: Deps, evaluation: Evaluation, folder: Path, pinned: dict[str, Any]) -> str:
