@@ -262,7 +262,9 @@ def test_values_that_are_not_numbers_raise_an_alert_and_do_not_disable_the_detec
     alerts = run(state, (broken(20 + i) for i in range(10)))
     assert "non_finite_values_high" in {one.alert for one in alerts}
 
-    infinite = FeatureSlice(name="f0", counts=(0,) * 13, finite=100, total=float("inf"), total_squares=float("nan"))
+    infinite = FeatureSlice.model_construct(
+        name="f0", counts=(0,) * 13, finite=100, total=float("inf"), total_squares=float("nan")
+    )
     one = predictions(30, rng)
     run(state, iter([one.model_copy(update={"features": (infinite, *one.features[1:])})]))
     later = run(state, (predictions(31 + i, rng, f0=1.5) for i in range(40)), Rules(rearm_rows=0))

@@ -2,11 +2,12 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
 
-from modelyard_contracts import SliceSummarised, Vote
+from modelyard_contracts import PredictionLogged, SliceSummarised, Vote
 from modelyard_contracts.codec import DEFAULT_CODEC, encode
 from modelyard_monitor.clients.registry import RegistryAway
 from modelyard_monitor.testing.samples import START, digest_of_manifest, make_manifest, prediction, records
@@ -82,6 +83,11 @@ async def test_a_crash_between_the_two_inserts_is_healed_by_the_repeat(world: Wo
     assert row["n"] == 10
 
 
+def forged(**fields: Any) -> PredictionLogged:
+    """A record that our own classes refuse to make."""
+    return prediction().model_copy(update=fields)
+
+
 async def test_bad_messages_are_dead_letters_with_a_reason_and_the_good_ones_are_stored(world: World) -> None:
     good = [prediction(i) for i in range(20)]
     raw = encode(good[0])
@@ -94,7 +100,12 @@ async def test_bad_messages_are_dead_letters_with_a_reason_and_the_good_ones_are
         raw.replace(b"default", b"d\xfffault"): "not an Avro body",
         encode(prediction(prediction_id="")): "field prediction_id",
         encode(prediction(occurred_at=datetime(1970, 1, 1, tzinfo=UTC))): "field occurred_at",
-        encode(prediction(model_version=-1)): "field model_version",
+        encode(forged(model_version=-1)): "field model_version",
+        encode(forged(model_version=2**31)): "field model_version",
+        encode(forged(route_sequence=2**62)): "field route_sequence",
+        encode(forged(text_length=2**62)): "field text_length",
+        encode(forged(cost_usd=float("nan"))): "field cost_usd",
+        encode(forged(latency_ms=float("inf"))): "field latency_ms",
         b"\x00\x00\x00\x00\x01" + b"\xff" * 300: "not an Avro body",
     }
     batch = records([*good[:10], *bad, *good[10:], None])
@@ -102,7 +113,7 @@ async def test_bad_messages_are_dead_letters_with_a_reason_and_the_good_ones_are
 
     assert world.count("predictions") == 20
     offsets = [offset for offset, _ in world.letters.letters]
-    assert offsets == [*range(10, 20), 30]
+    assert offsets == [*range(10, 10 + len(bad)), 20 + len(bad)]
     for (_, reason), expected in zip(world.letters.letters, [*bad.values(), "tombstone"], strict=True):
         assert expected in reason
 

@@ -4,8 +4,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from modelyard_contracts.documents import Count, Document
+from modelyard_contracts.documents import Document
 from modelyard_contracts.manifest import FileEntry
+from modelyard_contracts.numbers import Count
 from modelyard_contracts.references import REFERENCE_PATTERN
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]

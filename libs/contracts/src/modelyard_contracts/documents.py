@@ -8,17 +8,15 @@ still works, and names the release that is needed when the major version is unkn
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
+from typing import Any, ClassVar, Final, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from modelyard_contracts.messages.base import Part
+from modelyard_contracts.numbers import Index
 
 RELEASE: Final = "0.2"
 """The release series of this code, as compared with a document's `min_release`."""
-MAX_COUNT: Final = 2**53
-"""Largest integer that JSON, Avro, numpy and ClickHouse all hold exactly."""
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 
 class DocumentError(ValueError):
@@ -56,7 +54,7 @@ class Document(Part):
     SCHEMA_VERSION: ClassVar[int] = 1
     MIN_RELEASE: ClassVar[str] = "0.2"
 
-    schema_version: int = 0
+    schema_version: Index = 0
     """Major version; 0 in a constructor takes SCHEMA_VERSION."""
     min_release: str = ""
     """Oldest release that reads this major version."""

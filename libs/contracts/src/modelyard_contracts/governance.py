@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from types import UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 from uuid import UUID
 
 import yaml
@@ -80,6 +80,8 @@ def compare(schema: dict[str, Any], part: type[Part], where: str = "") -> Iterat
 
 
 def _compare_type(avro: Any, python: Any, where: str) -> Iterator[str]:
+    if get_origin(python) is Annotated:
+        python = get_args(python)[0]
     if get_origin(python) in (Union, UnionType):
         [inner] = [option for option in get_args(python) if option is not type(None)]
         if not (isinstance(avro, list) and avro[0] == "null" and len(avro) == 2):

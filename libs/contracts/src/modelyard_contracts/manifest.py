@@ -7,13 +7,13 @@ parsed manifest: a release that knows more fields would compute another one.
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from modelyard_contracts.documents import MAX_COUNT, Count, Document, canonical_json, digest_of, read, write
+from modelyard_contracts.documents import Document, canonical_json, digest_of, read, write
 from modelyard_contracts.messages.base import Part, UtcDatetime
+from modelyard_contracts.numbers import Amount, Count, Finite, Share
 from modelyard_contracts.references import REFERENCE_PATTERN
 from modelyard_contracts.signature import MAX_COLUMNS, Signature, Task, new_schema_id
 
@@ -25,6 +25,7 @@ RESERVED_BINS: Final = ("missing", "non_finite", "other")
 """First bins of every feature, so that a broken column shows as drift."""
 MAX_FEATURES: Final = MAX_COLUMNS
 MAX_REFERENCE_BINS: Final = 100
+Usd = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
 class FeatureReference(Part):
@@ -35,9 +36,9 @@ class FeatureReference(Part):
     """
 
     name: str
-    edges: tuple[float, ...] = ()
+    edges: tuple[Finite, ...] = ()
     categories: tuple[str, ...] = ()
-    counts: tuple[Annotated[int, Field(le=MAX_COUNT)], ...]
+    counts: tuple[Count, ...]
 
     @model_validator(mode="after")
     def _counts_fit_bins(self) -> Self:
@@ -48,14 +49,12 @@ class FeatureReference(Part):
             )
         if bins > MAX_REFERENCE_BINS:
             raise ValueError(f"{self.name}: {bins} bins, at most {MAX_REFERENCE_BINS}; count the rest as `other`")
-        if min(self.counts) < 0:
-            raise ValueError(f"{self.name}: a count is negative")
         return self
 
     @model_validator(mode="after")
     def _bins_do_not_overlap(self) -> Self:
-        if not all(map(isfinite, self.edges)) or any(low >= high for low, high in pairwise(self.edges)):
-            raise ValueError(f"{self.name}: edges must be finite, and strictly increasing")
+        if any(low >= high for low, high in pairwise(self.edges)):
+            raise ValueError(f"{self.name}: edges must be strictly increasing")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError(f"{self.name}: a category is listed twice")
         return self
@@ -70,9 +69,9 @@ class ReferenceProfile(Part):
     """Scores, or values of a regression, on held-out rows of the final model."""
     classes: FeatureReference | None = None
     """Classes that the final model predicted on held-out rows: one category per class."""
-    error_rate: float | None = None
+    error_rate: Share | None = None
     """Share of wrong classes on rows the model was not fitted on."""
-    mean_absolute_error: float | None = None
+    mean_absolute_error: Amount | None = None
     """In the unit of the target, on rows the model was not fitted on; for regressions."""
 
 
@@ -101,15 +100,15 @@ class TrainingLineage(Part):
     train_until: UtcDatetime | None = None
     """No row predicted after this time was used in fitting or selection, so later rows are safe to evaluate on."""
     parameters: dict[str, str] = Field(default_factory=dict)
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, Finite] = Field(default_factory=dict)
 
 
 class Price(Part):
     """Cost of an answer in US dollars; the router adds it up per request."""
 
-    usd_per_call: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    usd_per_1k_input_tokens: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    usd_per_1k_output_tokens: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    usd_per_call: Usd = 0.0
+    usd_per_1k_input_tokens: Usd = 0.0
+    usd_per_1k_output_tokens: Usd = 0.0
 
 
 class ModelManifest(Document):

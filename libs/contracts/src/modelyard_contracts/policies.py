@@ -6,12 +6,12 @@ from pydantic import Field
 
 from modelyard_contracts.documents import Document
 from modelyard_contracts.messages.base import Severity
+from modelyard_contracts.numbers import Finite, TimeoutMs
 from modelyard_contracts.signature import Task
 
 CENTURY_S: Final = 36_525 * 86_400
 MAX_ROWS: Final = 1_000_000_000
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Seconds = Annotated[float, Field(ge=0, le=CENTURY_S)]
+Seconds = Annotated[float, Field(ge=0, le=CENTURY_S, allow_inf_nan=False)]
 """Bounded, so that it can be added to any moment."""
 
 
@@ -36,7 +36,7 @@ class GatePolicy(Document):
     """Labelled rows below which the verdict is inconclusive."""
     recent_rows: int = Field(default=2_000, ge=100, le=MAX_ROWS)
     """At most this many of the newest labelled rows are pinned."""
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    confidence: Finite = Field(default=0.95, gt=0.5, lt=1)
     min_gain: Finite = 0.0
     """The challenger must be better by more than this, with the confidence above."""
     max_latency_ratio: Finite = Field(default=5.0, gt=0)
@@ -84,22 +84,22 @@ class RolloutPolicy(Document):
     min_samples: int = Field(default=100, ge=0, le=MAX_ROWS)
     """Answers of the new version at a step before it may advance."""
     min_step_s: Seconds = 2.0
-    max_hold_s: float = Field(default=600.0, gt=0, le=CENTURY_S)
+    max_hold_s: Seconds = Field(default=600.0, gt=0)
     on_hold_expired: Literal["abort", "promote"] = "abort"
     supersede: Literal["newer_better", "wait"] = "newer_better"
     """`newer_better`: a newer approved version that the evaluator found better takes the place of the one being rolled
     out. `wait`: it waits until that rollout has ended."""
-    max_error_rate: float = Field(default=0.10, gt=0, le=1)
+    max_error_rate: Finite = Field(default=0.10, gt=0, le=1)
     """Hard limit: aborts at once, from 50 answers on."""
     error_rate_margin: Finite = Field(default=0.01, ge=0)
     accuracy_margin: Finite = Field(default=0.05, ge=0)
     """Abort when the accuracy is lower than the stable version's by more than this, with confidence 1 - alpha."""
     error_margin: Finite = Field(default=0.05, ge=0)
     """For regressions: abort when the mean absolute error is higher by more than this share, as confidently."""
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    alpha: Finite = Field(default=0.05, gt=0, lt=0.5)
     keep_warm_s: Seconds = 3600.0
     """How long the replaced version stays ready for a roll-back."""
-    timeout_ms: int = Field(default=2_000, gt=0, le=3_600_000)
+    timeout_ms: TimeoutMs = 2_000
 
 
 POLICIES: Final[dict[str, type[Document]]] = {"gate": GatePolicy, "retrain": RetrainPolicy, "rollout": RolloutPolicy}

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from modelyard_contracts.documents import Document
 from modelyard_contracts.manifest import Price
 from modelyard_contracts.messages.base import Part
+from modelyard_contracts.numbers import Finite, Percent, Share, TimeoutMs, VersionNumber
 from modelyard_contracts.references import REFERENCE_PATTERN
 
 MAX_DEPTH: Final = 8
@@ -23,8 +24,6 @@ WEIGHT_TOLERANCE: Final = 1e-6
 DIGEST_PATTERN: Final = r"^sha256:[0-9a-f]{64}$"
 StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """Name of an arm, rule or copy; part of an attempt's path."""
-Weight = Annotated[float, Field(ge=0, le=1)]
-TimeoutMs = Annotated[int, Field(gt=0, le=3_600_000)]
 Failure = Literal["timeout", "unavailable", "upstream_error"]
 
 
@@ -36,7 +35,7 @@ class Comparison(Part):
 
     fact: str = Field(pattern=r"^(workspace|text_length|entity|session|header:.{1,256}|feature:.{1,256})$")
     op: Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "prefix", "exists"]
-    value: str | float | bool | tuple[str | float | bool, ...] | None = None
+    value: str | Finite | bool | tuple[str | Finite | bool, ...] | None = None
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> Self:
@@ -88,7 +87,7 @@ class VersionLeaf(Part):
 
     kind: Literal["version"] = "version"
     model: str = Field(pattern=REFERENCE_PATTERN)
-    version: int = Field(ge=1)
+    version: VersionNumber
     digest: str | None = Field(default=None, pattern=DIGEST_PATTERN)
     urls: tuple[str, ...] = ()
     feature_schema_id: str | None = None
@@ -105,7 +104,7 @@ class Arm(Part):
     """One choice of a split."""
 
     name: StepName
-    weight: Weight
+    weight: Share
     node: "Node"
 
 
@@ -149,7 +148,7 @@ class Fallback(Part):
 
     kind: Literal["fallback"] = "fallback"
     on: tuple[Failure, ...] = ("timeout", "unavailable", "upstream_error")
-    retry_budget: float = Field(default=0.2, ge=0, le=1)
+    retry_budget: Share = 0.2
     """Share of the route's recent requests that may be retried."""
     max_attempts: int = Field(default=3, ge=1, le=10)
     nodes: tuple["Node", ...] = Field(min_length=1, max_length=10)
@@ -159,7 +158,7 @@ class Copy(Part):
     """A share of the requests that is sent a second time."""
 
     name: StepName
-    percent: float = Field(default=100.0, ge=0, le=100)
+    percent: Percent = 100.0
     node: "Node"
 
 
@@ -175,7 +174,7 @@ class Cascade(Part):
     """A cheap version first, a dearer one when it is unsure. Not executed by this release."""
 
     kind: Literal["cascade"] = "cascade"
-    threshold: float = Field(ge=0, le=1)
+    threshold: Share
     """The first answer stands when its largest score reaches this; otherwise `then` answers."""
     first: "Node"
     then: "Node"
@@ -184,7 +183,7 @@ class Cascade(Part):
 class Member(Part):
     """One voter of an ensemble."""
 
-    weight: Weight = 1.0
+    weight: Share = 1.0
     """Relative to the other members; a member of weight 0 is not asked."""
     node: "Node"
 
@@ -198,7 +197,7 @@ class Ensemble(Part):
 
     kind: Literal["ensemble"] = "ensemble"
     combiner: Literal["soft", "hard", "mean"] = "soft"
-    quorum: int = Field(default=1, ge=1)
+    quorum: int = Field(default=1, ge=1, le=MAX_MEMBERS)
     """Members that must answer, or the ensemble has failed."""
     deadline_ms: TimeoutMs | None = None
     """Members that have not answered by then do not vote; None takes the route's time limit."""
@@ -219,7 +218,7 @@ class Prompt(Part):
 
     kind: Literal["prompt"] = "prompt"
     prompt: str = Field(pattern=REFERENCE_PATTERN)
-    version: int = Field(ge=1)
+    version: VersionNumber
     digest: str | None = Field(default=None, pattern=DIGEST_PATTERN)
     node: "Node"
 

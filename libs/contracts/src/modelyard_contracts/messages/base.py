@@ -12,14 +12,16 @@ from modelyard_contracts.references import DEFAULT_WORKSPACE, workspace_of
 NAMESPACE = UUID("6f1d4a52-6d5c-5f0e-9d0a-4d6f64656c79")
 """Names of events that must get the same id on every replay are hashed below this one (RFC 9562, version 5)."""
 
+FIRST_YEAR, LAST_YEAR = 1000, 9000
+"""Range of a moment: any duration of a policy can be added or subtracted without an overflow."""
+
 
 def _to_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a moment needs its zone, such as 2026-01-31T12:00:00Z")
-    try:
-        return value.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("a moment outside of the years 1 to 9999 in UTC") from error
+    if not FIRST_YEAR <= value.year < LAST_YEAR:
+        raise ValueError(f"a moment outside of the years {FIRST_YEAR} to {LAST_YEAR}")
+    return value.astimezone(UTC)
 
 
 UtcDatetime = Annotated[datetime, AfterValidator(_to_utc)]

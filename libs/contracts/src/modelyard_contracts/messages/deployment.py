@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import model_validator
 
 from modelyard_contracts.messages.base import ControlMessage, Field, Message, fill_workspace
+from modelyard_contracts.numbers import Count, Finite, Index, Percent, TimeoutMs, VersionNumber
 from modelyard_contracts.references import DEFAULT_WORKSPACE
 
 
@@ -31,7 +32,7 @@ class RolloutRequested(ControlMessage):
     TOPIC: ClassVar[str] = "deployment.rollout.requested.v1"
 
     action: RolloutAction
-    version: int | None = None
+    version: VersionNumber | None = None
     """The version to start; for a roll-back None takes the one that served before."""
     strategy: RolloutStrategy | None = None
     """None takes the model's rollout policy."""
@@ -67,18 +68,18 @@ class RolloutChanged(ControlMessage):
     TOPIC: ClassVar[str] = "deployment.rollout.changed.v1"
 
     rollout_id: UUID
-    revision: int
+    revision: Count
     route: str
     strategy: RolloutStrategy
     state: RolloutState
-    from_version: int | None = None
-    to_version: int
-    step: int = 0
+    from_version: VersionNumber | None = None
+    to_version: VersionNumber
+    step: Index = 0
     """Which step of the plan, from 1; 0 before the first."""
-    weight_percent: float = 0.0
+    weight_percent: Percent = 0.0
     """Share of traffic that the new version has now."""
     reason: str = ""
-    evidence: dict[str, float] = Field(default_factory=dict)
+    evidence: dict[str, Finite] = Field(default_factory=dict)
 
     AGAINST_VERSION: ClassVar[str] = "against_version"
     """Key in the evidence of an aborted rollout: 1 when the cause speaks against the version, 0 when it does not (a
@@ -110,14 +111,14 @@ class RoutePublished(Message):
     model: str
     """The model that the route belongs to; the leaves of the plan may name others."""
     workspace: str = DEFAULT_WORKSPACE
-    sequence: int
+    sequence: Count
     salt: str
     """Fixed for the life of a route, so that a unit keeps its bucket while weights move."""
     plan: str = ""
     """Canonical JSON of a modelyard_contracts.routes.RoutePlan; empty when the route was deleted."""
     signatures: dict[str, str] = Field(default_factory=dict)
     """Feature schema id to the JSON of its modelyard_contracts.signature.Signature, for every leaf of the plan."""
-    timeout_ms: int = 2_000
+    timeout_ms: TimeoutMs = 2_000
     rollout_id: UUID | None = None
     reason: str = ""
 
@@ -138,7 +139,7 @@ class RouteApplied(Message):
     route: str
     model: str
     workspace: str = DEFAULT_WORKSPACE
-    sequence: int
+    sequence: Count
     router_id: str
     accepted: bool = True
     reason: str = ""

@@ -5,6 +5,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from modelyard_contracts.messages.base import ControlMessage, Part
+from modelyard_contracts.numbers import Amount, Count, Finite, Share, VersionNumber
 
 
 class EvaluationRequested(ControlMessage):
@@ -12,8 +13,8 @@ class EvaluationRequested(ControlMessage):
 
     TOPIC: ClassVar[str] = "evaluation.run.requested.v1"
 
-    challenger_version: int
-    champion_version: int | None = None
+    challenger_version: VersionNumber
+    champion_version: VersionNumber | None = None
     """None takes the version that holds the alias `champion`."""
     requested_by: str
     reason: str = ""
@@ -31,13 +32,13 @@ class Verdict(StrEnum):
 class ComparedVersion(Part):
     """The challenger on the same rows as another version that is approved but does not serve."""
 
-    version: int
+    version: VersionNumber
     verdict: Verdict
     """By the gate's rules, with the other version in the champion's place: `deploy` means the challenger is better."""
-    difference: float
+    difference: Finite
     """Challenger minus the other version."""
-    difference_low: float
-    difference_high: float
+    difference_low: Finite
+    difference_high: Finite
 
 
 class EvaluationFinished(ControlMessage):
@@ -46,27 +47,27 @@ class EvaluationFinished(ControlMessage):
     TOPIC: ClassVar[str] = "evaluation.run.finished.v1"
 
     evaluation_id: UUID
-    challenger_version: int
+    challenger_version: VersionNumber
     challenger_digest: str
-    champion_version: int | None = None
+    champion_version: VersionNumber | None = None
     champion_digest: str | None = None
     verdict: Verdict
     reasons: tuple[str, ...]
     metric: str = "accuracy"
-    rows: int = 0
+    rows: Count = 0
     dataset_digest: str | None = None
-    champion_value: float | None = None
-    challenger_value: float | None = None
-    difference: float | None = None
+    champion_value: Finite | None = None
+    challenger_value: Finite | None = None
+    difference: Finite | None = None
     """Challenger minus champion."""
-    difference_low: float | None = None
-    difference_high: float | None = None
+    difference_low: Finite | None = None
+    difference_high: Finite | None = None
     """Ends of the confidence interval of the difference."""
-    p_value: float | None = None
+    p_value: Share | None = None
     test: str = ""
-    champion_latency_ms_p95: float | None = None
-    challenger_latency_ms_p95: float | None = None
-    champion_memory_mib: float | None = None
-    challenger_memory_mib: float | None = None
+    champion_latency_ms_p95: Amount | None = None
+    challenger_latency_ms_p95: Amount | None = None
+    champion_memory_mib: Amount | None = None
+    challenger_memory_mib: Amount | None = None
     others: tuple[ComparedVersion, ...] = ()
     """Approved versions that do not serve, such as the one in a canary; only for the verdict `deploy`."""

@@ -14,6 +14,7 @@ from modelyard_contracts.messages.base import (
     UtcDatetime,
     fill_workspace,
 )
+from modelyard_contracts.numbers import Amount, Count, Finite, Index, LoggedVersion, Share
 from modelyard_contracts.references import DEFAULT_WORKSPACE
 
 
@@ -21,21 +22,21 @@ class OffsetRange(Part):
     """Records of one partition, both ends included."""
 
     topic: str
-    partition: int
-    first_offset: int
-    last_offset: int
+    partition: Index
+    first_offset: Count
+    last_offset: Count
 
 
 class FeatureSlice(Part):
     """One feature within a slice: integer counts over frozen bins, and moments of its finite values."""
 
     name: str
-    counts: tuple[int, ...]
+    counts: tuple[Count, ...]
     """Per bin, in the order of the reference profile (missing, non-finite, other, then the bins)."""
-    finite: int = 0
-    total: float = 0.0
+    finite: Count = 0
+    total: Finite = 0.0
     """Sum of the finite values."""
-    total_squares: float = 0.0
+    total_squares: Amount = 0.0
 
 
 class SliceSource(StrEnum):
@@ -55,30 +56,30 @@ class SliceSummarised(Message):
 
     model: str
     workspace: str = DEFAULT_WORKSPACE
-    model_version: int
+    model_version: LoggedVersion
     model_digest: str
     variant: str
     source: SliceSource
     covers: OffsetRange
     window_start: UtcDatetime
     window_end: UtcDatetime
-    rows: int
+    rows: Count
     """Predictions stored, or labels that met their prediction."""
-    errors: int = 0
+    errors: Count = 0
     """Predictions whose status is not ok."""
-    latency_ms_total: float = 0.0
-    latency_ms_max: float = 0.0
+    latency_ms_total: Finite = 0.0
+    latency_ms_max: Finite = 0.0
     feature_schema_id: str | None = None
     features: tuple[FeatureSlice, ...] = ()
     score: FeatureSlice | None = None
     classes: FeatureSlice | None = None
     """Predicted classes over the categories of the reference profile; None without such a profile."""
-    class_counts: dict[str, int] = Field(default_factory=dict)
-    outcomes: tuple[int, ...] = ()
+    class_counts: dict[str, Count] = Field(default_factory=dict)
+    outcomes: tuple[Index, ...] = ()
     """Labels only: 1 where the prediction was wrong, 0 where right, in the order the labels arrived."""
-    absolute_errors: tuple[float, ...] = ()
+    absolute_errors: tuple[Amount, ...] = ()
     """Labels of a regression only: |value - label| in the unit of the target, in the order the labels arrived."""
-    label_lag_s_total: float = 0.0
+    label_lag_s_total: Finite = 0.0
 
     _fill_workspace = model_validator(mode="before")(fill_workspace)
 
@@ -101,7 +102,7 @@ class DriftDetected(ControlMessage):
 
     TOPIC: ClassVar[str] = "monitoring.drift.detected.v1"
 
-    model_version: int
+    model_version: LoggedVersion
     model_digest: str
     variant: str = "stable"
     kind: DriftKind
@@ -111,18 +112,18 @@ class DriftDetected(ControlMessage):
     severity: Severity
     reason: str
     """One sentence a person can act on."""
-    statistic: float
-    threshold: float
-    p_value: float | None = None
-    q_value: float | None = None
+    statistic: Finite
+    threshold: Finite
+    p_value: Share | None = None
+    q_value: Share | None = None
     """p-value after Benjamini-Hochberg over the features of the window."""
-    reference_rows: int
-    current_rows: int
+    reference_rows: Count
+    current_rows: Count
     window_start: UtcDatetime
     window_end: UtcDatetime
-    bin_edges: tuple[float, ...] = ()
-    reference_counts: tuple[int, ...] = ()
-    current_counts: tuple[int, ...] = ()
+    bin_edges: tuple[Finite, ...] = ()
+    reference_counts: tuple[Count, ...] = ()
+    current_counts: tuple[Count, ...] = ()
     covers: tuple[OffsetRange, ...] = ()
     sql: str = ""
     """A query that recomputes the statistic from stored rows."""
@@ -133,7 +134,7 @@ class AlertRaised(ControlMessage):
 
     TOPIC: ClassVar[str] = "monitoring.alert.raised.v1"
 
-    model_version: int
+    model_version: LoggedVersion
     model_digest: str
     variant: str = "stable"
     alert: str
@@ -141,9 +142,9 @@ class AlertRaised(ControlMessage):
     subject: str
     severity: Severity
     reason: str
-    value: float
-    threshold: float
-    rows: int
+    value: Finite
+    threshold: Finite
+    rows: Count
     window_start: UtcDatetime
     window_end: UtcDatetime
     sql: str = ""

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from modelyard_contracts.messages.base import ControlMessage, Field
+from modelyard_contracts.numbers import Count, VersionNumber
 from modelyard_contracts.references import Kind
 
 
@@ -40,20 +41,20 @@ class ResourceChanged(ControlMessage):
 
     kind: str = Kind.MODEL.value
     name: str = ""
-    revision: int
+    revision: Count
     change: ResourceChange
-    version: int | None = None
+    version: VersionNumber | None = None
     digest: str | None = None
     semver: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
     stage: VersionStage | None = None
     previous_stage: VersionStage | None = None
     alias: str | None = None
-    alias_generation: int | None = None
+    alias_generation: Count | None = None
     policy: str | None = None
     actor: str
     reason: str = ""
-    aliases: dict[str, int] = Field(default_factory=dict)
+    aliases: dict[str, VersionNumber] = Field(default_factory=dict)
     """Alias to version, after this change."""
 
     @property

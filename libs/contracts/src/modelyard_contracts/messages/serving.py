@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import model_validator
 
 from modelyard_contracts.messages.base import Field, Message, Part, fill_workspace
+from modelyard_contracts.numbers import Count, Finite, LoggedVersion, Measured
 from modelyard_contracts.references import DEFAULT_WORKSPACE
 
 
@@ -26,13 +27,13 @@ class Attempt(Part):
     path: str
     """Steps of the route's plan that led to the version, joined by `/`; empty for a plan of one leaf."""
     model: str
-    version: int
+    version: LoggedVersion
     digest: str
     status: PredictionStatus
-    latency_ms: float = 0.0
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: float = 0.0
+    latency_ms: Finite = 0.0
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cost_usd: Finite = 0.0
 
 
 class Vote(Part):
@@ -40,12 +41,12 @@ class Vote(Part):
 
     path: str
     model: str
-    version: int
+    version: LoggedVersion
     digest: str
-    weight: float
+    weight: Finite
     """As published, relative to the other members."""
     class_: str | None = Field(default=None, alias="class")
-    score: float | None = None
+    score: Measured | None = None
     """As in PredictionLogged."""
 
 
@@ -61,10 +62,10 @@ class PredictionLogged(Message):
     prediction_id: str
     workspace: str = DEFAULT_WORKSPACE
     model: str
-    model_version: int
+    model_version: LoggedVersion
     model_digest: str
     route: str
-    route_sequence: int = 0
+    route_sequence: Count = 0
     variant: str = "stable"
     rule: str | None = None
     """Why the version was chosen: the name of a rule, or its weight."""
@@ -72,20 +73,20 @@ class PredictionLogged(Message):
     """Path of the attempt that answered."""
     entity_key_hash: str | None = None
     feature_schema_id: str | None = None
-    num_features: tuple[float | None, ...] = ()
+    num_features: tuple[Measured | None, ...] = ()
     cat_features: tuple[str | None, ...] = ()
-    features_by_name: dict[str, float] = Field(default_factory=dict)
+    features_by_name: dict[str, Measured] = Field(default_factory=dict)
     """For upstreams without a contract; slower in every way, so a contract wins when both are given."""
     class_: str | None = Field(default=None, alias="class")
-    score: float | None = None
+    score: Measured | None = None
     """Probability of the positive class, or the predicted value of a regression."""
-    scores: tuple[float, ...] = ()
-    text_length: int | None = None
-    latency_ms: float = 0.0
+    scores: tuple[Measured, ...] = ()
+    text_length: Count | None = None
+    latency_ms: Finite = 0.0
     """From the first byte in to the last byte out, as the router saw it."""
-    overhead_ms: float = 0.0
+    overhead_ms: Finite = 0.0
     """The router's own share of `latency_ms`."""
-    cost_usd: float = 0.0
+    cost_usd: Finite = 0.0
     status: PredictionStatus = PredictionStatus.OK
     attempts: tuple[Attempt, ...] = ()
     """All calls in order; the last one answered, unless `votes` are given. Upstreams may leave it empty."""
@@ -128,13 +129,13 @@ class GenerationAttempt(Part):
 
     path: str
     model: str
-    version: int
+    version: LoggedVersion
     digest: str
     status: GenerationStatus
-    latency_ms: float = 0.0
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: float = 0.0
+    latency_ms: Finite = 0.0
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cost_usd: Finite = 0.0
 
 
 class GenerationLogged(Message):
@@ -145,27 +146,27 @@ class GenerationLogged(Message):
     generation_id: str
     workspace: str = DEFAULT_WORKSPACE
     model: str
-    model_version: int
+    model_version: LoggedVersion
     model_digest: str
     route: str
-    route_sequence: int = 0
+    route_sequence: Count = 0
     variant: str = "stable"
     rule: str | None = None
     path: str = ""
     entity_key_hash: str | None = None
     session_id: str | None = None
     prompt_name: str | None = None
-    prompt_version: int | None = None
+    prompt_version: LoggedVersion | None = None
     feature_schema_id: str | None = None
-    input_characters: int = 0
-    output_characters: int = 0
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    time_to_first_token_ms: float | None = None
-    latency_ms: float = 0.0
+    input_characters: Count = 0
+    output_characters: Count = 0
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    time_to_first_token_ms: Finite | None = None
+    latency_ms: Finite = 0.0
     """From the first byte in to the end of the stream."""
-    overhead_ms: float = 0.0
-    cost_usd: float = 0.0
+    overhead_ms: Finite = 0.0
+    cost_usd: Finite = 0.0
     status: GenerationStatus = GenerationStatus.OK
     finish_reason: str | None = None
     """As the model server reports it: `stop`, `length`; None when the stream was broken off."""
@@ -191,7 +192,7 @@ class FeedbackReceived(Message):
     workspace: str = DEFAULT_WORKSPACE
     label: str | None = None
     """The true class; None for a regression."""
-    value: float | None = None
+    value: Measured | None = None
     """The true value; None for a classification."""
     source: str = "api"
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from modelyard_contracts.messages.base import ControlMessage, Field
+from modelyard_contracts.numbers import Amount, Count, Finite, Share, VersionNumber
 
 
 class TrainingRunRequested(ControlMessage):
@@ -47,16 +48,16 @@ class TrainingRunChanged(ControlMessage):
     TOPIC: ClassVar[str] = "training.run.changed.v1"
 
     run_id: UUID
-    revision: int
+    revision: Count
     state: RunState
     recipe: str
     trigger: str
     """What started it: `request`, or the kind of drift."""
-    progress: float = 0.0
+    progress: Share = 0.0
     """Share of the work done, 0 to 1."""
     reason: str = ""
     dataset_digest: str | None = None
-    version: int | None = None
+    version: VersionNumber | None = None
     """The registered version, once there is one."""
-    metrics: dict[str, float] = Field(default_factory=dict)
-    cost_usd: float = 0.0
+    metrics: dict[str, Finite] = Field(default_factory=dict)
+    cost_usd: Amount = 0.0

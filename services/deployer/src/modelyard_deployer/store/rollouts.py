@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 
 from modelyard_contracts import RolloutChanged, RolloutState, derived_id
+from modelyard_contracts.numbers import finite_only
 from modelyard_deployer.domain.errors import StaleRollout
 from modelyard_deployer.domain.rollouts import ACTIVE_STATES, Rollout
 from modelyard_deployer.store.documents import Documents
@@ -96,5 +97,5 @@ def _changed(rollout: Rollout) -> RolloutChanged:
         step=rollout.step,
         weight_percent=rollout.weight_percent,
         reason=rollout.reason,
-        evidence=dict(rollout.evidence),
+        evidence=finite_only(rollout.evidence),
     )

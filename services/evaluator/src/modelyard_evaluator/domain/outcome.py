@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from modelyard_contracts import ComparedVersion, EvaluationFinished, RolloutAction, RolloutRequested, derived_id
+from modelyard_contracts.numbers import finite_or_none
 from modelyard_evaluator.domain.evaluation import Evaluation, Stage
 from modelyard_evaluator.domain.verdict import Comparison, Judgement
 
@@ -55,19 +56,24 @@ def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
         metric=evaluation.metric or "",
         rows=comparison.get("rows", 0),
         dataset_digest=evaluation.dataset_digest,
-        champion_value=comparison.get("champion"),
-        challenger_value=comparison.get("challenger"),
-        difference=comparison.get("difference"),
-        difference_low=comparison.get("low"),
-        difference_high=comparison.get("high"),
-        p_value=comparison.get("p_value"),
+        champion_value=finite_or_none(comparison.get("champion")),
+        challenger_value=finite_or_none(comparison.get("challenger")),
+        difference=finite_or_none(comparison.get("difference")),
+        difference_low=finite_or_none(comparison.get("low")),
+        difference_high=finite_or_none(comparison.get("high")),
+        p_value=finite_or_none(comparison.get("p_value")),
         test=comparison.get("test", ""),
-        champion_latency_ms_p95=costs["champion"].get("latency_ms_p95"),
-        challenger_latency_ms_p95=costs["challenger"].get("latency_ms_p95"),
-        champion_memory_mib=costs["champion"].get("memory_mib"),
-        challenger_memory_mib=costs["challenger"].get("memory_mib"),
-        others=tuple(_other(found) for found in evaluation.report.get("others", ())),
+        champion_latency_ms_p95=finite_or_none(costs["champion"].get("latency_ms_p95")),
+        challenger_latency_ms_p95=finite_or_none(costs["challenger"].get("latency_ms_p95")),
+        champion_memory_mib=finite_or_none(costs["champion"].get("memory_mib")),
+        challenger_memory_mib=finite_or_none(costs["challenger"].get("memory_mib")),
+        others=tuple(_other(found) for found in evaluation.report.get("others", ()) if _is_finite(found)),
     )
+
+
+def _is_finite(found: dict[str, Any]) -> bool:
+    """Whether the difference is known; an event has no place for one that is not."""
+    return all(finite_or_none(found[name]) is not None for name in ("difference", "low", "high"))
 
 
 def _other(found: dict[str, Any]) -> ComparedVersion:

@@ -15,6 +15,9 @@ BATCH_LABELS: Final = 50
 RECENT_LABELS: Final = 200
 """Labels, at least, whose mean an ADWIN alarm reports: the newest whole slices with as many."""
 
+MAX_ERROR: Final = 1e150
+"""A larger error counts as this one, so that sums of squares stay finite."""
+
 
 @dataclass
 class AbsoluteErrorWatch:
@@ -36,6 +39,7 @@ class AbsoluteErrorWatch:
         """
         if not errors:
             return []
+        errors = [min(error, MAX_ERROR) for error in errors]
         part = Part(len(errors), math.fsum(errors), math.fsum(error * error for error in errors), covers)
         slide(self.window, part, rules.error_window_labels)
         if self.early.labels < rules.error_window_labels:

@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from modelyard_contracts.numbers import MAX_COUNT, MAX_VERSION
+
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 """A moment outside has a wrong unit or comes from a broken clock; ClickHouse would open a partition for it."""
@@ -17,9 +19,10 @@ COUNTS: Final = (
     "output_characters",
     "input_tokens",
     "output_tokens",
-    "prompt_version",
 )
 """Columns that ClickHouse stores as unsigned integers."""
+AMOUNTS: Final = ("latency_ms", "overhead_ms", "cost_usd", "time_to_first_token_ms")
+"""Columns that are added up: one NaN would be the sum of all rows."""
 
 Rule = tuple[Any, str]
 """(mask of the rows to refuse, reason)"""
@@ -51,7 +54,21 @@ def _rules(table: pa.Table) -> list[Rule]:
     ]
     if "model" in table.schema.names:
         rules += _answer_rules(table)
-    rules += [(pc.less(table[count], 0), f"field {count}: negative") for count in COUNTS if count in table.schema.names]
+    rules += [
+        (_outside(table, count, 0, MAX_COUNT + 1), f"field {count}: not between 0 and {MAX_COUNT}")
+        for count in COUNTS
+        if count in table.schema.names
+    ]
+    rules += [
+        (_not_finite(table, name), f"field {name}: no finite number") for name in AMOUNTS if name in table.schema.names
+    ]
+    if "prompt_version" in table.schema.names:
+        rules.append(
+            (
+                _outside(table, "prompt_version", 0, MAX_VERSION + 1),
+                f"field prompt_version: not between 0 and {MAX_VERSION}",
+            )
+        )
     return rules
 
 
@@ -60,9 +77,13 @@ def _answer_rules(table: pa.Table) -> list[Rule]:
         (pc.equal(table["model"], ""), "field model: empty"),
         (_too_long(table, "model"), "field model: longer than 256 characters"),
         (_too_long(table, "variant"), "field variant: longer than 256 characters"),
-        (_outside(table, "model_version", 0, 2**32), "field model_version: not between 0 and 4294967295"),
-        (_outside(table, "route_sequence", 0, 2**63 - 1), "field route_sequence: negative"),
+        (_outside(table, "model_version", 0, MAX_VERSION + 1), f"field model_version: not between 0 and {MAX_VERSION}"),
+        (_outside(table, "route_sequence", 0, MAX_COUNT + 1), f"field route_sequence: not between 0 and {MAX_COUNT}"),
     ]
+
+
+def _not_finite(table: pa.Table, name: str) -> Any:
+    return pc.invert(pc.is_finite(table[name]))
 
 
 def _too_long(table: pa.Table, name: str) -> Any:

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from modelyard_contracts import Part, RunState, TrainingRunChanged, UtcDatetime, derived_id
+from modelyard_contracts.numbers import finite_only
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.states import Signal, next_state
@@ -80,6 +81,6 @@ class Run(Part):
             reason=self.reason or self.why,
             dataset_digest=self.dataset_digest,
             version=self.version,
-            metrics=self.metrics,
+            metrics=finite_only(self.metrics),
             cost_usd=self.cost_usd,
         )
