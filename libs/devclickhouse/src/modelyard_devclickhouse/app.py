@@ -15,6 +15,7 @@ from modelyard_devclickhouse.config import Passwords
 from modelyard_devclickhouse.engine import QUERY_ID, Answer, Engine
 from modelyard_devclickhouse.errors import ClickHouseError, ReadOnly, from_engine
 from modelyard_devclickhouse.lease import Lease
+from modelyard_devclickhouse.native import Reencoder
 from modelyard_devclickhouse.request import Request, read_request
 from modelyard_devclickhouse.results import Response, Send
 from modelyard_devclickhouse.select import Select
@@ -45,7 +46,7 @@ class App:
         response = self._response(send, "", choose_encoding(accept))
         try:
             request = await read_request(scope, receive, self._passwords)
-            response = self._response(send, request.query_id, choose_encoding(accept))
+            response = self._response(send, request.query_id, choose_encoding(accept), request.block_method)
             await self._answer(request, receive, response)
         except ClientGone:
             return
@@ -54,7 +55,7 @@ class App:
         except Exception as error:
             await response.fail(from_engine(error))
 
-    def _response(self, send: Send, query_id: str, encoding: str) -> Response:
+    def _response(self, send: Send, query_id: str, encoding: str, block_method: int | None = None) -> Response:
         headers = {
             "Content-Type": "text/plain; charset=UTF-8",
             "X-ClickHouse-Server-Display-Name": "modelyard-devclickhouse",
@@ -63,7 +64,8 @@ class App:
         }
         if query_id:
             headers["X-ClickHouse-Query-Id"] = query_id
-        return Response(send, version=self._engine.version, headers=headers, encoding=encoding)
+        version = self._engine.version
+        return Response(send, version=version, headers=headers, encoding=encoding, block_method=block_method)
 
     async def _answer(self, request: Request, receive: Receive, response: Response) -> None:
         if request.path != "/":
@@ -84,7 +86,7 @@ class App:
         finally:
             del self._running[request.query_id]
             if session:
-                self._sessions.give_back(session)
+                self._sessions.give_back(session, close=request.flag("close_session"))
 
     def _borrow_session(self, request: Request) -> Session | None:
         session_id = request.parameters.get("session_id")
@@ -109,6 +111,7 @@ class App:
     ) -> None:
         lease = Lease(self._engine, request, session)
         format = statement.format or request.parameters.get("default_format") or "TabSeparated"
+        request.reencoded = request.revision > 0 and format == "Native" and statement.kind is not Kind.INSERT
         if statement.kind is Kind.INSERT:
             response.summarise(await self._insert(lease, statement, text, data), 0)
             await response.whole(b"")
@@ -122,8 +125,9 @@ class App:
             if session:
                 session.learn(statement, sql)
             response.describe(format if statement.kind is Kind.RESULT else None)
-            response.summarise(answer, len(answer.data))
-            await response.whole(answer.data)
+            result = Reencoder(request.revision).feed(answer.data) if request.reencoded else answer.data
+            response.summarise(answer, len(result))
+            await response.whole(result)
 
     def _rewritten(self, request: Request, statement: Statement, text: bytes) -> str:
         """Translate query ids in KILL QUERY; pass all other statements through."""

@@ -13,19 +13,22 @@ from urllib.parse import parse_qsl
 
 from python_multipart import create_form_parser
 
+from modelyard_devclickhouse import blocks
 from modelyard_devclickhouse.bodies import Receive, chunks, decoded
 from modelyard_devclickhouse.config import Passwords
 from modelyard_devclickhouse.errors import BadRequest, ClickHouseError, WrongPassword
+from modelyard_devclickhouse.native import TYPES_IN_BINARY
 from modelyard_devclickhouse.sql import words
 
 _NOT_SETTINGS: Final = words(
     """
     query database default_format query_id session_id session_timeout session_check quota_key role buffer_size
     compress decompress client_protocol_version wait_end_of_query user password close_session stacktrace
-    log_comment
+    log_comment network_compression_method network_zstd_compression_level
     """
 )
 _EXTERNAL: Final = ("_format", "_types", "_structure")
+_REVISION_DIGITS: Final = 9
 
 
 @dataclass
@@ -42,6 +45,23 @@ class Request:
     body: AsyncIterator[bytes]
     files: dict[str, BinaryIO] = field(default_factory=dict)
     form: dict[str, str] = field(default_factory=dict)
+    reencoded: bool = False
+    """The result's Native blocks are rewritten for the client's `revision`."""
+
+    @property
+    def revision(self) -> int:
+        """The client's protocol revision; 0 if it states none. Raises BadRequest for no number."""
+        text = self.parameters.get("client_protocol_version", "") or "0"
+        if not (text.isascii() and text.isdigit() and len(text) <= _REVISION_DIGITS):
+            raise BadRequest(f"client_protocol_version must be a number, not {text!r}")
+        return int(text)
+
+    @property
+    def block_method(self) -> int | None:
+        """How the response's blocks are compressed (`compress=1`); None without blocks."""
+        return (
+            blocks.method(self.parameters.get("network_compression_method", "LZ4")) if self.flag("compress") else None
+        )
 
     @property
     def reader(self) -> bool:
@@ -57,6 +77,8 @@ class Request:
     def settings(self) -> dict[str, str]:
         """Settings in the URL, for this request only, including the client's query id."""
         found = {key: value for key, value in self.parameters.items() if self._is_setting(key)}
+        if self.reencoded:
+            found[TYPES_IN_BINARY] = "1"
         comment = self.parameters.get("log_comment", "")
         return {**found, "log_comment": f"{self.query_id} {comment}".strip()}
 
@@ -83,21 +105,26 @@ async def read_request(scope: Mapping[str, Any], receive: Receive, passwords: Pa
             parameters.setdefault(key, headers[name])
     body = decoded(chunks(receive), headers.get("content-encoding", "").lower())
     request = Request(scope["method"], scope["path"], parameters, headers, role, user, query_id.replace(" ", "_"), body)
-    for key in ("compress", "decompress"):
-        if request.flag(key):
-            raise ClickHouseError(48, "NOT_IMPLEMENTED", f"{key}=1 is not supported here: use HTTP compression.")
+    if request.flag("decompress"):
+        request.body = blocks.unblocked(request.body)
     if headers.get("content-type", "").startswith("multipart/form-data"):
         await _read_form(request)
     return request
 
 
 def authenticate(headers: Mapping[str, str], parameters: Mapping[str, str], passwords: Passwords) -> tuple[str, str]:
-    """Return (user, role) from Basic, X-ClickHouse-User/-Key or user/password parameters."""
+    """Return (user, role) from Basic, X-ClickHouse-User/-Key or user/password parameters.
+
+    `default` is the writer or, with the reader's password, the reader: the engine runs every statement as `default`,
+    and some clients (JDBC) log in again as what currentUser() returns.
+    """
     user, password = _credentials(headers, parameters)
-    known = {"writer": passwords.writer, "default": passwords.writer, "reader": passwords.reader}
-    if not hmac.compare_digest(password.encode(), known.get(user, "").encode()) or user not in known:
-        raise WrongPassword(user)
-    return user, "reader" if user == "reader" else "writer"
+    accepted = {"writer": ("writer",), "reader": ("reader",), "default": ("writer", "reader")}.get(user, ())
+    known = {"writer": passwords.writer, "reader": passwords.reader}
+    for role in accepted:
+        if hmac.compare_digest(password.encode(), known[role].encode()):
+            return ("reader" if role == "reader" else user), role
+    raise WrongPassword(user)
 
 
 def _credentials(headers: Mapping[str, str], parameters: Mapping[str, str]) -> tuple[str, str]:

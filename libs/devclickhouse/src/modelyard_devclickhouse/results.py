@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, Any, Final
 
+from modelyard_devclickhouse.blocks import BlockEncoder
 from modelyard_devclickhouse.bodies import Encoder, encoder
 from modelyard_devclickhouse.engine import Answer
 from modelyard_devclickhouse.errors import ClickHouseError, exception_block
@@ -40,6 +41,23 @@ _TYPES: Final = {
     "Parquet": "application/octet-stream",
     "RowBinary": "application/octet-stream",
 }
+
+
+_PLAIN_STATUSES: Final = (401, 403)
+"""The server sends these errors without blocks, and clients do not expect blocks there."""
+
+
+class _Nested:
+    """An Encoder within another one."""
+
+    def __init__(self, inner: Encoder, outer: Encoder) -> None:
+        self._inner, self._outer = inner, outer
+
+    def feed(self, data: bytes) -> bytes:
+        return self._outer.feed(self._inner.feed(data))
+
+    def end(self) -> bytes:
+        return self._outer.feed(self._inner.end()) + self._outer.end()
 
 
 class Pipe:
@@ -76,8 +94,12 @@ class Pipe:
 class Response:
     """One response to one client."""
 
-    def __init__(self, send: Send, *, version: str, headers: dict[str, str], encoding: str) -> None:
+    def __init__(
+        self, send: Send, *, version: str, headers: dict[str, str], encoding: str, block_method: int | None = None
+    ) -> None:
+        """encoding: of HTTP, '' for none. block_method: of ClickHouse's own blocks within it, None for none."""
         self._send, self._version, self._headers, self._encoding = send, version, headers, encoding
+        self._block_method = block_method
         self._tag = secrets.token_hex(8)
         self._encoder: Encoder | None = None
 
@@ -105,19 +127,23 @@ class Response:
         self._headers["X-ClickHouse-Summary"] = json.dumps({k: str(v) for k, v in numbers.items()})
 
     async def start(self, status: int = 200, length: int | None = None) -> None:
+        if status in _PLAIN_STATUSES:
+            self._block_method = None
         headers = {**self._headers, "X-ClickHouse-Exception-Tag": self._tag}
         if self._encoding:
             headers["Content-Encoding"] = self._encoding
-        elif length is not None:
+        elif length is not None and self._block_method is None:
             headers["Content-Length"] = str(length)
         self._encoder = encoder(self._encoding)
+        if self._block_method is not None:
+            self._encoder = _Nested(BlockEncoder(self._block_method), self._encoder)
         raw = [(key.encode(), value.encode()) for key, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, data: bytes) -> None:
         assert self._encoder is not None  # noqa: S101 - start() comes first
         encode = self._encoder.feed
-        small = len(data) < 1 << 16 or not self._encoding
+        small = len(data) < 1 << 16 or not (self._encoding or self._block_method is not None)
         body = encode(data) if small else await asyncio.to_thread(encode, data)
         if body:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})

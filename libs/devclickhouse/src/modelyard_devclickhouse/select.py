@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from modelyard_devclickhouse.bodies import Receive
 from modelyard_devclickhouse.engine import Answer
 from modelyard_devclickhouse.errors import ClickHouseError
 from modelyard_devclickhouse.lease import Lease
+from modelyard_devclickhouse.native import Reencoder
 from modelyard_devclickhouse.request import Request
 from modelyard_devclickhouse.results import Held, Pipe, Response
 from modelyard_devclickhouse.sql import Statement
 from modelyard_devclickhouse.statements import utf8
+
+_OFF_LOOP_BYTES: Final = 1 << 16
 
 
 class Select:
@@ -25,6 +28,7 @@ class Select:
         self._request, self._lease, self._statement = request, lease, statement
         self._plain = utf8(text)
         self._pipe = Pipe()
+        self._reencoder = Reencoder(request.revision) if request.reencoded else None
         # The engine's own syntax for writing a result elsewhere; only SELECTs obey it.
         self._into = f"\nINTO OUTFILE '{self._pipe.path}' TRUNCATE COMPRESSION 'none' FORMAT {format}"
         before, after = utf8(text[: statement.cut]), utf8(text[statement.resume :])
@@ -45,7 +49,10 @@ class Select:
         try:
             complete = await self._forward(held, gone, response)
             if complete:
-                response.summarise(await query, held.size)
+                done = await query
+                if self._reencoder:
+                    self._reencoder.end()
+                response.summarise(done, held.size)
                 await held.end()
         finally:
             if gone.done():
@@ -83,9 +90,15 @@ class Select:
                 chunk = await reading
                 if not chunk:
                     return not gone.done()
-                await held.add(chunk)
+                await held.add(await self._reencode(chunk))
         finally:
             self._pipe.close_read()
+
+    async def _reencode(self, chunk: bytes) -> bytes:
+        if self._reencoder is None:
+            return chunk
+        small = len(chunk) < _OFF_LOOP_BYTES
+        return self._reencoder.feed(chunk) if small else await asyncio.to_thread(self._reencoder.feed, chunk)
 
 
 async def _disconnected(receive: Receive) -> None:

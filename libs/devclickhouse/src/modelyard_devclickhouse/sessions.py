@@ -8,10 +8,11 @@ from typing import Final
 
 from modelyard_devclickhouse.engine import Handle
 from modelyard_devclickhouse.errors import BadRequest, ClickHouseError
-from modelyard_devclickhouse.sql import Statement, Token
+from modelyard_devclickhouse.sql import Kind, Statement, Token
 
 MAX_TIMEOUT_S: Final = 3600.0
 MAX_SESSIONS: Final = 256
+"""Of one user; beyond it the user's oldest idle session ends."""
 
 
 @dataclass
@@ -22,7 +23,9 @@ class Session:
     timeout_s: float
     handle: Handle | None = None
     busy: bool = False
-    expires_at: float = 0.0
+    stateful: bool = False
+    """A statement may have left something in it that its client needs: a setting, a database, a temporary table."""
+    used_at: float = 0.0
     current_database: str = ""
     set_by_user: dict[str, str] = field(default_factory=dict)
     applied: dict[str, str] = field(default_factory=dict)
@@ -36,7 +39,8 @@ class Session:
         return {**restored, **fresh}
 
     def learn(self, statement: Statement, text: str) -> None:
-        """Remember a successful SET or USE."""
+        """Remember a successful statement without data: SET, USE, CREATE TEMPORARY TABLE."""
+        self.stateful = self.stateful or statement.kind is Kind.COMMAND
         if statement.keyword == "USE":
             self.database = self.current_database = statement.tokens[-1].name
         elif statement.keyword == "SET":
@@ -73,25 +77,40 @@ class Sessions:
         if session is None:
             if must_exist:
                 raise ClickHouseError(372, "SESSION_NOT_FOUND", f"Session {session_id} not found")
-            if len(self._sessions) >= MAX_SESSIONS:
-                raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"more than {MAX_SESSIONS} sessions")
+            self._make_room(user)
             session = self._sessions[user, session_id] = Session(self._database, _timeout(timeout))
         if session.busy:
             raise ClickHouseError(373, "SESSION_IS_LOCKED", f"Session {session_id} is locked by a concurrent client")
         session.busy = True
         return session
 
-    def give_back(self, session: Session) -> None:
-        session.busy = False
-        session.expires_at = self._clock() + session.timeout_s
+    def give_back(self, session: Session, *, close: bool = False) -> None:
+        """End one request of the session; `close` ends the session, too."""
+        session.busy, session.used_at = False, self._clock()
+        if close:
+            self._end(next(key for key, one in self._sessions.items() if one is session))
 
     def expire(self) -> None:
         now = self._clock()
         for key, session in list(self._sessions.items()):
-            if not session.busy and session.expires_at < now:
-                del self._sessions[key]
-                if session.handle:
-                    session.handle.close()
+            if not session.busy and session.used_at + session.timeout_s < now:
+                self._end(key)
+
+    def _make_room(self, user: str) -> None:
+        """End the user's oldest idle session at the limit, first of those whose loss their client cannot notice."""
+        own = {key: one for key, one in self._sessions.items() if key[0] == user}
+        if len(own) < MAX_SESSIONS:
+            return
+        idle = [key for key, one in own.items() if not one.busy]
+        if not idle:
+            text = f"{MAX_SESSIONS} sessions of {user} are running statements; try again later"
+            raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", text)
+        self._end(min(idle, key=lambda key: (own[key].stateful, own[key].used_at)))
+
+    def _end(self, key: tuple[str, str]) -> None:
+        session = self._sessions.pop(key)
+        if session.handle:
+            session.handle.close()
 
 
 def _timeout(text: str) -> float:
