@@ -76,7 +76,7 @@ class Assembly:
         on_start runs once the tables exist, on_stop before the database is closed, also when the start failed half way.
         """
         kafka = parts.kafka_readiness or self.readiness
-        relay = OutboxRelay(self.database, self.settings.kafka_bootstrap_servers, self.name, readiness=kafka)
+        relay = OutboxRelay(self.database, self.settings.brokers, self.name, readiness=kafka)
         consumer = self._consumer(handlers, parts)
         forgetting = Periodic("deleting old claims and changes", self._forget)
 
@@ -113,7 +113,7 @@ class Assembly:
 
     def _consumer(self, handlers: Mapping[type[Message], Handler], parts: Parts) -> EventConsumer:
         return EventConsumer(
-            bootstrap=self.settings.kafka_bootstrap_servers,
+            bootstrap=self.settings.brokers,
             group=self.name,
             service=self.name,
             handlers=handlers,

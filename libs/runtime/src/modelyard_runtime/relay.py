@@ -17,9 +17,11 @@ from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from sqlalchemy import delete, func, select, update
 
 from modelyard_contracts.topics import all_topics
+from modelyard_runtime.brokers import Bootstrap, client_settings
 from modelyard_runtime.errors import BrokerAway, ModelyardError
 from modelyard_runtime.headers import CE_SOURCE, to_wire
 from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka.access_errors import explain, start_client
 from modelyard_runtime.kafka.aiokafka_internals import stop_producer
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.metrics import Metrics
@@ -43,7 +45,7 @@ class OutboxRelay:
     """Run `run` as a background task of the service; woken by commits on `database`, and polling every 200 ms."""
 
     def __init__(
-        self, database: "Database", bootstrap: str, service: str, *, readiness: Readiness | None = None
+        self, database: "Database", bootstrap: Bootstrap, service: str, *, readiness: Readiness | None = None
     ) -> None:
         self._database = database
         self._bootstrap = bootstrap
@@ -70,8 +72,9 @@ class OutboxRelay:
                     self._readiness.set("outbox", True)
                     pause_s = POLL_S
                 except Exception as error:  # the relay never gives up, and reports
-                    log.warning("outbox of %s waits %.1f s: %r", self._service, pause_s, error)
-                    self._readiness.set("outbox", False, f"{type(error).__name__}: {error}")
+                    why = explain(error, self._bootstrap)
+                    log.warning("outbox of %s waits %.1f s: %s", self._service, pause_s, why)
+                    self._readiness.set("outbox", False, why)
                     await self._drop_producer()
                     await pause(stop, pause_s)
                     pause_s = min(pause_s * 2, RETRY_MAX_S)
@@ -144,14 +147,14 @@ class OutboxRelay:
     async def _connected(self) -> Any:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
+                **client_settings(self._bootstrap),
                 transactional_id=self._lock.transactional_id(self._service),
                 transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
                 max_request_size=16 * 1_048_576,
                 request_timeout_ms=10_000,
             )
             self._producer = producer  # before the start, so that a failed one is stopped too
-            await producer.start()
+            await start_client(producer, self._bootstrap)
         return self._producer
 
     async def _ensure(self, topics: set[str]) -> None:

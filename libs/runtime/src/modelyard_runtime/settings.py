@@ -12,6 +12,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from modelyard_contracts.keyring import InvalidKeyRing, KeyRingFile
 from modelyard_runtime.errors import StartupError
+from modelyard_runtime.kafka_settings import KafkaSettings
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
@@ -20,7 +21,7 @@ MIN_KEY_CHARS = 16
 MAX_PORT = 65_535
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(KafkaSettings):
     """Settings of every service. A subclass sets `env_prefix` and the default of `port`.
 
     Fields with an alias are shared by all services and have no prefix; the others are `<PREFIX><FIELD>`.
@@ -28,8 +29,6 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
 
-    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", alias="KAFKA_BOOTSTRAP_SERVERS", min_length=1)
-    """host:port of the brokers, separated by commas."""
     registry_url: str = Field("http://127.0.0.1:8101", alias="REGISTRY_URL", pattern=r"^https?://")
     service_key_file: Path | None = Field(None, alias="MODELYARD_SERVICE_KEY_FILE")
     """File with this service's own key, for its calls to other services."""
@@ -69,6 +68,7 @@ class ServiceSettings(BaseSettings):
     def check_files(self) -> None:
         """Read every key and secret once, so that a start without one fails at once. Extend it in a subclass."""
         _ = self.service_key
+        _ = self.brokers
 
 
 class DatabaseSettings(BaseSettings):

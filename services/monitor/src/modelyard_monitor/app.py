@@ -49,8 +49,8 @@ class _Monitor:
         self.changes = MemoryChanges()
         self.reports = Reports(ReportQueries(self.clickhouse))
         self.registry = Registry(settings.registry_url, settings.service_key)
-        self.producer = Producer(settings.kafka_bootstrap_servers, "monitor", linger_ms=5)
-        self.letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
+        self.producer = Producer(settings.brokers, "monitor", linger_ms=5)
+        self.letters = DeadLetters(settings.brokers, "monitor")
         self.ingests = {group: self._ingest(group, stores) for group, stores in self._stores().items()}
 
     def service(self) -> Service:

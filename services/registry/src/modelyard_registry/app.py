@@ -147,7 +147,7 @@ class Registry:
         """Create the topics of all services, once Kafka can be reached."""
         while not stop.is_set():
             try:
-                await ensure_topics(self._settings.kafka_bootstrap_servers)
+                await ensure_topics(self._settings.brokers)
                 self._assembly.readiness.set("topics", True)
                 await stop.wait()
             except ModelyardError as error:

@@ -60,9 +60,7 @@ class RouterApp:
         self.counters = Counters()
         self.spool = Spool(settings.data_dir / "spool", max_bytes=settings.spool_max_bytes, fsync=settings.spool_fsync)
         self.router_id = _router_id(settings.data_dir)
-        options = ShipperOptions(
-            settings.kafka_bootstrap_servers, self.router_id, interval_s=settings.ship_interval_ms / 1000
-        )
+        options = ShipperOptions(settings.brokers, self.router_id, interval_s=settings.ship_interval_ms / 1000)
         self.shipper = Shipper(self.spool, options, self.readiness)
         self.api: Api
         self.fast_path: FastPath | None = None
@@ -114,11 +112,9 @@ class RouterApp:
 
     def _follow_routes(self) -> None:
         settings = self.settings
-        self._announcer = Announcer(settings.kafka_bootstrap_servers, self.router_id, system_clock)
+        self._announcer = Announcer(settings.brokers, self.router_id, system_clock)
         codec = Codec(RegistrySchemas(settings.registry_url, settings.service_key))
-        self._reader = RouteReader(
-            settings.kafka_bootstrap_servers, self.tables, self._announcer, self.readiness, self.counters, codec
-        )
+        self._reader = RouteReader(settings.brokers, self.tables, self._announcer, self.readiness, self.counters, codec)
 
     def _open_api(self, predictions: Predictions, generations: Generations) -> None:
         settings = self.settings
@@ -173,7 +169,7 @@ class RouterApp:
                 self.readiness.set("spool", False, str(spool.full_error()))
             else:
                 self.readiness.set("spool", not spool.trouble, spool.trouble)
-            unsent = f"the broker is unreachable, {self.shipper.unsent} records wait"
+            unsent = f"the broker is unreachable, {self.shipper.unsent} records wait: {self.shipper.reason}"
             self.readiness.set("log", True, unsent if self.shipper.broker_away else "")
             await pause(stop, WATCH_S)
 

@@ -16,7 +16,9 @@ from typing import Any, Final
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import IllegalGenerationError
+from aiokafka.errors import IllegalGenerationError, KafkaError
+
+from modelyard_runtime.brokers import Bootstrap, client_settings
 
 VERSIONS: Final = ("0.14.0",)
 """Versions whose private layout was read and tested."""
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 @cache
 def layout_problems() -> tuple[str, ...]:
     """What of the private layout is not as expected; empty when all of it is."""
+    from aiokafka import conn
     from aiokafka.consumer import fetcher, group_coordinator
 
     problems = [] if aiokafka.__version__ in VERSIONS else [f"version {aiokafka.__version__} is not in {VERSIONS}"]
@@ -37,10 +40,18 @@ def layout_problems() -> tuple[str, ...]:
         fetcher.Fetcher: ("_records",),
         fetcher.FetchResult: ("_partition_records",),
         fetcher.PartitionRecords: ("_records", "_consumer_record", "next_fetch_offset"),
-        group_coordinator.GroupCoordinator: ("_do_commit_offsets", "fetch_committed_offsets", "generation"),
+        group_coordinator.GroupCoordinator: (
+            "_do_commit_offsets",
+            "check_errors",
+            "fetch_committed_offsets",
+            "generation",
+        ),
     }
     for owner, names in uses.items():
         problems += [f"{owner.__name__}.{name} is missing" for name in names if not _has(owner, name)]
+    problems += [
+        f"aiokafka.conn.{name} is missing" for name in ("collect_hosts", "create_conn") if not hasattr(conn, name)
+    ]
     return tuple(problems)
 
 
@@ -158,7 +169,7 @@ def commit_as_member_only(client: Any) -> None:
     coordinator._do_commit_offsets = commit_as_member
 
 
-async def committed_offset(client: Any, bootstrap: str, group: str, partition: TopicPartition) -> Any:
+async def committed_offset(client: Any, bootstrap: Bootstrap, group: str, partition: TopicPartition) -> Any:
     """The group's committed offset with its metadata (`.offset`, `.metadata`), from the broker; None without one.
 
     Reason: `AIOKafkaConsumer.committed` drops the metadata. Public path: an admin client, which connects anew.
@@ -166,7 +177,7 @@ async def committed_offset(client: Any, bootstrap: str, group: str, partition: T
     if not layout_problems():
         found = await client._coordinator.fetch_committed_offsets([partition])
         return found.get(partition)
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**client_settings(bootstrap))
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(group, partitions=[partition])
@@ -174,6 +185,45 @@ async def committed_offset(client: Any, bootstrap: str, group: str, partition: T
         await admin.close()
     offset = found.get(partition)
     return None if offset is None or offset.offset < 0 else offset
+
+
+def group_error(client: Any) -> Exception | None:
+    """The error that ended a subscribed consumer's membership of its group, such as a missing right; None if none did.
+
+    Reason: `getmany` raises it, but a member without partitions has no call of `getmany` in progress. Public path:
+    none, so such a consumer waits without a report.
+    """
+    if layout_problems():
+        return None
+    try:
+        client._coordinator.check_errors()
+    except Exception as error:
+        return error
+    return None
+
+
+# -- connecting --------------------------------------------------------------------------------------------------------
+
+
+async def connection_error(bootstrap: Bootstrap, timeout_s: float) -> Exception | None:
+    """Connect and sign in once; return why no broker allows it, None if one does.
+
+    Reason: a client that finds no broker logs each reason and raises only that there is none. Public path: that text.
+    """
+    if layout_problems():
+        return None
+    from aiokafka.conn import collect_hosts, create_conn
+
+    settings = client_settings(bootstrap)
+    problem: Exception | None = None
+    for host, port, _ in collect_hosts(settings.pop("bootstrap_servers")):
+        try:
+            (await asyncio.wait_for(create_conn(host, port, **settings), timeout_s)).close()
+        except (KafkaError, OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+            problem = error
+        else:
+            return None
+    return problem
 
 
 # -- stopping a producer -----------------------------------------------------------------------------------------------

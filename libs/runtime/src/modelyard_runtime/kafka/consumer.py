@@ -14,9 +14,16 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from modelyard_contracts.topics import all_topics
-from modelyard_runtime.errors import ModelyardError
+from modelyard_runtime.brokers import Bootstrap
+from modelyard_runtime.errors import BrokerAway, ModelyardError
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.kafka.aiokafka_internals import commit_as_member_only, committed_offset, read_in_bulk
+from modelyard_runtime.kafka.access_errors import denied, explain, start_client
+from modelyard_runtime.kafka.aiokafka_internals import (
+    commit_as_member_only,
+    committed_offset,
+    group_error,
+    read_in_bulk,
+)
 from modelyard_runtime.kafka.dead_letters import DeadLetters
 from modelyard_runtime.kafka.options import ConsumerOptions
 from modelyard_runtime.kafka.pump import BatchHandler, ConsumerMetrics, Lag, Pump, commit_offset
@@ -26,6 +33,7 @@ PartitionsHandler = Callable[[set[tuple[str, int]]], Awaitable[None]]
 
 CLOSE_TIMEOUT_S: Final = 10.0
 LAG_TIMEOUT_S: Final = 2.0
+GROUP_CHECK_S: Final = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +51,7 @@ class BatchConsumer:
     def __init__(
         self,
         *,
-        bootstrap: str,
+        bootstrap: Bootstrap,
         group: str,
         topics: Iterable[str],
         on_batch: BatchHandler,
@@ -77,10 +85,8 @@ class BatchConsumer:
             while not stop.is_set():
                 try:
                     broken = await self._connect()
+                    await self._until_broken(stopping, broken)
                     pause_s = self._options.retry_min_s
-                    await asyncio.wait({stopping, broken}, return_when=asyncio.FIRST_COMPLETED)
-                    if broken.done():
-                        log.warning("consumer %s reconnects: %r", self.group, broken.result())
                 except (KafkaError, ModelyardError, OSError) as error:
                     self._not_connected(error)
                 finally:
@@ -94,13 +100,25 @@ class BatchConsumer:
         await ensure_topics(self._bootstrap, [spec for spec in all_topics() if spec.name in self.topics])
         self._leaving_group = False
         broken = self._broken = asyncio.get_running_loop().create_future()
-        self._client = AIOKafkaConsumer(**self._options.client_settings(self._bootstrap, self.group))
-        await self._client.start()
+        self._client = AIOKafkaConsumer(**self._options.consumer_settings(self._bootstrap, self.group))
+        await start_client(self._client, self._bootstrap)
         commit_as_member_only(self._client)
         read_in_bulk(self._client)
         self._client.subscribe(list(self.topics), listener=_Rebalances(self._assigned, self._revoked))
         self._report()
         return broken
+
+    async def _until_broken(self, stopping: asyncio.Future[Any], broken: asyncio.Future[Any]) -> None:
+        """Wait until the membership ends; raises the error when the broker denies a right."""
+        while not (stopping.done() or broken.done()):
+            await asyncio.wait({stopping, broken}, return_when=asyncio.FIRST_COMPLETED, timeout=GROUP_CHECK_S)
+            if not self._pumps and (error := group_error(self._client)) is not None:
+                self._break(error)
+        if not broken.done():
+            return
+        if denied(broken.result()):
+            raise BrokerAway(explain(broken.result(), self._bootstrap)) from broken.result()
+        log.warning("consumer %s reconnects: %r", self.group, broken.result())
 
     async def _disconnect(self) -> None:
         self._leaving_group = True  # a rebalance may still be under way

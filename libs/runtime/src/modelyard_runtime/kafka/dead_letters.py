@@ -12,8 +12,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
+from modelyard_runtime.brokers import Bootstrap, client_settings
 from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.errors import BrokerAway, ModelyardError
+from modelyard_runtime.kafka.access_errors import explain, start_client
 from modelyard_runtime.kafka.producer import Producer
 from modelyard_runtime.kafka.records import RawHeaders, Received
 from modelyard_runtime.kafka.topics import DEAD_LETTER_CONFIG, create_topics
@@ -62,7 +64,7 @@ class DeadLetters:
 
     def __init__(
         self,
-        bootstrap: str,
+        bootstrap: Bootstrap,
         service: str,
         max_consecutive: int = 100,
         max_ratio: float = 0.5,
@@ -157,13 +159,13 @@ def _letter_headers(received: Received, reason: str, service: str, at: datetime)
     return [(PREFIX + name, text.encode()) for name, text in fields.items()]
 
 
-async def list_dead_letters(bootstrap: str, topic: str, service: str, limit: int = 100) -> list[DeadLetter]:
+async def list_dead_letters(bootstrap: Bootstrap, topic: str, service: str, limit: int = 100) -> list[DeadLetter]:
     """The oldest dead letters that were not resent yet; [] without such a topic."""
     async with _reader(bootstrap, topic, service) as (consumer, partition):
         return await _read(consumer, partition, limit) if partition else []
 
 
-async def resend_dead_letters(bootstrap: str, topic: str, service: str, limit: int = 100) -> int:
+async def resend_dead_letters(bootstrap: Bootstrap, topic: str, service: str, limit: int = 100) -> int:
     """Send the oldest dead letters back to their topic and mark them as resent; returns their number.
 
     All readers of the topic get them again, and drop those they know by event_id. A crash midway repeats some.
@@ -182,19 +184,22 @@ async def resend_dead_letters(bootstrap: str, topic: str, service: str, limit: i
 
 
 @asynccontextmanager
-async def _reader(bootstrap: str, topic: str, service: str) -> AsyncIterator[tuple[Any, TopicPartition | None]]:
+async def _reader(bootstrap: Bootstrap, topic: str, service: str) -> AsyncIterator[tuple[Any, TopicPartition | None]]:
     name = dead_letter_topic(topic, service)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, group_id=f"{name}.resend", enable_auto_commit=False, auto_offset_reset="earliest"
+        **client_settings(bootstrap),
+        group_id=f"{name}.resend",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
     )
     try:
-        await consumer.start()
+        await start_client(consumer, bootstrap)
         partition = TopicPartition(name, 0) if name in await consumer.topics() else None
         if partition:
             consumer.assign([partition])
         yield consumer, partition
     except (KafkaError, OSError) as error:
-        raise BrokerAway(f"Kafka at {bootstrap}: {error}") from error
+        raise BrokerAway(f"Kafka at {bootstrap}: {explain(error, bootstrap)}") from error
     finally:
         await consumer.stop()
 

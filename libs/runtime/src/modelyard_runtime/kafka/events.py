@@ -9,6 +9,7 @@ from uuid import UUID
 
 from modelyard_contracts import Message
 from modelyard_contracts.codec import Codec
+from modelyard_runtime.brokers import Bootstrap
 from modelyard_runtime.errors import named, retryable
 from modelyard_runtime.headers import correlation_of
 from modelyard_runtime.health import Readiness
@@ -48,7 +49,7 @@ class EventConsumer:
     def __init__(
         self,
         *,
-        bootstrap: str,
+        bootstrap: Bootstrap,
         group: str,
         service: str,
         handlers: Mapping[type[Message], Handler],

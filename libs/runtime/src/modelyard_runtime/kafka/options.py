@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from modelyard_runtime.brokers import Bootstrap, client_settings
+
 NEVER_MS: Final = 2**31 - 1
 
 
@@ -23,10 +25,10 @@ class ConsumerOptions:
     read_committed: bool = True
     auto_offset_reset: str = "earliest"
 
-    def client_settings(self, bootstrap: str, group: str) -> dict[str, Any]:
+    def consumer_settings(self, bootstrap: Bootstrap, group: str) -> dict[str, Any]:
         """Arguments of AIOKafkaConsumer."""
         return {
-            "bootstrap_servers": bootstrap,
+            **client_settings(bootstrap),
             "group_id": group,
             "enable_auto_commit": False,
             "auto_offset_reset": self.auto_offset_reset,

@@ -10,8 +10,10 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 from modelyard_contracts import Message
 from modelyard_contracts.codec import Codec
 from modelyard_contracts.topics import all_topics
+from modelyard_runtime.brokers import Bootstrap, client_settings
 from modelyard_runtime.errors import BrokerAway, MessageTooLarge
 from modelyard_runtime.headers import message_headers, to_wire
+from modelyard_runtime.kafka.access_errors import explain, start_client
 from modelyard_runtime.kafka.aiokafka_internals import stop_producer
 from modelyard_runtime.kafka.topics import ensure_topics
 
@@ -24,7 +26,7 @@ class Producer:
 
     def __init__(
         self,
-        bootstrap: str,
+        bootstrap: Bootstrap,
         service: str,
         *,
         codec: Codec | None = None,
@@ -116,12 +118,13 @@ class Producer:
     async def _connected(self) -> Any:
         async with self._starting:
             if self._client is None:
-                client = AIOKafkaProducer(bootstrap_servers=self._bootstrap, enable_idempotence=True, **self._settings)
+                where = client_settings(self._bootstrap)
+                client = AIOKafkaProducer(**where, enable_idempotence=True, **self._settings)
                 try:
-                    await client.start()
-                except (KafkaError, OSError) as error:
+                    await start_client(client, self._bootstrap)
+                except (KafkaError, OSError, BrokerAway) as error:
                     await stop_producer(client, STOP_TIMEOUT_S)
-                    raise BrokerAway(f"Kafka at {self._bootstrap}: {error}") from error
+                    raise BrokerAway(f"Kafka at {self._bootstrap}: {explain(error, self._bootstrap)}") from error
                 self._client = client
             return self._client
 
@@ -134,7 +137,7 @@ class Producer:
         if not getattr(error, "retriable", False) and self._client is client:
             self._client = None
             await stop_producer(client, STOP_TIMEOUT_S)
-        return BrokerAway(f"{topic}: {type(error).__name__}: {error}")
+        return BrokerAway(f"{topic}: {explain(error, self._bootstrap)}")
 
 
 __all__ = ["Producer", "ProducerFenced"]

@@ -17,12 +17,14 @@ from modelyard_contracts.codec import Codec, Undecodable
 from modelyard_contracts.topics import topic
 from modelyard_monitor.clients.registry import Registry
 from modelyard_monitor.detect.confirmed_table import ConfirmedTable, read_in_order
+from modelyard_monitor.detect.credentials import credentials
 from modelyard_monitor.detect.detector import Detector
 from modelyard_monitor.detect.lifecycle import EXIT_UNFINISHED, exit_when_stuck, follow_parent, report_ready
 from modelyard_monitor.detect.slice_order import Apply, in_order
 from modelyard_monitor.detect.snapshot import Snapshots
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.settings import Settings
+from modelyard_runtime.brokers import Brokers
 from modelyard_runtime.errors import BrokerAway
 from modelyard_runtime.kafka import DeadLetters, Producer, Received, ensure_topics
 from modelyard_runtime.kafka.topics import create_topics
@@ -57,7 +59,7 @@ def run(settings: Settings) -> int:
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     (settings.data_dir / "detect").mkdir(parents=True, exist_ok=True)
-    asyncio.run(_create_topics(settings.kafka_bootstrap_servers))
+    asyncio.run(_create_topics(settings.brokers))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build(settings, loop)
@@ -69,7 +71,7 @@ def run(settings: Settings) -> int:
     return 0
 
 
-async def _create_topics(bootstrap: str) -> None:
+async def _create_topics(bootstrap: Brokers) -> None:
     slices = topic(SliceSummarised.TOPIC)
     changelog = {"cleanup.policy": "compact", "max.message.bytes": str(MAX_STATE_MESSAGE_BYTES)}
     while True:
@@ -91,8 +93,8 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
     source = app.topic(slices.name, key_serializer="raw", value_serializer="raw", partitions=slices.partitions)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=slices.partitions)  # bytes: raw both ways
     registry = Registry(settings.registry_url, settings.service_key)
-    producer = Producer(settings.kafka_bootstrap_servers, "monitor")
-    letters = DeadLetters(settings.kafka_bootstrap_servers, "monitor")
+    producer = Producer(settings.brokers, "monitor")
+    letters = DeadLetters(settings.brokers, "monitor")
     secrets = settings.state_secrets()
     snapshots = Snapshots(lambda: secrets.ring)
     detector = Detector(table, snapshots, registry, producer, rules_of(settings), settings.clickhouse_database)
@@ -120,6 +122,7 @@ def _app(settings: Settings, loop: asyncio.AbstractEventLoop, partitions: int) -
         APP_ID,
         loop=loop,
         broker=";".join(f"kafka://{one.strip()}" for one in settings.kafka_bootstrap_servers.split(",")),
+        broker_credentials=credentials(settings.brokers.security),
         store="memory://",
         datadir=str(settings.data_dir / "detect"),
         processing_guarantee="at_least_once",

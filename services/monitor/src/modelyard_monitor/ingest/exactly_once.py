@@ -56,7 +56,7 @@ class ExactlyOnceIngest:
         self._replays = metrics.counter("replayed_batches_total", "Planned batches that were repeated", ("topic",))
         self._age = metrics.histogram("ingest_age_seconds", "Age of a batch's oldest record once stored", ("topic",))
         self.consumer = BatchConsumer(
-            bootstrap=settings.kafka_bootstrap_servers,
+            bootstrap=settings.brokers,
             group=group,
             topics=stores,
             on_batch=self._on_batch,

@@ -7,6 +7,7 @@ from typing import Final
 
 from modelyard_contracts import RouteApplied, RoutePublished, derived_id
 from modelyard_contracts.topics import topic
+from modelyard_runtime.brokers import Bootstrap
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError
 from modelyard_runtime.kafka import Producer
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 class Announcer:
     """Emits RouteApplied in order, retrying until Kafka has it. A repeat has the same event id: readers drop it."""
 
-    def __init__(self, bootstrap: str, router_id: str, clock: Clock) -> None:
+    def __init__(self, bootstrap: Bootstrap, router_id: str, clock: Clock) -> None:
         self._bootstrap, self._router_id, self._clock = bootstrap, router_id, clock
         self._unsent: deque[RouteApplied] = deque()
         self._wakeup = Wakeup()
@@ -70,7 +71,7 @@ class Announcer:
                 pause_s = min(pause_s * 2, RETRY_MAX_S)
 
 
-async def _ensure_topic(bootstrap: str, stop: asyncio.Event) -> None:
+async def _ensure_topic(bootstrap: Bootstrap, stop: asyncio.Event) -> None:
     """Create the topic as soon as the broker can be reached."""
     pause_s = RETRY_MIN_S
     while not stop.is_set():

@@ -13,8 +13,10 @@ from modelyard_contracts.codec import Codec
 from modelyard_contracts.topics import topic
 from modelyard_router.domain.counters import Counters
 from modelyard_router.store.route_tables import Effect, RouteTables
+from modelyard_runtime.brokers import Bootstrap, client_settings
 from modelyard_runtime.errors import Unavailable
 from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka.access_errors import explain, start_client
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.wakeup import pause
 
@@ -38,7 +40,7 @@ class RouteReader:
 
     def __init__(
         self,
-        bootstrap: str,
+        bootstrap: Bootstrap,
         tables: RouteTables,
         announcer: Announces,
         readiness: Readiness,
@@ -61,21 +63,27 @@ class RouteReader:
                 await self._read(stop)
                 pause_s = RETRY_MIN_S
             except Exception as error:  # a lost broker has a dozen forms; reading everything again is safe
-                log.warning("route tables cannot be read, keeping those we have: %s: %s", type(error).__name__, error)
+                self._not_read(explain(error, self._bootstrap))
             await pause(stop, pause_s)
             pause_s = min(pause_s * 2, RETRY_MAX_S)
+
+    def _not_read(self, reason: str) -> None:
+        """A router that has tables serves on; one that never had any reports the reason."""
+        log.warning("route tables cannot be read, keeping those in use: %s", reason)
+        if not (self.caught_up or self._tables.routes):
+            self._readiness.set("routes", False, f"no route table read yet: {reason}")
 
     async def _read(self, stop: asyncio.Event) -> None:
         await ensure_topics(self._bootstrap, [topic(RoutePublished.TOPIC)])
         consumer = AIOKafkaConsumer(
             RoutePublished.TOPIC,
-            bootstrap_servers=self._bootstrap,
+            **client_settings(self._bootstrap),
             group_id=None,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
         )
         try:
-            await asyncio.wait_for(consumer.start(), ATTEMPT_TIMEOUT_S)
+            await asyncio.wait_for(start_client(consumer, self._bootstrap), ATTEMPT_TIMEOUT_S)
             partitions: Collection[TopicPartition] = consumer.assignment()
             ends = await asyncio.wait_for(consumer.end_offsets(partitions), ATTEMPT_TIMEOUT_S)
             while not stop.is_set():

@@ -25,7 +25,9 @@ from modelyard_router.spool.aiokafka_internals import Batch, new_batch, send_bat
 from modelyard_router.spool.partition import partitions_of
 from modelyard_router.spool.segment import SpoolRecord
 from modelyard_router.spool.spool import Spool
+from modelyard_runtime.brokers import Bootstrap, client_settings
 from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka.access_errors import explain, start_client
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.wakeup import pause
 
@@ -40,7 +42,7 @@ log = logging.getLogger(__name__)
 class ShipperOptions:
     """Batching and retry of the shipper."""
 
-    bootstrap: str
+    bootstrap: Bootstrap
     router_id: str
     interval_s: float = 0.1
     max_records: int = 2_000
@@ -62,6 +64,8 @@ class Shipper:
         self.shipped = spool.sent
         self.transactions = self.failures = 0
         self.broker_away = True
+        self.reason = ""
+        """Why the broker cannot be used; empty while it can."""
         self._counts: dict[str, int] = {}
 
     @property
@@ -145,7 +149,7 @@ class Shipper:
         options = self._options
         await ensure_topics(options.bootstrap, [topic(name) for name in TOPICS.values()])
         producer = AIOKafkaProducer(
-            bootstrap_servers=options.bootstrap,
+            **client_settings(options.bootstrap),
             transactional_id=self.group,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             request_timeout_ms=int(options.give_up_s * 1000),
@@ -153,22 +157,22 @@ class Shipper:
             max_request_size=BATCH_BYTES + 100_000,
         )
         stack.push_async_callback(stop_at_once, producer)
-        await asyncio.wait_for(producer.start(), options.give_up_s)
+        await asyncio.wait_for(start_client(producer, options.bootstrap), options.give_up_s)
         # Started: it has its producer id, so older producers of this folder are fenced and their transactions ended.
         for name in TOPICS.values():
             self._counts[name] = len(await producer.partitions_for(name))
         self._resume(await self._committed())
-        self.broker_away = False
+        self.broker_away, self.reason = False, ""
         self._readiness.set("log", True, "")
         return producer
 
     async def _committed(self) -> int:
         """The committed position of the group, 0 if it has none."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._options.bootstrap, group_id=self.group, enable_auto_commit=False
+            **client_settings(self._options.bootstrap), group_id=self.group, enable_auto_commit=False
         )
         try:
-            await asyncio.wait_for(consumer.start(), self._options.give_up_s)
+            await asyncio.wait_for(start_client(consumer, self._options.bootstrap), self._options.give_up_s)
             consumer.assign([POSITION])
             return await asyncio.wait_for(consumer.committed(POSITION), self._options.give_up_s) or 0
         finally:
@@ -190,6 +194,7 @@ class Shipper:
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
-        if not self.broker_away:
-            log.warning("predictions cannot be sent, the spool keeps them: %s: %s", type(error).__name__, error)
-        self.broker_away = True
+        reason = explain(error, self._options.bootstrap)
+        if reason != self.reason:
+            log.warning("predictions cannot be sent, the spool keeps them: %s", reason)
+        self.broker_away, self.reason = True, reason

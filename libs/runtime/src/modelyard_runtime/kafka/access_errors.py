@@ -1,0 +1,94 @@
+"""Errors of a secured Kafka, reported in a sentence that names the setting or the right to correct."""
+
+import ssl
+from typing import Any, Final
+
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnsupportedSaslMechanismError,
+)
+
+from modelyard_runtime.brokers import Bootstrap, Security, brokers_of
+from modelyard_runtime.errors import BrokerAway, ModelyardError
+from modelyard_runtime.kafka.aiokafka_internals import connection_error
+
+PROBE_TIMEOUT_S: Final = 5.0
+GRANT: Final = "see `modelyard kafka acls` for the rights that a service needs"
+DENIED: Final = {
+    TopicAuthorizationFailedError: "topic",
+    GroupAuthorizationFailedError: "group",
+    TransactionalIdAuthorizationFailed: "transactional id",
+    ClusterAuthorizationFailedError: "cluster",
+}
+
+
+async def start_client(client: Any, bootstrap: Bootstrap) -> None:
+    """Start an aiokafka client. BrokerAway states in a sentence why no broker accepts it."""
+    try:
+        await client.start()
+    except KafkaConnectionError as error:
+        reason = await connection_error(bootstrap, PROBE_TIMEOUT_S)
+        if reason is None and not brokers_of(bootstrap).security.sasl:
+            raise BrokerAway("the broker answers no request; it may need SASL: see KAFKA_SECURITY_PROTOCOL") from error
+        raise BrokerAway(explain(reason or error, bootstrap)) from error
+
+
+def denied(error: BaseException) -> bool:
+    """Whether the broker refused for lack of a right; only an administrator can change that."""
+    return isinstance(error, tuple(DENIED))
+
+
+def explain(error: BaseException, bootstrap: Bootstrap) -> str:
+    """A sentence for health and logs, without secrets."""
+    security = brokers_of(bootstrap).security
+    if isinstance(error, ModelyardError):
+        return str(error)
+    if isinstance(error, SaslAuthenticationFailed | UnsupportedSaslMechanismError):
+        return _sign_in(error, security)
+    if isinstance(error, ssl.SSLError):
+        return _tls(error)
+    for kind, noun in DENIED.items():
+        if isinstance(error, kind):
+            names = ", ".join(map(str, _names(error)))
+            return f"{security.who} lacks a right on the {noun} {names}".rstrip() + f"; {GRANT}"
+    if isinstance(error, KafkaError | EOFError) and _closed(error) and not security.sasl:
+        return f"the broker closes the connection ({error}); it may need TLS or SASL: see KAFKA_SECURITY_PROTOCOL"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _sign_in(error: KafkaError, security: Security) -> str:
+    if isinstance(error, UnsupportedSaslMechanismError):
+        return f"the broker does not offer {security.mechanism} here; correct KAFKA_SASL_MECHANISM"
+    if security.token_file is not None:
+        return f"the broker refuses the token in {security.token_file}; renew it (KAFKA_SASL_TOKEN_FILE)"
+    settings = "KAFKA_SASL_USERNAME and " + (
+        "KAFKA_SASL_PASSWORD_FILE" if security.password_file else "KAFKA_SASL_PASSWORD"
+    )
+    return f"the broker refuses {security.who} or the password ({security.mechanism}); correct {settings}"
+
+
+def _tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the broker's certificate is not accepted ({error.verify_message}); name its certificate authority in "
+            "KAFKA_SSL_CA_FILE, and a host name of the certificate in KAFKA_BOOTSTRAP_SERVERS"
+        )
+    if "CERTIFICATE" in (error.reason or ""):
+        return f"the broker refuses the client certificate ({error.reason}); correct KAFKA_SSL_CERTIFICATE_FILE"
+    return f"no TLS on this port ({error.reason}); correct KAFKA_SECURITY_PROTOCOL or the port"
+
+
+def _names(error: BaseException) -> list[object]:
+    """Resources that the error names: a name, or a set of names."""
+    given = error.args[0] if error.args else ()
+    return sorted(given) if isinstance(given, set | frozenset | list | tuple) else [given]
+
+
+def _closed(error: BaseException) -> bool:
+    return isinstance(error, EOFError) or (isinstance(error, KafkaConnectionError) and "closed" in str(error).lower())
