@@ -59,7 +59,7 @@ test: setup-dev  ## All tests; a local broker and a local ClickHouse are started
 
 test-servers: setup-dev  ## Tests on real servers: Kafka (KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS), PostgreSQL, ClickHouse (CLICKHOUSE_URL).
 	@REQUIRE_SERVERS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "server and not bench" --durations=15 \
-		tests/conformance_kafka tests/contract_clickhouse libs/runtime/tests libs/devstack/tests services/registry/tests \
+		tests/conformance_kafka tests/kafka_access tests/contract_clickhouse libs/runtime/tests libs/devstack/tests services/registry/tests \
 		services/trainer/tests/test_usecases.py services/deployer/tests services/evaluator/tests
 
 e2e: setup-dev  ## The closed loop and kill -9, on real processes.

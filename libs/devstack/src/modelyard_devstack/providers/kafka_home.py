@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -60,24 +60,33 @@ def start_kraft(home: str, data_dir: Path, port: int, environ: Mapping[str, str]
 
     Raises ProviderError that names KAFKA_HOME, java or the port.
     """
-    java = _java(home, environ)
+    _java(home, environ)
     data = data_dir.resolve()
-    data.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     if not port_is_free(port):
         raise ProviderError(f"port {port} for Kafka is in use: choose another one or 0")
-    properties = data / "server.properties"
-    properties.write_text(PROPERTIES.format(port=port, controller=free_port(), data=data))
+    properties = PROPERTIES.format(port=port, controller=free_port(), data=data)
+    return f"127.0.0.1:{port}", start_node(home, data, properties, environ)
+
+
+def start_node(
+    home: str, data: Path, properties: str, environ: Mapping[str, str], format_options: Sequence[str] = ()
+) -> Child:
+    """Process of a node with these properties, ready; its storage in `data`/log is formatted if it is new."""
+    data.mkdir(parents=True, exist_ok=True)
+    file = data / "server.properties"
+    file.write_text(properties)
     (data / "log4j2.properties").write_text(LOG4J2)  # Kafka 4
     (data / "log4j.properties").write_text(LOG4J)  # Kafka 3
-    command = [java, *JVM_OPTIONS, f"-Dlog4j2.configurationFile={data}/log4j2.properties", f"-Dkafka.logs.dir={data}"]
-    command += [f"-Dlog4j.configuration=file:{data}/log4j.properties", "-cp", f"{Path(home).resolve()}/libs/*"]
+    command = [_java(home, environ), *JVM_OPTIONS, f"-Dlog4j2.configurationFile={data}/log4j2.properties"]
+    command += [f"-Dkafka.logs.dir={data}", f"-Dlog4j.configuration=file:{data}/log4j.properties"]
+    command += ["-cp", f"{Path(home).resolve()}/libs/*"]
     if not (data / "log" / "meta.properties").exists():
-        tool = [*command, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]
+        tool = [*command, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(file), *format_options]
         Child(tool, data / "format.log", environ).wait(FORMAT_TIMEOUT_S, "formatting Kafka's storage")
-    child = Child([*command, "kafka.Kafka", str(properties)], data / "kafka.log", environ)
+    child = Child([*command, "kafka.Kafka", str(file)], data / "kafka.log", environ)
     child.wait_for("Kafka Server started", START_TIMEOUT_S, f"the Kafka of {home}")
-    return f"127.0.0.1:{port}", child
+    return child
 
 
 def _java(home: str, environ: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """Errors of a secured Kafka, reported in a sentence that names the setting or the right to correct."""
 
+import asyncio
 import ssl
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from modelyard_runtime.brokers import Bootstrap, Security, brokers_of
 from modelyard_runtime.errors import BrokerAway, ModelyardError
 from modelyard_runtime.kafka.aiokafka_internals import connection_error
 
+START_TIMEOUT_S: Final = 60.0
 PROBE_TIMEOUT_S: Final = 5.0
 GRANT: Final = "see `modelyard kafka acls` for the rights that a service needs"
 DENIED: Final = {
@@ -30,12 +32,12 @@ DENIED: Final = {
 
 async def start_client(client: Any, bootstrap: Bootstrap) -> None:
     """Start an aiokafka client. BrokerAway states in a sentence why no broker accepts it."""
+    if brokers_of(bootstrap).security.token_file and (reason := await connection_error(bootstrap, PROBE_TIMEOUT_S)):
+        raise BrokerAway(explain(reason, bootstrap)) from reason
     try:
-        await client.start()
-    except KafkaConnectionError as error:
+        await asyncio.wait_for(client.start(), START_TIMEOUT_S)
+    except (KafkaConnectionError, TimeoutError) as error:
         reason = await connection_error(bootstrap, PROBE_TIMEOUT_S)
-        if reason is None and not brokers_of(bootstrap).security.sasl:
-            raise BrokerAway("the broker answers no request; it may need SASL: see KAFKA_SECURITY_PROTOCOL") from error
         raise BrokerAway(explain(reason or error, bootstrap)) from error
 
 
@@ -57,8 +59,11 @@ def explain(error: BaseException, bootstrap: Bootstrap) -> str:
         if isinstance(error, kind):
             names = ", ".join(map(str, _names(error)))
             return f"{security.who} lacks a right on the {noun} {names}".rstrip() + f"; {GRANT}"
-    if isinstance(error, KafkaError | EOFError) and _closed(error) and not security.sasl:
-        return f"the broker closes the connection ({error}); it may need TLS or SASL: see KAFKA_SECURITY_PROTOCOL"
+    if _closed(error):
+        return (
+            f"the broker closes the connection; it may need another KAFKA_SECURITY_PROTOCOL than {security.protocol}, "
+            "such as SASL_SSL, or a client certificate (KAFKA_SSL_CERTIFICATE_FILE)"
+        )
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

@@ -16,9 +16,12 @@ from typing import Any, Final
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import IllegalGenerationError, KafkaError
+from aiokafka.errors import IllegalGenerationError, KafkaError, SaslAuthenticationFailed
+from aiokafka.protocol.admin import CreateAclsRequest
+from aiokafka.protocol.metadata import MetadataRequest
 
 from modelyard_runtime.brokers import Bootstrap, client_settings
+from modelyard_runtime.errors import Unavailable
 
 VERSIONS: Final = ("0.14.0",)
 """Versions whose private layout was read and tested."""
@@ -37,6 +40,7 @@ def layout_problems() -> tuple[str, ...]:
     uses = {
         AIOKafkaConsumer: ("_coordinator", "_fetcher"),
         AIOKafkaProducer: ("_closed",),
+        AIOKafkaAdminClient: ("_send_request",),
         fetcher.Fetcher: ("_records",),
         fetcher.FetchResult: ("_partition_records",),
         fetcher.PartitionRecords: ("_records", "_consumer_record", "next_fetch_offset"),
@@ -206,9 +210,10 @@ def group_error(client: Any) -> Exception | None:
 
 
 async def connection_error(bootstrap: Bootstrap, timeout_s: float) -> Exception | None:
-    """Connect and sign in once; return why no broker allows it, None if one does.
+    """Connect, sign in and ask for the brokers once; return why none allows it, None if one does.
 
-    Reason: a client that finds no broker logs each reason and raises only that there is none. Public path: that text.
+    Reasons: a client that finds no broker logs each reason and raises only that there is none; and it takes the answer
+    to a refused bearer token for that of a cluster without brokers, and waits for ever. Public path: none.
     """
     if layout_problems():
         return None
@@ -218,12 +223,39 @@ async def connection_error(bootstrap: Bootstrap, timeout_s: float) -> Exception 
     problem: Exception | None = None
     for host, port, _ in collect_hosts(settings.pop("bootstrap_servers")):
         try:
-            (await asyncio.wait_for(create_conn(host, port, **settings), timeout_s)).close()
+            async with asyncio.timeout(timeout_s):
+                connection = await create_conn(host, port, **settings)
+                try:
+                    answer = await connection.send(MetadataRequest([]))
+                finally:
+                    connection.close()
+            if not answer.brokers:
+                raise SaslAuthenticationFailed("no brokers in the answer")
         except (KafkaError, OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             problem = error
         else:
             return None
     return problem
+
+
+async def create_acls(admin: Any, rows: Iterable[tuple[Any, ...]]) -> list[tuple[int, str | None]]:
+    """Add access rights: resource type, name, pattern, principal, host, operation, permission, as Kafka numbers them.
+
+    Returns the error code and text of each. Reason: the admin client has no method for it, and aiokafka's request holds
+    one right. Public path: none; the commands of Kafka's own tool do the same.
+    """
+    if layout_problems():
+        raise Unavailable("this version of aiokafka cannot add access rights; use Kafka's own tool, kafka-acls.sh")
+    answer = await admin._send_request(_CreateAcls(list(rows)))
+    return [(int(code), text) for code, text in answer.creation_responses]
+
+
+class _CreateAcls(CreateAclsRequest):  # type: ignore[misc]  # aiokafka ships no types
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+        self._rows = rows
+
+    def build(self, request_struct_class: Any) -> Any:
+        return request_struct_class(self._rows)
 
 
 # -- stopping a producer -----------------------------------------------------------------------------------------------
