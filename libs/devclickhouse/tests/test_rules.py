@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from modelyard_devclickhouse.allowed import ALLOWED_TABLE_FUNCTIONS, REFUSED_CALLS
 from modelyard_devclickhouse.config import TABLE_ENGINES
-from modelyard_devclickhouse.rules import ALLOWED_TABLE_FUNCTIONS, REFUSED_CALLS
 from modelyard_devstack.testing import wait_until
 
 pytestmark = pytest.mark.usefixtures("loopback")

@@ -1,33 +1,26 @@
-"""python -m modelyard_devclickhouse --port P --data DIR: one process, one data folder, one port."""
+"""python -m modelyard_devclickhouse --port P --data DIR: one process, one data folder, one port.
+
+It starts twice: the first start reads the passwords and replaces itself by the second, whose environment and memory
+hold neither passwords nor what else the caller's environment held.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import logging
+import json
 import os
 import resource
-import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from socket import socket
+from typing import IO, Final
 
-import uvicorn
+from modelyard_devclickhouse.config import MIB, CannotStart, Passwords, Settings, lock_folder
 
-from modelyard_devclickhouse.app import KEEP_ALIVE_S, App
-from modelyard_devclickhouse.config import (
-    MIB,
-    CannotStart,
-    Passwords,
-    Settings,
-    bind,
-    lock_folder,
-    write_engine_config,
-)
-from modelyard_devclickhouse.engine import Engine
-from modelyard_devclickhouse.tokens import forget_uncommitted
+_HANDED_OVER: Final = "MODELYARD_DEVCLICKHOUSE_FILES"
+"""File descriptors of the folder's lock and of a pipe with the passwords' hashes."""
+_KEPT: Final = ("PATH", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_KEPT_PREFIXES: Final = ("PYTHON", "LC_", "COVERAGE_")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,78 +36,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_memory_bytes=arguments.max_memory_mib * MIB,
     )
     try:
-        lock = lock_folder(settings.data)
-        passwords = Passwords.read(os.environ, arguments.passwords_file, settings.data)
-        listener = bind(settings.host, settings.port)
-        engine = _open(settings)
+        if _HANDED_OVER not in os.environ:
+            lock = lock_folder(settings.data)
+            _start_again(lock, Passwords.read(os.environ, arguments.passwords_file, settings.data), argv)
+        return _run(settings)
     except CannotStart as error:
         print(f"modelyard_devclickhouse: {error}", file=sys.stderr)
         return 2
+
+
+def _start_again(lock: IO[str], passwords: Passwords, argv: Sequence[str] | None) -> None:
+    """Replace this program by the same one with a clean environment. Does not return."""
+    read, write = os.pipe()
+    os.write(write, json.dumps({"salt": passwords.salt, "hashes": passwords.hashes}).encode())
+    os.close(write)
+    for handed in (read, lock.fileno()):
+        os.set_inheritable(handed, True)
+    environ = {**_clean(os.environ), _HANDED_OVER: f"{lock.fileno()} {read}"}
+    command = sys.orig_argv[1:] if argv is None else ["-m", "modelyard_devclickhouse", *argv]
+    os.execve(sys.executable, [sys.executable, *command], environ)  # noqa: S606 - this very program
+
+
+def _clean(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+
+
+def _run(settings: Settings) -> int:
+    lock, pipe = (int(number) for number in os.environ.pop(_HANDED_OVER).split())
+    with os.fdopen(pipe, "rb") as handed:
+        passwords = Passwords(**json.loads(handed.read()))
+    os.set_inheritable(lock, False)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard)
     )  # parts and pipes need many file descriptors
-    with lock:
-        asyncio.run(_serve(engine, settings, passwords, listener))
+    from modelyard_devclickhouse.server import run  # after the second start: it imports the whole server
+
+    run(settings, passwords)
     return 0
-
-
-def _open(settings: Settings) -> Engine:
-    # The engine loads a config.xml from the working directory, so use a folder of our own.
-    config = write_engine_config(settings)
-    os.environ["TZ"] = "UTC"
-    os.chdir(settings.data / "work")
-    try:
-        if forgotten := forget_uncommitted(settings.data / "engine"):
-            print(f"{forgotten} insert tokens without a part forgotten, left by a kill", file=sys.stderr)
-        return Engine(settings.data / "engine", config, settings.database)
-    except ImportError as error:
-        raise CannotStart(
-            f"the engine's package {error.name} cannot be imported ({error}); "
-            "pip install modelyard-devclickhouse, which brings it, or set CLICKHOUSE_URL to a ClickHouse of yours"
-        ) from error
-    except (RuntimeError, OSError) as error:
-        raise CannotStart(f"the engine cannot open {settings.data / 'engine'}: {error}") from error
-
-
-class _Server(uvicorn.Server):
-    """Print the ready line, once the engine has answered its first query."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop on a signal; uvicorn would raise it again afterwards, which would end the process."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, setattr, self, "should_exit", True)
-        yield
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        for listener in sockets or []:
-            host, port = listener.getsockname()[:2]
-            # A single write, so that no log line can split it: stdout is unbuffered.
-            print(f"ready {host}:{port}\n", end="", flush=True)
-
-
-async def _serve(engine: Engine, settings: Settings, passwords: Passwords, listener: socket) -> None:
-    app = App(engine, passwords, settings.data / "spool", settings.connections)
-    # It logs each deliberately aborted response as an application error.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        interface="asgi3",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=5,
-        backlog=512,
-    )
-    server = _Server(config)
-    await server.serve(sockets=[listener])
 
 
 def _parser() -> argparse.ArgumentParser:

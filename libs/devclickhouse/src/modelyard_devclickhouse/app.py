@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -30,12 +30,16 @@ KEEP_ALIVE_S: Final = 30
 class App:
     """For an ASGI server with one worker; `engine` is the only one of the process."""
 
-    def __init__(self, engine: Engine, passwords: Passwords, spool: Path, connections: int) -> None:
+    def __init__(
+        self, engine: Engine, passwords: Passwords, spool: Path, connections: int, walls: Sequence[str] = ()
+    ) -> None:
+        """walls: names of those that confine the process, reported by /ping."""
         self._engine, self._passwords, self._spool = engine, passwords, spool
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="engine")
         self._killer = ThreadPoolExecutor(1, thread_name_prefix="kill")
         self._sessions = Sessions(engine.database, time.monotonic)
         self._running: dict[str, str] = {}
+        self._walls = ", ".join(walls) or "none"
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["path"] == "/ping" and scope["method"] in ("GET", "HEAD"):
@@ -60,6 +64,7 @@ class App:
             "Content-Type": "text/plain; charset=UTF-8",
             "X-ClickHouse-Server-Display-Name": "modelyard-devclickhouse",
             "X-ClickHouse-Timezone": self._engine.timezone,
+            "X-Modelyard-Walls": self._walls,
             "Keep-Alive": f"timeout={KEEP_ALIVE_S}",
         }
         if query_id:
@@ -70,7 +75,7 @@ class App:
     async def _answer(self, request: Request, receive: Receive, response: Response) -> None:
         if request.path != "/":
             raise ClickHouseError(60, "UNKNOWN_TABLE", f"There is no handle {request.path}: use / or /ping.")
-        rules.check_settings(_given(request), reader=request.reader)
+        rules.check_settings(request.settings, reader=request.reader, defaults=self._engine.defaults)
         statement, text, data = await read_statement(request)
         rules.check(statement, reader=request.reader)
         if request.query_id in self._running:
@@ -110,13 +115,13 @@ class App:
         session: Session | None,
     ) -> None:
         lease = Lease(self._engine, request, session)
-        format = statement.format or request.parameters.get("default_format") or "TabSeparated"
+        format = _result_format(request, statement)
         request.reencoded = request.revision > 0 and format == "Native" and statement.kind is not Kind.INSERT
         if statement.kind is Kind.INSERT:
             response.summarise(await self._insert(lease, statement, text, data), 0)
             await response.whole(b"")
         elif statement.kind is Kind.SELECT:
-            response.describe(format)
+            response.describe(format, self._engine.content_types.get(format))
             select = Select(request, lease, statement, text, format)
             await select.answer(response, receive, self._threads, self._spool, self._kill)
         else:
@@ -124,7 +129,8 @@ class App:
             answer = await self._in_thread(lease, statement, sql, format, request.query_parameters)
             if session:
                 session.learn(statement, sql)
-            response.describe(format if statement.kind is Kind.RESULT else None)
+            if statement.kind is Kind.RESULT:
+                response.describe(format, self._engine.content_types.get(format))
             result = Reencoder(request.revision).feed(answer.data) if request.reencoded else answer.data
             response.summarise(answer, len(result))
             await response.whole(result)
@@ -189,9 +195,10 @@ class App:
         await asyncio.get_running_loop().run_in_executor(self._killer, self._engine.kill, query_id)
 
 
-def _given(request: Request) -> list[tuple[str, str]]:
-    own = [(key, value) for key, value in request.settings.items() if key != "log_comment"]
-    return [*own, ("log_comment", request.parameters.get("log_comment", ""))]
+def _result_format(request: Request, statement: Statement) -> str:
+    if statement.kind is Kind.INSERT:
+        return str(statement.format)
+    return rules.output_format(statement.format or request.parameters.get("default_format") or "TabSeparated")
 
 
 def _wants_compression(scope: Mapping[str, Any]) -> bool:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import hmac
 import json
 import os
 import secrets
 import socket
 import sys
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from modelyard_devclickhouse.allowed import PATH_SETTINGS
 from modelyard_devclickhouse.sql import words
 
 MIB: Final = 1 << 20
@@ -49,8 +53,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class Passwords:
-    writer: str
-    reader: str
+    """Salted hashes of the passwords by role: the process that runs the engine holds no password."""
+
+    salt: str
+    hashes: Mapping[str, str]
+
+    def matches(self, role: str, password: str) -> bool:
+        known = self.hashes.get(role, "")
+        return hmac.compare_digest(_hash(self.salt, password), known)
+
+    @classmethod
+    def of(cls, passwords: Mapping[str, str]) -> Passwords:
+        salt = secrets.token_hex(16)
+        return cls(salt, {role: _hash(salt, password) for role, password in passwords.items()})
 
     @classmethod
     def read(cls, environ: Mapping[str, str], file: Path | None, data: Path) -> Passwords:
@@ -68,7 +83,11 @@ class Passwords:
                 raise CannotStart(
                     f"no password for the {role}: set DEVCLICKHOUSE_{role.upper()}_PASSWORD or give --passwords-file"
                 )
-        return cls(**given)
+        return cls.of(given)
+
+
+def _hash(salt: str, password: str) -> str:
+    return hashlib.blake2b(password.encode("utf-8", "surrogatepass"), key=salt.encode(), digest_size=32).hexdigest()
 
 
 def _read_passwords(file: Path) -> dict[str, str]:
@@ -93,7 +112,10 @@ def _kept_passwords(file: Path) -> dict[str, str]:
 
 
 def lock_folder(data: Path) -> IO[str]:
-    """Lock the data folder until the process exits. Raises CannotStart if another process holds it."""
+    """Lock the data folder until the file is closed, also by a program that inherits it.
+
+    Raises CannotStart if another process holds it.
+    """
     try:
         for name in ("engine", "work", "spool"):
             (data / name).mkdir(parents=True, exist_ok=True)
@@ -126,6 +148,28 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+_FOLDERS: Final = words(
+    "user_files_path user_scripts_path dictionaries_lib_path dynamic_user_defined_executable_functions_path "
+    "top_level_domains_path format_schema_path google_protos_path tmp_path"
+)
+FILES_DATABASE: Final = "_files"
+"""The engine's database that takes any name as a file; it is dropped at the start."""
+_DEFAULT_SQL: Final = "ATTACH DATABASE _ UUID '{}'\nENGINE = Atomic\n"
+
+
+def prepare_default_database(engine: Path) -> None:
+    """Make `default` an ordinary database: otherwise the engine creates it over the file system, at every start.
+
+    The engine finds it in its metadata, and recreates the link beside it; it would load a link as a second database.
+    """
+    metadata = engine / "metadata"
+    metadata.mkdir(exist_ok=True)
+    if (metadata / "default").is_symlink():
+        (metadata / "default").unlink()
+    if not (metadata / "default.sql").exists():
+        (metadata / "default.sql").write_text(_DEFAULT_SQL.format(uuid.uuid4()))
+
+
 def write_engine_config(settings: Settings) -> Path:
     """Write the engine's configuration files; returns the main one."""
     folder = settings.data / "engine.config"
@@ -141,6 +185,7 @@ def _users_xml(settings: Settings) -> str:
     grants += [f"GRANT TABLE ENGINE ON {engine}" for engine in sorted(TABLE_ENGINES)]
     return f"""<clickhouse>
   <profiles><default>
+    <constraints>{"".join(f"<{name}><readonly/></{name}>" for name in sorted(PATH_SETTINGS))}</constraints>
     <implicit_select>0</implicit_select>
     <max_threads>{settings.threads_per_query}</max_threads>
     <max_insert_threads>1</max_insert_threads>
@@ -164,6 +209,8 @@ def _config_xml(settings: Settings, users: Path) -> str:
     return f"""<clickhouse>
   <logger><level>none</level></logger>
   <timezone>UTC</timezone>
+  <default_database>{FILES_DATABASE}</default_database>
+  {"".join(f"<{name}>{settings.data}/work/{name}/</{name}>" for name in _FOLDERS)}
   <max_server_memory_usage>{settings.max_memory_bytes}</max_server_memory_usage>
   <mark_cache_size>{64 * MIB}</mark_cache_size>
   <uncompressed_cache_size>0</uncompressed_cache_size>

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from modelyard_devclickhouse.config import FILES_DATABASE
 from modelyard_devclickhouse.errors import ClickHouseError, from_engine
 from modelyard_devclickhouse.watched import Failures, Inserter, WatchedInsert
 
@@ -84,8 +85,10 @@ class Handle:
             raise from_engine(error) from None
 
     def is_read_only(self, sql: str) -> bool:
-        """Return whether the engine parses exactly one statement, and it only reads."""
+        """Return whether the engine parses exactly one statement, and it only reads. Raises its syntax error."""
         found = self._connection._conn.classify_query(sql)
+        if found["statement_count"] == 0:
+            self.run(sql)  # nothing that the parser refuses is executed
         return str(found["query_class"]).endswith("READ_ONLY") and found["statement_count"] == 1
 
     def close(self) -> None:
@@ -98,15 +101,24 @@ class Engine:
     def __init__(self, folder: Path, config: Path, database: str) -> None:
         self._folder = folder
         self._address = f"{folder}?config-file={config}"
-        self._chdb = _import_chdb()
+        self._chdb = import_chdb()
         self._failures = Failures(self)
         self._admin = self.connect()
         self._admin_lock = threading.Lock()
         self._admin.run("SET max_threads = 1")
+        self._admin.run(f"DROP DATABASE IF EXISTS {name(FILES_DATABASE)}")
         self._admin.run(f"CREATE DATABASE IF NOT EXISTS {name(database)} ENGINE = Atomic")
         text = self._admin.run("SELECT version(), timezone()").data.decode()
         self.version, self.timezone = text.rstrip("\n").split("\t")
         self.database = database
+        self.content_types = self._pairs("SELECT name, content_type FROM system.formats WHERE is_output")
+        self.defaults = self._pairs("SELECT name, value FROM system.settings")
+        """Of the engine's settings."""
+
+    def _pairs(self, sql: str) -> dict[str, str]:
+        """Return the first two columns as a dictionary."""
+        rows = (line.split("\t", 1) for line in self._admin.run(sql, "TSVRaw").data.decode().splitlines())
+        return {row[0]: row[1] for row in rows if len(row) == 2}
 
     def connect(self) -> Handle:
         try:
@@ -143,7 +155,7 @@ QUERY_ID: Final = "splitByChar(' ', Settings['log_comment'])[1]"
 """The engine assigns its own query ids; the client's id is the first word of log_comment."""
 
 
-def _import_chdb() -> Any:
+def import_chdb() -> Any:
     """Load chDB without its packages for Python data, which are not needed here: saves 40 MB and 2 s."""
     hidden = {module: sys.modules.get(module) for module in _NEEDLESS}
     for module in _NEEDLESS:

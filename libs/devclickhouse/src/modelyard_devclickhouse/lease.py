@@ -8,9 +8,9 @@ from typing import Final
 from modelyard_devclickhouse.engine import Engine, Handle, name, quote
 from modelyard_devclickhouse.errors import BadRequest, ReadOnly, from_engine
 from modelyard_devclickhouse.request import Request, external_columns
-from modelyard_devclickhouse.rules import check_text
+from modelyard_devclickhouse.rules import check_columns, check_settings, input_format
 from modelyard_devclickhouse.sessions import Session
-from modelyard_devclickhouse.sql import Kind, Statement, tokens
+from modelyard_devclickhouse.sql import Kind, Statement
 
 _SETTING: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 _CHUNK: Final = 1 << 20
@@ -36,7 +36,10 @@ class Lease:
     def open(self, statement: Statement, sql: str) -> Handle:
         """Raises ReadOnly if a reader or a GET does more than read, as the engine parses the statement."""
         request, kept = self._request, self._kept
-        settings = {_checked(key): quote(value) for key, value in request.settings.items()}
+        given = check_settings(request.settings, reader=request.reader, defaults=self._engine.defaults)
+        settings = {_checked(key): quote(value) for key, value in given.items()}
+        if request.reader:
+            settings["input_format_values_interpret_expressions"] = "0"
         if statement.kind is Kind.INSERT:  # streaming inserts accept no parameters
             settings |= {f"param_{_checked(k)}": quote(v) for k, v in request.query_parameters.items()}
         if kept:
@@ -56,9 +59,7 @@ class Lease:
         return self._wanted() or (self._session.database if self._session else self._engine.database)
 
     def _wanted(self) -> str:
-        """Map `default` to our database: the engine's `default` exposes the file system."""
-        named = self._request.parameters.get("database", "")
-        return self._engine.database if named == "default" else named
+        return self._request.parameters.get("database", "")
 
     def _hold_to_reading(self, handle: Handle, statement: Statement, sql: str) -> None:
         request = self._request
@@ -71,9 +72,10 @@ class Lease:
     def _load_external(self, handle: Handle) -> None:
         for table, file in self._request.files.items():
             format, columns = external_columns(self._request, table)
-            _check_columns(columns)
+            check_columns(columns)
             handle.run(f"CREATE OR REPLACE TEMPORARY TABLE {name(table)} ({columns})")
-            inserter = self._engine.watched(handle.insert(f"INSERT INTO {name(table)}", format), self.query_id)
+            begun = handle.insert(f"INSERT INTO {name(table)}", input_format(format))
+            inserter = self._engine.watched(begun, self.query_id)
             try:
                 while chunk := file.read(_CHUNK):
                     inserter.append(chunk)
@@ -100,13 +102,3 @@ def _checked(key: str) -> str:
     if not _SETTING.match(key):
         raise BadRequest(f"the URL parameter {key!r} is no name of a setting")
     return key
-
-
-def _check_columns(columns: str) -> None:
-    """Raises BadRequest unless the text is a column list and nothing more."""
-    check_text(columns)
-    depth = 0
-    for token in tokens(columns.encode().decode("latin-1")):
-        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "op" else 0
-        if depth < 0 or token.text == ";":
-            raise BadRequest("the structure of an external table is a list of names and types")

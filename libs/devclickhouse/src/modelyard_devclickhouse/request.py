@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ _NOT_SETTINGS: Final = words(
     log_comment network_compression_method network_zstd_compression_level
     """
 )
+MAX_QUERY_ID_CHARACTERS: Final = 256
 _EXTERNAL: Final = ("_format", "_types", "_structure")
 _REVISION_DIGITS: Final = 9
 
@@ -99,17 +99,24 @@ async def read_request(scope: Mapping[str, Any], receive: Receive, passwords: Pa
         raise BadRequest("the URL's parameters are not UTF-8") from error
     parameters = dict(pairs)
     user, role = authenticate(headers, parameters, passwords)
-    query_id = parameters.get("query_id") or headers.get("x-clickhouse-query-id") or str(uuid.uuid4())
+    query_id = _query_id(parameters.get("query_id") or headers.get("x-clickhouse-query-id") or str(uuid.uuid4()))
     for key, name in (("database", "x-clickhouse-database"), ("default_format", "x-clickhouse-format")):
         if name in headers:
             parameters.setdefault(key, headers[name])
     body = decoded(chunks(receive), headers.get("content-encoding", "").lower())
-    request = Request(scope["method"], scope["path"], parameters, headers, role, user, query_id.replace(" ", "_"), body)
+    request = Request(scope["method"], scope["path"], parameters, headers, role, user, query_id, body)
     if request.flag("decompress"):
         request.body = blocks.unblocked(request.body)
     if headers.get("content-type", "").startswith("multipart/form-data"):
         await _read_form(request)
     return request
+
+
+def _query_id(given: str) -> str:
+    """Raises BadRequest for an id that does not fit into a header and the first word of a comment."""
+    if len(given) > MAX_QUERY_ID_CHARACTERS or not given.isprintable():
+        raise BadRequest(f"query_id must have at most {MAX_QUERY_ID_CHARACTERS} printable characters")
+    return given.replace(" ", "_")
 
 
 def authenticate(headers: Mapping[str, str], parameters: Mapping[str, str], passwords: Passwords) -> tuple[str, str]:
@@ -120,9 +127,8 @@ def authenticate(headers: Mapping[str, str], parameters: Mapping[str, str], pass
     """
     user, password = _credentials(headers, parameters)
     accepted = {"writer": ("writer",), "reader": ("reader",), "default": ("writer", "reader")}.get(user, ())
-    known = {"writer": passwords.writer, "reader": passwords.reader}
     for role in accepted:
-        if hmac.compare_digest(password.encode(), known[role].encode()):
+        if passwords.matches(role, password):
             return ("reader" if role == "reader" else user), role
     raise WrongPassword(user)
 

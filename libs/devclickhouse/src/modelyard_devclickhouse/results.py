@@ -28,19 +28,6 @@ _READ_BYTES: Final = 1 << 20
 _LAST_WORDS_S: Final = 0.1
 _F_SETPIPE_SZ: Final = 1031
 _FD_FOLDER: Final = "/proc/self/fd" if Path("/proc/self/fd").exists() else "/dev/fd"
-_TYPES: Final = {
-    "JSON": "application/json; charset=UTF-8",
-    "JSONEachRow": "application/x-ndjson; charset=UTF-8",
-    "CSV": "text/csv; charset=UTF-8; header=absent",
-    "CSVWithNames": "text/csv; charset=UTF-8; header=present",
-    "TabSeparated": "text/tab-separated-values; charset=UTF-8",
-    "TabSeparatedWithNames": "text/tab-separated-values; charset=UTF-8",
-    "Native": "application/octet-stream",
-    "Arrow": "application/octet-stream",
-    "ArrowStream": "application/octet-stream",
-    "Parquet": "application/octet-stream",
-    "RowBinary": "application/octet-stream",
-}
 
 
 _PLAIN_STATUSES: Final = (401, 403)
@@ -107,11 +94,10 @@ class Response:
     def started(self) -> bool:
         return self._encoder is not None
 
-    def describe(self, format: str | None) -> None:
+    def describe(self, format: str, content_type: str | None) -> None:
         """Set the result's format; only for statements with a result."""
-        if format:
-            self._headers["X-ClickHouse-Format"] = format
-        self._headers["Content-Type"] = _TYPES.get(format or "", "text/plain; charset=UTF-8")
+        self._headers["X-ClickHouse-Format"] = format
+        self._headers["Content-Type"] = content_type or "application/octet-stream"
 
     def summarise(self, answer: Answer, result_bytes: int) -> None:
         numbers = {

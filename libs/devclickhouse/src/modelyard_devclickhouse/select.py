@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -19,6 +20,10 @@ from modelyard_devclickhouse.sql import Statement
 from modelyard_devclickhouse.statements import utf8
 
 _OFF_LOOP_BYTES: Final = 1 << 16
+_TARGET: Final = re.compile(
+    r"\s*(?:(?:INTO )?OUTFILE )?'?/(?:proc/self|dev)/fd/\d+'?(?: TRUNCATE)?(?: COMPRESSION '?none'?)?(?: FORMAT \w+)?"
+)
+"""Where our own target appears in the engine's messages."""
 
 
 class Select:
@@ -66,11 +71,12 @@ class Select:
         failed = True
         try:
             handle = self._lease.open(self._statement, self._plain)
+            handle.is_read_only(self._plain)  # a syntax error quotes the client's text, not ours
             answer = handle.run(self._sql, "TabSeparated", self._request.query_parameters)
             failed = False
             return answer
         except ClickHouseError as error:
-            raise ClickHouseError(error.code, error.name, error.text.replace(self._into, "")) from None
+            raise ClickHouseError(error.code, error.name, _TARGET.sub("", error.text)) from None
         finally:
             self._pipe.close_write()
             self._lease.close(failed=failed)

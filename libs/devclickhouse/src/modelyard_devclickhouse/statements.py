@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from modelyard_devclickhouse import rules
@@ -25,6 +26,7 @@ async def read_statement(request: Request) -> tuple[Statement, bytes, AsyncItera
         await text.read_all()
         raw = bytes(text.so_far)
         return await _off_loop(raw, lambda: parse(raw.decode("latin-1"))), raw, text.rest()
+    statement = replace(statement, format=rules.input_format(statement.format or "", values=True))
     if statement.format == "Values":  # may contain expressions, so it is read and checked as a whole
         await text.read_all()
         values = bytes(text.so_far[statement.data_at :])
