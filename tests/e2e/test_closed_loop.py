@@ -32,14 +32,18 @@ def test_every_prediction_and_label_is_stored_once(report: Report) -> None:
     assert faults(report) == []
 
 
-def test_a_loop_closed_by_itself_and_promoted_a_better_version(report: Report) -> None:
+def test_a_loop_closed_by_itself_and_promoted_a_better_version(report: Report, platform: Platform) -> None:
+    """The gain over the stream depends on the speed of the machine; that of the version on its own rows does not."""
     promoted = [loop for loop in report["loops"] if loop["promoted_at"]]
     assert promoted
     assert promoted[0]["verdict"] == "deploy"
-    assert report["accuracy"]["platform_overall"] > report["accuracy"]["frozen_overall"] + 0.05
+    sql = "SELECT avg(1 - wrong) AS accuracy FROM v_labelled WHERE model = 'turning' AND model_version = {v:UInt32}"
+    [own] = platform.query(sql, {"v": promoted[0]["rollout_version"]})
+    assert own["accuracy"] > 0.6, "the labels are inverted: version 1 is wrong on most rows"
+    assert report["accuracy"]["platform_overall"] > report["accuracy"]["frozen_overall"]
 
 
-def test_the_story_of_a_loop_is_one_query_in_order(report: Report, platform: Platform) -> None:
+def test_the_timeline_of_a_loop_is_one_query_in_order(report: Report, platform: Platform) -> None:
     loop = next(loop for loop in report["loops"] if loop["promoted_at"])
     types = [event.type for event in platform.monitor.timeline(loop["correlation_id"])]
     milestones = ["DriftDetected", "TrainingRunChanged", "ResourceChanged", "EvaluationFinished", "RolloutChanged"]
