@@ -1,11 +1,13 @@
 """Native blocks for clients that state a protocol revision: clickhouse-go, Grafana's plugin, clickhouse-connect."""
 
+import struct
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import clickhouse_connect
+import lz4.block
 import pytest
 
 from modelyard_devclickhouse.errors import ClickHouseError
@@ -160,6 +162,18 @@ def test_the_handshake_of_clickhouse_go(server: Any, user: str) -> None:
     assert block["timezone()"] == ("String", ["UTC"])
     tables = server.ask("SHOW DATABASES", user, client_protocol_version=GO, default_format="Native")
     assert "ml" in next(blocks(tables.content, kinds=True))["name"][1]
+
+
+@pytest.mark.parametrize("user", ["reader", "writer"])
+def test_clickhouse_go_with_lz4_and_with_gzip(server: Any, user: str) -> None:
+    """Its Compression option: LZ4 asks for ClickHouse's blocks, GZIP (Grafana's plugin) for HTTP compression."""
+    more = {"client_protocol_version": GO, "default_format": "Native"}
+    raw = server.ask("SELECT 'x' AS s", user, compress="1", **more).content
+    packed, size = struct.unpack_from("<II", raw, 17)
+    [block] = blocks(lz4.block.decompress(raw[25 : 16 + packed], uncompressed_size=size), kinds=True)
+    assert block == {"s": ("String", ["x"])}
+    response = server.ask("SELECT 'x' AS s", user, enable_http_compression="1", **more)
+    assert "Content-Encoding" in response.headers and list(blocks(response.content, kinds=True)) == [block]
 
 
 @pytest.mark.parametrize(
