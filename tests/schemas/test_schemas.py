@@ -123,7 +123,7 @@ def test_a_folder_without_examples_is_refused(folder: Path) -> None:
     [
         ("name", "Monitoring_Slice", "topic.yaml"),
         ("key", "colour", "is not a field of the schema"),
-        ("schema_ids", [3, 40], "require the files"),
+        ("schema_ids", [3, 21, 40], "require the files"),
         ("partitions", 0, "partitions"),
     ],
 )

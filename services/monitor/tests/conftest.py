@@ -8,6 +8,7 @@ import pytest
 
 from modelyard_contracts.codec import Codec
 from modelyard_monitor.domain.watching import Unwatched
+from modelyard_monitor.ingest.batches import PartitionLocks
 from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.labels import LabelIngest
 from modelyard_monitor.ingest.late_labels import LateJoiner
@@ -46,7 +47,7 @@ def clickhouse(engine: Any) -> Iterator[ClickHouse]:
 def world(clickhouse: ClickHouse) -> World:
     manifests, sent, letters, clock = Manifests(), Sent(), Letters(), FakeClock(START)
     manifests.known[("m", 1)] = make_manifest()
-    codec, unwatched = Codec(), Unwatched()
+    codec, unwatched, locks = Codec(), Unwatched(), PartitionLocks()
     return World(
         clickhouse,
         manifests,
@@ -54,8 +55,8 @@ def world(clickhouse: ClickHouse) -> World:
         letters,
         clock,
         PredictionIngest(clickhouse, Counter(clickhouse, manifests, unwatched, Readiness()), codec, sent, letters),
-        LabelIngest(clickhouse, codec, sent, letters, clock, grace_s=10),
-        LateJoiner(clickhouse, sent, clock, days=10_000),
+        LabelIngest(clickhouse, manifests, codec, sent, letters, locks, clock, grace_s=10),
+        LateJoiner(clickhouse, manifests, sent, locks, days=10_000),
         unwatched,
         MemoryChanges(),
     )

@@ -32,7 +32,7 @@ ADMIN = "admin@*"
 def app_of(world: World, keys: Authenticator) -> FastAPI:
     readiness = Readiness()
     app = create_app(service="monitor", authenticator=keys, readiness=readiness)
-    add_routes(app, Reports(ReportQueries(world.clickhouse)), world.unwatched, (), world.changes)
+    add_routes(app, Reports(ReportQueries(world.clickhouse), world.unwatched), world.unwatched, (), world.changes)
     return app
 
 

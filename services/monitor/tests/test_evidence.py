@@ -1,5 +1,6 @@
 """The SQL of every event gives the number in it, from the rows that were stored."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,8 +25,9 @@ Row = Callable[[np.random.Generator, int, bool], dict[str, Any]]
 
 def binary(rng: np.random.Generator, index: int, moved: bool) -> dict[str, Any]:
     """A request of a classifier: before the move as in training, after it everything differs."""
+    broken = {0: None, 1: math.inf}.get(index % 5, rng.normal(1.0))
     values: dict[str, Any] = {
-        "num_features": (None if moved and index % 5 == 0 else rng.normal(1.0 if moved else 0.0), rng.uniform()),
+        "num_features": (broken if moved else rng.normal(), rng.uniform()),
         "cat_features": (
             ("x", "y", "z", None)[rng.integers(4 if moved else 2)],
             "t" * rng.integers(1, 80 if moved else 40),
@@ -36,7 +38,7 @@ def binary(rng: np.random.Generator, index: int, moved: bool) -> dict[str, Any]:
     if moved and index % 4 == 0:
         status = "rejected" if index % 40 == 0 else "timeout"
         return {**values, "status": status, "class": None, "score": None}
-    return {**values, "num_features": (9.0,), "cat_features": ()} if index % 31 == 0 else values
+    return {**values, "num_features": (9.0,), "cat_features": ()} if index % (7 if moved else 31) == 0 else values
 
 
 def multiclass(rng: np.random.Generator, index: int, moved: bool) -> dict[str, Any]:
@@ -55,8 +57,10 @@ def truth(rng: np.random.Generator, index: int, task: Task, row: dict[str, Any],
     """The label of a request: wrong more often, or further away, after the move."""
     if task is Task.REGRESSION:
         return label(index, None, value=row["score"] + rng.normal(scale=3.0 if moved else 1.0))
+    if moved and rng.uniform() < 0.1:
+        return label(index, None, value=1.0) if index % 2 else label(index, "none of them")
     wrong = rng.uniform() < (0.5 if moved else 0.2)
-    return label(index, "none of them" if wrong else row["class"])
+    return label(index, "1" if (row["class"] != "1") == wrong else "0")
 
 
 async def stream(world: World, manifest: ModelManifest, row: Row, seed: int) -> None:
@@ -103,8 +107,9 @@ def rows_of(event: Found) -> int:
 
 OF_A_CLASSIFIER = {
     *("psi a", "psi c", "psi d", "psi score", "psi classes", "adwin a", "adwin d", "adwin score"),
-    *("window error_rate", "error_rate_high requests", "labels_missing labels"),
-    *("missing_values_high a", "missing_values_high c", "unseen_values_high c"),
+    *("window error_rate", "error_rate_high requests", "labels_missing labels", "labels_do_not_match labels"),
+    *("missing_values_high a", "non_finite_values_high a", "missing_values_high c", "unseen_values_high c"),
+    "unusable_rows_high rows",
 }
 OF_A_REGRESSION = {"psi score", "adwin score", "window mean_absolute_error", "labels_missing labels"}
 USUAL = Rules(rearm_rows=500, micro_batch_rows=30)

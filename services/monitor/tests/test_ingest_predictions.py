@@ -1,7 +1,7 @@
 """Predictions are stored exactly once, counted over the reference's bins, and bad ones are isolated."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,13 @@ import pytest
 from modelyard_contracts import PredictionLogged, SliceSummarised, Vote
 from modelyard_contracts.codec import DEFAULT_CODEC, encode
 from modelyard_monitor.clients.registry import RegistryAway
+from modelyard_monitor.domain.evidence import event_of
+from modelyard_monitor.domain.findings import apply
+from modelyard_monitor.domain.rules import Rules
+from modelyard_monitor.domain.state import VersionState
+from modelyard_monitor.store.queries import ReportQueries
 from modelyard_monitor.testing.samples import START, digest_of_manifest, make_manifest, prediction, records
+from modelyard_monitor.usecases.reports import Reports
 from modelyard_profiles import count_numbers, reference_categories
 
 from .world import World
@@ -197,6 +203,38 @@ async def test_features_that_break_the_contract_are_stored_but_not_counted(world
     assert world.count("predictions") == 2
     [row] = world.clickhouse.rows("SELECT sum(n) AS n FROM {db}.feature_bins WHERE feature = 'a'")
     assert row["n"] == 1
+
+
+UNUSABLE: list[dict[str, Any]] = [
+    {"num_features": (1.0, 2.0, 3.0)},
+    {"num_features": (1.0,)},
+    {"num_features": ()},
+    {"cat_features": ("x",)},
+    {"cat_features": ("x", "text", "more")},
+    {"num_features": (), "cat_features": ()},
+]
+
+
+@pytest.mark.parametrize("fields", UNUSABLE, ids=str)
+async def test_rows_that_break_the_signature_are_counted_reported_and_alarmed_as_such(
+    world: World, fields: dict[str, Any]
+) -> None:
+    failed = prediction(0, status="timeout", **{**fields, "class": None, "score": None})
+    usual = [prediction(i) for i in range(1, 90)]
+    named = prediction(90, num_features=(), cat_features=(), features_by_name={"a": 0.1})
+    broken = [prediction(i, **fields) for i in range(91, 100)]
+    await world.predictions.store(records([failed, *usual, named, *broken]))
+
+    [piece] = [m for m in world.sent.messages if isinstance(m, SliceSummarised)]
+    assert (piece.rows, piece.unusable_rows) == (100, 9)
+    [health] = Reports(ReportQueries(world.clickhouse), world.unwatched).health("m", START - timedelta(days=1))
+    assert (health.predictions, health.unusable, health.unwatched) == (100, 9, "")
+    manifest = make_manifest()
+    [found] = [one for one in apply(VersionState(), piece, manifest, Rules()) if one.alert == "unusable_rows_high"]
+    assert "9 of the last 100 predictions do not have the signature's number of features" in found.reason
+    event = event_of(found, piece, manifest, world.clickhouse.database)
+    [row] = world.clickhouse.rows(event.sql)
+    assert (row["value"], row["rows"]) == (0.09, 100)
 
 
 async def test_rows_with_features_by_name_are_counted_beside_positional_ones(world: World) -> None:

@@ -4,6 +4,10 @@ from typing import Any
 
 import pytest
 
+from modelyard_router.clients.keys import Access
+from modelyard_router.domain.errors import BrokenContract, NotAllowed
+from modelyard_runtime.access import Principal
+
 from .conftest import Make, World
 from .replica import Behaviour, infer_answer
 
@@ -132,7 +136,56 @@ async def test_labels_are_accepted_once_they_are_in_the_spool(world: World) -> N
     assert len({one.event_id, two.event_id, three.event_id}) == 3
 
 
+async def test_a_label_may_name_its_model_and_then_belongs_to_its_workspace(world: World) -> None:
+    items = [{"prediction_id": "p1", "label": "up", "model": model} for model in ("churn", "acme:churn")]
+    answer = await world.call("POST", "/v1/feedback", {"items": [*items, {"prediction_id": "p1", "label": "up"}]})
+    assert answer.status == 202, answer.body
+    assert [(one.model, one.workspace) for one in world.labels()] == [
+        ("churn", "default"),
+        ("acme:churn", "acme"),
+        (None, "default"),
+    ]
+
+
+PREDICT = frozenset({"caller"})
+
+
+@pytest.mark.parametrize(
+    ("roles", "model", "workspace"),
+    [
+        ({"*": PREDICT}, None, "default"),
+        ({"default": PREDICT, "acme": PREDICT}, None, "default"),
+        ({"acme": PREDICT}, None, "acme"),
+        ({"acme": PREDICT, "beta": PREDICT}, "beta:churn", "beta"),
+        ({"acme": PREDICT, "default": frozenset({"viewer"})}, None, "acme"),
+    ],
+)
+def test_a_label_belongs_to_a_workspace_where_its_caller_may_send_labels(
+    roles: dict[str, frozenset[str]], model: str | None, workspace: str
+) -> None:
+    assert Access(Principal("ana", roles=roles)).workspace_of_label(model) == workspace
+
+
+@pytest.mark.parametrize(
+    ("roles", "model", "error", "words"),
+    [
+        ({"acme": PREDICT}, "churn", NotAllowed, "in workspace default"),
+        ({"acme": PREDICT}, "beta:churn", NotAllowed, "in workspace beta"),
+        ({"acme": PREDICT, "beta": PREDICT}, None, BrokenContract, "such as acme:churn"),
+        ({"acme": frozenset({"viewer"})}, None, NotAllowed, "feedback"),
+    ],
+)
+def test_a_label_for_predictions_of_another_workspace_is_refused(
+    roles: dict[str, frozenset[str]], model: str | None, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        Access(Principal("ana", roles=roles)).workspace_of_label(model)
+
+
 BAD_LABELS: list[tuple[Any, str]] = [
+    ({"prediction_id": "p", "label": "up", "model": "Not A Name"}, "model"),
+    ({"items": [{"prediction_id": "p", "label": "up", "model": ""}]}, "items[0].model"),
+    ({"prediction_id": "p", "label": "up", "model": 3}, "model"),
     ({"label": "up"}, "prediction_id"),
     ({"prediction_id": "p"}, "label"),
     ({"prediction_id": "p", "label": "up", "value": 1}, "label"),

@@ -150,12 +150,14 @@ def test_a_single_attempt_has_the_bytes_of_a_list_of_one(
     assert written.single_attempt(status, latency_ms) == encode_attempts([Attempt(leaf, status, latency_ms)])
 
 
-@given(st.uuids(), MICROSECONDS, TEXT, st.none() | TEXT, st.none() | FLOAT)
-def test_feedback_has_the_codecs_bytes(event_id: UUID, us: int, words: str, label: Any, value: Any) -> None:
-    message = FeedbackReceived(
-        event_id=event_id, occurred_at=moment(us), prediction_id=words, label=label, value=value, source="api"
-    )
-    assert encode_feedback(str(event_id), us, words, label, value, "api") == encode(message)
+@given(st.uuids(), MICROSECONDS, TEXT, st.none() | TEXT, st.none() | FLOAT, st.sampled_from([None, "churn", "acme:m"]))
+def test_feedback_has_the_codecs_bytes(
+    event_id: UUID, us: int, words: str, label: Any, value: Any, model: str | None
+) -> None:
+    truth: dict[str, Any] = {"label": label, "value": value, "source": "api", "model": model}
+    message = FeedbackReceived(event_id=event_id, occurred_at=moment(us), prediction_id=words, **truth)
+    encoded = encode_feedback(str(event_id), us, words, label, value, "api", message.workspace, model)
+    assert encoded == encode(message)
 
 
 @given(st.integers(-(2**63), 2**63 - 1))

@@ -62,9 +62,13 @@ class RouterClient(ApiClient):
         value: float | None = None,
         occurred_at: datetime | None = None,
         source: str | None = None,
+        model: str | None = None,
     ) -> FeedbackReceipt:
-        """Send the label of one prediction; returns when it is stored durably."""
-        item = feedback_item(prediction_id, label, value, occurred_at, source)
+        """Send the label of one prediction; returns when it is stored durably.
+
+        model: the model that predicted, as the answer names it; needed where several models share prediction ids.
+        """
+        item = feedback_item(prediction_id, label, value, occurred_at, source, model)
         return FeedbackReceipt.model_validate(self.post("/v1/feedback", item))
 
     def feedback_many(self, items: Iterable[Mapping[str, Any]]) -> FeedbackReceipt:
@@ -87,11 +91,11 @@ def feedback_item(
     value: float | None = None,
     occurred_at: datetime | None = None,
     source: str | None = None,
+    model: str | None = None,
 ) -> Json:
     """One label as JSON: exactly one of `label` and `value`."""
     if (label is None) == (value is None):
         raise ValueError("label, value: give one of them, not both")
     moment = occurred_at.isoformat() if occurred_at else None
-    return given(
-        {"prediction_id": prediction_id, "label": label, "value": value, "occurred_at": moment, "source": source}
-    )
+    optional = {"label": label, "value": value, "occurred_at": moment, "source": source, "model": model}
+    return given({"prediction_id": prediction_id, **optional})

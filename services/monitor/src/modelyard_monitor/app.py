@@ -8,6 +8,7 @@ from modelyard_monitor.api.routes import add_routes
 from modelyard_monitor.clients.registry import Registry
 from modelyard_monitor.detect.supervisor import DetectProcess
 from modelyard_monitor.domain.watching import Unwatched
+from modelyard_monitor.ingest.batches import PartitionLocks
 from modelyard_monitor.ingest.control_events import ControlEventIngest, control_topics
 from modelyard_monitor.ingest.counter import Counter
 from modelyard_monitor.ingest.exactly_once import ExactlyOnceIngest, Store
@@ -47,7 +48,8 @@ class _Monitor:
         self.clickhouse = ClickHouse(client, settings.clickhouse_database)
         self.unwatched = Unwatched()
         self.changes = MemoryChanges()
-        self.reports = Reports(ReportQueries(self.clickhouse))
+        self.reports = Reports(ReportQueries(self.clickhouse), self.unwatched)
+        self.label_locks = PartitionLocks()
         self.registry = Registry(settings.registry_url, settings.service_key)
         self.producer = Producer(settings.brokers, "monitor", linger_ms=5)
         self.letters = DeadLetters(settings.brokers, "monitor")
@@ -71,8 +73,16 @@ class _Monitor:
         codec = Codec(RegistrySchemas(self.settings.registry_url, self.settings.service_key))
         counter = Counter(self.clickhouse, self.registry, self.unwatched, self.readiness)
         predictions = PredictionIngest(self.clickhouse, counter, codec, self.producer, self.letters)
-        grace_s = self.settings.label_grace_s
-        labels = LabelIngest(self.clickhouse, codec, self.producer, self.letters, system_clock, grace_s)
+        labels = LabelIngest(
+            self.clickhouse,
+            self.registry,
+            codec,
+            self.producer,
+            self.letters,
+            self.label_locks,
+            system_clock,
+            self.settings.label_grace_s,
+        )
         events = ControlEventIngest(self.clickhouse, codec, self.letters, self.changes)
         return {
             "monitor.ingest": {
@@ -98,7 +108,8 @@ class _Monitor:
     def _background(self) -> list[Background]:
         background: list[Background] = []
         if "ingest" in self.settings.roles:
-            joiner = LateJoiner(self.clickhouse, self.producer, system_clock, self.settings.late_join_days)
+            days = self.settings.late_join_days
+            joiner = LateJoiner(self.clickhouse, self.registry, self.producer, self.label_locks, days)
             background += [one.run for one in self.ingests.values()]
             background.append(LateLoop(joiner, self._label_partitions, self.settings.late_join_every_s).run)
         if "detect" in self.settings.roles:

@@ -80,6 +80,12 @@ class SliceSummarised(Message):
     absolute_errors: tuple[Amount, ...] = ()
     """Labels of a regression only: |value - label| in the unit of the target, in the order the labels arrived."""
     label_lag_s_total: Finite = 0.0
+    unusable_rows: Count = 0
+    """Answered predictions that do not have the signature's number of features, and are left out of the counts."""
+    rejected_labels: dict[str, Count] = Field(default_factory=dict)
+    """Labels only: received labels that do not match the model, by reason; they are in no other field."""
+    rejected_texts: dict[str, Count] = Field(default_factory=dict)
+    """The most frequent of them, shortened."""
 
     _fill_workspace = model_validator(mode="before")(fill_workspace)
 

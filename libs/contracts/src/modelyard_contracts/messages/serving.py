@@ -195,6 +195,10 @@ class FeedbackReceived(Message):
     value: Measured | None = None
     """The true value; None for a classification."""
     source: str = "api"
+    model: str | None = None
+    """Reference of the model that predicted; callers whose models share prediction ids name it."""
+
+    _fill_workspace = model_validator(mode="before")(fill_workspace)
 
     @property
     def key(self) -> str:

@@ -18,7 +18,7 @@ from typing import Final
 from modelyard_contracts.keyring import KeyRing
 from modelyard_monitor.domain.state import ModelState
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 MAX_STATE_BYTES: Final = 64 * 1_048_576
 PURPOSE: Final = "monitor-state"
 

@@ -1,20 +1,30 @@
-"""Alerts: failed requests, labels that stopped arriving, broken values."""
+"""Alerts: failed requests, unusable rows, labels that stopped arriving or do not match, broken values."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from modelyard_contracts import Severity, SliceSummarised
-from modelyard_contracts.manifest import RESERVED_BINS, FeatureReference
+from modelyard_contracts.manifest import RESERVED_BINS, FeatureReference, ModelManifest
 from modelyard_monitor.domain.finding import Finding
+from modelyard_monitor.domain.labels import remedy
 from modelyard_monitor.domain.rules import (
     BROKEN_VALUES_RISE,
     LABELS_MISSING_ROWS,
+    REJECTED_LABELS_CHECK,
+    REJECTED_LABELS_CRITICAL,
+    REJECTED_LABELS_WARNING,
     REQUEST_ERRORS_CRITICAL,
     REQUEST_ERRORS_ROWS,
     REQUEST_ERRORS_WARNING,
+    UNUSABLE_ROWS_CHECK,
+    UNUSABLE_ROWS_SHARE,
 )
-from modelyard_monitor.domain.spans import Span, Window
+from modelyard_monitor.domain.spans import LabelSpan, Span, Window
 from modelyard_monitor.domain.state import VersionState
 from modelyard_monitor.domain.subjects import Subject
+
+LISTED_TEXTS: Final = 3
+"""Rejected labels that an alert quotes."""
 
 
 def failed_requests(state: VersionState, piece: SliceSummarised) -> list[Finding]:
@@ -37,6 +47,60 @@ def failed_requests(state: VersionState, piece: SliceSummarised) -> list[Finding
             statistic=share,
             threshold=REQUEST_ERRORS_CRITICAL if critical else REQUEST_ERRORS_WARNING,
             current_rows=span.rows,
+            window=span,
+        )
+    ]
+
+
+def unusable_rows(state: VersionState, piece: SliceSummarised) -> list[Finding]:
+    """Return an alert when too many of the last requests were answered, but break the signature."""
+    state.whole.add(piece)
+    if state.whole.rows < UNUSABLE_ROWS_CHECK:
+        return []
+    span, state.whole = state.whole, Span()
+    share = span.unusable / span.rows
+    if share < UNUSABLE_ROWS_SHARE:
+        return []
+    return [
+        Finding(
+            kind=None,
+            alert="unusable_rows_high",
+            subject="rows",
+            severity=Severity.WARNING,
+            reason=f"{span.unusable} of the last {span.rows} predictions do not have the signature's number of "
+            "features; they are stored, but left out of the counts and of training; correct their producer",
+            statistic=share,
+            threshold=UNUSABLE_ROWS_SHARE,
+            current_rows=span.rows,
+            window=span,
+        )
+    ]
+
+
+def rejected_labels(state: VersionState, piece: SliceSummarised, manifest: ModelManifest | None) -> list[Finding]:
+    """Return an alert when too many of the last labels do not match, with the likely remedy."""
+    state.received.add(piece)
+    if state.received.rows < REJECTED_LABELS_CHECK:
+        return []
+    span, state.received = state.received, LabelSpan()
+    count = span.rejected.total()
+    share = count / span.rows
+    if share < REJECTED_LABELS_WARNING:
+        return []
+    critical = share >= REJECTED_LABELS_CRITICAL
+    texts = ", ".join(f"{text!r} {times} times" for text, times in span.texts.most_common(LISTED_TEXTS))
+    what = remedy(span.rejected, dict(span.texts.most_common()), manifest.signature.classes if manifest else ())
+    return [
+        Finding(
+            kind=None,
+            alert="labels_do_not_match",
+            subject="labels",
+            severity=Severity.CRITICAL if critical else Severity.WARNING,
+            reason=f"{count} of the last {span.rows} labels do not match: {texts}; {what}",
+            statistic=share,
+            threshold=REJECTED_LABELS_CRITICAL if critical else REJECTED_LABELS_WARNING,
+            current_rows=span.rows,
+            covers=span.ranges(),
             window=span,
         )
     ]

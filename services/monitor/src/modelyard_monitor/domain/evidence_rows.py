@@ -58,6 +58,12 @@ def _type_of(name: str, signature: Signature) -> ColumnType:
     return next(column.type for column in signature.columns if column.name == name)
 
 
+def usable_row(signature: Signature) -> str:
+    """Return the condition of predictions with the signature's number of features, or with features by name."""
+    lengths = f"length(num_features) = {len(signature.numeric)} AND length(cat_features) = {len(signature.categorical)}"
+    return f"(notEmpty(mapKeys(features_by_name)) OR ({lengths}))"
+
+
 def served_by(piece: SliceSummarised) -> str:
     """Return the condition of rows of the slice's version and variant."""
     return (

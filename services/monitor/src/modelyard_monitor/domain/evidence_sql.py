@@ -7,7 +7,7 @@ from typing import Final
 
 from modelyard_contracts import DriftKind, SliceSummarised
 from modelyard_contracts.manifest import RESERVED_BINS, ModelManifest
-from modelyard_monitor.domain.evidence_rows import Source, label_offsets, offsets, quoted, served_by
+from modelyard_monitor.domain.evidence_rows import Source, label_offsets, offsets, quoted, served_by, usable_row
 from modelyard_monitor.domain.finding import Finding
 from modelyard_monitor.domain.performance import MEAN_ABSOLUTE_ERROR
 from modelyard_monitor.domain.psi import SMOOTHING
@@ -31,9 +31,29 @@ def alert_sql(found: Finding, piece: SliceSummarised, manifest: ModelManifest | 
     """Return the query for an alert; '' when there is none."""
     if found.reference is not None:
         return _broken_values(found, piece, manifest, database)
+    if found.alert == "labels_do_not_match":
+        return _rejected_labels(found, piece, database)
+    value = _value_of_requests(found.alert, manifest)
+    if not value:
+        return ""
     where = f"{served_by(piece)} AND {offsets(found.window.ranges())}"
-    value = "toFloat64(count())" if found.subject == "labels" else "countIf(status NOT IN ('ok', 'rejected')) / count()"
     return f"SELECT {value} AS value, count() AS rows FROM {database}.predictions WHERE {where}"  # noqa: S608  quoted
+
+
+def _value_of_requests(alert: str, manifest: ModelManifest | None) -> str:
+    """Return the expression of an alert about requests; '' when it needs a manifest that is gone."""
+    if alert == "labels_missing":
+        return "toFloat64(count())"
+    if alert == "error_rate_high":
+        return "countIf(status NOT IN ('ok', 'rejected')) / count()"
+    return f"countIf(status = 'ok' AND NOT {usable_row(manifest.signature)}) / count()" if manifest else ""
+
+
+def _rejected_labels(found: Finding, piece: SliceSummarised, database: str) -> str:
+    return (
+        f"SELECT countIf(rejected != '') / count() AS value, count() AS rows FROM {database}.v_matched "  # noqa: S608  quoted
+        f"WHERE {served_by(piece)} AND repeat = 0 AND {label_offsets(found.covers)}"
+    )
 
 
 def _performance(found: Finding, piece: SliceSummarised, database: str) -> str:

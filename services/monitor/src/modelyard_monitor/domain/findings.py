@@ -2,7 +2,7 @@
 
 from modelyard_contracts import DriftKind, SliceSource, SliceSummarised
 from modelyard_contracts.manifest import ModelManifest
-from modelyard_monitor.domain.alerts import failed_requests, missing_labels
+from modelyard_monitor.domain.alerts import failed_requests, missing_labels, rejected_labels, unusable_rows
 from modelyard_monitor.domain.finding import Finding
 from modelyard_monitor.domain.mean_shift import MeanWatch, Shift
 from modelyard_monitor.domain.performance import label_findings
@@ -17,7 +17,7 @@ def apply(state: VersionState, piece: SliceSummarised, manifest: ModelManifest |
     """Take in one slice and return the findings to report now. A slice that was applied before changes nothing."""
     if not state.is_new(piece.covers):
         return []
-    of_source = label_findings if piece.source is SliceSource.LABELS else _prediction_findings
+    of_source = _label_findings if piece.source is SliceSource.LABELS else _prediction_findings
     found = of_source(state, piece, manifest, rules)
     state.mark(piece)
     return [one for one in found if _worth_reporting(state, one, rules)]
@@ -27,7 +27,8 @@ def _prediction_findings(
     state: VersionState, piece: SliceSummarised, manifest: ModelManifest | None, rules: Rules
 ) -> list[Finding]:
     state.rows += piece.rows
-    found = [*failed_requests(state, piece), *missing_labels(state, piece), *_mean_findings(state, piece, rules)]
+    found = [*failed_requests(state, piece), *unusable_rows(state, piece), *missing_labels(state, piece)]
+    found += _mean_findings(state, piece, rules)
     state.window.add(piece)
     if state.window.rows >= rules.psi_window_rows:
         window, state.window = state.window, Window()
@@ -35,6 +36,12 @@ def _prediction_findings(
     if any((one.kind, one.subject) in OUTPUTS for one in found):
         state.consequence_at = state.rows
     return found
+
+
+def _label_findings(
+    state: VersionState, piece: SliceSummarised, manifest: ModelManifest | None, rules: Rules
+) -> list[Finding]:
+    return [*rejected_labels(state, piece, manifest), *label_findings(state, piece, manifest, rules)]
 
 
 def _mean_findings(state: VersionState, piece: SliceSummarised, rules: Rules) -> list[Finding]:

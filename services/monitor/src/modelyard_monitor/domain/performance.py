@@ -18,6 +18,8 @@ def label_findings(
     state: VersionState, piece: SliceSummarised, manifest: ModelManifest | None, rules: Rules
 ) -> list[Finding]:
     """Take in a slice of labels; return at most one finding per kind of error."""
+    if not piece.rows:  # all of them were rejected
+        return []
     state.labels += len(piece.outcomes) + len(piece.absolute_errors)
     state.unlabelled = Span()
     reference = manifest.reference if manifest else None

@@ -33,6 +33,12 @@ class VersionHealth(Report):
     mean_absolute_error: float | None
     absolute_error_sd: float | None
     """In the unit of the target; None without labels."""
+    rejected_labels: int
+    """Labels that do not match: outside the classes, of the wrong kind, empty, or about several models."""
+    unusable: int
+    """Answered requests without the signature's number of features, on all routes: stored, but not counted."""
+    unwatched: str
+    """Why rows of this version are stored but not counted; empty when they are counted."""
 
 
 class RecordedEvent(Report):

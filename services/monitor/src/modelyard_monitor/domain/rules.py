@@ -27,6 +27,13 @@ REQUEST_ERRORS_WARNING: Final = 0.05
 REQUEST_ERRORS_CRITICAL: Final = 0.10
 BROKEN_VALUES_RISE: Final = 0.10
 """Share of missing, non-finite or unseen values above the reference's."""
+REJECTED_LABELS_CHECK: Final = 50
+"""Labels, at least, whose share of rejected ones is judged."""
+REJECTED_LABELS_WARNING: Final = 0.05
+REJECTED_LABELS_CRITICAL: Final = 0.5
+UNUSABLE_ROWS_CHECK: Final = 100
+UNUSABLE_ROWS_SHARE: Final = 0.05
+"""Share of requests that break the signature and are left out of the counts."""
 LABELS_MISSING_ROWS: Final = 5_000
 """Predictions without a label, after there were some, that raise an alert."""
 BASELINE_ROWS: Final = 500

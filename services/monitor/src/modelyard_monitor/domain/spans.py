@@ -4,6 +4,7 @@ Within one source partition the slices of a version arrive in order, and no row 
 and last offset name all rows in between.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,8 @@ class Span:
 
     rows: int = 0
     errors: int = 0
+    unusable: int = 0
+    """Rows that break the signature."""
     start: datetime | None = None
     end: datetime | None = None
     covers: dict[Source, tuple[int, int]] = field(default_factory=dict)
@@ -30,6 +33,7 @@ class Span:
         """Append a slice."""
         self.rows += piece.rows
         self.errors += piece.errors
+        self.unusable += piece.unusable_rows
         self._extend(piece.window_start, piece.window_end)
         self.cover(piece.covers)
 
@@ -37,6 +41,7 @@ class Span:
         """Append a later span."""
         self.rows += other.rows
         self.errors += other.errors
+        self.unusable += other.unusable
         if other.start is not None and other.end is not None:
             self._extend(other.start, other.end)
         for one in other.ranges():
@@ -58,6 +63,22 @@ class Span:
     def _extend(self, start: datetime, end: datetime) -> None:
         self.start = min(self.start or start, start)
         self.end = max(self.end or end, end)
+
+
+@dataclass
+class LabelSpan(Span):
+    """Consecutive slices of labels of one version and variant; `rows` counts accepted and rejected labels."""
+
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Labels by the reason for which they were rejected."""
+    texts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, piece: SliceSummarised) -> None:
+        """Append a slice."""
+        super().add(piece)
+        self.rows += sum(piece.rejected_labels.values())
+        self.rejected.update(piece.rejected_labels)
+        self.texts.update(piece.rejected_texts)
 
 
 @dataclass

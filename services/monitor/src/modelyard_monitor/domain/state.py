@@ -10,7 +10,7 @@ from modelyard_monitor.domain.absolute_error import AbsoluteErrorWatch
 from modelyard_monitor.domain.error_rate import ErrorRateWatch
 from modelyard_monitor.domain.mean_shift import MeanWatch
 from modelyard_monitor.domain.rules import PERSISTENCE
-from modelyard_monitor.domain.spans import Source, Span, Window, merged
+from modelyard_monitor.domain.spans import LabelSpan, Source, Span, Window, merged
 from modelyard_monitor.domain.subjects import Subject
 
 MAX_VERSIONS: Final = 6
@@ -64,6 +64,10 @@ class VersionState:
     absolute_error: AbsoluteErrorWatch = field(default_factory=AbsoluteErrorWatch)
     requests: Span = field(default_factory=Span)
     """Requests since the last check."""
+    whole: Span = field(default_factory=Span)
+    """Requests since the last check of unusable rows."""
+    received: LabelSpan = field(default_factory=LabelSpan)
+    """Labels since the last check of rejected ones."""
     unlabelled: Span = field(default_factory=Span)
     """Predictions since the last label."""
     reported: dict[tuple[str, str, str], tuple[int, float]] = field(default_factory=dict)

@@ -23,6 +23,19 @@ class DeadLetterBox(Protocol):
     def good(self, topic: str, partition: int, records: int = 1) -> None: ...
 
 
+class PartitionLocks:
+    """One lock per partition of labels: labels on arrival and late ones are counted one after the other.
+
+    Otherwise both could find that no label of a prediction is counted yet, and count theirs.
+    """
+
+    def __init__(self) -> None:
+        self._locks: dict[int, asyncio.Lock] = {}
+
+    def of(self, partition: int) -> asyncio.Lock:
+        return self._locks.setdefault(partition, asyncio.Lock())
+
+
 def token_of(records: Sequence[Received]) -> str:
     """Return the deduplication token of a batch, from its place in Kafka; the store appends the table."""
     first, last = records[0], records[-1]

@@ -5,12 +5,15 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from modelyard_contracts import DriftKind
 from modelyard_contracts.manifest import FeatureReference, ReferenceProfile
 from modelyard_monitor.domain.subjects import Subject, references_of
-from modelyard_monitor.ingest.binning import Column, Group, table_bins
+from modelyard_monitor.ingest.binning import Column, Group, Positions, table_bins
 
+UNUSABLE: Final = "unusable"
+"""Kind of the counts of rows that break the signature; they have no feature, and no bin of a reference."""
 MICROS_PER_MINUTE: Final = 60_000_000
 
 _FEATURE_BINS: Final = pa.schema(
@@ -38,8 +41,11 @@ _REFERENCE_BINS: Final = pa.schema(
 )
 
 
-def feature_bins(group: Group, columns: Sequence[Column]) -> pa.Table:
-    """Return rows of table feature_bins: counts per feature, minute and bin, without the empty bins."""
+def feature_bins(group: Group, columns: Sequence[Column], unusable: Positions) -> pa.Table:
+    """Return rows of table feature_bins: counts per feature, minute and bin, without the empty bins.
+
+    unusable: rows that are in no column; counted per minute under the kind UNUSABLE.
+    """
     rows: dict[str, list[Any]] = {"kind": [], "feature": [], "minute": [], "bin": [], "n": []}
     minutes = group.rows["occurred_at"].cast(pa.int64()).to_numpy() // MICROS_PER_MINUTE
     known, codes = np.unique(minutes, return_inverse=True)
@@ -52,10 +58,18 @@ def feature_bins(group: Group, columns: Sequence[Column]) -> pa.Table:
         rows["minute"].extend((known[filled // column.size] * 60).tolist())
         rows["bin"].extend(table_bins(filled % column.size).tolist())
         rows["n"].extend(counts[filled].tolist())
+    _add_unusable(rows, known, codes[unusable])
     size = len(rows["n"])
     served = {"model": group.model, "model_version": group.version, "model_digest": group.digest}
     fixed = {name: [value] * size for name, value in {**served, "variant": group.variant}.items()}
     return pa.table({**fixed, **rows}, schema=_FEATURE_BINS)
+
+
+def _add_unusable(rows: dict[str, list[Any]], known: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
+    """Append the counts of unusable rows per minute. known: the minutes; codes: the minute of each row."""
+    for code, count in zip(*(part.tolist() for part in np.unique(codes, return_counts=True)), strict=True):
+        for name, value in zip(rows, (UNUSABLE, "", int(known[code]) * 60, 0, count), strict=True):
+            rows[name].append(value)
 
 
 def no_bins() -> pa.Table:

@@ -19,6 +19,8 @@ RESERVED: Final = len(RESERVED_BINS)
 MISSING, NON_FINITE, OTHER = range(RESERVED)
 GROUP_BY: Final = ("model", "model_version", "model_digest", "variant")
 
+Positions = NDArray[np.int64]
+"""Positions of rows in a group."""
 Matrix = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]
 """values and missing of shape (rows, features); positions of these rows in the group."""
 
@@ -107,6 +109,24 @@ def columns_of(group: Group, manifest: ModelManifest) -> list[Column]:
         positions = _answered(group, "class")
         classes = group.rows["class"].take(pa.array(positions)).combine_chunks()
         found.append(category_column(CLASSES, classes, references[CLASSES], positions))
+    return found
+
+
+def unusable_rows(group: Group, signature: Signature) -> Positions:
+    """Return the positions of answered rows that do not have the signature's number of features.
+
+    Rows of upstreams without a contract, which name their features, are usable.
+    """
+    rows = group.rows
+    bad = _of_other_length(rows["num_features"], len(signature.numeric))
+    bad |= _of_other_length(rows["cat_features"], len(signature.categorical))
+    if bad.any():
+        bad &= np.diff(rows["features_by_name"].combine_chunks().offsets.to_numpy()) == 0
+    return np.flatnonzero(bad)
+
+
+def _of_other_length(column: pa.ChunkedArray, width: int) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = pc.list_value_length(column).to_numpy() != width
     return found
 
 

@@ -1,6 +1,5 @@
-"""Join labels with stored predictions, and summarise the joined rows."""
+"""Join labels with stored predictions."""
 
-import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -9,8 +8,9 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelyard_contracts import OffsetRange, SliceSource, SliceSummarised
-from modelyard_monitor.ingest.slices import slice_id
+from modelyard_monitor.domain.labels import Label, Match, Prediction, match
+from modelyard_monitor.domain.ports import Manifests
+from modelyard_monitor.domain.watching import Version
 from modelyard_monitor.store.clickhouse import ClickHouse
 
 IDS_PER_QUERY: Final = 2_000
@@ -26,13 +26,20 @@ SELECT workspace, prediction_id, model, model_version, model_digest, route, vari
 FROM {db}.predictions
 WHERE prediction_id IN {ids:Array(String)} AND occurred_at >= {since:DateTime64(6)}
     AND shadow_of IS NULL AND status = 'ok'
-ORDER BY occurred_at, _partition, _offset LIMIT 1 BY workspace, prediction_id"""
+ORDER BY occurred_at, _partition, _offset LIMIT 1 BY workspace, prediction_id, model"""
 """A failed request has no answer to compare; its label waits for the retry under the same id."""
+
+COUNTED_SQL: Final = """
+SELECT DISTINCT workspace, model, prediction_id FROM {db}.v_matched
+WHERE prediction_id IN {ids:Array(String)} AND repeat = 0 AND rejected = ''
+    AND NOT (pass = 0 AND _topic = {topic:String} AND _partition = {partition:UInt32} AND _offset >= {first:UInt64})"""
+"""Predictions whose first label is counted already, by another batch."""
 
 MATCH_FIELDS: Final = pa.schema(
     [
         ("matched", pa.uint8()),
         ("repeat", pa.uint8()),
+        ("rejected", pa.string()),
         ("model", pa.string()),
         ("model_version", pa.uint32()),
         ("model_digest", pa.string()),
@@ -45,94 +52,93 @@ MATCH_FIELDS: Final = pa.schema(
         ("predicted_at", pa.timestamp("us", "UTC")),
     ]
 )
+_UNMATCHED: Final = {
+    "matched": 0,
+    "repeat": 0,
+    "rejected": "",
+    "model": "",
+    "model_version": 0,
+    "model_digest": "",
+    "route": "",
+    "variant": "",
+}
 
 Key = tuple[str, str]
 """(workspace, prediction_id): the labels of a workspace meet only its own predictions."""
+Counted = tuple[str, str, str]
+"""(workspace, model, prediction_id)"""
 
 
-class PredictionLookup:
-    """Finds stored predictions by id; caches nothing."""
+class LabelMatcher:
+    """Finds the predictions of labels; caches nothing but manifests. Blocks, and raises Retryable."""
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
+    def __init__(self, clickhouse: ClickHouse, manifests: Manifests) -> None:
         self._clickhouse = clickhouse
+        self._manifests = manifests
 
-    def find(self, keys: Sequence[Key], since: datetime) -> dict[Key, dict[str, Any]]:
-        """Return the answered predictions. Searches from `since` on first, then all time for the rest."""
-        found: dict[Key, dict[str, Any]] = {}
+    def match(self, table: pa.Table) -> list[Match | None]:
+        """Return the match of each label. Recent predictions are searched first, then all for what is still open."""
+        labels = labels_of(table)
+        found: list[Match | None] = [None] * len(labels)
+        since = pc.min(table["occurred_at"]).as_py() - RECENT
         for moment in (since, datetime.fromtimestamp(0, since.tzinfo)):
-            missing = sorted({id_ for workspace, id_ in keys if (workspace, id_) not in found})
-            for ids in id_chunks(missing):
-                rows = self._clickhouse.table(PREDICTION_SQL, {"ids": ids, "since": _text(moment)}).to_pylist()
-                found.update({(row["workspace"], row["prediction_id"]): row for row in rows})
+            places = [place for place, one in enumerate(found) if one is None or one.rejected]
+            candidates = self._find(sorted({labels[place].prediction_id for place in places}), moment)
+            for place in places:
+                found[place] = match(labels[place], candidates.get(labels[place].key, ()), self._classes)
         return found
 
+    def counted(self, table: pa.Table, partition: int, first_offset: int) -> set[Counted]:
+        """Return the predictions of these labels whose first label is counted; later offsets do not count."""
+        where = {"topic": table["_topic"][0].as_py(), "partition": partition, "first": first_offset}
+        found: set[Counted] = set()
+        for ids in id_chunks(table["prediction_id"].unique().to_pylist()):
+            rows = self._clickhouse.table(COUNTED_SQL, {**where, "ids": ids}).to_pylist()
+            found.update((row["workspace"], row["model"], row["prediction_id"]) for row in rows)
+        return found
 
-def keys_of(rows: pa.Table) -> list[Key]:
-    """Return the key of the prediction of each row."""
-    return list(zip(rows["workspace"].to_pylist(), rows["prediction_id"].to_pylist(), strict=True))
+    def _find(self, ids: list[str], since: datetime) -> dict[Key, list[Prediction]]:
+        found: dict[Key, list[Prediction]] = {}
+        for some in id_chunks(ids):
+            for row in self._clickhouse.table(PREDICTION_SQL, {"ids": some, "since": _text(since)}).to_pylist():
+                found.setdefault((row["workspace"], row["prediction_id"]), []).append(row)
+        return found
+
+    def _classes(self, prediction: Prediction) -> Sequence[str]:
+        version: Version = (prediction["model"], prediction["model_version"], prediction["model_digest"])
+        found = self._manifests.find(version).manifest
+        return found.signature.classes if found else ()
 
 
-def joined(labels: pa.Table, found: dict[Key, dict[str, Any]], earlier: set[Key]) -> pa.Table:
-    """Return the labels with their predictions. `earlier`: predictions that already have a label; is added to."""
+def labels_of(table: pa.Table) -> list[Label]:
+    """Return the rows of a table of labels."""
+    names = ("workspace", "prediction_id", "named_model", "label", "value")
+    return [Label(*row) for row in zip(*(table[name].to_pylist() for name in names), strict=True)]
+
+
+def joined(labels: pa.Table, matches: Sequence[Match | None], counted: set[Counted]) -> pa.Table:
+    """Return the labels with their predictions. counted: predictions with a counted label; is added to."""
     rows = []
-    truths = zip(labels["label"].to_pylist(), labels["value"].to_pylist(), strict=True)
-    for key, truth in zip(keys_of(labels), truths, strict=True):
-        rows.append(_match(*truth, found.get(key), repeat=key in earlier))
-        earlier.add(key)
-    matches = pa.Table.from_pylist(rows, schema=MATCH_FIELDS)
-    for name in matches.column_names:
-        labels = labels.append_column(matches.schema.field(name), matches[name])
+    for one in matches:
+        accepted = one is not None and one.rejected is None
+        rows.append(_UNMATCHED if one is None else _row(one, repeat=accepted and one.key in counted))
+        if one is not None and accepted:
+            counted.add(one.key)
+    found = pa.Table.from_pylist(rows, schema=MATCH_FIELDS)
+    for name in found.column_names:
+        labels = labels.append_column(found.schema.field(name), found[name])
     return labels
 
 
-def _match(
-    label: str | None, value: float | None, prediction: dict[str, Any] | None, *, repeat: bool
-) -> dict[str, Any]:
-    if prediction is None:
-        empty = {"model": "", "model_version": 0, "model_digest": "", "route": "", "variant": ""}
-        return {"matched": 0, "repeat": int(repeat), **empty}
-    comparable = label is not None and prediction["class"] is not None
-    numeric = value is not None and prediction["class"] is None and prediction["score"] is not None
-    error = abs(value - prediction["score"]) if numeric else math.nan
+def _row(one: Match, *, repeat: bool) -> dict[str, Any]:
     return {
-        **{name: prediction[name] for name in MATCH_FIELDS.names if name in prediction},
+        **{name: one.prediction[name] for name in MATCH_FIELDS.names if name in one.prediction},
         "matched": 1,
         "repeat": int(repeat),
-        "wrong": int(label != prediction["class"]) if comparable else None,
-        "absolute_error": error if math.isfinite(error) else None,
+        "rejected": one.rejected or "",
+        "wrong": None if one.wrong is None else int(one.wrong),
+        "absolute_error": one.absolute_error,
     }
-
-
-def label_slices(stored: pa.Table, covers: OffsetRange) -> list[SliceSummarised]:
-    """Summarise the first label of each matched prediction, one slice per version and variant, in order of arrival."""
-    rows = stored.filter(pc.and_(pc.equal(stored["matched"], 1), pc.equal(stored["repeat"], 0)))
-    groups: dict[tuple[str, int, str, str], list[dict[str, Any]]] = {}
-    for row in rows.to_pylist():
-        key = (row["model"], row["model_version"], row["model_digest"], row["variant"])
-        groups.setdefault(key, []).append(row)
-    return [_slice(*key, members, covers) for key, members in groups.items()]
-
-
-def _slice(
-    model: str, version: int, digest: str, variant: str, rows: list[dict[str, Any]], covers: OffsetRange
-) -> SliceSummarised:
-    lags = [(row["occurred_at"] - row["predicted_at"]).total_seconds() for row in rows]
-    return SliceSummarised(
-        event_id=slice_id(model, version, digest, variant, SliceSource.LABELS, covers),
-        occurred_at=max(row["received_at"] for row in rows),
-        model=model,
-        model_version=version,
-        model_digest=digest,
-        variant=variant,
-        source=SliceSource.LABELS,
-        covers=covers,
-        window_start=min(row["predicted_at"] for row in rows),
-        window_end=max(row["predicted_at"] for row in rows),
-        rows=len(rows),
-        outcomes=tuple(row["wrong"] for row in rows if row["wrong"] is not None),
-        absolute_errors=tuple(row["absolute_error"] for row in rows if row["absolute_error"] is not None),
-        label_lag_s_total=sum(max(0.0, lag) for lag in lags),
-    )
 
 
 def id_chunks(ids: list[str]) -> Iterator[list[str]]:

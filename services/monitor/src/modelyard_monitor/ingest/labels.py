@@ -7,34 +7,23 @@ are dropped by their token, and the slices are made from the rows that are in th
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard_contracts import FeedbackReceived, OffsetRange
 from modelyard_contracts.codec import Codec
-from modelyard_monitor.domain.ports import Sender
-from modelyard_monitor.ingest.batches import DeadLetterBox, bury, covers_of, send_all, token_of
+from modelyard_monitor.domain.labels import Match
+from modelyard_monitor.domain.ports import Manifests, Sender
+from modelyard_monitor.ingest.batches import DeadLetterBox, PartitionLocks, bury, covers_of, send_all, token_of
 from modelyard_monitor.ingest.decode import BadRecord, decode_columns
-from modelyard_monitor.ingest.label_join import (
-    RECENT,
-    Key,
-    PredictionLookup,
-    id_chunks,
-    joined,
-    keys_of,
-    label_slices,
-)
+from modelyard_monitor.ingest.label_join import LabelMatcher, joined
+from modelyard_monitor.ingest.label_slices import label_slices
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import Retryable
 from modelyard_runtime.kafka import Received
-
-EARLIER_SQL: Final = """
-SELECT DISTINCT workspace, prediction_id FROM {db}.labels
-WHERE prediction_id IN {ids:Array(String)}
-    AND NOT (_topic = {topic:String} AND _partition = {partition:UInt32} AND _offset >= {first:UInt64})"""
 
 STORED_SQL: Final = """
 SELECT * FROM {db}.labels
@@ -44,7 +33,7 @@ ORDER BY _offset"""
 
 LABEL_COLUMNS: Final = (
     *("event_id", "prediction_id", "label", "value", "source", "occurred_at", "received_at", "workspace"),
-    *("_topic", "_partition", "_offset"),
+    *("named_model", "_topic", "_partition", "_offset"),
 )
 
 
@@ -62,26 +51,30 @@ class LabelIngest:
     def __init__(
         self,
         clickhouse: ClickHouse,
+        manifests: Manifests,
         codec: Codec,
         sender: Sender,
         dead_letters: DeadLetterBox,
+        locks: PartitionLocks,
         clock: Clock,
         grace_s: float,
     ) -> None:
         self._clickhouse = clickhouse
+        self._matcher = LabelMatcher(clickhouse, manifests)
         self._codec = codec
         self._sender = sender
         self._dead_letters = dead_letters
+        self._locks = locks
         self._clock = clock
         self._grace = timedelta(seconds=grace_s)
-        self._predictions = PredictionLookup(clickhouse)
 
     async def store(self, records: Sequence[Received]) -> int:
         """Store the records of one partition and return the number of rows. After Retryable, repeat the whole batch."""
-        rows, bad = await asyncio.to_thread(self.join, records)
-        await bury(bad, self._dead_letters)
         covers = covers_of(records)
-        stored = await asyncio.to_thread(self._insert, rows, token_of(records), covers)
+        async with self._locks.of(covers.partition):
+            rows, bad = await asyncio.to_thread(self.join, records)
+            stored = await asyncio.to_thread(self._insert, rows, token_of(records), covers)
+        await bury(bad, self._dead_letters)
         await send_all(label_slices(stored, covers), self._sender)
         self._dead_letters.good(self.topic, records[0].partition, rows.num_rows)
         return int(rows.num_rows)
@@ -89,29 +82,21 @@ class LabelIngest:
     def join(self, records: Sequence[Received]) -> tuple[pa.Table, list[BadRecord]]:
         """Return the rows to store. PredictionsOnTheirWay while the prediction of a young label is missing."""
         decoded = decode_columns(records, self.topic, self._codec)
-        labels = decoded.table.select(LABEL_COLUMNS)
+        labels = with_named_model(decoded.table).select(LABEL_COLUMNS)
         if not labels.num_rows:
-            return joined(labels, {}, set()), decoded.bad
-        since = pc.min(labels["occurred_at"]).as_py() - RECENT
-        found = self._predictions.find(keys_of(labels), since)
-        self._wait_for_missing(labels, found)
-        return joined(labels, found, self._earlier(labels, records)), decoded.bad
+            return joined(labels, [], set()), decoded.bad
+        matches = self._matcher.match(labels)
+        self._wait_for_missing(labels, matches)
+        counted = self._matcher.counted(labels, records[0].partition, records[0].offset)
+        return joined(labels, matches, counted), decoded.bad
 
-    def _wait_for_missing(self, labels: pa.Table, found: dict[Key, Any]) -> None:
+    def _wait_for_missing(self, labels: pa.Table, matches: Sequence[Match | None]) -> None:
         now = self._clock()
-        keys = zip(keys_of(labels), labels["received_at"].to_pylist(), strict=True)
+        received = zip(matches, labels["received_at"].to_pylist(), strict=True)
         # abs: otherwise a label from a clock that is far ahead would count as young for as long.
-        waiting = sum(abs(now - at) < self._grace and key not in found for key, at in keys)
+        waiting = sum(abs(now - at) < self._grace and found is None for found, at in received)
         if waiting:
             raise PredictionsOnTheirWay(f"{waiting} of {labels.num_rows} labels wait for their prediction")
-
-    def _earlier(self, labels: pa.Table, records: Sequence[Received]) -> set[Key]:
-        where = {"topic": self.topic, "partition": records[0].partition, "first": records[0].offset}
-        earlier: set[Key] = set()
-        for ids in id_chunks(labels["prediction_id"].unique().to_pylist()):
-            rows = self._clickhouse.table(EARLIER_SQL, {**where, "ids": ids})
-            earlier |= set(keys_of(rows))
-        return earlier
 
     def _insert(self, rows: pa.Table, token: str, covers: OffsetRange) -> pa.Table:
         self._clickhouse.insert("labels", rows, token)
@@ -128,3 +113,8 @@ class LabelIngest:
                 "last": covers.last_offset,
             },
         )
+
+
+def with_named_model(labels: pa.Table) -> pa.Table:
+    """Return the labels with the model that each names, '' for none, as column named_model."""
+    return labels.append_column("named_model", pc.fill_null(labels["model"], ""))

@@ -9,15 +9,14 @@ import asyncio
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from modelyard_contracts import FeedbackReceived, OffsetRange
 from modelyard_monitor.domain.evidence_rows import LATE_SUFFIX
-from modelyard_monitor.domain.ports import Sender
-from modelyard_monitor.ingest.batches import TOKEN_VERSION, send_all
-from modelyard_monitor.ingest.label_join import MATCH_FIELDS, RECENT, PredictionLookup, joined, keys_of, label_slices
+from modelyard_monitor.domain.ports import Manifests, Sender
+from modelyard_monitor.ingest.batches import TOKEN_VERSION, PartitionLocks, send_all
+from modelyard_monitor.ingest.label_join import MATCH_FIELDS, LabelMatcher, joined
+from modelyard_monitor.ingest.label_slices import label_slices
 from modelyard_monitor.store.clickhouse import ClickHouse
-from modelyard_runtime.clock import Clock
 from modelyard_runtime.log import get_logger
 
 log = get_logger(__name__)
@@ -25,6 +24,7 @@ log = get_logger(__name__)
 LATE_SOURCE: Final = f"{FeedbackReceived.TOPIC}{LATE_SUFFIX}"
 """Replaces the topic in `covers` of slices of late joins; the offset is the number of the round."""
 ROWS_PER_ROUND: Final = 5_000
+MAX_OFFSET: Final = 2**63 - 1
 
 UNMATCHED_SQL: Final = """
 SELECT DISTINCT _partition FROM {db}.labels
@@ -42,12 +42,14 @@ WITH waiting AS (
         AND _offset NOT IN (
             SELECT _offset FROM {db}.label_matches WHERE _topic = {topic:String} AND _partition = {partition:UInt32}
         )
-)
-SELECT * FROM waiting
-WHERE (workspace, prediction_id) IN (
-    SELECT workspace, prediction_id FROM {db}.predictions
+),
+answered AS (
+    SELECT workspace, prediction_id, model FROM {db}.predictions
     WHERE shadow_of IS NULL AND status = 'ok' AND prediction_id IN (SELECT prediction_id FROM waiting)
 )
+SELECT * FROM waiting
+WHERE (workspace, prediction_id, named_model) IN (SELECT workspace, prediction_id, model FROM answered)
+    OR (named_model = '' AND (workspace, prediction_id) IN (SELECT workspace, prediction_id FROM answered))
 ORDER BY _offset LIMIT {limit:UInt32}"""
 
 LAST_ROUND_SQL: Final = """
@@ -61,12 +63,14 @@ WHERE _topic = {topic:String} AND _partition = {partition:UInt32} AND pass = {pa
 class LateJoiner:
     """Joins labels that were stored unmatched, for the partitions that this worker reads."""
 
-    def __init__(self, clickhouse: ClickHouse, sender: Sender, clock: Clock, days: int) -> None:
+    def __init__(
+        self, clickhouse: ClickHouse, manifests: Manifests, sender: Sender, locks: PartitionLocks, days: int
+    ) -> None:
         self._clickhouse = clickhouse
+        self._matcher = LabelMatcher(clickhouse, manifests)
         self._sender = sender
-        self._clock = clock
+        self._locks = locks
         self._days = days
-        self._predictions = PredictionLookup(clickhouse)
         self._sent_last: set[int] = set()
 
     def forget(self, partitions: set[int]) -> None:
@@ -85,12 +89,13 @@ class LateJoiner:
         if partition not in self._sent_last:
             await self._send(partition, last)
             self._sent_last.add(partition)
-        rows = await asyncio.to_thread(self._find, partition, last + 1)
-        if not rows.num_rows:
-            return 0
-        self._sent_last.discard(partition)  # a failure from here on may leave a stored round unsent
-        token = f"{TOKEN_VERSION}:{LATE_SOURCE}:{partition}:{last + 1}"
-        await asyncio.to_thread(self._clickhouse.insert, "label_matches", rows, token)
+        async with self._locks.of(partition):
+            rows = await asyncio.to_thread(self._find, partition, last + 1)
+            if not rows.num_rows:
+                return 0
+            self._sent_last.discard(partition)  # a failure from here on may leave a stored round unsent
+            token = f"{TOKEN_VERSION}:{LATE_SOURCE}:{partition}:{last + 1}"
+            await asyncio.to_thread(self._clickhouse.insert, "label_matches", rows, token)
         await self._send(partition, last + 1)
         self._sent_last.add(partition)
         log.info("late labels joined", partition=partition, labels=rows.num_rows, round=last + 1)
@@ -106,12 +111,11 @@ class LateJoiner:
         )
         if not waiting.num_rows:
             return waiting
-        since = pc.min(waiting["occurred_at"]).as_py() - RECENT
-        found = self._predictions.find(keys_of(waiting), since)
-        waiting = waiting.filter(pa.array([key in found for key in keys_of(waiting)]))
-        repeats = waiting["repeat"]
-        rows = joined(waiting.drop_columns(MATCH_FIELDS.names), found, set())
-        rows = rows.set_column(rows.schema.get_field_index("repeat"), "repeat", repeats)
+        matches = self._matcher.match(waiting)
+        waiting = waiting.filter(pa.array([one is not None for one in matches]))
+        found = [one for one in matches if one is not None]
+        counted = self._matcher.counted(waiting, partition, MAX_OFFSET) if found else set()
+        rows = joined(waiting.drop_columns(MATCH_FIELDS.names), found, counted)
         return rows.append_column("pass", pa.array([number] * rows.num_rows, pa.uint64()))
 
     async def _send(self, partition: int, number: int) -> None:

@@ -73,9 +73,9 @@ class PredictionIngest:
         slices: list[SliceSummarised] = []
         for group in groups_of(decoded.table):
             answered = group.answered()
-            columns = self._counter.columns(answered)
-            bins.append(feature_bins(answered, columns))
-            slices.append(prediction_slice(group, columns, covers))
+            counts = self._counter.count(answered)
+            bins.append(feature_bins(answered, counts.columns, counts.unusable))
+            slices.append(prediction_slice(group, counts, covers))
         rows = pa.concat_tables(bins) if bins else no_bins()
         return Counted(decoded.table.select(TABLE_COLUMNS), rows, tuple(slices), tuple(decoded.bad))
 

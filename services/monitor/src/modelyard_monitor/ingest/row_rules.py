@@ -52,8 +52,10 @@ def _rules(table: pa.Table) -> list[Rule]:
         (pc.equal(table[name], ""), f"field {name}: empty, so that nothing could refer to it"),
         (_too_long(table, name), f"field {name}: longer than 256 characters"),
     ]
-    if "model" in table.schema.names:
+    if "model_version" in table.schema.names:
         rules += _answer_rules(table)
+    elif "model" in table.schema.names:  # a label may name one
+        rules.append((_too_long(table, "model"), "field model: longer than 256 characters"))
     rules += [
         (_outside(table, count, 0, MAX_COUNT + 1), f"field {count}: not between 0 and {MAX_COUNT}")
         for count in COUNTS

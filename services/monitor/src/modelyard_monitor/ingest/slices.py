@@ -1,6 +1,5 @@
 """Slices: one small summary per batch, version and variant, for the detect worker."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -11,7 +10,8 @@ import pyarrow.compute as pc
 
 from modelyard_contracts import OffsetRange, SliceSource, SliceSummarised, derived_id
 from modelyard_monitor.domain.subjects import CLASSES, OUTPUTS, SCORE
-from modelyard_monitor.ingest.binning import Column, Group
+from modelyard_monitor.ingest.binning import Group
+from modelyard_monitor.ingest.counter import Counts
 
 MAX_CLASSES: Final = 100
 MAX_CLASS_CHARS: Final = 256
@@ -20,12 +20,12 @@ NOT_FAILED: Final = pa.array(["ok", "rejected"])
 """A request that was refused for the caller's own reason (a deadline, a bad value) is no error of the version."""
 
 
-def prediction_slice(group: Group, columns: Sequence[Column], covers: OffsetRange) -> SliceSummarised:
+def prediction_slice(group: Group, counts: Counts, covers: OffsetRange) -> SliceSummarised:
     """Summarise the predictions of one group. Id and moment depend on the rows alone, so a replay repeats them."""
     rows = group.rows
     latency = rows["latency_ms"].to_numpy()
     latency = latency[np.isfinite(latency)]
-    slices = {column.subject: column.slice() for column in columns}
+    slices = {column.subject: column.slice() for column in counts.columns}
     schema_ids = [value for value in rows["feature_schema_id"].unique().to_pylist() if value is not None]
     return SliceSummarised(
         event_id=slice_id(group.model, group.version, group.digest, group.variant, SliceSource.PREDICTIONS, covers),
@@ -47,6 +47,7 @@ def prediction_slice(group: Group, columns: Sequence[Column], covers: OffsetRang
         score=slices.get(SCORE),
         classes=slices.get(CLASSES),
         class_counts=_class_counts(rows["class"]),
+        unusable_rows=int(counts.unusable.size),
     )
 
 

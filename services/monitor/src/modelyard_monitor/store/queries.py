@@ -20,16 +20,22 @@ GROUP BY version, variant ORDER BY version, variant"""
 LABELLED_SQL: Final = """
 SELECT model_version AS version, variant, countIf(is_wrong IS NOT NULL) AS labelled, countIf(is_wrong = 1) AS wrong,
     countIf(error IS NOT NULL) AS labelled_values, avg(error) AS mean_absolute_error,
-    if(labelled_values > 1, stddevSamp(error), NULL) AS absolute_error_sd
+    if(labelled_values > 1, stddevSamp(error), NULL) AS absolute_error_sd, sum(not_matching) AS rejected_labels
 FROM (
     SELECT model_version, variant,
-        tupleElement(argMax(tuple(wrong), (occurred_at, received_at, _offset)), 1) AS is_wrong,
-        tupleElement(argMax(tuple(absolute_error), (occurred_at, received_at, _offset)), 1) AS error
+        tupleElement(argMaxIf(tuple(wrong), (occurred_at, received_at, _offset), rejected = ''), 1) AS is_wrong,
+        tupleElement(argMaxIf(tuple(absolute_error), (occurred_at, received_at, _offset), rejected = ''), 1) AS error,
+        countIf(rejected != '') AS not_matching
     FROM {db}.v_matched
     WHERE model = {model:String} AND predicted_at >= {since:DateTime64(6)}
         AND ({route:String} = '' OR route = {route:String})
     GROUP BY model_version, variant, workspace, prediction_id
 )
+GROUP BY version, variant"""
+
+UNUSABLE_SQL: Final = """
+SELECT model_version AS version, variant, sum(n) AS unusable FROM {db}.feature_bins
+WHERE model = {model:String} AND kind = 'unusable' AND minute >= toStartOfMinute({since:DateTime64(6)})
 GROUP BY version, variant"""
 
 EVENT_COLUMNS: Final = "event_id, topic, type, occurred_at, recorded_at, correlation_id, cause_id, model, payload"
@@ -88,6 +94,10 @@ class ReportQueries:
     def labels(self, model: str, since: datetime, route: str) -> list[Row]:
         """Return labelled and wrong predictions per version and variant."""
         return self._clickhouse.rows(LABELLED_SQL, _scope(model, since, route))
+
+    def unusable(self, model: str, since: datetime) -> list[Row]:
+        """Return answered requests per version and variant that break the signature."""
+        return self._clickhouse.rows(UNUSABLE_SQL, _scope(model, since, ""))
 
     def bins(self, model: str, window_s: int) -> list[Row]:
         """Return reference and current counts per version, variant, feature and bin."""

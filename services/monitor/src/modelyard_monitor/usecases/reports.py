@@ -14,6 +14,7 @@ from modelyard_monitor.domain.reports import (
     StoredPartition,
     VersionHealth,
 )
+from modelyard_monitor.domain.watching import Unwatched
 
 DEFINITION: Final = "sum (q - p) ln(q / p); p, q = (count + 0.5) / (rows + 0.5 bins); bins empty on both sides left out"
 UNLABELLED: Final = {
@@ -22,20 +23,28 @@ UNLABELLED: Final = {
     "labelled_values": 0,
     "mean_absolute_error": None,
     "absolute_error_sd": None,
+    "rejected_labels": 0,
 }
 
 
 class Reports:
     """Every method blocks; Retryable while the database is away."""
 
-    def __init__(self, rows: ReportRows) -> None:
+    def __init__(self, rows: ReportRows, unwatched: Unwatched) -> None:
         self._rows = rows
+        self._unwatched = unwatched
 
     def health(self, model: str, since: datetime, route: str = "") -> list[VersionHealth]:
         """Return requests, latencies and labels per version and variant, of predictions since `since`."""
         labels = {_served(row): row for row in self._rows.labels(model, since, route)}
+        unusable = {_served(row): row["unusable"] for row in self._rows.unusable(model, since)}
+        reasons = {version[:2]: reason for version, reason in self._unwatched.reasons().items()}
         return [
-            VersionHealth(**{**row, **UNLABELLED, **labels.get(_served(row), {})})
+            VersionHealth(
+                **{**row, **UNLABELLED, **labels.get(_served(row), {})},
+                unusable=unusable.get(_served(row), 0),
+                unwatched=reasons.get((model, row["version"]), ""),
+            )
             for row in self._rows.predictions(model, since, route)
         ]
 

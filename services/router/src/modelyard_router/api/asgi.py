@@ -134,7 +134,8 @@ class Api:
         limit = self._limits.max_body_bytes
         if path == _FEEDBACK:
             access.require_anywhere("feedback", "prediction")
-            return await self._endpoints.feedback.accept(await self._body(receive, length, limit), call)
+            body = await self._body(receive, length, limit)
+            return await self._endpoints.feedback.accept(body, call, access.workspace_of_label)
         if path.startswith(_GENERATE):
             route = self._route(path.removeprefix(_GENERATE), access, only_routes=True)
             body = await self._body(receive, length, limit)

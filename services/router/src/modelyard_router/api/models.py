@@ -185,6 +185,7 @@ class Label(Body):
     value: float | None = None
     occurred_at: str | None = Field(None, description="RFC 3339, with an offset.")
     source: Annotated[str, Field(min_length=1, max_length=200)] = "api"
+    model: str | None = Field(None, description="Model that predicted; needed where models share prediction ids.")
 
 
 class Labels(Body):

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from modelyard_router.domain.errors import NotAllowed, Unauthenticated
+from modelyard_contracts.references import DEFAULT_WORKSPACE, workspace_of
+from modelyard_router.domain.errors import BrokenContract, NotAllowed, Unauthenticated
 from modelyard_runtime.access import Authenticator, Principal, Target, may, may_anywhere
 
 MAX_CACHED: Final = 10_000
@@ -44,6 +45,28 @@ class Access:
         decision = may_anywhere(self.principal, action, kind)
         if not decision.allowed:
             raise NotAllowed(decision.reason)
+
+    def workspace_of_label(self, model: str | None) -> str:
+        """Workspace of a label: that of its model, else `default`, else the only one where this key may send labels.
+
+        NotAllowed, with the reason, where the key may not send labels; BrokenContract when the model must be named.
+        """
+        if model is not None or self._may_label(DEFAULT_WORKSPACE):
+            workspace = DEFAULT_WORKSPACE if model is None else workspace_of(model)
+            self.require("feedback", "prediction", workspace)
+            return workspace
+        allowed = [workspace for workspace in sorted(self.principal.roles) if self._may_label(workspace)]
+        if len(allowed) == 1:
+            return allowed[0]
+        self.require_anywhere("feedback", "prediction")
+        raise BrokenContract(
+            f"model: this key may send labels in the workspaces {', '.join(allowed)}; name the model of each label, "
+            f"such as {allowed[0]}:churn",
+            field="model",
+        )
+
+    def _may_label(self, workspace: str) -> bool:
+        return may(self.principal, "feedback", Target(workspace, "prediction")).allowed
 
 
 class Keys:

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from modelyard_contracts.references import InvalidReference, Reference
 from modelyard_router.domain.errors import BrokenContract, TooLarge
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -23,6 +24,8 @@ class Label(msgspec.Struct, forbid_unknown_fields=True):
     occurred_at: Moment | None = None
     """None: now."""
     source: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "api"
+    model: str | None = None
+    """The model that predicted; needed where several models share prediction ids."""
 
 
 class Items(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,16 +58,25 @@ def read_labels(body: bytes, max_items: int) -> list[Label]:
     if len(labels) > max_items:
         raise TooLarge(f"{len(labels)} items; send at most {max_items} in one request", field="items")
     for place, label in enumerate(labels):
-        if (label.label is None) == (label.value is None):
-            where = f"items[{place}]" if many else "label"
-            raise BrokenContract(f"{where}: send either label or value", field=where)
-        if label.occurred_at is not None and not EARLIEST <= label.occurred_at < LATEST:
-            where = f"items[{place}].occurred_at" if many else "occurred_at"
-            raise BrokenContract(
-                f"{where}: {label.occurred_at.isoformat()} is not between the years 2000 and 2100; check its unit",
-                field=where,
-            )
+        _check(label, f"items[{place}]" if many else "")
     return labels
+
+
+def _check(label: Label, item: str) -> None:
+    """Raise BrokenContract for what the form alone does not exclude. item: its place, or '' for a single label."""
+    prefix = f"{item}." if item else ""
+    if (label.label is None) == (label.value is None):
+        where = item or "label"
+        raise BrokenContract(f"{where}: send either label or value", field=where)
+    if label.occurred_at is not None and not EARLIEST <= label.occurred_at < LATEST:
+        where = f"{prefix}occurred_at"
+        moment = label.occurred_at.isoformat()
+        raise BrokenContract(f"{where}: {moment} is not between the years 2000 and 2100; check its unit", field=where)
+    if label.model is not None:
+        try:
+            Reference.parse(label.model)
+        except InvalidReference as error:
+            raise BrokenContract(f"{prefix}model: {error}", field=f"{prefix}model") from error
 
 
 def _field(message: str) -> str | None:

@@ -174,6 +174,7 @@ def encode_feedback(
     value: float | None,
     source: str,
     workspace: str = "default",
+    model: str | None = None,
 ) -> bytes:
     """FeedbackReceived without a cause."""
     return b"".join(
@@ -187,5 +188,6 @@ def encode_feedback(
             optional_text(label),
             optional_double(value),
             text(source),
+            optional_text(model),
         )
     )

@@ -12,6 +12,9 @@ from modelyard_router.domain.records import FEEDBACK, encode_feedback
 from modelyard_router.domain.requests import Call, Reply
 from modelyard_router.usecases.ids import new_id
 
+WorkspaceOf = Callable[[str | None], str]
+"""Returns the workspace whose predictions a caller may label: of the named model, or of labels that name none."""
+
 
 class Feedback:
     """For one event loop. now_us: microseconds since 1970."""
@@ -26,17 +29,19 @@ class Feedback:
     ) -> None:
         self._log, self._counters, self._max_rows, self._now_us = log, counters, max_rows, now_us
 
-    async def accept(self, body: bytes, call: Call) -> Reply:
+    async def accept(self, body: bytes, call: Call, workspace_of: WorkspaceOf) -> Reply:
         """Store all labels of a request or none; 202 once they are in the log."""
         labels = read_labels(body, self._max_rows)
+        workspaces = {model: workspace_of(model) for model in {label.model for label in labels}}
         now_us = self._now_us()
-        records = [(label.prediction_id.encode(), _record(label, now_us)) for label in labels]
+        records = [(label.prediction_id.encode(), _record(label, workspaces[label.model], now_us)) for label in labels]
         self._log.append_all(FEEDBACK, records, call.trace)
         await self._log.synced()
         self._counters.feedback_items += len(labels)
         return 202, [(b"content-type", b"application/json")], msgspec.json.encode({"accepted": len(labels)})
 
 
-def _record(label: Label, now_us: int) -> bytes:
+def _record(label: Label, workspace: str, now_us: int) -> bytes:
     occurred_us = now_us if label.occurred_at is None else int(label.occurred_at.timestamp() * 1_000_000)
-    return encode_feedback(new_id(), occurred_us, label.prediction_id, label.label, label.value, label.source)
+    truth = (label.label, label.value, label.source)
+    return encode_feedback(new_id(), occurred_us, label.prediction_id, *truth, workspace, label.model)
