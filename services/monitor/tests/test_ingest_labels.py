@@ -247,8 +247,8 @@ async def test_values_of_a_regression_are_compared_and_both_errors_are_in_the_vi
     await world.labels.store(records([label(0, None, value=9.0), label(1, None, value=13.0), label(2, "1")]))
 
     rows = world.clickhouse.rows("SELECT absolute_error, wrong FROM {db}.v_labelled ORDER BY prediction_id")
-    assert [(row["absolute_error"], row["wrong"]) for row in rows] == [(1.0, None), (2.0, None)]
+    assert [(row["absolute_error"], row["wrong"]) for row in rows] == [(1.0, None), (2.0, None), (11.0, None)]
     [slice_] = [m for m in world.sent.messages if isinstance(m, SliceSummarised) and m.source is SliceSource.LABELS]
-    assert (slice_.absolute_errors, slice_.outcomes) == ((1.0, 2.0), ())
+    assert (slice_.absolute_errors, slice_.outcomes) == ((1.0, 2.0, 11.0), ())
     [hour] = world.clickhouse.rows("SELECT * FROM {db}.v_quality_hourly")
-    assert (hour["labelled_values"], hour["mean_absolute_error"], hour["accuracy"]) == (2, 1.5, None)
+    assert (hour["labelled_values"], hour["mean_absolute_error"], hour["accuracy"]) == (3, 14 / 3, None)

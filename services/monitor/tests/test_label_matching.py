@@ -103,6 +103,15 @@ async def test_a_label_without_a_model_is_about_the_prediction_of_its_kind(two: 
     assert stored(two) == [("m", "", 1), ("price", "", None)]
 
 
+async def test_a_class_that_is_a_number_is_about_the_classifier_before_the_regression(two: World) -> None:
+    two.manifests.known[("m", 1)] = make_manifest("m")
+    await two.predictions.store(records([priced(0), prediction(0), priced(1)]))
+    await two.labels.store(records([label(0, "0"), label(1, "12.5"), label(0, None, value=12.5)]))
+    assert stored(two) == [("m", "", 1), ("price", "", None), ("price", "", None)]
+    rows = two.clickhouse.rows("SELECT absolute_error FROM {db}.v_labelled WHERE model = 'price'")
+    assert [row["absolute_error"] for row in rows] == [2.5, 2.5]
+
+
 async def test_a_class_of_one_model_only_is_about_that_model(two: World) -> None:
     two.manifests.known[("other", 1)] = make_manifest("other")
     other = prediction(0, model="other", model_digest=digest_of_manifest(make_manifest("other")))
@@ -196,9 +205,11 @@ async def test_a_label_outside_the_classes_is_counted_as_such_and_compared_with_
 
 OF_A_REGRESSION = [
     (label(0, "yes"), "wrong_kind"),
-    (label(0, "12.5"), "wrong_kind"),
-    (label(0, None, value=float("nan")), "not_finite"),
-    (label(0, None, value=float("inf")), "not_finite"),
+    (label(0, "12,5"), "wrong_kind"),
+    (label(0, "1_000"), "wrong_kind"),
+    (label(0, None, value=float("nan")), "unusable_number"),
+    (label(0, None, value=1e39), "unusable_number"),
+    (label(0, "inf"), "unusable_number"),
     (label(0, ""), "empty"),
 ]
 
@@ -262,7 +273,7 @@ async def test_labels_in_upper_case_raise_one_alarm_with_the_remedy_and_no_error
         ({"unknown_class": 3}, {"maybe": 3}, ("no", "yes"), "send one of the classes 'no', 'yes', or train"),
         ({"wrong_kind": 3}, {"1.0": 3}, ("no", "yes"), "'no', 'yes' as label, not as value"),
         ({"wrong_kind": 3}, {"yes": 3}, (), "send a finite number as value"),
-        ({"not_finite": 3}, {"nan": 3}, (), "send a finite number as value"),
+        ({"unusable_number": 3}, {"nan": 3}, (), "send a finite number as value"),
         ({"empty": 3, "unknown_class": 1}, {"": 3}, ("no", "yes"), "send no label while the truth is unknown"),
         ({"ambiguous": 3}, {"yes": 3}, ("no", "yes"), "name the model"),
     ],

@@ -4,13 +4,12 @@ A label that does not match is rejected with a reason: it is stored and counted 
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+from modelyard_contracts.usable import parse_number, usable_number
 
 
 class Rejection(StrEnum):
@@ -22,7 +21,8 @@ class Rejection(StrEnum):
     """Not a class of the version."""
     WRONG_KIND = "wrong_kind"
     """A value for a classifier, or a class for a regression."""
-    NOT_FINITE = "not_finite"
+    UNUSABLE_NUMBER = "unusable_number"
+    """Not finite, or beyond float32."""
     AMBIGUOUS = "ambiguous"
     """It names no model, and fits predictions of several."""
 
@@ -77,6 +77,8 @@ def match(label: Label, candidates: Sequence[Prediction], classes: Classes) -> M
         return None
     judged = [judge(label, one, classes) for one in candidates]
     accepted = [one for one in judged if one.rejected is None]
+    if len(accepted) > 1:  # a class that is a number may be meant as one
+        accepted = [one for one in accepted if (one.prediction["class"] is None) == (not label.label)] or accepted
     if len(accepted) > 1:
         return Match(accepted[0].prediction, Rejection.AMBIGUOUS)
     return accepted[0] if accepted else judged[0]
@@ -105,11 +107,12 @@ def _of_a_classifier(label: Label, prediction: Prediction, classes: Classes) -> 
 
 
 def _of_a_regression(label: Label, prediction: Prediction) -> Match:
-    if label.value is None:
+    value = parse_number(label.label or "") if label.value is None else label.value
+    if value is None:
         return Match(prediction, Rejection.WRONG_KIND)
-    if not math.isfinite(label.value):
-        return Match(prediction, Rejection.NOT_FINITE)
-    error = abs(label.value - prediction["score"])
+    if not usable_number(value):
+        return Match(prediction, Rejection.UNUSABLE_NUMBER)
+    error = abs(value - prediction["score"])
     return Match(prediction, absolute_error=error if math.isfinite(error) else None)
 
 
@@ -135,7 +138,8 @@ def _alike(name: str, text: str) -> bool:
     """Return whether two names differ only in case, in space around them, or in how a number is written."""
     if name.strip().casefold() == text.strip().casefold():
         return True
-    return all(_NUMBER.fullmatch(one.strip()) for one in (name, text)) and float(name) == float(text)
+    number = parse_number(text)
+    return number is not None and number == parse_number(name)
 
 
 MAX_LISTED: Final = 10

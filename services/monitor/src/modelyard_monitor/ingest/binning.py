@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from modelyard_contracts import FeatureSlice
 from modelyard_contracts.manifest import RESERVED_BINS, FeatureReference, ModelManifest
 from modelyard_contracts.signature import ColumnType, Signature
+from modelyard_contracts.usable.arrow import fits_signature
 from modelyard_monitor.domain.subjects import CLASSES, SCORE, Subject, feature, references_of
 
 RESERVED: Final = len(RESERVED_BINS)
@@ -117,17 +118,10 @@ def unusable_rows(group: Group, signature: Signature) -> Positions:
 
     Rows of upstreams without a contract, which name their features, are usable.
     """
-    rows = group.rows
-    bad = _of_other_length(rows["num_features"], len(signature.numeric))
-    bad |= _of_other_length(rows["cat_features"], len(signature.categorical))
+    bad = ~fits_signature(group.rows, signature).to_numpy()
     if bad.any():
-        bad &= np.diff(rows["features_by_name"].combine_chunks().offsets.to_numpy()) == 0
+        bad &= np.diff(group.rows["features_by_name"].combine_chunks().offsets.to_numpy()) == 0
     return np.flatnonzero(bad)
-
-
-def _of_other_length(column: pa.ChunkedArray, width: int) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = pc.list_value_length(column).to_numpy() != width
-    return found
 
 
 def _answered(group: Group, output: str) -> NDArray[np.int64]:

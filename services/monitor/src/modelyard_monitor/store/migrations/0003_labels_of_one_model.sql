@@ -3,11 +3,11 @@
 
 ALTER TABLE labels
     ADD COLUMN IF NOT EXISTS named_model LowCardinality(String) COMMENT 'Model that the label names; empty when it names none' AFTER predicted_at,
-    ADD COLUMN IF NOT EXISTS rejected LowCardinality(String) COMMENT 'Why the label does not match: empty, unknown_class, wrong_kind, not_finite, ambiguous; empty text when it does' AFTER named_model;
+    ADD COLUMN IF NOT EXISTS rejected LowCardinality(String) COMMENT 'Why the label does not match: empty, unknown_class, wrong_kind, unusable_number, ambiguous; empty text when it does' AFTER named_model;
 
 ALTER TABLE label_matches
     ADD COLUMN IF NOT EXISTS named_model LowCardinality(String) COMMENT 'Model that the label names; empty when it names none' AFTER predicted_at,
-    ADD COLUMN IF NOT EXISTS rejected LowCardinality(String) COMMENT 'Why the label does not match: empty, unknown_class, wrong_kind, not_finite, ambiguous; empty text when it does' AFTER named_model;
+    ADD COLUMN IF NOT EXISTS rejected LowCardinality(String) COMMENT 'Why the label does not match: empty, unknown_class, wrong_kind, unusable_number, ambiguous; empty text when it does' AFTER named_model;
 
 CREATE OR REPLACE VIEW v_matched AS
 SELECT *, toUInt64(0) AS pass FROM labels WHERE matched = 1
@@ -22,7 +22,7 @@ SELECT
     p.num_features AS num_features, p.cat_features AS cat_features, p.class AS class, p.score AS score,
     p.scores AS scores, l.label AS label, l.value AS value,
     if(p.class IS NULL OR l.label IS NULL, NULL, toUInt8(p.class != l.label)) AS wrong,
-    if(p.class IS NULL, abs(p.score - l.value), NULL) AS absolute_error,
+    if(p.class IS NULL, abs(p.score - coalesce(l.value, toFloat64OrNull(trim(l.label)))), NULL) AS absolute_error,
     p.occurred_at AS predicted_at, l.labelled_at AS labelled_at
 FROM predictions AS p
 ANY INNER JOIN (
