@@ -1,6 +1,9 @@
 """The whole monitor on a real broker and a real engine: kill -9 while the stream runs, and the counts still add up."""
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 
 from modelyard_contracts import DriftDetected, FeedbackReceived, PredictionLogged
 from modelyard_contracts.codec import decode, encode
@@ -88,6 +92,51 @@ async def test_kill_9_of_the_monitor_loses_and_repeats_nothing(stack: Stack) -> 
     finally:
         code = monitor.stop()
     assert code == 0, monitor.output[-3_000:]
+
+
+async def test_detection_is_back_soon_after_its_worker_was_killed(stack: Stack) -> None:
+    """Not after its session timeout: a restart costs what a first start costs, and at most five seconds more."""
+    await ensure_topics(stack.bootstrap)
+    sending = asyncio.create_task(_stream(stack.bootstrap))
+    monitor = stack.monitor().start(ready=False)
+    try:
+        started = time.monotonic()
+        await eventually(lambda: _rows_applied(stack.bootstrap), 120, what="first slices applied")
+        first_s, backs = time.monotonic() - started, []
+        for _ in range(2):
+            [host] = _children(monitor.pid)
+            [worker] = _children(host)
+            before = await _rows_applied(stack.bootstrap)
+            os.kill(worker, signal.SIGKILL)
+            started = time.monotonic()
+            await eventually(lambda: _more_applied(stack.bootstrap, before + 300), 60, what="new slices applied")  # noqa: B023
+            backs.append(time.monotonic() - started)
+        print(f"first start {first_s:.1f} s, back after {backs[0]:.1f} s and {backs[1]:.1f} s")
+        assert min(backs) < first_s + 5
+    finally:
+        sending.cancel()
+        monitor.kill()
+
+
+def _children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(one) for one in listed if b"detect" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+async def _more_applied(bootstrap: str, rows: int) -> bool:
+    return await _rows_applied(bootstrap) >= rows
+
+
+async def _rows_applied(bootstrap: str) -> int:
+    """Rows in the newest state of the changelog."""
+    try:
+        states = await _read(bootstrap, CHANGELOG)
+    except KafkaError:
+        return 0  # the topic is not there yet
+    if not states:
+        return 0
+    [version] = Snapshots(lambda: STATE_SECRETS).load(states[-1]).versions.values()
+    return version.rows
 
 
 async def _stream(bootstrap: str) -> None:

@@ -55,7 +55,7 @@ def two(world: World) -> World:
     return world
 
 
-def stored(world: World) -> list[tuple[str, str, int]]:
+def stored(world: World) -> list[tuple[str, str, int | None]]:
     """(model, reason, wrong) per label, in order of arrival."""
     rows = world.clickhouse.rows("SELECT model, rejected, wrong FROM {db}.labels ORDER BY _offset")
     return [(row["model"], row["rejected"], row["wrong"]) for row in rows]

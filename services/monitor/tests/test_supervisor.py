@@ -50,3 +50,12 @@ async def test_the_line_may_come_in_pieces() -> None:
     readiness = starting()
     await DetectProcess(readiness).drain(Slow())  # type: ignore[arg-type]
     assert readiness.ready
+
+
+async def test_a_worker_that_died_is_not_ready_until_its_replacement_is() -> None:
+    readiness = starting()
+    await drained(readiness, b"ready monitor.detect\n", b"\nended with code -9\n")
+    assert not readiness.ready
+    assert "ended with code -9" in str(readiness.as_dict())
+    await drained(readiness, b"ready monitor.detect\n")
+    assert readiness.ready

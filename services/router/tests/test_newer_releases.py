@@ -18,6 +18,7 @@ from modelyard_devstack.testing import DevServer, eventually
 from modelyard_router.events import reader as reader_module
 from modelyard_router.events.announcer import Announcer
 from modelyard_router.events.reader import RouteReader
+from modelyard_router.store.acknowledged import Acknowledged
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.errors import Unavailable
 from modelyard_runtime.kafka import ensure_topics
@@ -58,7 +59,8 @@ class Registry:
 
 
 def reader(world: World, registry: Registry, bootstrap: str = "127.0.0.1:1") -> RouteReader:
-    app, announcer = world.app, Announcer(bootstrap, "router-1", system_clock)
+    app = world.app
+    announcer = Announcer(bootstrap, "router-1", system_clock, Acknowledged(app.settings.data_dir))
     return RouteReader(bootstrap, app.tables, announcer, app.readiness, app.counters, Codec(registry))
 
 

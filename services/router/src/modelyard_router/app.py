@@ -28,6 +28,7 @@ from modelyard_router.plan.route import Route
 from modelyard_router.settings import Settings
 from modelyard_router.spool.shipper import Shipper, ShipperOptions
 from modelyard_router.spool.spool import Spool
+from modelyard_router.store.acknowledged import Acknowledged
 from modelyard_router.store.route_tables import RouteTables
 from modelyard_router.upstream.pool import PoolLimits
 from modelyard_router.upstream.replicas import Replicas
@@ -112,7 +113,8 @@ class RouterApp:
 
     def _follow_routes(self) -> None:
         settings = self.settings
-        self._announcer = Announcer(settings.brokers, self.router_id, system_clock)
+        acknowledged = Acknowledged(settings.data_dir)
+        self._announcer = Announcer(settings.brokers, self.router_id, system_clock, acknowledged)
         codec = Codec(RegistrySchemas(settings.registry_url, settings.service_key))
         self._reader = RouteReader(settings.brokers, self.tables, self._announcer, self.readiness, self.counters, codec)
 

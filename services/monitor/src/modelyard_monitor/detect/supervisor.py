@@ -12,14 +12,21 @@ from modelyard_runtime.wakeup import pause
 
 log = get_logger(__name__)
 
-RESTART_MIN_S: Final = 1.0
+RESTART_MIN_S: Final = 0.25
 RESTART_MAX_S: Final = 30.0
 STOP_WITHIN_S: Final = 10.0
-HEALTHY_AFTER_S: Final = 60.0
+HEALTHY_AFTER_S: Final = 20.0
+"""A worker that ran for longer is restarted at once; one that exits sooner, after longer and longer pauses."""
 READY: Final = b"ready"
+ENDED: Final = b"ended"
+"""First words of the lines that the worker's process prints: it can work, or a worker died and is replaced."""
 READ_BYTES: Final = 65_536
+MAX_LINE_BYTES: Final = 100
 PARENT_VARIABLE: Final = "MONITOR_DETECT_PARENT_PID"
 """The worker exits when this process is no longer its parent, so kill -9 of the service leaves no orphan."""
+
+ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""The worker needs no threads of numeric libraries, and may only be forked without them."""
 
 
 class DetectProcess:
@@ -37,14 +44,15 @@ class DetectProcess:
         while not stop.is_set():
             started = loop.time()
             await self._once(stop)
-            pause_s = RESTART_MIN_S if loop.time() - started > HEALTHY_AFTER_S else min(pause_s * 2, RESTART_MAX_S)
+            pause_s = RESTART_MIN_S if loop.time() - started > HEALTHY_AFTER_S else pause_s
             await pause(stop, pause_s)
+            pause_s = min(pause_s * 2, RESTART_MAX_S)
 
     async def _once(self, stop: asyncio.Event) -> None:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "modelyard_monitor", "detect"),
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
+            env={**ONE_THREAD, **os.environ, PARENT_VARIABLE: str(os.getpid())},
         )
         self.pid = child.pid
         reading = asyncio.create_task(self._read(child))
@@ -74,6 +82,12 @@ class DetectProcess:
         partial = b""
         while chunk := await output.read(READ_BYTES):
             *lines, last = (partial + chunk).split(b"\n")
-            if any(line.startswith(READY) for line in lines):
-                self._readiness.set("detect", True)
-            partial = last[: len(READY)]
+            for line in lines:
+                self._note(line)
+            partial = last[:MAX_LINE_BYTES]
+
+    def _note(self, line: bytes) -> None:
+        if line.startswith(READY):
+            self._readiness.set("detect", True)
+        elif line.startswith(ENDED):
+            self._readiness.set("detect", False, line[:MAX_LINE_BYTES].decode("ascii", "replace"))

@@ -19,6 +19,8 @@ from modelyard_monitor.clients.registry import Registry
 from modelyard_monitor.detect.confirmed_table import ConfirmedTable, read_in_order
 from modelyard_monitor.detect.credentials import credentials
 from modelyard_monitor.detect.detector import Detector
+from modelyard_monitor.detect.host import keep_running
+from modelyard_monitor.detect.instance import take_instance
 from modelyard_monitor.detect.lifecycle import EXIT_UNFINISHED, exit_when_stuck, follow_parent, report_ready
 from modelyard_monitor.detect.slice_order import Apply, in_order
 from modelyard_monitor.detect.snapshot import Snapshots
@@ -54,15 +56,24 @@ def rules_of(settings: Settings) -> Rules:
 
 
 def run(settings: Settings) -> int:
-    """Run until SIGTERM; return the exit code."""
+    """Keep a worker running until SIGTERM; return the exit code."""
+    import scipy.special  # noqa: F401  here, so that no worker spends the time
+
+    return keep_running(lambda: work(settings))
+
+
+def work(settings: Settings) -> int:
+    """Run one worker until SIGTERM; return the exit code."""
     configure_logging("monitor-detect", settings.log_level)
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    (settings.data_dir / "detect").mkdir(parents=True, exist_ok=True)
+    folder = settings.data_dir / "detect"
+    folder.mkdir(parents=True, exist_ok=True)
+    instance = take_instance(folder)
     asyncio.run(_create_topics(settings.brokers))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = build(settings, loop)
+    app = build(settings, loop, instance.id if instance else "")
     worker = faust.Worker(app, loglevel="WARNING", loop=loop, redirect_stdouts=False, override_logging=False)
     try:
         worker.execute_from_commandline()
@@ -85,10 +96,10 @@ async def _create_topics(bootstrap: Brokers) -> None:
             return
 
 
-def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
-    """Return the Faust app, wired."""
+def build(settings: Settings, loop: asyncio.AbstractEventLoop, instance_id: str) -> faust.App:
+    """Return the Faust app, wired. instance_id: see instance.py; '' for none."""
     slices = topic(SliceSummarised.TOPIC)
-    app = _app(settings, loop, slices.partitions)
+    app = _app(settings, loop, slices.partitions, instance_id)
     progress = read_in_order(app, slices.name, lambda: detector.applied())
     source = app.topic(slices.name, key_serializer="raw", value_serializer="raw", partitions=slices.partitions)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=slices.partitions)  # bytes: raw both ways
@@ -116,7 +127,7 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop) -> faust.App:
     return app
 
 
-def _app(settings: Settings, loop: asyncio.AbstractEventLoop, partitions: int) -> faust.App:
+def _app(settings: Settings, loop: asyncio.AbstractEventLoop, partitions: int, instance_id: str) -> faust.App:
     """Return a Faust app that creates no topics, opens no port, and keeps its table in memory and in the changelog."""
     return faust.App(
         APP_ID,
@@ -136,6 +147,7 @@ def _app(settings: Settings, loop: asyncio.AbstractEventLoop, partitions: int) -
         broker_commit_interval=1.0,
         broker_session_timeout=15.0,
         broker_heartbeat_interval=4.0,
+        consumer_group_instance_id=instance_id or None,
         producer_max_request_size=MAX_STATE_MESSAGE_BYTES,
         consumer_auto_offset_reset="earliest",
         Table=ConfirmedTable,

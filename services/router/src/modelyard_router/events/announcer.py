@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 from modelyard_contracts import RouteApplied, RoutePublished, derived_id
 from modelyard_contracts.topics import topic
@@ -20,16 +20,32 @@ IDLE_S: Final = 60.0
 log = logging.getLogger(__name__)
 
 
-class Announcer:
-    """Emits RouteApplied in order, retrying until Kafka has it. A repeat has the same event id: readers drop it."""
+class Acknowledgements(Protocol):
+    """The acknowledgements that Kafka has, over restarts."""
 
-    def __init__(self, bootstrap: Bootstrap, router_id: str, clock: Clock) -> None:
+    def has(self, route: str, sequence: int, accepted: bool) -> bool: ...
+
+    def add(self, route: str, sequence: int, accepted: bool) -> None: ...
+
+    def save(self) -> None: ...
+
+
+class Announcer:
+    """Emits RouteApplied in order and once, retrying until Kafka has it.
+
+    A crash may repeat one, under the same event id: readers drop it.
+    """
+
+    def __init__(self, bootstrap: Bootstrap, router_id: str, clock: Clock, acknowledged: Acknowledgements) -> None:
         self._bootstrap, self._router_id, self._clock = bootstrap, router_id, clock
+        self._acknowledged = acknowledged
         self._unsent: deque[RouteApplied] = deque()
         self._wakeup = Wakeup()
 
     def announce(self, published: RoutePublished, *, accepted: bool, reason: str = "") -> None:
-        """Queue an acknowledgement; it is sent from `run`."""
+        """Queue an acknowledgement that Kafka does not have yet; it is sent from `run`."""
+        if self._acknowledged.has(published.route, published.sequence, accepted):
+            return
         self._unsent.append(
             RouteApplied(
                 event_id=derived_id("route-applied", self._router_id, published.route, published.sequence, accepted),
@@ -52,7 +68,9 @@ class Announcer:
         try:
             await _ensure_topic(self._bootstrap, stop)
             while not stop.is_set():
-                await self._send_all(producer, stop)
+                if self._unsent:
+                    await self._send_all(producer, stop)
+                    await asyncio.to_thread(self._acknowledged.save)
                 if not self._unsent:
                     await self._wakeup.pause(stop, IDLE_S)
         finally:
@@ -63,7 +81,8 @@ class Announcer:
         while self._unsent and not stop.is_set():
             try:
                 await producer.send(self._unsent[0])
-                self._unsent.popleft()
+                sent = self._unsent.popleft()
+                self._acknowledged.add(sent.route, sent.sequence, sent.accepted)
                 pause_s = RETRY_MIN_S
             except ModelyardError as error:
                 log.warning("route acknowledgements cannot be sent yet: %s", error)
