@@ -101,7 +101,7 @@ async def test_detection_is_back_soon_after_its_worker_was_killed(stack: Stack) 
     monitor = stack.monitor().start(ready=False)
     try:
         started = time.monotonic()
-        await eventually(lambda: _rows_applied(stack.bootstrap), 120, what="first slices applied")
+        await eventually(lambda: _rows_applied(stack.bootstrap), 200, what="first slices applied")
         first_s, backs = time.monotonic() - started, []
         for _ in range(2):
             [host] = _children(monitor.pid)
@@ -116,6 +116,7 @@ async def test_detection_is_back_soon_after_its_worker_was_killed(stack: Stack) 
     finally:
         sending.cancel()
         monitor.kill()
+        print(monitor.output[-6_000:])
 
 
 def _children(pid: int) -> list[int]:

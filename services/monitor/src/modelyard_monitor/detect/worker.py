@@ -59,12 +59,12 @@ def run(settings: Settings) -> int:
     """Keep a worker running until SIGTERM; return the exit code."""
     import scipy.special  # noqa: F401  here, so that no worker spends the time
 
+    configure_logging("monitor-detect", settings.log_level)
     return keep_running(lambda: work(settings))
 
 
 def work(settings: Settings) -> int:
     """Run one worker until SIGTERM; return the exit code."""
-    configure_logging("monitor-detect", settings.log_level)
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     folder = settings.data_dir / "detect"
