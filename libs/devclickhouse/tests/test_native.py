@@ -113,6 +113,29 @@ def test_values_of_every_type_pass_unchanged_wherever_the_stream_is_cut(server: 
     assert out.count(BLOCK_INFO) == (-(-rows // 2000) if rows else out.count(BLOCK_INFO))
 
 
+@pytest.mark.parametrize(
+    "setting",
+    ["output_format_native_write_json_as_string", "output_format_native_use_flattened_dynamic_and_json_serialization"],
+)
+def test_both_other_encodings_of_dynamic_and_json_pass(server: Any, setting: str) -> None:
+    chosen = [column for column in COLUMNS.strip().splitlines() if "Dynamic" in column or "JSON" in column]
+    chosen.append(
+        """CAST(concat('{"a":1,"b":{"c":"x"},"z":', toString(n), '}') AS JSON(max_dynamic_paths=1, a UInt32))"""
+    )
+    columns = ", ".join(f"{column} AS `c {at}`" for at, column in enumerate(chosen))
+    sql = f"SELECT number AS n, {columns} FROM numbers(100) ORDER BY n"
+    more = {"max_threads": "1", setting: "1"}
+    out = reencoded(native(server, sql, **more, **{TYPES_IN_BINARY: "1"}), 54405, 31)
+    assert out.replace(BLOCK_INFO, b"") == native(server, sql, **more)
+
+
+def test_a_statement_cannot_choose_the_encoding_of_types(server: Any) -> None:
+    sql = f"SELECT 1 AS a SETTINGS {TYPES_IN_BINARY} = 0"
+    refused = server.ask(sql, client_protocol_version=GO, default_format="Native")
+    assert refused.status_code == 400 and TYPES_IN_BINARY in refused.text
+    assert server.ask(sql, default_format="Native").status_code == 200
+
+
 def test_a_stream_that_ends_within_a_block_is_an_error(server: Any) -> None:
     binary = native(server, "SELECT number, toString(number) FROM numbers(100)", **{TYPES_IN_BINARY: "1"})
     with pytest.raises(ClickHouseError, match="middle of a Native block"):

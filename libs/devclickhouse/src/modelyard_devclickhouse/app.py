@@ -13,9 +13,9 @@ from modelyard_devclickhouse import rules
 from modelyard_devclickhouse.bodies import ClientGone, Receive, choose_encoding
 from modelyard_devclickhouse.config import Passwords
 from modelyard_devclickhouse.engine import QUERY_ID, Answer, Engine
-from modelyard_devclickhouse.errors import ClickHouseError, ReadOnly, from_engine
+from modelyard_devclickhouse.errors import BadRequest, ClickHouseError, ReadOnly, from_engine
 from modelyard_devclickhouse.lease import Lease
-from modelyard_devclickhouse.native import Reencoder
+from modelyard_devclickhouse.native import TYPES_IN_BINARY, Reencoder
 from modelyard_devclickhouse.request import Request, read_request
 from modelyard_devclickhouse.results import Response, Send
 from modelyard_devclickhouse.select import Select
@@ -116,7 +116,7 @@ class App:
     ) -> None:
         lease = Lease(self._engine, request, session)
         format = _result_format(request, statement)
-        request.reencoded = request.revision > 0 and format == "Native" and statement.kind is not Kind.INSERT
+        request.reencoded = _reencoded(request, statement, format)
         if statement.kind is Kind.INSERT:
             response.summarise(await self._insert(lease, statement, text, data), 0)
             await response.whole(b"")
@@ -193,6 +193,17 @@ class App:
 
     async def _kill(self, query_id: str) -> None:
         await asyncio.get_running_loop().run_in_executor(self._killer, self._engine.kill, query_id)
+
+
+def _reencoded(request: Request, statement: Statement, format: str) -> bool:
+    """Return whether the result is Native for a client that states a revision. Raises BadRequest if it cannot be."""
+    if not request.revision or format != "Native" or statement.kind is Kind.INSERT:
+        return False
+    if any(token.name == TYPES_IN_BINARY for token in statement.tokens):
+        raise BadRequest(
+            f"{TYPES_IN_BINARY} cannot be set together with client_protocol_version: leave one of them out."
+        )
+    return True
 
 
 def _result_format(request: Request, statement: Statement) -> str:

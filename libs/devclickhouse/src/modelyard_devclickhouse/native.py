@@ -22,6 +22,7 @@ _DEFAULT_KIND: Final = b"\0"
 _NULL: Final = 255
 _ADDITIONAL_KEYS: Final = 0x200
 _JSON_AS_STRING: Final = 1
+_FLATTENED: Final = 3
 
 Walk = Generator[None, None, None]
 Read = Generator[None, None, int]
@@ -169,7 +170,7 @@ class Reencoder:
                 yield from self._low_cardinality(kind.inner[0])
             case "variant":
                 yield from self._variant(kind.inner, rows)
-            case "dynamic":
+            case "dynamic":  # flattened or not, the number of each row's type precedes the values
                 yield from self._variant(self._variants[id(kind)], rows)
             case "json":
                 yield from self._json(kind, rows)
@@ -211,12 +212,17 @@ class Reencoder:
         version = yield from self._integer()
         if version == 1:
             yield from self._varuint()
-        kinds: tuple[Type, ...] = (SHARED_VARIANT,)
+        kinds: tuple[Type, ...] = ()
         for _ in range((yield from self._varuint())):
             kinds += ((yield from self._type()),)
-        kinds = tuple(sorted(kinds, key=lambda one: one.text))
+        if version != _FLATTENED:
+            kinds = tuple(sorted((*kinds, SHARED_VARIANT), key=lambda one: one.text))
+            self._at += 8
+        elif len(kinds) > _NULL:
+            raise ClickHouseError(
+                48, "NOT_IMPLEMENTED", "a Dynamic column of more than 255 types cannot be sent flattened"
+            )
         self._variants[id(kind)] = kinds
-        self._at += 8
         yield from self._prefixes(kinds)
 
     def _json_prefix(self, kind: Type) -> Walk:
@@ -229,7 +235,8 @@ class Reencoder:
         count = yield from self._varuint()
         yield from self._strings(count)
         paths = tuple(Type("Dynamic", "dynamic", size) for size in range(count))
-        self._variants[id(kind)] = (*kind.inner, *paths, SHARED_DATA)
+        shared = () if version == _FLATTENED else (SHARED_DATA,)
+        self._variants[id(kind)] = (*kind.inner, *paths, *shared)
         yield from self._prefixes((*kind.inner, *paths))
 
     def _json(self, kind: Type, rows: int) -> Walk:
