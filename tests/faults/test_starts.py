@@ -52,6 +52,35 @@ def test_a_port_in_use_is_reported_with_the_setting_to_change(
     assert f"127.0.0.1:{taken}" in output and f"{name.upper()}_PORT" in output and "Traceback" not in output, output
 
 
+BROKEN_SERVER = """
+import sys
+if "-m" in sys.orig_argv:
+    import uvicorn
+    async def serve(self, sockets=None):
+        raise RuntimeError("a bug in the server")
+    uvicorn.Server.serve = serve
+"""
+
+
+@pytest.fixture(scope="module")
+def server_fails(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Start all services with an HTTP server that raises; exit code and output of each."""
+    patch = tmp_path_factory.mktemp("patch")
+    (patch / "sitecustomize.py").write_text(BROKEN_SERVER)
+    env = {"PYTHONPATH": str(patch)}
+    started = {name: service(name, tmp_path_factory.mktemp(name), env).start(ready=False) for name in NAMES}
+    return {name: ended(process) for name, process in started.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_service_whose_http_server_fails_ends_with_an_error_that_names_it(
+    server_fails: dict[str, tuple[int, str]], name: str
+) -> None:
+    code, output = server_fails[name]
+    assert code == 1, output
+    assert f"{name}: the HTTP server ended: RuntimeError: a bug in the server" in output.splitlines(), output
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     disk = SmallDisk(tmp_path / "disk", 4)

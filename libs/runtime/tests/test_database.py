@@ -8,19 +8,20 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Column, MetaData, Table, insert, select, text
+from sqlalchemy import Column, MetaData, Table, create_engine, insert, select, text
 
 from modelyard_contracts import TrainingRunRequested
 from modelyard_runtime.clock import FakeClock, system_clock
 from modelyard_runtime.database import (
     Database,
     DatabaseAway,
+    DatabaseBusy,
     DatabaseUnwritable,
     UtcDateTime,
     metadata_tables,
     open_engine,
 )
-from modelyard_runtime.errors import MessageTooLarge, Retryable, StartupError, retryable
+from modelyard_runtime.errors import MessageTooLarge, Retryable, StartupError, named, retryable
 from modelyard_runtime.inbox import claims_kept, forget_claims
 from modelyard_runtime.tables import INBOX, OUTBOX
 
@@ -236,10 +237,54 @@ def test_a_database_that_is_away_is_retryable() -> None:
     assert isinstance(caught.value, Retryable)
 
 
-def test_a_wrong_statement_is_not_retryable(database: Database) -> None:
-    with pytest.raises(Exception, match="nowhere") as caught, database.transaction() as tx:
-        tx.connection.execute(text("SELECT * FROM nowhere"))
+WRONG = [
+    "SELECT * FROM nowhere",
+    "SELECT nothing FROM things",
+    "SELEC 1",
+    "SELECT no_such_function(1)",
+    "INSERT INTO things (name) VALUES ('a', 'b')",
+    "SELECT name FROM things ORDER BY 5",
+    "CREATE TABLE things (name text)",
+    "SELECT " + " + ".join(["1"] * 20_000),
+]
+
+
+@pytest.mark.parametrize("statement", WRONG, ids=lambda text: text[:30])
+def test_a_wrong_statement_is_not_retryable(database: Database, statement: str) -> None:
+    """SQLite reports most of them as an operational error, as it does a locked or a full database."""
+    if statement == WRONG[-1] and database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL takes it")
+    with pytest.raises(Exception) as caught, database.transaction() as tx:
+        tx.connection.execute(text(statement))
     assert not isinstance(caught.value, Retryable)
+    assert not named(caught.value), "it stops the partition, and is no dead letter"
+
+
+def test_no_free_connection_is_retryable_and_named(database: Database) -> None:
+    engine = create_engine(database.engine.url, pool_size=1, max_overflow=0, pool_timeout=0.05)
+    small = Database(engine, system_clock)
+    with (
+        small.read(),
+        pytest.raises(DatabaseBusy, match="no free connection to the database in") as caught,
+        small.read(),
+    ):
+        pass
+    assert retryable(caught.value)
+    with small.read() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    small.close()
+
+
+def test_a_locked_database_is_retryable(database: Database) -> None:
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL locks rows")
+    impatient = create_engine(database.engine.url, connect_args={"timeout": 0.05})
+    with (
+        database.transaction(),
+        pytest.raises(DatabaseAway, match="locked"),
+        Database(impatient, system_clock).read() as c,
+    ):
+        c.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def test_a_full_database_is_retryable_names_its_folder_and_loses_nothing(database: Database) -> None:

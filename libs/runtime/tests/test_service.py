@@ -112,6 +112,30 @@ def test_a_crashed_task_is_reported_and_started_again(start: Start) -> None:
     assert process.stop() == 0
 
 
+def test_a_task_that_crashes_again_and_again_ends_the_process_and_is_named(start: Start) -> None:
+    process = start(ready=False, TOY_CRASH="1000")
+    assert process.wait() == 1
+    assert any(
+        line.startswith("toy: background task main.<locals>.work, 8 times in a row, ended: RuntimeError: a bug")
+        for line in process.lines
+    ), process.output
+    assert "closed" in life(process), "an orderly stop all the same"
+
+
+@pytest.mark.parametrize(
+    ("bug", "line"),
+    [
+        ("raises", "toy: the HTTP server ended: RuntimeError: a bug in the server"),
+        ("returns", "toy: the HTTP server ended: it returned"),
+    ],
+)
+def test_a_server_that_ends_by_itself_is_a_failure_and_not_a_stop(start: Start, bug: str, line: str) -> None:
+    process = start(ready=False, TOY_SERVER_BUG=bug)
+    assert process.wait() == 1
+    assert line in process.lines, process.output
+    assert {"task ended", "closed"} <= set(life(process)), "an orderly stop all the same"
+
+
 def test_bad_settings_are_one_line(start: Start) -> None:
     process = start(ready=False, TOY_PORT="x")
     assert process.wait() == 2

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from modelyard_contracts.codec import Codec
 from modelyard_runtime.changes import Changes, Subscribers
@@ -30,6 +31,13 @@ BUSY_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_S: Final = 10
 UNWRITABLE: Final = ("disk is full", "disk I/O error", "readonly database", "No space left", "could not extend file")
 """Messages of SQLite and PostgreSQL for a disk that cannot be written."""
+SQLITE_TRANSIENT: Final = (
+    *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL", "SQLITE_SCHEMA", "SQLITE_INTERRUPT", "SQLITE_NOMEM"),
+    *("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM"),
+)
+"""Names of SQLite's errors that depend on others and on the disk; all others are about the statement."""
+POSTGRESQL_LIMITS: Final = "54"
+"""Class of PostgreSQL's operational errors about the statement: too complex, too many columns."""
 _SWITCH_AGAIN_S: Final = 0.01
 _READ_ONLY: Final = "modelyard_read_only"
 
@@ -95,6 +103,12 @@ class DatabaseAway(Retryable):
     code = "database_away"
 
 
+class DatabaseBusy(DatabaseAway):
+    """All connections of this process are in use; nothing was done."""
+
+    code = "database_busy"
+
+
 class DatabaseUnwritable(DatabaseAway):
     """Its disk is full or read-only; nothing was stored, and the transaction can be retried."""
 
@@ -105,6 +119,11 @@ class DatabaseUnwritable(DatabaseAway):
 def _meaning(engine: Engine) -> Iterator[None]:
     try:
         yield
+    except NoFreeConnection as error:
+        raise DatabaseBusy(
+            f"no free connection to the database in {_place(engine)}: {engine.pool.status()}; "
+            "requests that hold one take too long, or there are too many at once"
+        ) from error
     except (OperationalError, InterfaceError) as error:
         if _is_a_mistake(error):
             raise
@@ -122,10 +141,14 @@ def _place(engine: Engine) -> str:
     return str(Path(url.database or "").parent) if url.get_backend_name() == "sqlite" else f"PostgreSQL at {url.host}"
 
 
-def _is_a_mistake(error: Exception) -> bool:
-    """Whether SQLite reports a wrong statement, which is an operational error too, but permanent."""
-    text = str(error)
-    return any(sign in text for sign in ("no such table", "no such column", "syntax error", "has no column"))
+def _is_a_mistake(error: OperationalError | InterfaceError) -> bool:
+    """Whether the statement is wrong, so that it fails again: SQLite reports that as an operational error too."""
+    original = error.orig
+    if isinstance(original, sqlite3.Error):
+        name = getattr(original, "sqlite_errorname", "")  # without one, the driver itself refused a value
+        return not name.startswith(SQLITE_TRANSIENT)
+    state = getattr(original, "sqlstate", None) or ""
+    return state.startswith(POSTGRESQL_LIMITS)
 
 
 class Transaction:
@@ -179,6 +202,7 @@ class Database:
 __all__ = [
     "Database",
     "DatabaseAway",
+    "DatabaseBusy",
     "DatabaseUnwritable",
     "Transaction",
     "UtcDateTime",

@@ -18,13 +18,18 @@ from modelyard_runtime.tracing import configure_tracing
 from modelyard_runtime.wakeup import pause
 
 Background = Callable[[asyncio.Event], Awaitable[None]]
-"""Runs until the event is set; returning or failing earlier is a crash, after which it is restarted."""
+"""Runs until the event is set; returning or failing earlier is a crash, after which it is restarted.
+
+After MAX_CRASHES in a row the process ends."""
 Hook = Callable[[], Awaitable[None]]
 
+EXIT_FAILED: Final = 1
 EXIT_CANNOT_START: Final = 2
 BACKLOG: Final = 2_048
 RESTART_MIN_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0
+MAX_CRASHES: Final = 8
+"""Crashes of a task in a row, over about a minute, after which the process ends: a new one may do better."""
 KEEP_ALIVE_S: Final = 30
 """Callers close idle connections first: httpx after 5 s, aiohttp after 15 s. If both sides close at once a request is
 lost, and uvicorn's default of 5 s lost some."""
@@ -76,6 +81,8 @@ class Service:
     Start: bind the port, `on_start`, background tasks, serve; `ready http://HOST:PORT` on stdout once ready.
     Stop (SIGTERM, SIGINT): readiness false, accept nothing new, finish requests, end background tasks, `on_stop`. A
     second signal exits at once. `on_stop` also runs when the start failed half way.
+    Failure: if the HTTP server ends by itself, or a background task crashes again and again, the same orderly stop with
+    exit code 1 and one line that names it.
     """
 
     def __init__(
@@ -91,6 +98,7 @@ class Service:
         request_grace_s: float = 10.0,
         background_grace_s: float = 20.0,
         http: type[asyncio.Protocol] | None = None,
+        restart_min_s: float = RESTART_MIN_S,
     ) -> None:
         """http: uvicorn's protocol of a connection, for a service with its own fast path (a GuardedProtocol)."""
         self.name = name
@@ -101,12 +109,16 @@ class Service:
         self.on_start, self.on_stop = on_start, on_stop
         self._readiness = readiness or Readiness()
         self._request_grace_s, self.background_grace_s = request_grace_s, background_grace_s
-        self._http = http
+        self._http, self._restart_min_s = http, restart_min_s
+        self._failure = ""
         self._stop: asyncio.Event
         self._signals = 0
 
     def run(self) -> int:
-        """Run until a signal; returns 0 after an orderly stop, 2 if it cannot start (stderr has the reason)."""
+        """Run until a signal; returns 0 after an orderly stop, 1 if a part of it failed, 2 if it cannot start.
+
+        stderr has the reason.
+        """
         configure_logging(self.name, self._settings.log_level)
         try:
             configure_tracing(self.name)
@@ -154,8 +166,19 @@ class Service:
         finally:
             if self.on_stop is not None:
                 await self.on_stop()
+        if self._failure:
+            print(f"{self.name}: {self._failure}", file=sys.stderr)
+            return EXIT_FAILED
         log.info("%s stopped", self.name)
         return 0
+
+    def _fail(self, part: str, error: BaseException | None) -> None:
+        """Stop the process because a part of it cannot go on; the first such part is reported."""
+        reason = "it returned" if error is None else f"{type(error).__name__}: {error}"
+        self._failure = self._failure or f"{part} ended: {reason}"
+        log.critical("%s: %s", self.name, self._failure, exc_info=error)
+        self._readiness.stop()
+        self._stop.set()
 
     def _signalled(self) -> None:
         self._signals += 1
@@ -172,6 +195,8 @@ class Service:
         announcing = asyncio.create_task(self._announce(server, listener))
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done() and not self._stop.is_set():
+            self._fail("the HTTP server", None if serving.cancelled() else serving.exception())
         self._readiness.stop()
         server.should_exit = True
         await asyncio.wait({serving}, timeout=self._request_grace_s + 5)
@@ -191,9 +216,9 @@ class Service:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_alive(self, work: Background, ending: asyncio.Event) -> None:
-        """Run a background task; restart it after a growing delay if it ends early."""
+        """Run a background task; restart it after a growing delay if it ends early, and end the process in the end."""
         check = f"task {getattr(work, '__qualname__', repr(work))}"
-        pause_s = RESTART_MIN_S
+        pause_s, crashes = self._restart_min_s, 0
         while not ending.is_set():
             began = asyncio.get_running_loop().time()
             try:
@@ -206,7 +231,11 @@ class Service:
                     log.error("%s: %s failed while stopping", self.name, check, exc_info=error)
                 return
             if asyncio.get_running_loop().time() - began > RESTART_MAX_S:
-                pause_s = RESTART_MIN_S
+                pause_s, crashes = self._restart_min_s, 0
+            crashes += 1
+            if crashes >= MAX_CRASHES:
+                self._fail(f"background {check}, {crashes} times in a row,", error)
+                return
             log.error("%s: %s crashed, restarting it in %.1f s", self.name, check, pause_s, exc_info=error)
             self._readiness.set(check, False, f"crashed: {error!r}")
             await pause(ending, pause_s)

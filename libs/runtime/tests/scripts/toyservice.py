@@ -25,13 +25,24 @@ def say(what: str) -> None:
     print(f"LIFE {what}", file=sys.stderr, flush=True)
 
 
+def break_the_server(how: str) -> None:
+    """Make the HTTP server's task raise, or return as if it were done."""
+    import uvicorn
+
+    async def serve(self: uvicorn.Server, sockets: object = None) -> None:
+        if how == "raises":
+            raise RuntimeError("a bug in the server")
+
+    uvicorn.Server.serve = serve  # type: ignore[method-assign]
+
+
 def main() -> int:
     settings = load_settings(Settings)
     readiness = Readiness()
     app = create_app(
         service="toy", authenticator=Authenticator(settings.admin_key, None, system_clock), readiness=readiness
     )
-    crashes = 1 if os.environ.get("TOY_CRASH") else 0
+    crashes = int(os.environ.get("TOY_CRASH", "0"))
 
     @app.get("/slow", dependencies=[Depends(allow("read", "run"))])
     async def slow() -> str:
@@ -51,6 +62,8 @@ def main() -> int:
         say("task ended")
 
     async def on_start() -> None:
+        if bug := os.environ.get("TOY_SERVER_BUG"):
+            break_the_server(bug)
         say("started")
         if os.environ.get("TOY_FULL"):
             import modelyard_runtime.database
@@ -60,7 +73,7 @@ def main() -> int:
     async def on_stop() -> None:
         say("closed")
 
-    return Service("toy", settings, app, [work], on_start, on_stop, readiness).run()
+    return Service("toy", settings, app, [work], on_start, on_stop, readiness, restart_min_s=0.01).run()
 
 
 if __name__ == "__main__":
