@@ -117,6 +117,21 @@ def test_an_answer_about_a_table_that_was_never_published_is_ignored(world: Worl
     assert world.rollout(rollout.id).state is State.SHIFTING
 
 
+@pytest.mark.parametrize("ahead", [1, 40, 10**9])
+def test_a_table_of_somebody_else_is_replaced_by_the_newest_one_and_rollouts_go_on(world: World, ahead: int) -> None:
+    rollout = world.request(RolloutAction.START, 1)
+    world.settle()
+    honest = world.published(RoutePublished)[-1]
+    world.routers_apply(sequence=honest.sequence + ahead)
+
+    again = world.published(RoutePublished)[-1]
+    assert (again.sequence, again.plan) == (honest.sequence + ahead + 1, honest.plan)
+    assert "never published" in again.reason
+    world.routers_apply()
+    world.settle()
+    assert world.rollout(rollout.id).state is State.PROMOTED
+
+
 def test_a_healthy_canary_goes_through_its_steps_and_is_promoted(world: World) -> None:
     rollout = world.given_canary()
     world.healthy()

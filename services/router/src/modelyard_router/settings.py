@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from modelyard_contracts.keyring import KeyRingFile, Secret
 from modelyard_contracts.tokens import serving_token
+from modelyard_router.domain.addresses import DEFAULT, AllowedAddresses
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.settings import ServiceSettings, open_key_ring
 
@@ -50,6 +51,9 @@ class Settings(ServiceSettings):
     """Key ring whose current secret is sent to model servers. Without it the token is derived from the admin key."""
     upstream_ca_file: Path | None = None
     """Certificate authorities (PEM) for replicas with https URLs; without it, those of the system."""
+    upstream_networks: str = DEFAULT
+    """Where model servers may be, separated by commas: networks (10.0.0.0/8), host names, domains (*.example.com), and
+    <local> for names without a dot. A route with another address is refused."""
     stream_stall_ms: PositiveFloat = 10_000
     """Longest pause between two pieces of a generated text."""
     stream_total_ms: PositiveFloat = 600_000
@@ -58,6 +62,16 @@ class Settings(ServiceSettings):
     """How much of generated texts the log holds."""
     max_shadow_copies: PositiveInt = 32
     """Concurrent copies of requests for shadow versions; further ones are dropped and counted."""
+
+    @field_validator("upstream_networks")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        AllowedAddresses.parse(value)
+        return value
+
+    @property
+    def allowed_addresses(self) -> AllowedAddresses:
+        return AllowedAddresses.parse(self.upstream_networks)
 
     def check_files(self) -> None:
         super().check_files()

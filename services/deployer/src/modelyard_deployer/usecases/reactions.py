@@ -1,7 +1,9 @@
 """Reactions to events of other services, each within the transaction that claims the event."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from modelyard_contracts import (
     AlertRaised,
@@ -19,11 +21,14 @@ from modelyard_contracts import (
 from modelyard_contracts.references import Kind as ResourceKind
 from modelyard_deployer.domain.ports import Records
 from modelyard_deployer.domain.rollouts import Kind, RolloutRequest
+from modelyard_deployer.domain.routes import Route
 from modelyard_deployer.domain.workloads import VersionKey
 from modelyard_deployer.usecases.requests import WITHDRAWN, record_request
 from modelyard_deployer.usecases.snapshot import read_snapshot
 
 log = logging.getLogger(__name__)
+MAX_JUMP: Final = 1_000_000_000
+"""How far a router may be ahead; routers refuse tables that are further ahead of the one in use."""
 
 
 def on_model_changed(records: Records, event: ResourceChanged, at: datetime) -> None:
@@ -98,7 +103,7 @@ def on_alert(records: Records, event: AlertRaised, at: datetime) -> None:
 
 
 def on_route_applied(records: Records, event: RouteApplied, at: datetime) -> None:
-    """Record that a router applied or refused a table. Tables that were never published are ignored."""
+    """Record that a router applied or refused a table. One that was never published is replaced, if it is in use."""
     route = records.routes.get(event.route)
     if route is None or event.sequence > route.sequence:
         log.warning(
@@ -107,5 +112,26 @@ def on_route_applied(records: Records, event: RouteApplied, at: datetime) -> Non
             event.sequence,
             event.route,
         )
+        if route is not None and event.accepted:
+            _overtake(records, route, event.sequence, at)
         return
     records.acknowledgements.add(event, at)
+
+
+def _overtake(records: Records, route: Route, sequence: int, at: datetime) -> None:
+    """Publish the newest table again after `sequence`: routers would ignore all tables up to it as late ones.
+
+    Somebody else wrote that table, or the database of this service was restored from an earlier backup.
+    """
+    newest = records.routes.published(route.name)
+    if newest is None or sequence > route.sequence + MAX_JUMP:
+        return
+    raised = replace(route, sequence=sequence + 1)
+    again = {
+        "event_id": derived_id("route", route.name, raised.sequence),
+        "occurred_at": at,
+        "sequence": raised.sequence,
+        "reason": f"a router uses table {sequence}, which was never published",
+    }
+    records.routes.save(route, raised)
+    records.routes.publish(newest.model_copy(update=again))

@@ -22,7 +22,7 @@ from modelyard_router.domain.contract import Contract
 from modelyard_router.domain.errors import UnusableRoute
 from modelyard_router.domain.leaves import Leaf
 from modelyard_router.plan.conditions import compile_condition
-from modelyard_router.plan.leaf import Place, compile_leaf
+from modelyard_router.plan.leaf import ANYWHERE_PRIVATE, ModelServers, Place, compile_leaf
 from modelyard_router.plan.nodes import (
     CopyNode,
     EnsembleNode,
@@ -36,13 +36,13 @@ from modelyard_router.plan.nodes import (
 from modelyard_router.plan.route import Route, simple_decisions
 
 
-def compile_route(published: RoutePublished, serving_token: str = "") -> Route:
-    """Compile a table; UnusableRoute names the field and the problem. serving_token: sent to model servers."""
+def compile_route(published: RoutePublished, servers: ModelServers = ANYWHERE_PRIVATE) -> Route:
+    """Compile a table; UnusableRoute names the field and the problem."""
     if not 0 < published.timeout_ms <= 3_600_000:
         raise UnusableRoute(
             f"route {published.route}: timeout_ms must be above 0 and at most an hour", field="timeout_ms"
         )
-    compiler = _Compiler(published, serving_token)
+    compiler = _Compiler(published, servers)
     root = compiler.node(_plan_of(published).root, Place(), "root")
     leaves = tuple(compiler.leaves)
     contracts = {leaf.contract for leaf in leaves}
@@ -98,8 +98,8 @@ def _release(text: str) -> tuple[int, ...]:
 class _Compiler:
     """Compiles the nodes of one table."""
 
-    def __init__(self, published: RoutePublished, token: str) -> None:
-        self._published, self._token = published, token
+    def __init__(self, published: RoutePublished, servers: ModelServers) -> None:
+        self._published, self._servers = published, servers
         self._contracts: dict[str, Contract] = {}
         self.leaves: list[Leaf] = []
 
@@ -120,7 +120,7 @@ class _Compiler:
         raise UnusableRoute(f"{where}: {type(node).__name__} is not executed by this release", field="plan")
 
     def _leaf(self, node: VersionLeaf, place: Place, where: str) -> Leaf:
-        leaf = compile_leaf(self._published, node, place, self._contract(node, where), self._token, where)
+        leaf = compile_leaf(self._published, node, place, self._contract(node, where), self._servers, where)
         self.leaves.append(leaf)
         return leaf
 

@@ -5,12 +5,25 @@ from urllib.parse import quote, urlsplit
 
 from modelyard_contracts import RoutePublished
 from modelyard_contracts.routes import WEIGHT_TOLERANCE, VersionLeaf
+from modelyard_router.domain.addresses import DEFAULT, AllowedAddresses
 from modelyard_router.domain.contract import Contract
 from modelyard_router.domain.errors import UnusableRoute
 from modelyard_router.domain.leaves import Address, Header, Leaf
 from modelyard_router.domain.records import PredictionRecords
 
 PORTS: Final = {"http": 80, "https": 443}
+
+
+class ModelServers(NamedTuple):
+    """What the router knows of all model servers."""
+
+    token: str = ""
+    """Sent to each of them, and to no address that is not allowed."""
+    allowed: AllowedAddresses = AllowedAddresses.parse(DEFAULT)
+
+
+ANYWHERE_PRIVATE: Final = ModelServers()
+"""Without a token."""
 
 
 class Place(NamedTuple):
@@ -48,13 +61,14 @@ class Place(NamedTuple):
 
 
 def compile_leaf(
-    published: RoutePublished, node: VersionLeaf, place: Place, contract: Contract, token: str, where: str
+    published: RoutePublished, node: VersionLeaf, place: Place, contract: Contract, servers: ModelServers, where: str
 ) -> Leaf:
     """UnusableRoute names what cannot be used."""
     where = f"route {published.route}, {where}"
     if place.share > 0 and place.needs_urls and not node.urls:
         raise UnusableRoute(f"{where}: has weight but no urls", field="urls")
-    addresses = tuple(_address(url, where) for url in node.urls)
+    addresses = tuple(_address(url, servers.allowed, where) for url in node.urls)
+    token = servers.token
     digest = node.digest or ""
     headers = _headers(published, node, digest)
     cost_usd = node.price.usd_per_call
@@ -95,7 +109,7 @@ def _records(published: RoutePublished, node: VersionLeaf, place: Place, digest:
     )
 
 
-def _address(url: str, where: str) -> Address:
+def _address(url: str, allowed: AllowedAddresses, where: str) -> Address:
     try:
         parts = urlsplit(url)
         port = parts.port or PORTS.get(parts.scheme, 0)
@@ -104,6 +118,12 @@ def _address(url: str, where: str) -> Address:
     usable = parts.scheme in PORTS and parts.hostname and parts.path in ("", "/") and not parts.query
     if not usable or parts.username or not _printable(parts.hostname or ""):
         raise UnusableRoute(f"{where}: {url!r} is not an address such as http://host:port", field="urls")
+    if not allowed.allow(parts.hostname or ""):
+        raise UnusableRoute(
+            f"{where}: {url[:200]!r} is outside of the networks where model servers may be; "
+            "add its host or network to ROUTER_UPSTREAM_NETWORKS if it is one",
+            field="urls",
+        )
     return Address(parts.hostname or "", port, parts.scheme == "https")
 
 

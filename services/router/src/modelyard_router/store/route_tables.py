@@ -14,6 +14,8 @@ from modelyard_router.domain.errors import UnusableRoute
 from modelyard_router.plan.route import Route
 
 FILE: Final = "routes.json"
+MAX_JUMP: Final = 1_000_000_000
+"""How far a table may be ahead of the one in use: more publications than a route ever has."""
 log = logging.getLogger(__name__)
 
 
@@ -67,6 +69,8 @@ class RouteTables:
             return Offered(Effect.STALE)
         if published.sequence <= self._removed.get(published.route, -1):
             return Offered(Effect.STALE)
+        if problem := self._jump(published):
+            return self._refuse(published, problem)
         if not published.plan:
             self._removed[published.route] = published.sequence
             self.remove(published.route)
@@ -83,6 +87,20 @@ class RouteTables:
         self._index()
         self._save()
         return Offered(Effect.APPLIED)
+
+    def _jump(self, published: RoutePublished) -> str:
+        """Why a sequence cannot be the deployer's, which counts up by one; empty if it can be.
+
+        A table that jumped far ahead would make all later ones stale.
+        """
+        known = self.routes.get(published.route)
+        newest = max(known.published.sequence if known else 0, self._removed.get(published.route, 0))
+        if published.sequence <= newest + MAX_JUMP:
+            return ""
+        return (
+            f"route {published.route}: sequence {published.sequence} is more than {MAX_JUMP} after {newest}, the one "
+            "in use; if the deployer published it, remove routes.json from the data folder and restart the router"
+        )
 
     def _refuse(self, published: RoutePublished, reason: str) -> Offered:
         log.warning("route %s, sequence %d refused: %s", published.route, published.sequence, reason)
