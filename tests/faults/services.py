@@ -10,16 +10,26 @@ from typing import Any, Final
 import httpx
 
 from modelyard_cli.stack.commands import start_stack, stop_stack
+from modelyard_cli.stack.credentials import CredentialFiles
+from modelyard_cli.stack.layout import Layout
+from modelyard_cli.stack.signers import SignerFiles
 from modelyard_cli.stack.state import running_state
 from modelyard_contracts import Message
 from modelyard_contracts.codec import encode
+from modelyard_contracts.keyring import KeyRingFile
+from modelyard_contracts.topics import all_topics, topic
+from modelyard_contracts.trust import ANY_WRITER, writers_of
 from modelyard_devstack.testing import Process
+from modelyard_runtime.headers import message_headers
 from modelyard_runtime.kafka import Producer
+from modelyard_runtime.signing import EventSigner
 
 from .disk import SmallDisk
 
 NAMES: Final = ("registry", "trainer", "evaluator", "deployer", "router", "monitor")
 DISK_MIB: Final = 128
+TESTS: Final = "tests"
+"""Name of the tests' signer of requests."""
 
 
 class Stack:
@@ -49,14 +59,38 @@ class Stack:
         url = self.state["services"][name]["url"]
         return httpx.request(method, f"{url}{path}", headers=headers, timeout=60, **more)
 
-    async def send(self, *messages: Message) -> None:
-        """Send messages to their topics, in this order."""
+    async def forge(self, *messages: Message) -> None:
+        """Send messages as somebody would who may write to Kafka and has no signing key."""
         producer = Producer(self.state["kafka"]["bootstrap"], "test")
         try:
             for message in messages:
-                await producer.send_bytes(message.TOPIC, message.key.encode(), encode(message))
+                await producer.send(message)
         finally:
             await producer.stop()
+
+    async def send(self, *messages: Message) -> None:
+        """Send messages to their topics, in this order, signed by a writer of each."""
+        producer = Producer(self.state["kafka"]["bootstrap"], "test")
+        try:
+            for message in messages:
+                key, value = message.key.encode(), encode(message)
+                headers = self._signer(message.TOPIC).sign(message.TOPIC, key, message_headers(message), value)
+                await producer.send_bytes(message.TOPIC, key, value, headers)
+        finally:
+            await producer.stop()
+
+    def _signer(self, name: str) -> EventSigner:
+        """The service that writes the topic, or the tests' own signer of requests."""
+        writer = next((writer for writer in writers_of(topic(name)) if writer != ANY_WRITER), TESTS)
+        ring = KeyRingFile(CredentialFiles(self.folder).signing(writer))
+        return EventSigner(writer, lambda: ring.ring)
+
+    def trust_tests(self) -> None:
+        """Let the tests request runs and evaluations by events, as an upstream producer may."""
+        Layout(self.folder).prepare()
+        files = CredentialFiles(self.folder)
+        requests = tuple(spec.name for spec in all_topics() if ANY_WRITER in spec.writers)
+        SignerFiles(TESTS, files.signing(TESTS), files.trust).add(requests)
 
 
 @contextlib.contextmanager
@@ -64,6 +98,7 @@ def started(root: Path) -> Iterator[Stack]:
     """A ready stack; stopped and removed afterwards."""
     stack = Stack(SmallDisk(root / "disk", DISK_MIB))
     try:
+        stack.trust_tests()
         start_stack(stack.folder, any_ports=True)
         yield stack
     finally:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from modelyard_contracts import (
     EvaluationRequested,
     RolloutAction,
     RolloutRequested,
+    RoutePublished,
     TrainingRunRequested,
     Verdict,
 )
@@ -89,6 +91,36 @@ def event_fields(model: str, at: datetime | None = None) -> dict[str, Any]:
 def items(stack: Stack, service: str, path: str, model: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = stack.ask(service, "GET", path, params={"model": model}).json()["items"]
     return found
+
+
+async def test_forged_control_events_move_nothing_and_are_reported(stack: Stack) -> None:
+    """A verdict, requests and a route table without a signature; then an honest request."""
+    version = registered(stack, "forged")
+    verdict = EvaluationFinished(
+        **event_fields("forged"),
+        evaluation_id=uuid4(),
+        challenger_version=1,
+        challenger_digest=version.digest,
+        verdict=Verdict.DEPLOY,
+        reasons=("forged",),
+    )
+    rollout = RolloutRequested(**event_fields("forged"), action=RolloutAction.START, version=1, requested_by="nobody")
+    run = TrainingRunRequested(**event_fields("forged"), requested_by="nobody", reason="forged")
+    table = RoutePublished(**event_fields("forged"), route="forged", sequence=2**53, salt="s")
+    await stack.forge(verdict, rollout, run, table)
+    honest = TrainingRunRequested(**event_fields("forged"), requested_by="test", reason="honest", recipe="no recipe")
+    await stack.send(honest)
+
+    def refused(service: str) -> bool:
+        return "not signed by" in stack.ask(service, "GET", "/health/ready").text
+
+    await eventually(lambda: items(stack, "trainer", "/v1/runs", "forged"), 60)
+    for service in ("registry", "deployer", "trainer", "router", "monitor"):
+        await eventually(partial(refused, service), 60, what=service)
+    assert [run["why"] for run in items(stack, "trainer", "/v1/runs", "forged")] == ["honest"]
+    assert items(stack, "deployer", "/v1/rollouts", "forged") == []
+    history = stack.ask("registry", "GET", "/v1/models/forged/history").json()["items"]
+    assert not [entry for entry in history if entry.get("stage") == "approved"]
 
 
 async def test_repeated_and_late_control_events_have_one_effect(stack: Stack) -> None:

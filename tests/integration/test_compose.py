@@ -17,8 +17,10 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from modelyard_contracts.keyring import KeyRing
+from modelyard_devstack.testing.signing import Signers
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.settings import ServiceSettings
+from modelyard_runtime.signing.files import open_signer
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "router", "monitor")
@@ -78,6 +80,8 @@ def load_settings(compose: Compose, service: str, monkeypatch: pytest.MonkeyPatc
     for name, value in compose["services"][service]["environment"].items():
         value = str(key) if name.endswith("_FILE") else re.sub(r"\$\{[^}]*\}", "secret", str(value))
         monkeypatch.setenv(name, value)
+    for name, value in Signers.fresh().environment(service, key.parent).items():
+        monkeypatch.setenv(name, value)
     settings = settings_class(service)()
     settings.check_files()
     return settings
@@ -88,6 +92,8 @@ def test_a_service_is_given_its_own_key_and_every_secret_that_it_names(compose: 
     definition = compose["services"][service]
     secrets = [{"source": each, "target": each} if isinstance(each, str) else each for each in definition["secrets"]]
     keys = {each["source"] for each in secrets if each["source"].endswith("_key")}
+    signing = {each["source"] for each in secrets if each["source"].endswith("_signing")}
+    assert signing == {f"{service}_signing"}
     assert keys == {f"{service}_key"} | ({"admin_key"} if service == "registry" else set())
     named = {value.removeprefix("/run/secrets/") for name, value in file_variables(definition)}
     assert named == {each["target"] for each in secrets}
@@ -110,6 +116,15 @@ def test_the_script_creates_every_secret_once(compose: Compose, tmp_path: Path) 
     assert (tmp_path / ".secrets").stat().st_mode & 0o777 == 0o700
     assert len({file.read_text() for file in files}) == len(files)
     assert all(KeyRing.parse(file.read_text()) for file in files if file.suffix == ".keys")
+
+
+@pytest.mark.process
+def test_the_script_creates_signing_keys_that_the_trust_document_has(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    subprocess.run([shutil.copy(ROOT / "deploy" / "compose-env", tmp_path / "deploy")], check=True, capture_output=True)
+    secrets = tmp_path / ".secrets"
+    for service in SERVICES:
+        assert open_signer(service, secrets / "signing" / f"{service}.keys", secrets / "trust.json") is not None
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -33,6 +33,7 @@ from modelyard_router.events.announcer import Announcer
 from modelyard_router.events.reader import RouteReader
 from modelyard_router.spool.shipper import Shipper, ShipperOptions
 from modelyard_router.spool.spool import Spool
+from modelyard_router.store.acknowledged import Acknowledged
 from modelyard_router.store.route_tables import RouteTables
 from modelyard_runtime.brokers import Brokers, client_settings
 from modelyard_runtime.clock import system_clock
@@ -171,7 +172,7 @@ async def test_the_router_ships_its_spool_reads_tables_and_acknowledges_them(
     (tmp_path / "spool").mkdir()
     spool = Spool(tmp_path / "spool", max_bytes=1 << 20)
     shipper = Shipper(spool, ShipperOptions(brokers, "router-test"), readiness)
-    announcer = Announcer(brokers, "router-test", system_clock)
+    announcer = Announcer(brokers, "router-test", system_clock, Acknowledged(tmp_path))
     tables = RouteTables(tmp_path, NOTHING, lambda: None)
     reader = RouteReader(brokers, tables, announcer, readiness, Counters(), Codec())
     names = (PredictionLogged.TOPIC, FeedbackReceived.TOPIC, RouteApplied.TOPIC)

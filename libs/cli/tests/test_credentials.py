@@ -8,6 +8,7 @@ import pytest
 from modelyard_cli.stack.credentials import SECRETS, CredentialFiles
 from modelyard_cli.stack.layout import SERVICES, Layout, StackError
 from modelyard_contracts.keyring import KeyRing
+from modelyard_runtime.signing.files import open_signer
 
 NAMES = tuple(spec.name for spec in SERVICES)
 
@@ -43,10 +44,20 @@ def test_a_second_start_keeps_them(files: CredentialFiles) -> None:
 def test_a_process_gets_its_own_files_only(files: CredentialFiles, name: str) -> None:
     given = files.environment(name)
     assert given.pop("MODELYARD_SERVICE_KEY_FILE") == str(files.service_key(name))
+    assert given.pop("MODELYARD_SIGNING_KEY_FILE") == str(files.signing(name))
+    assert given.pop("MODELYARD_TRUST_FILE") == str(files.trust)
     expected = {variable for variable, users in SECRETS.values() if name in users}
     if name == "registry":
         expected |= {"MODELYARD_ADMIN_KEY_FILE", "REGISTRY_SERVICE_KEYS_DIR"}
     assert set(given) == expected
+
+
+def test_every_service_signs_with_a_key_that_all_others_trust(files: CredentialFiles) -> None:
+    for name in NAMES:
+        assert open_signer(name, files.signing(name), files.trust) is not None
+    rings = {files.signing(name).read_text() for name in NAMES}
+    assert len(rings) == len(NAMES)
+    assert not any(KeyRing.parse(ring).current.value in files.trust.read_text() for ring in rings)
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:

@@ -121,5 +121,5 @@ def test_data_of_another_format_are_named_before_anything_starts(tmp_path: Path)
     Layout(tmp_path / "new").prepare()
     old = tmp_path / "old" / "data" / "registry"
     old.mkdir(parents=True)
-    with pytest.raises(StackError, match=r"have format 1; this version reads format 2; move the folder away"):
+    with pytest.raises(StackError, match=r"have format 1; this version reads format 3; move the folder away"):
         Layout(tmp_path / "old").prepare()

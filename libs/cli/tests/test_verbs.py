@@ -25,12 +25,16 @@ from modelyard_cli import outcomes, output
 from modelyard_cli.__main__ import app
 from modelyard_cli.context import Platform
 from modelyard_cli.outcomes import Exit, Outcome, await_release
+from modelyard_cli.stack.credentials import CredentialFiles
 from modelyard_cli.stack.layout import Layout, StackError
 from modelyard_cli.stack.state import identify, write_state
 from modelyard_contracts import RolloutState, Verdict
+from modelyard_contracts.documents import read
 from modelyard_contracts.keyring import KeyRing
+from modelyard_contracts.trust import TrustDocument
 from modelyard_runtime import kafka
 from modelyard_runtime.errors import BrokerAway
+from modelyard_runtime.signing.files import open_signer
 
 Asked = Callable[..., Result]
 ID = "181914e9-a5ec-4483-976a-77d1db79777a"
@@ -243,6 +247,45 @@ def test_a_secret_is_rotated_in_two_steps(tmp_path: Path) -> None:
     assert not KeyRing.parse(files.secret("entity").read_text()).accepts(before.current.value)
     unknown = CliRunner().invoke(app, ["secrets", "rotate", "diary", *arguments])
     assert "there is no 'diary'" in unknown.stderr
+
+
+def trusted(files: CredentialFiles, name: str) -> list[str]:
+    signers = read(TrustDocument, files.trust.read_bytes()).signers
+    return [key.id for signer in signers if signer.name == name for key in signer.keys]
+
+
+def test_a_signing_key_is_rotated_before_readers_meet_the_new_one(tmp_path: Path) -> None:
+    Layout(tmp_path).prepare()
+    files = Layout(tmp_path).credentials
+    arguments = ["--data-dir", str(tmp_path), "--settle-s", "0"]
+    others = {name: trusted(files, name) for name in ("router", "monitor")}
+    result = CliRunner().invoke(app, ["secrets", "rotate", "deployer-signing", *arguments])
+    assert (result.exit_code, result.stdout) == (0, "deployer: events are signed with key 2\n")
+    ring = KeyRing.parse(files.signing("deployer").read_text())
+    assert [secret.id for secret in ring] == ["2", "1"]
+    assert trusted(files, "deployer") == ["1", "2"]
+    assert {name: trusted(files, name) for name in others} == others
+    assert open_signer("deployer", files.signing("deployer"), files.trust) is not None
+    assert files.signing("deployer").stat().st_mode & 0o777 == 0o600
+
+    CliRunner().invoke(app, ["secrets", "rotate", "deployer-signing", *arguments])
+    assert trusted(files, "deployer") == ["1", "2", "3"], "tables that key 1 signed are still in Kafka"
+    revoked = CliRunner().invoke(app, ["secrets", "revoke", "deployer", "1", "--data-dir", str(tmp_path)])
+    assert (revoked.exit_code, trusted(files, "deployer")) == (0, ["2", "3"])
+    unknown = CliRunner().invoke(app, ["secrets", "revoke", "deployer", "9", "--data-dir", str(tmp_path)])
+    assert "deployer has no trusted key 9" in unknown.stderr
+
+
+def test_an_upstream_producer_gets_a_key_for_request_topics_only(tmp_path: Path) -> None:
+    Layout(tmp_path).prepare()
+    files = Layout(tmp_path).credentials
+    add = ["secrets", "add-signer", "airflow", "--data-dir", str(tmp_path), "--topic"]
+    refused = CliRunner().invoke(app, [*add, "deployment.route.published.v1"])
+    assert "takes no requests of others; use" in refused.stderr
+    assert trusted(files, "airflow") == []
+    assert CliRunner().invoke(app, [*add, "training.run.requested.v1"]).exit_code == 0
+    assert trusted(files, "airflow") == ["1"]
+    assert "there is a airflow already" in CliRunner().invoke(app, [*add, "training.run.requested.v1"]).stderr
 
 
 def test_a_service_key_is_replaced(tmp_path: Path) -> None:

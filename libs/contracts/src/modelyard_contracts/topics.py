@@ -30,6 +30,8 @@ class TopicSpec(Part):
     """-1 keeps records indefinitely (compacted topics)."""
     cleanup_policy: Literal["delete", "compact", "compact,delete"] = "delete"
     max_message_bytes: int = 1_048_576
+    signed: bool = False
+    """Whether events are signed by their writer: those that move traffic or money."""
     schema_ids: tuple[int, ...]
     """Registry ids of the schema's versions, oldest first; the registry seeds itself with them."""
     fingerprints: tuple[str, ...]

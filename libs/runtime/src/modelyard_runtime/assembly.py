@@ -76,7 +76,13 @@ class Assembly:
         on_start runs once the tables exist, on_stop before the database is closed, also when the start failed half way.
         """
         kafka = parts.kafka_readiness or self.readiness
-        relay = OutboxRelay(self.database, self.settings.brokers, self.name, readiness=kafka)
+        relay = OutboxRelay(
+            self.database,
+            self.settings.brokers,
+            self.name,
+            readiness=kafka,
+            signer=self.settings.signer(self.name),
+        )
         consumer = self._consumer(handlers, parts)
         forgetting = Periodic("deleting old claims and changes", self._forget)
 
@@ -119,6 +125,7 @@ class Assembly:
             handlers=handlers,
             codec=parts.codec or Codec(RegistrySchemas(self.settings.registry_url, self.settings.service_key)),
             readiness=parts.kafka_readiness or self.readiness,
+            gate=self.settings.gate(self.name, self.readiness),
         )
 
     def _app(self, consumer: EventConsumer, add_routes: Callable[[FastAPI], None], parts: Parts) -> FastAPI:

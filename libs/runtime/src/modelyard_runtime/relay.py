@@ -26,6 +26,7 @@ from modelyard_runtime.kafka.aiokafka_internals import stop_producer
 from modelyard_runtime.kafka.topics import ensure_topics
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.relay_lock import RelayLock
+from modelyard_runtime.signing import EventSigner
 from modelyard_runtime.tables import OUTBOX
 from modelyard_runtime.wakeup import Wakeup, pause
 
@@ -45,11 +46,18 @@ class OutboxRelay:
     """Run `run` as a background task of the service; woken by commits on `database`, and polling every 200 ms."""
 
     def __init__(
-        self, database: "Database", bootstrap: Bootstrap, service: str, *, readiness: Readiness | None = None
+        self,
+        database: "Database",
+        bootstrap: Bootstrap,
+        service: str,
+        *,
+        readiness: Readiness | None = None,
+        signer: EventSigner | None = None,
     ) -> None:
+        """signer: signs events when they are sent, with the key that is current then."""
         self._database = database
         self._bootstrap = bootstrap
-        self._service = service
+        self._service, self._signer = service, signer
         self._readiness = readiness or Readiness()
         self._wakeup = Wakeup()
         self._producer: Any = None
@@ -135,8 +143,10 @@ class OutboxRelay:
             raise BrokerAway("another relay of this database took over") from error
 
     async def _post(self, producer: Any, row: Any) -> Any:
-        headers = {**json.loads(row.headers), CE_SOURCE: self._service}
-        return await producer.send(row.topic, row.body, key=row.key.encode(), headers=to_wire(headers))
+        headers, key = {**json.loads(row.headers), CE_SOURCE: self._service}, row.key.encode()
+        if self._signer is not None:
+            headers = self._signer.sign(row.topic, key, headers, row.body)
+        return await producer.send(row.topic, row.body, key=key, headers=to_wire(headers))
 
     def _mark(self, positions: list[int]) -> None:
         with self._database.transaction() as tx:

@@ -12,7 +12,10 @@ from pydantic_settings.exceptions import SettingsError
 
 from modelyard_contracts.keyring import InvalidKeyRing, KeyRingFile
 from modelyard_runtime.errors import StartupError
+from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka_settings import KafkaSettings
+from modelyard_runtime.signing import EventSigner, Gate, TrustFile
+from modelyard_runtime.signing.files import open_signer, open_trust
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
@@ -34,6 +37,10 @@ class ServiceSettings(KafkaSettings):
     """File with this service's own key, for its calls to other services."""
     admin_key_file: Path | None = Field(None, alias="MODELYARD_ADMIN_KEY_FILE")
     """File with the admin key. For the registry; elsewhere only until every service has a key of its own."""
+    signing_key_file: Path | None = Field(None, alias="MODELYARD_SIGNING_KEY_FILE")
+    """Key ring with the private keys that sign this service's events, the current one first."""
+    trust_file: Path | None = Field(None, alias="MODELYARD_TRUST_FILE")
+    """Trust document: who may sign which events. Without it, events are applied whoever wrote them."""
     log_level: str = Field("INFO", alias="MODELYARD_LOG_LEVEL", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     host: str = "127.0.0.1"
     port: int = 0
@@ -69,6 +76,20 @@ class ServiceSettings(KafkaSettings):
         """Read every key and secret once, so that a start without one fails at once. Extend it in a subclass."""
         _ = self.service_key
         _ = self.brokers
+        _ = self.trust()
+
+    def signer(self, service: str) -> EventSigner | None:
+        """Signs the events of this service; None without a key. StartupError if readers would refuse its events."""
+        return open_signer(service, self.signing_key_file, self.trust_file)
+
+    def trust(self) -> TrustFile | None:
+        """The trust document; None without the setting."""
+        return None if self.trust_file is None else open_trust(self.trust_file)
+
+    def gate(self, service: str, readiness: Readiness) -> Gate:
+        """Check of received events, which reports in the readiness."""
+        file = self.trust()
+        return Gate(service, None if file is None else lambda: file.trust, readiness)
 
 
 class DatabaseSettings(BaseSettings):

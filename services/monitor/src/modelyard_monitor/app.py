@@ -51,7 +51,7 @@ class _Monitor:
         self.reports = Reports(ReportQueries(self.clickhouse), self.unwatched)
         self.label_locks = PartitionLocks()
         self.registry = Registry(settings.registry_url, settings.service_key)
-        self.producer = Producer(settings.brokers, "monitor", linger_ms=5)
+        self.producer = Producer(settings.brokers, "monitor", linger_ms=5, signer=settings.signer("monitor"))
         self.letters = DeadLetters(settings.brokers, "monitor")
         self.ingests = {group: self._ingest(group, stores) for group, stores in self._stores().items()}
 
@@ -83,7 +83,8 @@ class _Monitor:
             system_clock,
             self.settings.label_grace_s,
         )
-        events = ControlEventIngest(self.clickhouse, codec, self.letters, self.changes)
+        gate = self.settings.gate("monitor", self.readiness)
+        events = ControlEventIngest(self.clickhouse, codec, self.letters, self.changes, gate)
         return {
             "monitor.ingest": {
                 PredictionLogged.TOPIC: predictions.store,

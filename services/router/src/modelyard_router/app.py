@@ -24,6 +24,7 @@ from modelyard_router.fastpath.fast_path import FastPath
 from modelyard_router.fastpath.protocol import protocol_of
 from modelyard_router.plan.compile import compile_route
 from modelyard_router.plan.executor import Executor
+from modelyard_router.plan.leaf import ModelServers
 from modelyard_router.plan.route import Route
 from modelyard_router.settings import Settings
 from modelyard_router.spool.shipper import Shipper, ShipperOptions
@@ -92,7 +93,7 @@ class RouterApp:
             self.readiness.set("routes", True, "from the last run")
 
     def _compile(self, published: RoutePublished) -> Route:
-        return compile_route(published, self._sent.value)
+        return compile_route(published, ModelServers(self._sent.value, self.settings.allowed_addresses))
 
     def _follow_serving_token(self) -> None:
         """After a rotation the heads of all requests to model servers carry the new token."""
@@ -114,9 +115,18 @@ class RouterApp:
     def _follow_routes(self) -> None:
         settings = self.settings
         acknowledged = Acknowledged(settings.data_dir)
-        self._announcer = Announcer(settings.brokers, self.router_id, system_clock, acknowledged)
+        signer = settings.signer("router")
+        self._announcer = Announcer(settings.brokers, self.router_id, system_clock, acknowledged, signer)
         codec = Codec(RegistrySchemas(settings.registry_url, settings.service_key))
-        self._reader = RouteReader(settings.brokers, self.tables, self._announcer, self.readiness, self.counters, codec)
+        self._reader = RouteReader(
+            settings.brokers,
+            self.tables,
+            self._announcer,
+            self.readiness,
+            self.counters,
+            codec,
+            settings.gate("router", self.readiness),
+        )
 
     def _open_api(self, predictions: Predictions, generations: Generations) -> None:
         settings = self.settings

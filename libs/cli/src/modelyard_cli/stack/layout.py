@@ -10,7 +10,7 @@ from modelyard_devstack.ports import free_port, port_is_free
 from modelyard_devstack.providers.clickhouse import Credentials
 
 DEFAULT_DATA_DIR: Final = Path(".modelyard")
-DATA_FORMAT: Final = "2"
+DATA_FORMAT: Final = "3"
 """Format of the data in the folder; raised when a development version cannot read what an earlier one wrote."""
 KAFKA_PORT: Final = 9092
 CLICKHOUSE_PORT: Final = 8123

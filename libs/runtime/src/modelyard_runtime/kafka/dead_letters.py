@@ -1,6 +1,8 @@
 """Dead letters: records that one reader could not handle, bounded, each with its reason; a command resends them."""
 
 import asyncio
+import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +27,9 @@ WINDOW_RECORDS: Final = 1_000
 MAX_LETTER_BYTES: Final = 15 * 1_048_576
 REASON_CHARS: Final = 1_000
 PREFIX: Final = "dlq_"
+FORGED_PER_MINUTE: Final = 60
+MINUTE_S: Final = 60.0
+log = logging.getLogger(__name__)
 
 
 class DeadLetterLimit(Exception):
@@ -83,6 +88,21 @@ class DeadLetters:
         self._tallies: dict[tuple[str, int], _Tally] = {}
         self._written = Metrics(service).counter("dead_letters_total", "Records dead-lettered", ("topic",))
 
+    async def refuse(self, received: Received, reason: str) -> None:
+        """Write a dead letter of a record that no writer of its topic signed; it never stops the partition.
+
+        At most FORGED_PER_MINUTE per partition are written, so that a flood costs neither the disk nor the time of the
+        records after it; the others are counted only. Our own writers stay far below it.
+        """
+        if not self._tally(received.topic, received.partition).may_keep_forged(time.monotonic()):
+            return
+        try:
+            await asyncio.wait_for(self._write(received, reason), self._write_timeout_s)
+        except (ModelyardError, TimeoutError) as error:
+            log.warning("%r was refused (%s) and is not kept as a dead letter: %r", received, reason, error)
+        else:
+            self._written.labels(received.topic).inc()
+
     async def add(self, received: Received, reason: str) -> None:
         """Write a dead letter and wait for its acknowledgement. DeadLetterLimit past a limit or if it fails."""
         tally = self._tally(received.topic, received.partition)
@@ -126,6 +146,7 @@ class _Tally:
         self._in_a_row = 0
         self._bad = 0
         self._window: deque[bool] = deque()
+        self._forged_from, self._forged = 0.0, 0
 
     def refuses(self, max_consecutive: int, max_ratio: float) -> str:
         if self._in_a_row >= max_consecutive:
@@ -133,6 +154,13 @@ class _Tally:
         if len(self._window) >= 2 * max_consecutive and self._bad / len(self._window) > max_ratio:
             return f"{self._bad} of the last {len(self._window)} already"
         return ""
+
+    def may_keep_forged(self, now: float) -> bool:
+        """Whether another one may be written in the present minute."""
+        if now - self._forged_from >= MINUTE_S or not self._forged:
+            self._forged_from, self._forged = now, 0
+        self._forged += 1
+        return self._forged <= FORGED_PER_MINUTE
 
     def count(self, *, good: bool, records: int = 1) -> None:
         self._in_a_row = 0 if good else self._in_a_row + records

@@ -18,6 +18,7 @@ from modelyard_runtime.kafka.dead_letters import DeadLetters
 from modelyard_runtime.kafka.options import ConsumerOptions
 from modelyard_runtime.kafka.pump import BatchFailed
 from modelyard_runtime.kafka.records import Received
+from modelyard_runtime.signing import Gate, NotSigned
 from modelyard_runtime.tracing import CORRELATION_ID, correlated, span
 
 MAX_RECORD_BYTES: Final = 1_048_576
@@ -43,6 +44,10 @@ class EventConsumer:
     Undecodable bytes, and our own errors that are not `retryable`: a dead letter, then the next record. Retryable
     errors: again after a pause. Any other exception: the partition stops. Tombstones are skipped.
 
+    Events of signed topics that no writer of the topic signed: never applied, a dead letter that does not count against
+    the limits, as anybody who can write to the topic could stop the partition otherwise.
+
+    gate: checks signatures; None checks nothing.
     codec: needs a lookup of schemas, without which events of a newer release are dead letters.
     """
 
@@ -57,9 +62,10 @@ class EventConsumer:
         dead_letters: DeadLetters | None = None,
         readiness: Readiness | None = None,
         options: ConsumerOptions = EVENTS,
+        gate: Gate | None = None,
     ) -> None:
         self._handlers = {message.TOPIC: (message, handler) for message, handler in handlers.items()}
-        self._codec = codec
+        self._codec, self._gate = codec, gate
         self._dead_letters = dead_letters or DeadLetters(bootstrap, service)
         self._running: dict[tuple[str, int], asyncio.Future[None]] = {}
         self.batches = BatchConsumer(
@@ -102,7 +108,11 @@ class EventConsumer:
         if record.value is None:
             return
         try:
+            if self._gate is not None:
+                self._gate.check(record)
             await self._deliver(record)
+        except NotSigned as error:
+            await self._dead_letters.refuse(record, str(error))
         except Exception as error:
             if not named(error) or retryable(error):
                 raise

@@ -16,6 +16,7 @@ from modelyard_runtime.headers import message_headers, to_wire
 from modelyard_runtime.kafka.access_errors import explain, start_client
 from modelyard_runtime.kafka.aiokafka_internals import stop_producer
 from modelyard_runtime.kafka.topics import ensure_topics
+from modelyard_runtime.signing import EventSigner
 
 REQUEST_TIMEOUT_MS: Final = 30_000
 STOP_TIMEOUT_S: Final = 10
@@ -34,10 +35,13 @@ class Producer:
         linger_ms: int = 0,
         max_request_bytes: int = 4 * 1_048_576,
         request_timeout_ms: int = REQUEST_TIMEOUT_MS,
+        signer: EventSigner | None = None,
     ) -> None:
+        """signer: signs what `send` sends on signed topics; None sends it unsigned."""
         self._bootstrap = bootstrap
         self._service = service
         self._codec = codec or Codec()
+        self._signer = signer
         self._settings: dict[str, Any] = {
             "compression_type": compression,
             "linger_ms": linger_ms,
@@ -63,12 +67,12 @@ class Producer:
         Creates the topic before the first message if it does not exist.
         """
         await self._ensure(message.TOPIC)
-        await self.send_bytes(
-            message.TOPIC,
-            message.key if key is None else key,
-            self._codec.encode(message),
-            {**message_headers(message, source=self._service), **(headers or {})},
-        )
+        value = self._codec.encode(message)
+        own_key = message.key if key is None else key
+        all_headers = {**message_headers(message, source=self._service), **(headers or {})}
+        if self._signer is not None:
+            all_headers = self._signer.sign(message.TOPIC, own_key.encode(), all_headers, value)
+        await self.send_bytes(message.TOPIC, own_key, value, all_headers)
 
     async def send_bytes(
         self,

@@ -8,7 +8,8 @@ with as many partitions as the slices.
 import asyncio
 import logging
 import os
-from typing import Any, Final, cast
+from collections.abc import Mapping
+from typing import Any, Final, Protocol, cast
 
 import faust
 
@@ -28,10 +29,12 @@ from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.settings import Settings
 from modelyard_runtime.brokers import Brokers
 from modelyard_runtime.errors import BrokerAway
+from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka import DeadLetters, Producer, Received, ensure_topics
 from modelyard_runtime.kafka.topics import create_topics
 from modelyard_runtime.log import configure_logging, get_logger
 from modelyard_runtime.schemas import RegistrySchemas
+from modelyard_runtime.signing import Gate, NotSigned
 
 log = get_logger(__name__)
 
@@ -104,13 +107,15 @@ def build(settings: Settings, loop: asyncio.AbstractEventLoop, instance_id: str)
     source = app.topic(slices.name, key_serializer="raw", value_serializer="raw", partitions=slices.partitions)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=slices.partitions)  # bytes: raw both ways
     registry = Registry(settings.registry_url, settings.service_key)
-    producer = Producer(settings.brokers, "monitor")
+    producer = Producer(settings.brokers, "monitor", signer=settings.signer("monitor"))
     letters = DeadLetters(settings.brokers, "monitor")
     secrets = settings.state_secrets()
     snapshots = Snapshots(lambda: secrets.ring)
     detector = Detector(table, snapshots, registry, producer, rules_of(settings), settings.clickhouse_database)
     codec = Codec(RegistrySchemas(settings.registry_url, settings.service_key))
-    apply = _exit_on_error(_apply_with(detector, cast(ConfirmedTable, table), codec, letters))
+    apply = _exit_on_error(
+        slice_applier(detector, cast(ConfirmedTable, table), codec, letters, settings.gate("monitor", Readiness()))
+    )
 
     @app.agent(source)
     async def detect(stream: Any) -> None:
@@ -156,12 +161,35 @@ def _app(settings: Settings, loop: asyncio.AbstractEventLoop, partitions: int, i
     )
 
 
-def _apply_with(detector: Detector, table: ConfirmedTable, codec: Codec, letters: DeadLetters) -> Apply:
+class Detects(Protocol):
+    """The part of the detector in use."""
+
+    async def handle(self, piece: SliceSummarised, place: tuple[int, int]) -> object: ...
+
+
+class Letters(Protocol):
+    """The part of DeadLetters in use."""
+
+    async def add(self, received: Received, reason: str) -> None: ...
+
+    async def refuse(self, received: Received, reason: str) -> None: ...
+
+
+class Confirms(Protocol):
+    """The part of the table in use."""
+
+    async def confirmed(self) -> None: ...
+
+
+def slice_applier(detector: Detects, table: Confirms, codec: Codec, letters: Letters, gate: Gate) -> Apply:
     """Return the function that applies one slice and waits until its state is stored."""
 
     async def apply(event: Any) -> None:
         try:
+            gate.check(_received(event))
             piece = codec.decode(event.value, SliceSummarised)
+        except NotSigned as error:
+            await letters.refuse(_received(event), str(error))
         except Undecodable as error:
             await letters.add(_received(event), str(error))
         else:
@@ -200,4 +228,6 @@ def _add_lifecycle(app: faust.App) -> None:
 
 def _received(event: Any) -> Received:
     m = event.message
-    return Received(m.topic, m.partition, m.offset, m.key, event.value, (), int((m.timestamp or 0) * 1000))
+    headers = m.headers or ()
+    raw = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+    return Received(m.topic, m.partition, m.offset, m.key, event.value, raw, int((m.timestamp or 0) * 1000))

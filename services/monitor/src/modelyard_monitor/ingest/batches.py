@@ -20,6 +20,8 @@ class DeadLetterBox(Protocol):
 
     async def add(self, received: Received, reason: str) -> None: ...
 
+    async def refuse(self, received: Received, reason: str) -> None: ...
+
     def good(self, topic: str, partition: int, records: int = 1) -> None: ...
 
 
@@ -56,5 +58,8 @@ async def send_all(slices: Iterable[SliceSummarised], sender: Sender) -> None:
 async def bury(bad: Sequence[BadRecord], dead_letters: DeadLetterBox) -> None:
     """Dead-letter unreadable records. A replay repeats them; readers tell repeats by topic, partition and offset."""
     for one in bad:
+        if one.forged:
+            await dead_letters.refuse(one.record, one.reason)
+            continue
         log.warning("dead letter", record=repr(one.record), reason=one.reason)
         await dead_letters.add(one.record, one.reason)

@@ -26,6 +26,7 @@ from modelyard_monitor.ingest.row_rules import EARLIEST, LATEST, is_sane
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_runtime.changes import MemoryChanges
 from modelyard_runtime.kafka import Received
+from modelyard_runtime.signing import Gate, NotSigned
 
 DATA_TOPICS: Final = frozenset(
     {PredictionLogged.TOPIC, GenerationLogged.TOPIC, FeedbackReceived.TOPIC, SliceSummarised.TOPIC}
@@ -56,12 +57,17 @@ class ControlEventIngest:
     """Stores batches of control events. The same batch again changes nothing."""
 
     def __init__(
-        self, clickhouse: ClickHouse, codec: Codec, dead_letters: DeadLetterBox, changes: MemoryChanges
+        self,
+        clickhouse: ClickHouse,
+        codec: Codec,
+        dead_letters: DeadLetterBox,
+        changes: MemoryChanges,
+        gate: Gate | None = None,
     ) -> None:
         self._clickhouse = clickhouse
         self._codec = codec
         self._dead_letters = dead_letters
-        self._changes = changes
+        self._changes, self._gate = changes, gate
 
     async def store(self, records: Sequence[Received]) -> int:
         """Store the records of one partition and return the number of rows. After Retryable, repeat the whole batch."""
@@ -87,7 +93,11 @@ class ControlEventIngest:
             if record.value is None:
                 continue  # a tombstone of a compacted topic is not an event
             try:
+                if self._gate is not None:
+                    self._gate.check(record)
                 rows.append(event_row(record, self._codec))
+            except NotSigned as error:
+                bad.append(BadRecord(record, str(error), forged=True))
             except Undecodable as error:
                 bad.append(BadRecord(record, str(error)))
         return pa.Table.from_pylist(rows, schema=_SCHEMA), bad

@@ -33,6 +33,8 @@ class BadRecord:
 
     record: Received
     reason: str
+    forged: bool = False
+    """Whether no writer of its topic signed it."""
 
 
 @dataclass

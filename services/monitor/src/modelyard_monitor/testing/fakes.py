@@ -33,6 +33,9 @@ class Letters:
     async def add(self, received: Received, reason: str) -> None:
         self.letters.append((received.offset, reason))
 
+    async def refuse(self, received: Received, reason: str) -> None:
+        await self.add(received, reason)
+
     def good(self, topic: str, partition: int, records: int = 1) -> None:
         pass
 

@@ -54,7 +54,7 @@ class Counters:
         self.feedback_items = 0
         self.copies = {"sent": 0, "dropped": 0, "not_matching": 0, "failed": 0}
         """Shadow copies by result."""
-        self.tables = {"applied": 0, "refused": 0, "stale": 0, "unreadable": 0}
+        self.tables = {"applied": 0, "refused": 0, "stale": 0, "unreadable": 0, "not_signed": 0}
 
     def outcome(self, route: str, variant: str, status: str) -> Outcomes:
         key = route, variant, status

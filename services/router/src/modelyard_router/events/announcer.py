@@ -12,6 +12,7 @@ from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError
 from modelyard_runtime.kafka import Producer
 from modelyard_runtime.kafka.topics import ensure_topics
+from modelyard_runtime.signing import EventSigner
 from modelyard_runtime.wakeup import Wakeup, pause
 
 RETRY_MIN_S: Final = 0.2
@@ -36,9 +37,16 @@ class Announcer:
     A crash may repeat one, under the same event id: readers drop it.
     """
 
-    def __init__(self, bootstrap: Bootstrap, router_id: str, clock: Clock, acknowledged: Acknowledgements) -> None:
+    def __init__(
+        self,
+        bootstrap: Bootstrap,
+        router_id: str,
+        clock: Clock,
+        acknowledged: Acknowledgements,
+        signer: EventSigner | None = None,
+    ) -> None:
         self._bootstrap, self._router_id, self._clock = bootstrap, router_id, clock
-        self._acknowledged = acknowledged
+        self._acknowledged, self._signer = acknowledged, signer
         self._unsent: deque[RouteApplied] = deque()
         self._wakeup = Wakeup()
 
@@ -64,7 +72,7 @@ class Announcer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send queued acknowledgements until `stop`."""
-        producer = Producer(self._bootstrap, "router", request_timeout_ms=10_000)
+        producer = Producer(self._bootstrap, "router", request_timeout_ms=10_000, signer=self._signer)
         try:
             await _ensure_topic(self._bootstrap, stop)
             while not stop.is_set():

@@ -16,8 +16,10 @@ from modelyard_router.store.route_tables import Effect, RouteTables
 from modelyard_runtime.brokers import Bootstrap, client_settings
 from modelyard_runtime.errors import Unavailable
 from modelyard_runtime.health import Readiness
+from modelyard_runtime.kafka import Received
 from modelyard_runtime.kafka.access_errors import explain, start_client
 from modelyard_runtime.kafka.topics import ensure_topics
+from modelyard_runtime.signing import Gate, NotSigned
 from modelyard_runtime.wakeup import pause
 
 RETRY_MIN_S: Final = 0.2
@@ -46,9 +48,10 @@ class RouteReader:
         readiness: Readiness,
         counters: Counters,
         codec: Codec,
+        gate: Gate | None = None,
     ) -> None:
         self._bootstrap, self._tables, self._announcer = bootstrap, tables, announcer
-        self._readiness, self._counters, self._codec = readiness, counters, codec
+        self._readiness, self._counters, self._codec, self._gate = readiness, counters, codec, gate
         self.caught_up = False
         self.unreadable: dict[str, str] = {}
         """Key of each table whose newest record could not be decoded, and the reason."""
@@ -111,6 +114,8 @@ class RouteReader:
 
     async def apply(self, record: Any) -> None:
         """Apply one Kafka record. A table whose schema cannot be fetched now is read again; others do not wait."""
+        if not self._trusted(record):
+            return
         if record.value is None:
             self._tables.remove((record.key or b"").decode("utf-8", "replace"))
             return
@@ -124,6 +129,19 @@ class RouteReader:
             self._skip(record, error)
         else:
             self._offer(published)
+
+    def _trusted(self, record: Any) -> bool:
+        """Whether the deployer signed it. Tombstones too: it never writes one, so that anybody could remove a route."""
+        if self._gate is None:
+            return True
+        try:
+            self._gate.check(
+                Received(record.topic, record.partition, record.offset, record.key, record.value, record.headers)
+            )
+        except NotSigned:
+            self._counters.tables["not_signed"] += 1
+            return False
+        return True
 
     def _skip(self, record: Any, error: Exception) -> None:
         """One unreadable table affects only itself; it stays in the topic until its writer replaces it."""

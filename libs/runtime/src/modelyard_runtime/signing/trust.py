@@ -1,0 +1,113 @@
+"""Checking of signatures against the trust document."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from modelyard_contracts.documents import DocumentError, read
+from modelyard_contracts.topics import all_topics, topic
+from modelyard_contracts.trust import ANY_WRITER, TrustDocument, writers_of
+from modelyard_runtime.errors import ModelyardError
+from modelyard_runtime.headers import CE_ID
+from modelyard_runtime.signing.frame import HEADER, Record, Signature, decoded, frame, parse
+
+RELOAD_S: Final = 1.0
+"""How often the file is checked for a change, at most."""
+
+
+class NotSigned(ModelyardError):
+    """The event is not signed by a writer of its topic; it is never applied."""
+
+    code = "not_signed"
+
+
+class Trust:
+    """The keys that may sign the events of each topic."""
+
+    def __init__(self, document: TrustDocument) -> None:
+        """ValueError when a key is no point of the curve."""
+        self.document = document
+        self._keys = {
+            spec.name: {
+                where: Ed25519PublicKey.from_public_bytes(decoded(key) or b"")
+                for where, key in document.keys_for(spec).items()
+            }
+            for spec in all_topics()
+            if spec.signed
+        }
+
+    def check(self, record: Record) -> None:
+        """NotSigned unless the record's signature is that of a writer of its topic, or the topic is not signed."""
+        keys = self._keys.get(record.topic)
+        if keys is None:
+            return
+        signature = _signature_of(record)
+        key = keys.get((signature.signer, signature.key_id))
+        if key is None:
+            raise _refused(record, f"the trust document has no key {signature.key_id[:32]} of {signature.signer[:32]}")
+        try:
+            key.verify(signature.value, _frame_of(record, signature))
+        except InvalidSignature:
+            raise _refused(record, f"the signature of {signature.signer} does not fit the record") from None
+
+
+def _signature_of(record: Record) -> Signature:
+    found = [value for name, value in record.raw_headers if name == HEADER]
+    if len(found) != 1:
+        raise _refused(record, f"{len(found)} headers {HEADER}")
+    signature = parse(found[0] or b"")
+    if signature is None:
+        raise _refused(record, f"the header {HEADER} has another form")
+    return signature
+
+
+def _frame_of(record: Record, signature: Signature) -> bytes:
+    event_id = record.headers.get(CE_ID, "")
+    signer, key_id, _ = signature
+    return frame(record.topic, record.key_bytes or b"", event_id, signer, key_id, record.value or b"")
+
+
+def _refused(record: Record, problem: str) -> NotSigned:
+    writers = [name for name in writers_of(topic(record.topic)) if name != ANY_WRITER]
+    if ANY_WRITER in topic(record.topic).writers:
+        writers.append("a signer that the trust document names for this topic")
+    return NotSigned(f"not signed by {' or '.join(writers)}: {problem}")
+
+
+class TrustFile:
+    """A trust document in a file, read again within RELOAD_S of a change."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """Read it; OSError, DocumentError or ValueError when it cannot be used."""
+        self._path, self._clock = path, clock
+        self._trust, self._stamp = _load(path), _stamp(path)
+        self._checked = clock()
+
+    @property
+    def trust(self) -> Trust:
+        """The trust as it is now; the last usable one while the file cannot be read."""
+        now = self._clock()
+        if now - self._checked >= RELOAD_S:
+            self._checked = now
+            self._reload()
+        return self._trust
+
+    def _reload(self) -> None:
+        try:
+            if (stamp := _stamp(self._path)) != self._stamp:
+                self._trust, self._stamp = _load(self._path), stamp
+        except (OSError, DocumentError, ValueError):
+            return
+
+
+def _load(path: Path) -> Trust:
+    return Trust(read(TrustDocument, path.read_bytes()))
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
