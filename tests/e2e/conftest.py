@@ -34,6 +34,7 @@ def turning_stream(name: str, rows: int, turn_at: int, seed: int = 7) -> Stream:
     up = sign * lean + random.normal(scale=0.5, size=rows) > 0.2
     return Stream(
         name=name,
+        target="label",
         numeric=("a", "b", "noise"),
         categorical=("colour",),
         numbers=numbers,

@@ -86,6 +86,7 @@ def report(**changes: Any) -> Report:
     rows, first = 1000, 100
     stream = Stream(
         name="m",
+        target="y",
         numeric=("a",),
         categorical=(),
         numbers=np.zeros((rows, 1)),
@@ -166,5 +167,5 @@ def test_parts_and_rolling_windows_by_hand() -> None:
 def test_a_regression_is_scored_by_its_absolute_error() -> None:
     numbers = np.zeros((4, 1))
     truth = np.array([1.0, 2.0, 3.0, 4.0], dtype=object)
-    stream = Stream("m", ("x",), (), numbers, np.empty((4, 0), dtype=object), truth, ())
+    stream = Stream("m", "y", ("x",), (), numbers, np.empty((4, 0), dtype=object), truth, ())
     assert row_scores([1.5, 2.0, 2.0, 4.0], truth, stream).tolist() == [0.5, 0.0, 1.0, 0.0]

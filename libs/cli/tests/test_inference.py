@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from modelyard_cli.__main__ import app
-from modelyard_cli.demo.table import UnfitFile, read_table
 from modelyard_cli.inference import Ambiguous, Choices, TrainingPlan, infer
-from modelyard_cli.train import arrow_table
+from modelyard_cli.table import UnfitFile, read_table
+from modelyard_cli.upload import arrow_table
 from modelyard_contracts.signature import ColumnType, Task
 
 Write = Callable[..., Path]
@@ -113,7 +113,7 @@ def test_a_time_column_is_no_feature(write: Write) -> None:
     [
         ({"target": "z"}, "--target z: no such column; it has x, label"),
         ({"time": "z"}, "--time z: no such column"),
-        ({"types": {"z": ColumnType.TEXT}}, "--column z: there is no such column"),
+        ({"types": {"z": ColumnType.TEXT}}, "--column z: no such column"),
         ({"task": Task.REGRESSION}, "is not numeric: 'a'; use --task multiclass"),
         ({"task": Task.BINARY}, "has 3 values, and a binary target has 2"),
     ],
@@ -133,15 +133,15 @@ def test_the_table_has_types_and_keeps_missing_cells(write: Write) -> None:
     assert found.to_pylist()[1] == {
         "x": None,
         "b": None,
-        "label": 2.5,
-        "occurred_at": datetime(2026, 1, 2, tzinfo=UTC),
+        "y": 2.5,
+        "time": datetime(2026, 1, 2, tzinfo=UTC),
     }
 
 
 def test_a_cell_that_does_not_fit_its_type_names_the_line(write: Write) -> None:
     path = write(rows=600, x=["1", "many"], y=["a", "b"])
     table = read_table(path)
-    with pytest.raises(UnfitFile, match=r"line 3: 'many' of column 'x' is not a number"):
+    with pytest.raises(UnfitFile, match=r"line 3: 'many' of column 'x' is not of the type number; correct it"):
         arrow_table(table, infer(table, Choices(types={"x": ColumnType.NUMBER})))
 
 

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from modelyard_contracts.policies import CENTURY_S, POLICIES, GatePolicy, RetrainPolicy, RolloutPolicy
+from modelyard_contracts.signature import Task
 
 NUMBERS = [
     (kind, name)
@@ -50,3 +51,11 @@ def test_the_least_that_a_policy_asks_for_still_holds() -> None:
         RolloutPolicy(max_hold_s=0)
     with pytest.raises(ValidationError):
         RolloutPolicy(route="a/../b")
+
+
+def test_the_gate_takes_the_metric_that_chose_the_version_unless_the_policy_names_one() -> None:
+    assert GatePolicy().metric_for(Task.BINARY) == "accuracy"
+    assert GatePolicy().metric_for(Task.BINARY, "macro_f1") == "macro_f1"
+    assert GatePolicy().metric_for(Task.BINARY, "mae") == GatePolicy().metric_for(Task.BINARY, "x") == "accuracy"
+    assert GatePolicy(metric="log_loss").metric_for(Task.BINARY, "macro_f1") == "log_loss"
+    assert GatePolicy().metric_for(Task.REGRESSION, "rmse") == "rmse"

@@ -43,6 +43,7 @@ from modelyard_trainer.recipes.selection import (
     value_of,
 )
 from modelyard_trainer.recipes.text_model import fit_text
+from modelyard_trainer.worker.balance import check_held_out, with_metric
 from modelyard_trainer.worker.dataset import Dataset, rows_of
 from modelyard_trainer.worker.metrics import figures
 from modelyard_trainer.worker.signature import signature_of
@@ -59,7 +60,7 @@ def tried(name: str, accuracy: float, row_ms: float) -> Tried:
 
 
 def test_the_better_candidate_wins_unless_it_takes_too_much_time_per_row() -> None:
-    parameters = TabularParameters(latency_penalty_per_ms=0.002)
+    parameters = TabularParameters(metric="accuracy", latency_penalty_per_ms=0.002)
     free = parameters.model_copy(update={"latency_penalty_per_ms": 0.0})
     slow, fast = tried("slow", 0.900, 5.0), tried("fast", 0.895, 0.1)
     assert choose([slow, fast], parameters, REFERENCE).name == "fast"  # 0.900 - 0.0100 < 0.895 - 0.0002
@@ -199,7 +200,7 @@ def test_a_candidate_that_only_wins_on_a_one_sided_newest_fold_is_not_chosen() -
         for name in ("boosting", "boosting-recent")
     ]
     constant = Tried("always-yes", baseline_of_class(rows, folds), row_ms=0.0)
-    best = choose([*found, constant], TabularParameters(), baseline(rows, folds, signature))
+    best = choose([*found, constant], TabularParameters(metric="accuracy"), baseline(rows, folds, signature))
     assert best.name != "always-yes"
 
 
@@ -369,3 +370,22 @@ def test_torch_mlp_trains_with_two_workers_and_serves_without_torch(tmp_path: Pa
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_the_metric_follows_the_class_balance_unless_it_is_named() -> None:
+    rows, signature = rows_with(training_table(400), DataSpec())
+    assert with_metric(TabularParameters(), rows, signature).metric == "accuracy"
+    rows.targets[:] = 0
+    rows.targets[:20] = 1
+    assert with_metric(TabularParameters(), rows, signature).metric == "macro_f1"
+    assert with_metric(TabularParameters(metric="log_loss"), rows, signature).metric == "log_loss"
+    assert with_metric(RegressorParameters(), rows, signature).metric == "mae"
+
+
+def test_held_out_rows_of_one_class_are_refused_with_the_remedy() -> None:
+    rows, signature = rows_with(training_table(400), DataSpec())
+    data, split = Dataset(training_table(400), signature, "label", "occurred_at"), split_rows(400, 50)
+    check_held_out(rows, split, data)
+    rows.targets[split.used :] = 1
+    with pytest.raises(BadRequest, match=r"the newest 50 rows all have 'UP' as 'label', so they cannot .*shuffle them"):
+        check_held_out(rows, split, data)

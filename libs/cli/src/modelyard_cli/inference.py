@@ -1,28 +1,41 @@
 """Target, time column, types and task of a CSV file, inferred; ambiguity is an error that lists the candidates."""
 
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from statistics import median
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
-from modelyard_cli.demo.table import RESERVED_NAMES, Table, UnfitFile
+from modelyard_cli.table import Dialect, Table, UnfitFile, listed
+from modelyard_contracts.inference.errors import shown
 from modelyard_contracts.signature import ColumnType, Task
+from modelyard_contracts.usable import (
+    cell_value,
+    column_type,
+    is_missing,
+    is_missing_label,
+    parse_number,
+    parse_timestamp,
+    strays,
+)
+from modelyard_contracts.usable.kinds import MAX_CATEGORIES
+from modelyard_contracts.usable.values import is_integer
 
-TARGET_NAMES: Final = frozenset({"target", "label", "class", "y", "outcome"})
+CERTAIN_TARGETS: Final = frozenset({"target", "label"})
+POSSIBLE_TARGETS: Final = frozenset(
+    {
+        *("class", "y", "outcome", "response", "result", "labels", "species", "diagnosis", "default", "quality"),
+        *("survived", "churn", "churned", "exited", "fraud", "is_fraud", "converted", "clicked"),
+    }
+)
 TIME_NAMES: Final = frozenset({"time", "timestamp", "date", "datetime", "occurred_at", "ts"})
-MAX_CATEGORIES: Final = 100
 MAX_INTEGER_CLASSES: Final = 20
-TEXT_CHARACTERS: Final = 30
-"""Median length above which a column of strings is text."""
-SHOWN: Final = 5
-_TIMESTAMP: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
 
 
 class Ambiguous(UnfitFile):
-    """More than one reading fits; the text lists them and the option that decides."""
+    """More than one reading fits; the text lists them, and `option` with one of `candidates` decides."""
+
+    def __init__(self, text: str, option: Literal["--target", "--time", "--task"], candidates: Sequence[str]) -> None:
+        super().__init__(text)
+        self.option, self.candidates = option, tuple(candidates)
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,7 @@ class Choices:
     time: str | None = None
     task: Task | None = None
     types: Mapping[str, ColumnType] | None = None
+    dialect: Dialect = field(default_factory=Dialect)
 
 
 @dataclass(frozen=True)
@@ -54,36 +68,44 @@ def infer(table: Table, choices: Choices) -> TrainingPlan:
     time = _time(table, choices.time, target)
     given = choices.types or {}
     if unknown := sorted(set(given) - set(table.header)):
-        raise UnfitFile(f"{table.path}: --column {unknown[0]}: there is no such column; it has {_names(table.header)}")
+        raise UnfitFile(f"{table.path}: --column {shown(unknown[0])}: no such column; it has {listed(table.header)}")
     features = [name for name in table.header if name not in (target, time)]
-    if taken := sorted(set(features) & set(RESERVED_NAMES)):
-        raise UnfitFile(f"{table.path}: the platform has its own {', '.join(taken)}; rename or leave out that column")
     if not features:
-        raise UnfitFile(f"{table.path}: no column is left to learn from")
-    types = {name: given.get(name) or column_type(table, name) for name in features}
+        raise UnfitFile(f"{table.path}: no column is left to learn from; give at least one feature")
+    types = {name: given.get(name) or type_of(table, name) for name in features}
     task = task_of(table, target, choices.task)
-    values = () if task is Task.REGRESSION else tuple(sorted(set(cells(table, target))))
+    values = () if task is Task.REGRESSION else tuple(sorted(set(labels(table, target))))
     return TrainingPlan(task, target, time, types, values)
 
 
-def cells(table: Table, name: str) -> list[str]:
-    """The cells of a column, stripped."""
-    place = table.header.index(name)
-    return [row[place].strip() for row in table.rows]
+def labels(table: Table, target: str) -> list[str]:
+    """The cells of a target column that have a value."""
+    return [cell for cell in table.cells(target) if not is_missing_label(cell)]
+
+
+def labelled(table: Table, plan: TrainingPlan) -> Table:
+    """The rows with a target; a missing number may also be written as `-` or `none`."""
+    missing = is_missing_label if plan.values else is_missing
+    cells = table.cells(plan.target)
+    return table.only(place for place, cell in enumerate(cells) if not missing(cell))
 
 
 def _target(table: Table, chosen: str | None) -> str:
-    """The chosen column, or the only one with a usual name that is also the last or the only candidate."""
+    """The chosen column; else `target` or `label`; else the only other usual name or the last column."""
     if chosen is not None:
         if chosen not in table.header:
-            raise UnfitFile(f"{table.path}: --target {chosen}: no such column; it has {_names(table.header)}")
+            raise UnfitFile(f"{table.path}: --target {shown(chosen)}: no such column; it has {listed(table.header)}")
         return chosen
-    candidates = [name for name in table.header if name.lower() in TARGET_NAMES]
-    if table.header[-1] not in candidates and table.header[-1].lower() not in TIME_NAMES:
-        candidates.append(table.header[-1])
+    certain = [name for name in table.header if name.lower() in CERTAIN_TARGETS]
+    possible = [name for name in table.header if name.lower() in POSSIBLE_TARGETS]
+    last = [] if table.header[-1].lower() in TIME_NAMES else [table.header[-1]]
+    candidates = certain if len(certain) == 1 else list(dict.fromkeys([*certain, *possible, *last])) or table.header
     if len(candidates) != 1:
-        names = candidates or table.header
-        raise Ambiguous(f"{table.path}: which column is the target: {_names(names)}? Name it by --target")
+        raise Ambiguous(
+            f"{table.path}: which column is the target: {listed(candidates)}? Name it by --target",
+            "--target",
+            candidates,
+        )
     return candidates[0]
 
 
@@ -92,48 +114,82 @@ def _time(table: Table, chosen: str | None, target: str) -> str | None:
         return None
     if chosen is not None:
         if chosen not in table.header:
-            raise UnfitFile(f"{table.path}: --time {chosen}: no such column; it has {_names(table.header)}")
+            raise UnfitFile(f"{table.path}: --time {shown(chosen)}: no such column; it has {listed(table.header)}")
+        if chosen == target:
+            raise UnfitFile(f"{table.path}: --time {shown(chosen)} is the target; name another column")
+        _check_times(table, chosen)
         return chosen
     named = [name for name in table.header if name.lower() in TIME_NAMES and name != target]
-    found = [name for name in named if column_type(table, name) is ColumnType.TIMESTAMP]
+    found = [name for name in named if not is_number_column(table, name)]
     if len(found) > 1:
-        raise Ambiguous(f"{table.path}: which column is the time: {_names(found)}? Name it by --time, or --time none")
+        raise Ambiguous(
+            f"{table.path}: which column is the time: {listed(found)}? Name it by --time, or --time none",
+            "--time",
+            [*found, "none"],
+        )
+    for name in found:
+        _check_times(table, name)
     return found[0] if found else None
 
 
-def column_type(table: Table, name: str) -> ColumnType:
-    """The narrowest type that fits every cell; empty cells are missing values."""
-    found = [cell for cell in cells(table, name) if cell]
-    if not found:
-        raise UnfitFile(f"{table.path}: column {name!r} has no value in any row; leave it out")
-    if {cell.lower() for cell in found} <= {"true", "false"}:
-        return ColumnType.BOOLEAN
-    if all(_integer(cell) for cell in found):
-        return ColumnType.INTEGER
-    if all(number(cell) is not None for cell in found):
-        return ColumnType.NUMBER
-    if all(_TIMESTAMP.fullmatch(cell) for cell in found):
-        return ColumnType.TIMESTAMP
-    if len(set(found)) <= MAX_CATEGORIES:
-        return ColumnType.CATEGORY
-    if median(map(len, found)) > TEXT_CHARACTERS:
-        return ColumnType.TEXT
-    place = table.header.index(name)
-    odd = next(at for at, row in enumerate(table.rows) if row[place].strip() and number(row[place]) is None)
-    raise UnfitFile(
-        f"{table.path}, line {table.lines[odd]}: column {name!r} is neither numeric nor of at most {MAX_CATEGORIES} "
-        f"categories: {table.rows[odd][place][:40]!r}; leave missing cells empty, or set --column {name}=text"
-    )
+def is_number_column(table: Table, name: str) -> bool:
+    """Whether a column holds numbers: `time` may be a duration or the hour of a day."""
+    return column_type(table.counts(name)) in (ColumnType.NUMBER, ColumnType.INTEGER, None)
+
+
+def _check_times(table: Table, name: str) -> None:
+    odd = [cell for cell in table.counts(name) if parse_timestamp(cell) is None]
+    if odd:
+        line = table.line_of(name, odd)
+        cell = next(cell for at, cell in zip(table.lines, table.cells(name), strict=True) if at == line)
+        value = f"{shown(cell)!r} is no timestamp" if cell else "no value"
+        raise UnfitFile(
+            f"{table.path}, line {line}: {value} in the time column {shown(name)!r}; write all of them as "
+            "2026-01-31T12:00:00Z or 2026-01-31, or set --time none if the rows are in order of time"
+        )
+
+
+def type_of(table: Table, name: str) -> ColumnType:
+    """The narrowest type that fits every cell; UnfitFile if the column is empty, or nearly all cells are of a type."""
+    counts = table.counts(name)
+    type_ = column_type(counts)
+    if type_ is None:
+        raise UnfitFile(f"{table.path}: column {shown(name)!r} has no value in any row; leave it out")
+    if type_.numeric:
+        return type_
+    _check_decimals(table, name, counts)
+    if (found := strays(counts)) is not None and len(counts) > MAX_CATEGORIES:
+        wanted, odd = found
+        line = table.line_of(name, odd)
+        cell = next(cell for at, cell in zip(table.lines, table.cells(name), strict=True) if at == line)
+        rows = sum(counts[cell] for cell in odd)
+        raise UnfitFile(
+            f"{table.path}, line {line}: column {shown(name)!r} holds {wanted.value}s, except in {rows} rows such as "
+            f"{shown(cell)!r}; correct them, leave missing cells empty, or set --column {shown(name)}=category"
+        )
+    return type_
+
+
+def _check_decimals(table: Table, name: str, counts: Mapping[str, int]) -> None:
+    known = [cell for cell in counts if not is_missing(cell)]
+    if all(cell.count(",") == 1 and parse_number(cell.replace(",", ".")) is not None for cell in known):
+        raise UnfitFile(
+            f"{table.path}: column {shown(name)!r} has decimal commas, such as {shown(known[0])!r}; set --decimal ,"
+        )
 
 
 def task_of(table: Table, target: str, chosen: Task | None) -> Task:
     """The chosen task if it fits the target column, else the inferred one."""
-    values = cells(table, target)
-    if "" in values:
-        line = table.lines[values.index("")]
-        raise UnfitFile(f"{table.path}, line {line}: no value of the target column {target!r}")
+    values = labels(table, target)
     if target in values:
-        raise UnfitFile(f"{table.path}: the first line must name the columns, but {target!r} is a value")
+        raise UnfitFile(
+            f"{table.path}: the first line must name the columns, but {shown(target)!r} is a value of the target column"
+        )
+    if 2 * len(values) < len(table.rows):
+        raise UnfitFile(
+            f"{table.path}: {len(table.rows) - len(values)} of {len(table.rows)} rows have no value of the target "
+            f"column {shown(target)!r}; name another one by --target"
+        )
     distinct = sorted(set(values))
     task = chosen or _inferred_task(table, target, distinct)
     _check_task(table, target, task, distinct)
@@ -142,77 +198,54 @@ def task_of(table: Table, target: str, chosen: Task | None) -> Task:
 
 def _inferred_task(table: Table, target: str, distinct: Sequence[str]) -> Task:
     if len(distinct) < 2:
-        raise UnfitFile(f"{table.path}: the target column {target!r} has the same value in every row")
+        raise UnfitFile(
+            f"{table.path}: the target column {shown(target)!r} has the same value in every row; name another one by "
+            "--target"
+        )
     if len(distinct) == 2:
         return Task.BINARY
-    if not all(number(value) is not None for value in distinct):
+    numbers = [value for value in distinct if not is_missing(value)]
+    if not all(parse_number(value) is not None for value in numbers):
         return Task.MULTICLASS
-    if len(distinct) <= MAX_INTEGER_CLASSES and all(_integer(value) for value in distinct):
+    if len(numbers) <= MAX_INTEGER_CLASSES and all(map(is_integer, numbers)):
         raise Ambiguous(
-            f"{table.path}: the target column {target!r} has {len(distinct)} different integers ({_names(distinct)}): "
-            "are they classes or numbers? Say it by --task multiclass or --task regression"
+            f"{table.path}: the target column {shown(target)!r} has {len(distinct)} different integers "
+            f"({listed(distinct)}): are they classes or numbers? Say it by --task multiclass or --task regression",
+            "--task",
+            ("multiclass", "regression"),
         )
     return Task.REGRESSION
 
 
 def _check_task(table: Table, target: str, task: Task, distinct: Sequence[str]) -> None:
-    start = f"{table.path}: the target column {target!r}"
+    start = f"{table.path}: the target column {shown(target)!r}"
     if task is Task.REGRESSION:
-        odd = next((value for value in distinct if number(value) is None), None)
+        odd = next((value for value in distinct if not is_missing(value) and parse_number(value) is None), None)
         if odd is not None:
-            raise UnfitFile(f"{start} is not numeric: {odd!r}; use --task multiclass")
+            raise UnfitFile(f"{start} is not numeric: {shown(odd)!r}; use --task multiclass")
     elif task is Task.BINARY and len(distinct) != 2:
-        raise UnfitFile(f"{start} has {len(distinct)} values, and a binary target has 2: {_names(distinct)}")
+        raise UnfitFile(
+            f"{start} has {len(distinct)} values, and a binary target has 2: {listed(distinct)}; use --task multiclass "
+            "or another --target"
+        )
     elif task is Task.MULTICLASS and not 2 <= len(distinct) <= MAX_CATEGORIES:
-        raise UnfitFile(f"{start} has {len(distinct)} values; a multiclass target has 2 to {MAX_CATEGORIES}")
+        raise UnfitFile(
+            f"{start} has {len(distinct)} values, and a multiclass target has 2 to {MAX_CATEGORIES}; name another one "
+            "by --target"
+        )
     elif task is Task.TEXT:
         raise UnfitFile(f"{table.path}: --task text: such models are not trained; use binary or multiclass")
 
 
 def converted(table: Table, name: str, type_: ColumnType) -> list[Any]:
     """The values of a column in Python's types; None where missing. UnfitFile names the line that does not fit."""
-    found = []
-    for at, cell in enumerate(cells(table, name)):
+    values: dict[str, Any] = {}
+    for cell in table.counts(name):
         try:
-            found.append(_value(cell, type_))
-        except (ValueError, KeyError) as error:
+            values[cell] = cell_value(cell, type_)
+        except ValueError as error:
             raise UnfitFile(
-                f"{table.path}, line {table.lines[at]}: {cell[:40]!r} of column {name!r} is not a {type_}"
+                f"{table.path}, line {table.line_of(name, [cell])}: {shown(cell)!r} of column {shown(name)!r} is not of"
+                f" the type {type_}; correct it, or set another type by --column"
             ) from error
-    return found
-
-
-def _value(cell: str, type_: ColumnType) -> Any:
-    if not cell:
-        return None
-    if type_ is ColumnType.BOOLEAN:
-        return {"true": True, "false": False, "1": True, "0": False}[cell.lower()]
-    if type_ is ColumnType.INTEGER:
-        return int(cell)
-    if type_ is ColumnType.NUMBER:
-        return value if math.isfinite(value := float(cell)) else None
-    return timestamp(cell) if type_ is ColumnType.TIMESTAMP else cell
-
-
-def timestamp(cell: str) -> datetime:
-    """A moment in ISO 8601; UTC without a zone. ValueError for any other text."""
-    moment = datetime.fromisoformat(cell)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def number(cell: str) -> float | None:
-    """The number in a cell, or None."""
-    try:
-        return float(cell)
-    except ValueError:
-        return None
-
-
-def _integer(cell: str) -> bool:
-    return re.fullmatch(r"[+-]?\d{1,18}", cell) is not None
-
-
-def _names(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = ", ..." if len(listed) > 2 * SHOWN else ""
-    return ", ".join(listed[: 2 * SHOWN]) + more
+    return [values[cell] for cell in table.cells(name)]

@@ -26,6 +26,14 @@ class Exit(IntEnum):
     """The verdict is not `deploy`."""
     ROLLOUT_FAILED = 5
     """The rollout failed, was aborted, or was rolled back."""
+    NOT_KNOWN = 6
+    """The outcome was not known in time."""
+
+
+class TimedOut(StackError):
+    """The outcome was not known in time; it may still come."""
+
+    exit_code = Exit.NOT_KNOWN
 
 
 class Outcome:
@@ -116,10 +124,10 @@ def _verdict_outcome(platform: Platform, evaluation: EvaluationRun) -> Outcome |
 
 
 def wait_for(look: Callable[[], T | None], late: str) -> T:
-    """The first value that `look` returns; StackError after TIMEOUT_S."""
+    """The first value that `look` returns; TimedOut after TIMEOUT_S."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         if (found := look()) is not None:
             return found
         time.sleep(POLL_S)
-    raise StackError(f"after {TIMEOUT_S:.0f} s: {late}")
+    raise TimedOut(f"after {TIMEOUT_S:.0f} s: {late}")

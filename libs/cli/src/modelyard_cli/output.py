@@ -197,7 +197,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except StackError as error:
             complain(str(error))
-            raise typer.Exit(2) from error
+            raise typer.Exit(error.exit_code) from error
         except ApiError as error:
             complain(str(error))
             raise typer.Exit(1) from error

@@ -1,7 +1,6 @@
 """modelyard train: a CSV file becomes a dataset, a run, a version, and in time what serves."""
 
-import tempfile
-from datetime import UTC, datetime, timedelta
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -9,16 +8,39 @@ import typer
 
 from modelyard_cli.context import Platform
 from modelyard_cli.outcomes import Exit, await_release, await_run
-from modelyard_cli.output import Form, FormOption, cell, complain, complaints, console, progress, reports_errors, show
+from modelyard_cli.output import (
+    Form,
+    FormOption,
+    complain,
+    complaints,
+    console,
+    printable,
+    progress,
+    reports_errors,
+    show,
+)
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
-from modelyard_cli.verbs.options import DEFAULT_REASON, Follow, ModelArgument, Reason
+from modelyard_cli.verbs.options import (
+    DEFAULT_REASON,
+    ColumnTypes,
+    Decimal,
+    Encoding,
+    Follow,
+    ModelArgument,
+    Reason,
+    Separator,
+    TargetColumn,
+    TaskName,
+    TimeColumn,
+)
+from modelyard_contracts.policies import CLASS_METRICS, VALUE_METRICS
 from modelyard_contracts.signature import ColumnType, Task
 
 if TYPE_CHECKING:
-    from modelyard import RegistryClient
-    from modelyard_cli.demo.table import Table
-    from modelyard_cli.inference import TrainingPlan
+    from modelyard_cli.inference import Ambiguous, Choices, TrainingPlan
+    from modelyard_cli.preview import Preview
+    from modelyard_cli.table import Table
 
 MIN_ROWS: Final = 500
 SHOWN_CHARS: Final = 200
@@ -28,19 +50,25 @@ SHOWN_CHARS: Final = 200
 def train(
     model: ModelArgument,
     file: Annotated[Path, typer.Argument(help="A CSV file with a header, in order of time unless --time is given.")],
-    task: Annotated[
-        str | None, typer.Option(help="binary, multiclass or regression; inferred from the target without it.")
-    ] = None,
-    target: Annotated[str | None, typer.Option(help="Target column; inferred from its name without it.")] = None,
-    time: Annotated[str | None, typer.Option(help="Time column, or `none` if the rows are in order of time.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="NAME=TYPE: number, integer, boolean, category, text or timestamp.")
-    ] = None,
+    task: TaskName = None,
+    target: TargetColumn = None,
+    time: TimeColumn = None,
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="The rows are in no order of time: take them in a random one.")
+    ] = False,
+    column: ColumnTypes = None,
+    separator: Separator = ",",
+    decimal: Decimal = ".",
+    encoding: Encoding = "utf-8",
     recipe: Annotated[str | None, typer.Option(help="Recipe; without it, the policy's or the task's.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric that chooses the model; proposed from the target without it.")
+    ] = None,
     new_contract: Annotated[
         bool, typer.Option("--new-contract", help="Make a new signature from this file, even if versions exist.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show how the file is read; train nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Train without asking, in spite of doubts.")] = False,
     reason: Reason = DEFAULT_REASON,
     follow: Follow = True,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -48,40 +76,70 @@ def train(
 ) -> None:
     """Train a version on a table; evaluation, approval and rollout follow by themselves. Ctrl-C stops none of them.
 
-    Exit codes: 0 serves, serves as a canary or waits for an approval; 3 the run failed; 4 the verdict is not `deploy`;
-    5 the rollout failed; 2 the file or an option cannot be used, also when the target or the task is ambiguous.
+    First the reading of the file is shown: target, time, types, missing values, metric and split. On a terminal it is
+    asked for where it is not clear, and confirmed.
+
+    Exit codes: 0 serves, serves as a canary or waits for an approval (with --no-follow: was registered); 1 a service
+    refused or did not answer; 2 the file or an option cannot be used, or is ambiguous; 3 the run failed; 4 the verdict
+    is not `deploy`; 5 the rollout failed; 6 the outcome was not known in time.
     """
-    table, plan = read_plan(file, target, time, task, column or [])
-    _show_plan(table, plan)
+    choices = choices_of(target, time, task, column, separator, decimal, encoding)
+    preview = read_preview(file, choices, shuffle=shuffle)
+    if metric is not None:
+        _check_metric(metric, preview.plan)
+    for line in preview.lines():
+        complaints.print(printable(line), soft_wrap=True, markup=False, highlight=False)
     if dry_run:
-        show(output, plan_as_json(plan), lambda: "nothing was trained (--dry-run)")
+        show(output, preview.document(), lambda: "nothing was trained (--dry-run)")
         return
+    if not yes:
+        _confirm(preview)
     platform = Platform.find(data_dir)
-    platform.registry.create_model(model)
-    digest = upload_table(platform.registry, table, plan, model)
+    digest = _upload(platform, preview, model, new_contract=new_contract)
     run = platform.trainer.start_run(
         model,
         dataset_digest=digest,
         recipe=recipe,
-        task=plan.task,
-        columns={name: str(type_) for name, type_ in plan.types.items()},
+        task=preview.plan.task,
+        target=preview.plan.target,
+        time=preview.plan.time,
+        columns={name: str(type_) for name, type_ in preview.plan.types.items()},
+        parameters={"metric": metric} if metric else None,
         new_contract=new_contract,
         reason=reason,
     )
-    with progress(f"run {run.run_id}") as report:
-        run = await_run(platform, run.run_id, report)
+    _follow_run(platform, run.run_id, follow=follow, output=output)
+
+
+def _upload(platform: Platform, preview: "Preview", model: str, *, new_contract: bool) -> str:
+    """Compare the file with the version that serves, and register it as a dataset; returns its digest."""
+    from modelyard_cli.comparison import check, known_signature
+    from modelyard_cli.upload import upload_table
+
+    platform.registry.create_model(model)
+    known = None if new_contract else known_signature(platform.registry, model)
+    for note in check(preview.plan, known) if known is not None else ():
+        complaints.print(printable(f"note: {note}"), soft_wrap=True, markup=False, highlight=False)
+    return upload_table(platform.registry, preview.table, preview.plan, model)
+
+
+def _follow_run(platform: Platform, run_id: str, *, follow: bool, output: Form) -> None:
+    """Wait for the run and, if asked, for what becomes of its version; exits with the outcome's code."""
+    with progress(f"run {run_id}") as report:
+        run = await_run(platform, run_id, report)
         outcome = None
         if run.state == "succeeded" and follow and run.version is not None:
-            outcome = await_release(platform, model, run.version, report)
-    found = {**run.model_dump(mode="json"), "outcome": outcome.text if outcome else ""}
+            outcome = await_release(platform, run.model, run.version, report)
+    left = f"version {run.version} is registered; see `modelyard history {run.model}`" if not follow else ""
+    found = {**run.model_dump(mode="json"), "outcome": outcome.text if outcome else left}
     show(output, found, lambda: _run_line(found))
     if run.state != "succeeded":
         complain(f"the run {run.state}: {_end_of(run.reason or 'no reason given')}")
         raise typer.Exit(Exit.RUN_FAILED)
     if output is Form.TABLE:
+        console.print(printable(run.reason), soft_wrap=True, markup=False, highlight=False)
         console.print(f"timeline: modelyard timeline {run.correlation_id}", soft_wrap=True)
-    if outcome is not None:
-        _end(outcome.text, outcome.code, output)
+    _end(outcome.text if outcome else left, outcome.code if outcome else Exit.DONE, output)
 
 
 def _end(text: str, code: Exit, output: Form) -> None:
@@ -89,7 +147,7 @@ def _end(text: str, code: Exit, output: Form) -> None:
         complain(text)
         raise typer.Exit(code)
     if output is Form.TABLE:
-        console.print(text, soft_wrap=True, markup=False, highlight=False)
+        console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def _run_line(run: dict[str, Any]) -> str:
@@ -103,20 +161,86 @@ def _end_of(reason: str) -> str:
     return reason if len(reason) <= SHOWN_CHARS else f"... {reason[-SHOWN_CHARS:]}"
 
 
-def read_plan(
-    file: Path, target: str | None, time: str | None, task: str | None, columns: list[str]
-) -> "tuple[Table, TrainingPlan]":
-    """Read a file and infer how to train on it; asks on a terminal where the target is ambiguous."""
-    from modelyard_cli.demo.table import UnfitFile, read_table
-    from modelyard_cli.inference import Choices, infer
+def choices_of(
+    target: str | None,
+    time: str | None,
+    task: str | None,
+    columns: list[str] | None,
+    separator: str,
+    decimal: str,
+    encoding: str,
+) -> "Choices":
+    """The choices of options; StackError names one that cannot be used."""
+    from modelyard_cli.inference import Choices
+    from modelyard_cli.table import Dialect
 
-    table = read_table(file)
+    types = dict(_typed(text) for text in columns or [])
+    return Choices(target, time, _checked_task(task), types, Dialect.of(separator, decimal, encoding))
+
+
+def read_preview(file: Path, choices: "Choices", *, shuffle: bool = False) -> "Preview":
+    """Read a file and infer how to train on it; asks on a terminal where it is ambiguous."""
+    from modelyard_cli.inference import labelled
+    from modelyard_cli.preview import preview_of
+    from modelyard_cli.table import UnfitFile, read_table
+
+    table = read_table(file, choices.dialect)
+    _check_rows(table)
+    if shuffle and choices.time not in (None, "none"):
+        raise UnfitFile("--shuffle: the rows have the order of --time; leave one of the two out")
+    table = table.shuffled() if shuffle else table
+    plan = _inferred(table, choices)
+    known = labelled(table, plan)
+    _check_rows(known)
+    return preview_of(known, plan, len(table.rows) - len(known.rows))
+
+
+def _check_rows(table: "Table") -> None:
+    from modelyard_cli.table import UnfitFile
+
     if len(table.rows) < MIN_ROWS:
-        raise UnfitFile(f"{file}: {len(table.rows)} rows; at least {MIN_ROWS} are needed")
-    return table, infer(table, Choices(target, time, checked_task(task), dict(_typed(text) for text in columns)))
+        raise UnfitFile(
+            f"{table.path}: {len(table.rows)} rows with a target; at least {MIN_ROWS} are needed, give more rows"
+        )
 
 
-def checked_task(text: str | None) -> Task | None:
+def _inferred(table: "Table", choices: "Choices") -> "TrainingPlan":
+    from modelyard_cli.inference import Ambiguous, infer
+
+    while True:
+        try:
+            return infer(table, choices)
+        except Ambiguous as question:
+            if not _interactive():
+                raise
+            choices = _answered(choices, question)
+
+
+def _interactive() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _answered(choices: "Choices", question: "Ambiguous") -> "Choices":
+    """The choices with the answer to a question."""
+    from dataclasses import replace
+
+    complain(str(question))
+    while (answer := typer.prompt(question.option.removeprefix("--"), err=True)) not in question.candidates:
+        complain(f"choose one of {', '.join(question.candidates)}")
+    if question.option == "--task":
+        return replace(choices, task=Task(answer))
+    return replace(choices, target=answer) if question.option == "--target" else replace(choices, time=answer)
+
+
+def _confirm(preview: "Preview") -> None:
+    """Ask on a terminal; elsewhere, doubts are an error."""
+    if _interactive():
+        typer.confirm("Train on this?", default=not preview.doubts, abort=True, err=True)
+    elif preview.doubts:
+        raise StackError(f"{preview.table.path}: {preview.doubts[0]}, or set --yes to train nevertheless")
+
+
+def _checked_task(text: str | None) -> Task | None:
     """The task of an option; StackError if such models are not trained."""
     trained = (Task.BINARY, Task.MULTICLASS, Task.REGRESSION)
     if text is not None and text not in trained:
@@ -124,87 +248,14 @@ def checked_task(text: str | None) -> Task | None:
     return None if text is None else Task(text)
 
 
+def _check_metric(metric: str, plan: "TrainingPlan") -> None:
+    fitting = CLASS_METRICS if plan.task.classifies else VALUE_METRICS
+    if metric not in fitting:
+        raise StackError(f"--metric {metric}: for the task {plan.task} use {', '.join(fitting)}")
+
+
 def _typed(text: str) -> tuple[str, ColumnType]:
     name, found, type_ = text.rpartition("=")
     if not found or type_ not in list(ColumnType):
         raise StackError(f"--column {text}: write NAME=TYPE with a type of {', '.join(ColumnType)}")
     return name, ColumnType(type_)
-
-
-def _show_plan(table: "Table", plan: "TrainingPlan") -> None:
-    """Report on stderr how the file is read, before anything is trained."""
-    values = f" ({', '.join(plan.values[:5])}{', ...' if len(plan.values) > 5 else ''})" if plan.values else ""
-    lines = [
-        f"{table.path}: {len(table.rows)} rows",
-        f"task: {plan.task}, target: {plan.target}{values}",
-        f"time: {plan.time or 'order of the rows'}",
-        "columns: " + ", ".join(f"{name} ({type_})" for name, type_ in plan.types.items()),
-    ]
-    for line in lines:
-        complaints.print(cell(line), soft_wrap=True, markup=False, highlight=False)
-
-
-def plan_as_json(plan: "TrainingPlan") -> dict[str, Any]:
-    """The plan for programs."""
-    return {
-        "task": plan.task,
-        "target": plan.target,
-        "time": plan.time,
-        "columns": dict(plan.types),
-        "values": list(plan.values),
-    }
-
-
-def upload_table(registry: "RegistryClient", table: "Table", plan: "TrainingPlan", model: str) -> str:
-    """Register the table as a dataset; returns its digest. The same rows again change nothing."""
-    import pyarrow.parquet as pq
-
-    converted = arrow_table(table, plan)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "table.parquet"
-        pq.write_table(converted, path)
-        digest = registry.put_blob(path)
-        registry.create_dataset(
-            digest=digest,
-            name=table.path.stem,
-            model=model,
-            rows=len(table.rows),
-            size_bytes=path.stat().st_size,
-            columns={field.name: str(field.type) for field in converted.schema},
-            source={"file": table.path.name},
-        )
-    return digest
-
-
-def arrow_table(table: "Table", plan: "TrainingPlan") -> Any:
-    """The table with a type for each column, the target as `label` and the time as `occurred_at`.
-
-    Classes stay strings, numbers become doubles. Without a time column the rows are a second apart, the last one now.
-    """
-    import pyarrow as pa
-
-    from modelyard_cli.inference import converted
-
-    types = {
-        ColumnType.NUMBER: pa.float64(),
-        ColumnType.INTEGER: pa.int64(),
-        ColumnType.BOOLEAN: pa.bool_(),
-        ColumnType.TIMESTAMP: pa.timestamp("us", tz="UTC"),
-    }
-    columns = {
-        name: pa.array(converted(table, name, type_), types.get(type_, pa.string()))
-        for name, type_ in plan.types.items()
-    }
-    target = ColumnType.NUMBER if plan.task is Task.REGRESSION else ColumnType.CATEGORY
-    columns["label"] = pa.array(converted(table, plan.target, target), types.get(target, pa.string()))
-    columns["occurred_at"] = pa.array(_moments(table, plan.time), types[ColumnType.TIMESTAMP])
-    return pa.table(columns)
-
-
-def _moments(table: "Table", time: str | None) -> list[datetime]:
-    from modelyard_cli.inference import converted
-
-    if time is not None:
-        return converted(table, time, ColumnType.TIMESTAMP)
-    start = datetime.now(UTC) - timedelta(seconds=len(table.rows))
-    return [start + timedelta(seconds=row) for row in range(len(table.rows))]

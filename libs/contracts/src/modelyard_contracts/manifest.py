@@ -17,6 +17,8 @@ from modelyard_contracts.numbers import Amount, Count, Finite, Share
 from modelyard_contracts.references import REFERENCE_PATTERN
 from modelyard_contracts.signature import MAX_COLUMNS, Signature, Task, new_schema_id
 
+TARGET_FACT: Final = "target_column"
+"""Parameter of a training lineage: the target column of its dataset, whose name may differ from the signature's."""
 TIME_FACT: Final = "time_column"
 """Parameter of a lineage: time column of the training dataset."""
 ROW_ORDER: Final = "(row order)"
@@ -181,6 +183,7 @@ __all__ = [
     "MAX_REFERENCE_BINS",
     "RESERVED_BINS",
     "ROW_ORDER",
+    "TARGET_FACT",
     "TIME_FACT",
     "FeatureReference",
     "FileEntry",

@@ -16,8 +16,8 @@ Seconds = Annotated[float, Field(ge=0, le=CENTURY_S, allow_inf_nan=False)]
 
 
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "mae", "rmse", "r2"]
-CLASS_METRICS: Final = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
-VALUE_METRICS: Final = ("mae", "rmse", "r2")
+CLASS_METRICS: Final[tuple[Metric, ...]] = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+VALUE_METRICS: Final[tuple[Metric, ...]] = ("mae", "rmse", "r2")
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "mae", "rmse"})
 
 
@@ -31,7 +31,7 @@ class GatePolicy(Document):
     four_eyes: bool = True
     """A version is approved by another person than the one who registered it."""
     metric: Metric | None = None
-    """None takes accuracy for classes and the mean absolute error for values."""
+    """None takes the metric that chose the version, else accuracy for classes, mean absolute error for values."""
     min_rows: int = Field(default=100, ge=30, le=MAX_ROWS)
     """Labelled rows below which the verdict is inconclusive."""
     recent_rows: int = Field(default=2_000, ge=100, le=MAX_ROWS)
@@ -44,10 +44,13 @@ class GatePolicy(Document):
     earlier_versions: int = Field(default=3, ge=0, le=50)
     """Number of the newest approved versions that no longer serve and compete again: earlier concepts return."""
 
-    def metric_for(self, task: Task) -> Metric:
-        """Metric of a task; ValueError when the policy names one that the task does not have."""
-        fitting = CLASS_METRICS if task.classifies else VALUE_METRICS
-        metric = self.metric or ("accuracy" if task.classifies else "mae")
+    def metric_for(self, task: Task, chosen_by: str | None = None) -> Metric:
+        """Metric of a task; ValueError when the policy names one that the task does not have.
+
+        chosen_by: metric that chose the version in training; used if the policy names none and it fits the task.
+        """
+        fitting: tuple[Metric, ...] = CLASS_METRICS if task.classifies else VALUE_METRICS
+        metric = self.metric or next((one for one in fitting if one == chosen_by), fitting[0])
         if metric not in fitting:
             raise ValueError(f"gate policy: metric {metric} does not fit the task {task}; use {', '.join(fitting)}")
         return metric

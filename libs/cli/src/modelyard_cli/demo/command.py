@@ -24,11 +24,11 @@ from modelyard_cli.demo.page import page
 from modelyard_cli.demo.report import Report, as_tables, faults, make_report
 from modelyard_cli.demo.roll_back import show_roll_back
 from modelyard_cli.demo.traffic import Traffic
+from modelyard_cli.inference import Choices
 from modelyard_cli.output import Form, complain, complaints, console, show
 from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.layout import StackError
 from modelyard_cli.verbs.lists import short
-from modelyard_contracts.signature import Task
 
 STREAM_S: Final = 240.0
 """How long the stream lasts if the rate allows: loops close within a part of it, and one can watch."""
@@ -43,11 +43,11 @@ SHOWN_TYPES: Final = frozenset(
 
 
 def run_demo(
-    data: Path | None, task: Task | None, data_dir: Path, rate: float | None, *, keep: bool, output: Form
+    data: Path | None, choices: Choices, data_dir: Path, rate: float | None, *, keep: bool, output: Form
 ) -> None:
     """Report progress as it happens; exit code 1 when a count does not add up or no loop closed."""
     began = time.monotonic()
-    stream = load(data, data_dir.parent / "cache", task)
+    stream = load(data, data_dir.parent / "cache", choices)
     _say(began, f"data: {stream.name}, {stream.rows:,} rows, {len(stream.numeric) + len(stream.categorical)} features")
     with _platform(data_dir, keep, began) as platform:
         report = Demo(platform, stream, rate or steady_rate(stream), began).run()

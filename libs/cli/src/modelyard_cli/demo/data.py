@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -9,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard_cli.demo import elec2
-from modelyard_cli.demo.table import TARGET_NAMES, UnfitFile, check_target, column, read_table
-from modelyard_contracts.signature import Task
+from modelyard_cli.inference import Choices, TrainingPlan, converted, infer, labelled
+from modelyard_cli.table import Table, UnfitFile, read_table
+from modelyard_contracts.signature import ColumnType, Task
 
 TRAIN_SHARE: Final = 0.1
 MIN_OF_A_CLASS: Final = 20
 MIN_ROWS: Final = 3_000
 """Below this a tenth is no training set and the rest is no stream."""
+_NUMERIC: Final = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.TIMESTAMP)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Stream:
     """
 
     name: str
+    target: str
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     numbers: NDArray[np.float64]
@@ -52,11 +56,11 @@ class Stream:
         return {**given, **dict(zip(self.categorical, self.words[row], strict=True))}
 
 
-def load(path: Path | None, cache: Path, task: Task | None = None) -> Stream:
+def load(path: Path | None, cache: Path, choices: Choices | None = None) -> Stream:
     """The given CSV file, or Elec2; UnfitFile when version 1 could not be trained on its first part."""
     if path is None:
         return read_csv(elec2.fetch(cache), "electricity", elec2.COLUMNS, elec2.CLASSES)
-    stream = read_csv(path, task=task)
+    stream = read_csv(path, choices=choices)
     first = stream.labels[: int(stream.rows * TRAIN_SHARE)]
     for value in stream.classes:
         if (found := int((first == value).sum())) < MIN_OF_A_CLASS:
@@ -73,39 +77,52 @@ def read_csv(
     columns: tuple[str, ...] | None = None,
     classes: tuple[str, str] | None = None,
     min_rows: int = MIN_ROWS,
-    task: Task | None = None,
+    choices: Choices | None = None,
 ) -> Stream:
-    """Read a table; UnfitFile says what is wrong with it and where.
+    """Read a table in the order of its time column, or of its rows; UnfitFile names what is wrong and where.
 
     columns: names in place of the file's own for the features; classes: names for the two values of the target, in
-    their sorted order. task: None infers it from the target.
+    their sorted order. choices: columns and task that are not inferred.
     """
-    from modelyard_cli.inference import task_of
-
-    table = read_table(path)
-    target = next((table.header.index(known) for known in TARGET_NAMES if known in table.header), -1) % table.width
-    raw = [row[target] for row in table.rows]
-    check_target(table, target, raw)
-    task = task_of(table, table.header[target], task)
+    choices = choices or Choices()
+    table = read_table(path, choices.dialect)
     if len(table.rows) < min_rows:
         raise UnfitFile(f"{path}: {len(table.rows)} rows; at least {min_rows} are needed, in the order of time")
-    values = [] if task is Task.REGRESSION else sorted(set(raw))
-    names: dict[str, str] = dict(zip(values, classes or values, strict=True))
-    places = [place for place in range(table.width) if place != target]
-    titles = columns or tuple(table.header[place] for place in places)
-    parsed = [(title, column(table, title, place)) for title, place in zip(titles, places, strict=True)]
-    numeric = [(title, values_) for title, values_ in parsed if values_.dtype != object]
-    words = [(title, values_) for title, values_ in parsed if values_.dtype == object]
+    plan = infer(table, choices)
+    table = _in_order(labelled(table, plan), plan)
+    titles = dict(zip(plan.types, columns or plan.types, strict=True))
+    numeric = [name for name, type_ in plan.types.items() if type_ in _NUMERIC]
+    words = [name for name in plan.types if name not in numeric]
     rows = len(table.rows)
+    named: dict[str, str] = dict(zip(plan.values, classes or plan.values, strict=True))
+    target = ColumnType.CATEGORY if plan.values else ColumnType.NUMBER
+    labels = [named.get(value, value) for value in converted(table, plan.target, target)]
     return Stream(
         name=name or _model_name(path),
-        numeric=tuple(title for title, _ in numeric),
-        categorical=tuple(title for title, _ in words),
-        numbers=np.column_stack([values_ for _, values_ in numeric]) if numeric else np.empty((rows, 0)),
-        words=np.column_stack([values_ for _, values_ in words]) if words else np.empty((rows, 0), dtype=object),
-        labels=np.array([names[value] if values else float(value) for value in raw], dtype=object),
-        classes=tuple(names[value] for value in values),
+        target=plan.target,
+        numeric=tuple(titles[name] for name in numeric),
+        categorical=tuple(titles[name] for name in words),
+        numbers=np.column_stack([_numbers(table, plan, name) for name in numeric]) if numeric else np.empty((rows, 0)),
+        words=np.array([converted(table, name, ColumnType.CATEGORY) for name in words], dtype=object)
+        .reshape(-1, rows)
+        .T,
+        labels=np.array(labels, dtype=object),
+        classes=tuple(named[value] for value in plan.values),
     )
+
+
+def _in_order(table: Table, plan: TrainingPlan) -> Table:
+    if plan.time is None:
+        return table
+    times = converted(table, plan.time, ColumnType.TIMESTAMP)
+    return table.only(sorted(range(len(times)), key=times.__getitem__))
+
+
+def _numbers(table: Table, plan: TrainingPlan, name: str) -> NDArray[np.float64]:
+    """Numbers, and timestamps in seconds since 1970 UTC; NaN for missing and infinite values."""
+    found = [it.timestamp() if isinstance(it, datetime) else it for it in converted(table, name, plan.types[name])]
+    values = np.array([np.nan if it is None else it for it in found], dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _model_name(path: Path) -> str:

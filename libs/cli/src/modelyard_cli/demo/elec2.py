@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from modelyard_cli.demo.table import UnfitFile
+from modelyard_cli.table import UnfitFile
 
 PACKAGE: Final = "scikit-multiflow==0.4.1"
 WHEEL_SHA256: Final = "17842a0719992871f66f2edd475c3cf947be73d16595cb28d9ec26a79cfc58de"

@@ -49,7 +49,12 @@ def upload_first_tenth(platform: Platform, stream: Stream) -> str:
 def train_first(platform: Platform, stream: Stream, digest: str, tell: Tell) -> None:
     """Train version 1 and wait until it answers all traffic; StackError when it does not come to that."""
     run = platform.trainer.start_run(
-        stream.name, dataset_digest=digest, task=stream.task, reason="first version, from the first tenth"
+        stream.name,
+        dataset_digest=digest,
+        task=stream.task,
+        target=stream.target,
+        time=None,
+        reason="first version, from the first tenth",
     )
     _wait(lambda: _run_ended(platform, run.run_id, tell), "the first training run")
     _wait(lambda: _first_is_live(platform, stream.name, tell), "the first roll-out")

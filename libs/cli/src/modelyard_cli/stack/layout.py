@@ -40,7 +40,9 @@ SERVICES: Final = (
 
 
 class StackError(RuntimeError):
-    """The stack cannot be started, stopped or found; the text says what to do."""
+    """A command cannot do its work; the text says what to do, and the process ends with `exit_code`."""
+
+    exit_code: int = 2
 
 
 @dataclass(frozen=True)

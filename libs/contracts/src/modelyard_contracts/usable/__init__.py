@@ -5,6 +5,7 @@
 | blank | only spaces, tabs and line breaks |
 | missing in a file's column of numbers, booleans or timestamps | blank, or one of MISSING_WORDS in any case |
 | missing in a file's column of categories or texts | blank; `NA` is a value there, as it is in a request |
+| missing in a file's target of classes | blank, `?`, `NA`, `N/A`, `#N/A`, `NaN`, `null` in any case |
 | missing in a request and in a stored row | null |
 | a number | the grammar of JSON, also `+1`, `.5` and `5.`; no `1_000`, no digits of other scripts; `00123` is text |
 | usable as a number | finite and within float32; any other number is a missing value for every model |
@@ -23,6 +24,7 @@ from modelyard_contracts.usable.values import (
     cell_value,
     has_offset,
     is_missing,
+    is_missing_label,
     label_of,
     parse_number,
     parse_timestamp,
@@ -38,6 +40,7 @@ __all__ = [
     "column_type",
     "has_offset",
     "is_missing",
+    "is_missing_label",
     "label_of",
     "labelled_rows",
     "parse_number",

@@ -11,6 +11,8 @@ BLANK: Final = " \t\r\n\f\v"
 """Characters that are removed around a cell."""
 MISSING_WORDS: Final = ("", "-", "?", "#n/a", "n/a", "na", "nan", "none", "null")
 """Cells, in lower case, that mean a missing value in columns of numbers, booleans and timestamps."""
+MISSING_LABELS: Final = ("", "?", "#n/a", "n/a", "na", "nan", "null")
+"""Cells, in lower case, that mean a missing label of a classifier."""
 NUMBER_PATTERN: Final = "[+-]?(?:(?:0|[1-9][0-9]*)(?:[.][0-9]*)?|[.][0-9]+)(?:[eE][+-]?[0-9]+)?"
 INTEGER_PATTERN: Final = "[+-]?(?:0|[1-9][0-9]{0,17})"
 """At most 18 digits: any such number is an int64."""
@@ -21,12 +23,18 @@ TIMESTAMP_PATTERN: Final = (
 )
 LARGEST_NUMBER: Final = 3.4028234663852886e38
 """The largest float32: several estimators compute in float32, so larger magnitudes count as missing."""
+LARGEST_INTEGER: Final = 2.0**63
 BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 _NUMBER: Final = re.compile(NUMBER_PATTERN)
 _INTEGER: Final = re.compile(INTEGER_PATTERN)
 _INFINITE: Final = re.compile(INFINITE_PATTERN)
 _OFFSET: Final = re.compile("[0-9] ?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})$")
 _TIMESTAMP: Final = re.compile(TIMESTAMP_PATTERN)
+
+
+def is_missing_label(cell: str) -> bool:
+    """Return True for a cell that has no value in a target of classes, where `-` and `none` may be classes."""
+    return cell.strip(BLANK).lower() in MISSING_LABELS
 
 
 def is_missing(cell: str) -> bool:
@@ -90,12 +98,12 @@ def _typed(text: str, type_: ColumnType) -> float | int | bool | datetime | None
         return parse_boolean(text)
     if type_ is ColumnType.TIMESTAMP:
         return parse_timestamp(text)
-    if type_ is ColumnType.INTEGER and is_integer(text):
-        return int(text)
     number = parse_number(text)
-    if type_ is ColumnType.INTEGER and number is not None and math.isfinite(number) and not number.is_integer():
-        return None
-    return number
+    if type_ is not ColumnType.INTEGER or number is None:
+        return number
+    if is_integer(text):
+        return int(text)
+    return int(number) if number.is_integer() and abs(number) < LARGEST_INTEGER else None
 
 
 def label_of(value: object) -> str:

@@ -35,6 +35,11 @@ def _compare_classes(folder: Path, job: dict[str, Any], labels: NDArray[np.str_]
     truth = truth.astype(np.int64)
     new = _predictions(folder / f"{job['new']}.npz", names, labels)
     if job["old"] is None:
+        if len(names) < 2:
+            raise RowsUnusable(
+                f"all held-out rows have the class {str(names[0])[:40]!r}, so no version can be shown to be better "
+                "than always answering one class; train on rows in the order of time, not of the target"
+            )
         old = _majority(job["baseline"]["class"], names, truth)
     else:
         old = _predictions(folder / f"{job['old']}.npz", names, labels)

@@ -117,6 +117,6 @@ def _decide_metric(
             f"{champion.signature.task}; register it under another model name"
         )
     try:
-        return task, policy.metric_for(task)
+        return task, policy.metric_for(task, challenger.manifest.training.parameters.get("metric"))
     except ValueError as error:
         raise NotMeasurable(str(error)) from error

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from modelyard_contracts.manifest import ROW_ORDER, TIME_FACT
+from modelyard_contracts.manifest import ROW_ORDER, TARGET_FACT, TIME_FACT
 from modelyard_evaluator.domain.errors import NotMeasurable
 from modelyard_evaluator.domain.evaluation import Evaluation, RowSource, Stage
 from modelyard_evaluator.domain.outcome import conclude
@@ -15,6 +15,9 @@ from modelyard_evaluator.usecases.comparisons import Comparisons
 from modelyard_evaluator.usecases.earlier_versions import best_earlier_version
 from modelyard_evaluator.usecases.others import compare_with_others
 from modelyard_evaluator.usecases.prepare import sides, signatures, since_of
+
+MAX_HELD_OUT_ROWS: Final = 20_000
+"""Held-out rows of a dataset are all used up to this number: the trainer holds out more where a class is rare."""
 
 
 def score(deps: Deps, evaluation: Evaluation) -> Evaluation:
@@ -99,7 +102,8 @@ def _pin_job(
             "register the version with the digest of its training dataset, or approve it by hand"
         )
     deps.registry.download_dataset(digest, folder / "training.data")
-    return {**job, **_dataset_of(challenger, champion)}
+    limit = max(job["limit"], MAX_HELD_OUT_ROWS)
+    return {**job, **_dataset_of(challenger, champion), "limit": limit}
 
 
 def _dataset_of(challenger: RegisteredVersion, champion: RegisteredVersion | None) -> dict[str, Any]:
@@ -108,7 +112,7 @@ def _dataset_of(challenger: RegisteredVersion, champion: RegisteredVersion | Non
     time_column = lineage.parameters.get(TIME_FACT, "occurred_at")
     dataset: dict[str, Any] = {
         "dataset_digest": lineage.dataset_digest,
-        "target": challenger.signature.target,
+        "target": lineage.parameters.get(TARGET_FACT, challenger.signature.target),
         "time_column": time_column,
         "train_from": lineage.train_from.isoformat() if lineage.train_from else None,
     }

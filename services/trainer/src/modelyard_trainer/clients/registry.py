@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from modelyard import ApiError, RegistryClient
 from modelyard_contracts.documents import DocumentError
-from modelyard_contracts.manifest import ROW_ORDER, TIME_FACT, ManifestFile, ModelManifest
+from modelyard_contracts.manifest import ROW_ORDER, TARGET_FACT, TIME_FACT, ManifestFile, ModelManifest
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.data import TIME
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
@@ -140,6 +140,7 @@ def served_of(manifest: ModelManifest) -> Served:
         dataset_digest=lineage.dataset_digest,
         dataset_time=None if time == ROW_ORDER else time,
         train_until=lineage.train_until,
+        dataset_target=lineage.parameters.get(TARGET_FACT),
     )
 
 

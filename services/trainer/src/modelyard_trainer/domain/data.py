@@ -1,6 +1,6 @@
 """How to read a training file, and how it differs from the signature of the serving version."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from pydantic import Field
@@ -62,9 +62,9 @@ def differences(signature: Signature, columns: Mapping[str, str]) -> list[str]:
     return found
 
 
-def unused_columns(signature: Signature, columns: Iterable[str], spec: DataSpec) -> tuple[str, ...]:
-    """Columns of a file that the signature does not have."""
-    known = {column.name for column in signature.columns} | {spec.target, spec.time, ID}
+def unused_columns(signature: Signature, columns: Iterable[str], own: Collection[str]) -> tuple[str, ...]:
+    """Columns of a file that the signature does not have. own: target, time and id of the file."""
+    known = {column.name for column in signature.columns}.union(own)
     return tuple(name for name in columns if name not in known)
 
 

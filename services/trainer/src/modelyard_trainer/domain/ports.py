@@ -27,6 +27,8 @@ class Served:
     dataset_time: str | None = TIME
     """Time column of that dataset; None if its rows are in order of time."""
     train_until: datetime | None = None
+    dataset_target: str | None = None
+    """Target column of that dataset; None if it has the signature's name."""
 
 
 class Session(Protocol):

@@ -12,7 +12,9 @@ from modelyard_trainer.domain.errors import BadRequest
 
 AUTO: Final = "auto"
 """Recipe of a run whose task is not known yet: the worker takes the built-in one for the data's task."""
-ClassMetric = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
+AUTO_METRIC: Final = "auto"
+"""Metric of a run whose class balance is not known yet: accuracy, or macro F1 if one class has nearly all rows."""
+ClassMetric = Literal["auto", "accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
 ValueMetric = Literal["mae", "rmse", "r2"]
 
 
@@ -42,7 +44,7 @@ class TabularParameters(SelectionParameters):
     candidates: Annotated[
         tuple[Literal["logistic", "boosting", "boosting-recent", "extra-trees"], ...], BeforeValidator(_split)
     ] = ("logistic", "boosting", "boosting-recent", "extra-trees")
-    metric: ClassMetric = "accuracy"
+    metric: ClassMetric = AUTO_METRIC
     max_iterations: int = Field(default=60, ge=1, le=2_000)
     """Trees of boosting."""
 
@@ -63,7 +65,7 @@ class TextParameters(SelectionParameters):
 
     candidates: Annotated[tuple[Literal["weak", "medium", "strong"], ...], BeforeValidator(_split)] = ("weak", "medium")
     """Strength of the regularisation."""
-    metric: ClassMetric = "accuracy"
+    metric: ClassMetric = AUTO_METRIC
     max_terms: int = Field(default=20_000, ge=10, le=200_000)
     min_documents: int = Field(default=2, ge=1, le=1_000)
     """Terms of fewer texts are left out."""

@@ -1,11 +1,12 @@
 """Time-ordered split of labelled rows: rows for fitting come before rows for judging."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from modelyard_contracts.balance import held_out_rows
 from modelyard_trainer.domain.errors import BadRequest
 
-MAX_HOLDOUT_SHARE: Final = 0.2
 VALIDATION_SHARE: Final = 0.2
 MIN_ROWS: Final = 100
 FOLDS: Final = 3
@@ -41,13 +42,16 @@ class Split:
         )
 
 
-def split_rows(rows: int, holdout_rows: int, live_rows: int | None = None) -> Split:
+def split_rows(
+    rows: int, holdout_rows: int, live_rows: int | None = None, targets: Sequence[object] | None = None
+) -> Split:
     """Split rows that are ordered by time; the holdout is at most a fifth of the live ones. BadRequest if too few.
 
     live_rows: number of newest rows that are not from an older dataset; None: all. A holdout of all live rows would
-    leave nothing new to learn from.
+    leave nothing new to learn from. targets: classes of all rows; the holdout grows until it has enough rows outside
+    the majority class.
     """
     if rows < MIN_ROWS:
         raise BadRequest(f"dataset: {rows} labelled rows; at least {MIN_ROWS} are needed to train", field="dataset")
-    used = rows - min(holdout_rows, int((rows if live_rows is None else live_rows) * MAX_HOLDOUT_SHARE))
+    used = rows - held_out_rows(targets or [], holdout_rows, rows if live_rows is None else live_rows)
     return Split(train=used - int(used * VALIDATION_SHARE), used=used, rows=rows)

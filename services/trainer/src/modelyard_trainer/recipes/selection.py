@@ -74,8 +74,14 @@ def baseline(rows: Rows, folds: Sequence[Fold], signature: Signature) -> dict[st
 
 
 def usable_folds(rows: Rows, folds: Sequence[Fold], signature: Signature) -> tuple[Fold, ...]:
-    """Folds with at least two classes to fit on; their weights add up to 1."""
-    kept = [fold for fold in folds if not signature.task.classifies or len(np.unique(rows.targets[: fold.start])) > 1]
+    """Folds with at least two classes to fit on and, if there are such, to judge; their weights add up to 1.
+
+    On a fold of one class always answering it is perfect, which says nothing about a candidate.
+    """
+    kept = list(folds)
+    if signature.task.classifies:
+        kept = [fold for fold in folds if len(np.unique(rows.targets[: fold.start])) > 1]
+        kept = [fold for fold in kept if len(np.unique(rows.targets[fold.start : fold.stop])) > 1] or kept
     total = sum(fold.weight for fold in kept)
     return tuple(Fold(fold.start, fold.stop, fold.weight / total) for fold in kept)
 

@@ -169,6 +169,7 @@ def request_of(run: Run, served: Served | None) -> dict[str, Any]:
         "data": run.data.model_dump(mode="json"),
         "signature": None if served is None else served.signature.model_dump(mode="json"),
         "signature_id": None if served is None else served.signature_id,
+        "older_target": None if served is None else served.dataset_target,
         "older_time": None if served is None else served.dataset_time,
         "older_until": served.train_until.isoformat() if served and served.train_until else None,
     }

@@ -14,6 +14,7 @@ from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.recipes import RECIPES, Recipe, check_fits, default_recipe, parse_parameters
 from modelyard_trainer.domain.split import split_rows
 from modelyard_trainer.jobs.rundir import RunDir, file_digest
+from modelyard_trainer.worker.balance import check_held_out, with_metric
 from modelyard_trainer.worker.clickhouse import Query, clickhouse, retrying
 from modelyard_trainer.worker.dataset import Dataset, rows_of
 from modelyard_trainer.worker.manifest import final_metrics, manifest_of
@@ -52,7 +53,7 @@ def run(run_dir: RunDir, recipe: Recipe | None, query: Query | None = None) -> N
         else save_model(trained.flavour, fitted, run_dir.model)
     )
     metrics = {**trained.metrics, **final_metrics(work, trained)}
-    manifest = manifest_of(request, recipe.name, digest, work, trained, metrics, files, data.time)
+    manifest = manifest_of(request, recipe.name, digest, work, trained, metrics, files, (data.target, data.time))
     file = ManifestFile.write(manifest)
     run_dir.write_manifest(file.data)
     summary = ". ".join((trained.summary, *notes))
@@ -77,17 +78,21 @@ def _dataset(run_dir: RunDir, request: dict[str, Any], digest: str) -> tuple[Dat
         spec = spec.model_copy(update={"target": snapshot["target"], "time": snapshot["time"], "new_contract": False})
     table, time = read_table(run_dir.data, spec, datetime.fromisoformat(request["as_of"]).timestamp())
     signature = signature_of(table, spec, time, known)
-    unused = unused_columns(signature, column_types(table), spec.model_copy(update={"time": time}))
+    own = {spec.target, time, "" if snapshot is None else snapshot["id"]}
+    unused = unused_columns(signature, column_types(table), own)
     notes = (f"columns not in the signature were not used: {', '.join(unused)}",) if unused else ()
     return Dataset(table, signature, spec.target, time), notes
 
 
 def _work(run_dir: RunDir, request: dict[str, Any], recipe: Recipe, data: Dataset, digest: str) -> Work:
     check_fits(recipe, data.signature)
-    parameters = parse_parameters(recipe, request["parameters"])
     rows = rows_of(data)
+    parameters = with_metric(parse_parameters(recipe, request["parameters"]), rows, data.signature)
     live = (run_dir.snapshot or {}).get("live_rows", len(rows))
-    split = split_rows(len(rows), request["holdout_rows"], live)
+    classifies = data.signature.task.classifies
+    split = split_rows(len(rows), request["holdout_rows"], live, rows.targets.tolist() if classifies else None)
+    if request["given_dataset"] is not None:
+        check_held_out(rows, split, data)
     counts = f"{split.used} rows to learn from and to choose by, {split.rows - split.used} held out"
     run_dir.report(progress=DATA_DONE, note=counts, dataset_digest=digest, recipe=recipe.name)
     run_dir.work.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from modelyard_contracts.manifest import (
+    TARGET_FACT,
     TIME_FACT,
     FeatureReference,
     FileEntry,
@@ -30,9 +31,9 @@ def manifest_of(
     trained: Trained,
     metrics: dict[str, float],
     files: tuple[FileEntry, ...],
-    time: str,
+    columns: tuple[str, str],
 ) -> ModelManifest:
-    """Build the manifest of a trained model. time: time column of its dataset."""
+    """Build the manifest of a trained model. columns: target and time column of its dataset."""
     times = work.used.times
     kept = request["signature"] is not None and work.signature.model_dump(mode="json") == request["signature"]
     parameters = {name: str(value) for name, value in work.parameters}
@@ -50,7 +51,7 @@ def manifest_of(
             dataset_digest=digest,
             train_from=_moment(times[0]),
             train_until=_moment(times[-1]),
-            parameters={**parameters, **trained.facts, TIME_FACT: time},
+            parameters={**parameters, **trained.facts, TARGET_FACT: columns[0], TIME_FACT: columns[1]},
             metrics=metrics,
         ),
         environment={"python": platform.python_version(), **environment(trained.flavour)},

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from modelyard_contracts.signature import MAX_COLUMNS, Column, ColumnType, Output, Signature, Task
 from modelyard_contracts.usable import label_of
-from modelyard_trainer.domain.data import ID, DataSpec, describe, differences
+from modelyard_trainer.domain.data import DataSpec, describe, differences
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.worker.table import column_types
 
@@ -37,7 +37,7 @@ def _inferred(table: pa.Table, spec: DataSpec, time: str) -> Signature:
     columns = tuple(
         Column(name=field.name, type=spec.columns.get(field.name) or _type_of(table, field))
         for field in table.schema
-        if field.name not in (spec.target, time, ID)
+        if field.name not in (spec.target, time)
     )
     if not 1 <= len(columns) <= MAX_COLUMNS:
         raise BadRequest(f"dataset: has {len(columns)} feature columns; give 1 to {MAX_COLUMNS}", field="dataset")

@@ -106,13 +106,13 @@ def _older(run_dir: RunDir, request: dict[str, Any], signature: Signature, live:
     if missing <= 0 or not run_dir.older.exists():
         return None
     names = Names.beside(signature)
-    spec = DataSpec(target=signature.target, time=request["older_time"])
+    spec = DataSpec(target=request.get("older_target") or signature.target, time=request["older_time"])
     as_of_s = datetime.fromisoformat(request["older_until"]).timestamp() if request["older_until"] else 0.0
     try:
         table, time = read_table(run_dir.older, spec, as_of_s)
     except BadRequest:
         return None  # not in the serving version's form any more
-    return older_rows(table, live, names.time, {signature.target: names.target, time: names.time}, missing)
+    return older_rows(table, live, names.time, {spec.target: names.target, time: names.time}, missing)
 
 
 def _write(run_dir: RunDir, live: pa.Table, older: pa.Table | None, source: dict[str, Any], names: Names) -> None:
@@ -132,6 +132,7 @@ def _write(run_dir: RunDir, live: pa.Table, older: pa.Table | None, source: dict
             "source": source,
             "target": names.target,
             "time": names.time,
+            "id": names.id,
         }
     )
     part.replace(run_dir.data)  # last: a run with data.parquet also has snapshot.json
