@@ -193,7 +193,7 @@ INERT_SETTINGS: Final = words(
     input_format_json_validate_types_from_metadata input_format_max_block_size_bytes
     input_format_max_block_wait_ms input_format_max_bytes_to_read_for_schema_inference
     input_format_max_rows_to_read_for_schema_inference input_format_msgpack_number_of_columns
-    input_format_mysql_dump_map_column_names input_format_mysql_dump_table_name
+    input_format_mysql_dump_map_column_names
     input_format_native_allow_types_conversion input_format_native_decode_types_in_binary_format
     input_format_null_as_default input_format_orc_allow_missing_columns
     input_format_orc_case_insensitive_column_matching input_format_orc_dictionary_as_low_cardinality
@@ -253,7 +253,7 @@ REFUSED_CALLS: Final = words(
     nats odbc oss paimon paimonazure paimonazurecluster paimoncluster paimonhdfs paimonhdfscluster paimonlocal
     paimonlocalcluster paimons3 paimons3cluster postgresql python queryrunner rabbitmq redis remote remotesecure
     s3 s3cluster s3queue sqlite url urlcluster ytsaurus embeddedrocksdb hive http cassandra library disk
-    datalakecatalog catboostevaluate
+    datalakecatalog catboostevaluate yamlregexptree ssd_cache complex_key_ssd_cache
     """
 )
 """Names that must not be called, as table function, engine, dictionary source or plain function."""
@@ -303,6 +303,7 @@ WRITER_TEXT_SETTINGS: Final = words(
     """
 )
 """Settings with free text that only a writer may change; a test finds every other one in a list above."""
+DICTIONARY_SOURCES: Final = words("clickhouse null")
 SYSTEM_COMMANDS: Final = words(
     "FLUSH DROP CLEAR RELOAD STOP START SYNC WAIT REFRESH CANCEL PRELOAD UNLOAD ENABLE DISABLE"
 )

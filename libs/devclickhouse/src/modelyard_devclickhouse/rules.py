@@ -18,6 +18,9 @@ from modelyard_devclickhouse.sql import Kind, Statement, Token, tokens
 _OUTPUT: Final = {name.lower(): name for name in allowed.OUTPUT_FORMATS}
 _INPUT: Final = {name.lower(): name for name in allowed.INPUT_FORMATS}
 _REFUSED_SYSTEM: Final = frozenset({"SHUTDOWN", "KILL", "SUSPEND", "LISTEN", "FAILPOINT", "PROFILE", "REPLICA"})
+_REFUSED_OBJECTS: Final = frozenset(
+    {"USER", "ROLE", "QUOTA", "POLICY", "PROFILE", "COLLECTION", "WORKLOAD", "RESOURCE"}
+)
 _TEXT_OF_SQL: Final = frozenset({"format", "values", "generaterandom", "input", "source"})
 """Calls whose string arguments hold SQL: structures with defaults, expressions, the query of a dictionary."""
 _MAX_NESTING: Final = 8
@@ -34,6 +37,8 @@ def check(statement: Statement, *, reader: bool) -> None:
         _check_system(seen)
     if statement.keyword in ("ATTACH", "ALTER", "SYSTEM"):
         _check_no_paths(seen)
+    if statement.keyword in ("CREATE", "ALTER", "DROP") and any(t.upper in _REFUSED_OBJECTS for t in seen[1:5]):
+        raise Refused("users, policies, collections and workloads are refused: this server has its two roles only.")
     if reader and statement.keyword not in allowed.READER_KEYWORDS:
         raise ReadOnly(f"Cannot execute query in readonly mode: the reader may not {statement.keyword or 'do this'}.")
     if statement.keyword not in allowed.WRITER_KEYWORDS:
@@ -48,9 +53,9 @@ def _check_system(seen: Sequence[Token]) -> None:
 
 
 def _check_no_paths(seen: Sequence[Token]) -> None:
-    for token, after in pairwise(seen):
-        if (token.upper == "FROM" and after.kind == "string") or token.upper in ("FREEZE", "UNFREEZE", "FETCH"):
-            raise Refused(f"{token.upper} is refused in this statement: it works on folders of the server.")
+    path = any(token.upper == "FROM" and after.kind == "string" for token, after in pairwise(seen))
+    if path or any(token.upper in ("FREEZE", "UNFREEZE", "FETCH") for token in seen):
+        raise Refused("FREEZE, FETCH and FROM '<path>' are refused: they work on folders of the server.")
 
 
 def output_format(name: str) -> str:
@@ -128,6 +133,8 @@ def _check_arguments(name: str, call: Sequence[Token], nesting: int) -> None:
     if name == "format":
         _check_format_call(arguments)
         return
+    if name == "source" and (not arguments or _plain(arguments[0]).lower() not in allowed.DICTIONARY_SOURCES):
+        raise Refused("this source of a dictionary is refused: use SOURCE(CLICKHOUSE(...)).")
     texts = [token for token in arguments if token.kind == "string"]
     for token in texts if name == "source" else texts[:1]:
         _check_latin1(unquoted(token.text), nesting)
@@ -139,12 +146,13 @@ def _check_format_call(arguments: Sequence[Token]) -> None:
         return
     first = arguments[0]
     plain = (unquoted(first.text) if first.kind == "string" else _plain(first)).lower()
-    if first.kind == "op" or plain in allowed.REFUSED_FORMATS | {"values"}:
-        raise Refused("format() is refused here: its first argument must be a literal, and no format with expressions.")
-    if len(arguments) > 1 and arguments[1].text != ",":
+    literal = first.kind == "string" or plain in _INPUT
+    if not literal or (len(arguments) > 1 and arguments[1].text != ","):
         raise Refused("format() is refused here: its first argument must be a literal.")
+    if plain in allowed.REFUSED_FORMATS or plain == "values":
+        raise Refused(f"the format {first.text} is refused here: its data hold more than values.")
     if plain in _INPUT and len(arguments) > 3:
-        if any(token.kind == "op" and token.text != "," for token in arguments):
+        if any(token.kind != "string" and token.text != "," for token in arguments[1:]):
             raise Refused("the table function format() is refused here unless all its arguments are literals.")
         check_columns(unquoted(arguments[2].text))
 

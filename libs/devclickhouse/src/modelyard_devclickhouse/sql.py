@@ -16,15 +16,35 @@ from modelyard_devclickhouse.errors import SyntaxProblem
 
 _TOKEN: Final = re.compile(
     r"""
-      (?P<skip>[\x00-\x20]+ | --[^\n]* | /\*.*?\*/ | \#[\x20!][^\n]*)
-    | (?P<string>[xXbB]'[^']*' | '(?:[^'\\]|\\.|'')*' | \xe2\x80\x98.*?\xe2\x80\x99 | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+      (?P<skip>[\x00-\x20]+ | --[^\n]* | //[^\n]* | \#[\x20!][^\n]*)
+    | (?P<comment>/\*)
+    | (?P<string>[xXbB]'[^']*' | '(?:[^'\\]|\\.|'')*' | \xe2\x80\x98.*?\xe2\x80\x99)
     | (?P<quoted>"(?:[^"\\]|\\.|"")*" | `(?:[^`\\]|\\.|``)*` | \xe2\x80\x9c.*?\xe2\x80\x9d)
-    | (?P<word>[\w$]+)
+    | (?P<number>[0-9])
+    | (?P<word>[A-Za-z_]\w*)
+    | (?P<dollar>\$)
+    | (?P<minus>\xe2\x88\x92)
     | (?P<odd>[\x80-\xff]+?)
     | (?P<op>.)
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+_COMMENT_ENDS: Final = re.compile(r"/\*|\*/")
+_DIGITS: Final = "[0-9](?:_?[0-9])*"
+_INTEGER: Final = re.compile(_DIGITS)
+_EXPONENT: Final = rf"(?:[eE](?=.)(?:[+-](?=.))?(?:{_DIGITS})?)?"
+_NUMBER: Final = re.compile(
+    rf"(?:0[xX][0-9a-fA-F](?:_?[0-9a-fA-F])*(?:\.(?:[0-9a-fA-F](?:_?[0-9a-fA-F])*)?)?(?:[pP](?=.)(?:[+-](?=.))?(?:{_DIGITS})?)?)"
+    rf"|(?:0[bB][01](?:_?[01])*|{_DIGITS})(?:\.(?:{_DIGITS})?)?{_EXPONENT}",
+    re.DOTALL,
+)
+_FRACTION: Final = re.compile(rf"\.{_DIGITS}{_EXPONENT}", re.DOTALL)
+_FIRST_FRACTION: Final = re.compile(rf"\.(?:{_DIGITS})?{_EXPONENT}", re.DOTALL)
+"""A dot that begins the text is a number even without digits."""
+_REST_OF_WORD: Final = re.compile(r"\w+", re.ASCII)
+_BEFORE_DOLLAR: Final = re.compile(r"[\w.+-]", re.ASCII)
+_MARK: Final = re.compile(r"\$\w*\$", re.ASCII)
+_NAME: Final = re.compile(r"\$\w+", re.ASCII)
 _BLANKS: Final = re.compile(r"[ \t]*\r?\n?")
 _SELECTS: Final = frozenset({"SELECT", "WITH", "FROM"})
 _RESULTS: Final = frozenset({"SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "KILL", "BACKUP", "RESTORE"})
@@ -62,16 +82,63 @@ class Token(NamedTuple):
 
 def tokens(text: str) -> Iterator[Token]:
     """Return all tokens except blanks and comments. Raises SyntaxProblem for an unterminated quote or comment."""
-    for found in _TOKEN.finditer(text):
-        kind = found.lastgroup or "op"
-        if kind == "tag":
-            kind = "string"
-        if kind in ("skip", "odd"):
+    at, before = 0, ""  # the token before: its text if it is an operator, else its kind
+    while found := _TOKEN.match(text, at):
+        kind, start, at = found.lastgroup or "op", found.start(), found.end()
+        if kind == "comment":
+            at = _end_of_comment(text, start)
+        elif kind == "number":
+            kind, at = "word", _end_of_number(text, start, after_dot=before == ".")
+        elif kind == "dollar":
+            kind, at = _from_dollar(text, start)
+        elif found.group() == "." and before not in _BEFORE_DOT:
+            fraction = (_FRACTION if start else _FIRST_FRACTION).match(text, start)
+            kind, at = ("word", fraction.end()) if fraction else (kind, at)
+        elif kind == "minus":
+            kind = "op"
+        if kind in ("skip", "comment", "odd"):
             continue  # other bytes are blanks (U+00A0 ...) or an error to the engine
-        start = found.start()
-        if kind == "op" and (found.group() in "'\"`" or text.startswith("/*", start)):
-            raise SyntaxProblem(f"Syntax error: the quote or comment at position {start + 1} does not end.")
-        yield Token(kind, found.group(), start, found.end())
+        if kind == "op" and found.group() in "'\"`":
+            raise SyntaxProblem(f"Syntax error: the quote at position {start + 1} does not end.")
+        before = found.group() if kind == "op" else kind
+        yield Token(kind, text[start:at], start, at)
+
+
+_BEFORE_DOT: Final = frozenset({"word", "quoted", ")", "]"})
+"""After these a dot qualifies a name or takes an element; after others a digit makes it a fraction."""
+
+
+def _end_of_comment(text: str, start: int) -> int:
+    """Comments nest."""
+    depth = 0
+    for found in _COMMENT_ENDS.finditer(text, start):
+        depth += 1 if found.group() == "/*" else -1
+        if depth == 0:
+            return found.end()
+    raise SyntaxProblem(f"Syntax error: the comment at position {start + 1} does not end.")
+
+
+def _end_of_number(text: str, start: int, *, after_dot: bool) -> int:
+    """A number ends before a dollar sign, a name that begins with digits does not."""
+    number = (_INTEGER if after_dot else _NUMBER).match(text, start)
+    end = number.end() if number else start + 1
+    rest = _REST_OF_WORD.match(text, end)
+    return rest.end() if rest else end
+
+
+def _from_dollar(text: str, start: int) -> tuple[str, int]:
+    """(kind, end): a heredoc, a name, or a sign alone. Raises SyntaxProblem where a number or a name would go on.
+
+    What the engine's lexer takes for one number depends on more than can be repeated here.
+    """
+    if start and _BEFORE_DOLLAR.match(text[start - 1]):
+        raise SyntaxProblem(f"Syntax error: put a blank before the $ at position {start + 1}, or quote the name.")
+    if mark := _MARK.match(text, start):
+        end = text.find(mark.group(), mark.end())
+        if end >= 0:
+            return "string", end + len(mark.group())
+    name = _NAME.match(text, start)
+    return ("word", name.end()) if name else ("op", start + 1)
 
 
 class Kind(Enum):
