@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,10 +15,11 @@ from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.errors import VersionUnusable
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.workloads import Resources, VersionKey, Workload
+from modelyard_deployer.reconcile.scheduler import IDLE_S
 from modelyard_deployer.workloads.downloads import Downloads
 from modelyard_deployer.workloads.lifecycle import Lifecycle, Processes
 from modelyard_deployer.workloads.local import LocalWorkloads
-from modelyard_deployer.workloads.processes import LocalProcesses
+from modelyard_deployer.workloads.processes import PROBE_TIMEOUT_S, LocalProcesses
 from modelyard_deployer.workloads.records import ReplicaRecords
 from modelyard_deployer.workloads.tokens import ServingTokens
 from modelyard_devstack.testing import wait_until
@@ -29,7 +30,8 @@ from .test_processes import a_real_version
 
 T = TypeVar("T")
 GRACE_S = 1.0
-MAX_FAILED_PROBES = 3
+MAX_FAILED_PROBES = 12
+SPARE_AFTER_PROBES = 4
 
 
 class LocalFiles:
@@ -66,7 +68,14 @@ class Backing:
         """Another deployer on the same folder."""
         downloads = Downloads(LocalFiles(self.source), self.folder / "models", self.now, lambda _: None, Inline())
         records = ReplicaRecords(self.folder / "replicas")
-        lifecycle = Lifecycle(self.processes, downloads, records, self.now, max_failed_probes=MAX_FAILED_PROBES)
+        lifecycle = Lifecycle(
+            self.processes,
+            downloads,
+            records,
+            self.now,
+            max_failed_probes=MAX_FAILED_PROBES,
+            spare_after_probes=SPARE_AFTER_PROBES,
+        )
         return LocalWorkloads(lifecycle, drain_s=0.0, pool=Inline())
 
     def ensure(self, replicas: int = 1) -> Workload:
@@ -87,6 +96,10 @@ class Backing:
     def hang(self, url: str) -> None:
         """The process neither answers nor reacts to SIGTERM any more."""
         os.kill(_pid_of(url), signal.SIGSTOP)
+
+    def recover(self, url: str) -> None:
+        """A process that hung answers again."""
+        os.kill(_pid_of(url), signal.SIGCONT)
 
     def exited(self, url: str) -> bool:
         return _pid_of(url) == 0
@@ -120,6 +133,9 @@ class FakeBacking(Backing):
 
     def hang(self, url: str) -> None:
         self.fake.hang(url)
+
+    def recover(self, url: str) -> None:
+        self.fake.hung.clear()
 
     def exited(self, url: str) -> bool:
         return not any(url.endswith(f":{process.pid}") for process in self.fake.running.values())
@@ -214,6 +230,50 @@ def test_a_replica_that_hangs_gets_no_traffic_is_replaced_and_killed(backing: Ba
     assert after != before
     backing.until(lambda: backing.ensure().ready and backing.exited(before), 30)
     backing.until(lambda: backing.ensure().ready and len(backing.workloads.instances()) == 1)
+
+
+def test_a_hung_replica_gets_no_new_request_within_two_seconds(tmp_path: Path) -> None:
+    """On the fake clock: the probes of a process that answers nothing take no time, so their limit is added."""
+    backing = FakeBacking(tmp_path)
+    [url] = backing.ready().urls
+    backing.until(lambda: backing.clock.advance(0.01) and backing.workloads.poll() == frozenset())
+    backing.hang(url)
+    since = backing.clock()
+    while backing.workloads.observe(backing.key, 1).urls:
+        backing.clock.advance(0.01)
+        backing.workloads.poll()
+    noticed_s = (backing.clock() - since).total_seconds()
+    assert noticed_s + 2 * PROBE_TIMEOUT_S <= 2.0
+    assert IDLE_S <= 0.25, "the interval between two looks adds to it"
+
+
+def test_another_replica_serves_before_the_hung_one_is_ended(backing: Backing) -> None:
+    [before] = backing.ready().urls
+    backing.hang(before)
+    backing.until(lambda: not backing.ensure().urls, 30)
+    [after] = backing.ready().urls
+    assert after != before
+    assert not backing.exited(before)
+    assert (backing.ensure().failures, backing.ensure().last_words) == (1, "4 consecutive probes failed")
+
+
+def test_a_replica_that_was_only_busy_stays_and_the_other_one_goes(backing: Backing) -> None:
+    [before] = backing.ready().urls
+    backing.hang(before)
+    backing.until(lambda: bool(backing.ensure()) and len(backing.workloads.instances()) == 2, 30)
+    backing.recover(before)
+    backing.until(lambda: backing.ensure().ready and len(backing.workloads.instances()) == 1)
+    assert backing.workloads.instances()[0].state == "ready"
+
+
+def test_probes_of_an_idle_replica_write_no_files(backing: Backing) -> None:
+    backing.ready()
+    backing.until(lambda: backing.workloads.poll() == frozenset())
+    [record] = (backing.folder / "replicas").glob("*.json")
+    before = record.stat().st_mtime_ns
+    until = backing.now() + timedelta(seconds=3)
+    backing.until(lambda: backing.workloads.poll() == frozenset() and backing.now() > until)
+    assert record.stat().st_mtime_ns == before
 
 
 def test_a_drained_replica_that_ignores_sigterm_is_killed(backing: Backing) -> None:

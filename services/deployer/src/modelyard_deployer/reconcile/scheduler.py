@@ -13,8 +13,8 @@ from modelyard_runtime.wakeup import Wakeup
 
 WAITING_S: Final = 0.1
 """Interval while a model waits, for example for a starting replica or the minimum time of a step."""
-IDLE_S: Final = 1.0
-"""Interval otherwise: the delay until an exited replica is noticed."""
+IDLE_S: Final = 0.25
+"""Interval otherwise: the delay until an exited or silent replica is noticed."""
 RESYNC_S: Final = 30.0
 """All models are reconciled this often, changed or not; this also detects the end of `warm_until`."""
 TIDY_EVERY_S: Final = 30.0

@@ -21,11 +21,13 @@ BACK_OFF_S: Final = 0.5
 MAX_BACK_OFF_S: Final = 30.0
 HEALTHY_S: Final = 60.0
 """The failure count is reset once a replica has been ready this long."""
-PROBE_EVERY_S: Final = 2.0
-PROBE_AGAIN_S: Final = 0.5
-"""Probe interval after a failed probe."""
-MAX_FAILED_PROBES: Final = 16
-"""Consecutive failed probes before a replica is replaced: half a minute, because a busy one responds late."""
+PROBE_EVERY_S: Final = 1.0
+PROBE_AGAIN_S: Final = 0.1
+"""Pause after a failed probe, which takes up to 0.4 s: the second one fails within two seconds of a hang."""
+SPARE_AFTER_PROBES: Final = 8
+"""Consecutive failed probes after which another replica starts beside this one: four seconds."""
+MAX_FAILED_PROBES: Final = 60
+"""Consecutive failed probes before a replica is ended: half a minute, because a busy one responds late."""
 log = logging.getLogger(__name__)
 
 
@@ -44,7 +46,7 @@ class Processes(Protocol):
         """Address reported by the newest process of this replica; None before it has reported one."""
 
     def answers(self, url: str) -> bool:
-        """Whether the replica reports ready, within a second."""
+        """Whether the replica reports ready, within half a second."""
 
     def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
         """Request one prediction; None on success, else the problem."""
@@ -72,6 +74,7 @@ class Lifecycle:
     clock: Clock
     start_timeout_s: float = 60.0
     max_failed_probes: int = MAX_FAILED_PROBES
+    spare_after_probes: int = SPARE_AFTER_PROBES
     new_id: Callable[[], UUID] = uuid4
 
     def advance(self, replica: Replica, version: Version, resources: Resources) -> None:
@@ -84,6 +87,17 @@ class Lifecycle:
             self._restart_later(replica, f"its process exited: {self.processes.last_words(replica.id)}")
         elif replica.url is None:
             self._await(replica, replica.process, version)
+
+    def needs_spare(self, replica: Replica) -> bool:
+        """Whether a replica has not answered for so long that another one should take its traffic."""
+        return replica.failed_probes >= self.spare_after_probes
+
+    def spare(self, silent: Replica) -> Replica:
+        """A slot beside a silent replica; it counts as a failure, so that a version that hangs again and again ends."""
+        why = f"{silent.failed_probes} consecutive probes failed"
+        slot = Replica(self.new_id(), silent.model, silent.version)
+        log.warning("replica of %s version %s: %s; another one starts", silent.model, silent.version, why)
+        return self.records.save(replace(slot, failures=silent.failures + 1, last_failure=why))
 
     def retire(self, replica: Replica, grace_s: float) -> bool:
         """Move an unwanted replica one step towards its end; True once its process has exited."""
@@ -100,7 +114,7 @@ class Lifecycle:
         return True
 
     def probed(self, replica: Replica, answers: bool) -> bool:
-        """Record the result of a probe; True when the replica became ready, unresponsive or was replaced."""
+        """Record the result of a probe; True when the replica became ready or unresponsive, or needs another one."""
         now, failed = self.clock(), 0 if answers else replica.failed_probes + 1
         if failed >= self.max_failed_probes:
             self._replace(replica, f"{failed} consecutive probes failed")
@@ -112,7 +126,8 @@ class Lifecycle:
             next_probe_at=now + timedelta(seconds=PROBE_EVERY_S if answers else PROBE_AGAIN_S),
             failures=0 if healthy else replica.failures,
         )
-        return self.records.swap(replica, after) and after.ready != replica.ready
+        moved = after.ready != replica.ready or self.needs_spare(after) != self.needs_spare(replica)
+        return self.records.swap(replica, after) and moved
 
     def _start(self, replica: Replica, version: Version, resources: Resources) -> None:
         now = self.clock()

@@ -15,7 +15,10 @@ log = logging.getLogger(__name__)
 
 
 class LocalWorkloads:
-    """Replicas as local processes. `ensure` and `drain` are called by one thread per model at a time."""
+    """Replicas as local processes. `ensure` and `drain` are called by one thread per model at a time.
+
+    A replica that stopped answering stays for a while, as it may only be busy; another one takes its traffic meanwhile.
+    """
 
     def __init__(self, lifecycle: Lifecycle, drain_s: float = 5.0, pool: Executor | None = None) -> None:
         self._lifecycle, self._drain_s = lifecycle, drain_s
@@ -26,10 +29,14 @@ class LocalWorkloads:
         key = VersionKey(version.model, version.version)
         self._stop_exiting(key)
         kept = [replica for replica in self._records.of(key) if not replica.stopping]
-        kept += [self._records.save(self._new(key)) for _ in range(replicas - len(kept))]
-        for replica in kept[:replicas]:
+        silent = [replica for replica in kept if self._lifecycle.needs_spare(replica)]
+        wanted = replicas + len(silent)
+        kept += [self._lifecycle.spare(replica) for replica in silent[: max(0, wanted - max(len(kept), replicas))]]
+        kept += [self._records.save(self._new(key)) for _ in range(wanted - len(kept))]
+        kept.sort(key=lambda replica: not replica.ready)
+        for replica in kept[:wanted]:
             self._lifecycle.advance(replica, version, resources)
-        for replica in kept[replicas:]:
+        for replica in kept[wanted:]:
             self._lifecycle.retire(replica, self._drain_s)
         return self.observe(key, replicas)
 
@@ -56,8 +63,9 @@ class LocalWorkloads:
 
     def poll(self) -> frozenset[str]:
         now, known = self._clock(), self._records.all()
-        changed = {replica.model for replica in known if self._needs_step(replica)}
-        due = [r for r in known if r.url and not r.stopping and (r.next_probe_at is None or r.next_probe_at <= now)]
+        changed = {replica.model for replica in known if replica.moving}
+        due = [r for r in known if not r.moving and (r.next_probe_at is None or r.next_probe_at <= now)]
+        changed |= {replica.model for replica in due if not self._alive(replica)}
         answers = self._pool.map(self._processes.answers, [replica.url or "" for replica in due])
         changed |= {r.model for r, answer in zip(due, answers, strict=True) if self._lifecycle.probed(r, answer)}
         return frozenset(changed)
@@ -96,10 +104,8 @@ class LocalWorkloads:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _needs_step(self, replica: Replica) -> bool:
-        if replica.stopping or replica.stop_at is not None or replica.process is None or replica.url is None:
-            return True
-        return not self._processes.alive(replica.process)
+    def _alive(self, replica: Replica) -> bool:
+        return replica.process is not None and self._processes.alive(replica.process)
 
     def _stop_exiting(self, key: VersionKey) -> None:
         for replica in self._records.of(key):

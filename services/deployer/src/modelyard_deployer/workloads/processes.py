@@ -34,7 +34,8 @@ PRELOAD: Final = (
 MAX_LOG_BYTES: Final = 4 * 1_048_576
 KEPT_LOG_BYTES: Final = 262_144
 STARTED_TOLERANCE_S: Final = 0.05
-PROBE_TIMEOUT_S: Final = 1.0
+PROBE_TIMEOUT_S: Final = 0.4
+"""A health check answers within milliseconds; lifecycle.PROBE_AGAIN_S counts on this limit."""
 MIB: Final = 1_048_576
 JSON: Final = {"Content-Type": "application/json"}
 WARM_UP_TIMEOUT_S: Final = 10.0

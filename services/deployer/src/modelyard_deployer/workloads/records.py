@@ -1,6 +1,7 @@
 """Records of local replicas: one JSON file each, next to the log, on the machine that runs the process."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from typing import Final
@@ -16,7 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class ReplicaRecords:
-    """Records in memory; each change is written through to `<home>/<id>.json` by atomic rename. Thread-safe."""
+    """Records in memory; each change is written through to `<home>/<id>.json` by atomic rename. Thread-safe.
+
+    Results of probes stay in memory: the next deployer probes again, and an idle replica costs no writes.
+    """
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -34,7 +38,9 @@ class ReplicaRecords:
 
     def save(self, replica: Replica) -> Replica:
         with self._lock:
-            self._write(replica)
+            before = self._known.get(replica.id)
+            if before is None or _durable(before) != _durable(replica):
+                self._write(replica)
             self._known[replica.id] = replica
         return replica
 
@@ -60,6 +66,10 @@ class ReplicaRecords:
 
     def _file(self, replica_id: UUID) -> Path:
         return self._home / f"{replica_id}.json"
+
+
+def _durable(replica: Replica) -> Replica:
+    return replace(replica, failed_probes=0, next_probe_at=None)
 
 
 def _load(file: Path) -> Replica | None:

@@ -47,6 +47,11 @@ class Replica:
         return VersionKey(self.model, self.version)
 
     @property
+    def moving(self) -> bool:
+        """Whether it starts or stops, so that its model needs `ensure`; a ready one is only probed."""
+        return self.stopping or self.stop_at is not None or self.process is None or self.url is None
+
+    @property
     def ready(self) -> bool:
         return self.url is not None and not self.stopping and self.failed_probes < UNRESPONSIVE_AFTER
 
