@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from pydantic import ValidationError
 
 from modelyard_contracts.manifest import FileEntry, digest_of
 from modelyard_registry.domain.files import MAX_FILES, check_files
@@ -44,6 +45,46 @@ def test_names_that_some_file_system_cannot_hold_are_refused(paths: list[str], s
         check_files(files(*paths))
     assert refused.value.field == "manifest.files"
     assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "caf\u00e9",
+        "cafe\u0301",
+        "stra\u00dfe",
+        "\u212a",
+        "com\u00b9",
+        "conin$",
+        "a:b",
+        "a\\b",
+        "a ",
+        " a",
+        "a/ b",
+        "\x01",
+        "a\x7f",
+        "a\nb",
+        "a\n",
+        "a\u202eb",
+        "a\u200b",
+        "\u00fc" * 5_000,
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "./a",
+        "..",
+        "a/../b",
+        "a/..",
+    ],
+    ids=ascii,
+)
+def test_a_name_that_file_systems_spell_differently_is_refused_with_the_remedy(path: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        FileEntry(path=path, digest=DIGEST, size_bytes=0)
+    [problem] = refused.value.errors()
+    assert any(words in problem["msg"] for words in ("rename the file", "leave its folder", "without empty parts"))
+    assert len(problem["msg"]) < 700
 
 
 def test_many_files_are_checked_in_linear_time() -> None:

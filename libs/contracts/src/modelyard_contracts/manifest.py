@@ -5,6 +5,7 @@ bytes; the manifest names every file by its own digest, so one string pins all b
 parsed manifest: a release that knows more fields would compute another one.
 """
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -77,18 +78,27 @@ class ReferenceProfile(Part):
     """In the unit of the target, on rows the model was not fitted on; for regressions."""
 
 
+FILE_PATH: Final = r"[A-Za-z0-9_][A-Za-z0-9_./-]*"
+"""One spelling per name: other letters have several (composed and decomposed), and some are equal without their case."""
+
+
 class FileEntry(Part):
-    path: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")
+    path: str = Field(json_schema_extra={"pattern": rf"^{FILE_PATH}$"})
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     size_bytes: Count
 
     @model_validator(mode="after")
     def _stays_inside(self) -> Self:
+        if not re.fullmatch(FILE_PATH, self.path):
+            raise ValueError(
+                f"{ascii(self.path[:80])}: a file name has the letters a to z, A to Z, digits, '_', '-', '.' and '/', and "
+                "begins with a letter, a digit or '_', so that every file system can hold it; rename the file"
+            )
         parts = self.path.split("/")
         if ".." in parts:
-            raise ValueError(f"{self.path}: a file may not leave its folder")
+            raise ValueError(f"{self.path[:80]}: a file may not leave its folder")
         if "" in parts or "." in parts:
-            raise ValueError(f"{self.path}: write the path without empty parts and dots, so that a file has one name")
+            raise ValueError(f"{self.path[:80]}: write the path without empty parts and dots, so that a file has one name")
         return self
 
 
