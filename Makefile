@@ -68,8 +68,8 @@ e2e: setup-dev  ## The closed loop and kill -9, on real processes.
 bench: setup-dev  ## Benchmarks of the hot paths, each next to a peer.
 	@$(BIN)/pytest -q -s -m bench
 
-up: setup  ## Start the local stack.
-	@$(BIN)/modelyard up
+up: setup  ## Start the local stack; ARGS=--any-ports takes free ports.
+	@$(BIN)/modelyard up $(ARGS)
 
 down: setup  ## Stop the local stack.
 	@$(BIN)/modelyard down

@@ -190,6 +190,17 @@ def test_the_ingress_reaches_every_service_on_its_port(compose: Compose) -> None
     )
 
 
+def test_the_ingress_takes_every_artifact_that_the_registry_takes() -> None:
+    [limit] = re.findall(r"client_max_body_size (\d+)g;", _ingress())
+    assert int(limit) * 1024**3 >= settings_class("registry").model_fields["max_blob_bytes"].default
+
+
+def test_make_up_passes_arguments_on() -> None:
+    make = ["make", "-n", "-o", "setup", "up", "ARGS=--any-ports"]
+    shown = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert shown.stdout.splitlines()[-1].endswith("modelyard up --any-ports")
+
+
 def _ingress() -> str:
     return (ROOT / "deploy" / "ingress" / "nginx.conf").read_text()
 

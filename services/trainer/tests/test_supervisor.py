@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import psutil
 import pytest
 
 from modelyard_contracts import RunState
 from modelyard_devstack.testing import wait_until
+from modelyard_trainer.domain.jobs import Output
 from modelyard_trainer.domain.limits import Limits
+from modelyard_trainer.domain.run import Run
 from modelyard_trainer.jobs.local import output_in
 from modelyard_trainer.jobs.processes import PRELOAD, WORKER
 from modelyard_trainer.jobs.rundir import file_digest
@@ -259,3 +262,30 @@ def test_a_torn_line_of_progress_is_skipped(world: World, torn: str) -> None:
         file.write(torn)
     [line] = run_dir.progress
     assert (line["progress"], line["note"]) == (0.3, "so far")
+
+
+def test_a_large_upload_delays_neither_cancellations_nor_other_runs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, publish = Event(), world.gateway.publish
+
+    def slow(run: Run, output: Output) -> int:
+        if run.model == "large":
+            assert sent.wait(120)
+        return publish(run, output)
+
+    monkeypatch.setattr(world.gateway, "publish", slow)
+    world.given_model("large")
+    world.restart()
+    large = world.begin("large")
+    world.drive(large.id, lambda run: run.state is RunState.REGISTERING)
+
+    cancelled = world.begin("shifts", seconds="600")
+    world.drive(cancelled.id, lambda run: run.attempt == 1)
+    cancel_run(world.deps, cancelled.id)
+    assert world.drive(cancelled.id).state is RunState.CANCELLED
+    assert world.drive(world.begin("shifts").id).state is RunState.SUCCEEDED
+    assert world.runs.get(large.id).state is RunState.REGISTERING
+
+    sent.set()
+    assert world.drive(large.id).state is RunState.SUCCEEDED

@@ -18,6 +18,7 @@ from modelyard_trainer.domain.ports import Runs, Served
 from modelyard_trainer.domain.reconcile import Action, Observed, Step, next_step
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.domain.states import Signal
+from modelyard_trainer.runs.uploads import Uploads
 
 MIN_PROGRESS_STEP: Final = 0.05
 """Smaller progress is not published."""
@@ -53,6 +54,7 @@ class Steps:
     ) -> None:
         self._runs, self._registry, self._jobs = runs, registry, jobs
         self._limits, self._clock, self._request, self._shares_ray = limits, clock, dict(request), shares_ray
+        self._uploads = Uploads(registry.publish)
         self._ended = metrics.counter("runs_total", "Runs that ended", ("state",))
         self._restarts = metrics.counter("worker_restarts_total", "Workers started again after they died")
 
@@ -124,7 +126,9 @@ class Steps:
         if job.result is None:
             self.fail(run, "its result was lost", job)
             return
-        version = self._registry.publish(run, self._jobs.output(run.id))
+        version = self._uploads.version(run, lambda: self._jobs.output(run.id))
+        if version is None:
+            return
         reason = job.result["summary"]
         self._save(run.moved(Signal.REGISTERED, at=self._clock(), version=version, progress=1.0, reason=reason))
         self._jobs.release(run.id)
