@@ -34,7 +34,7 @@ def _first_abort(
     return None
 
 
-@pytest.mark.parametrize("rate", [0.002, 0.008, 0.03])
+@pytest.mark.parametrize("rate", [0.002, 0.008, 0.03, 0.09, 0.12, 0.3])
 def test_a_healthy_canary_is_aborted_no_more_often_than_alpha_over_thirty_looks(rate: float) -> None:
     wrong = [look for look in aborted_at(rate, rate, seed=1) if look]
     assert len(wrong) / RUNS <= POLICY.alpha

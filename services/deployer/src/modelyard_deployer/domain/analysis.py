@@ -71,7 +71,7 @@ def analyse(policy: RolloutPolicy, past: Sequence[Stratum], now: Stratum | None,
         return Analysis(Outcome.HOLD, "no evidence: the monitor is unavailable", {})
     strata = (*past, now)
     evidence = _counts(strata, now, step_age_s)
-    if reason := _hard_limit(policy, now):
+    if reason := _hard_limit(policy, strata, now):
         return Analysis(Outcome.ABORT, reason, evidence)
     hold_reasons: list[str] = []
     for guardrail in (_error_rate(strata, policy), _quality(strata, policy)):
@@ -152,14 +152,21 @@ def _judge(guardrail: _Guardrail, alpha: float, evidence: dict[str, float]) -> A
     return None
 
 
-def _hard_limit(policy: RolloutPolicy, now: Stratum) -> str | None:
-    """Check the absolute error-rate limit; it does not apply while the stable version exceeds it as well."""
-    limit, new, old = policy.max_error_rate, now.new, now.old
+def _hard_limit(policy: RolloutPolicy, strata: Sequence[Stratum], now: Stratum) -> str | None:
+    """Check the absolute error-rate limit of this step; errors that the stable version has as well are not blamed.
+
+    Worse than the stable version is judged by the bound of the error-rate guardrail, so both together stay within its
+    share of alpha. With too few rows of the stable version the limit stands alone.
+    """
+    limit, new = policy.max_error_rate, now.new
     if new.answers < HARD_LIMIT_ROWS or new.errors <= limit * new.answers:
         return None
-    if old.answers >= HARD_LIMIT_ROWS and old.errors > limit * old.answers:
+    guardrail = _error_rate(strata, policy)
+    compared = guardrail.difference is not None and now.old.answers >= MIN_ARM_ROWS
+    if compared and guardrail.difference and lower_bound(guardrail.difference, policy.alpha / GUARDRAILS) <= 0:
         return None
-    return f"{new.errors} errors in {new.answers} predictions, above the limit of {limit:.1%}"
+    against = f"; the stable version has {now.old.errors} in {now.old.answers}" if compared else ""
+    return f"{new.errors} errors in {new.answers} predictions, above the limit of {limit:.1%}{against}"
 
 
 def _waiting(policy: RolloutPolicy, arm: Arm, step_age_s: float) -> list[str]:
