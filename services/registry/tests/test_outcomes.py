@@ -271,3 +271,29 @@ def test_a_crash_between_any_two_steps_leaves_nothing_and_a_repeat_does_it_all(
     assert [one.revision for one in after] == list(range(1, len(after) + 1))
     world.deliver(event)
     assert world.queued() == after
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+def test_a_person_may_approve_what_no_verdict_supports_and_the_reason_is_recorded(world: World, rejected: bool) -> None:
+    version = world.given_version(S.REGISTERED)
+    if rejected:
+        world.client.reject("elec", version.version, "too slow")
+    approved = world.client.approve("elec", version.version, "the old concept is back")
+    assert approved.stage is S.APPROVED
+    entry = world.client.history("elec")[-1]
+    assert entry.reason == "the old concept is back"
+
+
+def test_a_verdict_that_comes_after_a_person_approved_moves_nothing(world: World) -> None:
+    version = world.given_version(S.REGISTERED)
+    world.client.approve("elec", version.version, "checked by hand")
+    world.deliver(evaluation(version, Verdict.REJECT))
+    assert _stages(world) == {version.version: S.APPROVED}
+
+
+def test_neither_a_verdict_nor_traffic_brings_a_rejected_version_back(world: World) -> None:
+    old, bad = world.given_version(S.LIVE), world.given_version(S.REGISTERED)
+    world.client.reject("elec", bad.version, "too slow")
+    world.deliver(evaluation(bad, Verdict.DEPLOY))
+    world.deliver(rollout(bad, RolloutState.SHIFTING, at=world.clock.advance(1), from_version=old.version))
+    assert _stages(world) == {old.version: S.LIVE, bad.version: S.REJECTED}

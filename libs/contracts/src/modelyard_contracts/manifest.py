@@ -79,7 +79,7 @@ class ReferenceProfile(Part):
 
 
 FILE_PATH: Final = r"[A-Za-z0-9_][A-Za-z0-9_./-]*"
-"""One spelling per name: other letters have several (composed and decomposed), and some are equal without their case."""
+"""One spelling per name: other letters have several, composed and decomposed, and cases that depend on the system."""
 
 
 class FileEntry(Part):
@@ -91,14 +91,16 @@ class FileEntry(Part):
     def _stays_inside(self) -> Self:
         if not re.fullmatch(FILE_PATH, self.path):
             raise ValueError(
-                f"{ascii(self.path[:80])}: a file name has the letters a to z, A to Z, digits, '_', '-', '.' and '/', and "
-                "begins with a letter, a digit or '_', so that every file system can hold it; rename the file"
+                f"{self.path[:80]!a}: a file name has the letters a to z, A to Z, digits, '_', '-', '.' and '/', "
+                "and begins with a letter, a digit or '_', so that every file system can hold it; rename the file"
             )
         parts = self.path.split("/")
         if ".." in parts:
             raise ValueError(f"{self.path[:80]}: a file may not leave its folder")
         if "" in parts or "." in parts:
-            raise ValueError(f"{self.path[:80]}: write the path without empty parts and dots, so that a file has one name")
+            raise ValueError(
+                f"{self.path[:80]}: write the path without empty parts and dots, so that a file has one name"
+            )
         return self
 
 

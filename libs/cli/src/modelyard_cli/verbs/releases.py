@@ -46,7 +46,7 @@ def approve(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     output: FormOption = Form.TABLE,
 ) -> None:
-    """Approve a version that passed its evaluation; its rollout starts by itself."""
+    """Approve a version, also one without a verdict or a rejected one; its first rollout starts by itself."""
     _moved(output, Platform.find(data_dir).registry.approve(model, version, reason=reason))
 
 

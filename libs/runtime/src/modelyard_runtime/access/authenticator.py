@@ -99,16 +99,18 @@ class Authenticator:
     async def _fresh(
         self, introspect: Introspect, digest: bytes, token: str, known: _Answer | None
     ) -> Principal | None:
+        asked_at = (
+            self._clock()
+        )  # a key revoked while the answer travels is not accepted longer than one revoked before
         try:
             found = await introspect(token)
         except Exception as error:
             return self._stale(known, error)
-        now = self._clock()
-        answer = _Answer(Introspected(found) if isinstance(found, Principal) else found, now)
+        answer = _Answer(Introspected(found) if isinstance(found, Principal) else found, asked_at)
         self._answers.pop(digest, None)
         self._answers[digest] = answer
         self._evict()
-        return answer.principal(now)
+        return answer.principal(self._clock())
 
     def _stale(self, known: _Answer | None, error: Exception) -> Principal:
         now = self._clock()

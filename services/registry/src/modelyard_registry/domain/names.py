@@ -16,7 +16,9 @@ WORKSPACE: Final = "workspace"
 """Kind of the resource that carries a workspace's history."""
 DIGEST: Final = r"^sha256:[0-9a-f]{64}$"
 IDENTITY: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"
-RESERVED_IDENTITIES: Final = frozenset({"bootstrap-admin", "gate", "registry", "trainer", "evaluator", "deployer"})
+RESERVED_IDENTITIES: Final = frozenset(
+    {"bootstrap-admin", "gate", "registry", "trainer", "evaluator", "deployer", "router", "monitor", "console"}
+)
 """Identities that the platform writes into histories; no person may use them."""
 SEMVER: Final = (
     r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})"

@@ -28,6 +28,9 @@ MOVES: Final[Mapping[tuple[Stage, Signal], Stage]] = {
     (Stage.REGISTERED, Signal.FAILED): Stage.REJECTED,
     (Stage.EVALUATED, Signal.FAILED): Stage.REJECTED,
     (Stage.EVALUATED, Signal.APPROVED): Stage.APPROVED,
+    # Decisions of a person, with a reason: no verdict was possible, or the version may return although it was rejected.
+    (Stage.REGISTERED, Signal.APPROVED): Stage.APPROVED,
+    (Stage.REJECTED, Signal.APPROVED): Stage.APPROVED,
     (Stage.APPROVED, Signal.PROMOTED): Stage.LIVE,
     (Stage.LIVE, Signal.REPLACED): Stage.APPROVED,
     # A version that did harm must not return by itself, so a roll-back rejects it.
