@@ -177,7 +177,7 @@ def nest(depth: int) -> bytes:
     [
         (b"", "the body is empty"),
         (b"{", "not JSON"),
-        (b"[]", "Expected object"),
+        (b"[]", "must be an object"),
         (b"\xff\xfe", "not JSON"),
         (b'{"inputs":1}', "inputs"),
         (b'{"inputs":[]}', "the list is empty"),
@@ -191,7 +191,7 @@ def nest(depth: int) -> bytes:
         (b'{"inputs":[{"name":"age","shape":[1],"datatype":"FP64","data":[1e999]}]}', "out of range"),
         (nest(3), "is an array"),
         (nest(200_000), "nested too deeply"),
-        (b"[" * 200_000, "Expected object"),
+        (b"[" * 200_000, "must be an object"),
         (b'{"inputs":[],"x":' + b'{"a":' * 200_000, "nested too deeply"),
     ],
 )

@@ -164,6 +164,9 @@ class Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
+    def can_write_eof(self) -> bool:
+        return False
+
 
 async def test_a_head_without_end_is_cut_off() -> None:
     protocol, wire = GuardedProtocol(uvicorn.Config(Echo(), log_config=None), ServerState(), {}), Wire()
@@ -242,3 +245,38 @@ async def test_a_body_that_stops_is_not_waited_for(
             status, problem = await connection.answer()
             assert (status, problem["code"]) == (408, "request_timeout")
             assert await connection.ended() == b""
+
+
+class Refusing:
+    """Answers before it has read the body. closing: with `connection: close`."""
+
+    def __init__(self, *, closing: bool) -> None:
+        self._headers = [(b"connection", b"close")] if closing else []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = [*self._headers, (b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": b"null"})
+
+
+@pytest.mark.parametrize("closing", [True, False])
+@pytest.mark.parametrize("length", [b"content-length: 30000000", b"transfer-encoding: chunked"])
+async def test_an_early_answer_reaches_a_caller_that_is_still_sending(closing: bool, length: bytes) -> None:
+    async with serving(Refusing(closing=closing), GuardedProtocol) as connect:
+        connection = await connect()
+        connection.send(b"POST /a HTTP/1.1\r\nhost: x\r\n" + length + b"\r\n\r\n")
+        for _ in range(200):
+            piece = b"x" * 100_000
+            connection.send(b"%x\r\n%b\r\n" % (len(piece), piece) if b"chunked" in length else piece)
+        async with asyncio.timeout(PATIENCE_S):
+            await connection.writer.drain()
+        assert await connection.answer() == (413, None)
+
+
+async def test_a_refusal_of_the_protocol_reaches_a_caller_that_is_still_sending() -> None:
+    async with serving(Echo(), GuardedProtocol) as connect:
+        connection = await connect()
+        connection.send(b"NOT HTTP\r\n\r\n" + b"x" * 10_000_000)
+        async with asyncio.timeout(PATIENCE_S):
+            await connection.writer.drain()
+        assert (await connection.answer())[0] == 400

@@ -60,7 +60,7 @@ def test_settings_can_be_made_by_name_in_tests(key_file: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("TOY_PORT", "eighty", ["port:", "TOY_PORT", "'eighty'", "integer"]),
+        ("TOY_PORT", "eighty", ["port:", "TOY_PORT", "'eighty'", "whole number"]),
         ("TOY_PORT", "70000", ["port:", "TOY_PORT", "65535"]),
         ("REGISTRY_URL", "registry", ["registry_url:", "REGISTRY_URL"]),
         ("TOY_NAMES", "{'a': 1}", ["names: not JSON", "TOY_NAMES", "line 1"]),

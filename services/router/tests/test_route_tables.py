@@ -46,7 +46,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"plan": plan(target("http://a:1", weight=0.5))}, "add up to 0.5"),
     (
         {"plan": plan(target("http://a:1", weight=2), target("http://a:1", weight=-1, variant="x"))},
-        "equal to 0",
+        "must be 0 or more",
     ),
     ({"plan": plan(target())}, "no urls"),
     ({"plan": plan(target("ftp://a:1"))}, "not an address"),

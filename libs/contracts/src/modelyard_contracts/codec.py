@@ -18,6 +18,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 from pydantic import ValidationError
 
 from modelyard_contracts.messages.base import Message
+from modelyard_contracts.sentences import explain
 from modelyard_contracts.topics import all_topics, avro_schema, schema_text, topic
 
 CONFLUENT_MAGIC: Final = b"\x00"
@@ -124,9 +125,7 @@ class Codec:
         try:
             return expected.model_validate(record)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise Undecodable(f"field {field}: {first['msg']}") from error
+            raise Undecodable(f"field {explain(error).sentence}") from error
 
     def _by_id(self, schema_id: int) -> WriterSchema:
         own = _own_schemas().get(schema_id)

@@ -14,6 +14,7 @@ from pydantic import ValidationError, model_validator
 
 from modelyard_contracts.messages.base import Part
 from modelyard_contracts.numbers import Index
+from modelyard_contracts.sentences import explain
 
 RELEASE: Final = "0.2"
 """The release series of this code, as compared with a document's `min_release`."""
@@ -109,9 +110,8 @@ def read(cls: type[D], data: bytes | str | Mapping[str, Any]) -> D:
     try:
         return cls.model_validate(raw, extra="ignore")
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidDocument(name, field, first["msg"]) from error
+        explained = explain(error)
+        raise InvalidDocument(name, explained.field, explained.problem) from error
     except RecursionError as error:
         raise InvalidDocument(name, "", "is nested too deeply") from error
 

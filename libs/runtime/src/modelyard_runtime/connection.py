@@ -10,6 +10,8 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from modelyard_runtime.lingering import LINGER_S, GentleTransport, close_gently
+
 HEAD_TIMEOUT_S: Final = 15.0
 """Time from the connection, or the first byte of a request, to the end of its head."""
 MAX_HEAD_BYTES: Final = 64 << 10
@@ -33,6 +35,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_since = 0.0
         self._head_timer: Any = None
         self._upgrading = False
+        self._in_body = False
+        """The head of a request is read, its body is not complete."""
 
     # input
 
@@ -93,11 +97,24 @@ class GuardedProtocol(HttpToolsProtocol):
                 raise ValueError("CONNECT is not supported")  # answered 400
             self._upgrading = True
             return
+        self._in_body = True
         super().on_headers_complete()
+        self.cycle.transport = GentleTransport(self, self.cycle)  # type: ignore[assignment]  # all that a cycle uses
 
     def on_message_complete(self) -> None:
         if not self._upgrading:
+            self._in_body = False
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_body and not self.transport.is_closing():
+            self.loop.call_later(LINGER_S, self._end_unread, self.cycle)
+
+    def _end_unread(self, cycle: Any) -> None:
+        """Close a connection that is still sending the body of a request that was answered long ago."""
+        if self._in_body and self.cycle is cycle and cycle.response_complete:
+            self.transport.close()
 
     # time limit of a head
 
@@ -135,4 +152,7 @@ class GuardedProtocol(HttpToolsProtocol):
         body = json.dumps({**problem, "code": code}).encode()
         head = b"%bcontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         self.transport.write(head % (STATUS_LINE[status], len(body)) + body)
-        self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # its answer can no longer be sent
+            self.cycle.message_event.set()
+        close_gently(self)

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from modelyard_contracts.keyring import InvalidKeyRing, KeyRingFile
+from modelyard_contracts.sentences import problem_of
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka_settings import KafkaSettings
@@ -206,7 +207,7 @@ def _line(cls: type[BaseSettings], item: dict[str, object]) -> str:
         return f"{name}: required; set the environment variable {variable}"
     given = item.get("input")
     shown = "" if given is None or "password" in name or "url" in name else f" (it is {given!r})"
-    return f"{name}: {item['msg']}{shown}; correct the environment variable {variable}"
+    return f"{name}: {problem_of(item)}{shown}; correct the environment variable {variable}"
 
 
 def _no_json(cls: type[BaseSettings], error: SettingsError) -> str:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from modelyard_contracts.sentences import one_line, plain
 from modelyard_contracts.signature import Task
 from modelyard_serving.batching import Batcher
 from modelyard_serving.errors import NotFound, Overloaded, ServingError, WrongMethod
@@ -152,9 +153,9 @@ class ModelApp:
         if isinstance(error, ServingError):
             status, code, message, field = error.status, error.code, str(error), error.field
         else:
-            message = f"the model failed: {type(error).__name__}: {error}"
+            message = f"the model failed: {type(error).__name__}: {plain(str(error), 300)}"
             status, code, field = ServingError.status, ServingError.code, None
-        body = {"error": message, "code": code, **({"field": field} if field else {})}
+        body = {"error": one_line(message), "code": code, **({"field": one_line(field)} if field else {})}
         await self._send(send, status, _ENCODE(body))
 
     async def _send(self, send: Send, status: int, body: bytes) -> None:

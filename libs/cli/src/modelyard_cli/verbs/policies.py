@@ -13,6 +13,7 @@ from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
 from modelyard_cli.verbs.options import DEFAULT_REASON, ModelArgument, Reason
 from modelyard_contracts.policies import POLICIES
+from modelyard_contracts.sentences import explain
 
 app = typer.Typer(help="Read and change the policies of a model.", no_args_is_help=True)
 Kind = Annotated[str, typer.Argument(help=f"Policy: {', '.join(POLICIES)}.")]
@@ -49,8 +50,8 @@ def set_policy(
     try:
         policy: Any = POLICIES[kind].model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise StackError(f"{'.'.join(map(str, first['loc'])) or kind}: {first['msg']}") from error
+        explained = explain(error)
+        raise StackError(f"{explained.field or kind}: {explained.problem}") from error
     saved = registry.set_policy(model, policy, expected_revision=current.revision, reason=reason)
     show(output, saved.model_dump(mode="json"), lambda: f"{kind} policy of {model}: revision {saved.revision}")
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from modelyard_contracts.inference.errors import InvalidRequest
-from modelyard_contracts.inference.request import explain_syntax
+from modelyard_contracts.inference.sentences import explain_decode
 
 
 class GenerateRequest(msgspec.Struct):
@@ -48,12 +48,8 @@ def decode_generate(body: bytes) -> GenerateRequest:
     """Decode a request; InvalidRequest says what is wrong."""
     try:
         return _DECODE(body)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        place = where.strip("`.") or "the body"
-        raise InvalidRequest(f'{place}: {what.replace("`", "")}; send {{"text_input": "..."}}') from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidRequest(explain_syntax(body, error)) from error
+        raise InvalidRequest(f'{explain_decode(body, error).sentence}; send {{"text_input": "..."}}') from error
 
 
 def encode_event(event: GenerateEvent) -> bytes:

@@ -1,15 +1,13 @@
 """Requests of the Open Inference Protocol: from bytes to tensors whose data is not decoded yet."""
 
-import re
 from typing import Any, Final
 
 import msgspec
 
 from modelyard_contracts.inference.errors import InvalidRequest, TooManyRows, shown
+from modelyard_contracts.inference.sentences import explain_decode
+from modelyard_contracts.sentences import plain
 
-_HALF_PAIR: Final = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]"
-)
 _EXAMPLE: Final = 'send {"inputs": [{"name": ..., "shape": [rows], "datatype": ..., "data": [...]}]}'
 
 
@@ -25,7 +23,7 @@ class Tensor(msgspec.Struct):
     @property
     def described(self) -> str:
         """The input as errors name it: name, datatype and shape."""
-        return f"input {shown(self.name)} ({shown(self.datatype)}, shape {self.shape[:4]})"
+        return f"input {shown(self.name)} ({shown(self.datatype)}, shape {plain(str(self.shape[:4]))})"
 
 
 class InferenceRequest(msgspec.Struct):
@@ -48,31 +46,10 @@ def decode_request(body: bytes, *, max_rows: int) -> InferenceRequest:
     """Decode a request and check that its inputs agree on a number of rows; raises InvalidRequest or TooManyRows."""
     try:
         request = _DECODE(body)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(_explain_structure(str(error))) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidRequest(explain_syntax(body, error)) from error
+        raise InvalidRequest(f"{explain_decode(body, error).sentence}; {_EXAMPLE}") from error
     _check_rows(request, max_rows)
     return request
-
-
-def explain_syntax(body: bytes, error: Exception) -> str:
-    """Describe in one sentence why a body cannot be read as JSON."""
-    if isinstance(error, RecursionError):
-        return "the body is nested too deeply; tensor data has at most two levels of arrays"
-    if isinstance(error, UnicodeError):
-        return "the body is not UTF-8"
-    if _HALF_PAIR.search(body):
-        return "a string holds half of a surrogate pair, which is no character; send whole characters"
-    if not body.strip():
-        return f"the body is empty; {_EXAMPLE}"
-    return f"the body is not JSON: {error}"
-
-
-def _explain_structure(message: str) -> str:
-    what, _, where = message.partition(" - at `$")
-    place = where.strip("`.") or "the body"
-    return f"{place}: {what.replace('`', '')}; {_EXAMPLE}"
 
 
 def _check_rows(request: InferenceRequest, max_rows: int) -> None:

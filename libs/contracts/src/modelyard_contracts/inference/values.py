@@ -7,7 +7,8 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from modelyard_contracts.inference.errors import InvalidRequest
-from modelyard_contracts.inference.request import Tensor, explain_syntax
+from modelyard_contracts.inference.request import Tensor
+from modelyard_contracts.inference.sentences import explain_syntax
 
 Values = list[Any]
 """Flat, in row-major order; None is a missing value."""

@@ -1,6 +1,6 @@
 """Error responses: application/problem+json (RFC 9457), one status for each error of ours, declared in OpenAPI."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -10,9 +10,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from modelyard_contracts.sentences import Explained, explain, one_line, plain
 from modelyard_runtime.errors import Conflict, Forbidden, Invalid, ModelyardError, NotFound, Unavailable, retryable
 
 PROBLEM_JSON: Final = "application/problem+json"
+_OWN_WORDS: Final = {
+    "Not Found": "there is no endpoint {path}; see the service's openapi.json",
+    "Method Not Allowed": "{path} does not support {method}; see the service's openapi.json",
+    "There was an error parsing the body": ("the body cannot be read; send JSON in UTF-8 that is not nested deeply"),
+}
+"""For the phrases of the web framework."""
 STATUS: Final[Mapping[type[ModelyardError], int]] = {
     NotFound: 404,
     Conflict: 409,
@@ -64,13 +71,13 @@ def problem(
         "type": f"urn:modelyard:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": _text(detail),
+        "detail": one_line(detail),
         "code": code,
     }
     if field:
-        body["field"] = _text(field)
+        body["field"] = one_line(field)
     if remedy:
-        body["remedy"] = _text(remedy)
+        body["remedy"] = one_line(remedy)
     return JSONResponse(body, status, headers=dict(headers or {}), media_type=PROBLEM_JSON)
 
 
@@ -93,16 +100,31 @@ def add_error_answers(app: FastAPI) -> None:
         return problem(error.status, error.code, error.detail, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        items = error.errors()
-        first = items[0]
-        where = [str(part) for part in first["loc"][1:]] or [str(part) for part in first["loc"]]
-        more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
-        return problem(422, "invalid", f"{'.'.join(where)}: {first['msg']}{more}", field=".".join(where))
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        explained = _explained(request, error.errors())
+        return problem(422, "invalid", explained.sentence, field=explained.field)
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, code_of(error.status_code), str(error.detail), headers=error.headers)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        detail = _OWN_WORDS.get(str(error.detail), "{detail}").format(
+            detail=error.detail, method=request.method, path=plain(request.url.path)
+        )
+        return problem(error.status_code, code_of(error.status_code), detail, headers=error.headers)
+
+
+def _explained(request: Request, items: Sequence[Mapping[str, Any]]) -> Explained:
+    """The first error of a request in words; its location begins with `body`, `query`, `path` or `header`."""
+    first = items[0]
+    within = tuple(first["loc"][1:])
+    if first["type"] == "json_invalid":
+        return Explained("body", f"is not JSON at character {within[0] if within else 0}; send a JSON object")
+    if within:
+        return explain([{**first, "loc": within}, *items[1:]])
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        return Explained("body", "is not marked as JSON; send it with the header content-type: application/json")
+    wanted = "is missing" if first["type"] == "missing" else "is not a JSON object"
+    return Explained("body", f"{wanted}; send a JSON object")
 
 
 def describe_problems(document: dict[str, Any]) -> None:
@@ -121,8 +143,3 @@ def describe_problems(document: dict[str, Any]) -> None:
                 del responses[status]
             for status in ("4XX", "5XX"):
                 responses[status] = {"$ref": "#/components/responses/Problem"}
-
-
-def _text(text: str) -> str:
-    """Valid Unicode: an error may quote its input, and that may be half a character."""
-    return text.encode("utf-8", "replace").decode()

@@ -10,6 +10,7 @@ from modelyard import ApiError, RegistryClient
 from modelyard_contracts.documents import DocumentError
 from modelyard_contracts.manifest import ManifestFile
 from modelyard_contracts.policies import RolloutPolicy
+from modelyard_contracts.sentences import explain
 from modelyard_deployer.domain.errors import RegistryUnavailable, VersionUnusable
 from modelyard_deployer.domain.routes import Version
 
@@ -50,6 +51,4 @@ def _errors_mapped() -> Iterator[None]:
     except DocumentError as error:
         raise VersionUnusable(str(error)) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise VersionUnusable(f"invalid response from the registry: {field}: {first['msg']}") from error
+        raise VersionUnusable(f"invalid response from the registry: {explain(error).sentence}") from error

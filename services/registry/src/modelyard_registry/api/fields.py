@@ -7,6 +7,7 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from modelyard_contracts.references import NAME_PATTERN, REFERENCE_PATTERN, WORKSPACE_PATTERN
+from modelyard_contracts.sentences import describe_form
 from modelyard_registry.domain.names import DIGEST, SEMVER
 
 MAX_INT: Final = 2**53
@@ -58,7 +59,7 @@ Text = Annotated[str, Field(max_length=4_000), AfterValidator(_no_nul)]
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
 Reason = Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_no_nul)]
 Tags = Annotated[dict[Line, Text], Field(max_length=64)]
-Semver = Annotated[str, Field(pattern=SEMVER, max_length=200)]
+Semver = Annotated[str, Field(pattern=describe_form(SEMVER, "a semantic version such as 1.2.0"), max_length=200)]
 Digest = Annotated[str, Field(pattern=DIGEST)]
 Name = Annotated[str, Field(pattern=REFERENCE_PATTERN)]
 WorkspaceName = Annotated[str, Field(pattern=rf"^{WORKSPACE_PATTERN}$")]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from modelyard_contracts.sentences import one_line, plain
 from modelyard_registry.domain.avro import InvalidSchema
 from modelyard_registry.domain.ports import Deps, Records
 from modelyard_registry.domain.schema_errors import MalformedSchema, SchemaApiError, SchemaNotFound, SubjectNotFound
@@ -45,7 +46,7 @@ Body = Annotated[Json, Depends(body_of)]
 def text_in(body: Json) -> str:
     """Return the Avro schema in a body; MalformedSchema."""
     if body.get("schemaType") not in (None, "", "AVRO"):
-        raise MalformedSchema(f"schemaType {body['schemaType']!r}: only AVRO is supported")
+        raise MalformedSchema(f"schemaType {plain(str(body['schemaType']))}: only AVRO is supported")
     if body.get("references"):
         raise MalformedSchema("references are not supported; write the whole schema")
     text = body.get("schema")
@@ -59,11 +60,11 @@ def install(app: FastAPI, deps: Deps) -> None:
 
     @app.exception_handler(SchemaApiError)
     async def _refused(_: Request, error: SchemaApiError) -> JSONResponse:
-        return SchemaAnswer({"error_code": error.error_code, "message": str(error)}, error.error_code // 100)
+        return SchemaAnswer({"error_code": error.error_code, "message": one_line(str(error))}, error.error_code // 100)
 
     @app.exception_handler(InvalidSchema)
     async def _invalid(_: Request, error: InvalidSchema) -> JSONResponse:
-        return SchemaAnswer({"error_code": MalformedSchema.error_code, "message": str(error)}, 422)
+        return SchemaAnswer({"error_code": MalformedSchema.error_code, "message": one_line(str(error))}, 422)
 
     router = APIRouter(default_response_class=SchemaAnswer, include_in_schema=False)
     for add in (_subject_versions, _subjects, _schemas, _compatibility, _levels):

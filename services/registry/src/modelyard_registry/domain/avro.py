@@ -12,6 +12,7 @@ import fastavro
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
+from modelyard_contracts.sentences import plain
 from modelyard_runtime.errors import Invalid
 
 PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
@@ -47,14 +48,16 @@ class AvroSchema:
 def parse(text: str) -> AvroSchema:
     """Parse `text`; InvalidSchema gives the reason when it is not a schema."""
     try:
-        plain = json.loads(text)
+        document = json.loads(text)
         avro.schema.parse(text)
-        normalised = _normal(fastavro.parse_schema(plain, _write_hint=False))
-        hexadecimal = fingerprint(to_parsing_canonical_form(plain), "CRC-64-AVRO")
+        normalised = _normal(fastavro.parse_schema(document, _write_hint=False))
+        hexadecimal = fingerprint(to_parsing_canonical_form(document), "CRC-64-AVRO")
     except RecursionError as error:
         raise InvalidSchema("the schema is nested too deeply") from error
+    except ValueError as error:
+        raise InvalidSchema(f"not an Avro schema: {_problem_of(error)}") from error
     except Exception as error:  # two parsers, a dozen exception types, one meaning
-        raise InvalidSchema(f"not an Avro schema: {type(error).__name__}: {error}") from error
+        raise InvalidSchema(f"not an Avro schema: {plain(str(error), 300)}") from error
     canonical = json.dumps(normalised, sort_keys=True, separators=(",", ":"))
     return AvroSchema(text, hashlib.sha256(canonical.encode()).hexdigest(), hexadecimal)
 
@@ -216,3 +219,9 @@ def _attribute(schema: Any, key: str) -> Any:
 def _logical_text(logical: tuple[Any, ...]) -> str:
     name, precision, scale = logical
     return str(name or "none") if precision is None else f"{name}({precision}, {scale or 0})"
+
+
+def _problem_of(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"the text is not JSON at line {error.lineno}, column {error.colno}; send the schema as JSON"
+    return plain(str(error), 300)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from modelyard_contracts import ResourceChange
 from modelyard_contracts.documents import read
 from modelyard_contracts.policies import GatePolicy
+from modelyard_contracts.sentences import explain
 from modelyard_registry.domain.errors import StaleRevision
 from modelyard_registry.domain.kinds import KINDS
 from modelyard_registry.domain.ports import Deps, Records
@@ -66,6 +67,5 @@ def _checked(resource_kind: str, kind: str, document: Mapping[str, Any]) -> dict
     try:
         return KINDS[resource_kind].policies[kind].model_validate(document).model_dump(mode="json")
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(("document", *(str(part) for part in first["loc"])))
-        raise Invalid(f"{field}: {first['msg']}", field=field) from error
+        explained = explain(error, "document")
+        raise Invalid(explained.sentence, field=explained.field) from error

@@ -4,6 +4,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from modelyard_contracts.sentences import one_line
 from modelyard_router.domain.errors import (
     BodyTooSlow,
     BrokenContract,
@@ -72,20 +73,20 @@ def kind_of(error: ModelyardError) -> Kind:
 
 def problem(error: ModelyardError, path: str, headers: list[Header]) -> Reply:
     """A problem document; under /v2 it also has `error`, as the Open Inference Protocol requires."""
-    kind = kind_of(error)
+    kind, detail = kind_of(error), one_line(str(error))
     document: dict[str, Any] = {
         "type": f"urn:modelyard:problem:{error.code}",
         "title": kind.title,
         "status": kind.status,
-        "detail": str(error),
+        "detail": detail,
         "code": error.code,
     }
     if error.field:
-        document["field"] = error.field
+        document["field"] = one_line(error.field)
     if violations := getattr(error, "errors", ()):
         document["errors"] = list(violations)
     if path.startswith("/v2"):
-        document["error"] = str(error)
+        document["error"] = detail
     return kind.status, [*headers, *_headers(kind)], msgspec.json.encode(document)
 
 

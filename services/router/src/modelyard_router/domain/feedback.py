@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from modelyard_contracts.inference.sentences import explain_decode
 from modelyard_contracts.references import InvalidReference, Reference
 from modelyard_router.domain.errors import BrokenContract, TooLarge
 
@@ -49,11 +50,11 @@ def read_labels(body: bytes, max_items: int) -> list[Label]:
         many = _PROBE(body).items is not msgspec.UNSET
         labels = _MANY(body).items if many else [_ONE(body)]
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        problem = "nested too deeply" if isinstance(error, RecursionError) else error
+        explained = explain_decode(body, error)
         raise BrokenContract(
-            f'not feedback: {problem}; send {{"prediction_id": "...", "label": "..."}} with the label as a string, '
+            f'{explained.sentence}; send {{"prediction_id": "...", "label": "..."}} with the label as a string, '
             'or "value": a number, and occurred_at with its zone',
-            field=_field(str(error)),
+            field=explained.field,
         ) from error
     if len(labels) > max_items:
         raise TooLarge(f"{len(labels)} items; send at most {max_items} in one request", field="items")
@@ -77,10 +78,3 @@ def _check(label: Label, item: str) -> None:
             Reference.parse(label.model)
         except InvalidReference as error:
             raise BrokenContract(f"{prefix}model: {error}", field=f"{prefix}model") from error
-
-
-def _field(message: str) -> str | None:
-    """The field in an error of msgspec: a path such as `$.items[3].label`, and a missing or unknown field."""
-    place = message.rpartition(" - at `$")[2].strip("`.") if " - at `$" in message else ""
-    named = message.split("`")[1] if "field `" in message else ""
-    return ".".join(part for part in (place, named) if part) or None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from modelyard_contracts.inference.generate import GenerateEvent, GenerateRequest, Usage, decode_event
-from modelyard_contracts.inference.request import explain_syntax
+from modelyard_contracts.inference.sentences import explain_decode
 from modelyard_router.domain.answers import BadAnswer
 from modelyard_router.domain.contract import EntityKey, PredictionId
 from modelyard_router.domain.errors import BrokenContract
@@ -34,13 +34,10 @@ def read_generate(body: bytes) -> Generate:
     """BrokenContract names the field and the remedy."""
     try:
         return _DECODE(body)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        field = where.strip("`.") or (what.split("`")[1] if what.count("`") > 1 else None)
-        text = f'{field or "the body"}: {what.replace("`", "")}; send {{"text": "...", "stream": true or false}}'
-        raise BrokenContract(text, field=field) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise BrokenContract(f'{explain_syntax(body, error)}; send {{"text": "..."}}') from error
+        explained = explain_decode(body, error)
+        text = f'{explained.sentence}; send {{"text": "...", "stream": true or false}}'
+        raise BrokenContract(text, field=explained.field) from error
 
 
 def upstream_body(request: Generate, generation_id: str) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from modelyard_contracts.inference import InferenceRequest, InvalidRequest, TooManyRows, decode_request
+from modelyard_contracts.inference.sentences import explain_decode
 from modelyard_router.domain.contract import Contract, EntityKey, PredictionId, Values
 from modelyard_router.domain.errors import InvalidInference, TooLarge
 
@@ -61,4 +62,7 @@ def _convert(value: Any, type_: Any, field: str) -> Any:
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
-        raise InvalidInference(f"{field}: {error}", field=field) from error
+        explained = explain_decode(b"", error)
+        inner = explained.field if explained.field != "body" else ""
+        where = ".".join(part for part in (field, inner) if part)
+        raise InvalidInference(f"{where}: {explained.problem}", field=where) from error

@@ -9,7 +9,7 @@ import msgspec
 
 from modelyard_contracts.inference import parse_timestamp
 from modelyard_contracts.inference.errors import shown
-from modelyard_contracts.inference.request import explain_syntax
+from modelyard_contracts.inference.sentences import explain_decode, explain_syntax
 from modelyard_contracts.signature import Column, ColumnType, Signature
 from modelyard_router.domain.errors import BrokenContract
 
@@ -33,7 +33,8 @@ def explain(body: bytes, signature: Signature, error: Exception) -> NoReturn:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as broken:
         _explain_syntax(body, broken)
     _raise(list(_violations(value, signature)))
-    raise BrokenContract(str(error))
+    explained = explain_decode(body, error)
+    raise BrokenContract(explained.sentence, field=explained.field)
 
 
 def explain_features(given: Any, signature: Signature) -> None:

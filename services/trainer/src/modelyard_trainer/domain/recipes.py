@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from modelyard_contracts import Part
+from modelyard_contracts.sentences import explain
 from modelyard_contracts.signature import Signature, Task
 from modelyard_trainer.domain.errors import BadRequest
 
@@ -184,4 +185,5 @@ def parse_parameters(recipe: Recipe, given: Mapping[str, str]) -> Part:
                 f"parameters.{name}: recipe {recipe.name} has no such parameter; it has {known}",
                 field=f"parameters.{name}",
             ) from error
-        raise BadRequest(f"parameters.{name}: {first['msg']}", field=f"parameters.{name}") from error
+        explained = explain(error, "parameters")
+        raise BadRequest(explained.sentence, field=explained.field) from error

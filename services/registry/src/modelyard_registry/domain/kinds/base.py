@@ -11,6 +11,7 @@ from modelyard_contracts.documents import Document, DocumentError, canonical_jso
 from modelyard_contracts.manifest import FileEntry
 from modelyard_contracts.messages.base import Part
 from modelyard_contracts.policies import GatePolicy
+from modelyard_contracts.sentences import explain
 from modelyard_registry.domain.stages import Signal
 from modelyard_registry.domain.values import Version
 from modelyard_runtime.errors import Invalid
@@ -138,7 +139,5 @@ def _require_stated(cls: type[Document], raw: Mapping[str, Any]) -> None:
 
 
 def _invalid(error: ValidationError) -> Invalid:
-    first = error.errors()[0]
-    where = ".".join(("manifest", *(str(part) for part in first["loc"])))
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return Invalid(f"{where}: {first['msg'].removeprefix('Value error, ')}{more}", field=where)
+    explained = explain(error, "manifest")
+    return Invalid(explained.sentence, field=explained.field)

@@ -1,0 +1,418 @@
+"""Hostile requests for every endpoint of a service.
+
+    async def test_hostile_input_gets_answers_that_blame_the_caller() -> None:
+        async with served(app) as port:
+            await walk_hostile(port, operations_of(app), key="admin@*")
+
+Every request goes over a socket of its own. An answer is wrong when it does not come, when its status is 5xx, when an
+error of the caller is not a problem document with one sentence, or when the service is not alive afterwards.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import FastAPI
+
+from modelyard_devstack.testing.access import endpoints
+from modelyard_devstack.testing.sentences import flaws
+from modelyard_runtime.connection import GuardedProtocol
+
+ANSWER_S: Final = 30.0
+JSON: Final = {"content-type": "application/json"}
+SAMPLE_ID: Final = str(UUID(int=7))
+LONG: Final = "n" * 5_000
+
+
+def deep(size: int, opening: bytes = b"[") -> bytes:
+    """An unfinished document of nested arrays or objects, `size` bytes long."""
+    return (opening * size)[:size]
+
+
+def nested(depth: int) -> bytes:
+    """A complete document of nested arrays."""
+    return b"[" * depth + b"]" * depth
+
+
+def documents() -> Iterator[tuple[str, bytes]]:
+    """Whole bodies, each with a name for messages."""
+    for size in (2_000, 100_000, 1_000_000):
+        yield f"{size} bytes of [", deep(size)
+        yield f"{size} bytes of {{", deep(size, b'{"a":')
+    yield "900 complete arrays", nested(900)
+    yield "50,000 complete arrays", nested(50_000)
+    yield from _TEXTS.items()
+    for wrong in (b"null", b"true", b"7", b'"text"', b"[]", b"[{}]", b"{}", b"1e400", b"-0", b"1" * 5_000):
+        yield f"the value {wrong[:20].decode()}", wrong
+    yield "a body of a megabyte of text", b'"' + b"x" * 1_000_000 + b'"'
+
+
+_TEXTS: Final[Mapping[str, bytes]] = {
+    "an empty body": b"",
+    "only spaces": b" \n\t ",
+    "half a document": b'{"a": ',
+    "two documents": b"{}{}",
+    "a comment": b"{} // no",
+    "invalid UTF-8": b'{"model": "\xff\xfe"}',
+    "half a UTF-8 character": b'{"model": "\xc3"}',
+    "a raw surrogate": b'{"model": "\xed\xa0\x80"}',
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "UTF-16": '{"model": "m"}'.encode("utf-16"),
+    "null bytes": b"\x00" * 100,
+    "a null byte in a text": b'{"model": "a\x00b"}',
+    "duplicate keys": b'{"model": "a", "model": "b", "version": 1, "version": 2}',
+    "NaN as the body": b"NaN",
+    "Infinity as the body": b"-Infinity",
+    "a very long key": b'{"' + b"k" * 100_000 + b'": 1}',
+    "a surrogate as a key": b'{"\\ud800": 1}',
+    "a key with a line break": b'{"a\\nb\\u001b[31m": 1}',
+    "10,000 unknown keys": b"{" + b",".join(b'"k%d":%d' % (i, i) for i in range(10_000)) + b"}",
+}
+
+VALUES: Final[Mapping[str, bytes]] = {
+    "null": b"null",
+    "true": b"true",
+    "0": b"0",
+    "-1": b"-1",
+    "1.5": b"1.5",
+    "1e308": b"1e308",
+    "1e400": b"1e400",
+    "-1e400": b"-1e400",
+    "5e-324": b"5e-324",
+    "NaN": b"NaN",
+    "Infinity": b"Infinity",
+    "2**63": b"9223372036854775808",
+    "2**64": b"18446744073709551616",
+    "-2**63-1": b"-9223372036854775809",
+    "10**400": b"1" + b"0" * 400,
+    "10**5000": b"1" + b"0" * 5_000,
+    "an empty text": b'""',
+    "a space": b'" "',
+    "a lone surrogate": b'"\\ud800"',
+    "a lone surrogate within": b'"a\\udfffb"',
+    "a null character": b'"a\\u0000b"',
+    "line breaks and a terminal escape": b'"a\\r\\n\\u001b[31mb"',
+    "a right-to-left mark": '"a\u202eb"'.encode(),
+    "a character beyond 16 bits": '"\U0001f4a9"'.encode(),
+    "100,000 characters": b'"' + b"x" * 100_000 + b'"',
+    "a path": b'"../../etc/passwd"',
+    "year 1 in the east": b'"0001-01-01T00:00:00+14:00"',
+    "year 9999 in the west": b'"9999-12-31T23:59:59-14:00"',
+    "a leap second": b'"9999-12-31T23:59:60Z"',
+    "year 10000": b'"10000-01-01T00:00:00Z"',
+    "a date without zone": b'"2026-01-01T00:00:00"',
+    "a number as text": b'"1e400"',
+    "an empty array": b"[]",
+    "an empty object": b"{}",
+    "nulls in an array": b"[null, null]",
+    "60 nested arrays": nested(60),
+    "3,000 nested arrays": nested(3_000),
+    "an object in an object": b'{"a": {"b": {"c": [1, "\\ud800", null]}}}',
+    "odd keys": b'{"": 1, "\\ud800": 2, "a\\u0000": 3, "__proto__": 4}',
+    "10,000 numbers": b"[" + b",".join([b"7"] * 10_000) + b"]",
+}
+"""Values for a field, as JSON."""
+
+PARTS: Final = (
+    "%00",
+    "a%00b",
+    "%2F",
+    "..%2F..%2Fetc",
+    "%2e%2e",
+    "%ff%fe",
+    "%ED%A0%80",
+    "%0d%0aset-cookie:%20a",
+    "%1b%5b31m",
+    "%F0%9F%92%A9",
+    "%E2%80%AE",
+    "%20",
+    "a:b:c",
+    ":",
+    "-1",
+    "0",
+    "1.5",
+    "NaN",
+    "9223372036854775808",
+    "1" + "0" * 400,
+    "%D9%A1",
+    "0001-01-01T00:00:00%2B14:00",
+    "9999-12-31T23:59:59-14:00",
+    "9999-12-31T23:59:60Z",
+    "true",
+    "%25",
+    LONG,
+)
+"""Values of path and query parameters, as sent."""
+
+HEADS: Final[Mapping[str, Mapping[str, str]]] = {
+    "no content type": {},
+    "text": {"content-type": "text/plain"},
+    "XML": {"content-type": "application/xml"},
+    "a form": {"content-type": "application/x-www-form-urlencoded"},
+    "multipart without a boundary": {"content-type": "multipart/form-data"},
+    "an unknown charset": {"content-type": "application/json; charset=klingon"},
+    "a broken content type": {"content-type": "/;;=\xff"},
+    "two lengths of a trace": {**JSON, "traceparent": "00-" + "f" * 400 + "-01"},
+    "a correlation id of another form": {**JSON, "x-correlation-id": "\xff" * 100},
+    "an absurd deadline": {**JSON, "x-modelyard-timeout-ms": "1e400"},
+    "a negative deadline": {**JSON, "x-modelyard-timeout-ms": "-1"},
+    "a session of 10,000 characters": {**JSON, "x-modelyard-session-id": "\xe9" * 10_000},
+    "an event id beyond 64 bits": {**JSON, "last-event-id": "9" * 99},
+    "an idempotency key of odd bytes": {**JSON, "idempotency-key": "\xff\x01" * 200},
+    "an unknown encoding": {**JSON, "content-encoding": "gzip"},
+    "a range": {**JSON, "range": "bytes=9999999999999999999999-1"},
+    "a condition": {**JSON, "if-match": '"\xff"', "if-none-match": "*"},
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One endpoint. schema: of its JSON body, None without one; a name of `query` is a query parameter."""
+
+    method: str
+    path: str
+    schema: Mapping[str, Any] | None = None
+    query: tuple[str, ...] = ()
+    definitions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def takes_body(self) -> bool:
+        return self.method in ("POST", "PUT", "PATCH")
+
+
+def operations_of(app: FastAPI, schemas: Mapping[str, Mapping[str, Any]] | None = None) -> list[Operation]:
+    """Every endpoint of an app, also those outside its document. schemas: bodies of these, by label."""
+    document = app.openapi()
+    definitions = document.get("components", {}).get("schemas", {})
+    found = []
+    for endpoint in endpoints(app):
+        path = re.sub(r":[^}]*}", "}", endpoint.path)
+        described = document["paths"].get(path, {}).get(endpoint.method.lower(), {})
+        query = [one["name"] for one in described.get("parameters", ()) if one["in"] == "query"]
+        content = described.get("requestBody", {}).get("content", {}).get("application/json", {})
+        schema = (schemas or {}).get(f"{endpoint.method} {path}") or content.get("schema")
+        found.append(Operation(endpoint.method, path, schema, tuple(query), definitions))
+    return found
+
+
+@contextlib.asynccontextmanager
+async def served(app: Any) -> AsyncIterator[int]:
+    """Serve an ASGI program on a port of this process, with the protocol that services use."""
+    import uvicorn
+    from uvicorn.server import ServerState
+
+    config = uvicorn.Config(app, http=GuardedProtocol, ws="none", loop="none", lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: GuardedProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """status 0: the connection was closed, or nothing came, without an answer."""
+
+    status: int
+    head: str = ""
+    body: bytes = b""
+
+
+async def walk_hostile(
+    port: int,
+    operations: Iterable[Operation],
+    *,
+    key: str,
+    samples: Mapping[str, str] | None = None,
+    bodies: Mapping[str, Mapping[str, Any]] | None = None,
+    skip: frozenset[str] = frozenset(),
+    alive: str = "/health/live",
+) -> int:
+    """Send the list to every operation; AssertionError names each answer that is wrong. Returns the requests sent.
+
+    samples: values of path parameters of existing resources. bodies: a good body, by label, whose fields are replaced
+    one by one; otherwise a body is made up from the schema. skip: labels to leave out, each with a reason at the call.
+    """
+    walk = _Walk(port, key, dict(samples or {}), alive)
+    for operation in operations:
+        if operation.label not in skip:
+            await walk.operation(operation, (bodies or {}).get(operation.label))
+    assert walk.sent, "no operation"  # noqa: S101
+    shown = "\n".join(walk.wrong[:60])
+    assert not walk.wrong, f"{len(walk.wrong)} of {walk.sent} answers are wrong:\n{shown}"  # noqa: S101
+    return walk.sent
+
+
+class _Walk:
+    def __init__(self, port: int, key: str, samples: dict[str, str], alive: str) -> None:
+        self._port, self._key, self._samples, self._alive = port, key, samples, alive
+        self.sent = 0
+        self.wrong: list[str] = []
+
+    async def operation(self, operation: Operation, good: Mapping[str, Any] | None) -> None:
+        body = good if good is not None else _made_up(operation.schema, operation.definitions)
+        path = self._path(operation.path)
+        for name, target, headers, content in _requests(operation, path, body):
+            self.sent += 1
+            answer = await ask(self._port, operation.method, target, self._key, headers, content)
+            if problem := _problem_of(answer, operation.method):
+                self.wrong.append(f"{operation.label}, {name}: {problem}")
+        alive = await ask(self._port, "GET", self._alive, self._key)
+        if alive.status != 200:
+            self.wrong.append(f"after {operation.label}: {self._alive} answers {alive.status}")
+
+    def _path(self, template: str) -> str:
+        return re.sub(r"{([^}]+)}", lambda found: self._samples.get(found[1], SAMPLE_ID), template)
+
+
+Request = tuple[str, str, Mapping[str, str], bytes]
+
+
+def _requests(operation: Operation, path: str, body: Any) -> Iterator[Request]:
+    """(name, target, headers, body)"""
+    good = json.dumps(body).encode() if operation.takes_body else b""
+    for name, headers in HEADS.items():
+        yield name, path, headers, good
+    if operation.takes_body:
+        for name, content in documents():
+            yield name, path, JSON, content
+        for name, content in _spoilt(body):
+            yield name, path, JSON, content
+    for parameter in re.findall(r"{([^}]+)}", operation.path):
+        for part in PARTS:
+            spoilt = operation.path.replace(f"{{{parameter}}}", part)
+            yield f"{{{parameter}}}={part[:40]}", re.sub(r"{[^}]+}", SAMPLE_ID, spoilt), JSON, good
+    for parameter in operation.query:
+        for part in PARTS:
+            yield f"?{parameter}={part[:40]}", f"{path}?{quote(parameter)}={part}", JSON, good
+    if operation.query:
+        name = operation.query[0]
+        yield "the same parameter twice", f"{path}?{name}=1&{name}=2", JSON, good
+
+
+def _spoilt(body: Any) -> Iterator[tuple[str, bytes]]:
+    """The body with each of its fields, at every depth, replaced by each value."""
+    for place in _places(body):
+        marked = json.dumps(_replaced(body, place, "@@")).encode()
+        for name, value in VALUES.items():
+            yield f"{'.'.join(map(str, place))} = {name}", marked.replace(b'"@@"', value, 1)
+
+
+def _places(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    inner: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, Mapping):
+        inner = value.items()
+    elif isinstance(value, list):
+        inner = enumerate(value[:1])
+    for name, each in inner:
+        yield (*above, name)
+        yield from _places(each, (*above, name))
+
+
+def _replaced(value: Any, place: tuple[str | int, ...], by: Any) -> Any:
+    if not place:
+        return by
+    copy: Any = dict(value) if isinstance(value, Mapping) else list(value)
+    copy[place[0]] = _replaced(copy[place[0]], place[1:], by)
+    return copy
+
+
+def _made_up(schema: Mapping[str, Any] | None, definitions: Mapping[str, Any], depth: int = 0) -> Any:
+    """A value that roughly matches a JSON schema, with all its fields."""
+    if not schema or depth > 8:
+        return {}
+    if "$ref" in schema:
+        return _made_up(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions, depth + 1)
+    for word in ("const", "default", "examples", "enum"):
+        if word in schema and schema[word] is not None:
+            return schema[word][0] if word in ("examples", "enum") else schema[word]
+    for word in ("anyOf", "oneOf", "allOf"):
+        if word in schema:
+            options = [each for each in schema[word] if each.get("type") != "null"]
+            return _made_up(options[0] if options else {}, definitions, depth + 1)
+    kind = schema.get("type")
+    if kind == "object" or "properties" in schema:
+        fields = schema.get("properties", {})
+        return {name: _made_up(each, definitions, depth + 1) for name, each in fields.items()} or {"a": "b"}
+    if kind == "array":
+        return [_made_up(schema.get("items", {}), definitions, depth + 1)]
+    if kind == "string":
+        return {"uuid": SAMPLE_ID, "date-time": "2026-01-31T12:00:00Z"}.get(schema.get("format", ""), "sample")
+    return {"integer": schema.get("minimum", 1), "number": schema.get("minimum", 1.0), "boolean": True}.get(kind, {})
+
+
+def _problem_of(answer: Answered, method: str) -> str | None:
+    """The reason why an answer is wrong, or None."""
+    if answer.status == 0:
+        return "the connection ended without an answer"
+    if answer.status >= 500:
+        return f"{answer.status} {answer.body[:300]!r}"
+    if answer.status < 400 or method == "HEAD":
+        return None
+    try:
+        document = json.loads(answer.body)
+        detail = document.get("detail") or document.get("error") or document.get("message")
+    except (ValueError, AttributeError):
+        return f"{answer.status} without a problem document: {answer.body[:100]!r}"
+    if found := flaws(str(detail or "")):
+        return f"{answer.status} {str(detail)[:300]!r}: {', '.join(found)}"
+    return None
+
+
+async def ask(
+    port: int,
+    method: str,
+    target: str,
+    key: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+) -> Answered:
+    """One request on a connection of its own. A stream of events is read no further than its head."""
+    given = {"host": "x", "authorization": f"Bearer {key}", **(headers or {})}
+    given["content-length"] = str(len(body))
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
+                return await _answer(reader, method)
+            finally:
+                writer.close()
+    except (TimeoutError, OSError, asyncio.IncompleteReadError):
+        return Answered(0)
+
+
+async def _answer(reader: asyncio.StreamReader, method: str) -> Answered:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    status = int(head.split(" ", 2)[1])
+    if "text/event-stream" in head or method == "HEAD" or status in (204, 304):
+        return Answered(status, head)
+    if length := re.search(r"content-length: (\d+)", head):
+        return Answered(status, head, await reader.readexactly(int(length[1])))
+    return Answered(status, head, await _chunks(reader))
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    whole = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        whole += (await reader.readexactly(size + 2))[:-2]
+    return whole

@@ -1,0 +1,17 @@
+"""Hostile requests to every endpoint."""
+
+import pytest
+
+from modelyard_devstack.testing.hostile import operations_of, served, walk_hostile
+
+from .helpers.world import World
+from .test_api import app_of
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_hostile_requests_get_an_answer_that_blames_the_caller(world: World) -> None:
+    run_id = str(world.begin().id)
+    app = app_of(world)
+    async with served(app) as port:
+        assert await walk_hostile(port, operations_of(app), key="admin@*", samples={"run_id": run_id}) > 100
