@@ -47,18 +47,39 @@ class Stream(Protocol):
 class CallFailed(Exception):
     """No answer came; `reason` is one word for headers and metrics."""
 
-    def __init__(self, reason: str, detail: str, *, answered: bool = False) -> None:
+    def __init__(self, reason: str, detail: str, *, answered: bool = False, sent: bool = True) -> None:
         super().__init__(detail)
         self.reason = reason
         self.answered = answered
         """Whether any byte of an answer had arrived."""
+        self.sent = sent
+        """Whether any byte of the request may have been sent: without one it can be sent elsewhere."""
 
 
 class CallTimedOut(CallFailed):
     """The deadline passed."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__("timeout", detail)
+    def __init__(self, detail: str, *, sent: bool = True) -> None:
+        super().__init__("timeout", detail, sent=sent)
+
+
+class CutShort(CallFailed):
+    """No byte was sent within this replica's share of the time: no evidence against it, and others may have time."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail, sent=False)
+
+
+class Times(NamedTuple):
+    """When an attempt must have happened, on the event loop's clock."""
+
+    answered_by: float
+    sent_by: float
+    """A connection that is not there by then leaves the rest of the time to other replicas and versions."""
+
+    def share_of(self, replicas: int, now: float) -> float:
+        """`sent_by` for the next one of several replicas."""
+        return now + max(self.sent_by - now, 0.0) / replicas
 
 
 @dataclass(slots=True)
@@ -85,9 +106,9 @@ class FirstAttempt(NamedTuple):
 class UpstreamError(Exception):
     """A version gave no usable answer."""
 
-    def __init__(self, error: RouterError, reason: str) -> None:
+    def __init__(self, error: RouterError, reason: str, *, sent: bool = True) -> None:
         super().__init__(str(error))
-        self.error, self.reason = error, reason
+        self.error, self.reason, self.sent = error, reason, sent
         self.kind = STATUS_OF[error.code]
         """How the attempt is logged, and which fallbacks may follow."""
         self.leaf: Leaf | None = None
@@ -101,18 +122,18 @@ class Upstreams(Protocol):
         self,
         leaf: Leaf,
         tail: bytes,
-        deadline: float,
+        times: Times,
         read: AnswerReader[A],
         attempts: list[Attempt],
         first: FirstAttempt | None = None,
     ) -> Answered[A]:
         """Send `tail` (length, headers, body) to a version; UpstreamError when no replica gives a usable answer.
 
-        deadline: on the event loop's clock. Every call is added to `attempts`.
+        Every call is added to `attempts`.
         """
 
-    async def stream(self, leaf: Leaf, tail: bytes, first_by: float, stall_s: float) -> Stream:
-        """Start an answer in pieces; UpstreamError when no replica starts one with status 200 by `first_by`.
+    async def stream(self, leaf: Leaf, tail: bytes, times: Times, stall_s: float) -> Stream:
+        """Start an answer in pieces; UpstreamError when no replica starts one with status 200 in time.
 
         stall_s: longest pause between two pieces.
         """

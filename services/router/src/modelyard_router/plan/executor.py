@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from modelyard_contracts import PredictionStatus
 from modelyard_contracts.inference import Answer
 from modelyard_router.domain.errors import UpstreamUnavailable
 from modelyard_router.domain.leaves import Leaf
 from modelyard_router.domain.records import Attempt
-from modelyard_router.domain.upstreams import Answered, AnswerReader, FirstAttempt, UpstreamError, Upstreams
+from modelyard_router.domain.upstreams import Answered, AnswerReader, FirstAttempt, Times, UpstreamError, Upstreams
 from modelyard_router.domain.votes import Vote, combine
 from modelyard_router.plan.budget import RetryBudget
 from modelyard_router.plan.nodes import FallbackNode
@@ -19,9 +19,10 @@ from modelyard_router.plan.planner import Candidate, Decision, Ensemble
 A = TypeVar("A")
 MAX_CALLS = 10
 """Of one request, over all versions and replicas."""
+UNAVAILABLE: Final = PredictionStatus.UNAVAILABLE.value
 Rows = list[Answer]
-TryOne = Callable[[Candidate, float, list[Attempt]], Awaitable[Answered[A] | None]]
-"""(candidate, deadline, attempts to add to) -> the answer; None when the request does not fit the candidate."""
+TryOne = Callable[[Candidate, Times, list[Attempt]], Awaitable[Answered[A] | None]]
+"""(candidate, its times, attempts to add to) -> the answer; None when the request does not fit the candidate."""
 TailFor = Callable[[Leaf, float], bytes | None]
 """(leaf, seconds left) -> the request from the value of content-length on; None when it breaks the leaf's contract."""
 
@@ -62,14 +63,14 @@ class Executor:
         """Ask versions for a whole answer. first: an attempt of the first one that was already made, or None."""
         pending = first
 
-        async def attempt(candidate: Candidate, limit: float, attempts: list[Attempt]) -> Answered[Rows] | None:
+        async def attempt(candidate: Candidate, times: Times, attempts: list[Attempt]) -> Answered[Rows] | None:
             nonlocal pending
             given, pending = pending, None
             if candidate.ensemble is not None:
-                return await self._vote(candidate.ensemble, tail_for, limit, read, attempts)
+                return await self._vote(candidate.ensemble, tail_for, times.answered_by, read, attempts)
             leaf = candidate.leaf
-            tail = tail_for(leaf, limit - self._loop.time())
-            return None if tail is None else await self._upstreams.ask(leaf, tail, limit, read, attempts, given)
+            tail = tail_for(leaf, times.answered_by - self._loop.time())
+            return None if tail is None else await self._upstreams.ask(leaf, tail, times, read, attempts, given)
 
         return await self.try_all(decision, deadline, attempt)
 
@@ -107,7 +108,7 @@ class Executor:
             leaf = candidate.leaf
             before = len(done.attempts)
             try:
-                answered = await attempt(candidate, self._limit(decision, place, deadline), done.attempts)
+                answered = await attempt(candidate, self._times(decision, place, deadline), done.attempts)
             except UpstreamError as error:
                 self._failed(done, error.leaf or leaf, error)
                 continue
@@ -134,7 +135,7 @@ class Executor:
     def _may_try(self, candidate: Candidate, done: Execution[A]) -> bool:
         if done.failure is None:
             return not candidate.after
-        if done.failure.kind.value not in candidate.after or done.tries >= MAX_CALLS:
+        if not _follows(done.failure, candidate) or done.tries >= MAX_CALLS:
             return False
         fallback = candidate.fallback
         if fallback is None:
@@ -142,6 +143,12 @@ class Executor:
         if done.tries >= fallback.max_attempts:
             return False
         return self._budget(candidate.leaf.route, fallback).spend()
+
+    def _times(self, decision: Decision, place: int, deadline: float) -> Times:
+        """The times of an attempt: versions that may step in keep time to connect."""
+        answered_by, now = self._limit(decision, place, deadline), self._loop.time()
+        later = sum(UNAVAILABLE in candidate.after for candidate in decision.candidates[place + 1 :])
+        return Times(answered_by, min(answered_by, now + max(deadline - now, 0.0) / (later + 1)))
 
     def _limit(self, decision: Decision, place: int, deadline: float) -> float:
         """When an attempt ends: the leaf's own limit, or an equal share of the time that later attempts need too."""
@@ -174,3 +181,8 @@ def _without_quorum(runs: Sequence[Execution[Rows]], quorum: int) -> UpstreamErr
     fitting = sum(run.answer is not None for run in runs)
     text = f"{fitting} of {len(runs)} members take these features, the quorum is {quorum}"
     return UpstreamError(UpstreamUnavailable(text), "no_quorum")
+
+
+def _follows(failure: UpstreamError, candidate: Candidate) -> bool:
+    """Whether a version is tried after this failure. A time-out before a byte was sent left the version unreached."""
+    return failure.kind.value in candidate.after or (not failure.sent and UNAVAILABLE in candidate.after)

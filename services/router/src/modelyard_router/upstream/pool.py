@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from modelyard_router.domain.upstreams import CallFailed, CallTimedOut, Whole
+from modelyard_router.domain.upstreams import CallFailed, CallTimedOut, CutShort, Whole
 from modelyard_router.upstream.connection import AnswerHead, Connection, Done
 
 AVOID_MIN_S: Final = 0.25
 AVOID_MAX_S: Final = 5.0
+TIME_GRAIN_S: Final = 0.001
 
 
 @dataclass(frozen=True)
@@ -51,25 +52,25 @@ class Pool:
         """It failed recently: try it last."""
         return self._avoid_until > self._loop.time()
 
-    async def call(self, data: bytes, deadline: float) -> Whole:
-        """One request, one answer; CallFailed says why there is none.
+    async def call(self, data: bytes, deadline: float, sent_by: float | None = None) -> Whole:
+        """One request, one answer; CallFailed says why there is none, CutShort that none was sent by `sent_by`.
 
         A kept-alive connection that turns out closed is replaced once, if no byte of an answer arrived on it.
         """
         self.in_flight += 1
         try:
-            answer = await self._call(data, deadline)
+            answer = await self._call(data, deadline, deadline if sent_by is None else sent_by)
             self._avoid_s = self._avoid_until = 0.0
             return answer
         except CallFailed as error:
-            if not isinstance(error, CallTimedOut):
+            if not isinstance(error, CallTimedOut | CutShort):
                 self._avoid()
             raise
         finally:
             self.in_flight -= 1
 
-    async def _call(self, data: bytes, deadline: float) -> Whole:
-        connection = self._reusable() or await self._acquire(deadline)
+    async def _call(self, data: bytes, deadline: float, sent_by: float) -> Whole:
+        connection = self._reusable() or await self._acquire(deadline, sent_by)
         reused = connection.used
         try:
             return await self._exchange(connection, data, deadline)
@@ -77,7 +78,7 @@ class Pool:
             if not reused or error.answered or isinstance(error, CallTimedOut):
                 raise
         self._drop_idle()  # the cause has most likely closed all of them
-        return await self._exchange(await self._acquire(deadline), data, deadline)
+        return await self._exchange(await self._acquire(deadline, sent_by), data, deadline)
 
     def try_send(self, data: bytes, deadline: float, done: Done) -> bool:
         """Send on a connection that is idle now, if there is one; `done` must then pass its outcome to `finish`."""
@@ -102,7 +103,7 @@ class Pool:
 
     async def warm(self, deadline: float) -> None:
         """Open one connection unless one is idle; CallFailed when the replica does not accept it."""
-        connection = self._reusable() or await self._acquire(deadline)
+        connection = self._reusable() or await self._acquire(deadline, deadline)
         connection.used = True
         self.release(connection)
 
@@ -126,38 +127,38 @@ class Pool:
             connection.close()
         return None
 
-    async def _acquire(self, deadline: float) -> Connection:
+    async def _acquire(self, deadline: float, sent_by: float) -> Connection:
         """A new connection, or one that becomes idle while the limit allows no new one."""
-        give_up = min(deadline, self._loop.time() + self._limits.connect_timeout_s)
+        give_up = min(deadline, sent_by, self._loop.time() + self._limits.connect_timeout_s)
         while len(self._open) + self._opening >= self._limits.max_connections:
-            await self._wait(give_up, deadline)
+            await self._wait(give_up, deadline, sent_by)
             if connection := self._reusable():
                 return connection
         self._opening += 1
         try:
-            return await self._connect(deadline)
+            return await self._connect(deadline, sent_by)
         finally:
             self._opening -= 1
             if len(self._open) + self._opening < self._limits.max_connections:
                 self._wake()  # whatever the outcome, the next waiter may try
 
-    async def _connect(self, deadline: float) -> Connection:
-        limit_s = self._limits.connect_timeout_s
+    async def _connect(self, deadline: float, sent_by: float) -> Connection:
+        give_up = min(deadline, sent_by, self._loop.time() + self._limits.connect_timeout_s)
         try:
-            async with asyncio.timeout(min(limit_s, deadline - self._loop.time())):
+            async with asyncio.timeout_at(give_up):
                 _, connection = await self._loop.create_connection(
                     lambda: Connection(self, self._loop), self.host, self.port, ssl=self._tls
                 )
         except TimeoutError as error:
-            raise self._late(deadline, "connect_timeout", "does not accept connections") from error
+            raise self._late(deadline, sent_by, "connect_timeout", "does not accept connections") from error
         except ssl.SSLError as error:
-            raise CallFailed("tls", f"{self.host}:{self.port}: {error.reason or error}") from error
+            raise CallFailed("tls", f"{self.host}:{self.port}: {error.reason or error}", sent=False) from error
         except OSError as error:
-            raise CallFailed("connect", f"{self.host}:{self.port}: {error.strerror or error}") from error
+            raise CallFailed("connect", f"{self.host}:{self.port}: {error.strerror or error}", sent=False) from error
         self._open.add(connection)
         return connection
 
-    async def _wait(self, give_up: float, deadline: float) -> None:
+    async def _wait(self, give_up: float, deadline: float, sent_by: float) -> None:
         turn: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(turn)
         woken = False
@@ -166,17 +167,19 @@ class Pool:
                 await turn
             woken = True
         except TimeoutError as error:
-            raise self._late(deadline, "pool_full", "has no free connection") from error
+            raise self._late(deadline, sent_by, "pool_full", "has no free connection") from error
         finally:
             if turn in self._waiting:
                 self._waiting.remove(turn)
             elif not woken:
                 self._wake()  # cancelled or timed out in the moment of its turn: pass it on
 
-    def _late(self, deadline: float, reason: str, detail: str) -> CallFailed:
-        """The deadline of the request, or the shorter limit of the pool: only that says something about the replica."""
-        text = f"{self.host}:{self.port} {detail}"
-        return CallTimedOut(text) if self._loop.time() >= deadline - 0.001 else CallFailed(reason, text)
+    def _late(self, deadline: float, sent_by: float, reason: str, detail: str) -> CallFailed:
+        """The time that the request had; or the limit of the pool, which alone says something about the replica."""
+        text, now = f"{self.host}:{self.port} {detail}", self._loop.time() + TIME_GRAIN_S
+        if now >= deadline:
+            return CallTimedOut(text, sent=False)
+        return CutShort(reason, text) if now >= sent_by else CallFailed(reason, text, sent=False)
 
     def release(self, connection: Connection) -> None:
         """Called by a connection whose answer is complete."""

@@ -1,5 +1,6 @@
 """Which replica of a version answers: healthy before avoided, least busy first, the next if one is unreachable."""
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
@@ -15,6 +16,7 @@ from modelyard_router.domain.upstreams import (
     CallFailed,
     CallTimedOut,
     FirstAttempt,
+    Times,
     UpstreamError,
     Whole,
 )
@@ -34,6 +36,7 @@ class Replicas:
         self._limits = limits
         self._pools: dict[Address, Pool] = {}
         self._turn = 0
+        self._loop = asyncio.get_running_loop()
 
     def keep(self, addresses: Iterable[Address]) -> None:
         """Retire the pools of all other addresses; requests in flight there are finished."""
@@ -55,18 +58,18 @@ class Replicas:
         self,
         leaf: Leaf,
         tail: bytes,
-        deadline: float,
+        times: Times,
         read: AnswerReader[A],
         attempts: list[Attempt],
         first: FirstAttempt | None = None,
     ) -> Answered[A]:
         """See Upstreams. Inference changes no state, so a request may be sent again after a connection broke."""
-        reason = ""
+        reason, most = "", min(len(leaf.addresses), MAX_REPLICAS_TRIED)
         for tried, place in enumerate(self._order(leaf, first)):
             given = first if tried == 0 else None
             started = time.perf_counter()
             try:
-                answered = await self._attempt(leaf, place, tail, deadline, read, given)
+                answered = await self._attempt(leaf, place, tail, self._share(times, most - tried), read, given)
             except UpstreamError as error:
                 _log(attempts, leaf, error.kind, started, given)
                 if error.kind is not PredictionStatus.UNAVAILABLE:
@@ -80,17 +83,24 @@ class Replicas:
             return answered
         raise _unavailable(leaf, reason)
 
+    def _share(self, times: Times, replicas: int) -> Times:
+        """The times of one replica, when others may be tried after it."""
+        if replicas <= 1:
+            return times
+        return Times(times.answered_by, times.share_of(replicas, self._loop.time()))
+
     async def _attempt(
-        self, leaf: Leaf, place: int, tail: bytes, deadline: float, read: AnswerReader[A], given: FirstAttempt | None
+        self, leaf: Leaf, place: int, tail: bytes, times: Times, read: AnswerReader[A], given: FirstAttempt | None
     ) -> Answered[A]:
         """One call of one replica."""
         pool = self.pool(leaf.addresses[place])
         try:
-            reply = _unwrap(given.outcome) if given else await pool.call(leaf.infer_head[place] + tail, deadline)
+            data = leaf.infer_head[place] + tail
+            reply = _unwrap(given.outcome) if given else await pool.call(data, *times)
             if reply.status == 200:
                 return Answered(read(reply.body, leaf), reply.body, "")
         except CallTimedOut as error:
-            raise _error(UpstreamTimeout, f"{leaf.variant} at {pool.host}:{pool.port}: {error}", "timeout") from error
+            raise _timeout(leaf, pool.host, pool.port, error) from error
         except CallFailed as error:
             raise _error(UpstreamUnavailable, str(error), error.reason) from error
         except WrongReplica as error:
@@ -99,16 +109,16 @@ class Replicas:
             raise _error(UpstreamFailed, f"{_version(leaf)}: {error}", "bad_answer") from error
         raise _refused(leaf, reply)
 
-    async def stream(self, leaf: Leaf, tail: bytes, first_by: float, stall_s: float) -> HttpStream:
+    async def stream(self, leaf: Leaf, tail: bytes, times: Times, stall_s: float) -> HttpStream:
         """See Upstreams."""
-        reason = ""
+        reason, most = "", min(len(leaf.addresses), MAX_REPLICAS_TRIED)
         for tried, place in enumerate(self._spread(leaf)):
             address = leaf.addresses[place]
             try:
-                found = await open_stream(address, leaf.generate_head[place] + tail, self._limits, first_by, stall_s)
+                share = self._share(times, most - tried)
+                found = await open_stream(address, leaf.generate_head[place] + tail, self._limits, share, stall_s)
             except CallTimedOut as error:
-                text = f"{leaf.variant} at {address.host}:{address.port}: {error}"
-                raise _error(UpstreamTimeout, text, "timeout") from error
+                raise _timeout(leaf, address.host, address.port, error) from error
             except CallFailed as error:
                 reason = error.reason
             else:
@@ -159,6 +169,10 @@ def _unwrap(outcome: Whole | CallFailed) -> Whole:
     if isinstance(outcome, CallFailed):
         raise outcome
     return outcome
+
+
+def _timeout(leaf: Leaf, host: str, port: int, error: CallTimedOut) -> UpstreamError:
+    return UpstreamError(UpstreamTimeout(f"{leaf.variant} at {host}:{port}: {error}"), "timeout", sent=error.sent)
 
 
 def _error(kind: type[RouterError], text: str, reason: str) -> UpstreamError:

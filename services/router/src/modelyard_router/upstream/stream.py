@@ -8,7 +8,7 @@ from typing import Any, Final
 import httptools
 
 from modelyard_router.domain.leaves import Address
-from modelyard_router.domain.upstreams import CallFailed, CallTimedOut
+from modelyard_router.domain.upstreams import CallFailed, CallTimedOut, CutShort, Times
 from modelyard_router.upstream.pool import PoolLimits
 
 READ_BYTES: Final = 64 << 10
@@ -17,21 +17,22 @@ SHORT_BODY_BYTES: Final = 1_000
 
 
 async def open_stream(
-    address: Address, request: bytes, limits: PoolLimits, first_by: float, stall_s: float
+    address: Address, request: bytes, limits: PoolLimits, times: Times, stall_s: float
 ) -> "HttpStream":
-    """Send a request and wait for the head of its answer until `first_by` (event loop's clock); CallFailed otherwise.
+    """Send a request and wait for the head of its answer; CallFailed when it does not come in time.
 
     stall_s: longest pause between two pieces of the body.
     """
-    loop = asyncio.get_running_loop()
+    loop, first_by = asyncio.get_running_loop(), times.answered_by
     where = f"{address.host}:{address.port}"
     try:
-        async with asyncio.timeout_at(min(first_by, loop.time() + limits.connect_timeout_s)):
+        async with asyncio.timeout_at(min(*times, loop.time() + limits.connect_timeout_s)):
             reader, writer = await asyncio.open_connection(address.host, address.port, ssl=_context(address, limits))
     except TimeoutError as error:
         if loop.time() >= first_by:
-            raise CallTimedOut(f"{where} accepted no connection before the deadline") from error
-        raise CallFailed("connect_timeout", f"{where} does not accept connections") from error
+            raise CallTimedOut(f"{where} accepted no connection before the deadline", sent=False) from error
+        kind = CutShort if loop.time() >= times.sent_by else CallFailed
+        raise kind("connect_timeout", f"{where} does not accept connections") from error
     except ssl.SSLError as error:
         raise CallFailed("tls", f"{where}: {error.reason or error}") from error
     except OSError as error:

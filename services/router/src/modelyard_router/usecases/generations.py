@@ -21,7 +21,7 @@ from modelyard_router.domain.leaves import Leaf
 from modelyard_router.domain.ports import PredictionLog
 from modelyard_router.domain.records import Attempt
 from modelyard_router.domain.requests import Call
-from modelyard_router.domain.upstreams import Answered, CallFailed, CallTimedOut, UpstreamError, Upstreams
+from modelyard_router.domain.upstreams import Answered, CallFailed, CallTimedOut, Times, UpstreamError, Upstreams
 from modelyard_router.plan.executor import Execution, Executor
 from modelyard_router.plan.facts import Facts
 from modelyard_router.plan.planner import Candidate, Decision
@@ -81,10 +81,10 @@ class Generations:
         total_s = route.timeout_s if call.timeout_s is None else min(route.timeout_s, call.timeout_s)
         return max(total_s - (now() - call.started), 0.0)
 
-    def _attempt(self, prepared: Prepared) -> Callable[[Candidate, float, list[Attempt]], Any]:
+    def _attempt(self, prepared: Prepared) -> Callable[[Candidate, Times, list[Attempt]], Any]:
         body = upstream_body(prepared.request, prepared.id)
 
-        async def attempt(candidate: Candidate, limit: float, attempts: list[Attempt]) -> Answered[Started] | None:
+        async def attempt(candidate: Candidate, times: Times, attempts: list[Attempt]) -> Answered[Started] | None:
             leaf = candidate.leaf
             if not leaf.generates:
                 return None
@@ -92,7 +92,7 @@ class Generations:
             data = tail(body, self.limits.total_s, prepared.call.trace)
             began = now()
             try:
-                started = await self._first_piece(leaf, data, limit)
+                started = await self._first_piece(leaf, data, times)
             except UpstreamError as error:
                 attempts.append(Attempt(leaf, error.kind, (now() - began) * 1000))
                 raise
@@ -100,12 +100,12 @@ class Generations:
 
         return attempt
 
-    async def _first_piece(self, leaf: Leaf, data: bytes, limit: float) -> Started:
+    async def _first_piece(self, leaf: Leaf, data: bytes, times: Times) -> Started:
         began = now()
-        stream = await self._upstreams.stream(leaf, data, limit, self.limits.stall_s)
+        stream = await self._upstreams.stream(leaf, data, times, self.limits.stall_s)
         source = events(stream.pieces())
         try:
-            async with asyncio.timeout_at(limit):
+            async with asyncio.timeout_at(times.answered_by):
                 first = await anext(source, None)
         except (TimeoutError, CallTimedOut) as error:
             await stream.close()
