@@ -1,7 +1,8 @@
 """Hostile requests to every endpoint, among them those of the schema registry."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -11,7 +12,7 @@ from modelyard_registry.testing import InProcessRegistry
 
 AVRO: Final = '{"type": "record", "name": "R", "fields": [{"name": "a", "type": "long", "default": 0}]}'
 SCHEMA: Final = {"schema": AVRO, "schemaType": "AVRO", "references": []}
-BODIES: Final = {
+BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
     "POST /subjects/{subject}/versions": SCHEMA,
     "POST /subjects/{subject}": SCHEMA,
     "POST /compatibility/subjects/{subject}/versions/{version}": SCHEMA,

@@ -1,6 +1,7 @@
 """Hostile requests to every endpoint, on the fast path and on the ordinary one."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import pytest
 
@@ -18,7 +19,7 @@ TENSORS: Final = [
 ]
 INFER: Final = {"id": "a", "inputs": TENSORS, "parameters": {"entity_key": "e", "prediction_ids": ["a"]}}
 LABEL: Final = {"prediction_id": "p", "label": "up", "occurred_at": "2026-01-31T12:00:00Z", "source": "test"}
-BODIES: Final = {
+BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
     "POST /v1/predict/{route}": {"features": ROW, "entity_key": "e", "prediction_id": "p"},
     "POST /v2/models/{model}/infer": INFER,
     "POST /v2/models/{model}/versions/{version}/infer": INFER,

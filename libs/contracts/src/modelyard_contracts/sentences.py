@@ -12,6 +12,7 @@ SHOWN_CHARACTERS: Final = 80
 TEXT_CHARACTERS: Final = 300
 MAX_WORD_CHARACTERS: Final = 160
 MAX_LINE_CHARACTERS: Final = 600
+MAX_NAME_CHARACTERS: Final = 1_000
 FORMS: Final[dict[str, str]] = {
     REFERENCE_PATTERN: (
         "a name such as `churn` or `team:churn`: lower-case letters, digits, '.', '_' and '-', at most 128 characters"
@@ -169,6 +170,11 @@ def visible_text(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def exact(name: str) -> str:
+    """A name as a program reads it: every character that is valid Unicode; bounded."""
+    return name[:MAX_NAME_CHARACTERS].encode("utf-8", "replace").decode()
 
 
 def one_line(text: str) -> str:

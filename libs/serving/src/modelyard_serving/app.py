@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from modelyard_contracts.sentences import one_line, plain
+from modelyard_contracts.sentences import exact, one_line, plain
 from modelyard_contracts.signature import Task
 from modelyard_serving.batching import Batcher
 from modelyard_serving.errors import NotFound, Overloaded, ServingError, WrongMethod
@@ -155,7 +155,7 @@ class ModelApp:
         else:
             message = f"the model failed: {type(error).__name__}: {plain(str(error), 300)}"
             status, code, field = ServingError.status, ServingError.code, None
-        body = {"error": one_line(message), "code": code, **({"field": one_line(field)} if field else {})}
+        body = {"error": one_line(message), "code": code, **({"field": exact(field)} if field else {})}
         await self._send(send, status, _ENCODE(body))
 
     async def _send(self, send: Send, status: int, body: bytes) -> None:

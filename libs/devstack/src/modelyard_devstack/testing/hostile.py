@@ -223,7 +223,7 @@ async def served(app: Any) -> AsyncIterator[int]:
     finally:
         server.close()
         for connection in list(state.connections):
-            connection.transport.abort()  # type: ignore[union-attr]
+            connection.transport.abort()
         await asyncio.sleep(0)
 
 
@@ -356,7 +356,8 @@ def _made_up(schema: Mapping[str, Any] | None, definitions: Mapping[str, Any], d
         return [_made_up(schema.get("items", {}), definitions, depth + 1)]
     if kind == "string":
         return {"uuid": SAMPLE_ID, "date-time": "2026-01-31T12:00:00Z"}.get(schema.get("format", ""), "sample")
-    return {"integer": schema.get("minimum", 1), "number": schema.get("minimum", 1.0), "boolean": True}.get(kind, {})
+    least = schema.get("minimum", 1)
+    return {"integer": least, "number": least, "boolean": True}.get(str(kind), {})
 
 
 def _problem_of(answer: Answered, method: str) -> str | None:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from modelyard_contracts.sentences import Explained, explain, one_line, plain
+from modelyard_contracts.sentences import Explained, exact, explain, one_line, plain
 from modelyard_runtime.errors import Conflict, Forbidden, Invalid, ModelyardError, NotFound, Unavailable, retryable
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -75,7 +75,7 @@ def problem(
         "code": code,
     }
     if field:
-        body["field"] = one_line(field)
+        body["field"] = exact(field)
     if remedy:
         body["remedy"] = one_line(remedy)
     return JSONResponse(body, status, headers=dict(headers or {}), media_type=PROBLEM_JSON)

@@ -4,7 +4,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from modelyard_contracts.sentences import one_line
+from modelyard_contracts.sentences import exact, one_line
 from modelyard_router.domain.errors import (
     BodyTooSlow,
     BrokenContract,
@@ -82,7 +82,7 @@ def problem(error: ModelyardError, path: str, headers: list[Header]) -> Reply:
         "code": error.code,
     }
     if error.field:
-        document["field"] = one_line(error.field)
+        document["field"] = exact(error.field)
     if violations := getattr(error, "errors", ()):
         document["errors"] = list(violations)
     if path.startswith("/v2"):
