@@ -185,5 +185,5 @@ def parse_parameters(recipe: Recipe, given: Mapping[str, str]) -> Part:
                 f"parameters.{name}: recipe {recipe.name} has no such parameter; it has {known}",
                 field=f"parameters.{name}",
             ) from error
-        explained = explain(error, "parameters")
+        explained = explain([{**first, "loc": (name,)}], "parameters")
         raise BadRequest(explained.sentence, field=explained.field) from error
