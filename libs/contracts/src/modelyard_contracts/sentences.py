@@ -32,6 +32,8 @@ FORMS: Final[dict[str, str]] = {
     r"^https?://": "a URL that begins with http:// or https://",
     r"^(DEBUG|INFO|WARNING|ERROR)$": "DEBUG, INFO, WARNING or ERROR",
     "^parquet$": "parquet",
+    r"^[a-z0-9][a-z0-9-]{0,31}$": "a short name of lower-case letters, digits and '-', at most 32 characters",
+    r"^[A-Za-z0-9_-]{43}$": "a public key: 43 characters of base64url",
     r"^[a-z]+(\.[a-z]+(-[a-z]+)*)+\.v[1-9][0-9]*$": "a topic's name such as training.run.finished.v1",
 }
 """Words for each pattern in the project; a service adds its own with `describe_form`."""
