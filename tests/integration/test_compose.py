@@ -6,7 +6,6 @@ Docker is not needed. Each check is seen to fail on a changed copy of the file.
 import copy
 import importlib
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +16,18 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from modelyard_contracts.keyring import KeyRing
-from modelyard_devstack.testing.signing import Signers
+from modelyard_devstack.testing.secured_kafka import create_secrets
 from modelyard_runtime.errors import StartupError
+from modelyard_runtime.kafka.acls import OPERATOR, UPSTREAM
+from modelyard_runtime.kafka.acls import SERVICES as PRINCIPALS
 from modelyard_runtime.settings import ServiceSettings
 from modelyard_runtime.signing.files import open_signer
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "router", "monitor")
 INFRASTRUCTURE = {"kafka", "clickhouse", "postgres", "ingress"}
+JOBS = {"kafka-acls"}
+"""Containers that end."""
 PENDING = {"ROUTER_ENTITY_SECRET_FILE"}
 """Settings that the services are about to gain."""
 SHARED_URLS = {f"{name.upper()}_URL" for name in SERVICES}
@@ -66,7 +69,7 @@ def complaints(compose: Compose, service: str) -> Iterator[str]:
 
 
 def test_every_service_is_defined(compose: Compose) -> None:
-    assert set(compose["services"]) == {*SERVICES, *INFRASTRUCTURE}
+    assert set(compose["services"]) == {*SERVICES, *INFRASTRUCTURE, *JOBS}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -74,14 +77,22 @@ def test_settings_and_compose_agree(compose: Compose, service: str) -> None:
     assert list(complaints(compose, service)) == []
 
 
-def load_settings(compose: Compose, service: str, monkeypatch: pytest.MonkeyPatch, key: Path) -> ServiceSettings:
-    """The service's settings from its environment in the compose file, with `key` for every key file."""
-    key.write_text("first:" + "k" * 40)
-    for name, value in compose["services"][service]["environment"].items():
-        value = str(key) if name.endswith("_FILE") else re.sub(r"\$\{[^}]*\}", "secret", str(value))
-        monkeypatch.setenv(name, value)
-    for name, value in Signers.fresh().environment(service, key.parent).items():
-        monkeypatch.setenv(name, value)
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the secrets that deploy/compose-env creates."""
+    folder = tmp_path_factory.mktemp("deployment")
+    create_secrets(folder)
+    return folder
+
+
+def load_settings(compose: Compose, service: str, monkeypatch: pytest.MonkeyPatch, deployment: Path) -> ServiceSettings:
+    """The service's settings from its environment in the compose file, with the script's secrets."""
+    definition = compose["services"][service]
+    files = {secret["target"]: compose["secrets"][secret["source"]]["file"] for secret in secrets_of(definition)}
+    for name, value in definition["environment"].items():
+        target = str(value).removeprefix("/run/secrets/")
+        text = str(deployment / files[target]) if target in files else re.sub(r"\$\{[^}]*\}", "secret", str(value))
+        monkeypatch.setenv(name, text)
     settings = settings_class(service)()
     settings.check_files()
     return settings
@@ -90,7 +101,7 @@ def load_settings(compose: Compose, service: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_given_its_own_key_and_every_secret_that_it_names(compose: Compose, service: str) -> None:
     definition = compose["services"][service]
-    secrets = [{"source": each, "target": each} if isinstance(each, str) else each for each in definition["secrets"]]
+    secrets = secrets_of(definition)
     keys = {each["source"] for each in secrets if each["source"].endswith("_key")}
     signing = {each["source"] for each in secrets if each["source"].endswith("_signing")}
     assert signing == {f"{service}_signing"}
@@ -98,6 +109,13 @@ def test_a_service_is_given_its_own_key_and_every_secret_that_it_names(compose: 
     named = {value.removeprefix("/run/secrets/") for name, value in file_variables(definition)}
     assert named == {each["target"] for each in secrets}
     assert {each["source"] for each in secrets} <= set(compose["secrets"])
+    passwords = {each["source"] for each in secrets if each["target"] == "kafka_password"}
+    assert (passwords, definition["environment"]["KAFKA_SASL_USERNAME"]) == ({f"{service}_kafka"}, service)
+
+
+def secrets_of(definition: Compose) -> list[dict[str, str]]:
+    """Secrets of a container, each as source and target."""
+    return [{"source": each, "target": each} if isinstance(each, str) else each for each in definition["secrets"]]
 
 
 def file_variables(definition: Compose) -> list[tuple[str, str]]:
@@ -106,33 +124,80 @@ def file_variables(definition: Compose) -> list[tuple[str, str]]:
 
 
 @pytest.mark.process
-def test_the_script_creates_every_secret_once(compose: Compose, tmp_path: Path) -> None:
-    (tmp_path / "deploy").mkdir()
-    script = shutil.copy(ROOT / "deploy" / "compose-env", tmp_path / "deploy")
-    for _ in range(2):
-        subprocess.run([script], check=True, capture_output=True)
-    files = {tmp_path / secret["file"] for secret in compose["secrets"].values()}
+def test_the_script_creates_every_secret_once(compose: Compose, deployment: Path) -> None:
+    files = {deployment / secret["file"] for secret in compose["secrets"].values()}
+    first = {file: file.read_text() for file in files}
+    subprocess.run([deployment / "deploy" / "compose-env"], check=True, capture_output=True)
+    assert {file: file.read_text() for file in files} == first
     assert {file.stat().st_mode & 0o777 for file in files} == {0o444}
-    assert (tmp_path / ".secrets").stat().st_mode & 0o777 == 0o700
-    assert len({file.read_text() for file in files}) == len(files)
+    assert (deployment / ".secrets").stat().st_mode & 0o777 == 0o700
+    assert len(set(first.values())) == len(files)
     assert all(KeyRing.parse(file.read_text()) for file in files if file.suffix == ".keys")
 
 
 @pytest.mark.process
-def test_the_script_creates_signing_keys_that_the_trust_document_has(tmp_path: Path) -> None:
-    (tmp_path / "deploy").mkdir()
-    subprocess.run([shutil.copy(ROOT / "deploy" / "compose-env", tmp_path / "deploy")], check=True, capture_output=True)
-    secrets = tmp_path / ".secrets"
+def test_the_script_creates_signing_keys_that_the_trust_document_has(deployment: Path) -> None:
+    secrets = deployment / ".secrets"
     for service in SERVICES:
         assert open_signer(service, secrets / "signing" / f"{service}.keys", secrets / "trust.json") is not None
 
 
+def test_a_replaced_password_reaches_the_users_of_kafka(tmp_path: Path) -> None:
+    secrets = create_secrets(tmp_path)
+    users = secrets / "users.properties"
+    before = users.read_text()
+    (secrets / "router.password").unlink()
+    subprocess.run([tmp_path / "deploy" / "compose-env"], check=True, capture_output=True)
+    fresh = (secrets / "router.password").read_text().strip()
+    assert fresh not in before
+    assert f'user_router="{fresh}"' in users.read_text()
+
+
+def test_kafka_has_a_user_for_every_principal_and_no_open_listener(deployment: Path) -> None:
+    users = re.findall(r"user_(\w+)=", (deployment / ".secrets/kafka/users.properties").read_text())
+    assert set(users) == {*PRINCIPALS, OPERATOR, UPSTREAM, "admin", "broker"}
+    properties = dict(
+        line.split("=", 1)
+        for line in (ROOT / "deploy/kafka/server.properties").read_text().splitlines()
+        if "=" in line and not line.startswith("#")
+    )
+    protocols = dict(part.split(":") for part in properties["listener.security.protocol.map"].split(","))
+    assert set(protocols.values()) == {"SASL_SSL"}
+    assert {part.split(":")[0] for part in properties["listeners"].split(",")} == set(protocols)
+    assert properties["super.users"] == "User:broker;User:admin"
+    assert properties["authorizer.class.name"].endswith("StandardAuthorizer")
+    assert properties["allow.everyone.if.no.acl.found"] == "false"
+
+
+def test_kafka_is_started_with_the_tested_properties(compose: Compose) -> None:
+    """tests/kafka_access starts a Kafka with this file; variables could override it, so there are none."""
+    kafka = compose["services"]["kafka"]
+    assert "./deploy/kafka/server.properties:/mnt/shared/config/server.properties:ro" in kafka["volumes"]
+    assert "environment" not in kafka
+    named = set(re.findall(r"/run/secrets/(\w+)", (ROOT / "deploy/kafka/server.properties").read_text()))
+    assert named | {"kafka_admin"} == {secret["target"] for secret in secrets_of(kafka)}
+
+
+def test_the_rights_are_added_before_a_service_starts(compose: Compose) -> None:
+    job = compose["services"]["kafka-acls"]
+    assert job["command"] == ["python", "-m", "modelyard_runtime.kafka.acl_setup"]
+    assert job["environment"]["KAFKA_SASL_USERNAME"] == "admin"
+    assert {"source": "admin_kafka", "target": "kafka_password"} in secrets_of(job)
+    for service in SERVICES:
+        assert compose["services"][service]["depends_on"]["kafka-acls"] == {
+            "condition": "service_completed_successfully"
+        }
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_values_make_a_settings_object(
-    compose: Compose, service: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    compose: Compose, service: str, monkeypatch: pytest.MonkeyPatch, deployment: Path
 ) -> None:
-    settings = load_settings(compose, service, monkeypatch, tmp_path / "key")
-    assert settings.model_dump()["kafka_bootstrap_servers"] == "kafka:19092"
+    brokers = load_settings(compose, service, monkeypatch, deployment).brokers
+    assert brokers.bootstrap == "kafka:19092"
+    assert (brokers.security.protocol, brokers.security.check_hostname) == ("SASL_SSL", True)
+    password = (deployment / ".secrets" / "kafka" / f"{service}.password").read_text().strip()
+    assert brokers.security.client_settings()["sasl_plain_password"] == password
 
 
 def test_an_unknown_setting_is_found(compose: Compose) -> None:
@@ -142,14 +207,14 @@ def test_an_unknown_setting_is_found(compose: Compose) -> None:
 
 
 def test_a_service_without_a_key_does_not_start(
-    compose: Compose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    compose: Compose, monkeypatch: pytest.MonkeyPatch, deployment: Path
 ) -> None:
     changed = copy.deepcopy(compose)
     environment = changed["services"]["router"]["environment"]
     for name in [name for name in compose["services"]["router"]["environment"] if name.endswith("_KEY_FILE")]:
         del environment[name]
     with pytest.raises(StartupError, match="_KEY_FILE: required"):
-        load_settings(changed, "router", monkeypatch, tmp_path / "key")
+        load_settings(changed, "router", monkeypatch, deployment)
 
 
 @pytest.mark.parametrize("service", [*SERVICES, *sorted(INFRASTRUCTURE)])
@@ -157,7 +222,10 @@ def test_every_container_has_a_health_check_and_waits_for_its_dependencies(compo
     definition = compose["services"][service]
     assert definition["healthcheck"]["test"]
     needs = definition.get("depends_on", {})
-    assert all(need["condition"] == "service_healthy" for need in needs.values())
+    assert all(
+        need["condition"] == ("service_completed_successfully" if name in JOBS else "service_healthy")
+        for name, need in needs.items()
+    )
     assert service in INFRASTRUCTURE - {"ingress"} or needs
 
 
@@ -176,7 +244,7 @@ def test_no_secret_is_in_the_file() -> None:
 def test_every_bind_mount_and_build_file_exists(compose: Compose) -> None:
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):
-            source = volume.split(":")[0]
+            source = volume.split(":")[0]  # a folder of secrets, a file of ours, or a named volume
             assert not source.startswith("./") or source == "./.secrets/keys" or (ROOT / source).is_file(), source
         if "build" in service:
             assert (ROOT / service["build"]["dockerfile"]).is_file()

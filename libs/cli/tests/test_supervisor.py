@@ -56,7 +56,9 @@ def child(layout: Layout, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Chil
     reader = Credentials("reader", "none")
     ports = {spec.name: 1 for spec in SERVICES} | {"nothing": 1}
     return Child(
-        ServiceSpec("nothing", 1), layout, Addresses("127.0.0.1:1", "http://127.0.0.1:1", "ml", reader, reader, ports)
+        ServiceSpec("nothing", 1),
+        layout,
+        Addresses("127.0.0.1:1", False, "http://127.0.0.1:1", "ml", reader, reader, ports),
     )
 
 

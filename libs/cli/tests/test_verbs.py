@@ -56,7 +56,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
     def ask(*arguments: str, **services: Any) -> Result:
         found = {name: Fake(**{key: _answering(it) for key, it in calls.items()}) for name, calls in services.items()}
-        platform = SimpleNamespace(kafka_bootstrap="127.0.0.1:1", **found)
+        platform = SimpleNamespace(kafka="127.0.0.1:1", **found)
         monkeypatch.setattr(Platform, "find", lambda *_: platform)
         return CliRunner().invoke(app, list(arguments))
 

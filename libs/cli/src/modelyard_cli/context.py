@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from modelyard import (
     ApiClient,
@@ -17,6 +17,25 @@ from modelyard import (
 )
 from modelyard_cli.stack.layout import SERVICES, StackError
 from modelyard_cli.stack.state import running_state
+
+if TYPE_CHECKING:
+    from modelyard_runtime.brokers import Brokers
+
+
+def kafka_of_environment() -> "Brokers":
+    """Kafka with the credentials of the KAFKA_* variables; StackError names a wrong one."""
+    from pydantic import ValidationError
+
+    from modelyard_runtime.errors import StartupError
+    from modelyard_runtime.kafka_settings import KafkaSettings
+    from modelyard_runtime.settings import complaints_of
+
+    try:
+        return KafkaSettings().brokers
+    except ValidationError as error:
+        raise StackError("; ".join(complaints_of(KafkaSettings, error))) from error
+    except StartupError as error:
+        raise StackError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -32,6 +51,8 @@ class Platform:
     clickhouse_password: str
     data_dir: Path | None
     """Of the local stack; None when the environment names the platform."""
+    kafka_given: bool = True
+    """Whether it is a Kafka of the user's own, and no process of the local stack."""
 
     @classmethod
     def find(cls, data_dir: Path, environ: Mapping[str, str] = os.environ) -> Self:
@@ -69,7 +90,16 @@ class Platform:
             clickhouse_user=clickhouse["reader"]["user"],
             clickhouse_password=clickhouse["reader"]["password"],
             data_dir=data_dir,
+            kafka_given=state["kafka"]["provider"] == "given",
         )
+
+    @property
+    def kafka(self) -> "Brokers":
+        """Its addresses, and for a Kafka of the user's own the credentials of the environment."""
+        from modelyard_runtime.brokers import Brokers, Security
+
+        security = kafka_of_environment().security if self.kafka_given else Security()
+        return Brokers(self.kafka_bootstrap, security)
 
     @property
     def registry(self) -> RegistryClient:

@@ -179,12 +179,17 @@ def load_settings(cls: type[SettingsT]) -> SettingsT:
         if isinstance(settings, ServiceSettings):
             settings.check_files()
     except ValidationError as error:
-        _fail(*(_line(cls, dict(item)) for item in error.errors()))
+        _fail(*complaints_of(cls, error))
     except SettingsError as error:
         _fail(_no_json(cls, error))
     except StartupError as error:
         _fail(str(error))
     return settings
+
+
+def complaints_of(cls: type[BaseSettings], error: ValidationError) -> list[str]:
+    """One line per field that is wrong, with its variable."""
+    return [_line(cls, dict(item)) for item in error.errors()]
 
 
 def variable_of(cls: type[BaseSettings], name: str) -> str:

@@ -29,7 +29,7 @@ class Child:
         self.ready = False
         self.restarts = 0
         self.process: subprocess.Popen[bytes] | None = None
-        inherited = {name: value for name, value in os.environ.items() if name != "MODELYARD_ADMIN_KEY_FILE"}
+        inherited = {name: value for name, value in os.environ.items() if _passed_on(name, addresses)}
         self._environment = {**inherited, **service_environment(layout, addresses, spec.name)}
         self._log = layout.logs / f"{spec.name}.log"
         self._started_at = 0.0
@@ -88,6 +88,12 @@ class Child:
             "restarts": self.restarts,
             "log": str(self._log.resolve()),
         }
+
+
+def _passed_on(name: str, addresses: Addresses) -> bool:
+    """Whether a service inherits this variable: credentials of Kafka belong to a Kafka of the user's own only."""
+    credentials = name.startswith(("KAFKA_SECURITY_", "KAFKA_SASL_", "KAFKA_SSL_"))
+    return name != "MODELYARD_ADMIN_KEY_FILE" and (addresses.kafka_given or not credentials)
 
 
 def complain(text: str) -> None:

@@ -119,6 +119,8 @@ class Addresses:
     """Addresses that a service needs."""
 
     kafka_bootstrap: str
+    kafka_given: bool
+    """Whether it is a Kafka of the user's own: then the services sign in with the KAFKA_* variables."""
     clickhouse_url: str
     clickhouse_database: str
     clickhouse_writer: Credentials

@@ -5,6 +5,7 @@ in the same folder finds them in the state file and ends them first.
 """
 
 import argparse
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from modelyard_cli.context import kafka_of_environment
 from modelyard_cli.stack.child import Child, complain
 from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, StackError
 from modelyard_cli.stack.state import State, end_orphans, end_processes, find, identify, write_state
@@ -70,11 +72,14 @@ class Supervisor:
     def _start_servers(self) -> Addresses:
         self._report(phase="starting the broker")
         self._kafka = start_kafka(self._layout.data("kafka"), self._ports["kafka"])
+        if self._kafka.provider == "given":
+            check_kafka()
         self._report(phase="starting ClickHouse")
         self._clickhouse = start_clickhouse(self._layout.data("clickhouse"), self._ports["clickhouse"])
         self._report(phase="starting services")
         return Addresses(
             kafka_bootstrap=self._kafka.bootstrap,
+            kafka_given=self._kafka.provider == "given",
             clickhouse_url=self._clickhouse.url,
             clickhouse_database=self._clickhouse.database,
             clickhouse_writer=self._clickhouse.writer,
@@ -141,6 +146,17 @@ class Supervisor:
             if server:
                 server.stop()
         self._layout.state_file.unlink(missing_ok=True)
+
+
+def check_kafka() -> None:
+    """Connect to the Kafka that the environment names; StackError states why it refuses."""
+    from modelyard_runtime.errors import ModelyardError
+    from modelyard_runtime.kafka.topics import create_topics
+
+    try:
+        asyncio.run(create_topics(kafka_of_environment(), {}))
+    except ModelyardError as error:
+        raise StackError(str(error)) from error
 
 
 def _is_dead(pid: int | None) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from modelyard_cli.verbs import dead_letters, keys, policies, resources, routes, secrets
+from modelyard_cli.verbs import dead_letters, kafka, keys, policies, resources, routes, secrets
 from modelyard_cli.verbs.lists import drift, evaluations, history, models, rollouts, runs, timeline
 from modelyard_cli.verbs.releases import abort, approve, deploy, evaluate, reject, retire, rollback
 
@@ -24,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
         "keys": keys.app,
         "secrets": secrets.app,
         "dead-letters": dead_letters.app,
+        "kafka": kafka.app,
     }
     for name, group in groups.items():
         app.add_typer(group, name=name)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -11,6 +11,9 @@ from modelyard_cli.context import Platform
 from modelyard_cli.output import Form, FormOption, console, reports_errors, rows, show
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, SERVICES, StackError
+
+if TYPE_CHECKING:
+    from modelyard_runtime.brokers import Brokers
 
 T = TypeVar("T")
 
@@ -57,7 +60,7 @@ def resend(
         if output is Form.TABLE and items:
             console.print("nothing sent; add --apply to send them")
         return
-    sent = _ask(resend_dead_letters(_bootstrap(data_dir, topic, service), topic, service, limit))
+    sent = ask_broker(resend_dead_letters(_kafka(data_dir, topic, service), topic, service, limit))
     show(output, {"sent": sent}, lambda: f"sent {sent} dead letters back to {topic}")
 
 
@@ -67,12 +70,12 @@ COLUMNS = ("partition", "offset", "reason")
 def _listed(data_dir: Path, topic: str, service: str, limit: int) -> list[dict[str, Any]]:
     from modelyard_runtime.kafka import list_dead_letters
 
-    found = _ask(list_dead_letters(_bootstrap(data_dir, topic, service), topic, service, limit))
+    found = ask_broker(list_dead_letters(_kafka(data_dir, topic, service), topic, service, limit))
     return [{"partition": it.partition, "offset": it.offset, "reason": it.reason} for it in found]
 
 
-def _bootstrap(data_dir: Path, topic: str, service: str) -> str:
-    """The broker's address; StackError for names that cannot be: a slip must not look like an empty list."""
+def _kafka(data_dir: Path, topic: str, service: str) -> "Brokers":
+    """Where the broker is; StackError for names that cannot be: a slip must not look like an empty list."""
     from modelyard_contracts.topics import all_topics
 
     topics, services = [spec.name for spec in all_topics()], [spec.name for spec in SERVICES]
@@ -80,10 +83,10 @@ def _bootstrap(data_dir: Path, topic: str, service: str) -> str:
         raise StackError(f"topic: there is no {topic!r}; there are {', '.join(topics)}")
     if service not in services:
         raise StackError(f"service: there is no {service!r}; there are {', '.join(services)}")
-    return Platform.find(data_dir).kafka_bootstrap
+    return Platform.find(data_dir).kafka
 
 
-def _ask(question: Coroutine[Any, Any, T]) -> T:
+def ask_broker(question: Coroutine[Any, Any, T]) -> T:
     """Its answer; StackError when the broker has none."""
     from aiokafka.errors import KafkaError
 
