@@ -57,9 +57,12 @@ def test_wrong_credentials_are_one_line(
 
 def test_a_broker_of_the_local_stack_is_asked_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_SASL_USERNAME", "for another Kafka")
-    fields = {"urls": {}, "token": "", "clickhouse_url": "", "clickhouse_database": "", "data_dir": None}
     platform = Platform(
-        **fields,  # type: ignore[arg-type]
+        urls={},
+        token="",
+        clickhouse_url="",
+        clickhouse_database="",
+        data_dir=None,
         kafka_bootstrap="127.0.0.1:1",
         clickhouse_user="",
         clickhouse_password="",

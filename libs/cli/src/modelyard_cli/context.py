@@ -134,11 +134,14 @@ class Platform:
         """Rows of a read-only query, as any analyst may ask it."""
         import clickhouse_connect
 
+        from modelyard_runtime.tls import clickhouse_tls
+
         with clickhouse_connect.get_client(
             dsn=self.clickhouse_url,
             username=self.clickhouse_user,
             password=self.clickhouse_password,
             database=self.clickhouse_database,
+            **clickhouse_tls(self.clickhouse_url),
         ) as client:
             return list(client.query(sql, parameters=dict(parameters or {})).named_results())
 

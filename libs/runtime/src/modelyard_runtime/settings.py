@@ -17,6 +17,7 @@ from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka_settings import KafkaSettings
 from modelyard_runtime.signing import EventSigner, Gate, TrustFile
 from modelyard_runtime.signing.files import open_signer, open_trust
+from modelyard_runtime.tls import check_ca_file
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
@@ -42,12 +43,19 @@ class ServiceSettings(KafkaSettings):
     """Key ring with the private keys that sign this service's events, the current one first."""
     trust_file: Path | None = Field(None, alias="MODELYARD_TRUST_FILE")
     """Trust document: who may sign which events. Without it, events are applied whoever wrote them."""
+    ca_file: Path | None = Field(None, alias="SSL_CERT_FILE")
+    """Certificate authorities (PEM) for calls to https URLs: other services, ClickHouse; else those of the system."""
     log_level: str = Field("INFO", alias="MODELYARD_LOG_LEVEL", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     host: str = "127.0.0.1"
     port: int = 0
     """0 takes any free port; `ready http://HOST:PORT` on stdout reports it."""
     data_dir: Path = Path(".modelyard/data")
     """The service's own folder."""
+
+    @field_validator("ca_file", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("port")
     @classmethod
@@ -78,6 +86,7 @@ class ServiceSettings(KafkaSettings):
         _ = self.service_key
         _ = self.brokers
         _ = self.trust()
+        check_ca_file(self.ca_file)
 
     def signer(self, service: str) -> EventSigner | None:
         """Signs the events of this service; None without a key. StartupError if readers would refuse its events."""

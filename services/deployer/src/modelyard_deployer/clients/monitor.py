@@ -1,6 +1,7 @@
 """The monitor over HTTP."""
 
 import logging
+import ssl
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,7 +19,8 @@ class HttpMonitor:
 
     def __init__(self, url: str, token: str, timeout_s: float = TIMEOUT_S) -> None:
         headers = {"Authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+        verify = ssl.create_default_context()
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False, verify=verify)
 
     def health(self, model: str, route: str, since: datetime, new: int, old: int) -> Stratum | None:
         parameters = {"since": since.isoformat(), "route": route}

@@ -9,6 +9,7 @@ from modelyard_contracts.signature import Signature
 from modelyard_contracts.usable.rows import labelled_rows
 from modelyard_evaluator.domain.errors import Unreachable
 from modelyard_evaluator.domain.ports import RowCount
+from modelyard_runtime.tls import clickhouse_tls
 
 
 class ClickHouseLabels:
@@ -16,6 +17,7 @@ class ClickHouseLabels:
 
     def __init__(self, url: str, user: str, password: str, database: str) -> None:
         self._options: dict[str, Any] = {"dsn": url, "username": user, "password": password, "database": database}
+        self._options |= clickhouse_tls(url)
         self._client: Any = None
         self._lock = Lock()
 
@@ -45,5 +47,5 @@ class ClickHouseLabels:
         if self._client is None:
             import clickhouse_connect
 
-            self._client = clickhouse_connect.get_client(**self._options, interface="http", connect_timeout=5)
+            self._client = clickhouse_connect.get_client(**self._options, connect_timeout=5)
         return self._client

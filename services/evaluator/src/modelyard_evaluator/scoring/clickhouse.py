@@ -14,10 +14,12 @@ def query(sql: str, parameters: dict[str, Any]) -> pa.Table:
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
+    from modelyard_runtime.tls import clickhouse_tls
+
     try:
         client = clickhouse_connect.get_client(
             dsn=os.environ["CLICKHOUSE_URL"],
-            interface="http",
+            **clickhouse_tls(os.environ["CLICKHOUSE_URL"]),
             username=os.environ["CLICKHOUSE_USER"],
             password=os.environ["CLICKHOUSE_PASSWORD"],
             database=os.environ["CLICKHOUSE_DATABASE"],

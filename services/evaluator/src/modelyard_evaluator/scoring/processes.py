@@ -23,6 +23,7 @@ INHERITED_VARIABLES: Final = (
     "HOME",
     "LANG",
     "LC_ALL",
+    "SSL_CERT_FILE",
     "TMPDIR",
     "VIRTUAL_ENV",
     "PYTHONPATH",

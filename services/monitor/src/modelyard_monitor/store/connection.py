@@ -9,6 +9,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from modelyard_runtime.errors import Retryable
+from modelyard_runtime.tls import clickhouse_tls
 
 RETRY_CODES: Final = frozenset(
     {159, 160, 164, 201, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 279, 285, 286, 289, 319, 394, 425, 439}
@@ -54,6 +55,7 @@ def connect(url: str, user: str, password: str) -> Client:
             autogenerate_session_id=False,
             connect_timeout=CONNECT_TIMEOUT_S,
             send_receive_timeout=QUERY_TIMEOUT_S,
+            **clickhouse_tls(url),
         )
     return cast(Client, client)
 

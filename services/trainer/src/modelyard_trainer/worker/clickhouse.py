@@ -54,15 +54,17 @@ def clickhouse(settings: dict[str, Any]) -> Query:
 def _query_once(settings: dict[str, Any], sql: str, parameters: dict[str, Any]) -> Any:
     import clickhouse_connect
 
+    from modelyard_runtime.tls import clickhouse_tls
+
     url = urlsplit(settings["url"])
     client = clickhouse_connect.get_client(
-        interface=url.scheme,
         host=url.hostname or "127.0.0.1",
         port=url.port or (8443 if url.scheme == "https" else 8123),
         username=settings["user"],
         password=os.environ.get("CLICKHOUSE_PASSWORD", ""),
         database=settings["database"],
         send_receive_timeout=TIMEOUT_S,
+        **clickhouse_tls(settings["url"]),
     )
     try:
         return client.query_arrow(sql, parameters=parameters, use_strings=True)
