@@ -6,6 +6,8 @@ Usage: upstream.py BOOTSTRAP MODEL VERSION DIGEST [ROWS]
 import asyncio
 import io
 import json
+import os
+import ssl
 import sys
 import uuid
 from datetime import UTC, datetime
@@ -28,9 +30,22 @@ def encode(record: dict[str, Any]) -> bytes:
     return b"\xc3\x01" + mark + body.getvalue()
 
 
+def credentials() -> dict[str, Any]:
+    """How to sign in to a secured Kafka: password over TLS, as the variables name it."""
+    if "KAFKA_SASL_USERNAME" not in os.environ:
+        return {}
+    return {
+        "security_protocol": "SASL_SSL",
+        "ssl_context": ssl.create_default_context(cafile=os.environ.get("KAFKA_SSL_CA_FILE")),
+        "sasl_mechanism": os.environ.get("KAFKA_SASL_MECHANISM", "PLAIN"),
+        "sasl_plain_username": os.environ["KAFKA_SASL_USERNAME"],
+        "sasl_plain_password": Path(os.environ["KAFKA_SASL_PASSWORD_FILE"]).read_text().strip(),
+    }
+
+
 async def main(bootstrap: str, model: str, version: int, digest: str, rows: int) -> None:
     """Send rows keyed by their prediction id; everything that is left out takes its default."""
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, **credentials()) as producer:
         for row in range(rows):
             record = {
                 "event_id": str(uuid.uuid4()),

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("loopback")]
 class Answers(http.server.BaseHTTPRequestHandler):
     """Refuses every request; the list of requests shows who trusted the certificate."""
 
-    seen: list[str]
+    seen: ClassVar[list[str]]
 
     def do_GET(self) -> None:
         self.seen.append(self.path)
@@ -55,20 +55,26 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def seen(secrets: Path) -> Iterator[tuple[str, list[str]]]:
     """URL of an https server with a certificate of the deployment's authority, and the paths it was asked for."""
-    handler = type("Handler", (Answers,), {"seen": []})
-    server = Server(("127.0.0.1", 0), handler)
+
+    class Handler(Answers):
+        seen: ClassVar[list[str]] = []
+
+    server = Server(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(secrets / "tls.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"https://127.0.0.1:{server.server_address[1]}", handler.seen
+    yield f"https://127.0.0.1:{server.server_address[1]}", Handler.seen
     server.shutdown()
     server.server_close()
 
 
 def _introspect(url: str) -> None:
-    asyncio.run(registry_introspection(url, "k")("token"))
+    async def ask() -> None:
+        await registry_introspection(url, "k")("token")
+
+    asyncio.run(ask())
 
 
 def _score(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

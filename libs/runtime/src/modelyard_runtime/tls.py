@@ -6,7 +6,7 @@ OpenSSL takes a file that it cannot read for an empty list, so the settings chec
 import os
 import ssl
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from modelyard_runtime.errors import StartupError
@@ -19,7 +19,7 @@ def ca_file() -> str | None:
     return os.environ.get(VARIABLE) or None
 
 
-def clickhouse_tls(url: str) -> dict[str, str | None]:
+def clickhouse_tls(url: str) -> dict[str, Any]:
     """Return how clickhouse-connect must connect to `url`: it takes https from the port alone, and certifi's list."""
     return {"interface": urlsplit(url).scheme, "ca_cert": ca_file()}
 
