@@ -1,13 +1,17 @@
 """The write-ahead log: each appended record is read once, despite crashes and disk errors."""
 
 import asyncio
+import errno
 import os
+import stat
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelyard_devstack.testing import eventually
 from modelyard_router.domain.errors import SpoolCorrupt, SpoolFull, SpoolUnwritable, TooLarge
 from modelyard_router.domain.records import FEEDBACK, PREDICTION
 from modelyard_router.spool.folder import SENT_FILE
@@ -226,7 +230,12 @@ async def test_with_fsync_each_request_waits_for_a_sync_started_after_its_record
 ) -> None:
     spool = Spool(tmp_path, max_bytes=1 << 20, fsync=True)
     synced: list[int] = []
-    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.fstat(file).st_size))
+
+    def sync(file: int) -> None:
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            synced.append(os.fstat(file).st_size)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
 
     async def one(i: int) -> None:
         spool.append(PREDICTION, b"k%d" % i, b"v")
@@ -237,3 +246,87 @@ async def test_with_fsync_each_request_waits_for_a_sync_started_after_its_record
     for _ in range(5):
         await asyncio.gather(*(one(i) for i in range(20)))
     assert len(synced) < 20
+
+
+def sizes(folder: Path) -> dict[int, int]:
+    """Size of each segment by its inode."""
+    return {file.stat().st_ino: file.stat().st_size for file in sorted(folder.glob("*.spool"))}
+
+
+async def test_with_fsync_no_request_is_answered_before_its_segment_and_its_name_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, max_bytes=1 << 20, fsync=True, segment_bytes=4_096)
+    synced: dict[int, int] = {}
+    folders: list[int] = []
+
+    def sync(file: int) -> None:
+        found = os.fstat(file)
+        if stat.S_ISDIR(found.st_mode):
+            folders.append(len(sizes(tmp_path)))
+        else:
+            synced[found.st_ino] = found.st_size
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+
+    async def one(i: int) -> None:
+        spool.append(PREDICTION, b"k%d" % i, b"v" * 500)
+        written = sizes(tmp_path)
+        await spool.synced()
+        assert all(synced.get(inode, 0) >= size for inode, size in written.items())
+        assert folders
+        assert folders[-1] >= len(written)
+
+    for _ in range(10):
+        await asyncio.gather(*(one(i) for i in range(10)))
+    assert len(sizes(tmp_path)) > 5
+    assert 2 <= len(folders) < 100
+
+
+@pytest.mark.parametrize("failing", ["ended segment", "folder", "newest segment"])
+async def test_a_sync_that_fails_when_a_segment_ends_is_reported_to_every_request_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    spool = Spool(tmp_path, max_bytes=1 << 20, fsync=True, segment_bytes=4_096)
+    [first] = sizes(tmp_path)
+    broken = True
+
+    def sync(file: int) -> None:
+        found = os.fstat(file)
+        kind = (
+            "folder" if stat.S_ISDIR(found.st_mode) else "ended segment" if found.st_ino == first else "newest segment"
+        )
+        if broken and kind == failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+
+    async def one(i: int) -> str:
+        spool.append(PREDICTION, b"k%d" % i, b"v" * 500)
+        try:
+            await spool.synced()
+        except SpoolUnwritable:
+            return "refused"
+        return "durable"
+
+    assert set(await asyncio.gather(*(one(i) for i in range(12)))) == {"refused"}
+    assert "Input/output error" in spool.trouble
+    broken = False
+    assert await one(99) == "durable"
+    spool.close()
+
+
+async def test_a_slow_disk_does_not_block_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path, max_bytes=1 << 20, fsync=True, segment_bytes=4_096)
+    ready = threading.Event()
+    monkeypatch.setattr(os, "fdatasync", lambda file: ready.wait(20))
+
+    async def one() -> None:
+        spool.append(PREDICTION, b"k", b"v" * 500)
+        await spool.synced()
+
+    waiting = [asyncio.create_task(one()) for _ in range(30)]
+    await eventually(lambda: spool.next_position == 30)  # the loop runs on, over several ends of segments
+    assert not any(task.done() for task in waiting)
+    ready.set()
+    await asyncio.gather(*waiting)

@@ -16,6 +16,7 @@ import typer
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -36,8 +37,28 @@ def stdout_columns() -> int | None:
     return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else PIPE_COLUMNS
 
 
-console = Console(width=stdout_columns())
-complaints = Console(stderr=True)
+def printable(text: str) -> str:
+    """Text with control characters made visible: a reason must not move the cursor or change colours."""
+    return "".join(sign if sign in "\n\t" or sign.isprintable() else _visible(sign) for sign in text)
+
+
+def _visible(sign: str) -> str:
+    return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
+
+
+class PlainConsole(Console):
+    """A console that prints no control character of a text, whichever way the text reached it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text == "\n" or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
+console = PlainConsole(width=stdout_columns())
+complaints = PlainConsole(stderr=True)
 
 
 class Form(StrEnum):
@@ -48,15 +69,6 @@ class Form(StrEnum):
 
 
 FormOption = Annotated[Form, typer.Option("--output", "-o", help="How to print.")]
-
-
-def printable(text: str) -> str:
-    """Text with control characters made visible: a reason must not move the cursor or change colours."""
-    return "".join(sign if sign in "\n\t" or sign.isprintable() else _visible(sign) for sign in text)
-
-
-def _visible(sign: str) -> str:
-    return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
 
 
 class Progress:
@@ -182,7 +194,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {cell(it)}" for name, it in value.items())
+        return ", ".join(f"{cell(name)} {cell(it)}" for name, it in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(cell, value)) or "-"
     return f"{value:.4g}" if isinstance(value, float) else printable(str(value))

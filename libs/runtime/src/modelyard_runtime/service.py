@@ -237,7 +237,7 @@ class Service:
                 self._fail(f"background {check}, {crashes} times in a row,", error)
                 return
             log.error("%s: %s crashed, restarting it in %.1f s", self.name, check, pause_s, exc_info=error)
-            self._readiness.set(check, False, f"crashed: {error!r}")
+            self._readiness.set(check, False, "crashed; see the log")
             await pause(ending, pause_s)
             pause_s = min(pause_s * 2, RESTART_MAX_S)
             self._readiness.forget(check)

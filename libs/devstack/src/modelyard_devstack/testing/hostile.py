@@ -273,7 +273,8 @@ class _Walk:
         for name, target, headers, content in _requests(operation, path, body):
             self.sent += 1
             answer = await ask(self._port, operation.method, target, self._key, headers, content)
-            if problem := _problem_of(answer, operation.method):
+            wanted = 415 if operation.takes_body and "content-encoding" in headers else None
+            if problem := _problem_of(answer, operation.method, wanted):
                 self.wrong.append(f"{operation.label}, {name}: {problem}")
         alive = await ask(self._port, "GET", self._alive, self._key)
         if alive.status != 200:
@@ -360,8 +361,10 @@ def _made_up(schema: Mapping[str, Any] | None, definitions: Mapping[str, Any], d
     return {"integer": least, "number": least, "boolean": True}.get(str(kind), {})
 
 
-def _problem_of(answer: Answered, method: str) -> str | None:
-    """The reason why an answer is wrong, or None."""
+def _problem_of(answer: Answered, method: str, wanted: int | None = None) -> str | None:
+    """The reason why an answer is wrong, or None. wanted: the only status that is right."""
+    if wanted is not None and answer.status not in (wanted, 404, 405):
+        return f"{answer.status} instead of {wanted}"
     if answer.status == 0:
         return "the connection ended without an answer"
     if answer.status >= 500:

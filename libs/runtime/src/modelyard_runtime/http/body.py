@@ -6,6 +6,8 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
+from modelyard_contracts.sentences import plain
+
 BODY_PAUSE_S: Final = 30.0
 """Longest pause in the middle of a body."""
 
@@ -28,6 +30,19 @@ class TooLarge(HTTPException):
 
     def __init__(self, limit: int) -> None:
         super().__init__(413, f"the body may have {limit} bytes at most")
+
+
+class Encoded(HTTPException):
+    """The body has a content encoding; it would be read as it is, and misunderstood."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(415, f"content-encoding {plain(encoding)} is not supported; send the body uncompressed")
+
+
+def require_plain(encoding: str | None) -> None:
+    """Raise Encoded unless the body of a request is sent as it is. encoding: the header Content-Encoding."""
+    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
+        raise Encoded(encoding)
 
 
 class TooSlow(HTTPException):

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard_runtime.access import Authenticator
 from modelyard_runtime.errors import Unavailable
-from modelyard_runtime.http.body import BODY_PAUSE_S, Limits, TooLarge, TooSlow, counted_body
+from modelyard_runtime.http.body import BODY_PAUSE_S, Encoded, Limits, TooLarge, TooSlow, counted_body, require_plain
 from modelyard_runtime.http.problems import code_of, problem
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.tracing import CORRELATION_HEADER, TRACEPARENT, correlated, current_traceparent, span
@@ -62,7 +62,7 @@ class Edge:
 
         try:
             await self._guarded(scope, receive, sending, headers)
-        except (TooLarge, TooSlow) as error:
+        except (TooLarge, TooSlow, Encoded) as error:
             if not started:
                 status_ = error.status_code
                 await problem(status_, code_of(status_), error.detail, headers=error.headers)(scope, receive, sending)
@@ -80,6 +80,7 @@ class Edge:
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
+        require_plain(headers.get("content-encoding"))
         limit = self._limits.of(scope["path"])
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:

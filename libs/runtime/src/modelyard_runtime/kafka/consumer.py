@@ -199,7 +199,7 @@ class BatchConsumer:
         except Exception as error:
             # Reading without the preparation of the callback would be wrong.
             log.exception("consumer %s: on_assigned failed", self.group)
-            self._readiness.set(self._check, False, f"on_assigned failed: {error!r}")
+            self._readiness.set(self._check, False, "taking over partitions failed; see the log")
             self._break(error)
             return
         for tp in given:

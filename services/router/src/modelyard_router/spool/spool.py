@@ -49,7 +49,11 @@ class Spool:
         self._file = -1
         self._written = self._total = 0
         """Bytes of the newest segment, and of all."""
-        self._sync = GroupSync(lambda: self._file)
+        self._sync = GroupSync(self._unsynced)
+        self._ended: list[int] = []
+        """With fsync: segments that were ended since the last sync."""
+        self._new_name = True
+        """Whether a segment was created since the folder was synced."""
         self._recent = Recent(recent_records)
         if self._segments:
             self._reopen(self._segments[-1])
@@ -151,6 +155,7 @@ class Spool:
         try:
             await self._sync.wait()
         except OSError as error:
+            self._new_name = True
             self.trouble = f"{self.folder}: {error.strerror or error}"
             raise SpoolUnwritable(f"the prediction log cannot be synced: {self.trouble}; check that disk") from error
 
@@ -176,7 +181,8 @@ class Spool:
         self._reader.segments_deleted()
 
     def close(self) -> None:
-        os.close(self._file)
+        for file in (self._file, *self._ended):
+            os.close(file)
         self._note.close()
         os.close(self._lock)
 
@@ -193,6 +199,7 @@ class Spool:
     def _begin_segment(self) -> None:
         path = segment_path(self.folder, self.next_position)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._new_name = True
         self._segments.append(self.next_position)
         self._sizes[self.next_position] = self._written = 0
         self._total = sum(self._sizes.values())
@@ -204,5 +211,15 @@ class Spool:
         with contextlib.suppress(OSError):
             self._begin_segment()
             if self.fsync:
-                os.fsync(old)
-            os.close(old)
+                self._ended.append(old)  # synced before any request with a record in it is answered
+            else:
+                os.close(old)
+
+    def _unsynced(self) -> list[int]:
+        """Descriptors of everything that is not known to be on the disk, for GroupSync."""
+        files = [os.dup(self._file)]
+        if self._new_name:
+            files.append(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY))
+        files += self._ended
+        self._ended, self._new_name = [], False
+        return files

@@ -1,15 +1,18 @@
-"""Group commit: one fdatasync for all requests that wait for the disk."""
+"""Group commit: one sync of the files for all requests that wait for the disk."""
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class GroupSync:
-    """Runs fdatasync in a thread. A sync that started before a write does not count for that write."""
+    """Syncs in a thread. A sync that started before a write does not count for that write.
 
-    def __init__(self, file: Callable[[], int]) -> None:
-        self._file = file
+    files: descriptors of all files and folders written since the last call; they are closed after the sync.
+    """
+
+    def __init__(self, files: Callable[[], Sequence[int]]) -> None:
+        self._files = files
         self._running: asyncio.Future[None] | None = None
         self._waiting: asyncio.Future[None] | None = None
 
@@ -23,8 +26,18 @@ class GroupSync:
         if previous is not None:
             await asyncio.wait({previous})
         self._running, self._waiting = self._waiting, None
-        file = os.dup(self._file())  # the segment may be rolled meanwhile
+        await asyncio.to_thread(_sync, self._files())
+
+
+def _sync(files: Sequence[int]) -> None:
+    """Sync and close all of them; OSError when one cannot be synced: its records are answered as not logged."""
+    failed: OSError | None = None
+    for file in files:
         try:
-            await asyncio.to_thread(os.fdatasync, file)
+            os.fdatasync(file)
+        except OSError as error:
+            failed = error
         finally:
             os.close(file)
+    if failed is not None:
+        raise failed
