@@ -176,6 +176,24 @@ async def test_a_caller_that_goes_away_ends_the_stream_and_its_record(world: Wor
     await eventually(lambda: server.behaviour.aborted == 1)
 
 
+async def test_a_caller_that_leaves_a_whole_answer_ends_the_generation_and_its_record(
+    world: World, serve: Serve
+) -> None:
+    server = await serve(pieces=["one "] * 500, pause_s=0.05)
+    publish(world, text_leaf(server))
+    assert world.server is not None
+    _, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
+    raw = b'{"text": "x"}'
+    given = {"authorization": f"Bearer {KEY}", "content-length": str(len(raw))}
+    writer.write(raw_request("POST", "/v1/generate/elec", given, [raw]))
+    await eventually(lambda: server.behaviour.requests)
+    writer.transport.abort()
+    record = await logged(world)
+    assert record.status is GenerationStatus.CLIENT_CLOSED
+    assert record.output_characters < 2_000
+    await eventually(lambda: server.behaviour.aborted == 1)
+
+
 async def test_an_empty_stream_is_an_error_of_the_version(world: World, serve: Serve) -> None:
     publish(world, text_leaf(await serve(pieces=[], end="silent")))
     status, _, [problem] = await generated(world)

@@ -139,7 +139,8 @@ class Api:
         if path.startswith(_GENERATE):
             route = self._route(path.removeprefix(_GENERATE), access, only_routes=True)
             body = await self._body(receive, length, limit)
-            return await whole_reply(await self._endpoints.generations.start(route, body, call), self._stream_limits())
+            started = await self._endpoints.generations.start(route, body, call)
+            return await whole_reply(started, self._stream_limits(), receive)
         if path.startswith(_MODELS) and path.endswith(_INFER):
             name, version = _model_and_version(path.removeprefix(_MODELS).removesuffix(_INFER))
             route = self._route(name, access)

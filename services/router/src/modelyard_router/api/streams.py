@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from modelyard_router.domain.requests import Reply
 from modelyard_router.usecases.generation import Generation
 from modelyard_router.usecases.predictions import Failed
 
+T = TypeVar("T")
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HEADERS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
 
@@ -28,15 +29,17 @@ class Streamed:
     total_s: float
 
 
-async def whole_reply(generation: Generation, total_s: float) -> Reply | Streamed:
-    """The reply to a request whose answer has started; Failed when a whole answer breaks off."""
+async def whole_reply(generation: Generation, total_s: float, receive: Receive) -> Reply | Streamed:
+    """The reply to a request whose answer has started; Failed when a whole answer breaks off or its caller leaves."""
     if generation.prepared.request.stream:
         return Streamed(generation, total_s)
     try:
         async with asyncio.timeout(total_s):
-            body = await generation.whole()
+            body = await _unless_closed(generation.whole(), receive)
         if body is not None:
             return 200, [*generation.headers, JSON], msgspec.json.encode(body)
+    except _CallerLeft as left:
+        raise Failed(UpstreamFailed("the caller closed the connection"), generation.headers) from left
     except TimeoutError as error:
         await generation.end(GenerationStatus.TIMEOUT)
         raise Failed(UpstreamTimeout(f"no end of the answer within {total_s:g} s"), generation.headers) from error
@@ -78,3 +81,22 @@ async def _closed(receive: Receive) -> None:
     """Return when the caller has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+class _CallerLeft(Exception):
+    """The caller closed the connection before its answer was complete."""
+
+
+async def _unless_closed(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """The result of `work`; it is cancelled, and _CallerLeft raised, when the caller closes the connection."""
+    working = asyncio.ensure_future(work)
+    closed = asyncio.ensure_future(_closed(receive))
+    try:
+        await asyncio.wait({working, closed}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done() and closed.exception() is None:
+            raise _CallerLeft
+        return await working
+    finally:
+        for task in (working, closed):
+            task.cancel()
+        await asyncio.gather(working, closed, return_exceptions=True)
