@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from alembic.config import Config
@@ -42,6 +43,35 @@ def test_routes_and_versions_of_the_first_revisions_are_kept(tmp_path: Path) -> 
     assert stored is not None
     assert (serving.champion, serving.history, serving.previous) == (2, (1,), 1)
     assert (stored.digest, stored.stage, stored.file.data) == (digest_of(DATA), "live", DATA)
+    database.close()
+
+
+def test_an_active_rollout_of_the_release_before_continues(tmp_path: Path) -> None:
+    """Its policy has no `supersede`, and there is no table of comparisons."""
+    engine = open_engine(f"sqlite:///{tmp_path}/old.db")
+    _upgrade(engine, "0004")
+    policy = {"schema_version": 1, "min_release": "0.2", "strategy": "canary", "min_samples": 7}
+    moment = "2026-11-20T09:30:00Z"
+    document = {"id": str(UUID(int=1)), "model": "churn", "kind": "start", "to_version": 2, "route": "churn"}
+    document |= {"correlation_id": str(UUID(int=2)), "requested_by": "registry", "state": "shifting", "step": 1}
+    document |= {"created_at": moment, "changed_at": moment, "from_version": 1, "policy": policy, "strategy": "canary"}
+    row = {"id": UUID(int=1).hex, "at": moment, "document": json.dumps(document)}
+    with engine.begin() as db:
+        db.execute(
+            sa.text(
+                "INSERT INTO rollouts (id, model, state, created_at, writes, document, abort_against) "
+                "VALUES (:id, 'churn', 'shifting', :at, 3, :document, 0)"
+            ),
+            row,
+        )
+    migrate(engine, "modelyard_deployer:migrations")
+
+    database = Database(engine, FakeClock())
+    with SqlStore(database).write() as records:
+        [kept] = records.rollouts.open("churn")
+        found = records.comparisons.among("churn", {1, 2, 3})
+    assert (kept.to_version, kept.writes, kept.policy.min_samples, kept.policy.supersede) == (2, 3, 7, "newer_better")
+    assert found == {}
     database.close()
 
 
