@@ -1,15 +1,18 @@
 """When models are reconciled."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from uuid import uuid4
 
 from modelyard_contracts import RolloutAction
 from modelyard_contracts import RolloutState as State
 from modelyard_deployer.reconcile.scheduler import Scheduler
 from modelyard_devstack.testing import eventually
 
-from .conftest import MODEL, World
+from .conftest import MODEL, World, a_version
 
 
 class Counting:
@@ -69,3 +72,22 @@ async def test_an_error_of_one_model_is_the_reason_of_its_rollout_and_is_repeate
         await eventually(lambda: "ValueError: a defect" in world.rollout(rollout.id).reason, 30)
         reconciler.broken = False
         await eventually(lambda: world.rollout(rollout.id).state is State.SHIFTING, 30)
+
+
+def test_a_round_costs_the_same_after_hundreds_of_past_versions(world: World) -> None:
+    world.given_serving(1)
+
+    def cpu_s() -> float:
+        started = time.process_time()
+        for _ in range(20):
+            world.reconciler.settle(MODEL)
+        return time.process_time() - started
+
+    cpu_s()
+    few = min(cpu_s() for _ in range(3))
+    with world.store.write() as records:
+        for version in range(100, 400):
+            records.versions.save(a_version(version, "retired"))
+            records.rollouts.add(replace(world.rollouts()[0], id=uuid4(), to_version=version))
+    many = min(cpu_s() for _ in range(3))
+    assert many < 2 * few, f"300 past versions cost {many / few:.1f} times as much"

@@ -16,6 +16,7 @@ import psutil
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.workloads import Resources
+from modelyard_deployer.workloads.probes import Probes
 from modelyard_deployer.workloads.replica import Process
 from modelyard_deployer.workloads.tokens import ServingTokens
 from modelyard_deployer.workloads.warm_up import warm_up_request
@@ -65,7 +66,8 @@ class LocalProcesses:
         self._zygote = Zygote(PRELOAD, idle_s=zygote_idle_s, python=python)
         self._children: dict[int, Handle] = {}
         self._terminated: dict[Process, float] = {}
-        self._http = httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=False, auth=self._authorized)
+        self._probes = Probes(tokens.current, PROBE_TIMEOUT_S)
+        self._http = httpx.Client(timeout=WARM_UP_TIMEOUT_S, trust_env=False, auth=self._authorized)
 
     def _authorized(self, request: httpx.Request) -> httpx.Request:
         """Add the current token to a request; rotation may change it at any time."""
@@ -113,17 +115,12 @@ class LocalProcesses:
         return f"http://{self._advertised_host}:{output[1].rpartition(':')[2]}"
 
     def answers(self, url: str) -> bool:
-        try:
-            return self._http.get(f"{url}/v2/health/ready").status_code == 200
-        except httpx.HTTPError:
-            return False
+        return self._probes.answers(url)
 
     def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
         action, body = warm_up_request(manifest)
         try:
-            answer = self._http.post(
-                f"{url}/v2/models/{manifest.model}/{action}", content=body, headers=JSON, timeout=WARM_UP_TIMEOUT_S
-            )
+            answer = self._http.post(f"{url}/v2/models/{manifest.model}/{action}", content=body, headers=JSON)
         except httpx.HTTPError as error:
             return f"{type(error).__name__}: {error}"
         return None if answer.status_code == 200 else f"status {answer.status_code}: {answer.text[:300]}"
@@ -157,6 +154,7 @@ class LocalProcesses:
         return False
 
     def tidy(self, replica_ids: set[UUID]) -> None:
+        self._probes.tidy()
         known = {str(replica_id) for replica_id in replica_ids}
         for file in self._home.glob("*.*"):
             if file.suffix not in {".out", ".log", ".old"}:
@@ -168,6 +166,7 @@ class LocalProcesses:
 
     def close(self) -> None:
         self._zygote.close()
+        self._probes.close()
         self._http.close()
 
     def _out(self, replica_id: UUID) -> Path:
