@@ -18,9 +18,9 @@ STORE_TIMEOUT_S: Final = 60.0
 COUNTS_SQL: Final = """
 SELECT
     (SELECT count() FROM predictions
-        WHERE model = {model:String} AND startsWith(prediction_id, {prefix:String})) AS stored,
+        WHERE model = {model:String} AND startsWith(prediction_id, {prefix:String}) AND status = 'ok') AS stored,
     (SELECT uniqExact(prediction_id) FROM predictions
-        WHERE model = {model:String} AND startsWith(prediction_id, {prefix:String})) AS distinct,
+        WHERE model = {model:String} AND startsWith(prediction_id, {prefix:String}) AND status = 'ok') AS distinct,
     (SELECT uniqExact(prediction_id) FROM v_matched
         WHERE model = {model:String} AND startsWith(prediction_id, {prefix:String})) AS joined,
     (SELECT sum(cost_usd) FROM predictions WHERE model = {model:String}) AS cost_usd
