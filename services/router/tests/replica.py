@@ -73,7 +73,7 @@ class _Protocol(asyncio.Protocol):
             return
         make = self.b.answer or infer_answer
         body = self.b.body if self.b.body is not None else make(request, self.b.digest)
-        if self.b.status != 200:
+        if self.b.status != 200 and self.b.body is None:
             body = b'{"error":"as configured"}'
         head = b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n" % self.b.status
         if self.b.chunked:

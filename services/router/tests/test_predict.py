@@ -231,6 +231,34 @@ async def test_an_error_of_the_version_is_its_own_and_not_hidden_by_a_fallback(
     assert good.behaviour.requests == []
 
 
+TENSORS = [
+    {"name": "price", "shape": [1], "datatype": "FP64", "data": [1e306]},
+    {"name": "colour", "shape": [1], "datatype": "BYTES", "data": ["red"]},
+    {"name": "demand", "shape": [1], "datatype": "FP64", "data": [3]},
+]
+REFUSAL = b'{"error": "input price: the model has no answer for this", "code": "%b", "field": "price"}'
+
+
+async def test_numbers_that_the_model_has_no_answer_for_are_the_callers_and_no_evidence_against_it(
+    world: World,
+) -> None:
+    await world.serve(Behaviour(status=400, body=REFUSAL % b"out_of_range"))
+    answers = [
+        await world.predict({**ROW, "price": 1e306}),
+        await world.call("POST", "/v2/models/elec/infer", {"inputs": TENSORS}),
+    ]
+    for answer in answers:
+        assert (answer.status, answer.body["code"], answer.body["field"]) == (422, "out_of_range", "price")
+    assert {one.status for one in world.logged()} == {PredictionStatus.REJECTED}
+
+
+async def test_any_other_refusal_of_a_checked_request_is_an_error_of_the_version(world: World) -> None:
+    await world.serve(Behaviour(status=400, body=REFUSAL % b"bad_request"))
+    answer = await world.predict()
+    assert (answer.status, answer.body["code"]) == (502, "upstream_error")
+    assert [one.status for one in world.logged()] == [PredictionStatus.UPSTREAM_ERROR]
+
+
 async def test_a_slow_upstream_is_given_up_at_the_deadline(world: World) -> None:
     await world.serve(Behaviour(delay_s=5), timeout_ms=100)
     answer = await world.predict()

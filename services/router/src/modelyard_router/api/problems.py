@@ -14,6 +14,7 @@ from modelyard_router.domain.errors import (
     NotAllowed,
     NotFoundHere,
     NotGenerating,
+    OutOfRange,
     SpoolFull,
     SpoolUnwritable,
     TooLarge,
@@ -45,6 +46,7 @@ class Kind(NamedTuple):
 KINDS: Final = {
     BrokenContract.code: Kind(422, "The request breaks the contract"),
     InvalidInference.code: Kind(400, "Not a valid request"),
+    OutOfRange.code: Kind(422, "The model has no answer for these numbers"),
     UnsupportedEncoding.code: Kind(415, "Content encoding not supported"),
     TwoKeys.code: Kind(400, "Two keys"),
     NotGenerating.code: Kind(409, "No text output"),

@@ -136,6 +136,12 @@ class CallerDeadline(RouterError):
     code, retryable = "caller_deadline", True
 
 
+class OutOfRange(RouterError):
+    """The model has no answer for numbers of this size: the request is at fault, not the version."""
+
+    code = "out_of_range"
+
+
 class NotGenerating(RouterError):
     """The route's version has no text output."""
 

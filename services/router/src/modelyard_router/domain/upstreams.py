@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from modelyard_contracts import PredictionStatus
-from modelyard_router.domain.errors import RouterError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from modelyard_router.domain.errors import OutOfRange, RouterError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
 from modelyard_router.domain.leaves import Leaf
 from modelyard_router.domain.records import Attempt
 from modelyard_router.domain.votes import Vote
@@ -17,6 +17,7 @@ A = TypeVar("A")
 AnswerReader = Callable[[bytes, Leaf], A]
 """(body, leaf) -> the parsed answer; raises WrongReplica or BadAnswer."""
 STATUS_OF: Final = {
+    OutOfRange.code: PredictionStatus.REJECTED,
     UpstreamFailed.code: PredictionStatus.UPSTREAM_ERROR,
     UpstreamTimeout.code: PredictionStatus.TIMEOUT,
     UpstreamUnavailable.code: PredictionStatus.UNAVAILABLE,

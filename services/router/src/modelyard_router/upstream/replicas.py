@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
+import msgspec
+
 from modelyard_contracts import PredictionStatus
 from modelyard_router.domain.answers import BadAnswer, WrongReplica
-from modelyard_router.domain.errors import RouterError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from modelyard_router.domain.errors import OutOfRange, RouterError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
 from modelyard_router.domain.leaves import Address, Leaf
 from modelyard_router.domain.records import Attempt
 from modelyard_router.domain.upstreams import (
@@ -183,10 +185,29 @@ def _version(leaf: Leaf) -> str:
     return f"version {leaf.version} ({leaf.variant})"
 
 
+class _Refusal(msgspec.Struct):
+    """The body of a model server's error."""
+
+    error: str
+    code: str = ""
+    field: str | None = None
+
+
+def _out_of_range(body: bytes) -> _Refusal | None:
+    """The only 400 that is the caller's: the router has checked requests, so that any other is the version's error."""
+    try:
+        refusal = msgspec.json.decode(body, type=_Refusal)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return refusal if refusal.code == OutOfRange.code else None
+
+
 def _refused(leaf: Leaf, reply: Whole) -> UpstreamError:
     """The error for an answer whose status is not 200."""
     if reply.status in REPLACEABLE:
         return _error(UpstreamUnavailable, f"{_version(leaf)} answered {reply.status}", f"status_{reply.status}")
+    if reply.status == 400 and (refusal := _out_of_range(reply.body)):
+        return UpstreamError(OutOfRange(refusal.error, field=refusal.field), OutOfRange.code)
     text = reply.body[:300].decode("utf-8", "replace")
     return _error(UpstreamFailed, f"{_version(leaf)} answered {reply.status}: {text}", f"status_{reply.status}")
 
