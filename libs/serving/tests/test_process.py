@@ -5,11 +5,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from modelyard_contracts.signature import Column, ColumnType, Output, Signature,
 from modelyard_devstack.testing import Process, wait_until
 from modelyard_serving.testing import write_echo_version
 
-from .conftest import TOKEN, cat, num
+from .conftest import TOKEN, cat, num, write_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -165,3 +166,41 @@ def test_a_version_that_cannot_be_served_ends_with_one_line_and_code_2(
     code, output = outcome(server(model_dir, "--port", str(running.address).rpartition(":")[2]))
     running.stop()
     assert code == 2 and "--port" in output and "Traceback" not in output
+
+
+HUNGRY: Final = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from modelyard_serving.errors import Unloadable
+from modelyard_serving.loading import load
+
+limit = 400 << 20
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+class Hungry:
+    def predict(self, numeric, categorical):
+        return np.ones(3 << 27)
+
+def hungry(manifest, folder):
+    return np.ones(3 << 27) if sys.argv[2] == "load" else Hungry()
+
+try:
+    load(Path(sys.argv[1]), "1", hungry)
+except Unloadable as error:
+    print(error)
+"""
+"""A model that needs 3 GiB, when it is loaded or at its first prediction, in a process that may use 400 MiB."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit exists on Linux only")
+@pytest.mark.parametrize("when", ["load", "predict"])
+def test_a_model_that_needs_more_memory_than_its_limit_is_refused_in_one_sentence(tmp_path: Path, when: str) -> None:
+    write_model(tmp_path)
+    command = [sys.executable, "-c", HUNGRY, str(tmp_path), when]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == (
+        "the model needs more memory than its limit of 400 MiB; serve a smaller model, "
+        "or raise DEPLOYER_REPLICA_MEMORY_MIB\n"
+    )

@@ -1,6 +1,7 @@
 """From a folder to a warm model: verify every digest, load through the flavour, answer one warm-up request."""
 
 import hashlib
+import resource
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +79,19 @@ def load(folder: Path, version: str, flavour_load: Load | None = None, *, digest
         raise Unloadable(f"{MANIFEST_FILE}: its digest is {file.digest}, not {digest}; download the version again")
     for entry in file.manifest.files:
         verify(folder, entry)
-    model = LoadedModel(file.manifest, file.digest, version, (flavour_load or _flavour_load)(file.manifest, folder))
-    warm_up(model)
+    try:
+        loaded = (flavour_load or _flavour_load)(file.manifest, folder)
+        model = LoadedModel(file.manifest, file.digest, version, loaded)
+        warm_up(model)
+    except MemoryError as error:
+        raise Unloadable(_no_memory()) from error
     return model
+
+
+def _no_memory() -> str:
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    shown = "this machine has" if limit == resource.RLIM_INFINITY else f"its limit of {limit >> 20} MiB"
+    return f"the model needs more memory than {shown}; serve a smaller model, or raise DEPLOYER_REPLICA_MEMORY_MIB"
 
 
 def read_manifest(folder: Path) -> ManifestFile:
@@ -118,6 +129,8 @@ def warm_up(model: LoadedModel) -> None:
             return
         numeric, texts = len(model.signature.numeric), len(model.signature.categorical)
         answer = np.asarray(model.predictor.predict(np.zeros((1, numeric)), np.full((1, texts), "", dtype=object)))
+    except MemoryError:
+        raise
     except Exception as error:
         raise Unloadable(f"the warm-up prediction failed: {type(error).__name__}: {error}") from error
     width = answer.shape[1] if answer.ndim == 2 else 1
@@ -140,5 +153,7 @@ def _flavour_load(manifest: ModelManifest, folder: Path) -> Any:
         raise Unloadable(
             f"flavour {manifest.flavour} needs {error.name}; install modelyard-flavours with it"
         ) from error
+    except MemoryError:
+        raise
     except Exception as error:
         raise Unloadable(f"flavour {manifest.flavour}: {type(error).__name__}: {error}") from error
