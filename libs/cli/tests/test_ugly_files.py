@@ -68,6 +68,10 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
         table("date,x,label", row=lambda at: f"{'2026-01-31' if at % 9 else '31/01/2026'},{at},{at % 2}"),
         "line 2: '31/01/2026' is no timestamp in the time column 'date'; write all of them as",
     ),
+    "dates of another form": (
+        table("date,x,label", row=lambda at: f"{at % 28 + 1}.1.2026,{at},{at % 2}"),
+        "line 2: '1.1.2026' is no timestamp in the time column 'date'",
+    ),
     "a date missing": (
         table("date,x,label", row=lambda at: f"{'2026-01-31' if at else ''},{at},{at % 2}"),
         "line 2: no value in the time column 'date'",
@@ -143,6 +147,11 @@ READ: dict[str, tuple[str | bytes, Sequence[str], dict[str, Any]]] = {
         table("time,plan,label"),
         (),
         {"time": None, "columns": {"time": "number", "plan": "category"}},
+    ),
+    "weekdays named date": (
+        table("plan,date,label"),
+        (),
+        {"time": None, "columns": {"plan": "number", "date": "category"}},
     ),
     "shuffled": (table(row=lambda at: f"{at},a,{'no' if at < 400 else 'yes'}"), ("--shuffle",), {"rows": ROWS}),
     "signs as classes": (table(row=lambda at: f"{at},a,{'+-'[at % 2]}"), (), {"values": ["+", "-"]}),

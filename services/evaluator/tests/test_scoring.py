@@ -17,8 +17,9 @@ import pytest
 from modelyard_contracts.manifest import ROW_ORDER, ManifestFile, ModelManifest, TrainingLineage
 from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task, new_schema_id
 from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
-from modelyard_evaluator.scoring import processes
+from modelyard_evaluator.scoring import compare, processes
 from modelyard_evaluator.scoring.columns import inputs_of
+from modelyard_evaluator.scoring.errors import RowsUnusable
 from modelyard_evaluator.scoring.processes import ScorerProcesses, scorer_zygote
 from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
 from modelyard_zygote import Zygote
@@ -394,3 +395,18 @@ def test_scoring_processes_and_their_parent_receive_no_key(tmp_path: Path, monke
         assert given["OMP_NUM_THREADS"] == "1"
         assert "MODELYARD_ADMIN_KEY_FILE" not in given
         assert "CLICKHOUSE_PASSWORD" not in given
+
+
+def test_held_out_rows_of_one_class_cannot_show_that_a_version_is_better(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"label": ["no"] * 40}), tmp_path / "rows.parquet")
+    np.savez(tmp_path / "challenger.npz", scores=np.tile([0.9, 0.1], (40, 1)), classes=np.array(["no", "yes"]))
+    job = {
+        "metric": "accuracy",
+        "old": None,
+        "new": "challenger",
+        "label_column": "label",
+        "confidence": 0.95,
+        "seed": 1,
+    }
+    with pytest.raises(RowsUnusable, match=r"have the class 'no'.* in the order of time, not of the target"):
+        compare.run(tmp_path, {**job, "baseline": {"class": "yes"}})

@@ -28,6 +28,8 @@ POSSIBLE_TARGETS: Final = frozenset(
 )
 TIME_NAMES: Final = frozenset({"time", "timestamp", "date", "datetime", "occurred_at", "ts"})
 MAX_INTEGER_CLASSES: Final = 20
+DATE_DIGITS: Final = 4
+"""Digits in a cell that looks like a date, in whatever form."""
 
 
 class Ambiguous(UnfitFile):
@@ -120,7 +122,7 @@ def _time(table: Table, chosen: str | None, target: str) -> str | None:
         _check_times(table, chosen)
         return chosen
     named = [name for name in table.header if name.lower() in TIME_NAMES and name != target]
-    found = [name for name in named if not is_number_column(table, name)]
+    found = [name for name in named if _holds_times(table, name)]
     if len(found) > 1:
         raise Ambiguous(
             f"{table.path}: which column is the time: {listed(found)}? Name it by --time, or --time none",
@@ -132,9 +134,13 @@ def _time(table: Table, chosen: str | None, target: str) -> str | None:
     return found[0] if found else None
 
 
-def is_number_column(table: Table, name: str) -> bool:
-    """Whether a column holds numbers: `time` may be a duration or the hour of a day."""
-    return column_type(table.counts(name)) in (ColumnType.NUMBER, ColumnType.INTEGER, None)
+def _holds_times(table: Table, name: str) -> bool:
+    """Whether a column holds timestamps or dates: `time` may be a duration, `date` the name of a weekday."""
+    counts = table.counts(name)
+    if column_type(counts) in (ColumnType.NUMBER, ColumnType.INTEGER, None):
+        return False
+    dates = [cell for cell in counts if parse_timestamp(cell) or sum(map(str.isdigit, cell)) >= DATE_DIGITS]
+    return 2 * sum(counts[cell] for cell in dates) > len(table.rows)
 
 
 def _check_times(table: Table, name: str) -> None:

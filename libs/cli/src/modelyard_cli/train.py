@@ -211,12 +211,13 @@ def _inferred(table: "Table", choices: "Choices") -> "TrainingPlan":
         try:
             return infer(table, choices)
         except Ambiguous as question:
-            if not _interactive():
+            if not interactive():
                 raise
             choices = _answered(choices, question)
 
 
-def _interactive() -> bool:
+def interactive() -> bool:
+    """Whether a person can answer questions."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -234,7 +235,7 @@ def _answered(choices: "Choices", question: "Ambiguous") -> "Choices":
 
 def _confirm(preview: "Preview") -> None:
     """Ask on a terminal; elsewhere, doubts are an error."""
-    if _interactive():
+    if interactive():
         typer.confirm("Train on this?", default=not preview.doubts, abort=True, err=True)
     elif preview.doubts:
         raise StackError(f"{preview.table.path}: {preview.doubts[0]}, or set --yes to train nevertheless")
