@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import httpx
 
+from modelyard import RegistryClient, VersionInfo
 from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.credentials import CredentialFiles
 from modelyard_cli.stack.layout import Layout
@@ -17,6 +18,8 @@ from modelyard_cli.stack.state import running_state
 from modelyard_contracts import Message
 from modelyard_contracts.codec import encode
 from modelyard_contracts.keyring import KeyRingFile
+from modelyard_contracts.manifest import FileEntry, ModelManifest, TrainingLineage, digest_of, signed
+from modelyard_contracts.signature import Column, Output, Signature, Task
 from modelyard_contracts.topics import all_topics, topic
 from modelyard_contracts.trust import ANY_WRITER, writers_of
 from modelyard_devstack.testing import Process
@@ -74,12 +77,12 @@ class Stack:
         try:
             for message in messages:
                 key, value = message.key.encode(), encode(message)
-                headers = self._signer(message.TOPIC).sign(message.TOPIC, key, message_headers(message), value)
+                headers = self.signer(message.TOPIC).sign(message.TOPIC, key, message_headers(message), value)
                 await producer.send_bytes(message.TOPIC, key, value, headers)
         finally:
             await producer.stop()
 
-    def _signer(self, name: str) -> EventSigner:
+    def signer(self, name: str) -> EventSigner:
         """The service that writes the topic, or the tests' own signer of requests."""
         writer = next((writer for writer in writers_of(topic(name)) if writer != ANY_WRITER), TESTS)
         ring = KeyRingFile(CredentialFiles(self.folder).signing(writer))
@@ -91,6 +94,23 @@ class Stack:
         files = CredentialFiles(self.folder)
         requests = tuple(spec.name for spec in all_topics() if ANY_WRITER in spec.writers)
         SignerFiles(TESTS, files.signing(TESTS), files.trust).add(requests)
+
+
+def registered(stack: Stack, model: str) -> VersionInfo:
+    """Register a version whose file is not a model."""
+    data = model.encode()
+    manifest = ModelManifest(
+        model=model,
+        flavour="sklearn",
+        files=(FileEntry(path="model.skops", digest=digest_of(data), size_bytes=len(data)),),
+        **signed(Signature(columns=(Column(name="price"),), output=Output(task=Task.BINARY, classes=("down", "up")))),
+        training=TrainingLineage(recipe="test"),
+    )
+    with RegistryClient(stack.state["services"]["registry"]["url"], stack.key_file.read_text().strip()) as client:
+        client.create_model(model)
+        client.put_blob(data)
+        made = client.create_version(manifest, idempotency_key=model)
+        return client.finalize_version(model, made.version)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from modelyard import RegistryClient, VersionInfo
 from modelyard_contracts import (
     EvaluationFinished,
     EvaluationRequested,
@@ -20,16 +19,11 @@ from modelyard_contracts import (
     Verdict,
 )
 from modelyard_contracts.manifest import (
-    FileEntry,
-    ModelManifest,
-    TrainingLineage,
     digest_of,
-    signed,
 )
-from modelyard_contracts.signature import Column, Output, Signature, Task
 from modelyard_devstack.testing import eventually, stays, wait_until
 
-from .services import NAMES, Stack
+from .services import NAMES, Stack, registered
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -64,23 +58,6 @@ def test_an_invalid_body_is_a_client_error(stack: Stack, name: str, body: bytes)
     answer = stack.ask(name, "POST", PATHS[name], content=body)
     assert answer.status_code in (400, 422), answer.text
     assert answer.json()["detail"]
-
-
-def registered(stack: Stack, model: str) -> VersionInfo:
-    """Register a version whose file is not a model."""
-    data = model.encode()
-    manifest = ModelManifest(
-        model=model,
-        flavour="sklearn",
-        files=(FileEntry(path="model.skops", digest=digest_of(data), size_bytes=len(data)),),
-        **signed(Signature(columns=(Column(name="price"),), output=Output(task=Task.BINARY, classes=("down", "up")))),
-        training=TrainingLineage(recipe="test"),
-    )
-    with RegistryClient(stack.state["services"]["registry"]["url"], stack.key_file.read_text().strip()) as client:
-        client.create_model(model)
-        client.put_blob(data)
-        made = client.create_version(manifest, idempotency_key=model)
-        return client.finalize_version(model, made.version)
 
 
 def event_fields(model: str, at: datetime | None = None) -> dict[str, Any]:

@@ -59,6 +59,13 @@ if "-m" in sys.orig_argv:
     async def serve(self, sockets=None):
         raise RuntimeError("a bug in the server")
     uvicorn.Server.serve = serve
+    from modelyard_runtime.service import Service
+    run = Service.run
+    def run_at_once(self):
+        if self.name == "monitor":
+            self.on_start = None  # it waits for ClickHouse
+        return run(self)
+    Service.run = run_at_once
 """
 
 

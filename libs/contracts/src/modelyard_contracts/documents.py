@@ -65,11 +65,12 @@ class Document(Part):
     def _fill_version(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        return {
-            **data,
-            "schema_version": data.get("schema_version") or cls.SCHEMA_VERSION,
-            "min_release": data.get("min_release") or cls.MIN_RELEASE,
-        }
+        filled = dict(data)
+        for name, unset, value in (("schema_version", 0, cls.SCHEMA_VERSION), ("min_release", "", cls.MIN_RELEASE)):
+            given = data.get(name)
+            if given is None or (type(given) is type(unset) and given == unset):
+                filled[name] = value
+        return filled
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:

@@ -28,6 +28,11 @@ UtcDatetime = Annotated[datetime, AfterValidator(_to_utc)]
 """A moment with a zone, kept in UTC; microseconds on the wire."""
 
 
+MAX_NAME_CHARS = 256
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARS)]
+"""Name of a model, route or router: a key of Kafka, and part of file names and URLs."""
+
+
 class Part(BaseModel):
     """A record inside a message."""
 
@@ -63,9 +68,9 @@ class ControlMessage(Message):
     """One value from the drift event to the promotion."""
     cause_id: UUID | None = None
     """The event before; None when a person or a clock started the timeline."""
-    model: str
+    model: Name
     """Reference of the model: `name` or `workspace:name`."""
-    workspace: str = DEFAULT_WORKSPACE
+    workspace: Name = DEFAULT_WORKSPACE
     """Filled from `model`."""
 
     _fill_workspace = model_validator(mode="before")(fill_workspace)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import model_validator
 
-from modelyard_contracts.messages.base import ControlMessage, Field, Message, fill_workspace
+from modelyard_contracts.messages.base import ControlMessage, Field, Message, Name, fill_workspace
 from modelyard_contracts.numbers import Count, Finite, Index, Percent, TimeoutMs, VersionNumber
 from modelyard_contracts.references import DEFAULT_WORKSPACE
 
@@ -69,7 +69,7 @@ class RolloutChanged(ControlMessage):
 
     rollout_id: UUID
     revision: Count
-    route: str
+    route: Name
     strategy: RolloutStrategy
     state: RolloutState
     from_version: VersionNumber | None = None
@@ -107,12 +107,12 @@ class RoutePublished(Message):
 
     correlation_id: UUID
     cause_id: UUID | None = None
-    route: str
-    model: str
+    route: Name
+    model: Name
     """The model that the route belongs to; the leaves of the plan may name others."""
-    workspace: str = DEFAULT_WORKSPACE
+    workspace: Name = DEFAULT_WORKSPACE
     sequence: Count
-    salt: str
+    salt: Name
     """Fixed for the life of a route, so that a unit keeps its bucket while weights move."""
     plan: str = ""
     """Canonical JSON of a modelyard_contracts.routes.RoutePlan; empty when the route was deleted."""
@@ -136,11 +136,11 @@ class RouteApplied(Message):
 
     correlation_id: UUID
     cause_id: UUID | None = None
-    route: str
-    model: str
-    workspace: str = DEFAULT_WORKSPACE
+    route: Name
+    model: Name
+    workspace: Name = DEFAULT_WORKSPACE
     sequence: Count
-    router_id: str
+    router_id: Name
     accepted: bool = True
     reason: str = ""
 
