@@ -79,7 +79,7 @@ class Registry:
         if digest_of(data) != digest:
             return Lookup(reason=f"the registry holds this version with the digest {digest_of(data)}")
         try:
-            return Lookup(ManifestFile.read(data).manifest)
+            return Lookup.of(ManifestFile.read(data).manifest)
         except DocumentError as error:
             return Lookup(reason=str(error)[:MAX_REASON_CHARS])
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from modelyard_contracts.manifest import ReferenceProfile
 from modelyard_monitor.domain.ports import Manifests
-from modelyard_monitor.domain.watching import Unwatched, Version
+from modelyard_monitor.domain.watching import NO_PROFILE, Unwatched, Version
 from modelyard_monitor.ingest.batches import TOKEN_VERSION
 from modelyard_monitor.ingest.bin_tables import reference_bins
 from modelyard_monitor.ingest.binning import Column, Group, Positions, columns_of, unusable_rows
@@ -57,10 +57,8 @@ class Counter:
 
     def _count(self, group: Group, version: Version) -> tuple[Counts, str]:
         found = self._manifests.find(version)
-        if found.manifest is None:
-            return NOTHING, found.reason
-        if found.manifest.reference is None:
-            return NOTHING, "the manifest has no reference profile"
+        if found.manifest is None or found.manifest.reference is None:
+            return NOTHING, found.reason or NO_PROFILE
         try:
             counts = Counts(columns_of(group, found.manifest), unusable_rows(group, found.manifest.signature))
             self._write_profile(version, found.manifest.reference)

@@ -53,4 +53,4 @@ class Manifests:
         found = self.known.get(version[:2])
         if found is None or digest_of_manifest(found) != version[2]:
             return Lookup(reason="the registry has no such version")
-        return Lookup(found)
+        return Lookup.of(found)

@@ -13,7 +13,8 @@ from modelyard_monitor.store.connection import connect
 STATE_SECRETS: Final = KeyRing((Secret("1", "a secret of the tests, long enough"),))
 """Sign the detector states of `monitor_process`."""
 WRITER: Final = ("writer", "w" * 16)
-"""User and password of `own_clickhouse`."""
+READER: Final = ("reader", "r" * 16)
+"""Users and passwords of `own_clickhouse`."""
 
 
 def own_clickhouse(folder: Path) -> DevServer:
@@ -21,7 +22,7 @@ def own_clickhouse(folder: Path) -> DevServer:
     data = folder / "clickhouse"
     data.mkdir()
     passwords = folder / "passwords.json"
-    passwords.write_text(json.dumps({WRITER[0]: WRITER[1], "reader": "r" * 16}))
+    passwords.write_text(json.dumps(dict((WRITER, READER))))
     return DevServer("modelyard_devclickhouse", data, "--passwords-file", str(passwords))
 
 
