@@ -47,6 +47,7 @@ NAMES = (
     "a,b",
 )
 CATEGORIES = ("x", "it's", "back\\", "", "NULL", "tab\there", "😀", "{db}")
+BROKEN = (None, float("inf"), float("nan"), 1e306)
 SEEDS = range(10)
 
 
@@ -93,7 +94,8 @@ class Stream:
 
     def row(self, moved: bool) -> dict[str, Any]:
         """The fields of one request."""
-        numbers, texts = [], []
+        numbers: list[float | None] = []
+        texts: list[str | None] = []
         for one in self.columns:
             missing = moved and self.rng.uniform() < self.broken
             if one.type is ColumnType.CATEGORY:
@@ -103,7 +105,7 @@ class Stream:
                 texts.append(None if missing else "ü" * int(self.rng.integers(1, 30 if moved else 10)))
             else:
                 value = float(self.rng.normal(7.0 if moved else 5.0, 2.0))
-                numbers.append(self.rng.choice([None, float("inf"), float("nan"), 1e306]) if missing else value)
+                numbers.append(BROKEN[self.rng.integers(len(BROKEN))] if missing else value)
         row = {"num_features": tuple(numbers), "cat_features": tuple(texts), **self._answer(moved)}
         if moved and self.rng.uniform() < self.failing:
             return {**row, "class": None, "score": None, "status": str(self.rng.choice(["timeout", "rejected"]))}

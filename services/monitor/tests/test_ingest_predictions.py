@@ -221,7 +221,9 @@ async def test_rows_that_break_the_signature_are_counted_reported_and_alarmed_as
 ) -> None:
     failed = prediction(0, status="timeout", **{**fields, "class": None, "score": None})
     usual = [prediction(i) for i in range(1, 90)]
-    named = prediction(90, num_features=(), cat_features=(), features_by_name={"a": 0.1})
+    without: dict[str, Any] = {"num_features": (), "cat_features": ()}
+    named = prediction(90, **without, features_by_name={"a": 0.1})
+    usual[-1] = prediction(89, **without, sampled=False)
     broken = [prediction(i, **fields) for i in range(91, 100)]
     await world.predictions.store(records([failed, *usual, named, *broken]))
 

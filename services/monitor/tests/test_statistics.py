@@ -5,6 +5,7 @@ import pytest
 
 from modelyard_monitor.domain.error_rate import rise_p_value
 from modelyard_monitor.domain.psi import IncomparableWindows, adjusted, population_stability
+from modelyard_monitor.store.clickhouse import ClickHouse
 
 
 def test_psi_of_equal_shares_is_zero_and_its_p_value_one() -> None:
@@ -87,3 +88,30 @@ def test_our_adwin_is_rivers() -> None:
                 rivers.width,
                 rivers.estimation,
             )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_view_of_psi_gives_what_the_detector_gives(clickhouse: ClickHouse, seed: int) -> None:
+    """Two implementations of one definition, on random counts: sparse, empty on one side or on both, or huge."""
+    rng, expected = np.random.default_rng(seed), {}
+    for feature in range(12):
+        bins = int(rng.integers(2, 14))
+        scale = float(rng.choice([3, 100, 1e9]))
+        left, right = (rng.poisson(scale * rng.uniform(size=bins) ** 4).astype(np.int64) for _ in range(2))
+        left[0] += 1
+        right[-1] += 1
+        where = f"'m', 1, 'd', 'feature', 'f{feature}'"
+        old = ", ".join(f"({where}, {bin_ - 3}, {n})" for bin_, n in enumerate(left.tolist()))
+        new = ", ".join(f"({where}, {bin_ - 3}, {n}, 'stable', now())" for bin_, n in enumerate(right.tolist()) if n)
+        columns = "model, model_version, model_digest, kind, feature, bin, n"
+        clickhouse.rows(f"INSERT INTO {{db}}.reference_bins ({columns}) VALUES {old}")
+        clickhouse.rows(f"INSERT INTO {{db}}.feature_bins ({columns}, variant, minute) VALUES {new}")
+        expected[f"f{feature}"] = population_stability(left, right)
+    rows = clickhouse.rows("SELECT feature, psi, expected_without_drift, bins FROM {db}.v_drift_psi")
+    assert {row["feature"] for row in rows} == set(expected)
+    for row in rows:
+        found = expected[row["feature"]]
+        assert (row["psi"], row["expected_without_drift"]) == pytest.approx(
+            (found.psi, found.bias), rel=1e-9, abs=1e-12
+        )
+        assert row["bins"] == found.bins

@@ -1,6 +1,7 @@
 """/v1/predict: the answer to the caller and the record in the log."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -70,6 +71,23 @@ async def test_an_answer_names_its_version_and_is_logged_with_the_same_values(wo
     assert 0 <= logged.overhead_ms <= logged.latency_ms
     assert logged.entity_key_hash is not None and "user-7" not in logged.entity_key_hash
     assert logged.event_id.version == 4
+
+
+async def test_what_a_canary_answers_and_costs_is_in_its_record(world: World) -> None:
+    """Nothing in it is a constant: class, score and cost follow the answer and the version."""
+    stable, canary = await world.replica(), await world.replica(Behaviour(digest=DIGEST_2))
+    to_canary = target(canary.url, variant="canary", version=2, digest=DIGEST_2, weight=0.5)
+    dear = replace(to_canary, node={**to_canary.node, "price": {"usd_per_call": 0.25}})
+    world.publish(table(dear, target(stable.url, weight=0.5)))
+    for place in range(60):
+        await world.predict({**ROW, "price": place / 60}, entity_key=f"user-{place}")
+    logged = [one for one in world.logged() if one.variant == "canary"]
+    assert 10 < len(logged) < 50
+    assert {one.class_ for one in logged} == {"up", "down"}
+    assert len({one.score for one in logged}) == len(logged)
+    assert {(one.model_version, one.model_digest, one.cost_usd) for one in logged} == {(2, DIGEST_2, 0.25)}
+    assert all(one.num_features[0] == one.score for one in logged), "the replica answers by its first number"
+    assert {one.cost_usd for one in world.logged()} == {0.25, 0.001}
 
 
 async def test_the_list_form_and_the_callers_own_id_are_kept(world: World) -> None:

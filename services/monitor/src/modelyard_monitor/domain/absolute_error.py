@@ -7,8 +7,8 @@ from typing import Final
 
 from modelyard_contracts import FeatureSlice, OffsetRange
 from modelyard_monitor.domain.mean_shift import MeanWatch
-from modelyard_monitor.domain.rises import NO_ERRORS, Errors, Part, Rise, errors_of, slide, tail, upper_tail
-from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_CHECK_LABELS, MIN_LABELS, REFERENCE_LABELS, Rules
+from modelyard_monitor.domain.rises import NO_ERRORS, Errors, HeldOut, Part, Rise, errors_of, slide, tail, upper_tail
+from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_CHECK_LABELS, MIN_LABELS, Rules
 
 BATCH_LABELS: Final = 50
 """Labels, at least, per mean that ADWIN observes."""
@@ -32,10 +32,10 @@ class AbsoluteErrorWatch:
     suspicious: bool = False
     """Whether the previous check found a rise."""
 
-    def add(self, errors: Sequence[float], covers: OffsetRange, reference: float | None, rules: Rules) -> list[Rise]:
+    def add(self, errors: Sequence[float], covers: OffsetRange, reference: HeldOut | None, rules: Rules) -> list[Rise]:
         """Take in a slice's absolute errors, in the unit of the target; return the rises they reveal.
 
-        reference: mean absolute error on held-out rows, or None.
+        reference: mean absolute error on held-out rows.
         """
         if not errors:
             return []
@@ -65,13 +65,13 @@ class AbsoluteErrorWatch:
         width = self.mean.adwin.width * BATCH_LABELS
         return [Rise("adwin", shift.before, recent.mean, width, recent.labels, None, "before", covers)]
 
-    def _check(self, reference: float | None, rules: Rules) -> list[Rise]:
+    def _check(self, reference: HeldOut | None, rules: Rules) -> list[Rise]:
         now = errors_of(self.window)
         baselines: list[tuple[float, float, int, str]] = []
-        if reference:
+        if reference is not None and reference.error:
             # The manifest states no variance; errors are taken to scale with their mean.
-            variance = now.variance * (reference / now.mean) ** 2 if now.mean else 0.0
-            baselines.append((reference, variance, REFERENCE_LABELS, "on held-out rows"))
+            variance = now.variance * (reference.error / now.mean) ** 2 if now.mean else 0.0
+            baselines.append((reference.error, variance, reference.labels, "on held-out rows"))
         if self.early.labels >= rules.error_window_labels and self.early.mean > 0:
             baselines.append((self.early.mean, self.early.variance, self.early.labels, "its first labels"))
         found = [rise for one in baselines if (rise := self._against(now, *one, rules)) is not None]

@@ -7,8 +7,8 @@ from typing import Final
 
 from modelyard_contracts import OffsetRange
 from modelyard_monitor.domain.adwin import Adwin
-from modelyard_monitor.domain.rises import NO_ERRORS, Errors, Part, Rise, errors_of, slide, tail, upper_tail
-from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_CHECK_LABELS, MIN_LABELS, REFERENCE_LABELS, Rules
+from modelyard_monitor.domain.rises import NO_ERRORS, Errors, HeldOut, Part, Rise, errors_of, slide, tail, upper_tail
+from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_CHECK_LABELS, MIN_LABELS, Rules
 
 ADWIN_RECENT_LABELS: Final = 100
 """Labels, at least, whose error rate an ADWIN alarm reports: the newest whole slices with as many."""
@@ -26,7 +26,7 @@ class ErrorRateWatch:
     suspicious: bool = False
     """Whether the previous check found a rise."""
 
-    def add(self, outcomes: Sequence[int], covers: OffsetRange, reference: float | None, rules: Rules) -> list[Rise]:
+    def add(self, outcomes: Sequence[int], covers: OffsetRange, reference: HeldOut | None, rules: Rules) -> list[Rise]:
         """Take in a slice's outcomes (1 wrong, 0 right), in order; return the rises they reveal."""
         if not outcomes:
             return []
@@ -54,8 +54,8 @@ class ErrorRateWatch:
         covers = tuple(part.covers for part in parts)
         return Rise("adwin", before, recent.mean, self.adwin.width, recent.labels, None, "before", covers)
 
-    def _check(self, reference: float | None, rules: Rules) -> list[Rise]:
-        baselines = [(reference, REFERENCE_LABELS, "on held-out rows")] if reference is not None else []
+    def _check(self, reference: HeldOut | None, rules: Rules) -> list[Rise]:
+        baselines = [(reference.error, reference.labels, "on held-out rows")] if reference is not None else []
         if self.early.labels >= rules.error_window_labels:
             baselines.append((self.early.mean, self.early.labels, "its first labels"))
         found = [rise for one in baselines if (rise := self._against(*one, rules)) is not None]

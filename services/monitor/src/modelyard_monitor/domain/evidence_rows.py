@@ -59,9 +59,9 @@ def _type_of(name: str, signature: Signature) -> ColumnType:
 
 
 def usable_row(signature: Signature) -> str:
-    """Return the condition of predictions with the signature's number of features, or with features by name."""
+    """Return the condition of predictions with the signature's number of features, with named or sampled-out ones."""
     lengths = f"length(num_features) = {len(signature.numeric)} AND length(cat_features) = {len(signature.categorical)}"
-    return f"(notEmpty(mapKeys(features_by_name)) OR ({lengths}))"
+    return f"(sampled = 0 OR notEmpty(mapKeys(features_by_name)) OR ({lengths}))"
 
 
 def served_by(piece: SliceSummarised) -> str:

@@ -35,6 +35,14 @@ class Rise:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """The error on held-out rows, as the manifest states it; few rows state it only roughly."""
+
+    error: float
+    labels: int
+
+
+@dataclass(frozen=True)
 class Part:
     """One labelled slice. A window of whole slices can be counted again in SQL."""
 

@@ -11,7 +11,7 @@ ERROR_CHECK_LABELS: Final = 50
 MIN_LABELS: Final = 200
 """Fewer recent labels are not enough evidence."""
 REFERENCE_LABELS: Final = 500
-"""Assumed number of rows of a manifest's error rate, which the manifest does not state."""
+"""Largest number of held-out rows that a manifest's error is taken to be measured on."""
 CRITICAL_RISE: Final = 0.10
 """Absolute rise of the error rate that is critical."""
 CRITICAL_RELATIVE_RISE: Final = 0.50

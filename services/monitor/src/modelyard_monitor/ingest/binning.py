@@ -116,11 +116,13 @@ def columns_of(group: Group, manifest: ModelManifest) -> list[Column]:
 def unusable_rows(group: Group, signature: Signature) -> Positions:
     """Return the positions of answered rows that do not have the signature's number of features.
 
-    Rows of upstreams without a contract, which name their features, are usable.
+    Rows of upstreams without a contract, which name their features, are usable; so are rows whose features were left
+    out by sampling, which say so.
     """
     bad = ~fits_signature(group.rows, signature).to_numpy()
     if bad.any():
         bad &= np.diff(group.rows["features_by_name"].combine_chunks().offsets.to_numpy()) == 0
+        bad &= group.rows["sampled"].to_numpy()
     return np.flatnonzero(bad)
 
 
