@@ -144,7 +144,8 @@ class AlertRaised(ControlMessage):
     model_digest: str
     variant: str = "stable"
     alert: str
-    """Kind, in snake case: `error_rate_high`, `missing_values_high`, `latency_high`, `labels_missing`."""
+    """Kind, in snake case: `error_rate_high`, `missing_values_high`, `labels_missing`, `labels_do_not_match`,
+    `unusable_rows_high`."""
     subject: str
     severity: Severity
     reason: str
