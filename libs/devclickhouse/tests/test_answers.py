@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import socket
 import threading
 from base64 import b64encode
@@ -262,3 +263,58 @@ def test_a_failed_insert_does_not_affect_a_concurrent_one(server: Any) -> None:
     unsure = [text for fails, status, text in answers if not fails and status != 200]
     assert all("SYSTEM_ERROR" in text for text in unsure), unsure  # retryable, not an error in a row
     assert server.value("SELECT count() FROM refusing_beside") == "0"
+
+
+@pytest.mark.parametrize("user", ["writer", "reader"])
+def test_query_ids_are_the_clients_own(server: Any, user: str) -> None:
+    query_id = f"it's-{uuid4().hex}"
+    answer = server.ask("SELECT queryID(), initial_query_id() AS i, i = queryID()", user, query_id=query_id)
+    assert answer.text == f"{query_id}\t{query_id}\t1\n".replace("'", "\\'")
+    assert answer.headers["X-ClickHouse-Query-Id"] == query_id
+    named = server.ask("SELECT queryID() FORMAT TSVWithNames", user, query_id=query_id)
+    assert named.text.startswith("queryID()\n")
+    own = "SELECT p.query_id = {id:String}, query FROM system.processes AS p WHERE query_id = {id:String}"
+    found = server.ask(own, user, query_id=query_id, param_id=query_id)
+    assert found.text.startswith("1\tSELECT") and not re.search(r"/fd/\d", found.text)
+    plain = "SELECT count() FROM system.processes WHERE processes.initial_query_id = {id:String} FORMAT TSV"
+    assert server.ask(plain, user, query_id=query_id, param_id=query_id).text == "1\n"
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1 FRM x y z", "SELECT (1", "SELECT 1 SETTINGS", "SELECT 'x' AS"])
+@pytest.mark.parametrize("user", ["writer", "reader"])
+def test_a_syntax_error_quotes_the_statement_and_nothing_else(server: Any, sql: str, user: str) -> None:
+    answer = server.ask(sql, user)
+    assert answer.headers["X-ClickHouse-Exception-Code"] == "62"
+    assert "/fd/" not in answer.text and "OUTFILE '" not in answer.text and "COMPRESSION" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("format", "content_type"),
+    [
+        ("JSONCompact", "application/json; charset=UTF-8"),
+        ("NDJSON", "application/x-ndjson; charset=UTF-8"),
+        ("CSVWithNamesAndTypes", "text/csv; charset=UTF-8; header=present"),
+        ("TSVWithNames", "text/tab-separated-values; charset=UTF-8"),
+        ("XML", "application/xml; charset=UTF-8"),
+        ("MsgPack", "application/octet-stream"),
+        ("RowBinaryWithNamesAndTypes", "application/octet-stream"),
+        ("PrettyCompact", "text/plain; charset=UTF-8"),
+    ],
+)
+def test_the_content_type_is_that_of_the_format(server: Any, format: str, content_type: str) -> None:
+    assert server.ask(f"SELECT 1 FORMAT {format}").headers["Content-Type"] == content_type
+    assert server.ask("SELECT 1", default_format=format).headers["Content-Type"] == content_type
+    assert server.ask(f"SHOW DATABASES FORMAT {format}").headers["Content-Type"] == content_type
+
+
+def test_the_default_database_is_an_ordinary_one_with_its_metadata(server: Any) -> None:
+    table = f"t{uuid4().hex}"
+    server.value(f"CREATE TABLE default.{table} (a UInt8 COMMENT 'first') ENGINE = MergeTree ORDER BY a")
+    server.value(f"INSERT INTO {table} VALUES (7)", database="default")
+    assert server.value(f"SELECT a FROM default.{table}", "reader") == "7"
+    assert server.value(f"SELECT a FROM {table}", "reader", database="default") == "7"
+    columns = f"SELECT name, comment FROM system.columns WHERE database = 'default' AND table = '{table}'"
+    assert server.value(columns, "reader") == "a\tfirst"
+    assert table in server.value("SHOW TABLES FROM default", "reader").split()
+    unknown = server.ask("SELECT * FROM default.no_such_table", "reader")
+    assert (unknown.status_code, unknown.headers["X-ClickHouse-Exception-Code"]) == (404, "60")

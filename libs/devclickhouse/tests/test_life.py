@@ -191,3 +191,42 @@ def _all_are_there_once(again: Any, count: int) -> None:
     )
     assert wrong == "0"
     assert again.value("SELECT uniqExact(batch) FROM sums") == str(count)
+
+
+def test_the_default_database_and_its_tables_survive_a_restart(own_server: Any) -> None:
+    own_server.value("CREATE TABLE default.t (a UInt64) ENGINE = MergeTree ORDER BY a")
+    own_server.value("INSERT INTO default.t SELECT number FROM numbers(10)")
+    for _ in range(2):
+        assert own_server.stop() == 0
+        own_server.start()
+        assert own_server.value("SELECT count() FROM default.t") == "10"
+        assert own_server.value("SELECT count() FROM system.databases WHERE engine = 'Overlay'") == "0"
+
+
+def test_the_process_keeps_no_secret_in_its_environment_and_reports_its_walls(tmp_path: Path) -> None:
+    secrets = {"DEVCLICKHOUSE_WRITER_PASSWORD": "w-secret", "DEVCLICKHOUSE_READER_PASSWORD": "r-secret"}
+    command = [sys.executable, "-m", "modelyard_devclickhouse", "--port", "0", "--data", str(tmp_path)]
+    environ = {**os.environ, **secrets, "MODELYARD_ADMIN_KEY": "a-secret"}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            url = f"http://{process.stdout.readline().split()[1]}"
+            said = process.stderr.readline()
+            assert httpx.post(url, content="SELECT 1", auth=("reader", "r-secret")).text == "1\n"
+            kept = Path(f"/proc/{process.pid}/environ")
+            if kept.exists():
+                assert "secret" not in kept.read_text() and "PATH=" in kept.read_text()
+            walls = httpx.get(f"{url}/ping").headers["X-Modelyard-Walls"]
+            assert said.startswith("walls: statements")
+            assert walls == "none" or walls in said
+        finally:
+            process.terminate()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="walls of Linux")
+def test_on_linux_the_running_server_is_confined(own_server: Any) -> None:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{own_server.pid}/status").read_text().splitlines())
+    assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip()) == ("1", "2")
+    assert "landlock" in httpx.get(f"{own_server.url}ping").headers["X-Modelyard-Walls"]
+    tasks = list(Path(f"/proc/{own_server.pid}/task").iterdir())
+    assert all("Seccomp:\t2" in (task / "status").read_text() for task in tasks)

@@ -16,11 +16,12 @@ from modelyard_devclickhouse.engine import QUERY_ID, Answer, Engine
 from modelyard_devclickhouse.errors import BadRequest, ClickHouseError, ReadOnly, from_engine
 from modelyard_devclickhouse.lease import Lease
 from modelyard_devclickhouse.native import TYPES_IN_BINARY, Reencoder
+from modelyard_devclickhouse.query_ids import with_client_ids
 from modelyard_devclickhouse.request import Request, read_request
 from modelyard_devclickhouse.results import Response, Send
 from modelyard_devclickhouse.select import Select
 from modelyard_devclickhouse.sessions import Session, Sessions
-from modelyard_devclickhouse.sql import Kind, Statement
+from modelyard_devclickhouse.sql import Kind, Statement, parse
 from modelyard_devclickhouse.statements import read_statement, utf8
 
 APPEND_BYTES: Final = 1 << 20
@@ -78,6 +79,9 @@ class App:
         rules.check_settings(request.settings, reader=request.reader, defaults=self._engine.defaults)
         statement, text, data = await read_statement(request)
         rules.check(statement, reader=request.reader)
+        if (rewritten := with_client_ids(statement, text, request.query_id)) != text:
+            statement, text = parse(rewritten.decode("latin-1")), rewritten
+            rules.check(statement, reader=request.reader)
         if request.query_id in self._running:
             raise ClickHouseError(
                 216,

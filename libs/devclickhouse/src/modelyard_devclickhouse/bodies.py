@@ -13,6 +13,7 @@ import zstandard
 from modelyard_devclickhouse.errors import BadRequest, ClickHouseError
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
+_PIECE: Final = 1 << 20
 _STEP: Final = 1 << 16  # compressed bytes per step, which bounds the decompressed size
 try:
     _brotli: Any = importlib.import_module("brotli")
@@ -59,9 +60,11 @@ async def decoded(body: AsyncIterator[bytes], encoding: str) -> AsyncIterator[by
             yield chunk
         return
     if encoding == "br" and _brotli:
-        decoder = _brotli.Decompressor()
+        decoder = _BrotliDecoder()
         async for chunk in body:
-            yield decoder.process(chunk)
+            for piece in decoder.feed(chunk):
+                yield piece
+        decoder.end()
         return
     if encoding not in _DECODERS:
         raise BadRequest(f"Content-Encoding {encoding!r} is unknown: use lz4, zstd, gzip or none.")
@@ -70,6 +73,26 @@ async def decoded(body: AsyncIterator[bytes], encoding: str) -> AsyncIterator[by
         for piece in frames.feed(chunk):
             yield piece
     frames.end()
+
+
+class _BrotliDecoder:
+    """One stream, decoded in pieces of bounded size."""
+
+    def __init__(self) -> None:
+        self._decoder = _brotli.Decompressor()
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        try:
+            piece = self._decoder.process(chunk, output_buffer_limit=_PIECE)
+            while piece or not self._decoder.can_accept_more_data():
+                yield piece
+                piece = self._decoder.process(b"", output_buffer_limit=_PIECE)
+        except _brotli.error as error:
+            raise BadRequest(f"the body is not valid brotli: {error}") from error
+
+    def end(self) -> None:
+        if not self._decoder.is_finished():
+            raise BadRequest("the brotli body is cut off")
 
 
 class _Frames:

@@ -11,7 +11,7 @@ _STATUS: Final = {
     **dict.fromkeys((497, 516, 164, 291, 481), 403),
     **dict.fromkeys((47, 60, 81, 46, 115), 404),
     **dict.fromkeys((6, 26, 27, 33, 38, 41, 42, 43, 44, 53, 62, 69, 70, 72, 73, 117, 130, 386, 441, 456, 457), 400),
-    **dict.fromkeys((372, 36, 48), 400),
+    **dict.fromkeys((372, 36, 48, 25, 28, 128, 131, 167, 168, 306, 467), 400),
     159: 408,
     373: 423,
     202: 503,
@@ -73,6 +73,8 @@ class WrongPassword(ClickHouseError):
 def from_engine(error: BaseException) -> ClickHouseError:
     """Convert the engine's exception; a message without a code becomes UNKNOWN_EXCEPTION."""
     found = _ENGINE_TEXT.search(str(error))
+    if not found and isinstance(error, (RecursionError, UnicodeError, OverflowError)):
+        return BadRequest(f"the request cannot be read: {error}")
     if not found:
         return ClickHouseError(1002, "UNKNOWN_EXCEPTION", f"{type(error).__name__}: {error}")
     code, text, name = found.groups()

@@ -138,7 +138,7 @@ def _credentials(headers: Mapping[str, str], parameters: Mapping[str, str]) -> t
     if scheme.lower() == "basic":
         try:
             user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except (binascii.Error, ValueError) as error:
             raise WrongPassword("(unreadable Authorization header)") from error
         return user, password
     if "x-clickhouse-user" in headers or "x-clickhouse-key" in headers:

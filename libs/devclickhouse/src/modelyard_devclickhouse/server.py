@@ -119,6 +119,7 @@ async def _no_app(scope: Any, receive: Any, send: Any) -> None:
 def _http(app: Any) -> uvicorn.Config:
     # It logs each deliberately aborted response as an application error.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told what is wrong with its form
     return uvicorn.Config(
         app,
         loop="uvloop",
