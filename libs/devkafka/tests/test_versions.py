@@ -1,5 +1,6 @@
 """Every offered version of every API is answered completely."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +102,17 @@ def test_a_request_cut_anywhere_never_stops_the_broker(kafka: DevKafka, api: Api
             broken.send_bytes((len(head) + cut).to_bytes(4, "big") + head + whole[:cut])
     with RawClient(kafka.bootstrap) as other:
         assert other.ask(METADATA, 5, topics=None)["controller_id"] == 1
+
+
+@pytest.mark.parametrize("half", [b"\x00", b"\x00\x00\x00", b"\x00\x00\x01\x00", b"\x00\x00\x01\x00\x00\x03\x00\x05"])
+def test_half_a_request_is_closed_in_time_and_an_idle_connection_is_not(tmp_path: Path, half: bytes) -> None:
+    with DevKafka(tmp_path, frame_timeout_s=0.3) as kafka, RawClient(kafka.bootstrap, timeout_seconds=60) as idle:
+        assert idle.ask(METADATA, 5, topics=None)["controller_id"] == 1
+        with RawClient(kafka.bootstrap, timeout_seconds=60) as broken:
+            broken.send_bytes(half)
+            with pytest.raises(ConnectionLost):
+                broken.receive(METADATA, 5)
+        assert idle.ask(METADATA, 5, topics=None)["controller_id"] == 1
 
 
 def test_a_join_in_an_old_version_is_answered_at_once(client: RawClient) -> None:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from modelyard_devkafka.broker import Broker
 from modelyard_devkafka.faults import Faults
-from modelyard_devkafka.server import Server
+from modelyard_devkafka.server import FRAME_TIMEOUT_S, Server
 
 _START_SECONDS = 30.0
 
@@ -18,8 +18,16 @@ _START_SECONDS = 30.0
 class DevKafka:
     """`with DevKafka(folder) as broker: ... broker.bootstrap`. Own loop, so a test may block its own."""
 
-    def __init__(self, data_dir: Path, port: int = 0, *, housekeeping_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int = 0,
+        *,
+        housekeeping_seconds: float = 10.0,
+        frame_timeout_s: float = FRAME_TIMEOUT_S,
+    ) -> None:
         self._data_dir, self._port, self._housekeeping_seconds = data_dir, port, housekeeping_seconds
+        self._frame_timeout_s = frame_timeout_s
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="devkafka", daemon=True)
         self._broker: Broker | None = None
@@ -67,7 +75,7 @@ class DevKafka:
 
     async def _start(self) -> None:
         broker = Broker(self._data_dir, housekeeping_seconds=self._housekeeping_seconds)
-        self._server = Server(broker)
+        self._server = Server(broker, self._frame_timeout_s)
         try:
             await self._server.start("127.0.0.1", self._port)
         except BaseException:

@@ -24,6 +24,8 @@ from modelyard_devkafka.wire.schema import Message
 log = logging.getLogger(__name__)
 _MAX_REQUEST_BYTES: Final = 100 * 1024 * 1024  # socket.request.max.bytes
 _READ_BUFFER_BYTES: Final = 1024 * 1024
+FRAME_TIMEOUT_S: Final = 30.0
+"""Time from the first byte of a request to its last; between requests a connection may be idle."""
 _SIZE: Final = struct.Struct(">i")
 _HEADER: Final = struct.Struct(">hhi")
 _read_text, _ = text(flexible=False)
@@ -33,8 +35,8 @@ _STORAGE_CODES: Final = {0: Code.KAFKA_STORAGE_ERROR}  # other APIs: coordinator
 class Server:
     """Listens on the loopback interface. `start` raises AddressUnusable."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, broker: Broker, frame_timeout_s: float = FRAME_TIMEOUT_S) -> None:
+        self._broker, self._frame_timeout_s = broker, frame_timeout_s
         self._connections: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
 
@@ -74,15 +76,24 @@ class Server:
 
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
         while True:
-            (size,) = _SIZE.unpack(await reader.readexactly(4))
-            if not _HEADER.size <= size <= _MAX_REQUEST_BYTES:
-                raise MalformedMessage(f"a request of {size} bytes")
-            reply = await self._answer(memoryview(await reader.readexactly(size)), host)
+            reply = await self._answer(memoryview(await self._frame(reader)), host)
             if reply is None:
                 return
             if reply:
                 writer.writelines([_SIZE.pack(sum(map(len, reply))), *reply])
                 await writer.drain()
+
+    async def _frame(self, reader: asyncio.StreamReader) -> bytes:
+        """Read one request. Raises MalformedMessage for an impossible size, and if it does not arrive in time."""
+        first = await reader.readexactly(1)
+        try:
+            async with asyncio.timeout(self._frame_timeout_s):
+                (size,) = _SIZE.unpack(first + await reader.readexactly(3))
+                if not _HEADER.size <= size <= _MAX_REQUEST_BYTES:
+                    raise MalformedMessage(f"a request of {size} bytes")
+                return await reader.readexactly(size)
+        except TimeoutError as late:
+            raise MalformedMessage(f"a request did not arrive within {self._frame_timeout_s:g} s") from late
 
     async def _answer(self, frame: memoryview, host: str) -> list[bytes] | None:
         """Return the response's chunks: empty for a request without response, None to close the connection."""
