@@ -230,3 +230,17 @@ def test_on_linux_the_running_server_is_confined(own_server: Any) -> None:
     assert "landlock" in httpx.get(f"{own_server.url}ping").headers["X-Modelyard-Walls"]
     tasks = list(Path(f"/proc/{own_server.pid}/task").iterdir())
     assert all("Seccomp:\t2" in (task / "status").read_text() for task in tasks)
+
+
+def test_the_query_log_holds_the_clients_query_ids(own_server: Any, tmp_path: Path) -> None:
+    logged = type(own_server)(tmp_path / "logged", "--query-log").start()
+    try:
+        logged.value("SELECT 'find me'", query_id="mine-1")
+        logged.value("SYSTEM FLUSH LOGS")
+        found = logged.value(
+            "SELECT DISTINCT query_id, query FROM system.query_log WHERE query LIKE '%find me%' "
+            "AND type = 'QueryFinish' AND query NOT LIKE '%query_log%'"
+        )
+        assert found == "mine-1\tSELECT \\'find me\\'"
+    finally:
+        logged.kill()

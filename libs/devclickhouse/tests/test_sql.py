@@ -2,7 +2,8 @@
 
 import pytest
 
-from modelyard_devclickhouse.errors import SyntaxProblem
+from modelyard_devclickhouse.errors import BadRequest, Refused, SyntaxProblem
+from modelyard_devclickhouse.rules import MAX_EXPRESSIONS_BYTES, check_values
 from modelyard_devclickhouse.sql import Kind, parse, parse_insert, tokens
 
 
@@ -101,3 +102,19 @@ def test_an_insert_waits_for_the_rest_of_its_head() -> None:
     found = [cut for cut in cuts if cut]
     assert found and all(cut.format == "CSV" and cut.data_at == sql.index("1,2") for cut in found)
     assert parse_insert("INSERT INTO t SELECT 1 FORMAT CSV", whole=True) is None
+
+
+def test_a_large_insert_of_literals_costs_little_and_one_of_expressions_is_bounded() -> None:
+    row = b"(1, -2.5, 'it''s \\'file(x)\\' -- /*', NULL, true, [1, 2], {'k': 'v'}), "
+    check_values(row * (MAX_EXPRESSIONS_BYTES // len(row) + 1))
+    check_values(b"(now(), upper('x')), " * 1000)
+    with pytest.raises(BadRequest, match="send literals only"):
+        check_values(b"(now()), " * (MAX_EXPRESSIONS_BYTES // 9 + 1))
+
+
+@pytest.mark.parametrize(
+    "data", [b"(1), (file('x'))", b"(NULL, `file`('x'))", b"(1) -- '\n, (file('x'))", b"(nullfile(file('x')))"]
+)
+def test_a_call_among_literals_is_found(data: bytes) -> None:
+    with pytest.raises(Refused):
+        check_values(data)

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from modelyard_devclickhouse import allowed
-from modelyard_devclickhouse.errors import ClickHouseError, ReadOnly, Refused, SyntaxProblem
+from modelyard_devclickhouse.errors import BadRequest, ClickHouseError, ReadOnly, Refused, SyntaxProblem
 from modelyard_devclickhouse.sql import Kind, Statement, Token, tokens
 
 _OUTPUT: Final = {name.lower(): name for name in allowed.OUTPUT_FORMATS}
@@ -24,6 +24,12 @@ _REFUSED_OBJECTS: Final = frozenset(
 _TEXT_OF_SQL: Final = frozenset({"format", "values", "generaterandom", "input", "source"})
 """Calls whose string arguments hold SQL: structures with defaults, expressions, the query of a dictionary."""
 _MAX_NESTING: Final = 8
+MAX_EXPRESSIONS_BYTES: Final = 8 << 20
+_LITERALS: Final = re.compile(
+    rb"""(?: [\s(),;0-9.+\[\]{}:]++ | -(?!-) | '(?:[^'\\]++|\\.|'')*+' | (?:NULL|null|true|false)(?![\w(`"$]) )*+\Z""",
+    re.DOTALL | re.VERBOSE,
+)
+"""Rows of numbers, strings, arrays, maps and NULL: nothing that could be a call."""
 _EXPRESSIONS: Final = frozenset({"DEFAULT", "MATERIALIZED", "ALIAS", "EPHEMERAL", "TTL", "CODEC"})
 
 
@@ -168,7 +174,14 @@ def _parenthesised(call: Sequence[Token]) -> Iterator[Token]:
 
 
 def check_values(data: bytes) -> None:
-    """Check the data of INSERT ... VALUES, which may contain expressions."""
+    """Check the data of INSERT ... VALUES, which may contain expressions. Raises Refused, BadRequest."""
+    if _LITERALS.match(data):
+        return
+    if len(data) > MAX_EXPRESSIONS_BYTES:
+        raise BadRequest(
+            f"VALUES with expressions may have {MAX_EXPRESSIONS_BYTES >> 20} MiB: "
+            "send literals only, or use INSERT ... FORMAT."
+        )
     check_tokens(tuple(tokens(data.decode("latin-1"))), bare_names=True)
 
 
