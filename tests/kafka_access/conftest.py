@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelyard_devstack.testing.plugin import missing_server
 from modelyard_devstack.testing.secured_kafka import SecuredKafka, start_secured
 from modelyard_runtime.kafka import ensure_topics
 from modelyard_runtime.kafka.acl_setup import add_acls
@@ -22,8 +21,7 @@ def kafka(secured_kafka: SecuredKafka, given_server: None) -> SecuredKafka:
 def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
     home = os.environ.get("KAFKA_HOME")
     if not home:
-        missing_server("KAFKA_HOME names no Kafka; access rights need a real one")
-    assert home is not None
+        pytest.skip("access rights need a real Kafka: set KAFKA_HOME")
     kafka = start_secured(tmp_path_factory.mktemp("secured"), home)
     try:
         asyncio.run(_prepare(kafka))
