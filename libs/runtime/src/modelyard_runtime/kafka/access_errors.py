@@ -33,12 +33,12 @@ DENIED: Final = {
 async def start_client(client: Any, bootstrap: Bootstrap) -> None:
     """Start an aiokafka client. BrokerAway states in a sentence why no broker accepts it."""
     if brokers_of(bootstrap).security.token_file and (reason := await connection_error(bootstrap, PROBE_TIMEOUT_S)):
-        raise BrokerAway(explain(reason, bootstrap)) from reason
+        raise BrokerAway(f"Kafka at {bootstrap}: {explain(reason, bootstrap)}") from reason
     try:
         await asyncio.wait_for(client.start(), START_TIMEOUT_S)
     except (KafkaConnectionError, TimeoutError) as error:
         reason = await connection_error(bootstrap, PROBE_TIMEOUT_S)
-        raise BrokerAway(explain(reason or error, bootstrap)) from error
+        raise BrokerAway(f"Kafka at {bootstrap}: {explain(reason or error, bootstrap)}") from error
 
 
 def denied(error: BaseException) -> bool:
@@ -84,9 +84,10 @@ def _tls(error: ssl.SSLError) -> str:
             f"the broker's certificate is not accepted ({error.verify_message}); name its certificate authority in "
             "KAFKA_SSL_CA_FILE, and a host name of the certificate in KAFKA_BOOTSTRAP_SERVERS"
         )
-    if "CERTIFICATE" in (error.reason or ""):
-        return f"the broker refuses the client certificate ({error.reason}); correct KAFKA_SSL_CERTIFICATE_FILE"
-    return f"no TLS on this port ({error.reason}); correct KAFKA_SECURITY_PROTOCOL or the port"
+    reason = getattr(error, "reason", None) or "no reason given"
+    if "CERTIFICATE" in reason:
+        return f"the broker refuses the client certificate ({reason}); correct KAFKA_SSL_CERTIFICATE_FILE"
+    return f"no TLS on this port ({reason}); correct KAFKA_SECURITY_PROTOCOL or the port"
 
 
 def _names(error: BaseException) -> list[object]:

@@ -128,6 +128,8 @@ class Producer:
                     await start_client(client, self._bootstrap)
                 except (KafkaError, OSError, BrokerAway) as error:
                     await stop_producer(client, STOP_TIMEOUT_S)
+                    if isinstance(error, BrokerAway):
+                        raise
                     raise BrokerAway(f"Kafka at {self._bootstrap}: {explain(error, self._bootstrap)}") from error
                 self._client = client
             return self._client
