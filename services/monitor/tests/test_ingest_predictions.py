@@ -108,6 +108,8 @@ async def test_bad_messages_are_dead_letters_with_a_reason_and_the_good_ones_are
         encode(prediction(occurred_at=datetime(1970, 1, 1, tzinfo=UTC))): "field occurred_at",
         encode(forged(model_version=-1)): "field model_version",
         encode(forged(model_version=2**31)): "field model_version",
+        encode(forged(model_digest="d" * 80_000)): "field model_digest",
+        encode(forged(feature_schema_id="f" * 300)): "field feature_schema_id",
         encode(forged(route_sequence=2**62)): "field route_sequence",
         encode(forged(text_length=2**62)): "field text_length",
         encode(forged(cost_usd=float("nan"))): "field cost_usd",

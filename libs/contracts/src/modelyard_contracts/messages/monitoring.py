@@ -9,6 +9,7 @@ from modelyard_contracts.messages.base import (
     ControlMessage,
     Field,
     Message,
+    Name,
     Part,
     Severity,
     UtcDatetime,
@@ -21,7 +22,7 @@ from modelyard_contracts.references import DEFAULT_WORKSPACE
 class OffsetRange(Part):
     """Records of one partition, both ends included."""
 
-    topic: str
+    topic: Name
     partition: Index
     first_offset: Count
     last_offset: Count
@@ -54,11 +55,11 @@ class SliceSummarised(Message):
 
     TOPIC: ClassVar[str] = "monitoring.slice.summarised.v1"
 
-    model: str
-    workspace: str = DEFAULT_WORKSPACE
+    model: Name
+    workspace: Name = DEFAULT_WORKSPACE
     model_version: LoggedVersion
-    model_digest: str
-    variant: str
+    model_digest: Name
+    variant: Name
     source: SliceSource
     covers: OffsetRange
     window_start: UtcDatetime
@@ -69,7 +70,7 @@ class SliceSummarised(Message):
     """Predictions whose status is not ok."""
     latency_ms_total: Finite = 0.0
     latency_ms_max: Finite = 0.0
-    feature_schema_id: str | None = None
+    feature_schema_id: Name | None = None
     features: tuple[FeatureSlice, ...] = ()
     score: FeatureSlice | None = None
     classes: FeatureSlice | None = None
@@ -109,8 +110,8 @@ class DriftDetected(ControlMessage):
     TOPIC: ClassVar[str] = "monitoring.drift.detected.v1"
 
     model_version: LoggedVersion
-    model_digest: str
-    variant: str = "stable"
+    model_digest: Name
+    variant: Name = "stable"
     kind: DriftKind
     subject: str
     """A feature's name, `score`, `classes`, `error_rate` or `mean_absolute_error`."""
@@ -141,8 +142,8 @@ class AlertRaised(ControlMessage):
     TOPIC: ClassVar[str] = "monitoring.alert.raised.v1"
 
     model_version: LoggedVersion
-    model_digest: str
-    variant: str = "stable"
+    model_digest: Name
+    variant: Name = "stable"
     alert: str
     """Kind, in snake case: `error_rate_high`, `missing_values_high`, `labels_missing`, `labels_do_not_match`,
     `unusable_rows_high`."""

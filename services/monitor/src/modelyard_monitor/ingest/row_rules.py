@@ -13,6 +13,8 @@ EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 """A moment outside has a wrong unit or comes from a broken clock; ClickHouse would open a partition for it."""
 MAX_NAME_CHARS: Final = 256
+NAMES: Final = ("model", "workspace", "model_digest", "variant", "route", "feature_schema_id")
+"""Texts by which records are grouped and versions looked up."""
 COUNTS: Final = (
     "text_length",
     "input_characters",
@@ -77,8 +79,7 @@ def _rules(table: pa.Table) -> list[Rule]:
 def _answer_rules(table: pa.Table) -> list[Rule]:
     return [
         (pc.equal(table["model"], ""), "field model: empty"),
-        (_too_long(table, "model"), "field model: longer than 256 characters"),
-        (_too_long(table, "variant"), "field variant: longer than 256 characters"),
+        *((_too_long(table, column), f"field {column}: longer than 256 characters") for column in NAMES),
         (_outside(table, "model_version", 0, MAX_VERSION + 1), f"field model_version: not between 0 and {MAX_VERSION}"),
         (_outside(table, "route_sequence", 0, MAX_COUNT + 1), f"field route_sequence: not between 0 and {MAX_COUNT}"),
     ]
