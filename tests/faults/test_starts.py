@@ -149,7 +149,7 @@ HIDE = """
 import os
 from importlib.machinery import PathFinder
 
-HIDDEN = set(os.environ["TEST_HIDDEN_PACKAGES"].split(","))
+HIDDEN = set(os.environ["PYTHON_TEST_HIDDEN_PACKAGES"].split(","))
 find_spec = PathFinder.find_spec
 PathFinder.find_spec = staticmethod(
     lambda name, path=None, target=None: None if name in HIDDEN else find_spec(name, path, target)
@@ -160,7 +160,8 @@ PathFinder.find_spec = staticmethod(
 def without(packages: str, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python without these packages."""
     (tmp_path / "sitecustomize.py").write_text(HIDE)
-    env = {**os.environ, "PYTHONPATH": str(tmp_path), "TEST_HIDDEN_PACKAGES": packages}
+    # The local ClickHouse starts again with a clean environment, which keeps names with PYTHON.
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHON_TEST_HIDDEN_PACKAGES": packages}
     return subprocess.run(
         [sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=120, check=False
     )
