@@ -156,12 +156,17 @@ QUERY_ID: Final = "splitByChar(' ', Settings['log_comment'])[1]"
 
 
 def import_chdb() -> Any:
-    """Load chDB without its packages for Python data, which are not needed here: saves 40 MB and 2 s."""
+    """Load chDB without its packages for Python data, which are not needed here: saves 40 MB and 2 s.
+
+    The packages chdb and chdb-core both install `chdb/__init__.py`. One of the two imports `chdb.state` at the first
+    connection only, when the wall would refuse it: so it is imported here.
+    """
     hidden = {module: sys.modules.get(module) for module in _NEEDLESS}
     for module in _NEEDLESS:
         sys.modules.setdefault(module, None)  # type: ignore[arg-type]
     try:
         import chdb
+        import chdb.state
     finally:
         for module, before in hidden.items():
             if before is None:
