@@ -16,9 +16,12 @@ from .conftest import BINARY, TEXT, TOKEN, FakeGenerator, FakePredictor, write_m
 
 MODEL: Final = "/v2/models/{model}"
 SHARED: Final = [
-    Operation(method, path)
-    for method in ("GET", "POST")
-    for path in ("/v2", "/metrics", "/v2/health/ready", MODEL, f"{MODEL}/versions/{{version}}", f"{MODEL}/ready")
+    Operation("GET", "/v2/health/ready"),
+    *(
+        Operation(method, path)
+        for method in ("GET", "POST")
+        for path in ("/v2", "/metrics", MODEL, f"{MODEL}/versions/{{version}}", f"{MODEL}/ready")
+    ),
 ]
 TENSORS: Final = [
     {"name": "price", "shape": [1], "datatype": "FP64", "data": [0.75]},

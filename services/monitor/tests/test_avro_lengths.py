@@ -43,7 +43,7 @@ votes = st.builds(
     Vote,
     path=texts,
     model=texts,
-    version=st.integers(0, 2**40),
+    version=st.integers(1, 2**31 - 1),
     digest=texts,
     weight=st.floats(0, 1),
     class_=st.none() | texts,

@@ -59,7 +59,7 @@ def test_the_digest_is_that_of_the_bytes_and_unknown_fields_are_ignored() -> Non
     [
         (document(schema_version=99, min_release="9.9"), "needs Modelyard 9.9 or newer"),
         (with_count(2**64), "counts"),
-        (with_count(-1), "counts.3: Input should be greater than or equal to 0"),
+        (with_count(-1), "counts.3: must be 0 or more"),
         (document(signature=None), "signature"),
         ([1, 2], "not a JSON object"),
     ],

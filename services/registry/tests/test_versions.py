@@ -101,7 +101,7 @@ def _broken(**changes: Any) -> dict[str, Any]:
     [
         (_broken(files=[]), "manifest.files"),
         (_broken(files=[{"path": "../x", "digest": digest_of(b""), "size_bytes": 0}]), "manifest.files.0.path"),
-        (_broken(files=[{"path": "x/../../y", "digest": digest_of(b""), "size_bytes": 0}]), "manifest.files.0"),
+        (_broken(files=[{"path": "x/../../y", "digest": digest_of(b""), "size_bytes": 0}]), "manifest.files.0.path"),
         (_broken(files=[{"path": "x", "digest": "sha256:00", "size_bytes": 0}]), "manifest.files.0.digest"),
         (_broken(files=[{"path": "x", "digest": digest_of(b""), "size_bytes": -1}]), "manifest.files.0.size_bytes"),
         (_broken(files=[{"path": "x", "digest": digest_of(b""), "size_bytes": 0}] * 2), "manifest.files"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from modelyard_contracts.documents import Document, canonical_json, digest_of, read, write
 from modelyard_contracts.messages.base import Part, UtcDatetime
@@ -87,21 +87,20 @@ class FileEntry(Part):
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     size_bytes: Count
 
-    @model_validator(mode="after")
-    def _stays_inside(self) -> Self:
-        if not re.fullmatch(FILE_PATH, self.path):
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        if not re.fullmatch(FILE_PATH, path):
             raise ValueError(
-                f"{self.path[:80]!a}: a file name has the letters a to z, A to Z, digits, '_', '-', '.' and '/', "
+                f"{path[:80]!a}: a file name has the letters a to z, A to Z, digits, '_', '-', '.' and '/', "
                 "and begins with a letter, a digit or '_', so that every file system can hold it; rename the file"
             )
-        parts = self.path.split("/")
+        parts = path.split("/")
         if ".." in parts:
-            raise ValueError(f"{self.path[:80]}: a file may not leave its folder")
+            raise ValueError(f"{path[:80]}: a file may not leave its folder")
         if "" in parts or "." in parts:
-            raise ValueError(
-                f"{self.path[:80]}: write the path without empty parts and dots, so that a file has one name"
-            )
-        return self
+            raise ValueError(f"{path[:80]}: write the path without empty parts and dots, so that a file has one name")
+        return path
 
 
 class TrainingLineage(Part):

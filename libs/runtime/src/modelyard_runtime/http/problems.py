@@ -102,7 +102,7 @@ def add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         explained = _explained(request, error.errors())
-        return problem(422, "invalid", explained.sentence, field=explained.field)
+        return problem(422, "invalid", explained.sentence, field=explained.field or None)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
@@ -118,7 +118,7 @@ def _explained(request: Request, items: Sequence[Mapping[str, Any]]) -> Explaine
     within = tuple(first["loc"][1:])
     if first["type"] == "json_invalid":
         return Explained("body", f"is not JSON at character {within[0] if within else 0}; send a JSON object")
-    if within:
+    if within or first["type"] == "value_error":  # of the whole body, in the words of its class
         return explain([{**first, "loc": within}, *items[1:]])
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
