@@ -182,8 +182,17 @@ def test_the_password_of_basic_auth_is_a_key(client: TestClient) -> None:
 def test_ready_reports_every_check(client: TestClient, readiness: Readiness) -> None:
     assert client.get("/health/ready").status_code == 200
     readiness.set("kafka", False, "away")
-    answer = client.get("/health/ready")
+    answer = client.get("/health/ready", headers=bearer("read"))
     assert (answer.status_code, answer.json()["checks"]["kafka"]["detail"]) == (503, "away")
+
+
+@pytest.mark.parametrize("headers", [{}, bearer("no such key"), {"authorization": "Basic e"}])
+def test_strangers_see_which_check_failed_and_not_why(
+    client: TestClient, readiness: Readiness, headers: dict[str, str]
+) -> None:
+    readiness.set("kafka", False, "broker-7.internal: wrong password for modelyard-registry")
+    answer = client.get("/health/ready", headers=headers)
+    assert (answer.status_code, answer.json()["checks"]["kafka"]) == (503, {"ok": False, "detail": ""})
 
 
 def test_consumers_are_shown_and_resumed(client: TestClient, consumer: ToyConsumer) -> None:

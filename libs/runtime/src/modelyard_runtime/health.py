@@ -44,11 +44,17 @@ class Readiness:
         with self._lock:
             return all(check.ok for check in self._checks.values())
 
-    def as_dict(self) -> dict[str, object]:
-        """`{"ready": bool, "checks": {name: {"ok": bool, "detail": str}}}`."""
+    def as_dict(self, *, details: bool = True) -> dict[str, object]:
+        """`{"ready": bool, "checks": {name: {"ok": bool, "detail": str}}}`.
+
+        details: they may name hosts, topics and users; without them each is empty.
+        """
         with self._lock:
             checks = dict(self._checks)
         return {
             "ready": all(check.ok for check in checks.values()),
-            "checks": {name: {"ok": check.ok, "detail": check.detail} for name, check in sorted(checks.items())},
+            "checks": {
+                name: {"ok": check.ok, "detail": check.detail if details else ""}
+                for name, check in sorted(checks.items())
+            },
         }

@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from modelyard_runtime.access import Authenticator, Principal
-from modelyard_runtime.errors import Forbidden
+from modelyard_runtime.errors import Forbidden, Unavailable
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http.access import allow, needs_of
 from modelyard_runtime.http.body import Limits
@@ -52,7 +52,8 @@ def create_app(
         **options,
     )
     app.state.readiness = readiness
-    _own_routes(app, readiness, metrics or Metrics(service), consumers)
+    _own_routes(app, metrics or Metrics(service), consumers)
+    _add_health(app, readiness, authenticator)
     add_error_answers(app)
     describe(app)
     limits = Limits(max_request_bytes, dict(large_paths or {}))
@@ -77,16 +78,30 @@ Observer = Annotated[Principal, Depends(allow("read", "service", over="all-works
 Operator = Annotated[Principal, Depends(allow("update", "service", over="all-workspaces"))]
 
 
-def _own_routes(app: FastAPI, readiness: Readiness, metrics: Metrics, consumers: Sequence[Resumable]) -> None:
+def _add_health(app: FastAPI, readiness: Readiness, authenticator: Authenticator) -> None:
     @app.get("/health/live", include_in_schema=False)
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
     @app.get("/health/ready", include_in_schema=False)
-    async def ready() -> JSONResponse:
-        report = readiness.as_dict()
+    async def ready(request: Request) -> JSONResponse:
+        """Which checks are good; why one is not, for callers with a key only."""
+        report = readiness.as_dict(details=await _has_key(request, authenticator))
         return JSONResponse(report, 200 if report["ready"] else 503)
 
+
+async def _has_key(request: Request, authenticator: Authenticator) -> bool:
+    """Whether a request to a path that needs no key has a valid one."""
+    header = request.headers.get("authorization")
+    if header is None or request.scope["modelyard.authorizations"] > 1:
+        return False
+    try:
+        return await authenticator.authenticate_header(header) is not None
+    except Unavailable:
+        return False
+
+
+def _own_routes(app: FastAPI, metrics: Metrics, consumers: Sequence[Resumable]) -> None:
     @app.get("/metrics", include_in_schema=False)
     async def show_metrics(_: Observer) -> Response:
         return Response(metrics.render(), media_type=CONTENT_TYPE)
