@@ -3,6 +3,7 @@
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -72,12 +73,23 @@ class Kit:
         await producer.flush()
 
     async def all_of(self, topic: str, *, committed: bool = True, seconds: float = 30) -> list[Any]:
-        """Read all records up to the (stable) end, by offset."""
+        """Read all records up to the end, by offset; with `committed`, once every transaction has ended."""
         level = "read_committed" if committed else "read_uncommitted"
         consumer = await self.consumer(topic, isolation_level=level)
+        if committed:
+            await eventually(partial(self._no_open_transaction, consumer), seconds, what="the end of all transactions")
         records = await read_to_end(consumer, seconds)
         await consumer.stop()
         return records
+
+    async def _no_open_transaction(self, committed: AIOKafkaConsumer) -> bool:
+        """Kafka answers a commit before its markers are in the partitions; until then readers stop in front of it."""
+        partitions = list(committed.assignment())
+        reader = await self.consumer(isolation_level="read_uncommitted")
+        try:
+            return bool(await reader.end_offsets(partitions) == await committed.end_offsets(partitions))
+        finally:
+            await reader.stop()
 
     async def close(self) -> None:
         await self._open.aclose()
