@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from modelyard_contracts.documents import Document
-from modelyard_contracts.messages.base import Severity
+from modelyard_contracts.messages.base import Part, Severity
 from modelyard_contracts.numbers import Finite, TimeoutMs
+from modelyard_contracts.routes import MAX_MEMBERS
 from modelyard_contracts.signature import Task
 
 CENTURY_S: Final = 36_525 * 86_400
@@ -30,6 +31,12 @@ class GatePolicy(Document):
     """`manual`: a person approves after the evaluator said deploy."""
     four_eyes: bool = True
     """A version is approved by another person than the one who registered it."""
+    standard: Literal["auto", "better", "not_worse", "safe"] = "auto"
+    """What a challenger must show. `better`: a gain above `min_gain`. `not_worse`: a loss below `not_worse_margin`.
+    `safe`: usable answers within the latency limit, which is enough for a member of a vote. `auto`: `safe` where the
+    rollout policy is adaptive, `not_worse` while the champion's performance alarm is open, otherwise `better`."""
+    not_worse_margin: Finite = Field(default=0.02, ge=0)
+    """Loss that `not_worse` accepts: a difference of class metrics, a share of the champion's error of values."""
     metric: Metric | None = None
     """None takes the metric that chose the version, else accuracy for classes, mean absolute error for values."""
     min_rows: int = Field(default=100, ge=30, le=MAX_ROWS)
@@ -70,9 +77,34 @@ class RetrainPolicy(Document):
     max_runs_per_day: int = Field(default=24, ge=0, le=86_400)
     window_rows: int = Field(default=4_000, ge=200, le=MAX_ROWS)
     """Newest labelled rows to learn from."""
+    window: Literal["auto", "recent", "since_change", "aged", "all"] = "auto"
+    """Rows to learn from. `recent`: the newest `window_rows`. `since_change`: those after the detected change. `aged`:
+    older rows count less. `all`: every labelled row. `auto`: the run tries several, the newest rows decide."""
     holdout_rows: int = Field(default=500, ge=50, le=MAX_ROWS)
     """The newest of them, kept from fitting and choosing so that the evaluator can judge."""
     parameters: dict[str, str] = Field(default_factory=dict)
+
+
+class AdaptivePolicy(Part):
+    """How the versions of an adaptive model answer together, and how their weights follow the labels."""
+
+    members: int = Field(default=5, ge=2, le=MAX_MEMBERS)
+    """Versions that stay ready and vote; the one with the least weight leaves when there are more."""
+    answer: Literal["vote", "draw"] = "vote"
+    """`vote`: every member answers every request. `draw`: one member answers it, drawn with the weights."""
+    combiner: Literal["soft", "hard"] = "soft"
+    """Of classes: `soft` takes the weighted mean of probabilities, `hard` counts weighted votes. Values take the
+    weighted mean."""
+    learning_rate: Finite = Field(default=0.15, gt=0, le=2)
+    """Nats of weight that one wrong answer costs."""
+    share: Finite = Field(default=0.001, ge=0, le=0.1)
+    """Share of all weight that is spread over the members again with each label, so that none is lost for good."""
+    entry_nats: Finite = Field(default=1.0, ge=0, le=20)
+    """How far below the leader's weight a new member starts, in nats."""
+    update_every_s: Seconds = Field(default=2.0, ge=0.1, le=3_600)
+    """How often the weights follow the labels."""
+    keep_first: bool = True
+    """Whether the first version stays a member: earlier concepts return."""
 
 
 class RolloutPolicy(Document):
@@ -82,7 +114,10 @@ class RolloutPolicy(Document):
 
     route: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     """None: the model's own name."""
-    strategy: Literal["full", "canary"] = "canary"
+    strategy: Literal["full", "canary", "adaptive"] = "canary"
+    """`full`: all traffic at once. `canary`: in steps. `adaptive`: the version joins the vote of the versions before
+    it; see `adaptive`."""
+    adaptive: AdaptivePolicy = AdaptivePolicy()
     steps_percent: tuple[Finite, ...] = (5.0, 20.0, 50.0, 100.0)
     min_samples: int = Field(default=100, ge=0, le=MAX_ROWS)
     """Answers of the new version at a step before it may advance."""
