@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard_contracts import keyring
+from modelyard_contracts import reloading
 from modelyard_contracts.keyring import InvalidKeyRing, KeyRing, KeyRingFile
 
 OLD, NEW = "an-old-secret-of-some-length", "a-new-secret-of-some-length"
@@ -59,7 +59,7 @@ def test_signatures_depend_on_secret_data_and_purpose() -> None:
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyring, "RELOAD_S", 0.0)
+    monkeypatch.setattr(reloading, "RELOAD_S", 0.0)
     path = tmp_path / "ring"
     path.write_text(f"1:{OLD}\n")
     file = KeyRingFile(path)

@@ -4,16 +4,15 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from modelyard_contracts.reloading import ReloadedFile
+
 MIN_SECRET_CHARS: Final = 16
 ID_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-RELOAD_S: Final = 1.0
-"""How often a file is checked for a change, at most."""
 
 
 class InvalidKeyRing(ValueError):
@@ -96,34 +95,17 @@ class KeyRing:
         return iter(self.secrets)
 
 
-class KeyRingFile:
-    """A key ring in a file, read again within RELOAD_S of a change, so that a rotation needs no restart."""
+class KeyRingFile(ReloadedFile[KeyRing]):
+    """A key ring in a file."""
 
     def __init__(self, path: Path) -> None:
         """Read it; OSError or InvalidKeyRing when it cannot be used."""
-        self._path = path
-        self._ring, self._stamp = KeyRing.parse(path.read_text()), self._stamped()
-        self._checked = time.monotonic()
+        super().__init__(path, lambda content: KeyRing.parse(content.decode()))
 
     @property
     def ring(self) -> KeyRing:
         """The ring as it is now; the last usable one while the file cannot be read."""
-        now = time.monotonic()
-        if now - self._checked >= RELOAD_S:
-            self._checked = now
-            self._reload()
-        return self._ring
-
-    def _reload(self) -> None:
-        try:
-            if (stamp := self._stamped()) != self._stamp:
-                self._ring, self._stamp = KeyRing.parse(self._path.read_text()), stamp
-        except (OSError, InvalidKeyRing):
-            return
-
-    def _stamped(self) -> tuple[int, int, int]:
-        found = self._path.stat()
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return self.content
 
 
 def _parsed(line: str, number: int) -> Secret:

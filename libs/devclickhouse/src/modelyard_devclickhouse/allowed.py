@@ -293,7 +293,7 @@ REFUSED_SETTINGS: Final = PATH_SETTINGS | words(
     remote_fs_zero_copy_zookeeper_path
     """
 )
-"""Settings of queries and tables that nobody may change."""
+"""Settings of queries and tables that no user may change."""
 WRITER_TEXT_SETTINGS: Final = words(
     """
     column_names_for_schema_inference compatibility exclude_materialize_skip_indexes_on_insert

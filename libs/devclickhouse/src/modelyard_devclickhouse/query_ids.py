@@ -1,4 +1,4 @@
-"""Statements that ask for query ids get the client's: the engine assigns its own and cannot be told another one.
+"""Statements that ask for query ids get the client's: the engine assigns its own and does not accept another one.
 
 The client's id is the first word of `log_comment`, which the engine keeps with each running and logged query.
 """

@@ -39,7 +39,7 @@ def run(settings: Settings, passwords: Passwords) -> None:
     config = write_engine_config(settings)
     _prepare_folder(settings)
     walls = _raise_walls(settings.data)
-    with ThreadPoolExecutor(1) as opener:  # the engine cannot measure the first thread's stack behind the wall
+    with ThreadPoolExecutor(1) as opener:  # within the sandbox the engine cannot measure the first thread's stack
         engine = opener.submit(open_engine, settings, config).result()
     asyncio.run(_serve(engine, settings, passwords, listener, walls))
 
@@ -119,7 +119,7 @@ async def _no_app(scope: Any, receive: Any, send: Any) -> None:
 def _http(app: Any) -> uvicorn.Config:
     # It logs each deliberately aborted response as an application error.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told what is wrong with its form
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the answer names what is wrong with the form
     return uvicorn.Config(
         app,
         loop="uvloop",

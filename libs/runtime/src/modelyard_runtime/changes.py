@@ -1,7 +1,7 @@
 """Changes of resources as a log, written in the transaction of the change and read by those who follow it.
 
-A row says that a resource changed, not how: a follower is given the resource as it is when it is read. So a page of the
-log holds each resource once, and nothing is ever sent that was rolled back.
+A row states that a resource changed, not how: a follower is given the resource as it is when it is read. So a page of
+the log holds each resource once, and nothing is ever sent that was rolled back.
 """
 
 import secrets

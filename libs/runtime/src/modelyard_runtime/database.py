@@ -127,13 +127,13 @@ def _meaning(engine: Engine) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         if _is_a_mistake(error):
             raise
-        said = str(error.orig or error).strip()
-        if any(sign in said for sign in UNWRITABLE):
+        reason = str(error.orig or error).strip()
+        if any(sign in reason for sign in UNWRITABLE):
             raise DatabaseUnwritable(
-                f"the database in {_place(engine)} cannot be written ({said}), nothing was stored; "
+                f"the database in {_place(engine)} cannot be written ({reason}), nothing was stored; "
                 "free disk space there, or make it writable"
             ) from error
-        raise DatabaseAway(said) from error
+        raise DatabaseAway(reason) from error
 
 
 def _place(engine: Engine) -> str:

@@ -1,4 +1,4 @@
-"""Errors raised on purpose; each says what the caller may do.
+"""Errors raised on purpose; each states what the caller may do.
 
 The consumer loop retries what is `retryable`, dead-letters our other errors, and stops the partition on an exception it
 does not know. HTTP numbers live in http/problems.py.

@@ -37,9 +37,9 @@ def migrate(engine: Engine, script_location: str) -> None:
         ) from error
     except (OperationalError, OSError) as error:
         service = script_location.partition(":")[0].removeprefix("modelyard_").upper()
-        said = str(getattr(error, "orig", None) or error).strip()
+        reason = str(getattr(error, "orig", None) or error).strip()
         raise StartupError(
-            f"{service}_DATABASE_URL: the database {_place(engine)} cannot be used: {said}; "
+            f"{service}_DATABASE_URL: the database {_place(engine)} cannot be used: {reason}; "
             f"free disk space there, start its server, or correct {service}_DATABASE_URL or {service}_DATA_DIR"
         ) from error
 

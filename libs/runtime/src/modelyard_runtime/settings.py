@@ -42,7 +42,7 @@ class ServiceSettings(KafkaSettings):
     signing_key_file: Path | None = Field(None, alias="MODELYARD_SIGNING_KEY_FILE")
     """Key ring with the private keys that sign this service's events, the current one first."""
     trust_file: Path | None = Field(None, alias="MODELYARD_TRUST_FILE")
-    """Trust document: who may sign which events. Without it, events are applied whoever wrote them."""
+    """Trust document: who may sign which events. Without it, events of any writer are applied."""
     ca_file: Path | None = Field(None, alias="SSL_CERT_FILE")
     """Certificate authorities (PEM) for calls to https URLs: other services, ClickHouse; else those of the system."""
     log_level: str = Field("INFO", alias="MODELYARD_LOG_LEVEL", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")

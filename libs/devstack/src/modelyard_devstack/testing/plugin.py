@@ -97,7 +97,7 @@ def devkafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]
 
 
 def _coordinates(bootstrap: str) -> bool:
-    """A new Kafka makes its internal topics when they are first asked for, and says so until they are there."""
+    """A new Kafka creates its internal topics on demand, and answers with an error until they exist."""
     from modelyard_devkafka.testing import RawClient
     from modelyard_devkafka.wire.group_apis import FIND_COORDINATOR
 

@@ -42,7 +42,7 @@ class Signers:
     def received(
         self, message: Message, signer: str | None, *, offset: int = 0, value: bytes | None = None
     ) -> Received:
-        """The record of a message as a reader receives it, signed by `signer`, or by nobody.
+        """The record of a message as a reader receives it, signed by `signer`, or unsigned.
 
         value: bytes in the place of the message's own, signed all the same.
         """

@@ -99,9 +99,8 @@ class Authenticator:
     async def _fresh(
         self, introspect: Introspect, digest: bytes, token: str, known: _Answer | None
     ) -> Principal | None:
-        asked_at = (
-            self._clock()
-        )  # a key revoked while the answer travels is not accepted longer than one revoked before
+        # The age counts from the question: a key revoked while the answer travels is not accepted for longer.
+        asked_at = self._clock()
         try:
             found = await introspect(token)
         except Exception as error:

@@ -53,7 +53,7 @@ class TooSlow(HTTPException):
 
 
 def counted_body(receive: Receive, limit: int, pause_s: float) -> Receive:
-    """Receive a body: at most `limit` bytes, whatever its header says, and no pause longer than `pause_s`."""
+    """Receive a body: at most `limit` bytes, whatever its header states, and no pause longer than `pause_s`."""
     seen, more = 0, True
 
     async def counted() -> Message:

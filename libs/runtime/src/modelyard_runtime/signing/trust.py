@@ -3,20 +3,17 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from modelyard_contracts.documents import DocumentError, read
+from modelyard_contracts.documents import read
+from modelyard_contracts.reloading import ReloadedFile
 from modelyard_contracts.topics import all_topics, topic
 from modelyard_contracts.trust import ANY_WRITER, TrustDocument, writers_of
 from modelyard_runtime.errors import ModelyardError
 from modelyard_runtime.headers import CE_ID
 from modelyard_runtime.signing.frame import HEADER, Record, Signature, decoded, frame, parse
-
-RELOAD_S: Final = 1.0
-"""How often the file is checked for a change, at most."""
 
 
 class NotSigned(ModelyardError):
@@ -78,36 +75,14 @@ def _refused(record: Record, problem: str) -> NotSigned:
     return NotSigned(f"not signed by {' or '.join(writers)}: {problem}")
 
 
-class TrustFile:
-    """A trust document in a file, read again within RELOAD_S of a change."""
+class TrustFile(ReloadedFile[Trust]):
+    """A trust document in a file."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Read it; OSError, DocumentError or ValueError when it cannot be used."""
-        self._path, self._clock = path, clock
-        self._trust, self._stamp = _load(path), _stamp(path)
-        self._checked = clock()
+        super().__init__(path, lambda content: Trust(read(TrustDocument, content)), clock)
 
     @property
     def trust(self) -> Trust:
         """The trust as it is now; the last usable one while the file cannot be read."""
-        now = self._clock()
-        if now - self._checked >= RELOAD_S:
-            self._checked = now
-            self._reload()
-        return self._trust
-
-    def _reload(self) -> None:
-        try:
-            if (stamp := _stamp(self._path)) != self._stamp:
-                self._trust, self._stamp = _load(self._path), stamp
-        except (OSError, DocumentError, ValueError):
-            return
-
-
-def _load(path: Path) -> Trust:
-    return Trust(read(TrustDocument, path.read_bytes()))
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size, found.st_ino
+        return self.content

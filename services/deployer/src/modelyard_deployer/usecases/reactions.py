@@ -121,7 +121,7 @@ def on_route_applied(records: Records, event: RouteApplied, at: datetime) -> Non
 def _overtake(records: Records, route: Route, sequence: int, at: datetime) -> None:
     """Publish the newest table again after `sequence`: routers would ignore all tables up to it as late ones.
 
-    Somebody else wrote that table, or the database of this service was restored from an earlier backup.
+    Another writer published that table, or the database of this service was restored from an earlier backup.
     """
     newest = records.routes.published(route.name)
     if newest is None or sequence > route.sequence + MAX_JUMP:

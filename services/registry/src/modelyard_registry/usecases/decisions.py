@@ -14,7 +14,7 @@ def decide(
 ) -> Version:
     """Approve, reject or retire a version, by the table of stages.
 
-    alone: the actor may approve its own version whatever the gate policy says.
+    alone: the actor may approve its own version whatever the gate policy requires.
     IllegalMove, AliasInUse, or SamePerson when the gate policy asks for another person.
     """
     with deps.storage.transaction() as unit:

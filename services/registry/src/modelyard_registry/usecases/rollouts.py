@@ -98,7 +98,7 @@ def _settle(change: _Change) -> None:
 
 
 def _move_if_legal(change: _Change, version: Version, signal: Signal) -> None:
-    """Traffic is a fact: when the table has no such move the stage stays, and the recorded event says why."""
+    """Traffic is a fact: when the table has no such move the stage stays, and the recorded event names the reason."""
     if can_move(version.stage, signal):
         move(change.unit, change.resource, version, signal, change.origin)
 

@@ -53,7 +53,7 @@ class Pool:
         return self._avoid_until > self._loop.time()
 
     async def call(self, data: bytes, deadline: float, sent_by: float | None = None) -> Whole:
-        """One request, one answer; CallFailed says why there is none, CutShort that none was sent by `sent_by`.
+        """One request, one answer. CallFailed names why there is none; CutShort when none was sent by `sent_by`.
 
         A kept-alive connection that turns out closed is replaced once, if no byte of an answer arrived on it.
         """
@@ -175,7 +175,7 @@ class Pool:
                 self._wake()  # cancelled or timed out in the moment of its turn: pass it on
 
     def _late(self, deadline: float, sent_by: float, reason: str, detail: str) -> CallFailed:
-        """The time that the request had; or the limit of the pool, which alone says something about the replica."""
+        """The time that the request had; or the limit of the pool, which alone is evidence about the replica."""
         text, now = f"{self.host}:{self.port} {detail}", self._loop.time() + TIME_GRAIN_S
         if now >= deadline:
             return CallTimedOut(text, sent=False)

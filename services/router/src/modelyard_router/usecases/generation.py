@@ -93,7 +93,7 @@ class Generation:
             yield error_event("upstream_error", "the answer ended without a finish reason")
 
     async def whole(self) -> dict[str, Any] | None:
-        """The body of an answer that is not streamed; None when it broke off (`detail` says why)."""
+        """The body of an answer that is not streamed; None when it broke off (`detail` names the reason)."""
         try:
             async for _ in self._texts():
                 pass
