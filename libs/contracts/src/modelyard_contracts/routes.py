@@ -114,6 +114,9 @@ class Split(Part):
     kind: Literal["split"] = "split"
     unit: Literal["entity", "session", "request"] = "entity"
     """What keeps its arm while weights move; a request without the unit is chosen by its prediction id."""
+    draw: bool = False
+    """The arms are the members of an adaptive model, one of which is drawn for each request: the record has the vote
+    of that member, with the arm's weight."""
 
     arms: tuple[Arm, ...] = Field(min_length=1, max_length=MAX_LEAVES)
 

@@ -80,6 +80,8 @@ class RolloutChanged(ControlMessage):
     """Share of traffic that the new version has now."""
     reason: str = ""
     evidence: dict[str, Finite] = Field(default_factory=dict)
+    adaptive: bool = False
+    """The version joins the vote of an adaptive model, or leaves it by a roll-back; `strategy` is `full` then."""
 
     AGAINST_VERSION: ClassVar[str] = "against_version"
     """Key in the evidence of an aborted rollout: 1 when the cause speaks against the version, 0 when it does not (a
