@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
-from modelyard.registry import _part, _text
 from modelyard.results import PublishedRoute, ReplicaInfo, RolloutRun
-from modelyard.transport import ApiClient
+from modelyard.transport import ApiClient, part, text
 
 
 class DeployerClient(ApiClient):
@@ -28,7 +27,7 @@ class DeployerClient(ApiClient):
             "action": "start",
             "strategy": strategy,
             "reason": reason,
-            "correlation_id": _text(correlation_id),
+            "correlation_id": text(correlation_id),
         }
         return RolloutRun.model_validate(self.post("/v1/rollouts", body))
 
@@ -51,18 +50,18 @@ class DeployerClient(ApiClient):
 
     # routes
     def route(self, route: str) -> PublishedRoute:
-        return PublishedRoute.model_validate(self.get(f"/v1/routes/{_part(route)}"))
+        return PublishedRoute.model_validate(self.get(f"/v1/routes/{part(route)}"))
 
     def routes(self) -> tuple[PublishedRoute, ...]:
         return tuple(map(PublishedRoute.model_validate, self.items("/v1/routes")))
 
     def set_route(self, route: str, spec: Mapping[str, Any]) -> PublishedRoute:
         """Create or replace the specification of a route; see `modelyard_contracts.routes.RouteSpec`."""
-        response = self.request("PUT", f"/v1/routes/{_part(route)}", json=dict(spec))
+        response = self.request("PUT", f"/v1/routes/{part(route)}", json=dict(spec))
         return PublishedRoute.model_validate(response.json())
 
     def delete_route(self, route: str) -> None:
-        self.request("DELETE", f"/v1/routes/{_part(route)}")
+        self.request("DELETE", f"/v1/routes/{part(route)}")
 
     def replicas(self, model: str | None = None) -> tuple[ReplicaInfo, ...]:
         return tuple(map(ReplicaInfo.model_validate, self.items("/v1/replicas", model=model)))

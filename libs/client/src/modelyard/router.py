@@ -7,9 +7,8 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from modelyard.records import Record
-from modelyard.registry import _part
 from modelyard.results import FeedbackReceipt, LoadedRoute
-from modelyard.transport import ApiClient, given
+from modelyard.transport import ApiClient, given, part
 
 FeatureValue = float | int | str | bool | None
 Json = dict[str, Any]
@@ -47,11 +46,11 @@ class RouterClient(ApiClient):
         """Predict one row. entity_key: keeps a caller on one version; prediction_id: the caller's own, for feedback."""
         values = dict(features) if isinstance(features, Mapping) else list(features)
         body = given({"features": values, "entity_key": entity_key, "prediction_id": prediction_id})
-        return Prediction.model_validate(self.post(f"/v1/predict/{_part(route)}", body))
+        return Prediction.model_validate(self.post(f"/v1/predict/{part(route)}", body))
 
     def infer(self, name: str, inputs: list[Json], *, request_id: str | None = None) -> Json:
         """Open Inference Protocol v2: many rows in one call."""
-        found: Json = self.post(f"/v2/models/{_part(name)}/infer", {"id": request_id, "inputs": inputs})
+        found: Json = self.post(f"/v2/models/{part(name)}/infer", {"id": request_id, "inputs": inputs})
         return found
 
     def feedback(
@@ -81,7 +80,7 @@ class RouterClient(ApiClient):
 
     def explain(self, route: str, facts: Mapping[str, Any]) -> Json:
         """Return the attempts that the route would make for a request with these facts; sends nothing."""
-        found: Json = self.post(f"/v1/routes/{_part(route)}/explain", dict(facts))
+        found: Json = self.post(f"/v1/routes/{part(route)}/explain", dict(facts))
         return found
 
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from modelyard.registry import _text
 from modelyard.results import TrainingRun
-from modelyard.transport import ApiClient, given
+from modelyard.transport import ApiClient, given, text
 
 DEFAULT_TIME: Final = "occurred_at"
 
@@ -46,7 +45,7 @@ class TrainerClient(ApiClient):
             "columns": dict(columns) if columns else None,
             "parameters": dict(parameters) if parameters else None,
             "reason": reason,
-            "correlation_id": _text(correlation_id),
+            "correlation_id": text(correlation_id),
             "idempotency_key": idempotency_key,
         }
         sent = given(body)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 
@@ -95,3 +97,13 @@ class ApiClient:
 def given(fields: dict[str, Any]) -> dict[str, Any]:
     """Without the fields that are None."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def part(value: str) -> str:
+    """A name as one part of a path."""
+    return quote(value, safe="")
+
+
+def text(value: UUID | str | None) -> str | None:
+    """An id as it stands in a request."""
+    return None if value is None else str(value)
