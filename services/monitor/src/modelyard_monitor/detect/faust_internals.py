@@ -56,7 +56,7 @@ class _Unfiltered(defaultdict[TP, int | None]):
 
 
 class PositionedConsumer(driver.Consumer):
-    """A Faust consumer that begins after what the table holds, and delivers again what it is sent back to."""
+    """A Faust consumer that starts after the newest slice in the table, and seeks back on a gap."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -97,7 +97,7 @@ async def begins_of(consumer: Any, topic: str, applied: Applied, committed: Mapp
     for tp, start in starts.items():
         after_table = known[tp.partition] + 1 if tp.partition in known else committed.get(tp) or 0
         begins[tp] = max(start, after_table)  # retention may have removed the records after the table
-        log.info("partition begins", topic=topic, partition=tp.partition, offset=begins[tp])
+        log.info("partition starts", topic=topic, partition=tp.partition, offset=begins[tp])
     return begins
 
 

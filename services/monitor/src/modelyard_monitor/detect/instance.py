@@ -1,4 +1,4 @@
-"""The identity of a worker in its consumer group, kept over restarts.
+"""The identity of a worker in its consumer group; it outlives restarts.
 
 Kafka gives the partitions of a dead member to others only after its session timeout. A restarted worker with the same
 identity (static membership) takes its place at once. Two workers must never share one: the file is locked while in use.

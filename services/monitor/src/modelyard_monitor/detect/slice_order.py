@@ -64,7 +64,7 @@ def newest(positions: Iterable[Mapping[int, int]]) -> dict[int, int]:
 async def in_order(event: Any, progress: Progress, consumer: Any, apply: Apply) -> None:
     """Apply the event if it is the expected one; skip a repeat; seek back when it arrived too early.
 
-    An event of a partition that has not begun is ignored: the seek that begins it delivers it again.
+    An event of a partition that has not started is ignored: the seek that starts it delivers it again.
     """
     message = event.message
     expected = progress.next_of(message.partition)
@@ -103,5 +103,5 @@ async def _go_back(consumer: Any, tp: TP, first: int, last: int) -> None:
     log.warning("slices missed, reading them again", partition=tp.partition, first=first, last=last)
     try:
         await consumer.seek_wait({tp: first})
-    except Exception as error:  # the partition was revoked: its next owner begins at the right place
+    except Exception as error:  # the partition was revoked: its next owner starts at the right offset
         log.warning("could not seek back", partition=tp.partition, error=repr(error))

@@ -1,6 +1,7 @@
 """Alerts: failed requests, unusable rows, labels that stopped arriving or do not match, broken values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from modelyard_contracts import Severity, SliceSummarised
@@ -27,29 +28,67 @@ LISTED_TEXTS: Final = 3
 """Rejected labels that an alert quotes."""
 
 
+@dataclass(frozen=True)
+class Level:
+    """Share of a span from which an alert is raised, and from which it is critical; None: it never is."""
+
+    warning: float
+    critical: float | None = None
+
+    def severity(self, share: float) -> Severity | None:
+        """Return the severity of a share; None below the first level."""
+        if self.critical is not None and share >= self.critical:
+            return Severity.CRITICAL
+        return Severity.WARNING if share >= self.warning else None
+
+    def threshold(self, severity: Severity) -> float:
+        """Return the share from which an alert has this severity."""
+        return self.critical if severity is Severity.CRITICAL and self.critical is not None else self.warning
+
+
+REQUEST_ERRORS: Final = Level(REQUEST_ERRORS_WARNING, REQUEST_ERRORS_CRITICAL)
+UNUSABLE_ROWS: Final = Level(UNUSABLE_ROWS_SHARE)
+REJECTED_LABELS: Final = Level(REJECTED_LABELS_WARNING, REJECTED_LABELS_CRITICAL)
+
+
+def _share_alert(
+    alert: str, subject: str, level: Level, count: int, span: Span, reason: Callable[[], str]
+) -> list[Finding]:
+    """Return an alert when `count` of the span's rows reach a level. reason: called only for an alert."""
+    share = count / span.rows
+    severity = level.severity(share)
+    if severity is None:
+        return []
+    return [
+        Finding(
+            kind=None,
+            alert=alert,
+            subject=subject,
+            severity=severity,
+            reason=reason(),
+            statistic=share,
+            threshold=level.threshold(severity),
+            current_rows=span.rows,
+            covers=span.ranges() if isinstance(span, LabelSpan) else (),
+            window=span,
+        )
+    ]
+
+
 def failed_requests(state: VersionState, piece: SliceSummarised) -> list[Finding]:
     """Return an alert when too many of the last requests failed."""
     state.requests.add(piece)
     if state.requests.rows < REQUEST_ERRORS_ROWS:
         return []
     span, state.requests = state.requests, Span()
-    share = span.errors / span.rows
-    if share < REQUEST_ERRORS_WARNING:
-        return []
-    critical = share >= REQUEST_ERRORS_CRITICAL
-    return [
-        Finding(
-            kind=None,
-            alert="error_rate_high",
-            subject="requests",
-            severity=Severity.CRITICAL if critical else Severity.WARNING,
-            reason=f"{span.errors} of the last {span.rows} requests failed",
-            statistic=share,
-            threshold=REQUEST_ERRORS_CRITICAL if critical else REQUEST_ERRORS_WARNING,
-            current_rows=span.rows,
-            window=span,
-        )
-    ]
+    return _share_alert(
+        "error_rate_high",
+        "requests",
+        REQUEST_ERRORS,
+        span.errors,
+        span,
+        lambda: f"{span.errors} of the last {span.rows} requests failed",
+    )
 
 
 def unusable_rows(state: VersionState, piece: SliceSummarised) -> list[Finding]:
@@ -58,23 +97,17 @@ def unusable_rows(state: VersionState, piece: SliceSummarised) -> list[Finding]:
     if state.whole.rows < UNUSABLE_ROWS_CHECK:
         return []
     span, state.whole = state.whole, Span()
-    share = span.unusable / span.rows
-    if share < UNUSABLE_ROWS_SHARE:
-        return []
-    return [
-        Finding(
-            kind=None,
-            alert="unusable_rows_high",
-            subject="rows",
-            severity=Severity.WARNING,
-            reason=f"{span.unusable} of the last {span.rows} predictions do not have the signature's number of "
-            "features; they are stored, but left out of the counts and of training; correct their producer",
-            statistic=share,
-            threshold=UNUSABLE_ROWS_SHARE,
-            current_rows=span.rows,
-            window=span,
-        )
-    ]
+    return _share_alert(
+        "unusable_rows_high",
+        "rows",
+        UNUSABLE_ROWS,
+        span.unusable,
+        span,
+        lambda: (
+            f"{span.unusable} of the last {span.rows} predictions do not have the signature's number of "
+            "features; they are stored, but left out of the counts and of training; correct their producer"
+        ),
+    )
 
 
 def rejected_labels(state: VersionState, piece: SliceSummarised, manifest: ModelManifest | None) -> list[Finding]:
@@ -84,26 +117,16 @@ def rejected_labels(state: VersionState, piece: SliceSummarised, manifest: Model
         return []
     span, state.received = state.received, LabelSpan()
     count = span.rejected.total()
-    share = count / span.rows
-    if share < REJECTED_LABELS_WARNING:
-        return []
-    critical = share >= REJECTED_LABELS_CRITICAL
+    classes = manifest.signature.classes if manifest else ()
+    return _share_alert(
+        "labels_do_not_match", "labels", REJECTED_LABELS, count, span, lambda: _mismatch(count, span, classes)
+    )
+
+
+def _mismatch(count: int, span: LabelSpan, classes: tuple[str, ...]) -> str:
     texts = ", ".join(f"{text!r} {times} times" for text, times in span.texts.most_common(LISTED_TEXTS))
-    what = remedy(span.rejected, dict(span.texts.most_common()), manifest.signature.classes if manifest else ())
-    return [
-        Finding(
-            kind=None,
-            alert="labels_do_not_match",
-            subject="labels",
-            severity=Severity.CRITICAL if critical else Severity.WARNING,
-            reason=f"{count} of the last {span.rows} labels do not match: {texts}; {what}",
-            statistic=share,
-            threshold=REJECTED_LABELS_CRITICAL if critical else REJECTED_LABELS_WARNING,
-            current_rows=span.rows,
-            covers=span.ranges(),
-            window=span,
-        )
-    ]
+    what = remedy(span.rejected, dict(span.texts.most_common()), classes)
+    return f"{count} of the last {span.rows} labels do not match: {texts}; {what}"
 
 
 def missing_labels(state: VersionState, piece: SliceSummarised) -> list[Finding]:

@@ -16,7 +16,7 @@ from modelyard_monitor.domain.subjects import Subject
 MAX_VERSIONS: Final = 6
 """Watched versions and variants per model; the one that was idle for longest is dropped."""
 MAX_BLOCKS: Final = 32
-"""Last blocks whose offsets are kept for evidence."""
+"""Newest blocks whose offsets are stored for evidence."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Blocks:
         return self.number - 1
 
     def since(self, first: int) -> Span | None:
-        """Return the closed blocks from this number on; None when some of them are no longer kept."""
+        """Return the closed blocks from this number on; None when some of them are no longer stored."""
         count = self.number - first
         if not 0 < count <= len(self.closed):
             return None

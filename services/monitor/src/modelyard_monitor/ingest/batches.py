@@ -56,7 +56,7 @@ async def send_all(slices: Iterable[SliceSummarised], sender: Sender) -> None:
 
 
 async def bury(bad: Sequence[BadRecord], dead_letters: DeadLetterBox) -> None:
-    """Dead-letter unreadable records. A replay repeats them; readers tell repeats by topic, partition and offset."""
+    """Dead-letter unreadable records. A replay repeats them; readers recognise them by topic, partition and offset."""
     for one in bad:
         if one.forged:
             await dead_letters.refuse(one.record, one.reason)

@@ -123,8 +123,8 @@ def _decode_part(
     doubtful = _of_other_length(columns, bodies, writer)
     if not doubtful.size:
         return [_Part(positions, columns)]
-    kept = np.setdiff1d(np.arange(len(bodies)), doubtful)
-    good = [_Part([positions[i] for i in kept], columns.take(pa.array(kept)))] if kept.size else []
+    readable = np.setdiff1d(np.arange(len(bodies)), doubtful)
+    good = [_Part([positions[i] for i in readable], columns.take(pa.array(readable)))] if readable.size else []
     return good + [part for i in doubtful for part in _decode_slowly(bodies[i], positions[i], writer, bad)]
 
 
