@@ -1,0 +1,1 @@
+"""Policies compared on past data, beside what a team would do without the platform."""
