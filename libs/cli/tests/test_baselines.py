@@ -10,7 +10,7 @@ from modelyard_cli.backtest.baselines import evenly, online, oracle, scheduled
 from modelyard_cli.backtest.learners import Outputs, Rows, fit
 from modelyard_cli.demo.data import Stream
 
-ROWS, FIRST, DELAY = 1_500, 300, 60
+ROWS, FIRST, DELAY = 800, 200, 40
 
 
 def stream(task: str, *, change_at: int | None = None) -> Stream:
@@ -36,7 +36,7 @@ def first_version(rows: Rows) -> Outputs:
 
 def by_schedule(rows: Rows) -> Outputs:
     return scheduled(
-        rows, first_version(rows), evenly(rows.first, rows.stream.rows, 4), delay_rows=DELAY, window_rows=400
+        rows, first_version(rows), evenly(rows.first, rows.stream.rows, 4), delay_rows=DELAY, window_rows=250
     )
 
 
@@ -53,7 +53,7 @@ def loss(rows: Rows, found: Outputs, start: int = FIRST) -> float:
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("baseline", [by_schedule, by_forest])
 def test_labels_that_are_not_known_yet_change_nothing(task: str, baseline: Callable[[Rows], Outputs]) -> None:
-    given, changed_at = stream(task), 900
+    given, changed_at = stream(task), 500
     labels = given.labels.copy()
     labels[changed_at:] = labels[changed_at:][::-1]
     one, other = baseline(Rows(given, FIRST)), baseline(Rows(replace(given, labels=labels), FIRST))
@@ -64,14 +64,14 @@ def test_labels_that_are_not_known_yet_change_nothing(task: str, baseline: Calla
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_after_a_change_a_version_that_is_trained_again_is_better_than_a_frozen_one(task: str) -> None:
-    rows = Rows(stream(task, change_at=500), FIRST)
-    late = ROWS - 250
+    rows = Rows(stream(task, change_at=350), FIRST)
+    late = ROWS - 200
     assert loss(rows, by_schedule(rows), late) < 0.7 * loss(rows, first_version(rows), late)
 
 
 def test_the_online_learner_follows_a_change() -> None:
-    rows = Rows(stream("binary", change_at=500), FIRST)
-    late = ROWS - 250
+    rows = Rows(stream("binary", change_at=350), FIRST)
+    late = ROWS - 200
     assert loss(rows, by_forest(rows), late) < 0.7 * loss(rows, first_version(rows), late)
 
 
@@ -92,7 +92,7 @@ def test_a_training_set_of_one_class_changes_nothing() -> None:
     labels[FIRST:] = "no"
     rows = Rows(replace(given, labels=labels), FIRST)
     frozen = first_version(rows)
-    found = scheduled(rows, frozen, [1_000], delay_rows=DELAY, window_rows=400)
+    found = scheduled(rows, frozen, [600], delay_rows=DELAY, window_rows=250)
     assert list(found) == list(frozen)
 
 

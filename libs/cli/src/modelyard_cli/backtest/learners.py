@@ -52,6 +52,10 @@ class Rows:
         return np.asarray(np.array(self.stream.classes, dtype=object)[found.astype(int)])
 
 
+Make = Callable[[Rows, int], Any]
+"""(rows, seed) -> an estimator that is not fitted."""
+
+
 def fit(rows: Rows, start: int, stop: int, seed: int) -> Predict | None:
     """Choose a linear model, boosting, or boosting on the newer half, and fit the best one again on [start, stop).
 
@@ -60,12 +64,13 @@ def fit(rows: Rows, start: int, stop: int, seed: int) -> Predict | None:
     cut = stop - max(MIN_VALIDATION_ROWS, (stop - start) // VALIDATION_SHARE)
     if cut <= start or not _learnable(rows, start, stop):
         return None
-    tried: list[tuple[float, int, Callable[[Rows, int], Any], int]] = []
-    for make, begin in ((_linear, start), (_boosting, start), (_boosting, (start + stop) // 2)):
+    candidates: list[tuple[Make, int]] = [(_linear, start), (_boosting, start), (_boosting, (start + stop) // 2)]
+    tried: list[tuple[float, int, Make, int]] = []
+    for make, begin in candidates:
         if begin < cut and _learnable(rows, begin, cut):
             model = make(rows, seed).fit(rows.matrix[begin:cut], rows.targets[begin:cut])
             tried.append((_value(model, rows, cut, stop), len(tried), make, begin))
-    _, _, make, begin = max(tried, default=(0.0, 0, _linear, start), key=lambda one: (one[0], -one[1]))
+    _, _, make, begin = max(tried, default=(0.0, 0, *candidates[0]), key=lambda one: (one[0], -one[1]))
     model = make(rows, seed).fit(rows.matrix[begin:stop], rows.targets[begin:stop])
     return lambda low, high: rows.outputs(model.predict(rows.matrix[low:high]))
 
