@@ -48,14 +48,19 @@ from modelyard_deployer import events
 from modelyard_deployer.clients.registry import HttpRegistry
 from modelyard_deployer.domain.analysis import Arm, Stratum
 from modelyard_deployer.domain.decide import Limits
+from modelyard_deployer.domain.harm import Calls
+from modelyard_deployer.domain.hedge import Batch
 from modelyard_deployer.domain.ports import Deps
 from modelyard_deployer.domain.rollouts import Rollout, RolloutRequest
 from modelyard_deployer.domain.routes import Route, Serving, Version
+from modelyard_deployer.domain.votes import LabelPage
 from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
+from modelyard_deployer.reconcile.members import Members
 from modelyard_deployer.reconcile.reconciler import Reconciler
 from modelyard_deployer.reconcile.upcoming import Upcoming
+from modelyard_deployer.reconcile.weights import Weights
 from modelyard_deployer.store.records import SqlStore
 from modelyard_deployer.usecases.requests import request_rollout
 from modelyard_deployer.workloads.downloads import Downloads
@@ -154,6 +159,23 @@ class FakeMonitor:
     def health(self, model: str, route: str, since: datetime, new: int, old: int) -> Stratum | None:
         self.asked.append(since)
         return self.stratum
+
+    pages: dict[str | None, LabelPage] = field(default_factory=dict)
+    """Position to the page after it; a position without one has no new labels."""
+    calls: list[Calls] | None = None
+    away: bool = False
+
+    def votes(self, model: str, after: str | None) -> LabelPage | None:
+        if self.away:
+            return None
+        return self.pages.get(after, LabelPage(after or "0"))
+
+    def members(self, model: str, since: datetime) -> list[Calls] | None:
+        return None if self.away else self.calls
+
+    def label(self, *batches: Batch, more: bool = False) -> None:
+        """Add a page of labels after all others."""
+        self.pages[str(len(self.pages))] = LabelPage(str(len(self.pages) + 1), batches, more=more)
 
 
 @dataclass
@@ -264,7 +286,9 @@ class World:
         evidence = Evidence(self.monitor, self.clock, 1.0, ignore, Inline())
         upcoming = Upcoming(self.store, registry, self.clock, ignore, Inline())
         admission = Admission(self.store, registry, self.clock, upcoming)
-        self.reconciler = Reconciler(self.store, admission, self.workloads, evidence, self.clock, Limits())
+        members = Members(self.store, self.clock)
+        self.reconciler = Reconciler(self.store, admission, self.workloads, evidence, self.clock, Limits(), members)
+        self.updates = Weights(self.store, self.monitor, registry, self.clock, ignore)
         self.deps = Deps(self.store, registry, self.clock, self.workloads, ignore)
         self.workloads.adopt()
 

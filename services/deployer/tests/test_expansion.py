@@ -9,6 +9,7 @@ from modelyard_contracts.routes import RoutePlan, RouteSpec, Split, VersionLeaf
 from modelyard_deployer.domain.expansion import NotReady, expand
 from modelyard_deployer.domain.routes import Route, own_spec
 from modelyard_deployer.domain.specs import NodeNotSupported, check_spec
+from modelyard_deployer.domain.votes import Ballot
 from modelyard_runtime.errors import Invalid
 
 DIGEST = "sha256:" + "0" * 64
@@ -16,11 +17,17 @@ CHURN: dict[str, Any] = {"kind": "model", "model": "churn"}
 PINNED: dict[str, Any] = {"kind": "version", "model": "scorer", "version": 3}
 
 
+BALLOTS: dict[str, Ballot] = {}
+
+
 class Leaves:
     """Two models: `churn` has a canary at 5 %, of `scorer` version 4 serves; `new` has no version yet."""
 
     def shares(self, model: str) -> dict[int, float]:
         return {"churn": {2: 0.05, 1: 0.95}, "scorer": {4: 1.0}}.get(model, {})
+
+    def ballot(self, model: str) -> Ballot | None:
+        return BALLOTS.get(model)
 
     def variant(self, model: str, version: int) -> str:
         return "canary" if (model, version) == ("churn", 2) else "stable"

@@ -17,9 +17,11 @@ from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
+from modelyard_deployer.reconcile.members import Members
 from modelyard_deployer.reconcile.reconciler import Reconciler, Sizing
 from modelyard_deployer.reconcile.scheduler import Scheduler
 from modelyard_deployer.reconcile.upcoming import Upcoming
+from modelyard_deployer.reconcile.weights import Weights, WeightUpdates
 from modelyard_deployer.settings import Settings, serving_tokens
 from modelyard_deployer.store.records import SqlStore
 from modelyard_deployer.workloads.downloads import Downloads
@@ -65,10 +67,12 @@ def build(settings: Settings) -> Service:
         evidence,
         clock,
         limits,
+        Members(store, clock, limits.max_failures),
         _sizing(settings),
         _transition_counter(assembly.metrics),
     )
     scheduler = Scheduler(reconciler, workloads, workloads.tidy)
+    updates = WeightUpdates(Weights(store, monitor, registry, clock, wake), clock)
     deps = Deps(store, registry, clock, workloads, wake)
     housekeeping = _housekeeping(settings, deps, downloads)
 
@@ -79,13 +83,13 @@ def build(settings: Settings) -> Service:
         if settings.stop_replicas_on_exit:
             with contextlib.suppress(Exception):  # the tables may not exist if the start failed
                 await asyncio.to_thread(_stop_all, workloads)
-        for resource in (evidence, upcoming, workloads, downloads, processes, monitor, client):
+        for resource in (updates, evidence, upcoming, workloads, downloads, processes, monitor, client):
             resource.close()
 
     return assembly.service(
         events.handlers(deps),
         lambda app: api.add_routes(app, deps, ChangeLog(assembly.database)),
-        background=[scheduler.run, Periodic("housekeeping", housekeeping.tidy).run],
+        background=[scheduler.run, updates.run, Periodic("housekeeping", housekeeping.tidy).run],
         on_start=adopt,
         on_stop=close,
     )

@@ -8,9 +8,16 @@ from typing import Any, Final
 import httpx
 
 from modelyard_deployer.domain.analysis import Arm, Stratum
+from modelyard_deployer.domain.harm import Calls
+from modelyard_deployer.domain.hedge import Batch
 from modelyard_deployer.domain.traffic import CANARY, STABLE
+from modelyard_deployer.domain.votes import LabelPage
 
 TIMEOUT_S: Final = 5.0
+PAGE_LABELS: Final = 10_000
+MOST_PER_DRAW: Final = 20.0
+"""The monitor divides the loss of a draw by its probability, which it takes to be 0.05 at least."""
+ROUNDING: Final = 1e-3
 log = logging.getLogger(__name__)
 
 
@@ -33,8 +40,56 @@ class HttpMonitor:
             log.warning("no evidence about %s: %s: %s", model, type(error).__name__, error)
             return None
 
+    def votes(self, model: str, after: str | None) -> LabelPage | None:
+        parameters = {"limit": str(PAGE_LABELS), **({"after": after} if after is not None else {})}
+        try:
+            response = self._http.get(f"/v1/models/{model}/votes", params=parameters)
+            if after is not None and _unknown_cursor(response):
+                log.warning(
+                    "the monitor does not know the position %s in the labels of %s; starting again", after, model
+                )
+                return self.votes(model, None)
+            response.raise_for_status()
+            return _page(response.json())
+        except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
+            log.warning("no labels of votes on %s: %s: %s", model, type(error).__name__, error)
+            return None
+
+    def members(self, model: str, since: datetime) -> list[Calls] | None:
+        try:
+            response = self._http.get(f"/v1/models/{model}/members", params={"since": since.isoformat()})
+            response.raise_for_status()
+            return [_calls(found) for found in response.json()["members"]]
+        except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
+            log.warning("no calls of the members of %s: %s: %s", model, type(error).__name__, error)
+            return None
+
     def close(self) -> None:
         self._http.close()
+
+
+def _unknown_cursor(response: httpx.Response) -> bool:
+    return response.status_code in (400, 410, 422)
+
+
+def _page(document: dict[str, Any]) -> LabelPage:
+    batches = tuple(_batch(group) for group in document["groups"])
+    return LabelPage(str(document["cursor"]), batches, more=bool(document.get("more", False)))
+
+
+def _batch(group: dict[str, Any]) -> Batch:
+    """ValueError for losses that no labels can have: weights must not follow them."""
+    rows, drawn = int(group["rows"]), bool(group.get("drawn", False))
+    losses = {int(member["version"]): float(member["loss"]) for member in group["members"]}
+    mean = group.get("expected")
+    limit = rows * (MOST_PER_DRAW if drawn else 1.0) + ROUNDING
+    if rows < 1 or not all(0 <= loss <= limit for loss in (*losses.values(), float(group["loss"]))):
+        raise ValueError(f"{rows} rows cannot have the losses {losses}")
+    return Batch(rows, losses, float(group["loss"]), None if mean is None else float(mean), drawn=drawn)
+
+
+def _calls(found: dict[str, Any]) -> Calls:
+    return Calls(int(found["version"]), int(found["asked"]), int(found["failed"]), float(found["p95_ms"] or 0.0))
 
 
 def _arm(versions: list[dict[str, Any]], version: int, variant: str) -> Arm:

@@ -40,6 +40,8 @@ class Facts:
     answered: bool = True
     """False while the monitor's response is pending; the analysis then waits."""
     limits: Limits = Limits()
+    joining_percent: float = ALL
+    """Share with which the version of an adaptive rollout votes at first, or votes already."""
     successor: int | None = None
     """A better version that has ready replicas and waits for this rollout's place."""
 
@@ -189,8 +191,9 @@ def _refused(facts: Facts) -> Rollout:
 
 def _completion_reason(facts: Facts) -> str:
     applied = facts.applied
+    does = "votes" if facts.rollout.adaptive and facts.rollout.kind is Kind.START else "serves"
     if applied.applied:
-        reason = f"version {facts.rollout.to_version} serves on {len(applied.applied)} router(s)"
+        reason = f"version {facts.rollout.to_version} {does} on {len(applied.applied)} router(s)"
     else:
         reason = f"version {facts.rollout.to_version} is published; no router has applied it yet"
     if applied.silent:
@@ -215,7 +218,7 @@ def _to_step(facts: Facts, signal: Signal, step: int, reason: str, evidence: dic
         step=step,
         step_since=facts.now,
         applied_at=None,
-        weight_percent=rollout.plan[step - 1],
+        weight_percent=facts.joining_percent if rollout.adaptive else rollout.plan[step - 1],
         past=past,
         reason=reason,
         evidence=evidence if evidence is not None else rollout.evidence,
@@ -231,10 +234,11 @@ def _abort(facts: Facts, reason: str, evidence: dict[str, float] | None = None, 
 
 def _end(facts: Facts, signal: Signal, reason: str, evidence: dict[str, float] | None = None) -> Rollout:
     state = next_state(facts.rollout.state, signal)
+    served = facts.rollout.weight_percent if facts.rollout.adaptive else ALL
     return replace(
         facts.rollout,
         state=state,
-        weight_percent=ALL if state in (State.PROMOTED, State.ROLLED_BACK) else 0.0,
+        weight_percent=served if state in (State.PROMOTED, State.ROLLED_BACK) else 0.0,
         reason=reason,
         evidence=evidence if evidence is not None else facts.rollout.evidence,
         changed_at=facts.now,

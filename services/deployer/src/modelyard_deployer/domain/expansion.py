@@ -7,6 +7,7 @@ from modelyard_contracts.routes import (
     Arm,
     Ensemble,
     Fallback,
+    Member,
     ModelLeaf,
     RoutePlan,
     RouteSpec,
@@ -16,6 +17,7 @@ from modelyard_contracts.routes import (
     VersionLeaf,
 )
 from modelyard_deployer.domain.traffic import STABLE
+from modelyard_deployer.domain.votes import Ballot
 
 
 class NotReady(Exception):
@@ -30,6 +32,9 @@ class Leaves(Protocol):
     def shares(self, model: str) -> dict[int, float]:
         """Map version to traffic share, the challenger first; empty when no version may serve."""
 
+    def ballot(self, model: str) -> Ballot | None:
+        """Members and weights where several versions answer together; None where the stable version answers alone."""
+
     def variant(self, model: str, version: int) -> str:
         """`stable` or `canary`."""
 
@@ -38,7 +43,7 @@ class Leaves(Protocol):
 
 
 def expand(spec: RouteSpec, leaves: Leaves) -> RoutePlan:
-    """Return the plan of a specification: each model leaf becomes its stable version or a canary split.
+    """Return the plan of a specification: each model leaf becomes its stable version, its vote, or a canary split.
 
     Raises NotReady, naming the leaf that cannot be published yet.
     """
@@ -79,11 +84,26 @@ def _managed(model: str, leaves: Leaves) -> Part:
     traffic = leaves.shares(model)
     if not traffic:
         raise NotReady(f"no version of {model} may serve")
-    nodes = {version: _managed_leaf(model, version, leaves) for version in traffic}
+    *challengers, stable = traffic
+    ballot = leaves.ballot(model)
+    answers = _managed_leaf(model, stable, leaves) if ballot is None else _vote(model, ballot, leaves)
+    nodes = {**{version: _managed_leaf(model, version, leaves) for version in challengers}, stable: answers}
+    if not challengers:
+        return answers
+    arms = tuple(Arm(name=leaves.variant(model, v), weight=share, node=nodes[v]) for v, share in traffic.items())
+    return Split(arms=arms)
+
+
+def _vote(model: str, ballot: Ballot, leaves: Leaves) -> Part:
+    """The members answer together, or one of them is drawn for each request; the lead is the first."""
+    nodes = {version: _managed_leaf(model, version, leaves) for version in ballot.weights}
     if len(nodes) == 1:
         return next(iter(nodes.values()))
-    arms = tuple(Arm(name=nodes[v].variant, weight=share, node=nodes[v]) for v, share in traffic.items())
-    return Split(arms=arms)
+    if ballot.answer == "draw":
+        arms = [Arm(name=f"v{version}", weight=ballot.weights[version], node=node) for version, node in nodes.items()]
+        return Split(unit="request", draw=True, arms=tuple(arms))
+    members = [Member(weight=ballot.weights[version], node=node) for version, node in nodes.items()]
+    return Ensemble(combiner=ballot.combiner, members=tuple(members))
 
 
 def _managed_leaf(model: str, version: int, leaves: Leaves) -> VersionLeaf:

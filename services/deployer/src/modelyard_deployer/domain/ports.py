@@ -12,9 +12,11 @@ from modelyard_contracts import EvaluationFinished, Message, RouteApplied, Route
 from modelyard_contracts.manifest import ManifestFile
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_deployer.domain.analysis import Stratum
+from modelyard_deployer.domain.harm import Calls
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Route, RouterAck, Serving, Version
 from modelyard_deployer.domain.superseding import Comparison, Pair
+from modelyard_deployer.domain.votes import LabelPage, Vote
 from modelyard_deployer.domain.workloads import Instance, Resources, VersionKey, Workload
 from modelyard_runtime.clock import Clock
 
@@ -122,6 +124,17 @@ class ComparisonRecords(Protocol):
         """Delete comparisons made before a moment. Returns the number of rows."""
 
 
+class Votes(Protocol):
+    """Votes of adaptive models."""
+
+    def get(self, model: str) -> Vote | None: ...
+
+    def all(self) -> list[Vote]: ...
+
+    def save(self, before: Vote | None, after: Vote) -> None:
+        """Save a vote. Raises StaleRollout when another writer changed it since `before` was read."""
+
+
 class Records(Protocol):
     """All records within one transaction."""
 
@@ -137,6 +150,8 @@ class Records(Protocol):
     def versions(self) -> Versions: ...
     @property
     def comparisons(self) -> ComparisonRecords: ...
+    @property
+    def votes(self) -> Votes: ...
 
     def models(self) -> list[str]:
         """Models that have a route or an open rollout."""
@@ -168,6 +183,12 @@ class Registry(Protocol):
 
 class Monitor(Protocol):
     """Client of the monitor."""
+
+    def votes(self, model: str, after: str | None) -> LabelPage | None:
+        """Labels of rows on which members voted, after a position; None without a usable response."""
+
+    def members(self, model: str, since: datetime) -> list[Calls] | None:
+        """Calls of each member after `since`; None without a usable response."""
 
     def health(self, model: str, route: str, since: datetime, new: int, old: int) -> Stratum | None:
         """Counts of versions `new` (as canary) and `old` (as stable) after `since`; None without a usable response."""

@@ -53,6 +53,8 @@ class Rollout:
     route: str = ""
     """Set when the rollout leaves `pending`, as are strategy, policy and from_version."""
     strategy: RolloutStrategy = RolloutStrategy.FULL
+    adaptive: bool = False
+    """The version joins the vote of an adaptive model, or a roll-back takes newer ones out of it."""
     policy: RolloutPolicy = field(default_factory=RolloutPolicy)
     state: RolloutState = RolloutState.PENDING
     from_version: int | None = None

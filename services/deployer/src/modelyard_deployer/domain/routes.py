@@ -25,6 +25,8 @@ class Serving:
     """Until then the last version of `history` stays ready."""
     policy: RolloutPolicy = field(default_factory=RolloutPolicy)
     """Policy of the newest started rollout; a roll-back uses it, so it does not need the registry."""
+    policy_changed: bool = False
+    """The registry has a newer policy, which is read in the background."""
     writes: int = 0
     """Number of saves, for optimistic locking."""
 

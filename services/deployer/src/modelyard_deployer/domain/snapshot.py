@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Route, RouterAck, Serving, Version
 from modelyard_deployer.domain.superseding import Comparisons, may_begin, successor
+from modelyard_deployer.domain.votes import Vote
 from modelyard_deployer.domain.workloads import VersionKey
 
 
@@ -21,10 +22,12 @@ class RouteState:
 
 @dataclass(frozen=True)
 class ModelState:
-    """Serving state and active rollout of a model."""
+    """Serving state, active rollout and vote of a model."""
 
     serving: Serving | None = None
     active: Rollout | None = None
+    vote: Vote | None = None
+    """None for a model that was never adaptive."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ class Snapshot:
     @property
     def serving(self) -> Serving | None:
         return self.state.serving
+
+    @property
+    def vote(self) -> Vote | None:
+        return self.state.vote
 
     @property
     def pending(self) -> Rollout | None:

@@ -9,10 +9,13 @@ ALL: Final = 100.0
 
 
 def choose_strategy(requested: RolloutStrategy | None, policy: RolloutPolicy, *, first: bool) -> RolloutStrategy:
-    """Return the requested strategy, else the policy's; `full` for a first version, which has no baseline."""
+    """Return the requested strategy, else the policy's; `full` for a first version, which has no baseline.
+
+    `canary` under an adaptive policy: the version cannot vote, see `joins_vote`.
+    """
     if first:
         return RolloutStrategy.FULL
-    return requested or RolloutStrategy(policy.strategy)
+    return requested or (RolloutStrategy.FULL if policy.strategy == "full" else RolloutStrategy.CANARY)
 
 
 def steps(strategy: RolloutStrategy, policy: RolloutPolicy) -> tuple[float, ...]:

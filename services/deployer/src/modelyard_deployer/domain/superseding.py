@@ -56,6 +56,8 @@ def successor(active: Rollout, waiting: Iterable[Rollout], comparisons: Comparis
     """
     if active.policy.supersede == "wait" or active.kind is not Kind.START or active.requested_by not in PLATFORM:
         return None
+    if active.adaptive:  # it joins a vote within seconds, and its successor joins after it
+        return None
     if active.abort_reason is not None or active.at_last_step:
         return None
     newer = (rollout for rollout in waiting if may_begin(rollout) and rollout.to_version > active.to_version)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from modelyard_contracts import RolloutState as State
+from modelyard_deployer.domain.membership import lead
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.routes import Serving
 from modelyard_deployer.domain.snapshot import ModelState
@@ -19,11 +20,12 @@ CANARY: Final = "canary"
 def shares(state: ModelState, ready: Callable[[int], bool]) -> dict[int, float]:
     """Map version to traffic share, summing to 1, the challenger first; empty while no version may serve.
 
-    A new version without ready replicas gets no traffic at any step; the stable version gets the rest.
+    A new version without ready replicas gets no traffic at any step; the stable version gets the rest. Where versions
+    vote, the share of the lead is that of the vote.
     """
-    champion = state.serving.champion if state.serving else None
-    active = state.active
-    new = active if active and active.state in (State.SHIFTING, State.HOLDING) else None
+    champion, active = lead(state.serving, state.active), state.active
+    moves = active is not None and not active.adaptive and active.state in (State.SHIFTING, State.HOLDING)
+    new = active if moves else None
     if new is None:
         return {champion: 1.0} if champion is not None else {}
     if new.weight_percent >= ALL or champion is None:
@@ -33,13 +35,14 @@ def shares(state: ModelState, ready: Callable[[int], bool]) -> dict[int, float]:
 
 
 def variant(state: ModelState, version: int, shared: dict[int, float]) -> str:
-    """`stable` for the champion, or for the only version; `canary` for its challenger."""
-    champion = state.serving.champion if state.serving else None
-    return STABLE if version == champion or len(shared) == 1 else CANARY
+    """`stable` for the champion, those that vote with it, or the only version; `canary` for its challenger."""
+    if len(shared) == 1 or version == lead(state.serving, state.active):
+        return STABLE
+    return CANARY if version in shared else STABLE
 
 
 def wanted_versions(state: ModelState, pinned: frozenset[int], now: datetime) -> set[int]:
-    """Versions that need replicas: champion, pinned, being rolled out, and the previous one while kept warm.
+    """Versions that need replicas: champion, members, pinned, being rolled out, and the previous one while kept warm.
 
     pinned: versions of the model that need them whatever its rollouts do.
     """
@@ -47,6 +50,8 @@ def wanted_versions(state: ModelState, pinned: frozenset[int], now: datetime) ->
     serving, active = state.serving, state.active
     if serving and serving.champion is not None:
         wanted.add(serving.champion)
+    if state.vote:
+        wanted |= set(state.vote.versions)
     if active and active.active:
         wanted.add(active.to_version)
     if serving and serving.previous is not None and serving.warm_until and now < serving.warm_until:

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from modelyard_contracts import RolloutChanged, derived_id, documents
+from modelyard_contracts import RolloutChanged, RolloutStrategy, derived_id, documents
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_contracts.references import Reference
 from modelyard_contracts.routes import RouteSpec
 from modelyard_deployer.domain.errors import RegistryUnavailable, VersionUnusable
+from modelyard_deployer.domain.membership import can_vote, why_not
 from modelyard_deployer.domain.ports import Records, Registry, Store
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.routes import Route, Serving, Version, own_spec
@@ -37,11 +38,12 @@ class Admission:
         champion = snapshot.serving.champion if snapshot.serving else None
         if champion == rollout.to_version:
             return self._serves_already(rollout)
-        if champion is not None and outclassed(rollout, champion, snapshot.comparisons):
+        votes = snapshot.serving is not None and snapshot.serving.policy.strategy == "adaptive"
+        if champion is not None and not votes and outclassed(rollout, champion, snapshot.comparisons):
             return self._outclassed(rollout, champion)
         try:
             version, policy = self._version_and_policy(snapshot, rollout)
-            self._start(snapshot.serving, rollout, version, policy)
+            self._start(snapshot, rollout, version, policy)
         except RegistryUnavailable as error:
             return self._note(rollout, f"the registry is unavailable: {error}")
         except VersionUnusable as error:
@@ -74,15 +76,19 @@ class Admission:
             raise VersionUnusable(f"version {rollout.to_version} is {version.stage}; approve it first")
         return version, self.registry.policy(rollout.model)
 
-    def _start(self, serving: Serving | None, rollout: Rollout, version: Version, policy: RolloutPolicy) -> None:
+    def _start(self, snapshot: Snapshot, rollout: Rollout, version: Version, policy: RolloutPolicy) -> None:
+        serving = snapshot.serving
         # A route is never renamed, because clients depend on its name; policy.route applies to new models only.
         name = serving.route if serving else _route_name(rollout.model, policy)
         first = serving is None or serving.champion is None
+        adaptive = not first and _joins_vote(snapshot, rollout, version, policy)
+        strategy = choose_strategy(rollout.asked_strategy, policy, first=first)
         started = replace(
             rollout,
             route=name,
             policy=policy,
-            strategy=choose_strategy(rollout.asked_strategy, policy, first=first),
+            strategy=RolloutStrategy.FULL if adaptive else strategy,
+            adaptive=adaptive,
             state=next_state(rollout.state, Signal.BEGIN),
             from_version=serving.champion if serving else None,
             reason=rollout.asked_reason,
@@ -123,6 +129,17 @@ class Admission:
             records.rollouts.save(rollout, ended)
         log.warning("rollout %s of %s did not start: %s", rollout.id, rollout.model, reason)
         return True
+
+
+def _joins_vote(snapshot: Snapshot, rollout: Rollout, version: Version, policy: RolloutPolicy) -> bool:
+    """Whether a rollout brings its version into a vote; one with a strategy of its own moves traffic as asked."""
+    if policy.strategy != "adaptive" or not can_vote(version):
+        return False
+    if rollout.kind is Kind.START and rollout.asked_strategy is not None:
+        return False
+    champion = snapshot.serving.champion if snapshot.serving else None
+    beside = snapshot.versions.get(VersionKey(rollout.model, champion)) if champion is not None else None
+    return not why_not(version, beside)
 
 
 def _route_name(model: str, policy: RolloutPolicy) -> str:

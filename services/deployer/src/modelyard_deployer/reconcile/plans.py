@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from modelyard_contracts import documents
 from modelyard_contracts.routes import VersionLeaf
 from modelyard_deployer.domain.expansion import NotReady, expand
+from modelyard_deployer.domain.membership import lead
 from modelyard_deployer.domain.ports import Workloads
 from modelyard_deployer.domain.publication import leaves_of
 from modelyard_deployer.domain.routes import Route, Version
 from modelyard_deployer.domain.snapshot import ModelState
 from modelyard_deployer.domain.traffic import shares, variant
-from modelyard_deployer.domain.workloads import VersionKey
+from modelyard_deployer.domain.votes import Ballot, ballot
+from modelyard_deployer.domain.workloads import VersionKey, Workload
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,23 @@ class _Leaves:
     published: Mapping[VersionKey, VersionLeaf]
 
     def shares(self, model: str) -> dict[int, float]:
-        def ready(version: int) -> bool:
-            return self.plans.workloads.observe(VersionKey(model, version), self.plans.replicas).ready
+        return shares(self._state(model), lambda version: self._ready(model, version))
 
-        return shares(self._state(model), ready)
+    def ballot(self, model: str) -> Ballot | None:
+        state = self._state(model)
+        leading = lead(state.serving, state.active)
+        known = self.plans.versions.get(VersionKey(model, leading)) if leading is not None else None
+        if state.vote is None or state.serving is None or leading is None or known is None:
+            return None
+        if leading not in self.shares(model):  # a rollout moved all traffic to another version
+            return None
+        return ballot(
+            state.vote,
+            leading,
+            lambda version: bool(self._observe(model, version).urls),
+            state.serving.policy.adaptive,
+            classifies=known.file.manifest.signature.output.task.classifies,
+        )
 
     def variant(self, model: str, version: int) -> str:
         return variant(self._state(model), version, self.shares(model))
@@ -70,6 +85,12 @@ class _Leaves:
             feature_schema_id=manifest.feature_schema_id,
             price=manifest.price,
         )
+
+    def _ready(self, model: str, version: int) -> bool:
+        return self._observe(model, version).ready
+
+    def _observe(self, model: str, version: int) -> Workload:
+        return self.plans.workloads.observe(VersionKey(model, version), self.plans.replicas)
 
     def _state(self, model: str) -> ModelState:
         return self.plans.states.get(model, ModelState())

@@ -15,9 +15,11 @@ from modelyard_deployer.domain.routes import Route, Serving
 from modelyard_deployer.domain.snapshot import ModelState, Snapshot
 from modelyard_deployer.domain.traffic import after as serving_after
 from modelyard_deployer.domain.traffic import wanted_versions
+from modelyard_deployer.domain.votes import Vote
 from modelyard_deployer.domain.workloads import Resources, VersionKey, Workload
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
+from modelyard_deployer.reconcile.members import Members, joining_percent, reason_of_change
 from modelyard_deployer.reconcile.plans import Plans
 from modelyard_deployer.usecases.snapshot import read_snapshot
 from modelyard_runtime.clock import Clock
@@ -43,6 +45,7 @@ class Outcome:
 
     rollout: Rollout | None
     serving: Serving | None
+    vote: Vote | None
     routes: tuple[Route, ...]
 
 
@@ -60,6 +63,7 @@ class Reconciler:
     evidence: Evidence
     clock: Clock
     limits: Limits
+    members: Members
     sizing: Sizing = field(default_factory=Sizing)
     on_moved: Callable[[Rollout], None] = _ignore
     """Called after the commit, for metrics."""
@@ -89,7 +93,7 @@ class Reconciler:
             return self.admission.admit(snapshot, snapshot.pending), True
         workloads, settled = self._run(snapshot)
         rollout = self._decide(snapshot, snapshot.active, workloads) if snapshot.active else None
-        moved = self._write(snapshot, self._outcome(snapshot, rollout))
+        moved = self._write(snapshot, self._outcome(snapshot, rollout, workloads))
         return moved, snapshot.active is not None or not settled
 
     def note_failure(self, model: str, problem: str) -> None:
@@ -131,6 +135,7 @@ class Reconciler:
             evidence=answer.stratum if answer else None,
             answered=answer is not None,
             limits=self.limits,
+            joining_percent=joining_percent(snapshot.vote, rollout),
             successor=self._ready_successor(snapshot, workloads),
         )
         return decide(facts)
@@ -150,21 +155,23 @@ class Reconciler:
             return Applied()
         return applied(moved, snapshot.routers, self.clock())
 
-    def _outcome(self, snapshot: Snapshot, rollout: Rollout | None) -> Outcome:
+    def _outcome(self, snapshot: Snapshot, rollout: Rollout | None, workloads: dict[int, Workload]) -> Outcome:
         serving = snapshot.serving
         if serving and rollout and rollout != snapshot.active:
             serving = serving_after(serving, rollout, self.clock())
         active = rollout if rollout and rollout.active else None
-        states = {**snapshot.others, snapshot.model: ModelState(serving, active)}
+        vote = self.members.settle(snapshot, serving, rollout, workloads) if serving else snapshot.vote
+        states = {**snapshot.others, snapshot.model: ModelState(serving, active, vote)}
         plans = Plans(states, snapshot.versions, self.workloads, self.sizing.replicas)
-        return Outcome(rollout, serving, tuple(plans.planned(state.route) for state in snapshot.routes))
+        return Outcome(rollout, serving, vote, tuple(plans.planned(state.route) for state in snapshot.routes))
 
     def _write(self, snapshot: Snapshot, outcome: Outcome) -> bool:
         """Write rollout, routes and their events in one transaction; write nothing when nothing changed."""
         before, rollout = snapshot.active, outcome.rollout
         old_routes = tuple(state.route for state in snapshot.routes)
-        if (rollout, outcome.serving, outcome.routes) == (before, snapshot.serving, old_routes):
-            return False
+        same = (before, snapshot.serving, snapshot.vote, old_routes)
+        if (rollout, outcome.serving, outcome.vote, outcome.routes) == same:
+            return self.members.request_moves(snapshot)
         with self.store.write() as records:
             if before and rollout and rollout != before:
                 rollout = records.rollouts.save(before, rollout)
@@ -172,16 +179,16 @@ class Reconciler:
                     records.rollouts.add(again(rollout, self.clock()))
             if outcome.serving and outcome.serving != snapshot.serving:
                 records.serving.save(snapshot.serving, outcome.serving)
+            if outcome.vote and outcome.vote != snapshot.vote:
+                records.votes.save(snapshot.vote, outcome.vote)
             for old, new in zip(old_routes, outcome.routes, strict=True):
-                self._save_route(records, snapshot, old, new, rollout)
+                self._save_route(records, snapshot, old, new, self._cause(snapshot, outcome, rollout))
         if before and rollout and rollout.state != before.state:
             log.info("rollout %s of %s: %s, %s", rollout.id, rollout.model, rollout.state, rollout.reason)
             self.on_moved(rollout)
         return True
 
-    def _save_route(
-        self, records: Records, snapshot: Snapshot, old: Route, new: Route, rollout: Rollout | None
-    ) -> None:
+    def _save_route(self, records: Records, snapshot: Snapshot, old: Route, new: Route, cause: Cause) -> None:
         if new == old:
             return
         if new.plan == old.plan:
@@ -189,5 +196,7 @@ class Reconciler:
             return
         new = replace(new, sequence=old.sequence + 1)
         records.routes.save(old, new)
-        reason = rollout.reason if rollout else "the specification or the addresses of the replicas changed"
-        records.routes.publish(publication(new, snapshot.versions, Cause(reason, rollout), self.clock()))
+        records.routes.publish(publication(new, snapshot.versions, cause, self.clock()))
+
+    def _cause(self, snapshot: Snapshot, outcome: Outcome, rollout: Rollout | None) -> Cause:
+        return Cause(rollout.reason if rollout else reason_of_change(snapshot.vote, outcome.vote), rollout)

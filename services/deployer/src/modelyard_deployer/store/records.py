@@ -15,6 +15,7 @@ from modelyard_deployer.store.routes import SqlAcknowledgements, SqlRoutes
 from modelyard_deployer.store.serving import SqlServing
 from modelyard_deployer.store.tables import ROLLOUTS, ROUTE_MODELS
 from modelyard_deployer.store.versions import SqlVersions
+from modelyard_deployer.store.votes import SqlVotes
 from modelyard_runtime.database import Database, Transaction
 
 CONSUMER: Final = "deployer"
@@ -27,7 +28,7 @@ class SqlRecords:
         self._tx = tx
         self.rollouts, self.routes = SqlRollouts(tx), SqlRoutes(tx)
         self.acknowledgements, self.serving, self.versions = SqlAcknowledgements(tx), SqlServing(tx), SqlVersions(tx)
-        self.comparisons = SqlComparisons(tx)
+        self.comparisons, self.votes = SqlComparisons(tx), SqlVotes(tx)
 
     def models(self) -> list[str]:
         started = select(ROLLOUTS.c.model).where(ROLLOUTS.c.state.in_(OPEN_STATES))

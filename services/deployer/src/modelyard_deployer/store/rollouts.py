@@ -98,4 +98,5 @@ def _changed(rollout: Rollout) -> RolloutChanged:
         weight_percent=rollout.weight_percent,
         reason=rollout.reason,
         evidence=finite_only(rollout.evidence),
+        adaptive=rollout.adaptive,
     )

@@ -71,6 +71,13 @@ COMPARISONS: Final = Table(
     Column("high", Float),
     Column("evaluated_at", UtcDateTime),
 )
+VOTES: Final = Table(
+    "votes",
+    METADATA,
+    Column("model", Text, primary_key=True),
+    Column("writes", Integer),
+    Column("document", JSON),
+)
 VERSIONS: Final = Table(
     "versions",
     METADATA,

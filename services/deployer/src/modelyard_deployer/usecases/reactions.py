@@ -33,6 +33,8 @@ MAX_JUMP: Final = 1_000_000_000
 
 def on_model_changed(records: Records, event: ResourceChanged, at: datetime) -> None:
     """Start a rollout of an approved version; abort the rollout of a withdrawn one. Other kinds are ignored."""
+    if event.kind == ResourceKind.MODEL and event.change is ResourceChange.POLICY_CHANGED:
+        _on_policy_changed(records, event)
     if event.kind != ResourceKind.MODEL or event.change is not ResourceChange.VERSION_MOVED or event.version is None:
         return
     if event.stage is not None:
@@ -44,6 +46,13 @@ def on_model_changed(records: Records, event: ResourceChanged, at: datetime) -> 
         for rollout in (snapshot.active, *snapshot.waiting):
             if rollout and rollout.to_version == event.version and rollout.kind is Kind.START:
                 records.rollouts.request_abort(rollout.id, f"{event.stage} in the registry by {event.actor}")
+
+
+def _on_policy_changed(records: Records, event: ResourceChanged) -> None:
+    """The members of a vote follow a new rollout policy without a rollout; it is read in the background."""
+    serving = records.serving.get(event.model)
+    if event.policy == "rollout" and serving is not None and not serving.policy_changed:
+        records.serving.save(serving, replace(serving, policy_changed=True))
 
 
 def _on_approved(records: Records, event: ResourceChanged, version: int, at: datetime) -> None:

@@ -40,7 +40,8 @@ def record_request(records: Records, request: RolloutRequest, at: datetime) -> R
 
 
 def _start(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
-    """Queue a rollout. The newest pending request supersedes older ones; an active rollout continues.
+    """Queue a rollout. The newest pending request supersedes older ones, unless all of them will join a vote; an
+    active rollout continues.
 
     A version that is being rolled out needs no second rollout: the active one is returned.
     """
@@ -52,9 +53,14 @@ def _start(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
     for waiting in snapshot.waiting:
         if waiting.kind is Kind.START and waiting.to_version == request.version:
             return waiting
-        if waiting.kind is Kind.START:
+        if waiting.kind is Kind.START and not (_will_vote(snapshot, waiting) and request.strategy is None):
             _supersede(records, waiting, f"superseded by a request for version {request.version}", at)
     return _add(records, request, request.version, Kind.START, at)
+
+
+def _will_vote(snapshot: Snapshot, waiting: Rollout) -> bool:
+    adaptive = snapshot.serving is not None and snapshot.serving.policy.strategy == "adaptive"
+    return adaptive and waiting.asked_strategy is None
 
 
 def _rolls_out(active: Rollout, version: int) -> bool:

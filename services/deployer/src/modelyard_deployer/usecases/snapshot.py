@@ -20,7 +20,7 @@ def read_snapshot(records: Records, model: str, now: datetime) -> Snapshot:
     """
     rollouts = records.rollouts.open(model)
     waiting = [rollout for rollout in rollouts if rollout.state is RolloutState.PENDING]
-    state = ModelState(records.serving.get(model), _active(rollouts))
+    state = ModelState(records.serving.get(model), _active(rollouts), records.votes.get(model))
     minute_ago = now - timedelta(seconds=ROUTER_MEMORY_S)
     routes = tuple(
         RouteState(
@@ -29,7 +29,7 @@ def read_snapshot(records: Records, model: str, now: datetime) -> Snapshot:
         for route in records.routes.of_model(model)
     )
     names = {name for carried in routes for name in carried.route.models} - {model}
-    others = {name: ModelState(records.serving.get(name), _active(records.rollouts.open(name))) for name in names}
+    others = {name: _state(records, name) for name in names}
     pinned = {key for carried in routes for key in carried.route.pinned}
     return Snapshot(
         model=model,
@@ -41,6 +41,10 @@ def read_snapshot(records: Records, model: str, now: datetime) -> Snapshot:
         comparisons=_comparisons(records, state, waiting) if waiting else {},
         routers=records.acknowledgements.seen_since(minute_ago),
     )
+
+
+def _state(records: Records, model: str) -> ModelState:
+    return ModelState(records.serving.get(model), _active(records.rollouts.open(model)), records.votes.get(model))
 
 
 def _turn(rollout: Rollout) -> tuple[bool, bool]:
@@ -58,6 +62,10 @@ def _keys(states: Mapping[str, ModelState]) -> Iterator[VersionKey]:
         numbers = [state.active.to_version, state.active.from_version] if state.active else []
         if state.serving:
             numbers += [state.serving.champion, state.serving.previous]
+        if state.vote and state.vote.members:
+            numbers += state.vote.versions
+        elif state.serving and state.serving.policy.strategy == "adaptive":
+            numbers += state.serving.history  # may join the vote when it begins
         yield from (VersionKey(model, number) for number in numbers if number is not None)
 
 

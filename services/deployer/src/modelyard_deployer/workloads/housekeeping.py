@@ -47,12 +47,13 @@ class Housekeeping:
 
 
 def _versions_in_use(records: Records, rollback_versions: int) -> set[VersionKey]:
-    """Versions that serve, are pinned or in an open rollout, and the newest of those that served before."""
+    """Versions that serve, vote, are pinned or in an open rollout, and the newest of those that served before."""
     used = {key for route in records.routes.all() for key in route.pinned}
     for serving in records.serving.all():
         before = serving.history[max(0, len(serving.history) - rollback_versions) :]
         numbers = [*before, *([serving.champion] if serving.champion is not None else [])]
         used |= {VersionKey(serving.model, number) for number in numbers}
+    used |= {VersionKey(vote.model, number) for vote in records.votes.all() for number in vote.versions}
     for model in records.models():
         used |= {VersionKey(model, rollout.to_version) for rollout in records.rollouts.open(model)}
     return used
