@@ -67,7 +67,7 @@ def settle(vote: Vote, facts: Facts) -> Vote:
     """Return the vote with the members that the facts require."""
     if facts.serving.champion is None or not _votes(vote, facts):
         return Vote(vote.model, departed=vote.departed, writes=vote.writes) if vote.members else vote
-    vote = _with_champion(vote, facts) if facts.adaptive else vote
+    vote = _with_lead(vote, facts) if facts.adaptive else vote
     vote = _with_rollout(vote, facts)
     vote = _without_harmful(vote, facts)
     return _at_most(vote, facts)
@@ -101,13 +101,14 @@ def _votes(vote: Vote, facts: Facts) -> bool:
     return len(vote.members) > 1 and heaviest(vote) not in (None, facts.serving.champion)
 
 
-def _with_champion(vote: Vote, facts: Facts) -> Vote:
-    """The champion is a member. The first time, versions that served before it join with it."""
+def _with_lead(vote: Vote, facts: Facts) -> Vote:
+    """The lead is a member. The first time, versions that served before it join with it."""
     serving, policy = facts.serving, facts.serving.policy.adaptive
-    if serving.champion is None or serving.champion in vote.versions:
+    leading = lead(serving, facts.rollout)
+    if leading is None or leading in vote.versions:
         return vote
     begins = not vote.members
-    vote = join(vote, serving.champion, facts.now, policy, leads=True)
+    vote = join(vote, leading, facts.now, policy, leads=leading == serving.champion)
     if begins:
         usable = [number for number in serving.history if number in facts.known and number not in facts.causes]
         first = [number for number in usable[:1] if policy.keep_first]
