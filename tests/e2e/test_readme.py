@@ -13,7 +13,18 @@ from modelyard_cli.context import Platform
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ("local-stack", "demo", "ml-engineer", "caller", "upstream", "analyst", "sre", "risk-officer", "docker")
+GUIDES = (
+    "local-stack",
+    "demo",
+    "ml-engineer",
+    "caller",
+    "upstream",
+    "analyst",
+    "sre",
+    "monitoring",
+    "risk-officer",
+    "docker",
+)
 TOPICS = ("security", "resources", "routes", "signatures", "api")
 PAGES = (
     "README.md",

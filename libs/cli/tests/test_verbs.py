@@ -133,10 +133,12 @@ def test_drift_is_listed_with_its_size_and_p_value(asked: Asked, monkeypatch: py
         "reason": "r",
     }
     payload |= {"detector": "adwin", "statistic": 0.25, "p_value": 0.001, "occurred_at": "x"}
+    payload |= {"recommendation": "retrain", "recommendation_reason": "because"}
     event = {"event_id": ID, "occurred_at": "2026-11-21T21:08:29.1Z", "correlation_id": ID, "payload": payload}
     monkeypatch.setattr(output.console, "width", 200)
     result = asked("drift", "m", monitor={"drift": [RecordedEvent.model_validate(event)]})
-    shown = ["2026-11-21", "21:08:29", "critical", "performance", "error_rate", "3", "adwin", "0.25", "0.001", ID, "r"]
+    shown = ["2026-11-21", "21:08:29", "critical", "performance", "error_rate", "3", "adwin", "0.25", "0.001"]
+    shown += ["retrain", ID, "r;", "because"]
     assert result.stdout.splitlines()[-1].split() == shown
 
 

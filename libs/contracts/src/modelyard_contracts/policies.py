@@ -72,6 +72,9 @@ class RetrainPolicy(Document):
     recipe: str | None = None
     """None takes the recipe that made the serving version."""
     kinds: tuple[Literal["feature", "score", "classes", "performance"], ...] = ("performance", "score")
+    react_to: Literal["recommended", "all"] = "recommended"
+    """Which drift of these kinds starts a run. `recommended`: every performance drift, and other drift whose event
+    recommends a retraining. `all`: any."""
     min_severity: Severity = Severity.WARNING
     cool_down_s: Seconds = 300.0
     max_runs_per_day: int = Field(default=24, ge=0, le=86_400)

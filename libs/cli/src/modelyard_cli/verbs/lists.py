@@ -78,12 +78,13 @@ def drift(
     limit: Limit = 20,
     output: FormOption = Form.TABLE,
 ) -> None:
-    """List drift, with its size and its p-value."""
+    """List drift, with its size, its p-value and the action that it expects to pay."""
     platform = Platform.find(data_dir)
     found = known(platform, model, platform.monitor.drift(model, limit=limit))
-    people = [{**event["payload"], **event} for event in found]
+    people = [{**event["payload"], "reason": _why(event["payload"]), **event} for event in found]
     columns = ("occurred_at", "severity", "kind", "subject", "model_version", "detector", "statistic", "p_value")
-    show(output, found, lambda: rows(f"drift of {model}", (*columns, "correlation_id", "reason"), people))
+    words = ("recommendation", "correlation_id", "reason")
+    show(output, found, lambda: rows(f"drift of {model}", (*columns, *words), people))
 
 
 @reports_errors
@@ -130,7 +131,7 @@ def known(platform: Platform, model: str | None, found: Sequence[Result]) -> lis
 
 
 SUMMED: Final = (
-    *("change", "kind", "subject", "state", "stage", "verdict", "alias", "policy"),
+    *("change", "kind", "subject", "state", "stage", "verdict", "alias", "policy", "recommendation"),
     *("version", "challenger_version", "to_version", "weight_percent", "sequence"),
 )
 """Fields of an event that its summary shows, in this order."""
@@ -142,8 +143,14 @@ def summary(event: dict[str, Any]) -> str:
     parts = [
         f"{name.replace('_', ' ')} {cell(payload[name])}" for name in SUMMED if payload.get(name) not in (None, "")
     ]
-    reason = payload.get("reason") or " ".join(payload.get("reasons") or ())
+    reason = _why(payload) or " ".join(payload.get("reasons") or ())
     return ", ".join(parts) + (f": {reason}" if reason else "")
+
+
+def _why(payload: dict[str, Any]) -> str:
+    """The reason of an event and, if there is one, that of its recommendation."""
+    reasons = (payload.get("reason"), payload.get("recommendation_reason"))
+    return "; ".join(one for one in reasons if one)
 
 
 def short(event: dict[str, Any], width: int = 150) -> str:

@@ -19,6 +19,7 @@ from modelyard_contracts.messages.monitoring import (
     DriftKind,
     FeatureSlice,
     OffsetRange,
+    Recommendation,
     SliceSource,
     SliceSummarised,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "Part",
     "PredictionLogged",
     "PredictionStatus",
+    "Recommendation",
     "ResourceChange",
     "ResourceChanged",
     "RolloutAction",

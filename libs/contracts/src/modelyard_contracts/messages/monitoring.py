@@ -104,6 +104,23 @@ class DriftKind(StrEnum):
     PERFORMANCE = "performance"
 
 
+class Recommendation(StrEnum):
+    """Action that a drift or an alert expects to pay. Readers accept values of newer releases, as plain text."""
+
+    RETRAIN = "retrain"
+    """Labelled rows after the change exist, or none will come soon enough to judge it."""
+    WAIT_FOR_LABELS = "wait_for_labels"
+    """Labels of these rows are on their way and will show whether the errors rose."""
+    CHECK_INPUT = "check_input"
+    """The producer of the subject, a column or the requests, is the likely cause."""
+    CHECK_LABELS = "check_labels"
+    """The producer of the labels is the likely cause."""
+    ROLL_BACK = "roll_back"
+    """The version is worse than expected since it began to serve."""
+    NOTHING = "nothing"
+    """Nothing depends on what moved, as far as the labels show."""
+
+
 class DriftDetected(ControlMessage):
     """Something moved, beyond chance and beyond a size that matters, with the evidence to check it."""
 
@@ -134,6 +151,12 @@ class DriftDetected(ControlMessage):
     covers: tuple[OffsetRange, ...] = ()
     sql: str = ""
     """A query that recomputes the statistic from stored rows."""
+    recommendation: str = ""
+    """A Recommendation; '' from a monitor of an earlier release."""
+    recommendation_reason: str = ""
+    """One sentence: why this action."""
+    dispersion: Amount = 1.0
+    """Variance of the counts over that of independent rows, >= 1, that the threshold and the p-value allow for."""
 
 
 class AlertRaised(ControlMessage):
@@ -156,3 +179,7 @@ class AlertRaised(ControlMessage):
     window_start: UtcDatetime
     window_end: UtcDatetime
     sql: str = ""
+    recommendation: str = ""
+    """A Recommendation; '' from a monitor of an earlier release."""
+    recommendation_reason: str = ""
+    """One sentence: why this action."""

@@ -1,8 +1,8 @@
 """A model's detector state as bytes: pickled, compressed, signed. Only states with our signature are unpickled.
 
-River's detectors support no other format. The signature covers the versions of the software that wrote the state, so a
-state of another release is refused before it is opened, and its detectors restart without history. The position is in
-front, as JSON.
+River's detectors support no other format. The signature covers the versions of the software that wrote the state. A
+state that this release cannot read is refused before it is opened, and its detectors restart without history. The
+position is in front, as JSON.
 
 Layout: `<secret id>:<signature in hex>\n<release>\n<position>\n<state>`.
 """
@@ -18,7 +18,9 @@ from typing import Final
 from modelyard_contracts.keyring import KeyRing
 from modelyard_monitor.domain.state import ModelState
 
-FORMAT: Final = 4
+FORMAT: Final = 5
+READABLE: Final = (4, 5)
+"""Formats that this release reads: a state of format 4 lacks fields, which start empty."""
 MAX_STATE_BYTES: Final = 64 * 1_048_576
 PURPOSE: Final = "monitor-state"
 
@@ -36,7 +38,8 @@ class Snapshots:
 
     def __init__(self, secrets: Callable[[], KeyRing]) -> None:
         self._secrets = secrets
-        self._release = f"modelyard-state:{FORMAT}:river={version('river')}".encode()
+        self._release = _release(FORMAT)
+        self._readable = {_release(one) for one in READABLE}
 
     def dump(self, state: ModelState) -> bytes:
         """Return the state as signed bytes."""
@@ -65,7 +68,11 @@ class Snapshots:
         if secret is None or not hmac.compare_digest(secret.sign(body, PURPOSE).encode(), signature.encode()):
             raise Refused("the signature does not match: another secret, or a foreign write to the changelog")
         release, _, rest = body.partition(b"\n")
-        if release != self._release:
+        if release not in self._readable:
             raise Refused(f"written by another release: {release[:80]!r}")
         position, _, packed = rest.partition(b"\n")
         return position, packed
+
+
+def _release(number: int) -> bytes:
+    return f"modelyard-state:{number}:river={version('river')}".encode()

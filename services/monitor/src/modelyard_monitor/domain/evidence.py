@@ -32,6 +32,7 @@ def event_of(
         bin_edges=found.reference.edges if found.reference else (),
         reference_counts=found.reference.counts if found.reference else (),
         current_counts=found.current_counts,
+        dispersion=found.dispersion,
         covers=found.covers,
         sql=drift_sql(found, piece, manifest, database),
     )
@@ -56,6 +57,8 @@ def _shared(found: Finding, piece: SliceSummarised, word: str, what: str) -> dic
         "severity": found.severity,
         "reason": found.reason,
         "threshold": found.threshold,
+        "recommendation": found.recommendation or "",
+        "recommendation_reason": found.because,
         "window_start": found.window.start or piece.window_start,
         "window_end": found.window.end or piece.window_end,
     }

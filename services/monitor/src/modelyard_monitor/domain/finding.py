@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from modelyard_contracts import DriftKind, OffsetRange, Severity
+from modelyard_contracts import DriftKind, OffsetRange, Recommendation, Severity
 from modelyard_contracts.manifest import FeatureReference
 from modelyard_monitor.domain.spans import Span
 
@@ -33,6 +33,11 @@ class Finding:
     current_counts: tuple[int, ...] = ()
     covers: tuple[OffsetRange, ...] = ()
     window: Span = field(default_factory=Span)
+    dispersion: float = 1.0
+    """Variance of the counts over that of independent rows."""
+    recommendation: Recommendation | None = None
+    because: str = ""
+    """Why this action is recommended."""
 
     @property
     def name(self) -> tuple[str, str, str]:

@@ -6,6 +6,8 @@ from modelyard_monitor.domain.alerts import failed_requests, missing_labels, rej
 from modelyard_monitor.domain.finding import Finding
 from modelyard_monitor.domain.mean_shift import MeanWatch, Shift
 from modelyard_monitor.domain.performance import label_findings
+from modelyard_monitor.domain.recommendation import advised
+from modelyard_monitor.domain.rises import Errors
 from modelyard_monitor.domain.rules import MEAN_SHIFT_SD, WORSE_FACTOR, Rules
 from modelyard_monitor.domain.spans import Window
 from modelyard_monitor.domain.state import VersionState
@@ -13,14 +15,24 @@ from modelyard_monitor.domain.subjects import OUTPUTS, Subject, subjects_of
 from modelyard_monitor.domain.window_drift import severity_of, window_findings
 
 
-def apply(state: VersionState, piece: SliceSummarised, manifest: ModelManifest | None, rules: Rules) -> list[Finding]:
-    """Take in one slice and return the findings to report now. A slice that was applied before changes nothing."""
+def apply(
+    state: VersionState,
+    piece: SliceSummarised,
+    manifest: ModelManifest | None,
+    rules: Rules,
+    earlier: Errors | None = None,
+) -> list[Finding]:
+    """Take in one slice and return the findings to report now. A slice that was applied before changes nothing.
+
+    earlier: recent errors of the version that served before, for the recommendation.
+    """
     if not state.is_new(piece.covers):
         return []
     of_source = _label_findings if piece.source is SliceSource.LABELS else _prediction_findings
     found = of_source(state, piece, manifest, rules)
     state.mark(piece)
-    return [one for one in found if _worth_reporting(state, one, rules)]
+    worth = [one for one in found if _worth_reporting(state, one, rules)]
+    return [advised(state, one, piece, earlier, rules) for one in worth]
 
 
 def _prediction_findings(

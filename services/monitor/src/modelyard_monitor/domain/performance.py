@@ -22,13 +22,15 @@ def label_findings(
         return []
     state.labels += len(piece.outcomes) + len(piece.absolute_errors)
     state.unlabelled = Span()
+    middle = piece.window_start + (piece.window_end - piece.window_start) / 2
+    state.labels_until = max(state.labels_until or middle, middle)
     reference = manifest.reference if manifest else None
     error_rate = _held_out(reference, reference.error_rate) if reference else None
     absolute_error = _held_out(reference, reference.mean_absolute_error) if reference else None
     wrong = state.error_rate.add(piece.outcomes, piece.covers, error_rate, rules)
     far = state.absolute_error.add(piece.absolute_errors, piece.covers, absolute_error, rules)
     if wrong or far:
-        state.consequence_at = state.rows
+        state.consequence_at = state.errors_rose_at = state.rows
     return [*_strongest(wrong, _error_rate, rules), *_strongest(far, _absolute_error, rules)]
 
 

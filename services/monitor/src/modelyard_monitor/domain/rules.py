@@ -36,6 +36,8 @@ UNUSABLE_ROWS_SHARE: Final = 0.05
 """Share of requests that break the signature and are left out of the counts."""
 LABELS_MISSING_ROWS: Final = 5_000
 """Predictions without a label, after there were some, that raise an alert."""
+LATE_LABEL_ROWS: Final = 2_000
+"""Predictions that labels have not reached, from which on labels are late: drift of outputs is evidence then."""
 BASELINE_ROWS: Final = 500
 """First rows of a version, from which the scale of its means is taken."""
 

@@ -3,13 +3,14 @@
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from modelyard_contracts import OffsetRange, SliceSummarised
 from modelyard_monitor.domain.absolute_error import AbsoluteErrorWatch
 from modelyard_monitor.domain.error_rate import ErrorRateWatch
 from modelyard_monitor.domain.mean_shift import MeanWatch
-from modelyard_monitor.domain.rules import PERSISTENCE
+from modelyard_monitor.domain.rises import Errors, errors_of
+from modelyard_monitor.domain.rules import MIN_LABELS, PERSISTENCE
 from modelyard_monitor.domain.spans import LabelSpan, Source, Span, Window, merged
 from modelyard_monitor.domain.subjects import Subject
 
@@ -74,6 +75,14 @@ class VersionState:
     """Per finding: rows (or labels) seen, and its statistic, when it was last reported."""
     consequence_at: int | None = None
     """Rows seen when an output or the error last moved."""
+    errors_rose_at: int | None = None
+    """Rows seen when the error last rose."""
+    labels_until: datetime | None = None
+    """Middle of the prediction times that the newest slice of labels belongs to: few early labels do not count."""
+
+    def __setstate__(self, stored: dict[str, Any]) -> None:
+        """Restore a pickled state; fields that its release did not have yet start empty."""
+        self.__dict__.update(vars(VersionState()) | stored)
 
     def is_new(self, covers: OffsetRange) -> bool:
         """Return whether these offsets were not applied yet."""
@@ -111,6 +120,15 @@ class ModelState:
             self._make_room()
             self.versions[key] = VersionState()
         return self.versions[key]
+
+    def errors_before(self, piece: SliceSummarised) -> Errors | None:
+        """Return the newest errors of the version that served this variant before; None without enough labels."""
+        earlier = [key for key in self.versions if key[0] < piece.model_version and key[2] == piece.variant]
+        if not earlier:
+            return None
+        state = self.versions[max(earlier)]
+        found = errors_of(state.error_rate.window or state.absolute_error.window)
+        return found if found.labels >= MIN_LABELS else None
 
     def _make_room(self) -> None:
         while len(self.versions) >= MAX_VERSIONS:

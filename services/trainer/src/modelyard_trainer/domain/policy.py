@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from modelyard_contracts import DriftDetected, Severity
+from modelyard_contracts import DriftDetected, DriftKind, Recommendation, Severity
 from modelyard_contracts.policies import RetrainPolicy
 
 _RANK: Final = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
@@ -44,12 +44,20 @@ def _by_policy(drift: DriftDetected, policy: RetrainPolicy, facts: Facts) -> Ref
         return Refusal("disabled", "the model's retraining policy is switched off")
     if drift.kind.value not in policy.kinds:
         return Refusal("kind", f"{drift.kind.value} drift starts no run; the policy names {', '.join(policy.kinds)}")
+    if policy.react_to == "recommended" and _not_recommended(drift):
+        advice = f"{drift.recommendation}: {drift.recommendation_reason}"
+        return Refusal("recommendation", f"the monitor does not recommend a retraining, but {advice}")
     if _RANK[drift.severity] < _RANK[policy.min_severity]:
         return Refusal("severity", f"severity {drift.severity.value} is below {policy.min_severity.value}")
     if facts.serving_version is not None and drift.model_version != facts.serving_version:
         serving = facts.serving_version
         return Refusal("version", f"version {drift.model_version} drifted, but version {serving} serves now")
     return None
+
+
+def _not_recommended(drift: DriftDetected) -> bool:
+    """Return whether the monitor advises against a retraining. A rise of the error is reason enough for one."""
+    return drift.kind is not DriftKind.PERFORMANCE and drift.recommendation not in ("", Recommendation.RETRAIN)
 
 
 def _by_timing(policy: RetrainPolicy, facts: Facts, now: datetime) -> Refusal | None:
