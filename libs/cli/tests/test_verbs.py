@@ -20,6 +20,7 @@ from modelyard import (
     RecordedEvent,
     RolloutRun,
     VersionInfo,
+    Votes,
 )
 from modelyard_cli import outcomes, output
 from modelyard_cli.__main__ import app
@@ -464,3 +465,30 @@ def test_a_killed_supervisor_is_told_from_a_stack_that_never_was(tmp_path: Path)
     starting(tmp_path, supervisor=dead)
     result = CliRunner().invoke(app, ["models", "--data-dir", str(tmp_path)], env={"REGISTRY_URL": ""})
     assert "no stack runs in" in result.stderr
+
+
+def test_votes_show_members_weights_and_the_best_of_them(asked: Asked) -> None:
+    found = Votes.model_validate(
+        {
+            "model": "m",
+            "strategy": "adaptive",
+            "labels": 8120,
+            "members": [
+                {"version": 3, "lead": True, "weight": 0.412, "labels": 8120, "loss": 0.2, "vote_loss": 0.19},
+                {"version": 1, "weight": 0.588, "labels": 8120, "loss": 0.25, "vote_loss": 0.19},
+            ],
+            "departed": [{"version": 2, "at": "2026-11-29T06:00:00Z", "reason": "[rejected] in the registry"}],
+            "against_best": {"version": 3, "labels": 8120, "lost_rows": -81.2, "mean_lost_rows": 9, "bound_rows": 96.5},
+            "problem": "the monitor does not answer",
+        }
+    )
+    result = asked("votes", "m", deployer={"votes": found})
+    assert result.exit_code == 0
+    for text in (
+        "3 (lead)",
+        "0.412",
+        "so far 81.2 rows better than version 3 on 8120 labels; a draw by the weights: +9.0 rows, at most 96.5",
+        "version 2 left at 2026-11-29T06:00:00: [rejected] in the registry",
+        "problem: the monitor does not answer",
+    ):
+        assert text in " ".join(result.stdout.split())

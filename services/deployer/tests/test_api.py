@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from modelyard_contracts import RolloutAction, VersionStage
 from modelyard_deployer import api
+from modelyard_deployer.domain.hedge import Batch
 from modelyard_devstack.testing import wait_until
 from modelyard_devstack.testing.access import role_keys, walk_access
 from modelyard_devstack.testing.openapi import check_api
@@ -22,6 +23,7 @@ from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 
 from .conftest import MODEL, World, register
+from .test_adaptive import follows, given_vote
 
 KEY = "a-key-of-the-tests-alone"
 KEYS = ("viewer@default", "viewer@acme", "viewer@*", "none")
@@ -206,3 +208,22 @@ def test_hostile_input_is_never_an_error_of_ours(
     world.given_canary(2)
     answer = http.request(method, path, content=body, headers={"content-type": "application/json"})
     assert 200 <= answer.status_code < 500, answer.text
+
+
+def test_votes_list_the_members_and_the_vote_against_the_best(http: TestClient, world: World) -> None:
+    assert http.get(f"/v1/models/{MODEL}/votes").status_code == 404
+    given_vote(world, 2)
+    follows(world, Batch(20, {1: 8.0, 2: 2.0}, vote_loss=3.0, mean_loss=6.0))
+    found = http.get(f"/v1/models/{MODEL}/votes").json()
+    assert (found["strategy"], found["answer"], found["labels"], found["loss"]) == ("adaptive", "vote", 20, 0.15)
+    members = [(one["version"], one["lead"], one["weight"], one["loss"], one["vote_loss"]) for one in found["members"]]
+    assert members == [(2, True, 0.476, 0.1, 0.15), (1, False, 0.524, 0.4, 0.15)]
+    against = found["against_best"]
+    assert (against["version"], against["labels"], against["lost_rows"], against["mean_lost_rows"]) == (2, 20, 1.0, 4.0)
+    assert against["bound_rows"] > 4.0
+
+
+def test_a_model_that_is_not_adaptive_has_no_members(http: TestClient, world: World) -> None:
+    world.given_serving(1)
+    found = http.get(f"/v1/models/{MODEL}/votes").json()
+    assert (found["members"], found["strategy"], found["against_best"]) == ([], "canary", None)

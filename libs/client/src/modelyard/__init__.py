@@ -20,10 +20,13 @@ from modelyard.results import (
     EvaluationRun,
     PublishedRoute,
     RecordedEvent,
+    Regret,
     ReplicaInfo,
     RolloutRun,
     TrainingRun,
     VersionHealth,
+    Votes,
+    VotingMember,
 )
 from modelyard.router import Prediction, RouterClient, feedback_item
 from modelyard.trainer import TrainerClient
@@ -50,6 +53,7 @@ __all__ = [
     "PublishedRoute",
     "RecordedEvent",
     "RegistryClient",
+    "Regret",
     "ReplicaInfo",
     "RolloutRun",
     "RouterClient",
@@ -57,6 +61,8 @@ __all__ = [
     "TrainingRun",
     "VersionHealth",
     "VersionInfo",
+    "Votes",
+    "VotingMember",
     "feedback_item",
     "file_digest",
 ]

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
-from modelyard.results import PublishedRoute, ReplicaInfo, RolloutRun
+from modelyard.results import PublishedRoute, ReplicaInfo, RolloutRun, Votes
 from modelyard.transport import ApiClient, part, text
 
 
 class DeployerClient(ApiClient):
-    """Rollouts, routes and replicas. `changes()` follows rollouts."""
+    """Rollouts, votes, routes and replicas. `changes()` follows rollouts."""
 
     def start_rollout(
         self,
@@ -47,6 +47,10 @@ class DeployerClient(ApiClient):
     def rollouts(self, model: str | None = None, *, limit: int = 100) -> tuple[RolloutRun, ...]:
         """Newest first, at most `limit`; of all models without one."""
         return tuple(map(RolloutRun.model_validate, self.items("/v1/rollouts", model=model, limit=limit)))
+
+    def votes(self, model: str) -> Votes:
+        """The members of an adaptive model, their weights, and the vote against its best member."""
+        return Votes.model_validate(self.get(f"/v1/models/{part(model)}/votes"))
 
     # routes
     def route(self, route: str) -> PublishedRoute:

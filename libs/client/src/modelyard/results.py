@@ -87,6 +87,52 @@ class RolloutRun(Result):
         return self.state.final
 
 
+class VotingMember(Result):
+    """A version that votes for an adaptive model."""
+
+    version: int
+    lead: bool = False
+    """Whether it is the champion: records carry its number."""
+    weight: float = 0.0
+    since: datetime | None = None
+    labels: int = 0
+    """Labelled rows on which it voted."""
+    loss: float | None = None
+    """Mean loss on them, from 0 to 1."""
+    vote_loss: float | None = None
+    """Mean loss of the vote on the same rows."""
+    harm: str = ""
+
+
+class Regret(Result):
+    """The vote against its best member, in rows of loss 1; negative numbers: the vote was better."""
+
+    version: int
+    labels: int
+    lost_rows: float
+    mean_lost_rows: float
+    """What one member, drawn by the weights, would have lost more on average."""
+    bound_rows: float | None = None
+    """`mean_lost_rows` cannot be larger."""
+
+
+class Votes(Result):
+    """The vote of an adaptive model; without members one version answers alone."""
+
+    model: str
+    strategy: str = ""
+    answer: str = "vote"
+    members: tuple[VotingMember, ...] = ()
+    departed: tuple[dict[str, Any], ...] = ()
+    """Versions that left, with time and reason, newest last."""
+    labels: int = 0
+    loss: float | None = None
+    against_best: Regret | None = None
+    problem: str = ""
+    """Why the weights do not follow the labels, or why the lead answers alone."""
+    updated_at: datetime | None = None
+
+
 class PublishedRoute(Result):
     """A route as the deployer published it."""
 

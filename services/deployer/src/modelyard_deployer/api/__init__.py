@@ -1,4 +1,4 @@
-"""HTTP endpoints: rollouts, routes, replicas and their change feed."""
+"""HTTP endpoints: rollouts, routes, votes, replicas and their change feed."""
 
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from modelyard_deployer.api.rollouts import add_rollouts
 from modelyard_deployer.api.routes import add_replicas
 from modelyard_deployer.api.routes import add_routes as add_route_endpoints
 from modelyard_deployer.api.views import RolloutView, RouteView
+from modelyard_deployer.api.votes import add_votes
 from modelyard_deployer.domain.ports import Deps
 from modelyard_runtime.changes import ChangeSource
 from modelyard_runtime.http.changes import add_change_feed
@@ -18,6 +19,7 @@ def add_routes(app: FastAPI, deps: Deps, changes: ChangeSource) -> None:
     add_rollouts(app, deps)
     add_route_endpoints(app, deps)
     add_replicas(app, deps)
+    add_votes(app, deps)
 
     def rollout(subject: str) -> RolloutView | None:
         with deps.store.read() as records:
