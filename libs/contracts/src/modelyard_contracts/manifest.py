@@ -24,6 +24,10 @@ TIME_FACT: Final = "time_column"
 """Parameter of a lineage: time column of the training dataset."""
 ROW_ORDER: Final = "(row order)"
 """Value of TIME_FACT for a dataset without one, whose rows are in the order of time, one second apart."""
+LEARNER_FACT: Final = "learner"
+"""Parameter of a lineage: the online learner that the version is a snapshot of, such as `forest`; unique per model."""
+LEARNED_ROWS_FACT: Final = "learned_rows"
+"""Parameter of a lineage: labelled rows that the online learner had learned from when the snapshot was made."""
 RESERVED_BINS: Final = ("missing", "non_finite", "other")
 """First bins of every feature, so that a broken column shows as drift."""
 MAX_FEATURES: Final = MAX_COLUMNS
@@ -168,6 +172,14 @@ def signed(signature: Signature) -> dict[str, Any]:
     return {"task": signature.task, "signature": signature, "feature_schema_id": new_schema_id(signature)}
 
 
+def learner_of(manifest: ModelManifest) -> str | None:
+    """Return the online learner that a version is a snapshot of; None for a version of a training run.
+
+    A newer snapshot of the same learner and model takes the place of an older one.
+    """
+    return manifest.training.parameters.get(LEARNER_FACT)
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
     """A manifest together with its bytes, which are its identity."""
@@ -190,6 +202,8 @@ class ManifestFile:
 
 
 __all__ = [
+    "LEARNED_ROWS_FACT",
+    "LEARNER_FACT",
     "MAX_FEATURES",
     "MAX_REFERENCE_BINS",
     "RESERVED_BINS",
@@ -205,5 +219,6 @@ __all__ = [
     "TrainingLineage",
     "canonical_json",
     "digest_of",
+    "learner_of",
     "signed",
 ]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from modelyard_contracts.documents import Document
 from modelyard_contracts.messages.base import Part, Severity
@@ -86,6 +86,18 @@ class RetrainPolicy(Document):
     holdout_rows: int = Field(default=500, ge=50, le=MAX_ROWS)
     """The newest of them, kept from fitting and choosing so that the evaluator can judge."""
     parameters: dict[str, str] = Field(default_factory=dict)
+    online: tuple[Literal["forest", "linear"], ...] = ()
+    """Online learners that follow the labels of the model and publish snapshots as versions. `forest`: an adaptive
+    random forest. `linear`: a logistic, softmax or linear regression. Empty: none."""
+    publish_every_rows: int = Field(default=500, ge=50, le=MAX_ROWS)
+    """Labelled rows between two snapshots of an online learner."""
+
+    @field_validator("online")
+    @classmethod
+    def _each_once(cls, online: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(online)) != len(online):
+            raise ValueError("name each online learner once")
+        return online
 
 
 class AdaptivePolicy(Part):

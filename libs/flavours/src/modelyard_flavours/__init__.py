@@ -14,6 +14,7 @@ from modelyard_flavours.flavours import (
 )
 from modelyard_flavours.lean import without_unneeded
 from modelyard_flavours.mlp_flavour import FittedMlp
+from modelyard_flavours.online_flavour import FittedOnline
 from modelyard_flavours.predictor import Generator, Predictor
 from modelyard_flavours.sklearn_flavour import FittedSklearn
 from modelyard_flavours.text_flavour import FittedText, TermVectors, Vocabulary
@@ -23,6 +24,7 @@ __all__ = [
     "Echo",
     "Encoding",
     "FittedMlp",
+    "FittedOnline",
     "FittedSklearn",
     "FittedText",
     "FlavourError",

@@ -6,13 +6,13 @@ from types import ModuleType
 from typing import Any, Final
 
 from modelyard_contracts.manifest import FileEntry, ModelManifest
-from modelyard_flavours import echo_flavour, mlp_flavour, sklearn_flavour, text_flavour
+from modelyard_flavours import echo_flavour, mlp_flavour, online_flavour, sklearn_flavour, text_flavour
 from modelyard_flavours.errors import Inadmissible, MissingExtra, UnknownFlavour, Unloadable
 from modelyard_flavours.files import entry_of, read_verified
 from modelyard_flavours.lean import without_unneeded
 from modelyard_flavours.predictor import Generator, Predictor
 
-_MODULES: Final = (sklearn_flavour, mlp_flavour, text_flavour, echo_flavour)
+_MODULES: Final = (sklearn_flavour, mlp_flavour, text_flavour, online_flavour, echo_flavour)
 _FLAVOURS: Final[dict[str, ModuleType]] = {module.NAME: module for module in _MODULES}
 FLAVOURS: Final = tuple(_FLAVOURS)
 
@@ -20,7 +20,7 @@ FLAVOURS: Final = tuple(_FLAVOURS)
 def save_model(flavour: str, fitted: object, folder: Path) -> tuple[FileEntry, ...]:
     """Write a fitted model's files into `folder` (created if absent) and return the manifest's lines for them.
 
-    fitted: FittedSklearn, FittedMlp, FittedText or Echo. Inadmissible if loading would refuse it.
+    fitted: FittedSklearn, FittedMlp, FittedText, FittedOnline or Echo. Inadmissible if loading would refuse it.
     """
     module = _module(flavour)
     folder.mkdir(parents=True, exist_ok=True)
