@@ -16,13 +16,14 @@ from modelyard_contracts import (
 )
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts.documents import read
+from modelyard_contracts.manifest import TrainingLineage
 from modelyard_contracts.policies import AdaptivePolicy, RolloutPolicy
 from modelyard_contracts.routes import Ensemble, RoutePlan, Split, VersionLeaf
 from modelyard_deployer.domain.harm import Calls
 from modelyard_deployer.domain.hedge import Batch
 from modelyard_deployer.domain.votes import Vote
 
-from .conftest import MODEL, World
+from .conftest import MODEL, World, a_manifest, model_file
 
 
 def adaptive(**more: Any) -> RolloutPolicy:
@@ -467,3 +468,88 @@ def test_a_canary_is_compared_with_the_vote(world: World) -> None:
         ("canary", 0.05, VersionLeaf),
         ("stable", 0.95, Ensemble),
     ]
+
+
+def register_snapshot(world: World, version: int, learner: str = "forest") -> None:
+    training = TrainingLineage(recipe="incremental", parameters={"learner": learner})
+    manifest = a_manifest(MODEL, version).model_copy(update={"training": training})
+    world.registry.given_version(manifest, {"model.bin": model_file(MODEL, version)}, VersionStage.APPROVED)
+
+
+def snapshot_joins(world: World, version: int) -> None:
+    world.approve(version)
+    for _ in range(3):
+        world.settle(0.01)
+        world.routers_apply()
+    world.settle(0.01)
+
+
+def given_learner(world: World) -> None:
+    """Version 6 of an online learner joined, then version 7, which is the champion."""
+    given_vote(world, 2)
+    for version, learner in ((6, "forest"), (7, "")):
+        register_snapshot(world, version, learner)
+    joins(world, 6, 7)
+    follows(world, labels(20, {1: 8.0, 2: 9.0, 6: 1.0, 7: 7.0}))
+
+
+def test_a_newer_snapshot_of_an_online_learner_takes_the_place_of_the_older_one(world: World) -> None:
+    given_learner(world)
+    before = votes(world)
+    register_snapshot(world, 8)
+    snapshot_joins(world, 8)
+    assert votes(world) == {(8 if version == 6 else version): weight for version, weight in before.items()}
+    assert (world.serving().champion, world.serving().history) == (7, (1, 2, 8))
+    last = world.published(RolloutChanged)[-1]
+    assert (last.state, last.to_version, last.replaces, last.weight_percent) == (
+        State.PROMOTED,
+        8,
+        6,
+        pytest.approx(before[6] * 100),
+    )
+    world.settle(10.0)
+    assert world.processes.serving() == {1, 2, 7, 8}
+
+
+def test_late_labels_of_an_older_snapshot_count_for_the_newer_one(world: World) -> None:
+    given_learner(world)
+    register_snapshot(world, 8)
+    snapshot_joins(world, 8)
+    before = votes(world)[8]
+    world.monitor.label(labels(20, {1: 2.0, 2: 2.0, 6: 18.0, 7: 2.0}))
+    world.updates.update(MODEL)
+    world.settle(0.01)
+    assert votes(world)[8] < before / 2
+    member = vote(world).member(8)
+    assert member is not None
+    assert member.rows == 40
+
+
+def test_a_newer_snapshot_of_the_champion_becomes_the_champion(world: World) -> None:
+    given_vote(world, 2)
+    register_snapshot(world, 6)
+    register_snapshot(world, 7)
+    joins(world, 6)
+    snapshot_joins(world, 7)
+    assert (world.serving().champion, world.serving().history) == (7, (1, 2))
+    assert next(iter(votes(world))) == 7
+
+
+def test_an_aborted_snapshot_leaves_the_place_to_the_older_one(world: World) -> None:
+    given_learner(world)
+    before = votes(world)
+    register_snapshot(world, 8)
+    world.approve(8)
+    world.settle(0.01)
+    assert 8 in votes(world)
+    world.request(RolloutAction.ABORT, reason="not yet")
+    world.settle(0.01)
+    assert votes(world) == before
+
+
+def test_a_snapshot_of_another_learner_is_a_new_member(world: World) -> None:
+    given_learner(world)
+    register_snapshot(world, 8, "linear")
+    snapshot_joins(world, 8)
+    assert set(votes(world)) == {1, 2, 6, 7, 8}
+    assert world.serving().champion == 8

@@ -34,6 +34,22 @@ def test_a_verdict_moves_a_registered_version(world: World, verdict: Verdict, st
     assert world.stage_of(version) is stage
 
 
+@pytest.mark.parametrize("champion_is_replaced", [False, True])
+def test_a_snapshot_that_takes_a_place_in_a_vote_is_champion_only_if_the_older_one_was(
+    world: World, champion_is_replaced: bool
+) -> None:
+    old, other, new = (world.given_version(S.APPROVED) for _ in range(3))
+    vote: dict[str, Any] = {"strategy": RolloutStrategy.FULL, "adaptive": True}
+    order = (other, old) if champion_is_replaced else (old, other)
+    for version in order:
+        world.deliver(rollout(version, RolloutState.PROMOTED, at=world.clock.advance(1), **vote))
+    evidence = {"replaces": float(old.version)}
+    world.deliver(rollout(new, RolloutState.PROMOTED, at=world.clock.advance(1), evidence=evidence, **vote))
+    serves, stands = (new, S.LIVE) if champion_is_replaced else (other, S.APPROVED)
+    assert world.client.alias("elec", "champion").version == serves.version
+    assert (world.stage_of(new), world.stage_of(old)) == (stands, S.RETIRED)
+
+
 def test_an_automatic_gate_approves_at_once_as_a_move_of_its_own(world: World) -> None:
     version = world.given_version()
     event = evaluation(version, Verdict.DEPLOY, reasons=("It is better.", "0.91 against 0.85 on 1,000 rows."))

@@ -90,6 +90,16 @@ class RolloutChanged(ControlMessage):
     SUPERSEDED_BY: ClassVar[str] = "superseded_by"
     """Key in the evidence of an aborted rollout whose place another version took: that version."""
 
+    REPLACES: ClassVar[str] = "replaces"
+    """Key in the evidence of an adaptive rollout whose version takes the place of an older snapshot of the same online
+    learner: that snapshot. The champion does not change unless it was the champion."""
+
+    @property
+    def replaces(self) -> int | None:
+        """The snapshot whose place the version takes; None for a new member of the vote."""
+        found = self.evidence.get(self.REPLACES)
+        return None if found is None else int(found)
+
     @property
     def superseded_by(self) -> int | None:
         """The version that took the place of this rollout's; None when it ended for another reason."""

@@ -191,6 +191,8 @@ def _refused(facts: Facts) -> Rollout:
 
 def _completion_reason(facts: Facts) -> str:
     applied = facts.applied
+    if facts.rollout.replaces is not None:
+        return f"version {facts.rollout.to_version} takes the place of version {facts.rollout.replaces} in the vote"
     does = "votes" if facts.rollout.adaptive and facts.rollout.kind is Kind.START else "serves"
     if applied.applied:
         reason = f"version {facts.rollout.to_version} {does} on {len(applied.applied)} router(s)"
@@ -206,7 +208,9 @@ def _router_counts(facts: Facts) -> dict[str, float]:
         "routers_applied": float(len(facts.applied.applied)),
         "routers_silent": float(len(facts.applied.silent)),
     }
-    return {**facts.rollout.evidence, **counts}
+    replaced = facts.rollout.replaces
+    place = {} if replaced is None else {RolloutChanged.REPLACES: float(replaced)}
+    return {**facts.rollout.evidence, **counts, **place}
 
 
 def _to_step(facts: Facts, signal: Signal, step: int, reason: str, evidence: dict[str, float] | None = None) -> Rollout:

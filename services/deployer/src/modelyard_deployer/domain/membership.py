@@ -4,7 +4,7 @@ Computed again in every round from the same facts, so nothing is lost or done tw
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -15,7 +15,7 @@ from modelyard_contracts.routes import MAX_MEMBERS
 from modelyard_contracts.signature import Task
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.routes import Serving, Version
-from modelyard_deployer.domain.votes import Member, Vote, join, leave
+from modelyard_deployer.domain.votes import Member, Vote, join, leave, take_place
 
 WITHDRAWN: Final = frozenset({VersionStage.REJECTED, VersionStage.RETIRED})
 """Stages of versions that may not serve."""
@@ -49,6 +49,17 @@ def can_vote(version: Version) -> bool:
     return version.file.manifest.signature.output.task is not Task.TEXT
 
 
+def same_learner(version: Version, members: Iterable[Version]) -> int | None:
+    """The member that is an older snapshot of the online learner that `version` is a snapshot of."""
+    learner = _learner(version)
+    older = (one.version for one in members if learner and _learner(one) == learner and one.version < version.version)
+    return max(older, default=None)
+
+
+def _learner(version: Version) -> str | None:
+    return version.file.manifest.training.parameters.get("learner")
+
+
 def why_not(version: Version, champion: Version | None, failure: str = "") -> str:
     """Why a version must not vote beside the champion; empty if it may. failure: why its replicas keep exiting."""
     if version.stage in WITHDRAWN:
@@ -80,10 +91,12 @@ def heaviest(vote: Vote) -> int | None:
 
 
 def lead(serving: Serving | None, active: Rollout | None) -> int | None:
-    """The version that leads: the champion, or the version that a published roll-back of the vote returns to."""
-    if active is not None and active.adaptive and active.kind is Kind.ROLL_BACK and active.state is State.SHIFTING:
-        return active.to_version
-    return serving.champion if serving else None
+    """The version that leads: the champion, or the version that a published rollout of the vote puts in its place."""
+    champion = serving.champion if serving else None
+    if active is None or not active.adaptive or active.state is not State.SHIFTING:
+        return champion
+    takes_lead = active.kind is Kind.ROLL_BACK or (active.replaces is not None and active.replaces == champion)
+    return active.to_version if takes_lead else champion
 
 
 def harm_of_champion(vote: Vote | None, serving: Serving | None) -> str:
@@ -124,11 +137,15 @@ def _with_rollout(vote: Vote, facts: Facts) -> Vote:
     if rollout is None or not rollout.adaptive or rollout.step == 0:
         return vote
     if rollout.state in BROKEN and rollout.kind is Kind.START and rollout.to_version != serving.champion:
+        if rollout.replaces is not None:
+            return take_place(vote, rollout.to_version, rollout.replaces)
         against = rollout.evidence.get(RolloutChanged.AGAINST_VERSION) == 1.0
         stays = rollout.to_version in serving.history and not against
         return vote if stays else leave(vote, rollout.to_version, facts.now, rollout.reason)
     if not rollout.active:
         return vote
+    if rollout.replaces is not None:
+        vote = take_place(vote, rollout.replaces, rollout.to_version)
     vote = join(vote, rollout.to_version, facts.now, serving.policy.adaptive)
     return _rolled_back(vote, rollout, facts) if rollout.kind is Kind.ROLL_BACK else vote
 

@@ -56,6 +56,8 @@ class Rollout:
     adaptive: bool = False
     """The version joins the vote of an adaptive model, or a roll-back takes newer ones out of it."""
     policy: RolloutPolicy = field(default_factory=RolloutPolicy)
+    replaces: int | None = None
+    """Of an adaptive rollout: the older snapshot of the same online learner whose place the version takes."""
     state: RolloutState = RolloutState.PENDING
     from_version: int | None = None
     step: int = 0

@@ -63,6 +63,8 @@ def after(serving: Serving, rollout: Rollout, now: datetime) -> Serving:
     """Return the serving state after `rollout` has ended; unchanged unless it was promoted or rolled back."""
     if rollout.state not in (State.PROMOTED, State.ROLLED_BACK) or rollout.to_version == serving.champion:
         return serving
+    if rollout.replaces is not None and rollout.state is State.PROMOTED:
+        return _with_snapshot(serving, rollout.replaces, rollout.to_version)
     others = tuple(version for version in serving.history if version != rollout.to_version)
     if rollout.kind is Kind.ROLL_BACK:
         # A second roll-back must not return to the version just rolled back, so that version is not kept warm either.
@@ -72,3 +74,12 @@ def after(serving: Serving, rollout: Rollout, now: datetime) -> Serving:
     history = (*others, serving.champion) if serving.champion is not None else others
     warm_until = now + timedelta(seconds=rollout.policy.keep_warm_s)
     return replace(serving, champion=rollout.to_version, history=history[-HISTORY_LENGTH:], warm_until=warm_until)
+
+
+def _with_snapshot(serving: Serving, old: int, new: int) -> Serving:
+    """A newer snapshot of an online learner takes the place of an older one; the champion moves only if it was that."""
+    return replace(
+        serving,
+        champion=new if serving.champion == old else serving.champion,
+        history=tuple(new if version == old else version for version in serving.history),
+    )

@@ -15,6 +15,7 @@ MIN_MOVE: Final = 0.005
 DRAW_FLOOR: Final = 0.02
 """Least share of a member when one member per request is drawn: a member that is never drawn has no labels."""
 KEPT_DEPARTURES: Final = 20
+KEPT_SNAPSHOTS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Member:
     """Loss of the weighted mean by the published weights, on the same rows."""
     later_mean_loss: float = 0.0
     """The same by the weights that included all labels before each batch: the difference is the cost of late labels."""
+    snapshots: tuple[int, ...] = ()
+    """Older snapshots of the same online learner, whose labels may still come; newest last."""
     harm: str = ""
     """Why it must not answer; empty if nothing is known against it."""
 
@@ -144,6 +147,18 @@ def leave(vote: Vote, version: int, at: datetime, reason: str) -> Vote:
     return _released(_weighted(replace(vote, members=members, departed=departed), weights))
 
 
+def take_place(vote: Vote, old: int, new: int) -> Vote:
+    """A newer snapshot of an online learner votes instead of an older one, with the same weight and counts."""
+    if old not in vote.versions or new in vote.versions:
+        return vote
+
+    def newer(member: Member) -> Member:
+        snapshots = tuple(one for one in (*member.snapshots, old) if one != new)[-KEPT_SNAPSHOTS:]
+        return replace(member, version=new, snapshots=snapshots) if member.version == old else member
+
+    return replace(vote, members=tuple(newer(member) for member in vote.members))
+
+
 def follow(vote: Vote, batches: Iterable[Batch], policy: AdaptivePolicy, at: datetime) -> Vote:
     """Move the weights by batches of labels; they are published once one of them has moved by MIN_MOVE."""
     vote = _with_rate(vote, policy.learning_rate)
@@ -187,6 +202,8 @@ def _regret(vote: Vote, member: Member) -> Regret:
 
 
 def _follow(vote: Vote, batch: Batch, policy: AdaptivePolicy) -> Vote:
+    present = {old: member.version for member in vote.members for old in member.snapshots}
+    batch = replace(batch, losses={present.get(version, version): loss for version, loss in batch.losses.items()})
     after = hedge.update(vote.log_weights, batch, policy.learning_rate, policy.share)
     mean = after.mean_loss if batch.mean_loss is None else batch.mean_loss
     members = tuple(_counted(member, batch, mean, after.mean_loss) for member in vote.members)

@@ -9,7 +9,7 @@ from modelyard_contracts.policies import RolloutPolicy
 from modelyard_contracts.references import Reference
 from modelyard_contracts.routes import RouteSpec
 from modelyard_deployer.domain.errors import RegistryUnavailable, VersionUnusable
-from modelyard_deployer.domain.membership import can_vote, why_not
+from modelyard_deployer.domain.membership import can_vote, same_learner, why_not
 from modelyard_deployer.domain.ports import Records, Registry, Store
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.routes import Route, Serving, Version, own_spec
@@ -89,6 +89,7 @@ class Admission:
             policy=policy,
             strategy=RolloutStrategy.FULL if adaptive else strategy,
             adaptive=adaptive,
+            replaces=_replaced(snapshot, version) if adaptive and rollout.kind is Kind.START else None,
             state=next_state(rollout.state, Signal.BEGIN),
             from_version=serving.champion if serving else None,
             reason=rollout.asked_reason,
@@ -140,6 +141,13 @@ def _joins_vote(snapshot: Snapshot, rollout: Rollout, version: Version, policy: 
     champion = snapshot.serving.champion if snapshot.serving else None
     beside = snapshot.versions.get(VersionKey(rollout.model, champion)) if champion is not None else None
     return not why_not(version, beside)
+
+
+def _replaced(snapshot: Snapshot, version: Version) -> int | None:
+    """The member that is an older snapshot of the same online learner."""
+    numbers = snapshot.vote.versions if snapshot.vote else ()
+    members = [snapshot.versions.get(VersionKey(version.model, number)) for number in numbers]
+    return same_learner(version, [member for member in members if member is not None])
 
 
 def _route_name(model: str, policy: RolloutPolicy) -> str:

@@ -71,7 +71,7 @@ def joining_percent(vote: Vote | None, rollout: Rollout) -> float:
     """The share of the vote that a version has, or starts with."""
     if vote is None or not vote.members:
         return ALL
-    member = vote.member(rollout.to_version)
+    member = vote.member(rollout.to_version) or vote.member(rollout.replaces or 0)
     if member is not None:
         return member.weight * ALL
     entered = hedge.enter(vote.log_weights, rollout.to_version, rollout.policy.adaptive.entry_nats)

@@ -86,7 +86,24 @@ def _traffic_moved_since(unit: Unit, event: RolloutChanged) -> bool:
 
 
 def _settle(change: _Change) -> None:
-    """`to` serves now: every other live version leaves, the champion moves, the challenger is dropped."""
+    """`to` serves now: every other live version leaves, the champion moves, the challenger is dropped.
+
+    A snapshot of an online learner that replaces an older one is the champion only if that one was; the older retires.
+    """
+    replaced = _replaced(change)
+    if replaced is None or replaced.stage is VersionStage.LIVE:
+        _promote(change)
+    if replaced is not None:
+        now = change.unit.versions.get(change.resource, replaced.version)
+        _move_if_legal(change, now, Signal.RETIRED)
+
+
+def _replaced(change: _Change) -> Version | None:
+    number = change.event.replaces
+    return None if number is None else change.unit.versions.get(change.resource, number)
+
+
+def _promote(change: _Change) -> None:
     left = Signal.ROLLED_BACK if change.event.state is RolloutState.ROLLED_BACK else Signal.REPLACED
     live = VersionFilter(stage=VersionStage.LIVE)
     for version in change.unit.versions.page(change.resource, 0, ALL_LIVE, live):
