@@ -17,8 +17,10 @@ from modelyard_monitor.api.routes import add_routes
 from modelyard_monitor.ingest.control_events import ControlEventIngest, control_topics
 from modelyard_monitor.ingest.exactly_once import plan_text, planned_end
 from modelyard_monitor.store.queries import ReportQueries
+from modelyard_monitor.store.vote_queries import VoteQueries
 from modelyard_monitor.testing.samples import START, label, prediction, records
 from modelyard_monitor.usecases.reports import Reports
+from modelyard_monitor.usecases.votes import Votes
 from modelyard_runtime.access import Authenticator
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
@@ -32,7 +34,14 @@ ADMIN = "admin@*"
 def app_of(world: World, keys: Authenticator) -> FastAPI:
     readiness = Readiness()
     app = create_app(service="monitor", authenticator=keys, readiness=readiness)
-    add_routes(app, Reports(ReportQueries(world.clickhouse), world.unwatched), world.unwatched, (), world.changes)
+    add_routes(
+        app,
+        Reports(ReportQueries(world.clickhouse), world.unwatched),
+        Votes(VoteQueries(world.clickhouse)),
+        world.unwatched,
+        (),
+        world.changes,
+    )
     return app
 
 

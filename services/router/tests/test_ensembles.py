@@ -19,7 +19,7 @@ from modelyard_router.domain.votes import Vote, combine
 from modelyard_router.plan.compile import compile_route
 
 from .conftest import World
-from .plans import ELEC, Node, ensemble, fallback, leaf, planned, shadow
+from .plans import ELEC, Node, ensemble, fallback, leaf, planned, shadow, split
 from .replica import Behaviour
 
 DIGESTS = ["sha256:" + str(number) * 64 for number in range(1, 8)]
@@ -64,11 +64,11 @@ async def test_the_answer_is_the_weighted_mean_of_the_members_probabilities(worl
     assert answer.status == 200, answer
     assert answer.body["scores"] == pytest.approx({"down": 0.6, "up": 0.4})  # 0.2 * 0.9 + 0.5 * 0.2 + 0.3 * 0.4
     assert (answer.body["class"], answer.body["score"]) == ("down", pytest.approx(0.4))
-    assert (answer.body["version"], answer.headers["x-modelyard-version"]) == (2, "2"), "the heaviest member"
+    assert (answer.body["version"], answer.headers["x-modelyard-version"]) == (1, "1"), "the first member leads"
     assert [(vote["version"], vote["weight"], vote["class"], vote["score"]) for vote in answer.body["votes"]] == [
+        (1, 0.2, "up", 0.9),
         (2, 0.5, "down", 0.2),
         (3, 0.3, "down", 0.4),
-        (1, 0.2, "up", 0.9),
     ]
     assert answer.headers["x-modelyard-attempts"] == "3"
     assert float(answer.headers["x-modelyard-cost-usd"]) == pytest.approx(0.003)
@@ -243,3 +243,40 @@ def test_soft_and_hard_votes_agree_with_numpy(weights: list[float], data: st.Dat
     assert hard.scores == pytest.approx(np.average(ballots, axis=0, weights=weights))
     for answer in (soft, hard):
         assert answer.score == max(answer.scores) == answer.scores[THREE.output.classes.index(str(answer.class_))]
+
+
+async def test_the_lead_is_the_first_member_of_the_plan_whatever_the_weights_are(world: World) -> None:
+    lead, heavy = await up(world, 4, 0.6), await up(world, 2, 0.9)
+    world.publish(planned(ensemble((0.1, lead), (0.9, heavy))))
+    await world.predict()
+    [logged] = world.logged()
+    assert (logged.model_version, logged.model_digest, logged.path) == (4, DIGESTS[3], "ensemble:0")
+    assert [(vote.version, vote.weight) for vote in logged.votes] == [(4, 0.1), (2, 0.9)]
+
+
+async def test_a_drawn_member_answers_alone_and_its_answer_is_logged_as_a_vote_with_its_weight(world: World) -> None:
+    one, two = await up(world, 1, 0.9), await up(world, 2, 0.2)
+    world.publish(planned({**split(("v1", 0.75, one), ("v2", 0.25, two), unit="request"), "draw": True}))
+    answers = [await world.predict(prediction_id=f"p-{number}") for number in range(40)]
+    assert {answer.body["version"] for answer in answers} == {1, 2}
+    expected = {1: (DIGESTS[0], 0.75, "up", 0.9), 2: (DIGESTS[1], 0.25, "down", 0.2)}
+    for logged in world.logged():
+        [vote] = logged.votes
+        assert (vote.version, vote.path) == (logged.model_version, logged.path)
+        assert (vote.digest, vote.weight, vote.class_, vote.score) == expected[vote.version]
+        assert (logged.class_, logged.score) == (vote.class_, vote.score)
+
+
+async def test_a_drawn_member_that_fails_has_no_vote(world: World) -> None:
+    bad = await member(world, 1, status=500)
+    world.publish(planned({**split(("v1", 1.0, bad), unit="request"), "draw": True}))
+    await world.predict()
+    [logged] = world.logged()
+    assert (logged.status, logged.votes) == (PredictionStatus.UPSTREAM_ERROR, ())
+
+
+async def test_the_arms_of_an_ordinary_split_are_no_votes(world: World) -> None:
+    world.publish(planned(split(("stable", 1.0, await up(world, 1, 0.9)))))
+    await world.predict()
+    [logged] = world.logged()
+    assert (logged.status, logged.votes) == (PredictionStatus.OK, ())

@@ -136,9 +136,9 @@ def test_a_copy_takes_its_share_of_the_requests() -> None:
     assert route.decide(Facts("r")).candidates[0].leaf.path == "shadow:main"
 
 
-def test_an_ensemble_asks_every_member_with_a_weight_and_is_named_after_the_heaviest() -> None:
+def test_an_ensemble_asks_every_member_with_a_weight_and_is_led_by_the_first() -> None:
     [candidate] = decided(ensemble((0.2, A), (0.5, split(("x", 1.0, B))), (0.0, C))).candidates
-    assert candidate.leaf.version == 2
+    assert candidate.leaf.version == 1
     assert candidate.ensemble is not None
     members = [(member.weight, member.candidates[0].leaf.path) for member in candidate.ensemble.members]
     assert members == [(0.2, "ensemble:0"), (0.5, "ensemble:1/split:x")]

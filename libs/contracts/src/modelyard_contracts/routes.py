@@ -194,6 +194,7 @@ class Member(Part):
 class Ensemble(Part):
     """All members answer, and a combiner makes one answer of theirs.
 
+    The first member leads: answers and records name its version, or the first one that answered if it did not.
     soft: weighted mean of the probabilities, the largest one gives the class. hard: each member votes for its class
     with its weight. mean: weighted mean of the values of regressions.
     """

@@ -22,7 +22,9 @@ from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.connection import LazyClient
 from modelyard_monitor.store.queries import ReportQueries
 from modelyard_monitor.store.startup import migrate_when_available
+from modelyard_monitor.store.vote_queries import VoteQueries
 from modelyard_monitor.usecases.reports import Reports
+from modelyard_monitor.usecases.votes import Votes
 from modelyard_runtime.assembly import authenticator_of
 from modelyard_runtime.changes import MemoryChanges
 from modelyard_runtime.clock import system_clock
@@ -49,6 +51,7 @@ class _Monitor:
         self.unwatched = Unwatched()
         self.changes = MemoryChanges()
         self.reports = Reports(ReportQueries(self.clickhouse), self.unwatched)
+        self.votes = Votes(VoteQueries(self.clickhouse))
         self.label_locks = PartitionLocks()
         self.registry = Registry(settings.registry_url, settings.service_key)
         self.producer = Producer(settings.brokers, "monitor", linger_ms=5, signer=settings.signer("monitor"))
@@ -64,7 +67,7 @@ class _Monitor:
             consumers=[one.consumer for one in self.ingests.values() if "ingest" in settings.roles],
         )
         if "api" in settings.roles:
-            add_routes(app, self.reports, self.unwatched, tuple(self.ingests.values()), self.changes)
+            add_routes(app, self.reports, self.votes, self.unwatched, tuple(self.ingests.values()), self.changes)
         background = self._background()
         return Service("monitor", settings, app, background, self._on_start, self._on_stop, self.readiness)
 

@@ -94,7 +94,8 @@ class PredictionLogged(Message):
     sampled: bool = True
     """False when the features were left out by sampling."""
     votes: tuple[Vote, ...] = ()
-    """Members of an ensemble that answered; `model_version` is the heaviest one."""
+    """Members that answered, in the order of the plan; `model_version` is the first one. A member that was drawn to
+    answer alone is the only one, with the weight with which it was drawn."""
 
     _fill_workspace = model_validator(mode="before")(fill_workspace)
 

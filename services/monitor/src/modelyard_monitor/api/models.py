@@ -5,6 +5,7 @@ from uuid import UUID
 from modelyard_monitor.domain.reports import (
     ConsumerLag,
     FeatureStability,
+    MemberCalls,
     RecordedEvent,
     Report,
     StoredPartition,
@@ -50,3 +51,10 @@ class UnwatchedVersions(Report):
     """Versions whose rows this process stores without counting them."""
 
     items: tuple[UnwatchedVersion, ...]
+
+
+class Members(Report):
+    """Calls of the versions of a model, which may be members of a vote."""
+
+    model: str
+    members: tuple[MemberCalls, ...]

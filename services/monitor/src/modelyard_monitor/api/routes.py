@@ -11,15 +11,18 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Query
 from modelyard_monitor.api.models import (
     DriftEvents,
     IngestState,
+    Members,
     ModelHealth,
     ModelStability,
     Timeline,
     UnwatchedVersions,
 )
 from modelyard_monitor.domain.ports import Consumer
-from modelyard_monitor.domain.reports import UnwatchedVersion
+from modelyard_monitor.domain.reports import UnwatchedVersion, VotePage
+from modelyard_monitor.domain.votes import MAX_CURSOR_CHARS
 from modelyard_monitor.domain.watching import Unwatched
 from modelyard_monitor.usecases.reports import Reports
+from modelyard_monitor.usecases.votes import Votes
 from modelyard_runtime.access import Principal
 from modelyard_runtime.changes import ChangeSource
 from modelyard_runtime.errors import Invalid
@@ -34,13 +37,19 @@ Reader = Annotated[Principal, Depends(allow("read", "drift", over="any-workspace
 
 
 def add_routes(
-    app: FastAPI, reports: Reports, unwatched: Unwatched, consumers: Sequence[Consumer], changes: ChangeSource
+    app: FastAPI,
+    reports: Reports,
+    votes: Votes,
+    unwatched: Unwatched,
+    consumers: Sequence[Consumer],
+    changes: ChangeSource,
 ) -> None:
     """Add all routes; each declares the action that it needs.
 
     changes: drift and alert events as this process stores them.
     """
     app.include_router(_models(reports))
+    app.include_router(_votes(votes))
     app.include_router(_overviews(reports, unwatched, consumers))
     add_change_feed(app, changes, "drift", {"drift": reports.event, "alert": reports.event})
 
@@ -67,6 +76,32 @@ def _models(reports: Reports) -> APIRouter:
     async def psi(model: Model, window_s: Annotated[float, Query(ge=60, le=90 * DAY_S)] = 3_600) -> ModelStability:
         """Return the PSI of each feature and output against the training data, over the last `window_s` seconds."""
         return ModelStability(items=tuple(await asyncio.to_thread(reports.stability, model, int(window_s))))
+
+    return router
+
+
+def _votes(votes: Votes) -> APIRouter:
+    router = APIRouter(prefix="/v1/models/{model}", tags=["models"])
+
+    @router.get("/votes", dependencies=[Depends(allow("read", "model"))])
+    async def page(
+        model: Model,
+        after: Annotated[
+            str, Query(max_length=MAX_CURSOR_CHARS, description="Cursor of the page before; empty for that of now.")
+        ] = "",
+        limit: Annotated[int, Query(ge=1, le=20_000, description="Labels per partition of the topic.")] = 5_000,
+    ) -> VotePage:
+        """Return what the members of votes lost on labelled predictions; each label is in one page."""
+        return await asyncio.to_thread(votes.page, model, after, limit)
+
+    @router.get("/members", dependencies=[Depends(allow("read", "model"))])
+    async def members(
+        model: Model,
+        since: Annotated[str | None, Query(max_length=64, description="Only calls since this moment.")] = None,
+    ) -> Members:
+        """Return calls, failures and latencies per version, on all routes and in all votes."""
+        found = await asyncio.to_thread(votes.calls, model, _moment(since))
+        return Members(model=model, members=tuple(found))
 
     return router
 

@@ -26,9 +26,9 @@ class Source:
     def of(cls, kind: DriftKind, name: str, manifest: ModelManifest | None) -> Self | None:
         """Return the source of a subject; None when the manifest does not name it."""
         if kind is DriftKind.SCORE:
-            return cls("score", "score IS NOT NULL")
+            return cls(_own("score"), f"{_own('score')} IS NOT NULL")
         if kind is DriftKind.CLASSES:
-            return cls("class", "class IS NOT NULL", numeric=False)
+            return cls(_own("class"), f"{_own('class')} IS NOT NULL", numeric=False)
         return cls._of_feature(name, manifest.signature) if manifest else None
 
     @classmethod
@@ -46,6 +46,11 @@ class Source:
         if _type_of(name, signature) is ColumnType.TEXT:
             return cls(f"toFloat64(lengthUTF8({value}))", counted)
         return cls(value, counted, numeric=False)
+
+
+def _own(output: str) -> str:
+    """Expression of the version's own output: of an ensemble, the vote of the version that leads it."""
+    return f"if(notEmpty(votes), tupleElement(votes[1], '{output}'), {output})"
 
 
 def _number(name: str, names: Sequence[str]) -> str:

@@ -58,6 +58,10 @@ class Match:
     wrong: bool | None = None
     """None when there are no classes to compare."""
     absolute_error: float | None = None
+    true_class: str | None = None
+    """The label of a classifier, if it was accepted."""
+    true_value: float | None = None
+    """The label of a regression, if it was accepted."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -99,11 +103,11 @@ def _of_a_classifier(label: Label, prediction: Prediction, classes: Classes) -> 
     if not label.label:
         return Match(prediction, Rejection.WRONG_KIND)
     if label.label == prediction["class"]:
-        return Match(prediction, wrong=False)
+        return Match(prediction, wrong=False, true_class=label.label)
     known = classes(prediction)
     if known and label.label not in known:
         return Match(prediction, Rejection.UNKNOWN_CLASS)
-    return Match(prediction, wrong=True)
+    return Match(prediction, wrong=True, true_class=label.label)
 
 
 def _of_a_regression(label: Label, prediction: Prediction) -> Match:
@@ -112,8 +116,35 @@ def _of_a_regression(label: Label, prediction: Prediction) -> Match:
         return Match(prediction, Rejection.WRONG_KIND)
     if not usable_number(value):
         return Match(prediction, Rejection.UNUSABLE_NUMBER)
-    error = abs(value - prediction["score"])
-    return Match(prediction, absolute_error=error if math.isfinite(error) else None)
+    return Match(prediction, absolute_error=_distance(value, prediction["score"]), true_value=value)
+
+
+def _distance(true: float, predicted: float) -> float | None:
+    """Absolute error; None when it is not finite."""
+    error = abs(true - predicted)
+    return error if math.isfinite(error) else None
+
+
+def judged_votes(match: Match) -> list[dict[str, Any]]:
+    """Return the votes of the model's own versions on a prediction, each compared with the label.
+
+    Empty for a prediction without votes and for a rejected label.
+    """
+    prediction = match.prediction
+    if match.true_class is None and match.true_value is None:
+        return []
+    return [
+        {
+            "version": vote["version"],
+            "digest": vote["digest"],
+            "weight": vote["weight"],
+            "drawn": int("ensemble:" not in vote["path"]),  # the record of a drawn member has a vote as well
+            "wrong": None if match.true_class is None else int(vote["class"] != match.true_class),
+            "absolute_error": None if match.true_value is None else _distance(match.true_value, vote["score"]),
+        }
+        for vote in prediction.get("votes") or ()
+        if vote["model"] == prediction["model"] and vote["score"] is not None
+    ]
 
 
 def remedy(rejected: Mapping[str, int], texts: Mapping[str, int], classes: Sequence[str]) -> str:

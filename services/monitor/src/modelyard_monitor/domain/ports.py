@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from modelyard_contracts import Message
 from modelyard_monitor.domain.reports import ConsumerLag
+from modelyard_monitor.domain.votes import Cursor
 from modelyard_monitor.domain.watching import Lookup, Version
 
 Row = dict[str, Any]
@@ -41,6 +42,25 @@ class ReportRows(Protocol):
     def event(self, event_id: str) -> list[Row]: ...
 
     def stored(self) -> list[Row]: ...
+
+
+class VoteRows(Protocol):
+    """Stored votes; every call blocks, and raises Retryable while the database is away."""
+
+    def ends(self, after: Cursor | None) -> tuple[dict[int, int], dict[int, int]]:
+        """Return the newest offset and the newest round of late joins per partition, not before `after`."""
+
+    def labels(self, model: str, after: Cursor, until: Cursor, limit: int) -> list[Row]:
+        """Return the labels of a model between two cursors, in order, at most `limit` per partition.
+
+        Each has _partition, _offset, wrong, absolute_error and votes.
+        """
+
+    def late_labels(self, model: str, after: Cursor, until: Cursor) -> list[Row]:
+        """Return the labels that were joined in the rounds between two cursors."""
+
+    def calls(self, model: str, since: datetime) -> list[Row]:
+        """Return calls per version."""
 
 
 class Consumer(Protocol):

@@ -127,3 +127,49 @@ class UnwatchedVersion(Report):
     version: int
     digest: str
     reason: str
+
+
+class MemberLoss(Report):
+    """What one version lost on the rows of a group."""
+
+    version: int
+    digest: str
+    loss: float
+    """Sum of losses in [0, 1]; where one member was drawn, each is divided by its weight, at least 0.05."""
+
+
+class VoteGroup(Report):
+    """Labelled predictions on which the same members voted."""
+
+    members: tuple[MemberLoss, ...]
+    rows: int
+    loss: float
+    """Of the answers that callers got."""
+    expected: float
+    """What members drawn with the recorded weights would have lost."""
+    drawn: bool
+    """Whether one member was drawn to answer each row alone."""
+    inverse: float
+    """Sum of the inverse weights of drawn rows; the number of rows of others."""
+
+
+class MemberCalls(Report):
+    """Calls of one version, on all routes and in all votes."""
+
+    version: int
+    asked: int
+    failed: int
+    """Errors of the model server and answers that did not come in time."""
+    latency_ms_p95: float | None
+
+
+class VotePage(Report):
+    """Votes on the labels that came after a cursor."""
+
+    model: str
+    cursor: str
+    """For the next page; labels up to here are in this page or in an earlier one."""
+    labels: int
+    groups: tuple[VoteGroup, ...]
+    more: bool
+    """Whether further labels are stored already."""

@@ -15,6 +15,7 @@ from modelyard_contracts.manifest import RESERVED_BINS, FeatureReference, ModelM
 from modelyard_contracts.signature import ColumnType, Signature
 from modelyard_contracts.usable.arrow import fits_signature
 from modelyard_monitor.domain.subjects import CLASSES, SCORE, Subject, feature, references_of
+from modelyard_monitor.ingest.own_outputs import own_output
 
 RESERVED: Final = len(RESERVED_BINS)
 MISSING, NON_FINITE, OTHER = range(RESERVED)
@@ -103,12 +104,11 @@ def columns_of(group: Group, manifest: ModelManifest) -> list[Column]:
     references = references_of(manifest.reference)
     found = [*_numeric(group, manifest.signature, references), *_categorical(group, manifest.signature, references)]
     if SCORE in references:
-        positions = _answered(group, "score")
-        values = group.rows["score"].take(pa.array(positions)).to_numpy()
+        values, positions = _own(group, "score")
+        values = values.to_numpy(zero_copy_only=False)
         found.append(number_column(SCORE, values, np.zeros(values.size, dtype=bool), references[SCORE], positions))
     if CLASSES in references:
-        positions = _answered(group, "class")
-        classes = group.rows["class"].take(pa.array(positions)).combine_chunks()
+        classes, positions = _own(group, "class")
         found.append(category_column(CLASSES, classes, references[CLASSES], positions))
     return found
 
@@ -126,9 +126,11 @@ def unusable_rows(group: Group, signature: Signature) -> Positions:
     return np.flatnonzero(bad)
 
 
-def _answered(group: Group, output: str) -> NDArray[np.int64]:
-    """Return the positions of rows that were answered with a value of this output."""
-    return np.flatnonzero(pc.is_valid(group.rows[output]).to_numpy(zero_copy_only=False))
+def _own(group: Group, output: str) -> tuple[pa.Array, Positions]:
+    """Return the version's own values of an output, without missing ones, and the positions of their rows."""
+    values = own_output(group.rows, output)
+    positions = np.flatnonzero(pc.is_valid(values).to_numpy(zero_copy_only=False))
+    return values.take(pa.array(positions)), positions
 
 
 def _numeric(group: Group, signature: Signature, references: Mapping[Subject, FeatureReference]) -> Iterator[Column]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelyard_monitor.domain.labels import Label, Match, Prediction, match
+from modelyard_monitor.domain.labels import Label, Match, Prediction, judged_votes, match
 from modelyard_monitor.domain.ports import Manifests
 from modelyard_monitor.domain.watching import Version
 from modelyard_monitor.store.clickhouse import ClickHouse
@@ -22,7 +22,7 @@ RECENT: Final = timedelta(hours=2)
 
 PREDICTION_SQL: Final = """
 SELECT workspace, prediction_id, model, model_version, model_digest, route, variant, class, score,
-    occurred_at AS predicted_at
+    votes, occurred_at AS predicted_at
 FROM {db}.predictions
 WHERE prediction_id IN {ids:Array(String)} AND occurred_at >= {since:DateTime64(6)}
     AND shadow_of IS NULL AND status = 'ok'
@@ -35,6 +35,16 @@ WHERE prediction_id IN {ids:Array(String)} AND repeat = 0 AND rejected = ''
     AND NOT (pass = 0 AND _topic = {topic:String} AND _partition = {partition:UInt32} AND _offset >= {first:UInt64})"""
 """Predictions whose first label is counted already, by another batch."""
 
+JUDGED_VOTE: Final = pa.struct(
+    [
+        ("version", pa.uint32()),
+        ("digest", pa.string()),
+        ("weight", pa.float64()),
+        ("drawn", pa.uint8()),
+        ("wrong", pa.uint8()),
+        ("absolute_error", pa.float64()),
+    ]
+)
 MATCH_FIELDS: Final = pa.schema(
     [
         ("matched", pa.uint8()),
@@ -50,6 +60,7 @@ MATCH_FIELDS: Final = pa.schema(
         ("wrong", pa.uint8()),
         ("absolute_error", pa.float64()),
         ("predicted_at", pa.timestamp("us", "UTC")),
+        ("votes", pa.list_(JUDGED_VOTE)),
     ]
 )
 _UNMATCHED: Final = {
@@ -61,6 +72,7 @@ _UNMATCHED: Final = {
     "model_digest": "",
     "route": "",
     "variant": "",
+    "votes": [],
 }
 
 Key = tuple[str, str]
@@ -138,6 +150,7 @@ def _row(one: Match, *, repeat: bool) -> dict[str, Any]:
         "rejected": one.rejected or "",
         "wrong": None if one.wrong is None else int(one.wrong),
         "absolute_error": one.absolute_error,
+        "votes": judged_votes(one),
     }
 
 

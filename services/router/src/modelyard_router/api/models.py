@@ -174,7 +174,9 @@ class PredictAnswer(BaseModel):
     scores: dict[str, float] | None = None
     value: float | None = None
     text: str | None = None
-    votes: list[VoteView] | None = Field(None, description="Of an ensemble: the members that answered, heaviest first.")
+    votes: list[VoteView] | None = Field(
+        None, description="Of an ensemble: the members that answered, in the order of the plan."
+    )
 
 
 class Label(Body):

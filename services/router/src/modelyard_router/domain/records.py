@@ -95,7 +95,9 @@ class PredictionRecords:
         cost_usd: float,
         path: str = "",
         workspace: str = "default",
+        drawn: float = 0.0,
     ) -> None:
+        """drawn: weight with which the leaf is drawn to answer for an adaptive model; its answer is a vote, too."""
         self._target = b"".join(
             (text(workspace), text(model), long(version), text(digest), text(route), long(sequence), text(variant))
         )
@@ -103,6 +105,7 @@ class PredictionRecords:
         self._schema_id = optional_text(feature_schema_id)
         self._ends = {status: NO_TOKENS + double(cost_usd if status in CHARGED else 0.0) for status in PredictionStatus}
         self._attempt = b"".join((text(path), text(model), long(version), text(digest)))
+        self._drawn = _ONE + self._attempt + double(drawn) if drawn else None
         self._single = {status: _ONE + self._attempt + STATUS[status] for status in PredictionStatus}
 
     def encode(
@@ -118,6 +121,8 @@ class PredictionRecords:
         numbers, words, text_length = values
         class_, score, scores, _ = answer
         status, rule, attempts, entity_key_hash, latency_ms, overhead_ms, cost_usd, shadow_of, votes = outcome
+        if self._drawn is not None and score is not None:
+            votes = self._drawn + repeated_text(class_) + optional_double(score) + EMPTY
         return b"".join(
             (
                 _PREDICTION_HEADER,

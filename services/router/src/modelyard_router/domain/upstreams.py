@@ -92,7 +92,7 @@ class Answered(Generic[A]):
     reason: str
     """Why an earlier replica of the version did not answer; empty when the first one did."""
     votes: tuple[Vote, ...] = ()
-    """Of an ensemble: the members that answered, the heaviest first."""
+    """Of an ensemble: the members that answered, in the order of the plan."""
 
 
 class FirstAttempt(NamedTuple):

@@ -126,7 +126,7 @@ class _Compiler:
 
     def _split(self, node: Split, place: Place, where: str) -> SplitNode:
         arms = [
-            self.node(arm.node, place.into_arm(arm.name, arm.weight), f"{where}.arms[{i}].node")
+            self.node(arm.node, place.into_arm(arm.name, arm.weight, draw=node.draw), f"{where}.arms[{i}].node")
             for i, arm in enumerate(node.arms)
         ]
         weights = tuple(arm.weight for arm in node.arms)

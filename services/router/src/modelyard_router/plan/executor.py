@@ -39,7 +39,7 @@ class Execution(Generic[A]):
     body: bytes = b""
     failure: UpstreamError | None = None
     votes: tuple[Vote, ...] = ()
-    """The answers of an ensemble's members; `leaf` is the heaviest of them."""
+    """The answers of an ensemble's members, in the plan's order; `leaf` is the first of them."""
     tries: int = 0
     """Calls so far, where an ensemble counts as one."""
 
@@ -94,8 +94,7 @@ class Executor:
         ]
         if len(voted) < node.quorum:
             raise _without_quorum(runs, node.quorum)
-        votes = tuple(sorted(voted, key=lambda vote: -vote.weight))
-        return Answered(combine(node.combiner, votes), b"", "", votes)
+        return Answered(combine(node.combiner, voted), b"", "", tuple(voted))
 
     async def try_all(self, decision: Decision, deadline: float, attempt: TryOne[A]) -> Execution[A]:
         """Try versions until one answers. deadline: on the event loop's clock, for all attempts together."""

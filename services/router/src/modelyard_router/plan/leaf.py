@@ -34,16 +34,21 @@ class Place(NamedTuple):
     share: float = 1.0
     arms: str = ""
     """Names of the split arms above, so that splits inside of splits assign independently."""
+    drawn: float = 0.0
+    """Weight with which a member of an adaptive model is drawn to answer alone; 0 elsewhere."""
     needs_urls: bool = True
     """False where others answer for a version without replicas."""
 
     def into(self, step: str) -> Self:
         return self._replace(path=f"{self.path}/{step}" if self.path else step)
 
-    def into_arm(self, name: str, weight: float) -> Self:
+    def into_arm(self, name: str, weight: float, *, draw: bool = False) -> Self:
         rule = self.rule if weight >= 1 - WEIGHT_TOLERANCE or self.rule != "all" else f"weight:{weight:g}"
         return self.into(f"split:{name}")._replace(
-            rule=rule, share=self.share * weight, arms=f"{self.arms}/{name}" if self.arms else f"/{name}"
+            rule=rule,
+            share=self.share * weight,
+            arms=f"{self.arms}/{name}" if self.arms else f"/{name}",
+            drawn=weight if draw else 0.0,
         )
 
     def into_rule(self, name: str) -> Self:
@@ -106,6 +111,7 @@ def _records(published: RoutePublished, node: VersionLeaf, place: Place, digest:
         cost_usd=node.price.usd_per_call,
         path=place.path,
         workspace=published.workspace,
+        drawn=place.drawn,
     )
 
 

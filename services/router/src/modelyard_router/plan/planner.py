@@ -13,7 +13,7 @@ class Candidate(NamedTuple):
     """A version, or an ensemble of versions, that may answer."""
 
     leaf: Leaf
-    """The version; the heaviest member of an ensemble."""
+    """The version; the first member of an ensemble, which leads it."""
     after: frozenset[str] = frozenset()
     """Failures of the attempt before, after which this one is tried; empty for the first candidate."""
     fallback: FallbackNode | None = None
@@ -122,8 +122,7 @@ class _Walk:
                 for weight, (leaf, *_) in ((member.weight, member.candidates[0]) for member in members)
             ],
         )
-        heaviest = max(members, key=lambda member: member.weight)
-        return Candidate(heaviest.candidates[0].leaf, ensemble=Ensemble(node, members))
+        return Candidate(members[0].candidates[0].leaf, ensemble=Ensemble(node, members))
 
     def _quietly(self, node: Node) -> list[Candidate]:
         """Candidates of a node that does not answer first: without a trace, and without copies of its own."""

@@ -1,6 +1,7 @@
 """Migrations of the monitor's ClickHouse tables: numbered SQL files, applied in order at every start.
 
-A view that a later file replaces is left out of the earlier ones, so that no start brings an old definition back.
+Views come after all tables, as `SELECT *` means the columns that exist when a view is defined, and only by their newest
+definition, so that no start brings an old one back.
 """
 
 import re
@@ -12,12 +13,14 @@ _VIEW: Final = re.compile(r"CREATE OR REPLACE VIEW (\w+)")
 
 
 def statements() -> Iterator[str]:
-    """Return every statement of every migration, in order."""
-    found = list(_all_statements())
-    newest = {view: place for place, statement in enumerate(found) if (view := _view_of(statement))}
-    for place, statement in enumerate(found):
-        if newest.get(_view_of(statement), place) == place:
+    """Return every statement to run, in order: all tables, then each view by its newest definition."""
+    views: dict[str, str] = {}
+    for statement in _all_statements():
+        if view := _view_of(statement):
+            views[view] = statement  # a view that is defined again stays in its place: later ones may read from it
+        else:
             yield statement
+    yield from views.values()
 
 
 def _view_of(statement: str) -> str:
