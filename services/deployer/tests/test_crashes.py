@@ -1,7 +1,7 @@
 """The deployer is killed between any two writes; the next one reaches the same result as an undisturbed one."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,9 +10,12 @@ import pytest
 
 from modelyard_contracts import RolloutAction, RolloutChanged, RoutePublished, Verdict
 from modelyard_contracts import RolloutState as State
+from modelyard_deployer.domain.errors import StaleRollout
+from modelyard_deployer.domain.hedge import Batch
 from modelyard_runtime.database import Transaction
 
 from .conftest import World, targets_of
+from .test_adaptive import given_vote, vote, votes
 
 
 class Killed(BaseException):
@@ -102,6 +105,50 @@ def test_a_deployer_killed_while_a_better_version_takes_a_place_is_replaced_by_o
     ended = [(rollout.to_version, rollout.state) for rollout in world.rollouts()[1:]]
     assert sorted(ended) == [(2, State.ABORTED), (2, State.ABORTED), (3, State.PROMOTED)]
     assert _gapless([table.sequence for table in world.published(RoutePublished)])
+    world.close()
+
+
+def live_with_labels(world: World) -> None:
+    """Version 3 joins a vote while labels arrive; pages of labels come one by one."""
+    for _ in range(8):
+        with suppress(StaleRollout):
+            world.updates.update("churn")
+        world.settle(0.1)
+        world.routers_apply()
+
+
+@pytest.mark.parametrize(("commits", "after"), [(n, n % 2 == 0) for n in range(9)])
+def test_a_deployer_killed_between_labels_and_routes_counts_each_label_once(
+    tmp_path: Path, commits: int, after: bool
+) -> None:
+    world = World(tmp_path, f"sqlite:///{tmp_path}/deployer.db")
+    given_vote(world, 2)
+    world.updates.update("churn")
+    for wrong in (2.0, 8.0, 3.0):
+        world.monitor.label(Batch(10, {1: wrong, 2: 5.0}, vote_loss=2.0))
+    approved = world.approve(3)
+    real = world.database.transaction
+    Dying(world, commits, after=after)
+    try:
+        live_with_labels(world)
+    except Killed:
+        pass
+    finally:
+        world.database.transaction = real  # type: ignore[method-assign]
+    world.restart()
+    world.deliver(approved)
+    live_with_labels(world)
+
+    assert (vote(world).labels, vote(world).loss) == (30, 6.0)
+    assert votes(world) == {
+        3: pytest.approx(0.2, abs=0.05),
+        1: pytest.approx(0.55, abs=0.1),
+        2: pytest.approx(0.25, abs=0.1),
+    }
+    assert votes(world) == {one.version: one.weight for one in vote(world).members}
+    assert [r.state for r in world.rollouts()] == [State.PROMOTED] * 3
+    assert _gapless([table.sequence for table in world.published(RoutePublished)])
+    assert _gapless([e.revision for e in world.published(RolloutChanged) if e.to_version == 3])
     world.close()
 
 

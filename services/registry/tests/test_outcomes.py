@@ -46,7 +46,7 @@ def test_a_snapshot_that_takes_a_place_in_a_vote_is_champion_only_if_the_older_o
     evidence = {"replaces": float(old.version)}
     world.deliver(rollout(new, RolloutState.PROMOTED, at=world.clock.advance(1), evidence=evidence, **vote))
     serves, stands = (new, S.LIVE) if champion_is_replaced else (other, S.APPROVED)
-    assert world.client.alias("elec", "champion").version == serves.version
+    assert _aliases(world)["champion"] == serves.version
     assert (world.stage_of(new), world.stage_of(old)) == (stands, S.RETIRED)
 
 
