@@ -17,6 +17,7 @@ GUIDES = (
     "local-stack",
     "demo",
     "ml-engineer",
+    "adaptive",
     "caller",
     "upstream",
     "analyst",

@@ -16,7 +16,7 @@ from modelyard_contracts import (
 )
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts.documents import read
-from modelyard_contracts.manifest import TrainingLineage
+from modelyard_contracts.manifest import LEARNER_FACT, TrainingLineage
 from modelyard_contracts.policies import AdaptivePolicy, RolloutPolicy
 from modelyard_contracts.routes import Ensemble, RoutePlan, Split, VersionLeaf
 from modelyard_deployer.domain.harm import Calls
@@ -471,7 +471,7 @@ def test_a_canary_is_compared_with_the_vote(world: World) -> None:
 
 
 def register_snapshot(world: World, version: int, learner: str = "forest") -> None:
-    training = TrainingLineage(recipe="incremental", parameters={"learner": learner})
+    training = TrainingLineage(recipe="incremental", parameters={LEARNER_FACT: learner})
     manifest = a_manifest(MODEL, version).model_copy(update={"training": training})
     world.registry.given_version(manifest, {"model.bin": model_file(MODEL, version)}, VersionStage.APPROVED)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from modelyard_contracts import RolloutChanged, VersionStage
 from modelyard_contracts import RolloutState as State
+from modelyard_contracts.manifest import learner_of
 from modelyard_contracts.routes import MAX_MEMBERS
 from modelyard_contracts.signature import Task
 from modelyard_deployer.domain.rollouts import Kind, Rollout
@@ -51,13 +52,13 @@ def can_vote(version: Version) -> bool:
 
 def same_learner(version: Version, members: Iterable[Version]) -> int | None:
     """The member that is an older snapshot of the online learner that `version` is a snapshot of."""
-    learner = _learner(version)
-    older = (one.version for one in members if learner and _learner(one) == learner and one.version < version.version)
+    learner = learner_of(version.file.manifest)
+    older = (
+        one.version
+        for one in members
+        if learner and learner_of(one.file.manifest) == learner and one.version < version.version
+    )
     return max(older, default=None)
-
-
-def _learner(version: Version) -> str | None:
-    return version.file.manifest.training.parameters.get("learner")
 
 
 def why_not(version: Version, champion: Version | None, failure: str = "") -> str:
