@@ -89,7 +89,7 @@ def _batch(group: dict[str, Any]) -> Batch:
 
 
 def _calls(found: dict[str, Any]) -> Calls:
-    return Calls(int(found["version"]), int(found["asked"]), int(found["failed"]), float(found["p95_ms"] or 0.0))
+    return Calls(int(found["version"]), int(found["asked"]), int(found["failed"]), float(found["latency_ms_p95"] or 0.0))
 
 
 def _arm(versions: list[dict[str, Any]], version: int, variant: str) -> Arm:
