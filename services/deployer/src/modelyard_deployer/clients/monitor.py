@@ -81,15 +81,20 @@ def _batch(group: dict[str, Any]) -> Batch:
     """ValueError for losses that no labels can have: weights must not follow them."""
     rows, drawn = int(group["rows"]), bool(group.get("drawn", False))
     losses = {int(member["version"]): float(member["loss"]) for member in group["members"]}
-    mean = group.get("expected")
+    mean = None if group.get("expected") is None else float(group["expected"])
+    sums = (float(group["loss"]), mean or 0.0)
     limit = rows * (MOST_PER_DRAW if drawn else 1.0) + ROUNDING
-    if rows < 1 or not all(0 <= loss <= limit for loss in (*losses.values(), float(group["loss"]))):
-        raise ValueError(f"{rows} rows cannot have the losses {losses}")
-    return Batch(rows, losses, float(group["loss"]), None if mean is None else float(mean), drawn=drawn)
+    possible = all(0 <= loss <= limit for loss in losses.values()) and all(
+        0 <= loss <= rows + ROUNDING for loss in sums
+    )
+    if rows < 1 or not possible:
+        raise ValueError(f"{rows} rows cannot have the losses {losses} and {sums}")
+    return Batch(rows, losses, sums[0], mean, drawn=drawn)
 
 
 def _calls(found: dict[str, Any]) -> Calls:
-    return Calls(int(found["version"]), int(found["asked"]), int(found["failed"]), float(found["latency_ms_p95"] or 0.0))
+    p95_ms = float(found["latency_ms_p95"] or 0.0)
+    return Calls(int(found["version"]), int(found["asked"]), int(found["failed"]), p95_ms)
 
 
 def _arm(versions: list[dict[str, Any]], version: int, variant: str) -> Arm:
