@@ -1,12 +1,14 @@
 """Evaluations from outside: events and time in, verdicts and events out."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from modelyard_contracts import EvaluationRequested, ResourceChange, RolloutAction, Verdict
+from modelyard_contracts.manifest import HOLDOUT_FACT, LEARNED, LEARNER_FACT
+from modelyard_contracts.policies import RolloutPolicy
 from modelyard_contracts.signature import Column, Output, Signature, Task
 from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
 from modelyard_evaluator.domain.evaluation import Stage
@@ -460,3 +462,64 @@ def test_a_champion_that_was_asked_for_stays_it(world: World) -> None:
     world.labels.rows = 1_000
     world.work(1.0)
     assert world.verdicts()[0].champion_version == 1
+
+
+def votes(world: World) -> None:
+    world.client.set_policy(MODEL, RolloutPolicy(strategy="adaptive"))
+
+
+NOT_BETTER = {"low": -0.03, "high": 0.03}
+
+
+def test_a_version_of_an_adaptive_model_joins_the_vote_without_being_better(world: World) -> None:
+    votes(world)
+    world.scorer.result = NOT_BETTER
+    world.deliver(world.registered(2))
+    world.work()
+    [verdict] = world.verdicts()
+    assert verdict.verdict is Verdict.DEPLOY
+    assert verdict.reasons[0].startswith("Safe to join the vote")
+    assert verdict.others == ()
+
+
+def test_a_version_of_an_adaptive_model_does_not_wait_for_labels(world: World) -> None:
+    votes(world)
+    world.labels.rows = 29
+    world.deliver(world.registered(2))
+    world.work()
+    assert [verdict.verdict for verdict in world.verdicts()] == [Verdict.DEPLOY]
+    assert world.scorer.jobs[0]["source"] == "dataset"
+
+
+def test_an_earlier_version_of_an_adaptive_model_does_not_return_as_it_votes_already(world: World) -> None:
+    votes(world)
+    world.promote(2)
+    world.scorer.results = {("champion", "version-1"): beats(0.2), ("champion", "challenger"): NOT_BETTER}
+    world.deliver(world.registered(3))
+    world.work()
+    assert world.rollout_requests() == []
+    assert [verdict.verdict for verdict in world.verdicts()] == [Verdict.DEPLOY]
+
+
+def test_the_first_version_of_an_adaptive_model_must_be_better_than_a_constant(world: World) -> None:
+    world.client.create_model("fresh")
+    world.client.set_policy("fresh", RolloutPolicy(strategy="adaptive"))
+    world.given_version(1, model="fresh")
+    world.scorer.result = NOT_BETTER
+    world.deliver(world.registered(1, model="fresh"))
+    world.work()
+    assert [verdict.verdict for verdict in world.verdicts()] == [Verdict.CONTINUE_TUNING]
+
+
+@pytest.mark.parametrize("facts", [{LEARNER_FACT: "forest"}, {HOLDOUT_FACT: LEARNED}])
+def test_a_member_that_has_learned_from_every_row_is_judged_on_the_rows_that_exist(
+    world: World, facts: dict[str, str]
+) -> None:
+    votes(world)
+    world.given_version(4, dataset=None, parameters=facts)
+    world.deliver(world.registered(4))
+    world.work()
+    [verdict] = world.verdicts()
+    assert verdict.verdict is Verdict.DEPLOY
+    assert any("has learned from these rows" in reason for reason in verdict.reasons)
+    assert world.labels.since == [datetime(1970, 1, 1, tzinfo=UTC)]

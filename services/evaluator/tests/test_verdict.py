@@ -6,6 +6,7 @@ import pytest
 
 from modelyard_contracts import Verdict
 from modelyard_contracts.policies import GatePolicy
+from modelyard_evaluator.domain.standards import applied
 from modelyard_evaluator.domain.verdict import Comparison, Cost, judge
 
 from .conftest import a_comparison
@@ -52,3 +53,42 @@ def test_reasons_are_sentences_with_the_numbers() -> None:
     assert any("challenger 0.7600, version 1 0.7000" in reason for reason in judgement.reasons)
     assert any("100 rows" in reason and "40" in reason for reason in judgement.reasons)
     assert any("2.00 ms" in reason for reason in judgement.reasons)
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "message"),
+    [
+        ({"low": -0.05, "high": 0.05}, Verdict.DEPLOY, "Safe to join the vote"),
+        (
+            {"low": -0.2, "high": -0.019},
+            Verdict.DEPLOY,
+            "not shown to be worse than that of version 1 by more than 0.02",
+        ),
+        ({"low": -0.2, "high": -0.021}, Verdict.REJECT, "worse than that of version 1 by at least 0.0210"),
+        ({"rows": 30}, Verdict.DEPLOY, ""),
+        ({"rows": 29}, Verdict.INCONCLUSIVE, "29 rows"),
+        ({"challenger_cost": Cost(10.1, 100)}, Verdict.REJECT, "5.0 times"),
+        ({"metric": "mae", "champion": 10.0, "low": 0.19, "high": 0.4}, Verdict.DEPLOY, "by more than 0.2"),
+        ({"metric": "mae", "champion": 10.0, "low": 0.21, "high": 0.4}, Verdict.REJECT, "at least 0.2100"),
+    ],
+)
+def test_a_member_of_a_vote_needs_usable_answers_only(changes: dict[str, Any], verdict: Verdict, message: str) -> None:
+    policy = applied(GatePolicy(min_rows=300), adaptive=True, first=False)
+    judgement = judge(compared(**changes), policy)
+    assert judgement.verdict is verdict
+    assert message in judgement.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("standard", "adaptive", "first", "expected"),
+    [
+        ("auto", False, False, "better"),
+        ("auto", True, False, "safe"),
+        ("auto", True, True, "better"),
+        ("safe", False, True, "better"),
+        ("safe", False, False, "safe"),
+        ("better", True, False, "better"),
+    ],
+)
+def test_the_standard_in_force(standard: Any, adaptive: bool, first: bool, expected: str) -> None:
+    assert applied(GatePolicy(standard=standard), adaptive=adaptive, first=first).standard == expected

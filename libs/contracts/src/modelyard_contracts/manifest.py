@@ -28,6 +28,9 @@ LEARNER_FACT: Final = "learner"
 """Parameter of a lineage: the online learner that the version is a snapshot of, such as `forest`; unique per model."""
 LEARNED_ROWS_FACT: Final = "learned_rows"
 """Parameter of a lineage: labelled rows that the online learner had learned from when the snapshot was made."""
+HOLDOUT_FACT: Final = "holdout"
+"""Parameter of a lineage: LEARNED when the version was fitted once more with the rows held out before."""
+LEARNED: Final = "learned"
 RESERVED_BINS: Final = ("missing", "non_finite", "other")
 """First bins of every feature, so that a broken column shows as drift."""
 MAX_FEATURES: Final = MAX_COLUMNS
@@ -180,6 +183,12 @@ def learner_of(manifest: ModelManifest) -> str | None:
     return manifest.training.parameters.get(LEARNER_FACT)
 
 
+def has_learned_everything(manifest: ModelManifest) -> bool:
+    """Whether a version has learned from every labelled row there was, so that none is left to judge it by."""
+    facts = manifest.training.parameters
+    return LEARNER_FACT in facts or facts.get(HOLDOUT_FACT) == LEARNED
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
     """A manifest together with its bytes, which are its identity."""
@@ -219,6 +228,7 @@ __all__ = [
     "TrainingLineage",
     "canonical_json",
     "digest_of",
+    "has_learned_everything",
     "learner_of",
     "signed",
 ]

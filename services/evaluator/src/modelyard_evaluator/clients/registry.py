@@ -47,6 +47,10 @@ class HttpRegistry:
         with _translated():
             return self._client.policy(model, "gate")
 
+    def is_adaptive(self, model: str) -> bool:
+        with _translated():
+            return self._client.policy(model, "rollout").strategy == "adaptive"
+
     def download(self, version: RegisteredVersion, folder: Path) -> None:
         with _translated():
             self._client.download(version.file, folder)

@@ -1,14 +1,17 @@
 """The evaluation: one comparison of a challenger with the champion."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from modelyard_contracts import Verdict
 from modelyard_contracts.policies import GatePolicy, Metric
 from modelyard_contracts.signature import Task
+
+EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before every row: rows that the challenger has learned from count as well."""
 
 
 class RowSource(StrEnum):

@@ -107,6 +107,9 @@ class Registry(Protocol):
 
     def policy(self, model: str) -> GatePolicy: ...
 
+    def is_adaptive(self, model: str) -> bool:
+        """Whether the versions of the model vote, by its rollout policy."""
+
     def download(self, version: RegisteredVersion, folder: Path) -> None:
         """Write the manifest and all files of a version into `folder`, verified."""
 

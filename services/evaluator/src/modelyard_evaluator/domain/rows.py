@@ -1,7 +1,7 @@
 """Report text about the evaluated rows: too few of them, their origin, those that were left out."""
 
 from modelyard_contracts import Verdict
-from modelyard_evaluator.domain.evaluation import Evaluation, RowSource
+from modelyard_evaluator.domain.evaluation import EVER, Evaluation, RowSource
 from modelyard_evaluator.domain.ports import RowCount
 from modelyard_evaluator.domain.verdict import Judgement
 
@@ -23,6 +23,8 @@ def too_few_rows(evaluation: Evaluation, count: RowCount) -> Judgement:
 def with_rows(judgement: Judgement, evaluation: Evaluation) -> Judgement:
     """Add the origin of the rows where it is not the usual one, and the number of rows that were left out."""
     notes = _left_out(evaluation.unusable_rows)
+    if evaluation.since == EVER:
+        notes = ("The challenger has learned from these rows: they show usable answers, not its quality.", *notes)
     if evaluation.source is RowSource.DATASET:
         notes = ("The rows are the held-out part of the challenger's training dataset.", *notes)
     return Judgement(judgement.verdict, (*judgement.reasons, *notes))

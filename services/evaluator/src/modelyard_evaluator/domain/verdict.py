@@ -6,6 +6,7 @@ from typing import Final
 
 from modelyard_contracts import Verdict
 from modelyard_contracts.policies import LOWER_IS_BETTER, VALUE_METRICS, GatePolicy
+from modelyard_evaluator.domain.standards import joins_a_vote
 
 METRIC_NAMES: Final = {
     "accuracy": "accuracy",
@@ -88,7 +89,8 @@ class Rule:
 
 def judge(comparison: Comparison, policy: GatePolicy) -> Judgement:
     """Return the verdict of the first rule that applies; the reasons always include the numbers."""
-    rule = next(rule for rule in RULES if rule.applies(comparison, policy))
+    rules = SAFE_RULES if joins_a_vote(policy) else RULES
+    rule = next(rule for rule in rules if rule.applies(comparison, policy))
     return Judgement(rule.verdict, (rule.explain(comparison, policy), *_numbers(comparison)))
 
 
@@ -129,12 +131,27 @@ def latency_ratio(comparison: Comparison) -> float | None:
     )
 
 
-RULES: Final[tuple[Rule, ...]] = (
-    Rule(
-        lambda found, policy: found.rows < policy.min_rows,
-        Verdict.INCONCLUSIVE,
-        lambda found, policy: f"{found.rows} rows are too few; the gate needs {policy.min_rows}.",
+def _tolerated(comparison: Comparison, policy: GatePolicy) -> float:
+    """Loss that a member of a vote may have: of a value, a share of the champion's error."""
+    share = policy.not_worse_margin
+    return share * abs(comparison.champion) if comparison.metric in VALUE_METRICS else share
+
+
+TOO_FEW: Final = Rule(
+    lambda found, policy: found.rows < policy.min_rows,
+    Verdict.INCONCLUSIVE,
+    lambda found, policy: f"{found.rows} rows are too few; the gate needs {policy.min_rows}.",
+)
+TOO_SLOW: Final = Rule(
+    lambda found, policy: (latency_ratio(found) or 0.0) > policy.max_latency_ratio,
+    Verdict.REJECT,
+    lambda found, policy: (
+        f"Its p95 latency for one row is {latency_ratio(found) or 0:.1f} times that of {found.champion_name}; "
+        f"the limit is {policy.max_latency_ratio:g} times."
     ),
+)
+RULES: Final[tuple[Rule, ...]] = (
+    TOO_FEW,
     Rule(
         lambda found, _: found.gain[2] < 0,
         Verdict.REJECT,
@@ -143,14 +160,7 @@ RULES: Final[tuple[Rule, ...]] = (
             f"its {_metric_name(found)} is worse by at least {-found.gain[2]:.4f}."
         ),
     ),
-    Rule(
-        lambda found, policy: (latency_ratio(found) or 0.0) > policy.max_latency_ratio,
-        Verdict.REJECT,
-        lambda found, policy: (
-            f"Its p95 latency for one row is {latency_ratio(found) or 0:.1f} times that of {found.champion_name}; "
-            f"the limit is {policy.max_latency_ratio:g} times."
-        ),
-    ),
+    TOO_SLOW,
     Rule(
         lambda found, policy: found.gain[0] > policy.min_gain,
         Verdict.DEPLOY,
@@ -170,6 +180,30 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
 )
 """First match wins; the last rule always applies."""
+
+SAFE_RULES: Final[tuple[Rule, ...]] = (
+    TOO_FEW,
+    Rule(
+        lambda found, policy: found.gain[2] < -_tolerated(found, policy),
+        Verdict.REJECT,
+        lambda found, policy: (
+            f"Too bad for the vote: at {policy.confidence:.0%} confidence its {_metric_name(found)} is worse than that "
+            f"of {found.champion_name} by at least {-found.gain[2]:.4f}, more than the {_tolerated(found, policy):g} "
+            "that a member may be."
+        ),
+    ),
+    TOO_SLOW,
+    Rule(
+        lambda _, __: True,
+        Verdict.DEPLOY,
+        lambda found, policy: (
+            f"Safe to join the vote: its answers are usable, and its {_metric_name(found)} is not shown to be worse "
+            f"than that of {found.champion_name} by more than {_tolerated(found, policy):g}. Its weight follows the "
+            "labels."
+        ),
+    ),
+)
+"""For members of a vote: the labels decide what they are worth."""
 
 
 def _metric_name(comparison: Comparison) -> str:

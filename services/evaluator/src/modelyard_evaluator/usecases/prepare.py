@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from modelyard_contracts import Verdict
+from modelyard_contracts.manifest import has_learned_everything
 from modelyard_contracts.policies import GatePolicy, Metric
 from modelyard_contracts.signature import Signature, Task
 from modelyard_evaluator.domain.errors import NotMeasurable, UnreadableVersion
-from modelyard_evaluator.domain.evaluation import Evaluation, RowSource, Side, Stage
+from modelyard_evaluator.domain.evaluation import EVER, Evaluation, RowSource, Side, Stage
 from modelyard_evaluator.domain.outcome import conclude
 from modelyard_evaluator.domain.ports import Deps, RegisteredVersion, RowCount
 from modelyard_evaluator.domain.rows import too_few_rows
+from modelyard_evaluator.domain.standards import applied, joins_a_vote
 from modelyard_evaluator.domain.verdict import Judgement
 
 POLL_S: Final = 1.0
@@ -33,7 +35,8 @@ def resolve_versions(deps: Deps, evaluation: Evaluation) -> Evaluation:
     evaluation = replace(evaluation, challenger=Side(challenger.version, challenger.digest))
     try:
         champion = _champion(deps, evaluation)
-        policy = deps.registry.policy(evaluation.model)
+        adaptive = deps.registry.is_adaptive(evaluation.model)
+        policy = applied(deps.registry.policy(evaluation.model), adaptive=adaptive, first=champion is None)
     except NotMeasurable as error:
         return _inconclusive(deps, evaluation, error)
     return replace(
@@ -41,9 +44,20 @@ def resolve_versions(deps: Deps, evaluation: Evaluation) -> Evaluation:
         stage=Stage.WAITING,
         champion=Side(champion.version, champion.digest) if champion else None,
         policy=policy,
-        since=max(version.seen_until for version in (challenger, champion) if version),
+        since=_since(policy, challenger, champion),
         changed_at=deps.clock(),
     )
+
+
+def _since(policy: GatePolicy, challenger: RegisteredVersion, champion: RegisteredVersion | None) -> datetime:
+    """Rows after this moment were seen by neither version.
+
+    A member of a vote that has learned from every labelled row does not wait for later ones: whether its answers are
+    usable shows on these rows, too.
+    """
+    if joins_a_vote(policy) and has_learned_everything(challenger.manifest):
+        return EVER
+    return max(version.seen_until for version in (challenger, champion) if version)
 
 
 def _champion(deps: Deps, evaluation: Evaluation) -> RegisteredVersion | None:
@@ -74,7 +88,8 @@ def wait_for_rows(deps: Deps, evaluation: Evaluation) -> Evaluation:
         return _start_scoring(evaluation, RowSource.LABELS, now)
     has_dataset = challenger.manifest.training.dataset_digest is not None
     waited_s = (now - evaluation.changed_at).total_seconds()
-    if has_dataset and (count == RowCount(0) or waited_s >= deps.max_wait_s):
+    waits = waited_s < deps.max_wait_s and not joins_a_vote(evaluation.policy)
+    if has_dataset and (count == RowCount(0) or not waits):
         return _start_scoring(evaluation, RowSource.DATASET, now)
     if waited_s >= deps.max_wait_s:
         return conclude(evaluation, now, too_few_rows(evaluation, count))

@@ -10,6 +10,7 @@ from modelyard_evaluator.domain.evaluation import Evaluation, RowSource, Stage
 from modelyard_evaluator.domain.outcome import conclude
 from modelyard_evaluator.domain.ports import Deps, RegisteredVersion, RowCount
 from modelyard_evaluator.domain.rows import too_few_rows, with_rows
+from modelyard_evaluator.domain.standards import joins_a_vote
 from modelyard_evaluator.domain.verdict import Compared, judge, overtaken
 from modelyard_evaluator.usecases.comparisons import Comparisons
 from modelyard_evaluator.usecases.earlier_versions import best_earlier_version
@@ -58,11 +59,12 @@ def _judge(
     comparison, details = comparisons.compare("champion" if champion else None, "challenger", evaluation.champion_name)
     judgement = with_rows(judge(comparison, evaluation.policy), evaluation)
     others: tuple[Compared, ...] = ()
-    earlier = best_earlier_version(comparisons, evaluation, challenger, judgement) if champion else None
+    voting = joins_a_vote(evaluation.policy)  # then earlier versions are members already
+    earlier = best_earlier_version(comparisons, evaluation, challenger, judgement) if champion and not voting else None
     if earlier:
         judgement = overtaken(judgement, earlier.version, earlier.comparison, evaluation.policy)
         evaluation = replace(evaluation, return_to=earlier.version)
-    elif champion:
+    elif champion and not voting:
         others = compare_with_others(comparisons, evaluation, challenger, judgement)
     return conclude(evaluation, deps.clock(), judgement, comparison, {**details, "others": list(map(asdict, others))})
 
