@@ -72,7 +72,7 @@ def is_applied(model: Model) -> bool:
 def applied_weights(model: Model) -> dict[int, float]:
     """The weights with which the router answers now."""
     answer = model.predict({"width": 0.5, "height": 0.1, "colour": "red"})
-    return {vote["version"]: vote["weight"] for vote in answer["votes"]}
+    return {vote["version"]: vote["weight"] for vote in answer.get("votes") or ()}
 
 
 def test_members_answer_together_and_the_lead_is_the_version(model: Model) -> None:

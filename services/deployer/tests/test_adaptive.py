@@ -140,6 +140,16 @@ def test_members_answer_together_the_lead_first_and_stay_ready(world: World) -> 
     assert world.processes.serving() == {1, 2, 3}
 
 
+def test_a_vote_is_closed_before_the_time_of_the_answer_is_up(world: World) -> None:
+    given_vote(world, 2)
+    with world.store.read() as records:
+        published = records.routes.published(world.route().name)
+    assert published is not None
+    root = read(RoutePlan, published.plan).root
+    assert isinstance(root, Ensemble)
+    assert (root.deadline_ms, published.timeout_ms, root.combiner) == (1_600, 2_000, "soft")
+
+
 def test_versions_approved_while_one_joins_join_after_it(world: World) -> None:
     world.set_policy(adaptive())
     world.given_serving(1)

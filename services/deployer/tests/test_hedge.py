@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from modelyard_contracts.policies import AdaptivePolicy
+from modelyard_contracts.policies import AdaptivePolicy, RolloutPolicy
 from modelyard_deployer.domain import hedge
 from modelyard_deployer.domain.hedge import Batch, update, worst_case_rows
 from modelyard_deployer.domain.votes import Vote, ballot, follow, join, leave, regret
@@ -101,7 +101,7 @@ def weigh(stream: Stream, policy: AdaptivePolicy, every: int) -> tuple[np.ndarra
             mean = float((used[:, batch] * charged).sum())
             losses = {number + 1: float(charged[number].sum()) for number in range(members)}
             vote = follow(vote, [Batch(len(batch), losses, mean, mean)], policy, AT)
-        asked = ballot(vote, 1, lambda _: True, policy, classifies=True)
+        asked = ballot(vote, 1, lambda _: True, RolloutPolicy(adaptive=policy), classifies=True)
         assert asked is not None
         used[:, start:end] = [[asked.weights[number + 1]] for number in range(members)]
     return used, vote
@@ -249,7 +249,7 @@ def test_the_live_bound_holds_while_members_come_and_go(seed: int) -> None:
             vote = join(vote, step, AT, policy)
         if len(vote.members) > 4:
             vote = leave(vote, given.choice(vote.versions), AT, "chance")
-        asked = ballot(vote, vote.versions[0], lambda _: True, policy, classifies=True)
+        asked = ballot(vote, vote.versions[0], lambda _: True, RolloutPolicy(adaptive=policy), classifies=True)
         weights = asked.weights if asked else {vote.versions[0]: 1.0}
         rows = given.randint(1, 30)
         losses = {one: float(given.randint(0, rows)) for one in weights}

@@ -18,6 +18,7 @@ from modelyard_runtime import retention
 from modelyard_runtime.inbox import claims_kept, forget_claims
 
 from .conftest import VERSIONS, Inline, World, a_version
+from .test_adaptive import given_vote
 
 
 def housekeeping(world: World, **limits: Any) -> Housekeeping:
@@ -47,6 +48,13 @@ def test_folders_of_versions_that_neither_serve_nor_are_a_roll_backs_target_go(w
     assert kept(world) == {2, 3, 4}
     housekeeping(world).tidy()
     assert kept(world) == {3, 4}
+
+
+def test_folders_of_members_stay(world: World) -> None:
+    given_vote(world, 2, 3, 4)
+    cold(world)
+    housekeeping(world).tidy()
+    assert kept(world) == {1, 2, 3, 4}
 
 
 def test_the_newest_of_the_others_stay(world: World) -> None:

@@ -12,6 +12,7 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
 from modelyard_contracts.manifest import digest_of
+from modelyard_deployer.domain.votes import Vote
 from modelyard_deployer.domain.workloads import VersionKey
 from modelyard_deployer.store.records import SqlStore
 from modelyard_runtime.clock import FakeClock
@@ -72,6 +73,26 @@ def test_an_active_rollout_of_the_release_before_continues(tmp_path: Path) -> No
         found = records.comparisons.among("churn", {1, 2, 3})
     assert (kept.to_version, kept.writes, kept.policy.min_samples, kept.policy.supersede) == (2, 3, 7, "newer_better")
     assert found == {}
+    database.close()
+
+
+def test_a_model_of_the_release_before_has_no_vote_until_it_is_adaptive(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/old.db")
+    _upgrade(engine, "0005")
+    policy = {"schema_version": 1, "min_release": "0.2", "strategy": "canary"}
+    document = {"model": "churn", "route": "churn", "champion": 2, "history": [1], "policy": policy}
+    with engine.begin() as db:
+        db.execute(sa.text("INSERT INTO serving VALUES ('churn', 4, :document)"), {"document": json.dumps(document)})
+    migrate(engine, "modelyard_deployer:migrations")
+
+    database = Database(engine, FakeClock())
+    with SqlStore(database).write() as records:
+        serving = records.serving.get("churn")
+        assert serving is not None
+        assert (serving.policy.strategy, serving.policy_changed, records.votes.all()) == ("canary", False, [])
+        records.votes.save(None, Vote("churn", cursor="c"))
+    with SqlStore(database).read() as records:
+        assert records.votes.get("churn") == Vote("churn", cursor="c")
     database.close()
 
 

@@ -103,7 +103,7 @@ def _vote(model: str, ballot: Ballot, leaves: Leaves) -> Part:
         arms = [Arm(name=f"v{version}", weight=ballot.weights[version], node=node) for version, node in nodes.items()]
         return Split(unit="request", draw=True, arms=tuple(arms))
     members = [Member(weight=ballot.weights[version], node=node) for version, node in nodes.items()]
-    return Ensemble(combiner=ballot.combiner, members=tuple(members))
+    return Ensemble(combiner=ballot.combiner, deadline_ms=ballot.deadline_ms, members=tuple(members))
 
 
 def _managed_leaf(model: str, version: int, leaves: Leaves) -> VersionLeaf:

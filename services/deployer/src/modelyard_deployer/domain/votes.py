@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
 
-from modelyard_contracts.policies import AdaptivePolicy
+from modelyard_contracts.policies import AdaptivePolicy, RolloutPolicy
 from modelyard_deployer.domain import hedge
 from modelyard_deployer.domain.hedge import Batch
 
@@ -14,6 +14,8 @@ MIN_MOVE: Final = 0.005
 """Weights are published when one of them has moved this far."""
 DRAW_FLOOR: Final = 0.02
 """Least share of a member when one member per request is drawn: a member that is never drawn has no labels."""
+DEADLINE_SHARE: Final = 0.8
+"""Share of the time limit after which the vote is closed, so that a member that hangs does not use up all of it."""
 KEPT_DEPARTURES: Final = 20
 KEPT_SNAPSHOTS: Final = 20
 
@@ -107,6 +109,8 @@ class Ballot:
 
     answer: Literal["vote", "draw"]
     combiner: Literal["soft", "hard", "mean"]
+    deadline_ms: int
+    """Members that answer later do not vote."""
     weights: dict[int, float] = field(default_factory=dict)
 
 
@@ -171,16 +175,19 @@ def follow(vote: Vote, batches: Iterable[Batch], policy: AdaptivePolicy, at: dat
 
 
 def ballot(
-    vote: Vote, lead: int, ready: Callable[[int], bool], policy: AdaptivePolicy, *, classifies: bool
+    vote: Vote, lead: int, ready: Callable[[int], bool], policy: RolloutPolicy, *, classifies: bool
 ) -> Ballot | None:
     """Members that are asked now; None when the lead answers alone. ready: whether a version has a ready replica."""
     asked = {member.version: member.weight for member in vote.members if ready(member.version) and not member.harm}
     if vote.lead_only or not asked or lead not in vote.versions or asked.keys() == {lead}:
         return None
-    floor = DRAW_FLOOR if policy.answer == "draw" else 1 / hedge.STEPS
+    adaptive = policy.adaptive
+    floor = DRAW_FLOOR if adaptive.answer == "draw" else 1 / hedge.STEPS
     weights = hedge.published({one: math.log(max(weight, 1e-6)) for one, weight in asked.items()}, floor)
     order = sorted(weights, key=lambda one: (one != lead, -weights[one], one))
-    return Ballot(policy.answer, policy.combiner if classifies else "mean", {one: weights[one] for one in order})
+    combiner = adaptive.combiner if classifies else "mean"
+    deadline_ms = max(1, round(DEADLINE_SHARE * policy.timeout_ms))
+    return Ballot(adaptive.answer, combiner, deadline_ms, {one: weights[one] for one in order})
 
 
 def regret(vote: Vote) -> Regret | None:

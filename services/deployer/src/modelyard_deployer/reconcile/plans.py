@@ -59,7 +59,7 @@ class _Leaves:
             state.vote,
             leading,
             lambda version: bool(self._observe(model, version).urls),
-            state.serving.policy.adaptive,
+            state.serving.policy,
             classifies=known.file.manifest.signature.output.task.classifies,
         )
 
