@@ -171,6 +171,7 @@ class FakeMonitor:
         return self.pages.get(after, LabelPage(after or "0"))
 
     def members(self, model: str, since: datetime) -> list[Calls] | None:
+        self.asked.append(since)
         return None if self.away else self.calls
 
     def label(self, *batches: Batch, more: bool = False) -> None:

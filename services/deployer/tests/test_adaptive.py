@@ -1,5 +1,6 @@
 """Rollouts of an adaptive model: versions join a vote, leave it, and take the lead."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -296,6 +297,17 @@ def test_a_member_whose_calls_fail_leaves_with_the_reason(world: World) -> None:
     assert list(votes(world)) == [3, 2]
     assert left(world) == {1: "40 of 100 calls failed; the limit is 10.0%"}
     assert reason(world) == "version 1 left the vote: 40 of 100 calls failed; the limit is 10.0%"
+
+
+def test_calls_before_a_member_joined_do_not_count(world: World) -> None:
+    given_vote(world, 2, 3)
+    joined = max(member.since for member in vote(world).members)
+    world.clock.advance(5.0)
+    world.updates.update(MODEL)
+    assert world.monitor.asked[-1] == joined
+    world.clock.advance(100.0)
+    world.updates.update(MODEL)
+    assert world.monitor.asked[-1] == world.clock() - timedelta(seconds=60)
 
 
 def test_a_slow_member_leaves(world: World) -> None:

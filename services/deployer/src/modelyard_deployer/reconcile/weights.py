@@ -90,8 +90,8 @@ class Weights:
         return page is not None and page.more and page.cursor != vote.cursor
 
     def _without_harm(self, vote: Vote, policy: RolloutPolicy) -> Vote:
-        now = self.clock()
-        calls = self.monitor.members(vote.model, now - HARM_WINDOW)
+        since = max(self.clock() - HARM_WINDOW, *(member.since for member in vote.members))  # not from its time before
+        calls = self.monitor.members(vote.model, since)
         if calls is None:
             return vote
         present = [one for one in calls if one.version in vote.versions]
