@@ -163,6 +163,21 @@ def test_versions_approved_while_one_joins_join_after_it(world: World) -> None:
     assert [rollout.state for rollout in world.rollouts()] == [State.PROMOTED] * 4
 
 
+def test_a_version_that_is_approved_after_a_newer_one_joins_as_well(world: World) -> None:
+    given_vote(world, 3)
+    joins(world, 2)
+    assert list(votes(world)) == [2, 1, 3]
+
+
+def test_a_member_that_was_replaced_as_champion_does_not_join_again(world: World) -> None:
+    given_vote(world, 2, 3)
+    before = len(world.rollouts())
+    world.approve(2, previous_stage=VersionStage.LIVE, revision=50)
+    world.approve(2, previous_stage=VersionStage.REJECTED, revision=51)
+    world.settle(0.01)
+    assert len(world.rollouts()) == before
+
+
 def test_the_member_of_least_weight_leaves_when_there_are_too_many(world: World) -> None:
     given_vote(world, 2, 3, members=3)
     follows(world, labels(20, {1: 10.0, 2: 6.0, 3: 2.0}))

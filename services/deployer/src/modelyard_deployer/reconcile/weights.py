@@ -20,7 +20,7 @@ from modelyard_deployer.domain.votes import LabelPage, Vote, follow
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.wakeup import pause
 
-LOOK_S: Final = 0.5
+LOOK_S: Final = 0.25
 """Interval between two checks for models that are due."""
 HARM_WINDOW: Final = timedelta(seconds=60)
 POLICY_RETRY: Final = timedelta(seconds=5)

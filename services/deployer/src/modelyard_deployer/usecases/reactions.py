@@ -27,6 +27,7 @@ from modelyard_deployer.usecases.requests import WITHDRAWN, record_request
 from modelyard_deployer.usecases.snapshot import read_snapshot
 
 log = logging.getLogger(__name__)
+RECENT_ROLLOUTS: Final = 1_000
 MAX_JUMP: Final = 1_000_000_000
 """How far a router may be ahead; routers refuse tables that are further ahead of the one in use."""
 
@@ -58,11 +59,12 @@ def _on_policy_changed(records: Records, event: ResourceChanged) -> None:
 def _on_approved(records: Records, event: ResourceChanged, version: int, at: datetime) -> None:
     """Start only a version newer than every version of the model that was ever rolled out.
 
-    A replaced or rolled-back version becomes `approved` again; it must not be rolled out again automatically.
+    A replaced or rolled-back version becomes `approved` again; it must not be rolled out again automatically. Of an
+    adaptive model an older version joins as well, if it was never rolled out: several may be evaluated at a time.
     """
     if event.previous_stage is VersionStage.LIVE:
         return
-    if version <= records.rollouts.newest_started(event.model):
+    if version <= records.rollouts.newest_started(event.model) and not _may_still_join(records, event.model, version):
         return
     request = RolloutRequest(
         id=derived_id("rollout-of", event.event_id),
@@ -75,6 +77,13 @@ def _on_approved(records: Records, event: ResourceChanged, version: int, at: dat
         cause_id=event.event_id,
     )
     record_request(records, request, at)
+
+
+def _may_still_join(records: Records, model: str, version: int) -> bool:
+    serving = records.serving.get(model)
+    if serving is None or serving.policy.strategy != "adaptive":
+        return False
+    return all(rollout.to_version != version for rollout in records.rollouts.recent(model, limit=RECENT_ROLLOUTS))
 
 
 def on_rollout_requested(records: Records, event: RolloutRequested, at: datetime) -> None:
