@@ -100,8 +100,9 @@ def report(**changes: Any) -> Report:
         answers.at[row] = START.timestamp() + row / 45
         answers.latencies_ms.append(2.0)
     stored = {"stored": 900, "distinct": 900, "joined": 900, "cost_usd": 0.0}
+    compared = {name: np.array([label] * 900) for name, label in (("frozen", "no"), ("scheduled", "yes"))}
     made = make_report(
-        stream, first, answers, ["no"] * 900, stored, loops([ALARM, *RUNS, VERDICT, PROMOTED]),
+        stream, first, answers, compared, stored, loops([ALARM, *RUNS, VERDICT, PROMOTED]),
         [{"version": 1, "stage": "approved", "digest": "sha256:00"}],
     )  # fmt: skip
     return {**made, "wall_seconds": 9.0, **changes}

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from modelyard_cli.context import Platform
 from modelyard_cli.demo import first as first_version
+from modelyard_cli.demo.beside import Beside
 from modelyard_cli.demo.data import TRAIN_SHARE, Stream, load
 from modelyard_cli.demo.loops import ALWAYS, Event, closed, loops, read_events
 from modelyard_cli.demo.measure import counts, frozen_outputs
@@ -113,14 +114,14 @@ class Demo:
     def run(self) -> Report:
         """Everything, in order; the report lacks only the wall time."""
         self._train()
-        traffic = self._stream_rows()
-        self._say("all rows answered; counting")
-        answers = traffic.answers
-        stored = counts(self._platform, self._stream.name, self._prefix, answers.sent, answers.labels_sent)
-        frozen = frozen_outputs(self._platform, self._stream, self._first)
-        report = make_report(
-            self._stream, self._first, answers, list(frozen), stored, loops(self._events()), self._versions()
-        )
+        with Beside(self._stream, self._first) as beside:
+            answers = self._stream_rows().answers
+            self._say("all rows answered; counting")
+            stored = counts(self._platform, self._stream.name, self._prefix, answers.sent, answers.labels_sent)
+            found = loops(self._events())
+            frozen = frozen_outputs(self._platform, self._stream, self._first)
+            compared = {"frozen": frozen, **beside.outputs(frozen, len(found))}
+        report = make_report(self._stream, self._first, answers, compared, stored, found, self._versions())
         return {**report, **show_roll_back(self._platform, self._stream, self._say)}
 
     def _train(self) -> None:

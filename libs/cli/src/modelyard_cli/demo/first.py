@@ -9,7 +9,7 @@ from modelyard_cli.context import Platform
 from modelyard_cli.datasets import upload
 from modelyard_cli.demo.data import TRAIN_SHARE, Stream
 from modelyard_cli.stack.layout import StackError
-from modelyard_contracts.policies import GatePolicy, RetrainPolicy, RolloutPolicy
+from modelyard_contracts.policies import AdaptivePolicy, GatePolicy, RetrainPolicy, RolloutPolicy
 
 TIMEOUT_S: Final = 600.0
 """For each step of the first version: seconds on a free machine, minutes on a busy one; a failed run ends by itself."""
@@ -30,7 +30,13 @@ def gate_policy(rows: int) -> GatePolicy:
 
 def rollout_policy(rate_per_s: float) -> RolloutPolicy:
     """A step ends with the answers that the first one, of five percent, gives in four seconds; 20 to 60 of them."""
-    return RolloutPolicy(min_samples=int(min(max(rate_per_s * 0.05 * 4, 20), 60)), min_step_s=1, max_hold_s=90)
+    return RolloutPolicy(
+        strategy="adaptive",
+        adaptive=AdaptivePolicy(members=9, update_every_s=1),
+        min_samples=int(min(max(rate_per_s * 0.05 * 4, 20), 60)),
+        min_step_s=1,
+        max_hold_s=90,
+    )
 
 
 def create_model(platform: Platform, stream: Stream, rate_per_s: float) -> None:

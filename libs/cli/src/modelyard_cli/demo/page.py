@@ -4,15 +4,18 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
+from modelyard_cli.demo.report import NAMES, note
+
 WIDTH: Final = 960
 HEIGHT: Final = 320
 MARGIN: Final = 44
 
 STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #667; --line: #d8dce2; --paper: #fff;
-  --a: #1f6feb; --b: #b0572a }
+  --a: #1f6feb; --b: #b0572a; --c: #2f7d4f; --d: #8250a8 }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e8eaed; --soft: #9aa3ad; --line: #363c44; --paper: #15181c; --a: #6ea8fe; --b: #e39a6b } }
+  :root { --ink: #e8eaed; --soft: #9aa3ad; --line: #363c44; --paper: #15181c; --a: #6ea8fe; --b: #e39a6b;
+    --c: #6cc08b; --d: #c39ae0 } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2rem }
@@ -20,11 +23,13 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-n
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
 td:last-child { overflow-wrap: anywhere } th, td:not(:last-child) { white-space: nowrap }
 svg { width: 100%; height: auto } svg text { fill: var(--soft); font-size: 11px } .axis { stroke: var(--line) }
-.frozen { stroke: var(--b); fill: none; stroke-width: 1.6 }
-.platform { stroke: var(--a); fill: none; stroke-width: 2 }
+polyline { fill: none; stroke-width: 1.3 }
+.frozen { stroke: var(--b) } .scheduled { stroke: var(--c) } .online { stroke: var(--d) }
+.platform { stroke: var(--a); stroke-width: 2.4 }
 .mark { stroke: var(--soft); stroke-dasharray: 2 3 } .mark.live { stroke: var(--a); stroke-dasharray: none }
 svg text.live { fill: var(--a) }
 .key-frozen { color: var(--b) } .key-platform { color: var(--a) }
+.key-scheduled { color: var(--c) } .key-online { color: var(--d) }
 .facts { display: grid; grid-template-columns: repeat(3, 1fr); gap: 1rem }
 @media (max-width: 40rem) { .facts { grid-template-columns: 1fr } }
 .facts div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem }
@@ -39,7 +44,7 @@ def page(report: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{_facts(report)}"
-        f"<h2>{report['metric'].capitalize()} over the stream</h2>{_legend()}{_chart(report)}{_accuracy(report)}"
+        f"<h2>{report['metric'].capitalize()} over the stream</h2>{_legend(report)}{_chart(report)}{_accuracy(report)}"
         f"<h2>What happened, when and why</h2>{''.join(_stories(report))}"
         f"<h2>Versions</h2>{_versions(report)}</body></html>"
     )
@@ -52,7 +57,8 @@ def _facts(report: dict[str, Any]) -> str:
     facts = [
         (
             f"{accuracy['platform_overall']:.3f}",
-            f"{report['metric']}; version 1 alone {accuracy['frozen_overall']:.3f} ({gain:+.3f})",
+            f"{report['metric']}; version 1 alone {accuracy['frozen_overall']:.3f} ({gain:+.3f})"
+            + "".join(f", {NAMES[name]} {accuracy[f'{name}_overall']:.3f}" for name in _others(report)),
         ),
         (f"{report['predictions_distinct']:,}", f"predictions stored of {report['rows_sent']:,} answered"),
         (f"{report['labels_joined']:,}", f"labels joined of {report['labels_sent']:,} sent"),
@@ -69,12 +75,16 @@ def _cost(cost: dict[str, Any]) -> str:
     return f"{cost['training_seconds']:.1f} s of it training; {usd:.4f} USD"
 
 
-def _legend() -> str:
-    return (
-        '<p><span class="key-platform">&#9632; the platform</span> &#160; '
-        '<span class="key-frozen">&#9632; version 1, never retrained</span> &#160; '
-        "share of right answers over the 500 rows before</p>"
+def _others(report: dict[str, Any]) -> list[str]:
+    """Ways to work beside the platform and version 1 alone."""
+    return [name for name in NAMES if name in report["curve"] and name not in ("frozen", "platform")]
+
+
+def _legend(report: dict[str, Any]) -> str:
+    keys = " &#160; ".join(
+        f'<span class="key-{name}">&#9632; {escape(NAMES[name])}</span>' for name in NAMES if name in report["curve"]
     )
+    return f"<p>{keys} &#160; {escape(report['metric'])} over the 500 rows before</p><p>{escape(note(report))}</p>"
 
 
 def _chart(report: dict[str, Any]) -> str:
@@ -95,7 +105,8 @@ def _chart(report: dict[str, Any]) -> str:
         f'<text x="{MARGIN - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{v:.2f}</text>'
         for v in _ticks(low, high)
     )
-    lines = "".join(f'<polyline class="{name}" points="{_points(curve, x, y)}"/>' for name, curve in curves.items())
+    drawn = [name for name in NAMES if name in curves]
+    lines = "".join(f'<polyline class="{name}" points="{_points(curves[name], x, y)}"/>' for name in drawn)
     flags = "".join(_flag(x(mark["row"]), _word(mark), number % 3) for number, mark in enumerate(report["marks"]))
     title = f"{report['rows_sent']:,} rows, in time order"
     axis = f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 12}" text-anchor="end">{title}</text>'
@@ -130,12 +141,13 @@ def _points(curve: Sequence[tuple[int, float]], x: Any, y: Any) -> str:
 
 def _accuracy(report: dict[str, Any]) -> str:
     accuracy = report["accuracy"]
-    parts = zip(accuracy["frozen"], accuracy["platform"], strict=True)
+    names = [name for name in NAMES if name in accuracy]
+    parts = list(zip(*(accuracy[name] for name in names), strict=True))
     body = [
-        (f"{number} of {len(accuracy['frozen'])}", f"{frozen:.3f}", f"{platform:.3f}", f"{platform - frozen:+z.3f}")
-        for number, (frozen, platform) in enumerate(parts, start=1)
+        (f"{number} of {len(parts)}", *(f"{value:.3f}" for value in part), f"{part[-1] - part[0]:+z.3f}")
+        for number, part in enumerate(parts, start=1)
     ]
-    return _table(("part of the stream", "version 1", "platform", "gain"), body)
+    return _table(("part of the stream", *(NAMES[name] for name in names), "gain over frozen"), body)
 
 
 def _stories(report: dict[str, Any]) -> Iterable[str]:

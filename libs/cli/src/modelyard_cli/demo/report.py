@@ -1,36 +1,47 @@
 """The report: what was measured, as data; the terminal and the page only show it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from modelyard_cli.backtest.learners import Outputs
 from modelyard_cli.demo.data import Stream
 from modelyard_cli.demo.loops import closed
 from modelyard_cli.demo.measure import mean_by_part, rolling, row_scores
 from modelyard_cli.demo.traffic import Answers
-from modelyard_cli.output import Listing, rows
+from modelyard_cli.output import rows
 
 Report = dict[str, Any]
+NAMES: Final = {
+    "frozen": "version 1 frozen",
+    "scheduled": "scheduled retraining",
+    "online": "online forest",
+    "platform": "platform",
+}
+"""Ways to work that are compared, as people read them; the platform last."""
 
 
 def make_report(
     stream: Stream,
     first: int,
     answers: Answers,
-    frozen: Sequence[object],
+    compared: Mapping[str, Outputs],
     stored: Mapping[str, Any],
     found_loops: list[dict[str, Any]],
     versions: list[dict[str, Any]],
 ) -> Report:
-    """All but the roll-back and the wall time, which are measured later."""
+    """All but the roll-back and the wall time, which are measured later.
+
+    compared: outputs for every row from `first` on, by name: of version 1 alone (`frozen`) and of other ways to work.
+    """
     sent = sorted(answers.outputs)
-    truth = stream.labels[sent]
-    platform = row_scores([answers.outputs[row] for row in sent], truth, stream)
-    frozen_scores = row_scores([frozen[row - first] for row in sent], truth, stream)
+    outputs = {name: [found[row - first] for row in sent] for name, found in compared.items()}
+    outputs["platform"] = [answers.outputs[row] for row in sent]
+    scores = {name: row_scores(found, stream.labels[sent], stream) for name, found in outputs.items()}
     latencies = np.array(answers.latencies_ms)
     return {
         "model": stream.name,
@@ -44,12 +55,11 @@ def make_report(
         "versions": versions,
         "loops": found_loops,
         "accuracy": {
-            "frozen": mean_by_part(frozen_scores),
-            "platform": mean_by_part(platform),
-            "frozen_overall": round(float(frozen_scores.mean()), 4),
-            "platform_overall": round(float(platform.mean()), 4),
+            **{name: mean_by_part(found) for name, found in scores.items()},
+            **{f"{name}_overall": round(float(found.mean()), 4) for name, found in scores.items()},
         },
-        "curve": {"frozen": rolling(frozen_scores), "platform": rolling(platform)},
+        "curve": {name: rolling(found) for name, found in scores.items()},
+        "rows_per_s": round(len(sent) / max(max(answers.at.values()) - min(answers.at.values()), 1e-9), 1),
         "marks": marks(answers, found_loops),
         "latency_ms": {
             "p50": round(float(np.percentile(latencies, 50)), 2),
@@ -108,28 +118,26 @@ def as_tables(report: Report) -> Group:
     return Group(_accuracy_table(report), Text(), _loops(report), Text(), _counts(report))
 
 
-def _accuracy_table(report: Report) -> Listing:
+def _accuracy_table(report: Report) -> Group:
     accuracy = report["accuracy"]
-    parts = list(zip(accuracy["frozen"], accuracy["platform"], strict=True))
+    names = [name for name in NAMES if name in accuracy]
+    parts = [*zip(*(accuracy[name] for name in names), strict=True), [accuracy[f"{name}_overall"] for name in names]]
     items = [
-        {
-            "eighth": str(number),
-            "frozen version 1": f"{frozen:.3f}",
-            "platform": f"{platform:.3f}",
-            "gain": f"{platform - frozen:+z.3f}",
-        }
-        for number, (frozen, platform) in enumerate(parts, start=1)
+        {"eighth": "all" if number == len(parts) else str(number)}
+        | {NAMES[name]: f"{value:.3f}" for name, value in zip(names, part, strict=True)}
+        | {"gain": f"{part[-1] - part[0]:+z.3f}"}
+        for number, part in enumerate(parts, start=1)
     ]
-    frozen, platform = accuracy["frozen_overall"], accuracy["platform_overall"]
-    items.append(
-        {
-            "eighth": "all",
-            "frozen version 1": f"{frozen:.3f}",
-            "platform": f"{platform:.3f}",
-            "gain": f"{platform - frozen:+z.3f}",
-        }
+    title = f"{report['metric']} over the stream"
+    return Group(rows(title, ("eighth", *(NAMES[name] for name in names), "gain"), items), Text(note(report), "dim"))
+
+
+def note(report: Report) -> str:
+    """What to know before comparing the columns."""
+    return (
+        f"The stream is compressed: {report['rows_per_s']:.0f} rows a second, so each second of the platform's work "
+        "costs it that many rows; the other columns are computed offline and lose no row."
     )
-    return rows(f"{report['metric']} over the stream", ("eighth", "frozen version 1", "platform", "gain"), items)
 
 
 def _loops(report: Report) -> Group:
