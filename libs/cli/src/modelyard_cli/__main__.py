@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from modelyard_cli import verbs
+from modelyard_cli.backtest.verb import backtest
 from modelyard_cli.demo.verb import demo
 from modelyard_cli.stack.commands import down, status, up
 from modelyard_cli.train import train
@@ -35,7 +36,7 @@ def root(
     """Event-driven model management: the local stack, the demo, and the verbs of an operator."""
 
 
-for command in (up, down, status, demo, train):
+for command in (up, down, status, demo, backtest, train):
     app.command()(command)
 verbs.add_to(app)
 

@@ -132,18 +132,22 @@ class Platform:
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a read-only query, as any analyst may ask it."""
+        with self.clickhouse() as client:
+            return list(client.query(sql, parameters=dict(parameters or {})).named_results())
+
+    def clickhouse(self) -> Any:
+        """A connection of the reader, to close; for many queries in a row."""
         import clickhouse_connect
 
         from modelyard_runtime.tls import clickhouse_tls
 
-        with clickhouse_connect.get_client(
+        return clickhouse_connect.get_client(
             dsn=self.clickhouse_url,
             username=self.clickhouse_user,
             password=self.clickhouse_password,
             database=self.clickhouse_database,
             **clickhouse_tls(self.clickhouse_url),
-        ) as client:
-            return list(client.query(sql, parameters=dict(parameters or {})).named_results())
+        )
 
 
 def _read_key(path: Path) -> str:

@@ -15,16 +15,16 @@ from typing import Any, Final
 import typer
 from rich.text import Text
 
+from modelyard_cli.backtest.beside import Beside
 from modelyard_cli.context import Platform
 from modelyard_cli.demo import first as first_version
-from modelyard_cli.demo.beside import Beside
 from modelyard_cli.demo.data import TRAIN_SHARE, Stream, load
 from modelyard_cli.demo.loops import ALWAYS, Event, closed, loops, read_events
 from modelyard_cli.demo.measure import counts, frozen_outputs
 from modelyard_cli.demo.page import page
 from modelyard_cli.demo.report import Report, as_tables, faults, make_report
 from modelyard_cli.demo.roll_back import show_roll_back
-from modelyard_cli.demo.traffic import Traffic
+from modelyard_cli.demo.traffic import LABEL_DELAY_ROWS, Traffic
 from modelyard_cli.inference import Choices
 from modelyard_cli.output import Form, complain, complaints, console, show
 from modelyard_cli.stack.commands import start_stack, stop_stack
@@ -114,13 +114,14 @@ class Demo:
     def run(self) -> Report:
         """Everything, in order; the report lacks only the wall time."""
         self._train()
-        with Beside(self._stream, self._first) as beside:
+        with Beside(self._stream, self._first, LABEL_DELAY_ROWS) as beside:
             answers = self._stream_rows().answers
             self._say("all rows answered; counting")
             stored = counts(self._platform, self._stream.name, self._prefix, answers.sent, answers.labels_sent)
             found = loops(self._events())
             frozen = frozen_outputs(self._platform, self._stream, self._first)
-            compared = {"frozen": frozen, **beside.outputs(frozen, len(found))}
+            retrained = beside.scheduled(frozen, len(found), first_version.RETRAIN.window_rows)
+            compared = {"frozen": frozen, "scheduled": retrained, "online": beside.online()}
         report = make_report(self._stream, self._first, answers, compared, stored, found, self._versions())
         return {**report, **show_roll_back(self._platform, self._stream, self._say)}
 

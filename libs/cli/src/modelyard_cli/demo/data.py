@@ -38,6 +38,8 @@ class Stream:
     words: NDArray[np.object_]
     labels: NDArray[np.object_]
     classes: tuple[str, ...]
+    times: NDArray[np.float64] | None = None
+    """Seconds since 1970, rising; None where the rows have no times."""
 
     @property
     def rows(self) -> int:
@@ -108,6 +110,7 @@ def read_csv(
         .T,
         labels=np.array(labels, dtype=object),
         classes=tuple(named[value] for value in plan.values),
+        times=None if plan.time is None else _seconds(table, plan.time),
     )
 
 
@@ -116,6 +119,10 @@ def _in_order(table: Table, plan: TrainingPlan) -> Table:
         return table
     times = converted(table, plan.time, ColumnType.TIMESTAMP)
     return table.only(sorted(range(len(times)), key=times.__getitem__))
+
+
+def _seconds(table: Table, column: str) -> NDArray[np.float64]:
+    return np.array([moment.timestamp() for moment in converted(table, column, ColumnType.TIMESTAMP)])
 
 
 def _numbers(table: Table, plan: TrainingPlan, name: str) -> NDArray[np.float64]:

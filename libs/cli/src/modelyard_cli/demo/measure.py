@@ -38,9 +38,9 @@ def counts(platform: Platform, model: str, prefix: str, sent: int, labels_sent: 
         time.sleep(0.5)
 
 
-def frozen_outputs(platform: Platform, stream: Stream, first: int) -> NDArray[np.object_]:
-    """Outputs of version 1 for every row from `first` on: what a platform that never retrains would answer."""
-    file = platform.registry.manifest_file(stream.name, 1)
+def frozen_outputs(platform: Platform, stream: Stream, first: int, version: int = 1) -> NDArray[np.object_]:
+    """Outputs of a version for every row from `first` on: what it would have answered alone."""
+    file = platform.registry.manifest_file(stream.name, version)
     manifest = file.manifest
     with tempfile.TemporaryDirectory() as folder:
         predictor = load_model(manifest, platform.registry.download(file, Path(folder)))
@@ -58,7 +58,9 @@ def _ordered(table: NDArray[Any], have: tuple[str, ...], want: tuple[str, ...]) 
     return table[:, [have.index(name) for name in want]]
 
 
-def row_scores(outputs: Sequence[object], truth: NDArray[np.object_], stream: Stream) -> NDArray[np.float64]:
+def row_scores(
+    outputs: Sequence[object] | NDArray[Any], truth: NDArray[np.object_], stream: Stream
+) -> NDArray[np.float64]:
     """Per row: 1 for a right class and 0 for a wrong one, or the absolute error of a regression. Shape (rows,)."""
     found = np.asarray(outputs, dtype=object)
     if stream.classes:

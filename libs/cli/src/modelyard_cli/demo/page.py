@@ -1,53 +1,23 @@
 """The report as one static HTML page: no script, no network, readable on its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
-from typing import Any, Final
+from typing import Any
 
+from modelyard_cli.demo.drawing import chart, document, table
 from modelyard_cli.demo.report import NAMES, note
-
-WIDTH: Final = 960
-HEIGHT: Final = 320
-MARGIN: Final = 44
-
-STYLE: Final = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #667; --line: #d8dce2; --paper: #fff;
-  --a: #1f6feb; --b: #b0572a; --c: #2f7d4f; --d: #8250a8 }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8eaed; --soft: #9aa3ad; --line: #363c44; --paper: #15181c; --a: #6ea8fe; --b: #e39a6b;
-    --c: #6cc08b; --d: #c39ae0 } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2rem }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
-td:last-child { overflow-wrap: anywhere } th, td:not(:last-child) { white-space: nowrap }
-svg { width: 100%; height: auto } svg text { fill: var(--soft); font-size: 11px } .axis { stroke: var(--line) }
-polyline { fill: none; stroke-width: 1.3 }
-.frozen { stroke: var(--b) } .scheduled { stroke: var(--c) } .online { stroke: var(--d) }
-.platform { stroke: var(--a); stroke-width: 2.4 }
-.mark { stroke: var(--soft); stroke-dasharray: 2 3 } .mark.live { stroke: var(--a); stroke-dasharray: none }
-svg text.live { fill: var(--a) }
-.key-frozen { color: var(--b) } .key-platform { color: var(--a) }
-.key-scheduled { color: var(--c) } .key-online { color: var(--d) }
-.facts { display: grid; grid-template-columns: repeat(3, 1fr); gap: 1rem }
-@media (max-width: 40rem) { .facts { grid-template-columns: 1fr } }
-.facts div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem }
-.facts b { display: block; font-size: 1.3rem } details { margin: .4rem 0 }
-"""
 
 
 def page(report: dict[str, Any]) -> str:
     """The whole document."""
     title = f"{report['model']}: one stream, {len(report['loops'])} loops"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{_facts(report)}"
+    body = (
+        f"<h1>{escape(title)}</h1>{_facts(report)}"
         f"<h2>{report['metric'].capitalize()} over the stream</h2>{_legend(report)}{_chart(report)}{_accuracy(report)}"
         f"<h2>What happened, when and why</h2>{''.join(_stories(report))}"
-        f"<h2>Versions</h2>{_versions(report)}</body></html>"
+        f"<h2>Versions</h2>{_versions(report)}"
     )
+    return document(title, body)
 
 
 def _facts(report: dict[str, Any]) -> str:
@@ -88,55 +58,15 @@ def _legend(report: dict[str, Any]) -> str:
 
 
 def _chart(report: dict[str, Any]) -> str:
-    curves = report["curve"]
-    values = [float(value) for curve in curves.values() for _, value in curve]
-    low, high = max(0.0, min(values) - 0.02), min(1.0, max(values) + 0.06)
-
-    rows_sent = float(report["rows_sent"])
-
-    def x(row: float) -> float:
-        return MARGIN + (WIDTH - 2 * MARGIN) * row / rows_sent
-
-    def y(value: float) -> float:
-        return HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (value - low) / (high - low)
-
-    grid = "".join(
-        f'<line class="axis" x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
-        f'<text x="{MARGIN - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{v:.2f}</text>'
-        for v in _ticks(low, high)
-    )
-    drawn = [name for name in NAMES if name in curves]
-    lines = "".join(f'<polyline class="{name}" points="{_points(curves[name], x, y)}"/>' for name in drawn)
-    flags = "".join(_flag(x(mark["row"]), _word(mark), number % 3) for number, mark in enumerate(report["marks"]))
-    title = f"{report['rows_sent']:,} rows, in time order"
-    axis = f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 12}" text-anchor="end">{title}</text>'
-    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="accuracy over the stream">'
-    return f"{head}{grid}{flags}{lines}{axis}</svg>"
+    curves = {name: report["curve"][name] for name in reversed(NAMES) if name in report["curve"]}
+    marks = [
+        (mark["row"], _word(mark), "live" if mark["what"].endswith("live") else "alarm") for mark in report["marks"]
+    ]
+    return chart(curves, report["rows_sent"], marks)
 
 
 def _word(mark: dict[str, Any]) -> str:
     return f"alarm {mark['loop']}" if mark["what"] == "alarm" else str(mark["what"])
-
-
-def _flag(x: float, what: str, step: int) -> str:
-    """A line over the whole height with its word; words of neighbours stand on steps of their own."""
-    kind = "live" if what.endswith("live") else "alarm"
-    side = 'text-anchor="end" ' if x > WIDTH - 2 * MARGIN else ""
-    place = x - 3 if side else x + 3
-    return (
-        f'<line class="mark {kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{MARGIN}" y2="{HEIGHT - MARGIN}"/>'
-        f'<text class="{kind}" {side}x="{place:.1f}" y="{MARGIN - 28 + 12 * step:.1f}">{escape(what)}</text>'
-    )
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    step = 0.05 if high - low > 0.1 else 0.02
-    first = int(low / step) + 1
-    return [step * number for number in range(first, int(high / step) + 1)]
-
-
-def _points(curve: Sequence[tuple[int, float]], x: Any, y: Any) -> str:
-    return " ".join(f"{x(row):.1f},{y(value):.1f}" for row, value in curve)
 
 
 def _accuracy(report: dict[str, Any]) -> str:
@@ -147,7 +77,7 @@ def _accuracy(report: dict[str, Any]) -> str:
         (f"{number} of {len(parts)}", *(f"{value:.3f}" for value in part), f"{part[-1] - part[0]:+z.3f}")
         for number, part in enumerate(parts, start=1)
     ]
-    return _table(("part of the stream", *(NAMES[name] for name in names), "gain over frozen"), body)
+    return table(("part of the stream", *(NAMES[name] for name in names), "gain over frozen"), body)
 
 
 def _stories(report: dict[str, Any]) -> Iterable[str]:
@@ -160,7 +90,7 @@ def _stories(report: dict[str, Any]) -> Iterable[str]:
         opened = " open" if number == 1 else ""
         yield (
             f"<details{opened}><summary>{escape(head)}</summary>"
-            f"{_table(('time (UTC)', 'event', 'what'), body)}"
+            f"{table(('time (UTC)', 'event', 'what'), body)}"
             f"<p>timeline <code>{escape(loop['correlation_id'])}</code></p></details>"
         )
 
@@ -174,10 +104,4 @@ def _versions(report: dict[str, Any]) -> str:
         if back
         else ""
     )
-    return _table(("version", "stage", "digest"), body) + after
-
-
-def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    cells = "".join(f"<th>{escape(title)}</th>" for title in head)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(str(value))}</td>" for value in row) + "</tr>" for row in body)
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"
+    return table(("version", "stage", "digest"), body) + after

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -54,6 +54,10 @@ class Traffic:
         self._stream = stream
         self._prefix = prefix
 
+    def id_of(self, row: int) -> str:
+        """The prediction id of a row, unless a connection was lost."""
+        return f"{self._prefix}-{row:07d}"
+
     async def send(self, first: int, rate_per_s: float, stop: Callable[[], bool]) -> None:
         """Send all rows from `first` on; returns after all answers and labels, or when `stop` returns True."""
         async with self._session() as session:
@@ -81,6 +85,17 @@ class Traffic:
                 await asyncio.sleep(ahead)
             yield row
 
+    async def block(self, rows: Sequence[int], labelled: Sequence[int]) -> None:
+        """Send rows, then the labels of earlier ones; returns after all answers."""
+        async with self._session() as session:
+            free = asyncio.Semaphore(CONCURRENT)
+            async with asyncio.TaskGroup() as tasks:
+                for row in rows:
+                    await free.acquire()
+                    tasks.create_task(self._one(session, row, free))
+            for start in range(0, len(labelled), FEEDBACK_BATCH):
+                await self._label(session, labelled[start : start + FEEDBACK_BATCH])
+
     async def _one(self, session: aiohttp.ClientSession, row: int, free: asyncio.Semaphore) -> None:
         try:
             features = self._stream.features(row)
@@ -96,11 +111,11 @@ class Traffic:
 
     def _request(self, row: int, features: dict[str, Any], lost: int) -> dict[str, Any]:
         """After a lost connection the id is a new one: the lost answer may stand in the log, and stays single there."""
-        prediction_id = f"{self._prefix}-{row:07d}" + (f"-{lost}" if lost else "")
+        prediction_id = self.id_of(row) + (f"-{lost}" if lost else "")
         self.answers.tried.add(prediction_id)
         return {"prediction_id": prediction_id, "features": features}
 
-    async def _label(self, session: aiohttp.ClientSession, rows: list[int]) -> None:
+    async def _label(self, session: aiohttp.ClientSession, rows: Sequence[int]) -> None:
         """Send the labels of answered rows; they are sent late enough that all rows were answered."""
         known = [row for row in rows if row in self.answers.ids]
         items = [{"prediction_id": self.answers.ids[row], **self._truth(row)} for row in known]

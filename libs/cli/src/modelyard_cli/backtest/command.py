@@ -1,0 +1,195 @@
+"""modelyard backtest: policies on past data, on the real platform, beside what a team would do without it."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.text import Text
+
+from modelyard_cli.backtest.baselines import oracle
+from modelyard_cli.backtest.beside import Beside
+from modelyard_cli.backtest.journal import Journal
+from modelyard_cli.backtest.learners import Outputs
+from modelyard_cli.backtest.lockstep import BLOCK_ROWS, BLOCK_S, Lockstep
+from modelyard_cli.backtest.policies import Policies
+from modelyard_cli.backtest.report import Report, as_table, page
+from modelyard_cli.backtest.results import Result, platform_facts, result, version_starts
+from modelyard_cli.backtest.timing import Timing
+from modelyard_cli.context import Platform
+from modelyard_cli.demo import first as first_version
+from modelyard_cli.demo.data import TRAIN_SHARE, Stream
+from modelyard_cli.demo.measure import frozen_outputs, rolling, row_scores
+from modelyard_cli.output import Form, complaints, console, show
+from modelyard_cli.stack.commands import start_stack, stop_stack
+
+EVERY_ROWS: Final = 1_000
+NOTE: Final = (
+    "The policies ran on the real platform in lockstep: the next rows waited while a run, an evaluation or a start of "
+    "replicas was open. Durations of the policies are those of the data. The other lines are computed offline."
+)
+
+
+def run_backtest(
+    stream: Stream, policies: Sequence[Policies], timing: Timing, folder: Path, *, keep: bool, output: Form
+) -> None:
+    """Run all policies one after another and write report.json and report.html; a run that was stopped goes on."""
+    first = int(stream.rows * TRAIN_SHARE)
+    journal = Journal(folder, _facts(stream, policies, timing))
+    if journal.resumed:
+        complaints.print("going on with the run that was stopped")
+    with (
+        _platform(folder / "stack", fresh=not journal.resumed, keep=keep) as platform,
+        Beside(stream, first, timing.delay_rows) as beside,
+    ):
+        runs = [_Run(platform, stream, policy, timing, first, journal).result() for policy in policies]
+        report, curves = _compare(platform, stream, timing, first, runs, beside)
+    (folder / "report.json").write_text(json.dumps(report, indent=2))
+    (folder / "report.html").write_text(page(report, curves))
+    show(output, report, lambda: as_table(report))
+    if output is Form.TABLE:
+        console.print(Text(f"page: {folder / 'report.html'}   data: {folder / 'report.json'}"), soft_wrap=True)
+
+
+def _facts(stream: Stream, policies: Sequence[Policies], timing: Timing) -> dict[str, Any]:
+    content = hashlib.sha256(stream.numbers.tobytes())
+    content.update(json.dumps([stream.words.tolist(), [str(label) for label in stream.labels]]).encode())
+    return {
+        "data": content.hexdigest(),
+        "rows": stream.rows,
+        "delay_rows": timing.delay_rows,
+        "block_rows": BLOCK_ROWS,
+        "policies": [[one.name, *(part.model_dump(mode="json") for part in one.documents())] for one in policies],
+    }
+
+
+@contextlib.contextmanager
+def _platform(stack: Path, *, fresh: bool, keep: bool) -> Iterator[Platform]:
+    """A local stack of the backtest's own; what a killed run left is stopped first."""
+    stop_stack(stack)
+    if fresh:
+        shutil.rmtree(stack, ignore_errors=True)
+    try:
+        start_stack(stack, any_ports=True)
+        yield Platform.find(stack)
+    finally:
+        if keep:
+            complaints.print(f"left running: modelyard status --data-dir {stack}", soft_wrap=True)
+        else:
+            stop_stack(stack)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One policy."""
+
+    platform: Platform
+    stream: Stream
+    policies: Policies
+    timing: Timing
+    first: int
+    journal: Journal
+
+    @property
+    def own(self) -> Stream:
+        """The stream under the name of this policy's model."""
+        return replace(self.stream, name=f"{self.stream.name}-{self.policies.name}")
+
+    def result(self) -> "_Done":
+        """Train version 1, send the rows, and read what happened."""
+        own, began = self.own, time.monotonic()
+        name = self.policies.name
+        if self.journal.result(own.name) is None:
+            with complaints.status(f"{name}: training version 1") as status:
+                self._prepare(own, lambda text: status.update(f"{name}: {text}"))
+                lockstep = Lockstep(self.platform, own, self.first, self.timing.delay_rows, self.journal)
+                lockstep.run(lambda text: status.update(f"{name}: {text}{_left(text, began)}"))
+            self.journal.finish(own.name, dict(platform_facts(self.platform, own.name)))
+        progress = self.journal.progress(own.name, self.first)
+        outputs = np.array([progress.outputs[row] for row in range(self.first, own.rows)], dtype=object)
+        return _Done(self.policies, own, outputs, self.journal.result(own.name) or {})
+
+    def _prepare(self, own: Stream, tell: Any) -> None:
+        """Create model, policies and version 1, unless they exist from an earlier part of this run."""
+        registry = self.platform.registry
+        registry.create_model(own.name, description=f"backtest of policy {self.policies.name}")
+        if registry.alias(own.name, "champion") is not None:
+            return
+        pace = BLOCK_S / (BLOCK_ROWS * self.timing.row_s)
+        for policy in self.policies.at_pace(pace, own.rows * self.timing.row_s).documents():
+            registry.set_policy(own.name, policy)
+        digest = first_version.upload_first_tenth(self.platform, own)
+        first_version.train_first(self.platform, own, digest, tell)
+
+
+@dataclass(frozen=True)
+class _Done:
+    policies: Policies
+    stream: Stream
+    outputs: Outputs
+    facts: Result
+
+
+def _left(text: str, began: float) -> str:
+    """How much longer, at the pace so far; empty before it is known."""
+    done, _, total = text.removesuffix(" rows").replace(",", "").partition(" of ")
+    if not total or not int(done):
+        return ""
+    seconds = (time.monotonic() - began) / int(done) * (int(total) - int(done))
+    return f", about {seconds / 60:.0f} min left"
+
+
+def _compare(
+    platform: Platform, stream: Stream, timing: Timing, first: int, runs: Sequence[_Done], beside: Beside
+) -> tuple[Report, dict[str, list[tuple[int, float]]]]:
+    truth = stream.labels[first:]
+
+    def scored(outputs: Outputs) -> NDArray[np.float64]:
+        return row_scores(outputs, truth, stream)
+
+    lead = runs[0]
+    window_rows, trainings = lead.policies.retrain.window_rows, int(lead.facts["trainings"])
+    frozen_outputs_ = frozen_outputs(platform, lead.stream, first)
+    frozen = scored(frozen_outputs_)
+    every = (stream.rows - first) // EVERY_ROWS
+    with complaints.status("computing the baselines"):
+        found = {
+            "frozen": (frozen, 0),
+            "scheduled": (scored(beside.scheduled(frozen_outputs_, trainings, window_rows)), trainings),
+            "scheduled_every": (scored(beside.scheduled(frozen_outputs_, every, window_rows)), every),
+            "online": (scored(beside.online()), 0),
+            "oracle": (_best_versions(platform, lead.stream, first, scored), trainings),
+        }
+    own = {one.policies.name: scored(one.outputs) for one in runs}
+    report: Report = {
+        "name": stream.name,
+        "rows": stream.rows - first,
+        "label_delay_rows": timing.delay_rows,
+        "task": str(stream.task),
+        "metric": "accuracy" if stream.classes else "mean absolute error",
+        "note": NOTE,
+        "policies": [
+            result(one.policies.name, own[one.policies.name], frozen, stream, timing, **one.facts) for one in runs
+        ],
+        "baselines": {
+            name: result(name, scores, frozen, stream, timing, trainings=count)
+            for name, (scores, count) in found.items()
+        },
+    }
+    shown = {f"policy {name}": scores for name, scores in own.items()}
+    shown |= {name: found[name][0] for name in ("online", "scheduled", "frozen")}
+    return report, {name: rolling(scores) for name, scores in shown.items()}
+
+
+def _best_versions(platform: Platform, stream: Stream, first: int, scored: Any) -> NDArray[np.float64]:
+    starts = version_starts(platform, stream.name)
+    scores = np.array([scored(frozen_outputs(platform, stream, first, version)) for version in starts])
+    since = [row - first for row in starts.values()]
+    return oracle(scores, since, lower_is_better=not stream.classes)

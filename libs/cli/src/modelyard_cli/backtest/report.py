@@ -1,0 +1,58 @@
+"""The report of a backtest: as data, as a table, as a page."""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any, Final
+
+from modelyard_cli.demo.drawing import chart, document, table
+from modelyard_cli.output import Listing, rows
+
+COLUMNS: Final = ("way to work", "metric", "trainings", "cost USD", "alarms", "roll-backs", "days below frozen")
+DAY_S: Final = 86_400
+MOST_LINES: Final = 6
+"""Lines that the style sheet tells apart."""
+BASELINES: Final = {
+    "frozen": "version 1 frozen",
+    "scheduled": "scheduled retraining",
+    "scheduled_every": "retraining every 1,000 rows",
+    "online": "online forest",
+    "oracle": "best version in hindsight",
+}
+Report = dict[str, Any]
+
+
+def as_table(report: Report) -> Listing:
+    """For the terminal."""
+    return rows(f"{report['metric']} over {report['rows']:,} rows", COLUMNS, list(_lines(report)))
+
+
+def _lines(report: Report) -> Iterator[dict[str, str]]:
+    found = [(f"policy {one['name']}", one) for one in report["policies"]]
+    found += [(BASELINES[name], one) for name, one in report["baselines"].items()]
+    for title, one in found:
+        below = f"{one['seconds_below_frozen'] / DAY_S:,.1f}"
+        values = (title, f"{one['metric_overall']:.4f}", str(one["trainings"]), f"{one['train_cost_usd']:.4f}")
+        yield dict(zip(COLUMNS, (*values, str(one["alarms"]), str(one["rollbacks"]), below), strict=True))
+
+
+def page(report: Report, curves: dict[str, list[tuple[int, float]]]) -> str:
+    """The whole document. curves: rolling metric by way to work, as they are drawn."""
+    title = f"Backtest of {report['name']}: {len(report['policies'])} policies"
+    legend = " &#160; ".join(
+        f'<span class="line-{min(place, MOST_LINES - 1)}">&#9632; {escape(name)}</span>'
+        for place, name in enumerate(curves)
+    )
+    drawn = {f"line-{min(place, MOST_LINES - 1)}": curve for place, curve in enumerate(curves.values())}
+    lines = [tuple(line.values()) for line in _lines(report)]
+    parts = [
+        (title, *(f"{value:.3f}" for value in one["metric"]))
+        for title, one in [(f"policy {one['name']}", one) for one in report["policies"]]
+        + [(BASELINES[name], one) for name, one in report["baselines"].items()]
+    ]
+    body = (
+        f"<h1>{escape(title)}</h1><p>{escape(report['note'])}</p>{table(COLUMNS, lines)}"
+        f"<h2>{escape(report['metric'].capitalize())} over the stream</h2>"
+        f"<p>{legend} &#160; mean over the 500 rows before</p>{chart(drawn, report['rows'])}"
+        f"<h2>By eighth of the stream</h2>{table(('way to work', *map(str, range(1, 9))), parts)}"
+    )
+    return document(title, body)
