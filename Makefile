@@ -16,7 +16,7 @@ DATA ?=
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev check test test-fast test-servers e2e bench up down demo compose-env lock clean
+.PHONY: help setup setup-dev check test test-fast test-servers e2e bench up down demo backtest compose-env lock clean
 
 help:  ## Show this help.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ down: setup  ## Stop the local stack.
 
 demo: setup  ## The whole loop on a real drifting stream; DATA=path.csv streams your own file.
 	@$(BIN)/modelyard demo $(if $(DATA),--data "$(DATA)")
+
+backtest: setup  ## Policies on the whole stream in lockstep, beside what a team would do without them; ARGS for options.
+	@$(BIN)/modelyard backtest $(ARGS)
 
 compose-env:  ## Create .env and .secrets/ for docker compose.
 	@deploy/compose-env

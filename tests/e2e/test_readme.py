@@ -18,6 +18,7 @@ GUIDES = (
     "demo",
     "ml-engineer",
     "adaptive",
+    "backtest",
     "caller",
     "upstream",
     "analyst",

@@ -28,13 +28,14 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         if self._path.exists():
             self._lines = list(_lines(self._path.read_text()))
+            self._write("".join(json.dumps(line) + "\n" for line in self._lines))
         if self._lines and self._lines[0].get("facts") != facts:
             raise StackError(
                 f"{folder} holds another backtest (other data, policies, delay or seed); use another --report folder, "
                 f"or remove it with `rm -r {folder}`"
             )
         if not self._lines:
-            self._path.write_text("")
+            self._write("")
             self._append({"facts": facts})
 
     @property
@@ -59,6 +60,12 @@ class Journal:
     def finish(self, policy: str, result: dict[str, Any]) -> None:
         """Note the result of a policy."""
         self._append({"policy": policy, "result": result})
+
+    def _write(self, text: str) -> None:
+        """Replace the file at once: a kill in between leaves the old one."""
+        draft = self._path.with_suffix(".draft")
+        draft.write_text(text)
+        draft.replace(self._path)
 
     def _append(self, line: dict[str, Any]) -> None:
         self._lines.append(line)

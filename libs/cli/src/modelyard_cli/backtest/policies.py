@@ -18,6 +18,8 @@ DAY_S: Final = 86_400
 MOST_RUNS: Final = 86_400
 LONGEST_HOLD_S: Final = 600.0
 DEFAULT_NAME: Final = "adaptive"
+COOL_DOWN_ROWS: Final = 500
+"""Of the policy without a file."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,12 @@ class Policies:
         )
 
     @classmethod
-    def usual(cls) -> Self:
-        """Versions vote; a cool-down of a day; everything else by default."""
+    def usual(cls, row_s: float) -> Self:
+        """Versions vote, with a cool-down of COOL_DOWN_ROWS; everything else by default."""
         return cls(
             DEFAULT_NAME,
             GatePolicy(),
-            RetrainPolicy(cool_down_s=DAY_S),
+            RetrainPolicy(cool_down_s=COOL_DOWN_ROWS * row_s),
             RolloutPolicy.model_validate({"strategy": "adaptive"}),
         )
 

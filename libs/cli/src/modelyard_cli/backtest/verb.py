@@ -51,7 +51,7 @@ def backtest(
         delay_s = None if label_delay is None else duration_s(label_delay)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--label-delay") from error
-    policies = [Policies.read(path) for path in policy or ()] or [Policies.usual()]
+    policies = [Policies.read(path) for path in policy or ()]
     if len({one.name for one in policies}) < len(policies):
         raise typer.BadParameter("two files have the same name; rename one", param_hint="--policy")
     if data is None and delay_s is None and label_delay_rows is None:
@@ -59,4 +59,4 @@ def backtest(
     choices = choices_of(target, time, task, column, separator, decimal, encoding)
     stream = load(data, report.parent / "cache", choices)
     when = timing(stream, int(stream.rows * TRAIN_SHARE), delay_s=delay_s, delay_rows=label_delay_rows)
-    run_backtest(stream, policies, when, report, keep=keep, output=output)
+    run_backtest(stream, policies or [Policies.usual(when.row_s)], when, report, keep=keep, output=output)

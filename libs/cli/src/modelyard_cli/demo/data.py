@@ -1,7 +1,7 @@
 """The stream of the demo: Elec2 from a pinned package, or any CSV file in order of time."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -61,7 +61,8 @@ class Stream:
 def load(path: Path | None, cache: Path, choices: Choices | None = None) -> Stream:
     """The given CSV file, or Elec2; UnfitFile when version 1 could not be trained on its first part."""
     if path is None:
-        return read_csv(elec2.fetch(cache), "electricity", elec2.COLUMNS, elec2.CLASSES)
+        stream = read_csv(elec2.fetch(cache), "electricity", elec2.COLUMNS, elec2.CLASSES)
+        return replace(stream, times=elec2.BEGAN_S + elec2.ROW_S * np.arange(stream.rows))
     stream = read_csv(path, choices=choices)
     first = stream.labels[: int(stream.rows * TRAIN_SHARE)]
     for value in stream.classes:

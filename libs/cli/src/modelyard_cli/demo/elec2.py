@@ -17,6 +17,10 @@ SHA256: Final = "ebdfe5480ae25a43a7d054286135e3a9484697a2850d5158a333b1578c28bb9
 COLUMNS: Final = ("period", "nsw_price", "nsw_demand", "vic_price", "vic_demand", "transfer")
 """The file numbers its columns; these are their names in the data set's description."""
 CLASSES: Final = ("DOWN", "UP")
+ROW_S: Final = 1_800.0
+"""The rows are half-hours."""
+BEGAN_S: Final = 831_423_600.0
+"""7 May 1996 in New South Wales, in seconds since 1970."""
 DOWNLOAD_TIMEOUT_S: Final = 300
 
 

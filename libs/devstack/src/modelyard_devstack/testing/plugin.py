@@ -44,7 +44,9 @@ def _on_a_given_server(item: pytest.Item) -> bool:
 
 def _for_postgres(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
-    return callspec is not None and "postgresql" in callspec.params.values()
+    return callspec is not None and any(
+        isinstance(one, str) and one == "postgresql" for one in callspec.params.values()
+    )
 
 
 @pytest.fixture
