@@ -49,6 +49,9 @@ class FeatureReference(Part):
     edges: tuple[Finite, ...] = ()
     categories: tuple[str, ...] = ()
     counts: tuple[Count, ...]
+    dispersion: Finite = Field(default=1.0, ge=1)
+    """Variance of the counts of windows of some hundred rows over that of independent rows, from the reference rows in
+    the order of time; 1 if their order is unknown."""
 
     @model_validator(mode="after")
     def _counts_fit_bins(self) -> Self:

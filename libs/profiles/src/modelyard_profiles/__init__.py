@@ -9,13 +9,16 @@ from modelyard_profiles.bins import (
     reference_texts,
     text_lengths,
 )
+from modelyard_profiles.dispersion import over_dispersion, spread_over
 
 __all__ = [
     "count_categories",
     "count_numbers",
     "numeric_edges",
+    "over_dispersion",
     "reference_categories",
     "reference_numbers",
     "reference_texts",
+    "spread_over",
     "text_lengths",
 ]

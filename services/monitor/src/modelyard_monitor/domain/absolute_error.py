@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from modelyard_contracts import FeatureSlice, OffsetRange
+from modelyard_monitor.domain.error_dispersion import INDEPENDENT, SUPPORT_LABELS, ErrorDispersion
 from modelyard_monitor.domain.mean_shift import MeanWatch
 from modelyard_monitor.domain.rises import NO_ERRORS, Errors, HeldOut, Part, Rise, errors_of, slide, tail, upper_tail
 from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_CHECK_LABELS, MIN_LABELS, Rules
@@ -28,6 +29,7 @@ class AbsoluteErrorWatch:
     window: list[Part] = field(default_factory=list)
     early: Errors = NO_ERRORS
     """Errors of the first window."""
+    dispersion: ErrorDispersion = INDEPENDENT
     since_check: int = 0
     suspicious: bool = False
     """Whether the previous check found a rise."""
@@ -44,6 +46,8 @@ class AbsoluteErrorWatch:
         slide(self.window, part, rules.error_window_labels)
         if self.early.labels < rules.error_window_labels:
             self.early = self.early.plus(part)
+        if rules.learns:
+            self.dispersion = self.dispersion.plus(part)
         rises = self._against_past(part, rules)
         self.since_check += part.labels
         if self.since_check >= ERROR_CHECK_LABELS:
@@ -61,9 +65,19 @@ class AbsoluteErrorWatch:
         recent = errors_of(parts)
         if shift is None or recent.mean < shift.before * (1 + rules.absolute_error_rise):
             return []
+        if not self._supported(shift.before):
+            return []
         covers = tuple(one.covers for one in parts)
         width = self.mean.adwin.width * BATCH_LABELS
         return [Rise("adwin", shift.before, recent.mean, width, recent.labels, None, "before", covers)]
+
+    def _supported(self, before: float) -> bool:
+        """Return whether the last labels show the rise that ADWIN found; it takes micro-batches as independent."""
+        dispersion, now = self.dispersion.value, errors_of(tail(self.window, SUPPORT_LABELS))
+        if dispersion == 1.0:
+            return True
+        labels = max(1, self.mean.adwin.before_values) * BATCH_LABELS
+        return mean_rise_p_value(before, now.variance, labels, now, dispersion) <= ERROR_ALPHA
 
     def _check(self, reference: HeldOut | None, rules: Rules) -> list[Rise]:
         now = errors_of(self.window)
@@ -83,16 +97,21 @@ class AbsoluteErrorWatch:
     ) -> Rise | None:
         if now.labels < MIN_LABELS:
             return None
-        p_value = mean_rise_p_value(before, variance, before_labels, now)
+        p_value = mean_rise_p_value(before, variance, before_labels, now, self.dispersion.value)
         if now.mean < before * (1 + rules.absolute_error_rise) or p_value > ERROR_ALPHA:
             return None
         covers = tuple(part.covers for part in self.window)
         return Rise("window", before, now.mean, before_labels, now.labels, p_value, against, covers)
 
 
-def mean_rise_p_value(before: float, variance: float, before_labels: int, now: Errors) -> float:
-    """Return the p-value of a one-sided Welch test (normal approximation) for a rise of the mean."""
-    spread = math.sqrt(variance / before_labels + now.variance / now.labels)
+def mean_rise_p_value(
+    before: float, variance: float, before_labels: int, now: Errors, dispersion: float = 1.0
+) -> float:
+    """Return the p-value of a one-sided Welch test (normal approximation) for a rise of the mean.
+
+    dispersion: variance of both means over that of independent errors.
+    """
+    spread = math.sqrt(dispersion * (variance / before_labels + now.variance / now.labels))
     if not spread:
         return 0.0 if now.mean > before else 1.0
     return upper_tail((now.mean - before) / spread)

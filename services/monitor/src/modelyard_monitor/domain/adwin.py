@@ -19,6 +19,9 @@ GRACE: Final = 10
 class Adwin:
     """Adaptive windowing over a stream of finite numbers; a NaN would disable it for ever."""
 
+    before_values = 0
+    """Values that `before` is the mean of."""
+
     def __init__(self, clock: int = 32, recent: int = 5) -> None:
         self._clock = clock
         self.recent: deque[float] = deque(maxlen=recent)
@@ -41,6 +44,7 @@ class Adwin:
         self.recent.append(value)
         older = self.width + 1 - len(self.recent)
         if older > 0:
+            self.before_values = older
             self.before = (float(self._core.get_total()) + value - sum(self.recent)) / older
         self.drift_detected = bool(self._core.update(value))
 

@@ -66,7 +66,9 @@ def _mean_findings(state: VersionState, piece: SliceSummarised, rules: Rules) ->
     return [
         _mean_moved(state, subject, shift)
         for subject, shift in shifts.items()
-        if shift is not None and abs(shift.in_sd) >= MEAN_SHIFT_SD
+        if shift is not None
+        and abs(shift.in_sd) >= MEAN_SHIFT_SD
+        and (state.means[subject].is_news(shift) or not rules.learns)
     ]
 
 

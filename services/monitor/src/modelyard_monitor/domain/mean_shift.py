@@ -10,7 +10,7 @@ from typing import Final
 
 from modelyard_contracts import FeatureSlice
 from modelyard_monitor.domain.adwin import Adwin
-from modelyard_monitor.domain.rules import BASELINE_ROWS
+from modelyard_monitor.domain.rules import BASELINE_ROWS, MEAN_SHIFT_SD
 
 RECENT_BATCHES: Final = 5
 """Last micro-batches whose mean is reported as `after`."""
@@ -55,6 +55,19 @@ class MeanWatch:
     """(first block, rows, sum) of the last micro-batches."""
     baseline: Moments = NOTHING
     """Moments of the first rows."""
+    known: tuple[float, float] | None = None
+    """Lowest and highest level of the mean that a shift was reported from or to."""
+
+    def is_news(self, shift: Shift) -> bool:
+        """Note a shift; return whether it leads to a level outside of those known: a cycle returns to the same ones.
+
+        The margin is MEAN_SHIFT_SD standard deviations, or a quarter of the known range if that is more.
+        """
+        low, high = self.known or (shift.before, shift.before)
+        margin = max(MEAN_SHIFT_SD * shift.spread, (high - low) / 4)
+        news = self.known is None or not low - margin <= shift.after <= high + margin
+        self.known = (min(low, shift.before, shift.after), max(high, shift.before, shift.after))
+        return news
 
     def add(self, part: FeatureSlice) -> None:
         """Take in a slice's moments of finite values."""

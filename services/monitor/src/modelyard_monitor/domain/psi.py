@@ -23,13 +23,15 @@ class Stability:
     psi: float
     """Nats, >= 0; 0 when the shares are equal."""
     bias: float
-    """Expected PSI without drift: (bins - 1)(1/n + 1/m)."""
+    """Expected PSI without drift: (bins - 1)(1/n + 1/m), times the dispersion."""
     p_value: float
-    """Probability of a PSI this large without drift, for independent rows: PSI / (1/n + 1/m) ~ chi-square."""
+    """Probability of a PSI this large without drift: PSI / (1/n + 1/m) / dispersion ~ chi-square."""
     reference_rows: int
     current_rows: int
     bins: int
     """Bins that are not empty on both sides."""
+    dispersion: float = 1.0
+    """Variance of the counts over that of independent rows."""
 
     @property
     def effect(self) -> float:
@@ -37,8 +39,10 @@ class Stability:
         return self.psi - self.bias
 
 
-def population_stability(reference: ArrayLike, current: ArrayLike) -> Stability:
+def population_stability(reference: ArrayLike, current: ArrayLike, dispersion: float = 1.0) -> Stability:
     """Return the PSI of two count vectors of shape (bins,) over the same bins.
+
+    dispersion: variance of the counts over that of independent rows, >= 1.
 
     Raises IncomparableWindows when the shapes differ or one side is empty.
     """
@@ -52,8 +56,8 @@ def population_stability(reference: ArrayLike, current: ArrayLike) -> Stability:
     p = (left + SMOOTHING) / (n + SMOOTHING * bins)
     q = (right + SMOOTHING) / (m + SMOOTHING * bins)
     psi = float(np.sum((q - p) * np.log(q / p)))
-    scale = 1 / n + 1 / m
-    return Stability(psi, (bins - 1) * scale, _upper_tail(psi / scale, bins - 1), int(n), int(m), bins)
+    scale = (1 / n + 1 / m) * dispersion
+    return Stability(psi, (bins - 1) * scale, _upper_tail(psi / scale, bins - 1), int(n), int(m), bins, dispersion)
 
 
 def _upper_tail(value: float, freedom: int) -> float:

@@ -54,3 +54,5 @@ class Rules:
     error_rise: float = 0.03
     absolute_error_rise: float = 0.15
     rearm_rows: int = 2_000
+    learns: bool = True
+    """Whether thresholds follow the normal variation of the traffic; simulations compare both."""

@@ -13,6 +13,7 @@ from modelyard_monitor.domain.rises import Errors, errors_of
 from modelyard_monitor.domain.rules import MIN_LABELS, PERSISTENCE
 from modelyard_monitor.domain.spans import LabelSpan, Source, Span, Window, merged
 from modelyard_monitor.domain.subjects import Subject
+from modelyard_monitor.domain.variation import Variation
 
 MAX_VERSIONS: Final = 6
 """Watched versions and variants per model; the one that was idle for longest is dropped."""
@@ -59,6 +60,7 @@ class VersionState:
     window: Window = field(default_factory=Window)
     verdicts: dict[Subject, deque[bool]] = field(default_factory=dict)
     """Per subject: whether each of the last windows was out of line."""
+    variations: dict[Subject, Variation] = field(default_factory=dict)
     means: dict[Subject, MeanWatch] = field(default_factory=dict)
     blocks: Blocks = field(default_factory=Blocks)
     error_rate: ErrorRateWatch = field(default_factory=ErrorRateWatch)
@@ -92,6 +94,10 @@ class VersionState:
         """Note that a slice was applied."""
         self.applied[piece.covers.topic, piece.covers.partition] = piece.covers.last_offset
         self.last_slice_at = max(self.last_slice_at or piece.occurred_at, piece.occurred_at)
+
+    def variation(self, subject: Subject) -> Variation:
+        """Return the normal variation of a subject."""
+        return self.variations.setdefault(subject, Variation())
 
     def persists(self, subject: Subject, out_of_line: bool) -> bool:
         """Note a window's verdict; return whether enough of the last verdicts agree, this one included."""

@@ -11,17 +11,23 @@ from modelyard_monitor.domain.rules import CONSEQUENCE_ROWS, Rules
 from modelyard_monitor.domain.spans import Window
 from modelyard_monitor.domain.state import VersionState
 from modelyard_monitor.domain.subjects import OUTPUTS, Subject, references_of
+from modelyard_monitor.domain.variation import Variation
 
 
 def window_findings(state: VersionState, window: Window, manifest: ModelManifest | None, rules: Rules) -> list[Finding]:
     """Judge a full window; features are corrected for their number by Benjamini-Hochberg."""
     references = references_of(manifest.reference if manifest else None)
-    judged = {subject: one for subject in window.counts if (one := _judge(references.get(subject), window, subject))}
+    judged = {}
+    for subject, counts in window.counts.items():
+        one = _judge(references.get(subject), counts, state.variation(subject), rules)
+        if one is not None:
+            judged[subject] = one
     q_values = _q_values(judged)
     found: list[Finding] = []
     for subject, one in judged.items():
         out_of_line = q_values[subject] <= rules.psi_fdr and one.effect >= rules.psi_floor
-        if state.persists(subject, out_of_line):
+        news = state.variation(subject).is_news(out_of_line, one.effect) or not rules.learns
+        if state.persists(subject, out_of_line) and news:
             found.append(_moved(state, subject, one, q_values[subject], references[subject], window, rules))
         found += broken_values(subject, window.counts[subject], references[subject], window)
     return found
@@ -35,12 +41,15 @@ def severity_of(state: VersionState, kind: DriftKind) -> Severity:
     return Severity.WARNING if recent else Severity.INFO
 
 
-def _judge(reference: FeatureReference | None, window: Window, subject: Subject) -> Stability | None:
-    counts = window.counts[subject]
+def _judge(
+    reference: FeatureReference | None, counts: list[int], variation: Variation, rules: Rules
+) -> Stability | None:
     if reference is None or len(reference.counts) != len(counts):
         return None
+    variation.add(counts)
+    dispersion = variation.dispersion(reference.dispersion) if rules.learns else 1.0
     try:
-        return population_stability(reference.counts, counts)
+        return population_stability(reference.counts, counts, dispersion)
     except IncomparableWindows:
         return None
 
@@ -68,7 +77,7 @@ def _moved(
         subject=name,
         severity=severity_of(state, kind),
         reason=f"the distribution of {what} differs from training: PSI {one.psi:.3f}, "
-        f"of which {one.bias:.3f} would be chance",
+        f"of which {one.bias:.3f} would be {'chance' if one.dispersion == 1 else 'chance and usual variation'}",
         statistic=one.psi,
         threshold=rules.psi_floor + one.bias,
         detector="psi",
@@ -80,4 +89,5 @@ def _moved(
         current_counts=tuple(window.counts[subject]),
         covers=window.ranges(),
         window=window,
+        dispersion=one.dispersion,
     )

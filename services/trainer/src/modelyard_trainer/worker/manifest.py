@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from modelyard_contracts.manifest import (
+    RESERVED_BINS,
     TARGET_FACT,
     TIME_FACT,
     FeatureReference,
@@ -16,9 +17,10 @@ from modelyard_contracts.manifest import (
     ReferenceProfile,
     TrainingLineage,
 )
-from modelyard_contracts.signature import ColumnType, new_schema_id
+from modelyard_contracts.signature import new_schema_id
 from modelyard_flavours import environment
-from modelyard_profiles import reference_categories, reference_numbers, reference_texts
+from modelyard_profiles import over_dispersion, reference_categories, reference_numbers, spread_over
+from modelyard_trainer.worker.inputs import dispersed, feature_references, value_dispersion
 from modelyard_trainer.worker.metrics import class_figures, value_figures
 from modelyard_trainer.worker.work import FloatArray, Trained, Work
 
@@ -59,22 +61,31 @@ def manifest_of(
 
 
 def reference_of(work: Work, trained: Trained) -> ReferenceProfile:
-    """Inputs of all rows used for fitting; outputs and errors of the final model on held-out rows."""
+    """Inputs of all rows used for fitting; outputs and errors of the final model on held-out rows.
+
+    Held-out rows are too few to show the dispersion of outputs. It is taken from the targets, as a calibrated output
+    varies in time no more than its target does, and from the inputs: what all of them share (bursts), outputs have too.
+    """
     outputs, targets = trained.holdout_outputs, held_out_targets(work)
-    features = tuple(_features(work))
+    features = tuple(feature_references(work))
+    shared = min((one.dispersion for one in features if len(one.counts) > len(RESERVED_BINS) + 1), default=1.0)
     if not work.signature.task.classifies:
         return ReferenceProfile(
             rows=len(work.used),
             features=features,
-            score=reference_numbers("score", outputs[:, 0]),
+            score=dispersed(
+                reference_numbers("score", outputs[:, 0]), max(shared, value_dispersion(work.used.targets))
+            ),
             mean_absolute_error=float(np.abs(outputs[:, 0] - targets).mean()),
         )
-    predicted = outputs.argmax(axis=1)
+    predicted, score = outputs.argmax(axis=1), reference_numbers("score", watched_score(outputs))
+    dispersion = max(shared, over_dispersion(work.used.targets))
+    spread = spread_over(dispersion, len(work.signature.classes), len(score.edges) + 1)
     return ReferenceProfile(
         rows=len(work.used),
         features=features,
-        score=reference_numbers("score", watched_score(outputs)),
-        classes=class_reference(work.signature.classes, predicted),
+        score=dispersed(score, max(shared, spread)),
+        classes=dispersed(class_reference(work.signature.classes, predicted), dispersion),
         error_rate=float((predicted != targets).mean()),
     )
 
@@ -104,20 +115,6 @@ def watched_score(scores: FloatArray) -> FloatArray:
     """The number per row that is logged and watched: the last class's score of two, else the largest one."""
     watched: FloatArray = scores[:, 1] if scores.shape[1] == 2 else scores.max(axis=1)
     return watched
-
-
-def _features(work: Work) -> list[FeatureReference]:
-    rows, signature = work.used, work.signature
-    numbers = {name: rows.numeric[:, place] for place, name in enumerate(signature.numeric)}
-    strings = {name: rows.categorical[:, place].tolist() for place, name in enumerate(signature.categorical)}
-    return [
-        reference_numbers(column.name, numbers[column.name])
-        if column.type.numeric
-        else reference_texts(column.name, strings[column.name])
-        if column.type is ColumnType.TEXT
-        else reference_categories(column.name, Counter(strings[column.name]))
-        for column in signature.columns
-    ]
 
 
 def _moment(value: np.datetime64) -> Any:
