@@ -87,7 +87,8 @@ class _Forest:
     def __call__(self, matrix: FloatArray) -> FloatArray:
         summed: FloatArray = np.einsum("rto,t->ro", self._trees.leaves(matrix), self._votes)
         if not self._classes:
-            return summed / self._votes.sum()
+            summed /= self._votes.sum()
+            return summed
         total = summed.sum(axis=1, keepdims=True)
         seen = total > 0  # leaves that no row has reached have no classes
         return np.where(seen, summed / np.where(seen, total, 1.0), 1.0 / self._classes)

@@ -56,8 +56,8 @@ class Linear:
         from river import linear_model, optim, preprocessing, stats
 
         self._task, self._encoding = task, encoding
-        self._scaler = preprocessing.StandardScaler()
-        self._target = stats.Var() if task is Task.REGRESSION else None
+        self._scaler: Any = preprocessing.StandardScaler()
+        self._target: Any = stats.Var() if task is Task.REGRESSION else None
         self._intercept = encoding.width  # the number of a column that is always 1: a softmax has no intercept
         if task is Task.MULTICLASS:
             self._model: Any = linear_model.SoftmaxRegression(optimizer=optim.SGD(STEP))
@@ -128,7 +128,7 @@ class Forest:
         from river.forest import ARFClassifier, ARFRegressor
 
         self._encoding = encoding
-        limits = {
+        limits: dict[str, Any] = {
             "n_models": TREES,
             "seed": seed,
             "max_size": TREE_BYTES_MIB,

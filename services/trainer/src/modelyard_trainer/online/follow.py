@@ -1,0 +1,110 @@
+"""The learner's process: read labels, learn, publish a snapshot at intervals, save; until it is killed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from modelyard_contracts.documents import read
+from modelyard_contracts.signature import Signature
+from modelyard_flavours import Predictor, predictor_of
+from modelyard_trainer.domain.errors import BadRequest
+from modelyard_trainer.jobs.rundir import RunDir, write_json
+from modelyard_trainer.online.export import export
+from modelyard_trainer.online.labels import Batch, Labels
+from modelyard_trainer.online.state import Identity, LearnerState, load_state, save_state
+from modelyard_trainer.worker.clickhouse import Query
+
+POLL_S: Final = 1.0
+"""Interval between two queries while no label arrives."""
+SAVE_SHARE: Final = 0.1
+"""Share of the time that saving may take between snapshots."""
+MAX_MIB: Final = 2_048
+"""Resident memory of a learner; it ends above it."""
+OUT: Final = "out"
+STATUS: Final = "status.json"
+STATE: Final = "state.pickle"
+MIB: Final = 2**20
+
+
+class Follower:
+    """One learner at work in its folder. `step` reads and learns one batch."""
+
+    def __init__(self, run_dir: RunDir, query: Query, clock: Callable[[], float] = time.time) -> None:
+        request = run_dir.request
+        self._dir, self._clock = run_dir, clock
+        signature = read(Signature, request["signature"])
+        identity = Identity(request["model"], request["kind"], request["signature_id"])
+        self._labels = Labels(query, identity.model, signature, identity.signature_id)
+        self._every = int(request["publish_every_rows"])
+        found = load_state(self._path, identity)
+        self.state = found or LearnerState(identity, signature, self._labels.start(int(request["window_rows"])))
+        self._before = self._served()
+        self._saved_at, self._save_s = 0.0, 0.0
+
+    @property
+    def _path(self) -> Path:
+        return self._dir.path / STATE
+
+    def step(self) -> int:
+        """Learn from the next labels; returns their number."""
+        batch = self._labels.after(self.state.cursor)
+        self._learn(batch)
+        if batch.read and self._clock() - self._saved_at >= self._save_s / SAVE_SHARE:
+            self.save()
+        self._report(batch)
+        return batch.read
+
+    def _learn(self, batch: Batch) -> None:
+        due = None
+        for row in batch.rows:
+            before = self.state.learned // self._every
+            self.state.learn(row)
+            if self.state.learned // self._every > before:
+                due = self.state.learned
+        self.state.cursor, self.state.left_out = batch.cursor, self.state.left_out + batch.left_out
+        if due is not None:
+            self._publish()
+
+    def _publish(self) -> None:
+        fitted = self.state.snapshot()
+        if fitted is None:
+            return
+        export(self.state, fitted, self._before, self._dir.path / OUT / f"{self.state.learned:012d}")
+        self.save()
+        self._before = predictor_of("online", fitted)
+
+    def _served(self) -> Predictor | None:
+        fitted = self.state.snapshot()
+        return None if fitted is None else predictor_of("online", fitted)
+
+    def save(self) -> None:
+        """Save state and cursor together."""
+        start = self._clock()
+        save_state(self.state, self._path)
+        self._saved_at = self._clock()
+        self._save_s = self._saved_at - start
+
+    def _report(self, batch: Batch) -> None:
+        memory_mib = psutil.Process().memory_info().rss / MIB
+        status: dict[str, Any] = {
+            "at": round(self._clock(), 2),
+            "learned": self.state.learned,
+            "left_out": self.state.left_out,
+            "newest": batch.newest.isoformat() if batch.newest else None,
+            "read": batch.read,
+            "memory_mib": round(memory_mib, 1),
+        }
+        write_json(self._dir.path / STATUS, status)
+        if memory_mib > MAX_MIB:
+            raise BadRequest(f"the learner takes {memory_mib:.0f} MiB; the limit is {MAX_MIB} MiB")
+
+
+def follow(run_dir: RunDir, query: Query, pause: Callable[[float], None] = time.sleep) -> None:
+    """Learn until the process is killed."""
+    follower = Follower(run_dir, query)
+    while True:
+        if not follower.step():
+            pause(POLL_S)
