@@ -8,6 +8,8 @@ from typing import Any
 
 import clickhouse_connect
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from modelyard_contracts.manifest import ManifestFile, learner_of
@@ -19,7 +21,7 @@ from modelyard_trainer.online.labels import Cursor, Labels
 from modelyard_trainer.online.state import Identity, LearnerState, load_state, save_state
 from modelyard_trainer.worker.clickhouse import Query, clickhouse
 
-from .helpers.data import START, training_signature
+from .helpers.data import START, training_signature, training_table, write_training_file
 
 SIGNATURE = training_signature()
 SIGNATURE_ID = new_schema_id(SIGNATURE)
@@ -30,7 +32,8 @@ CREATE TABLE {database}.{table} (
 ) ENGINE = MergeTree ORDER BY (_partition, _offset)"""
 PREDICTIONS = """
 CREATE TABLE {database}.predictions (
-    workspace String, model String, prediction_id String, status String, variant String, occurred_at DateTime64(6, 'UTC'),
+    workspace String, model String, prediction_id String, status String, variant String,
+    occurred_at DateTime64(6, 'UTC'),
     feature_schema_id Nullable(String), num_features Array(Nullable(Float64)), cat_features Array(Nullable(String))
 ) ENGINE = MergeTree ORDER BY prediction_id"""
 
@@ -50,8 +53,9 @@ class Log:
         """Labelled predictions number `first` and on; two partitions. late: round in which they were joined."""
         predictions, labels = [], []
         for number in range(first, first + count):
-            x, y, at = *self._rng.normal(size=2).tolist(), START + timedelta(seconds=number)
-            row = {
+            x, y = self._rng.normal(size=2).tolist()
+            at = START + timedelta(seconds=number)
+            row: dict[str, Any] = {
                 "model": "shifts", "label": "UP" if x > 0 else "DOWN", "repeat": 0, "numbers": [x, y], "texts": ["a"],
                 "signature": SIGNATURE_ID, "status": "ok", "variant": "stable", "matched": 1, **changed,
             }  # fmt: skip
@@ -87,7 +91,8 @@ def run_dir_at(folder: Path, **changed: Any) -> RunDir:
 
 
 def drained(labels: Labels, cursor: Cursor) -> tuple[list[Any], Cursor, int]:
-    found, read = [], 0
+    found: list[Any] = []
+    read = 0
     while batch := labels.after(cursor):
         cursor = batch.cursor
         if not batch.read:
@@ -180,6 +185,29 @@ def test_a_snapshot_is_a_version_that_names_its_learner_and_predicts(log: Log, t
         np.array([[2.0, 0.0], [-2.0, 0.0]]), np.array([["a"], [None]], dtype=object)
     )
     assert scores[0, 1] > 0.8 > 0.2 > scores[1, 1]
+
+
+@pytest.mark.server
+def test_a_new_learner_begins_with_the_training_rows_of_the_serving_version(log: Log, tmp_path: Path) -> None:
+    run_dir = run_dir_at(tmp_path, older_time="occurred_at")
+    write_training_file(run_dir.older, rows=400)
+    log.given(0, 10)
+    follower = Follower(run_dir, log.query)
+    assert follower.state.learned == 400
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["000000000400"]
+    follower.step()
+    assert follower.state.learned == 410
+
+
+@pytest.mark.server
+def test_predictions_that_the_training_rows_hold_are_not_learned_again(log: Log, tmp_path: Path) -> None:
+    run_dir = run_dir_at(tmp_path, older_time="occurred_at")
+    table = training_table(400).append_column("prediction_id", pa.nulls(400, pa.string()))
+    pq.write_table(table, run_dir.older)  # its last row is 399 minutes after the start
+    log.given(399 * 60 - 9, 20)
+    follower = Follower(run_dir, log.query)
+    follower.step()
+    assert follower.state.learned == 410
 
 
 def test_another_signature_or_a_damaged_file_starts_anew(tmp_path: Path) -> None:

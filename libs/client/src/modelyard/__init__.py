@@ -18,6 +18,7 @@ from modelyard.records import (
 from modelyard.registry import MANIFEST_FILE, RegistryClient
 from modelyard.results import (
     EvaluationRun,
+    OnlineLearner,
     PublishedRoute,
     RecordedEvent,
     Regret,
@@ -48,6 +49,7 @@ __all__ = [
     "HistoryEntry",
     "ModelInfo",
     "MonitorClient",
+    "OnlineLearner",
     "PolicyInfo",
     "Prediction",
     "PublishedRoute",

@@ -42,6 +42,28 @@ class TrainingRun(Result):
         return self.state in {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.REFUSED}
 
 
+class OnlineLearner(Result):
+    """A model that learns from each label as it arrives, and publishes snapshots as versions."""
+
+    model: str
+    learner: str
+    state: str
+    """`running`, `waiting` or `stopped`."""
+    reason: str = ""
+    learned_rows: int = 0
+    left_out_rows: int = 0
+    lag_s: float | None = None
+    """Age of the newest label of the last batch; 0 if no label is waiting."""
+    memory_mib: float = 0.0
+    publish_every_rows: int = 0
+    version: int | None = None
+    """Newest published snapshot."""
+    published_rows: int = 0
+    published_at: datetime | None = None
+    failures: int = 0
+    retry_at: datetime | None = None
+
+
 class EvaluationRun(Result):
     """An evaluation; `verdict` and `report` are None until it has ended."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from modelyard.results import TrainingRun
+from modelyard.results import OnlineLearner, TrainingRun
 from modelyard.transport import ApiClient, given, text
 
 DEFAULT_TIME: Final = "occurred_at"
@@ -62,3 +62,7 @@ class TrainerClient(ApiClient):
 
     def cancel_run(self, run_id: UUID | str) -> TrainingRun:
         return TrainingRun.model_validate(self.post(f"/v1/runs/{run_id}/cancel"))
+
+    def learners(self, model: str | None = None) -> tuple[OnlineLearner, ...]:
+        """Online learners of a model, or of all; the retraining policy's `online` starts and stops them."""
+        return tuple(map(OnlineLearner.model_validate, self.items("/v1/learners", model=model)))

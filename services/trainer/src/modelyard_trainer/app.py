@@ -4,12 +4,15 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 
+from fastapi import FastAPI
+
 from modelyard import RegistryClient
 from modelyard_runtime.assembly import Assembly
 from modelyard_runtime.changes import ChangeLog
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
+from modelyard_trainer.api.learners import add_learners
 from modelyard_trainer.api.routes import add_routes
 from modelyard_trainer.clients.registry import RegistryGateway
 from modelyard_trainer.domain.limits import Limits
@@ -20,8 +23,10 @@ from modelyard_trainer.jobs.local import LocalJobs
 from modelyard_trainer.jobs.processes import PRELOAD, Workers
 from modelyard_trainer.jobs.retention import Folders
 from modelyard_trainer.jobs.warm_ray import WarmRay
+from modelyard_trainer.online.supervisor import LearnerSupervisor
 from modelyard_trainer.runs.supervisor import Supervisor
 from modelyard_trainer.settings import Settings
+from modelyard_trainer.store.learners import LearnerStore
 from modelyard_trainer.store.runs import RunStore
 from modelyard_trainer.usecases import Deps
 from modelyard_zygote import Zygote
@@ -33,7 +38,16 @@ def build(settings: Settings) -> Service:
     client = RegistryClient(settings.registry_url, settings.service_key, context=outgoing_headers)
     gateway, runs, recipes = RegistryGateway(client), RunStore(assembly.database), known_recipes(settings.recipes)
     workers = _workers(settings)
-    deps = Deps(runs=runs, registry=gateway, recipes=recipes, clock=assembly.clock, log_lines=workers.log_lines)
+    learners = LearnerStore(assembly.database)
+    deps = Deps(
+        runs=runs,
+        registry=gateway,
+        recipes=recipes,
+        clock=assembly.clock,
+        log_lines=workers.log_lines,
+        learners=learners,
+    )
+    online = _learner_supervisor(settings, learners, gateway, deps)
     supervisor, changes = _supervisor(settings, workers, gateway, deps), ChangeLog(assembly.database)
     assembly.database.on_queued(supervisor.notify)
 
@@ -42,15 +56,42 @@ def build(settings: Settings) -> Service:
 
     return assembly.service(
         handlers(deps),
-        lambda app: add_routes(app, deps, changes),
-        background=[supervisor.run, Periodic("forgetting changes", changes.prune).run],
+        lambda app: add_all(app, deps, changes, online),
+        background=[supervisor.run, online.run, Periodic("forgetting changes", changes.prune).run],
         on_stop=close,
     )
 
 
+def add_all(app: FastAPI, deps: Deps, changes: ChangeLog, online: LearnerSupervisor) -> None:
+    """Add all endpoints."""
+    add_routes(app, deps, changes)
+    add_learners(app, deps, online)
+
+
 def _workers(settings: Settings) -> Workers:
-    secrets = {"CLICKHOUSE_PASSWORD": settings.clickhouse_password.get_secret_value()}
-    return Workers(settings.data_dir.resolve() / "runs", secrets, Zygote(PRELOAD, idle_s=settings.ray_idle_s))
+    zygote = Zygote(PRELOAD, idle_s=settings.ray_idle_s)
+    return Workers(settings.data_dir.resolve() / "runs", _secrets(settings), zygote)
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    """Variables that only processes of the trainer get; none of them is the service's key."""
+    return {"CLICKHOUSE_PASSWORD": settings.clickhouse_password.get_secret_value()}
+
+
+def _clickhouse(settings: Settings) -> dict[str, str]:
+    return {
+        "url": settings.clickhouse_url,
+        "user": settings.clickhouse_user,
+        "database": settings.clickhouse_database,
+    }
+
+
+def _learner_supervisor(
+    settings: Settings, learners: LearnerStore, gateway: RegistryGateway, deps: Deps
+) -> LearnerSupervisor:
+    folder = settings.data_dir.resolve() / "learners"
+    workers = Workers(folder, _secrets(settings), module="modelyard_trainer.online")
+    return LearnerSupervisor(learners, gateway, workers, _clickhouse(settings), deps.clock)
 
 
 def _supervisor(settings: Settings, workers: Workers, gateway: RegistryGateway, deps: Deps) -> Supervisor:
@@ -60,11 +101,7 @@ def _supervisor(settings: Settings, workers: Workers, gateway: RegistryGateway, 
         registry=gateway,
         jobs=LocalJobs(workers, gateway, Folders(workers, limits, deps.clock), warm_ray_of(settings, deps.recipes)),
         recipes=deps.recipes,
-        clickhouse={
-            "url": settings.clickhouse_url,
-            "user": settings.clickhouse_user,
-            "database": settings.clickhouse_database,
-        },
+        clickhouse=_clickhouse(settings),
         limits=limits,
         clock=deps.clock,
         own_recipes=settings.recipes,

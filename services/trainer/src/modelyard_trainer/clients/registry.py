@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelyard import ApiError, RegistryClient
+from modelyard_contracts import VersionStage, derived_id
 from modelyard_contracts.documents import DocumentError
 from modelyard_contracts.manifest import ROW_ORDER, TARGET_FACT, TIME_FACT, ManifestFile, ModelManifest
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_trainer.domain.data import TIME
 from modelyard_trainer.domain.errors import BadRequest, RegistryAway
 from modelyard_trainer.domain.jobs import Output
+from modelyard_trainer.domain.learners import BASE_FACT
 from modelyard_trainer.domain.ports import Served
 from modelyard_trainer.domain.run import Run
 
@@ -51,7 +53,11 @@ class RegistryGateway:
                 version = max((one.version for one in self._client.versions(model)), default=None)
             if version is None:
                 return None
-            return served_of(self._client.manifest(model, version))
+            manifest = self._client.manifest(model, version)
+            base = base_of(manifest)
+            if base is not None:  # a snapshot of an online learner has no dataset of its own
+                version, manifest = base, self._client.manifest(model, base)
+            return served_of(manifest, version)
         except DocumentError as error:
             raise _unreadable(error) from error
         except ApiError as error:
@@ -114,6 +120,32 @@ class RegistryGateway:
             raise BadRequest(f"the registry registered {version.digest}; the manifest has the digest {file.digest}")
         return version.version
 
+    def publish_snapshot(self, manifest: bytes, files: Path) -> int:
+        """Publish a snapshot of an online learner; a repeat with the same bytes returns the same version."""
+        try:
+            file = ManifestFile.read(manifest)
+            version = self._client.register(
+                file,
+                {entry.path: files / entry.path for entry in file.manifest.files},
+                idempotency_key=str(derived_id("snapshot", file.digest)),
+                correlation_id=derived_id("snapshot", file.digest),
+                actor=ACTOR,
+            )
+        except ApiError as error:
+            raise _away(error) from error
+        return version.version
+
+    def retire_snapshot(self, model: str, version: int) -> bool:
+        """Retire a version unless it serves; False if it serves now."""
+        try:
+            if self._client.version(model, version).stage is VersionStage.LIVE:
+                return False
+            self._client.retire(model, version, "newer snapshots of the same online learner exist", actor=ACTOR)
+        except ApiError as error:
+            if error.retryable:
+                raise RegistryAway(str(error)) from error
+        return True  # also if it is retired already, or gone
+
     def _publish_dataset(self, run: Run, data: Path, snapshot: Mapping[str, Any]) -> None:
         digest = self._client.put_blob(data)
         if digest != snapshot["digest"]:
@@ -129,7 +161,13 @@ class RegistryGateway:
         )
 
 
-def served_of(manifest: ModelManifest) -> Served:
+def base_of(manifest: ModelManifest) -> int | None:
+    """The version whose signature a snapshot of an online learner has; None for a version of a training run."""
+    base = manifest.training.parameters.get(BASE_FACT)
+    return int(base) if base is not None and base.isdecimal() else None
+
+
+def served_of(manifest: ModelManifest, version: int | None = None) -> Served:
     """Facts of a version that a retraining takes over."""
     lineage = manifest.training
     time = lineage.parameters.get(TIME_FACT, TIME)
@@ -141,6 +179,7 @@ def served_of(manifest: ModelManifest) -> Served:
         dataset_time=None if time == ROW_ORDER else time,
         train_until=lineage.train_until,
         dataset_target=lineage.parameters.get(TARGET_FACT),
+        version=version,
     )
 
 

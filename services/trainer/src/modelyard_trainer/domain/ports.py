@@ -10,6 +10,7 @@ from uuid import UUID
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_contracts.signature import Signature
 from modelyard_trainer.domain.data import TIME
+from modelyard_trainer.domain.learners import Learner
 from modelyard_trainer.domain.policy import Facts
 from modelyard_trainer.domain.run import Run
 
@@ -29,6 +30,7 @@ class Served:
     train_until: datetime | None = None
     dataset_target: str | None = None
     """Target column of that dataset; None if it has the signature's name."""
+    version: int | None = None
 
 
 class Session(Protocol):
@@ -61,6 +63,16 @@ class Runs(Protocol):
         """At most `limit` runs of models that are `readable`, newest first."""
 
     def open_runs(self) -> Sequence[Run]: ...
+
+
+class Learners(Protocol):
+    """Online learners in the trainer's database."""
+
+    def of(self, model: str | None = None, readable: Callable[[str], bool] = ...) -> Sequence[Learner]:
+        """Learners of a model, or of all that are `readable`, by name."""
+
+    def change(self, learner: Learner, change: Callable[[Learner], Learner]) -> Learner:
+        """Read, change and store in one transaction; `learner` is what `change` gets if none is stored."""
 
 
 class Registry(Protocol):

@@ -3,10 +3,17 @@
 import logging
 from collections.abc import Mapping
 
-from modelyard_contracts import AlertRaised, DriftDetected, Message, TrainingRunRequested
+from modelyard_contracts import (
+    AlertRaised,
+    DriftDetected,
+    Message,
+    ResourceChange,
+    ResourceChanged,
+    TrainingRunRequested,
+)
 from modelyard_runtime.kafka import EventContext
 from modelyard_runtime.kafka.events import Handler
-from modelyard_trainer.usecases import Deps, request_run_by_event, retrain_on_drift
+from modelyard_trainer.usecases import Deps, follow_policy, request_run_by_event, retrain_on_drift
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +35,14 @@ def handlers(deps: Deps) -> Mapping[type[Message], Handler]:
         """Log only: training on the same data does not fix an error rate or a latency."""
         log.info("alert %s of %s: %s", event.alert, event.model, event.reason)
 
+    def on_resource_changed(event: ResourceChanged, context: EventContext) -> None:
+        """A changed retraining policy starts and stops online learners."""
+        changed = event.change is ResourceChange.POLICY_CHANGED and event.policy in (None, "retrain")
+        if event.about_model and changed and deps.learners is not None:
+            follow_policy(deps.registry, deps.learners, event.model)
+
     return {
+        ResourceChanged: on_resource_changed,
         TrainingRunRequested: on_run_requested,
         DriftDetected: on_drift_detected,
         AlertRaised: on_alert_raised,

@@ -36,9 +36,13 @@ class Workers:
     """Starts, finds and ends the workers below one folder.
 
     zygote: has imported PRELOAD, so that a worker starts at once; without it each worker imports the modules itself.
+    module: run with the folder as its argument.
     """
 
-    def __init__(self, folder: Path, env: Mapping[str, str], zygote: Zygote | None = None) -> None:
+    def __init__(
+        self, folder: Path, env: Mapping[str, str], zygote: Zygote | None = None, module: str = WORKER
+    ) -> None:
+        self._module = module
         self._folder = folder
         self._env = dict(env)
         self._zygote = zygote
@@ -57,9 +61,9 @@ class Workers:
 
     def _spawn(self, folder: str, env: Mapping[str, str], log: IO[bytes]) -> Handle:
         if self._zygote is not None and self._zygote.pid is not None:  # a run does not wait for it to be ready
-            return self._zygote.spawn(WORKER, [folder], env=env, stdout=log, stderr=log)
+            return self._zygote.spawn(self._module, [folder], env=env, stdout=log, stderr=log)
         return subprocess.Popen(  # noqa: S603  our own interpreter and module
-            [sys.executable, "-m", WORKER, folder],
+            [sys.executable, "-m", self._module, folder],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=log,

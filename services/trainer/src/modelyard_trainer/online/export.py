@@ -22,6 +22,7 @@ from modelyard_contracts.manifest import (
 from modelyard_contracts.signature import ColumnType
 from modelyard_flavours import FittedOnline, Predictor, environment, save_model
 from modelyard_profiles import reference_categories, reference_numbers, reference_texts
+from modelyard_trainer.domain.learners import BASE_FACT
 from modelyard_trainer.online.state import LearnerState, arrays_of
 from modelyard_trainer.worker.manifest import class_reference, watched_score
 from modelyard_trainer.worker.metrics import class_figures, value_figures
@@ -30,11 +31,14 @@ RECIPE: Final = "incremental"
 FLAVOUR: Final = "online"
 
 
-def export(state: LearnerState, fitted: FittedOnline, before: Predictor | None, target: Path) -> None:
+def export(
+    state: LearnerState, fitted: FittedOnline, before: Predictor | None, target: Path, base_version: int | None = None
+) -> None:
     """Write the snapshot to the folder `target`, complete or not at all; a repeat replaces it.
 
     before: the snapshot before it, whose answers on the newest rows, which it has not learned, give metrics and the
-    reference of scores; None for the first snapshot, which has neither.
+    reference of scores; None for the first snapshot, which has neither. base_version: the trained version whose
+    signature it has.
     """
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -57,6 +61,7 @@ def export(state: LearnerState, fitted: FittedOnline, before: Predictor | None, 
                 LEARNER_FACT: state.identity.kind,
                 LEARNED_ROWS_FACT: str(state.learned),
                 "left_out_rows": str(state.left_out),
+                **({} if base_version is None else {BASE_FACT: str(base_version)}),
                 "cursor": json.dumps({str(part): at for part, at in sorted(state.cursor.offsets.items())}),
             },
             metrics=metrics,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from modelyard_trainer.jobs.rundir import RunDir, write_json
 from modelyard_trainer.online.export import export
 from modelyard_trainer.online.labels import Batch, Labels
 from modelyard_trainer.online.state import Identity, LearnerState, load_state, save_state
+from modelyard_trainer.online.warm import training_rows
 from modelyard_trainer.worker.clickhouse import Query
 
 POLL_S: Final = 1.0
@@ -39,14 +41,27 @@ class Follower:
         identity = Identity(request["model"], request["kind"], request["signature_id"])
         self._labels = Labels(query, identity.model, signature, identity.signature_id)
         self._every = int(request["publish_every_rows"])
+        self._saved_at, self._save_s = 0.0, 0.0
+        self._before: Predictor | None = None
         found = load_state(self._path, identity)
         self.state = found or LearnerState(identity, signature, self._labels.start(int(request["window_rows"])))
+        if found is None:
+            self._warm_up(request)
         self._before = self._served()
-        self._saved_at, self._save_s = 0.0, 0.0
 
     @property
     def _path(self) -> Path:
         return self._dir.path / STATE
+
+    def _warm_up(self, request: dict[str, Any]) -> None:
+        """Learn from the training rows of the version that serves, and publish the first snapshot."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        rows, holds_until = training_rows(self._dir, request, self.state.signature, now)
+        for row in rows:
+            self.state.learn(row)
+        self.state.skip_until = holds_until
+        if self.state.learned >= self._every:
+            self._publish()
 
     def step(self) -> int:
         """Learn from the next labels; returns their number."""
@@ -72,7 +87,8 @@ class Follower:
         fitted = self.state.snapshot()
         if fitted is None:
             return
-        export(self.state, fitted, self._before, self._dir.path / OUT / f"{self.state.learned:012d}")
+        target = self._dir.path / OUT / f"{self.state.learned:012d}"
+        export(self.state, fitted, self._before, target, self._dir.request.get("base_version"))
         self.save()
         self._before = predictor_of("online", fitted)
 
@@ -93,8 +109,7 @@ class Follower:
             "at": round(self._clock(), 2),
             "learned": self.state.learned,
             "left_out": self.state.left_out,
-            "newest": batch.newest.isoformat() if batch.newest else None,
-            "read": batch.read,
+            "lag_s": max(0.0, round(self._clock() - batch.newest.timestamp(), 3)) if batch.newest else 0.0,
             "memory_mib": round(memory_mib, 1),
         }
         write_json(self._dir.path / STATUS, status)

@@ -8,6 +8,7 @@ import os
 import pickle
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,10 +51,14 @@ class LearnerState:
     learner: RowLearner | None = None
     waiting: list[LabelledRow] = field(default_factory=list)
     """First rows, not learned yet."""
+    skip_until: datetime | None = None
+    """Predictions up to this moment were among the rows that it started with."""
     newest: deque[LabelledRow] = field(default_factory=lambda: deque(maxlen=REFERENCE_ROWS))
 
     def learn(self, row: LabelledRow) -> None:
         """Learn from a row, or wait for the first WARM_UP_ROWS of them."""
+        if self.skip_until is not None and row.predicted_at <= self.skip_until:
+            return
         self.newest.append(row)
         if self.learner is None:
             self.waiting.append(row)

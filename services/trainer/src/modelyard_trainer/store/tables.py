@@ -1,6 +1,6 @@
 """The trainer's tables: queried fields are columns, the rest of a run is a JSON document."""
 
-from sqlalchemy import JSON, Column, Index, Integer, MetaData, Table, Text, Uuid, text
+from sqlalchemy import JSON, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint, Uuid, text
 
 from modelyard_runtime.tables import UtcDateTime, metadata_tables
 
@@ -22,4 +22,14 @@ runs = Table(
     Column("document", JSON, nullable=False, comment="domain.run.Run"),
     Index("runs_of_model", "model", "created_at"),
     Index("one_open_run", "model", unique=True, sqlite_where=OPEN, postgresql_where=OPEN),
+)
+
+learners = Table(
+    "learners",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("document", JSON, nullable=False, comment="domain.learners.Learner"),
+    UniqueConstraint("model", "kind"),
 )

@@ -4,6 +4,7 @@ from modelyard_trainer.usecases.cancel import cancel_run
 from modelyard_trainer.usecases.create import check_recipe
 from modelyard_trainer.usecases.deps import Deps, RunRequest
 from modelyard_trainer.usecases.drift import retrain_on_drift
+from modelyard_trainer.usecases.learners import follow_policy
 from modelyard_trainer.usecases.request import request_run, request_run_by_event
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "RunRequest",
     "cancel_run",
     "check_recipe",
+    "follow_policy",
     "request_run",
     "request_run_by_event",
     "retrain_on_drift",

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from modelyard_runtime.clock import Clock
 from modelyard_trainer.domain.data import DataSpec
-from modelyard_trainer.domain.ports import Registry, Runs
+from modelyard_trainer.domain.ports import Learners, Registry, Runs
 from modelyard_trainer.domain.recipes import Recipe
 
 
@@ -20,6 +20,8 @@ class Deps:
     clock: Clock
     log_lines: Callable[[UUID], Sequence[str]] = lambda run_id: ()
     """The newest log lines of a run."""
+    learners: Learners | None = None
+    """None: this installation has no online learners."""
 
 
 @dataclass(frozen=True)
