@@ -194,9 +194,12 @@ def test_a_new_learner_begins_with_the_training_rows_of_the_serving_version(log:
     log.given(0, 10)
     follower = Follower(run_dir, log.query)
     assert follower.state.learned == 400
-    assert [one.name for one in (tmp_path / "out").iterdir()] == ["000000000400"]
     follower.step()
     assert follower.state.learned == 410
+    assert not (tmp_path / "out").exists()
+    log.given(10, 50)  # the gate has labels to judge it by
+    follower.step()
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["000000000460"]
 
 
 @pytest.mark.server

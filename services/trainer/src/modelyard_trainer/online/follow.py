@@ -23,6 +23,8 @@ POLL_S: Final = 1.0
 """Interval between two queries while no label arrives."""
 SAVE_SHARE: Final = 0.1
 """Share of the time that saving may take between snapshots."""
+FIRST_ROWS: Final = 50
+"""Labels after which a learner that began with training rows publishes: the gate needs some to judge it by."""
 MAX_MIB: Final = 2_048
 """Resident memory of a learner; it ends above it."""
 OUT: Final = "out"
@@ -54,14 +56,13 @@ class Follower:
         return self._dir.path / STATE
 
     def _warm_up(self, request: dict[str, Any]) -> None:
-        """Learn from the training rows of the version that serves, and publish the first snapshot."""
+        """Learn from the training rows of the version that serves; the first snapshot then needs few labels."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         rows, holds_until = training_rows(self._dir, request, self.state.signature, now)
         for row in rows:
             self.state.learn(row)
         self.state.skip_until = holds_until
-        if self.state.learned >= self._every:
-            self._publish()
+        self.state.next_at = self.state.learned + min(FIRST_ROWS, self._every) if rows else self._every
 
     def step(self) -> int:
         """Learn from the next labels; returns their number."""
@@ -73,14 +74,10 @@ class Follower:
         return batch.read
 
     def _learn(self, batch: Batch) -> None:
-        due = None
         for row in batch.rows:
-            before = self.state.learned // self._every
             self.state.learn(row)
-            if self.state.learned // self._every > before:
-                due = self.state.learned
         self.state.cursor, self.state.left_out = batch.cursor, self.state.left_out + batch.left_out
-        if due is not None:
+        if self.state.learned >= self.state.next_at:
             self._publish()
 
     def _publish(self) -> None:
@@ -89,6 +86,7 @@ class Follower:
             return
         target = self._dir.path / OUT / f"{self.state.learned:012d}"
         export(self.state, fitted, self._before, target, self._dir.request.get("base_version"))
+        self.state.next_at = self.state.learned + self._every
         self.save()
         self._before = predictor_of("online", fitted)
 

@@ -51,6 +51,8 @@ class LearnerState:
     learner: RowLearner | None = None
     waiting: list[LabelledRow] = field(default_factory=list)
     """First rows, not learned yet."""
+    next_at: int = 0
+    """Rows learned at which the next snapshot is due."""
     skip_until: datetime | None = None
     """Predictions up to this moment were among the rows that it started with."""
     newest: deque[LabelledRow] = field(default_factory=lambda: deque(maxlen=REFERENCE_ROWS))
