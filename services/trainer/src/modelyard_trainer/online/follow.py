@@ -14,6 +14,7 @@ from modelyard_flavours import Predictor, predictor_of
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.jobs.rundir import RunDir, write_json
 from modelyard_trainer.online.export import export
+from modelyard_trainer.online.files import OUT, STATE, STATUS
 from modelyard_trainer.online.labels import Batch, Labels
 from modelyard_trainer.online.state import Identity, LearnerState, load_state, save_state
 from modelyard_trainer.online.warm import training_rows
@@ -27,9 +28,6 @@ FIRST_ROWS: Final = 50
 """Labels after which a learner that began with training rows publishes: the gate needs some to judge it by."""
 MAX_MIB: Final = 2_048
 """Resident memory of a learner; it ends above it."""
-OUT: Final = "out"
-STATUS: Final = "status.json"
-STATE: Final = "state.pickle"
 MIB: Final = 2**20
 
 

@@ -18,7 +18,7 @@ from modelyard_trainer.domain.learners import Learner, LearnerStatus, cannot_lea
 from modelyard_trainer.domain.ports import Learners, Served
 from modelyard_trainer.jobs.processes import Workers
 from modelyard_trainer.jobs.rundir import RunDir, read_json
-from modelyard_trainer.online.follow import OUT, STATE, STATUS
+from modelyard_trainer.online.files import OUT, STATE, STATUS
 
 TICK_S: Final = 0.5
 LOOK_AGAIN_S: Final = 10.0
