@@ -13,6 +13,7 @@ from modelyard_contracts import (
     RolloutChanged,
     RolloutStrategy,
     RoutePublished,
+    Verdict,
     VersionStage,
 )
 from modelyard_contracts import RolloutState as State
@@ -478,6 +479,24 @@ def test_a_model_that_is_no_longer_adaptive_goes_on_with_its_best_member(world: 
     world.approve(4)
     world.settle(0.01)
     assert world.weights() == pytest.approx({1: 0.95, 4: 0.05})
+
+
+def test_the_largest_weight_decides_against_an_older_comparison(world: World) -> None:
+    given_vote(world, 2)
+    world.evaluate(2, 1, Verdict.DEPLOY)
+    policy_changes(world, RolloutPolicy(strategy="canary"))
+    for _ in range(3):
+        world.settle(0.01)
+        world.routers_apply()
+    world.settle(0.01)
+    assert votes(world) == {1: 1.0}
+
+
+def test_a_version_outclassed_by_the_lead_joins_the_vote_all_the_same(world: World) -> None:
+    given_vote(world, 2)
+    world.evaluate(3, 2, Verdict.REJECT)
+    joins(world, 3)
+    assert set(votes(world)) == {1, 2, 3}
 
 
 def test_a_requested_strategy_is_followed_and_the_version_leads_the_vote_after_it(world: World) -> None:

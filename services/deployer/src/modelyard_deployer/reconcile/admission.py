@@ -16,7 +16,7 @@ from modelyard_deployer.domain.routes import Route, Serving, Version, own_spec
 from modelyard_deployer.domain.snapshot import Snapshot
 from modelyard_deployer.domain.states import Signal, next_state
 from modelyard_deployer.domain.steps import choose_strategy
-from modelyard_deployer.domain.superseding import outclassed
+from modelyard_deployer.domain.superseding import DEPLOYER, outclassed
 from modelyard_deployer.domain.workloads import VersionKey
 from modelyard_deployer.reconcile.upcoming import SERVABLE, Upcoming
 from modelyard_runtime.clock import Clock
@@ -38,8 +38,11 @@ class Admission:
         champion = snapshot.serving.champion if snapshot.serving else None
         if champion == rollout.to_version:
             return self._serves_already(rollout)
-        votes = snapshot.serving is not None and snapshot.serving.policy.strategy == "adaptive"
-        if champion is not None and not votes and outclassed(rollout, champion, snapshot.comparisons):
+        if (
+            champion is not None
+            and not _weights_decide(snapshot, rollout)
+            and outclassed(rollout, champion, snapshot.comparisons)
+        ):
             return self._outclassed(rollout, champion)
         try:
             version, policy = self._version_and_policy(snapshot, rollout)
@@ -130,6 +133,12 @@ class Admission:
             records.rollouts.save(rollout, ended)
         log.warning("rollout %s of %s did not start: %s", rollout.id, rollout.model, reason)
         return True
+
+
+def _weights_decide(snapshot: Snapshot, rollout: Rollout) -> bool:
+    """Whether labels, not the evaluator's comparison, say which version answers: it votes, or has the most votes."""
+    adaptive = snapshot.serving is not None and snapshot.serving.policy.strategy == "adaptive"
+    return adaptive or (rollout.requested_by == DEPLOYER and rollout.asked_strategy is RolloutStrategy.FULL)
 
 
 def _joins_vote(snapshot: Snapshot, rollout: Rollout, version: Version, policy: RolloutPolicy) -> bool:
