@@ -1,5 +1,6 @@
 """Rollouts of an adaptive model: versions join a vote, leave it, and take the lead."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -367,6 +368,19 @@ def test_weights_follow_the_labels(world: World) -> None:
     assert votes(world) == {2: 0.476, 1: 0.524}
     assert world.route().sequence == before + 1
     assert reason(world).startswith("weights after 20 labels: 1: 0.524, 2: 0.476")
+
+
+def test_each_update_reports_the_weights(world: World) -> None:
+    given_vote(world, 2)
+    seen: list[Vote] = []
+    updates = replace(world.updates, on_update=seen.append)
+    updates.update(MODEL)
+    world.monitor.label(labels(20, {1: 8.0, 2: 2.0}))
+    updates.update(MODEL)
+    assert [{member.version: member.weight for member in one.members} for one in seen] == [
+        {1: 0.731, 2: 0.269},
+        {1: 0.524, 2: 0.476},
+    ]
 
 
 def test_small_moves_are_not_published(world: World) -> None:

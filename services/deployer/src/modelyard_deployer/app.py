@@ -14,6 +14,7 @@ from modelyard_deployer.clients.registry import HttpRegistry
 from modelyard_deployer.domain.decide import Limits
 from modelyard_deployer.domain.ports import Deps
 from modelyard_deployer.domain.rollouts import Rollout
+from modelyard_deployer.domain.votes import Vote
 from modelyard_deployer.domain.workloads import Resources
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
@@ -72,7 +73,7 @@ def build(settings: Settings) -> Service:
         _transition_counter(assembly.metrics),
     )
     scheduler = Scheduler(reconciler, workloads, workloads.tidy)
-    updates = WeightUpdates(Weights(store, monitor, registry, clock, wake), clock)
+    updates = WeightUpdates(Weights(store, monitor, registry, clock, wake, _weight_gauge(assembly.metrics)), clock)
     deps = Deps(store, registry, clock, workloads, wake)
     housekeeping = _housekeeping(settings, deps, downloads)
 
@@ -130,6 +131,18 @@ def _transition_counter(metrics: Metrics) -> Callable[[Rollout], None]:
         reached.labels(rollout.model, rollout.state).inc()
 
     return moved
+
+
+def _weight_gauge(metrics: Metrics) -> Callable[[Vote], None]:
+    weight = metrics.gauge("member_weight", "Share of a version in the vote of its model", ("model", "version"))
+
+    def updated(vote: Vote) -> None:
+        for departure in vote.departed:
+            weight.labels(vote.model, departure.version).set(0.0)
+        for member in vote.members:
+            weight.labels(vote.model, member.version).set(member.weight)
+
+    return updated
 
 
 def _stop_all(workloads: LocalWorkloads) -> None:

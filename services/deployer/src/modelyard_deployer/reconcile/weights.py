@@ -30,6 +30,10 @@ NO_ANSWER: Final = "the monitor does not answer; the weights stay as they are"
 log = logging.getLogger(__name__)
 
 
+def _ignore(_: Vote) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Weights:
     """Updates the weights of one model; different models may be updated concurrently."""
@@ -39,6 +43,8 @@ class Weights:
     registry: Registry
     clock: Clock
     notify: Callable[[str], None]
+    on_update: Callable[[Vote], None] = _ignore
+    """Called after each update, for metrics."""
 
     def due_every_s(self) -> dict[str, float]:
         """Models with a vote and how often their weights are updated; models whose policy changed, at once."""
@@ -87,6 +93,7 @@ class Weights:
                 records.votes.save(vote, moved)
             if _published(moved) != _published(vote):
                 self.notify(model)
+        self.on_update(moved)
         return page is not None and page.more and page.cursor != vote.cursor
 
     def _without_harm(self, vote: Vote, policy: RolloutPolicy) -> Vote:
