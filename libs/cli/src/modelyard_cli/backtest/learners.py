@@ -61,6 +61,13 @@ def fit(rows: Rows, start: int, stop: int, seed: int) -> Predict | None:
 
     None when the rows are too few, or all of one class.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # more threads wait for one another on small windows, and disturb what runs beside
+        return _fit(rows, start, stop, seed)
+
+
+def _fit(rows: Rows, start: int, stop: int, seed: int) -> Predict | None:
     cut = stop - max(MIN_VALIDATION_ROWS, (stop - start) // VALIDATION_SHARE)
     if cut <= start or not _learnable(rows, start, stop):
         return None

@@ -62,7 +62,7 @@ def load(path: Path | None, cache: Path, choices: Choices | None = None) -> Stre
     """The given CSV file, or Elec2; UnfitFile when version 1 could not be trained on its first part."""
     if path is None:
         stream = read_csv(elec2.fetch(cache), "electricity", elec2.COLUMNS, elec2.CLASSES)
-        return replace(stream, times=elec2.BEGAN_S + elec2.ROW_S * np.arange(stream.rows))
+        return replace(stream, times=elec2.BEGAN_S + elec2.ROW_S * np.arange(stream.rows, dtype=np.float64))
     stream = read_csv(path, choices=choices)
     first = stream.labels[: int(stream.rows * TRAIN_SHARE)]
     for value in stream.classes:
