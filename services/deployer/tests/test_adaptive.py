@@ -540,8 +540,8 @@ def test_a_canary_is_compared_with_the_vote(world: World) -> None:
     ]
 
 
-def register_snapshot(world: World, version: int, learner: str = "forest") -> None:
-    training = TrainingLineage(recipe="incremental", parameters={LEARNER_FACT: learner})
+def register_snapshot(world: World, version: int, learner: str | None = "forest") -> None:
+    training = TrainingLineage(recipe="incremental", parameters={LEARNER_FACT: learner} if learner else {})
     manifest = a_manifest(MODEL, version).model_copy(update={"training": training})
     world.registry.given_version(manifest, {"model.bin": model_file(MODEL, version)}, VersionStage.APPROVED)
 
@@ -557,9 +557,10 @@ def snapshot_joins(world: World, version: int) -> None:
 def given_learner(world: World) -> None:
     """Version 6 of an online learner joined, then version 7, which is the champion."""
     given_vote(world, 2)
-    for version, learner in ((6, "forest"), (7, "")):
+    for version, learner in ((6, "forest"), (7, None)):
         register_snapshot(world, version, learner)
-    joins(world, 6, 7)
+    snapshot_joins(world, 6)
+    joins(world, 7)
     follows(world, labels(20, {1: 8.0, 2: 9.0, 6: 1.0, 7: 7.0}))
 
 
@@ -569,7 +570,7 @@ def test_a_newer_snapshot_of_an_online_learner_takes_the_place_of_the_older_one(
     register_snapshot(world, 8)
     snapshot_joins(world, 8)
     assert votes(world) == {(8 if version == 6 else version): weight for version, weight in before.items()}
-    assert (world.serving().champion, world.serving().history) == (7, (1, 2, 8))
+    assert (world.serving().champion, world.serving().history) == (7, (1, 2))
     last = world.published(RolloutChanged)[-1]
     assert (last.state, last.to_version, last.replaces, last.weight_percent) == (
         State.PROMOTED,
@@ -599,7 +600,9 @@ def test_a_newer_snapshot_of_the_champion_becomes_the_champion(world: World) -> 
     given_vote(world, 2)
     register_snapshot(world, 6)
     register_snapshot(world, 7)
-    joins(world, 6)
+    world.request(RolloutAction.START, 6, strategy=RolloutStrategy.FULL)
+    snapshot_joins(world, 6)
+    assert world.serving().champion == 6
     snapshot_joins(world, 7)
     assert (world.serving().champion, world.serving().history) == (7, (1, 2))
     assert next(iter(votes(world))) == 7
@@ -622,4 +625,24 @@ def test_a_snapshot_of_another_learner_is_a_new_member(world: World) -> None:
     register_snapshot(world, 8, "linear")
     snapshot_joins(world, 8)
     assert set(votes(world)) == {1, 2, 6, 7, 8}
-    assert world.serving().champion == 8
+    assert world.serving().champion == 7
+
+
+def test_a_snapshot_joins_without_leading(world: World) -> None:
+    given_vote(world, 2)
+    register_snapshot(world, 6)
+    snapshot_joins(world, 6)
+    assert list(votes(world)) == [2, 1, 6]
+    assert (world.serving().champion, world.serving().history) == (2, (1,))
+    last = world.published(RolloutChanged)[-1]
+    assert (last.state, last.to_version, last.keeps_champion, last.replaces) == (State.PROMOTED, 6, True, None)
+
+
+def test_a_roll_back_leaves_members_that_never_led(world: World) -> None:
+    given_learner(world)
+    world.request(RolloutAction.ROLL_BACK, reason="complaints")
+    world.settle(0.01)
+    world.routers_apply()
+    world.settle(0.01)
+    assert world.serving().champion == 2
+    assert set(votes(world)) == {1, 2, 6}

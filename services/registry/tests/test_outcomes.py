@@ -50,6 +50,16 @@ def test_a_snapshot_that_takes_a_place_in_a_vote_is_champion_only_if_the_older_o
     assert (world.stage_of(new), world.stage_of(old)) == (stands, S.RETIRED)
 
 
+def test_a_snapshot_that_joins_a_vote_leaves_the_champion(world: World) -> None:
+    serves, new = world.given_version(S.APPROVED), world.given_version(S.APPROVED)
+    vote: dict[str, Any] = {"strategy": RolloutStrategy.FULL, "adaptive": True}
+    world.deliver(rollout(serves, RolloutState.PROMOTED, at=world.clock.advance(1), **vote))
+    evidence = {"keeps_champion": 1.0}
+    world.deliver(rollout(new, RolloutState.PROMOTED, at=world.clock.advance(1), evidence=evidence, **vote))
+    assert _aliases(world) == {"champion": serves.version}
+    assert (world.stage_of(serves), world.stage_of(new)) == (S.LIVE, S.APPROVED)
+
+
 def test_an_automatic_gate_approves_at_once_as_a_move_of_its_own(world: World) -> None:
     version = world.given_version()
     event = evaluation(version, Verdict.DEPLOY, reasons=("It is better.", "0.91 against 0.85 on 1,000 rows."))

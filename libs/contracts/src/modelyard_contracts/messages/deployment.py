@@ -94,6 +94,15 @@ class RolloutChanged(ControlMessage):
     """Key in the evidence of an adaptive rollout whose version takes the place of an older snapshot of the same online
     learner: that snapshot. The champion does not change unless it was the champion."""
 
+    KEEPS_CHAMPION: ClassVar[str] = "keeps_champion"
+    """Key in the evidence of an adaptive rollout: 1 when the version joined the vote and the champion stays, as for
+    snapshots of an online learner."""
+
+    @property
+    def keeps_champion(self) -> bool:
+        """Whether the version joined a vote as a member that does not lead."""
+        return self.evidence.get(self.KEEPS_CHAMPION) == 1.0
+
     @property
     def replaces(self) -> int | None:
         """The snapshot whose place the version takes; None for a new member of the vote."""

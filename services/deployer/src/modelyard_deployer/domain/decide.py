@@ -210,7 +210,8 @@ def _router_counts(facts: Facts) -> dict[str, float]:
     }
     replaced = facts.rollout.replaces
     place = {} if replaced is None else {RolloutChanged.REPLACES: float(replaced)}
-    return {**facts.rollout.evidence, **counts, **place}
+    stays = {RolloutChanged.KEEPS_CHAMPION: 1.0} if facts.rollout.keeps_champion else {}
+    return {**facts.rollout.evidence, **counts, **place, **stays}
 
 
 def _to_step(facts: Facts, signal: Signal, step: int, reason: str, evidence: dict[str, float] | None = None) -> Rollout:

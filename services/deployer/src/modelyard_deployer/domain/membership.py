@@ -152,11 +152,11 @@ def _with_rollout(vote: Vote, facts: Facts) -> Vote:
 
 
 def _rolled_back(vote: Vote, rollout: Rollout, facts: Facts) -> Vote:
-    """Versions that were promoted after the one that a roll-back returns to leave."""
-    history, target = facts.serving.history, rollout.to_version
-    stay = {*history[: history.index(target)], target} if target in history else {target}
+    """Versions that were promoted after the one that a roll-back returns to leave; those that never led stay."""
+    history, champion, target = facts.serving.history, facts.serving.champion, rollout.to_version
+    newer = history[history.index(target) + 1 :] if target in history else history
     for number in vote.versions:
-        if number not in stay:
+        if number in (champion, *newer) and number != target:
             vote = leave(vote, number, facts.now, f"rolled back to version {target}: {rollout.asked_reason}")
     return vote
 

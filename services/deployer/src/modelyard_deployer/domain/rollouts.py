@@ -56,6 +56,8 @@ class Rollout:
     adaptive: bool = False
     """The version joins the vote of an adaptive model, or a roll-back takes newer ones out of it."""
     policy: RolloutPolicy = field(default_factory=RolloutPolicy)
+    keeps_champion: bool = False
+    """Of an adaptive rollout: the version joins without leading, as snapshots of an online learner do."""
     replaces: int | None = None
     """Of an adaptive rollout: the older snapshot of the same online learner whose place the version takes."""
     state: RolloutState = RolloutState.PENDING

@@ -65,6 +65,8 @@ def after(serving: Serving, rollout: Rollout, now: datetime) -> Serving:
         return serving
     if rollout.replaces is not None and rollout.state is State.PROMOTED:
         return _with_snapshot(serving, rollout.replaces, rollout.to_version)
+    if rollout.keeps_champion:
+        return serving
     others = tuple(version for version in serving.history if version != rollout.to_version)
     if rollout.kind is Kind.ROLL_BACK:
         # A second roll-back must not return to the version just rolled back, so that version is not kept warm either.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modelyard_contracts import RolloutChanged, RolloutStrategy, derived_id, documents
+from modelyard_contracts.manifest import learner_of
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_contracts.references import Reference
 from modelyard_contracts.routes import RouteSpec
@@ -85,6 +86,9 @@ class Admission:
         name = serving.route if serving else _route_name(rollout.model, policy)
         first = serving is None or serving.champion is None
         adaptive = not first and _joins_vote(snapshot, rollout, version, policy)
+        starts = adaptive and rollout.kind is Kind.START
+        replaces = _replaced(snapshot, version) if starts else None
+        champion = serving.champion if serving else None
         strategy = choose_strategy(rollout.asked_strategy, policy, first=first)
         started = replace(
             rollout,
@@ -92,7 +96,8 @@ class Admission:
             policy=policy,
             strategy=RolloutStrategy.FULL if adaptive else strategy,
             adaptive=adaptive,
-            replaces=_replaced(snapshot, version) if adaptive and rollout.kind is Kind.START else None,
+            keeps_champion=starts and learner_of(version.file.manifest) is not None and replaces != champion,
+            replaces=replaces,
             state=next_state(rollout.state, Signal.BEGIN),
             from_version=serving.champion if serving else None,
             reason=rollout.asked_reason,

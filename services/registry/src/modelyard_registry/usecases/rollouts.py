@@ -88,10 +88,11 @@ def _traffic_moved_since(unit: Unit, event: RolloutChanged) -> bool:
 def _settle(change: _Change) -> None:
     """`to` serves now: every other live version leaves, the champion moves, the challenger is dropped.
 
-    A snapshot of an online learner that replaces an older one is the champion only if that one was; the older retires.
+    A snapshot of an online learner joins a vote without leading it; one that replaces an older snapshot is the champion
+    only if that one was, and the older one retires.
     """
     replaced = _replaced(change)
-    if replaced is None or replaced.stage is VersionStage.LIVE:
+    if not change.event.keeps_champion and (replaced is None or replaced.stage is VersionStage.LIVE):
         _promote(change)
     if replaced is not None:
         now = change.unit.versions.get(change.resource, replaced.version)
