@@ -13,6 +13,7 @@ from modelyard_contracts import (
 )
 from modelyard_runtime.kafka import EventContext
 from modelyard_runtime.kafka.events import Handler
+from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.usecases import Deps, follow_policy, request_run_by_event, retrain_on_drift
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,12 @@ def handlers(deps: Deps) -> Mapping[type[Message], Handler]:
     def on_resource_changed(event: ResourceChanged, context: EventContext) -> None:
         """A changed retraining policy starts and stops online learners."""
         changed = event.change is ResourceChange.POLICY_CHANGED and event.policy in (None, "retrain")
-        if event.about_model and changed and deps.learners is not None:
+        if not (event.about_model and changed) or deps.learners is None:
+            return
+        try:
             follow_policy(deps.registry, deps.learners, event.model)
+        except BadRequest as error:  # a policy of a newer release: the learners stay as they are
+            log.warning("policy of %s: %s", event.model, error)
 
     return {
         ResourceChanged: on_resource_changed,
