@@ -234,14 +234,14 @@ def in_control(options: argparse.Namespace, stream: Stream) -> None:
     for traffic in options.traffic:
         for learns in (False, True):
             counts: Counter[str] = Counter()
-            for seed in range(options.seeds):
+            for seed in range(options.first_seed, options.first_seed + options.seeds):
                 rng = np.random.default_rng([seed, list(TRAFFIC).index(traffic)])
                 first, second = pools(stream, rng)
                 drawn, live = TRAFFIC[traffic](first, TRAIN_ROWS, rng), TRAFFIC[traffic](second, options.rows, rng)
                 for task, name in MODELS:
                     model = trained(Task(task), name, first, drawn, seed)
                     rows = answered(model, *_taken(second, live))
-                    _count(counts, model, rows, learns, not options.no_labels)
+                    _count(counts, model, rows, learns, options)
             by_kind = {str(kind): counts[str(kind)] for kind in DriftKind if counts[str(kind)]}
             alarmed = f"{counts['models']:4} of {options.seeds * len(MODELS)}"
             print(
@@ -251,8 +251,17 @@ def in_control(options: argparse.Namespace, stream: Stream) -> None:
             )
 
 
-def _count(counts: Counter[str], model: Model, rows: Rows, learns: bool, labels: bool) -> None:
-    found = [event for _, event in events(model, rows, Rules(learns=learns), 240, labels)]
+def _count(counts: Counter[str], model: Model, rows: Rows, learns: bool, options: argparse.Namespace) -> None:
+    found = [
+        event
+        for _, event in events(
+            model,
+            rows,
+            Rules(learns=learns, errors_in_bursts=learns and options.errors_in_bursts),
+            240,
+            not options.no_labels,
+        )
+    ]
     loud = [event for event in found if is_loud(event, learns)]
     runs = sum(starts_run(event, learns) for event in loud)
     counts["windows"] += len(rows) // 500
@@ -269,7 +278,7 @@ def delays(options: argparse.Namespace, stream: Stream) -> None:
     for name, (shift, grows) in SHIFTS.items():
         for learns in (False, True):
             first, runs, missed = [], [], 0
-            for seed in range(options.seeds):
+            for seed in range(options.first_seed, options.first_seed + options.seeds):
                 rng = np.random.default_rng([seed, 99])
                 one, other = pools(stream, rng)
                 drawn = independent(one, TRAIN_ROWS, rng)
@@ -278,7 +287,15 @@ def delays(options: argparse.Namespace, stream: Stream) -> None:
                 moved = shift(other, live, after, rng)
                 for task, candidate in MODELS:
                     model = trained(Task(task), candidate, one, drawn, seed)
-                    found = list(events(model, answered(model, *moved), Rules(learns=learns), 240, labels=True))
+                    found = list(
+                        events(
+                            model,
+                            answered(model, *moved),
+                            Rules(learns=learns, errors_in_bursts=learns and options.errors_in_bursts),
+                            240,
+                            labels=True,
+                        )
+                    )
                     late = [(seen, event) for seen, event in found if seen > SHIFT_AT]
                     missed += not late
                     first += [seen - SHIFT_AT for seen, _ in late[:1]]
@@ -302,7 +319,7 @@ def elec2(options: argparse.Namespace, stream: Stream) -> None:
     for learns in (False, True):
         alarms, runs, gains = Counter[str](), Counter[str](), Counter[str]()
         right = seen = 0
-        for start, stop, model, event in _loop(stream, learns, alarms):
+        for start, stop, model, event in _loop(stream, learns, alarms, options):
             rows = answered(model, *_taken_in_order(stream, start, stop))
             right, seen = right + len(rows) - int(_wrong(rows)), seen + len(rows)
             if event is None:
@@ -319,13 +336,17 @@ def _wrong(rows: Rows) -> float:
     return float(rows.errors.sum()) if rows.errors is not None else 0.0
 
 
-def _loop(stream: Stream, learns: bool, alarms: Counter[str]) -> Iterator[tuple[int, int, Model, DriftDetected | None]]:
+def _loop(
+    stream: Stream, learns: bool, alarms: Counter[str], options: argparse.Namespace
+) -> Iterator[tuple[int, int, Model, DriftDetected | None]]:
     """Yield the rows [start, stop) that a version served, and the event whose run replaced it."""
     start = stream.rows // 10
     while start < stream.rows:
         model, ended = _version(stream, start), None
         rows = answered(model, *_taken_in_order(stream, start, min(start + 12_000, stream.rows)))
-        for seen, event in events(model, rows, Rules(learns=learns), 240, labels=True):
+        for seen, event in events(
+            model, rows, Rules(learns=learns, errors_in_bursts=learns and options.errors_in_bursts), 240, labels=True
+        ):
             alarms[str(event.kind)] += is_loud(event, learns)
             if seen >= 1_000 and starts_run(event, learns):
                 ended = start + seen, event
@@ -352,7 +373,9 @@ def main() -> None:
     parser.add_argument("what", choices=("control", "delays", "elec2"))
     parser.add_argument("--rows", type=int, default=60_000, help="rows of traffic per model, in control")
     parser.add_argument("--seeds", type=int, default=2, help="repetitions with other rows")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--traffic", nargs="+", choices=list(TRAFFIC), default=list(TRAFFIC))
+    parser.add_argument("--errors-in-bursts", action="store_true", help="take errors as correlated where learns=yes")
     parser.add_argument("--no-labels", action="store_true", help="no labels arrive")
     parser.add_argument(
         "--cache", type=Path, default=Path(".modelyard/cache"), help="where Elec2 is downloaded to, once"

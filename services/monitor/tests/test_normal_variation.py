@@ -83,7 +83,7 @@ def findings(rows: Rows, rules: Rules | None = None) -> list[tuple[int, Finding]
 
 def test_bursts_of_one_entity_are_not_drift() -> None:
     rows = joined(*(stream(10_000, in_bursts, seed) for seed in range(5)))
-    before, now = findings(rows, Rules(learns=False)), findings(rows)
+    before, now = findings(rows, Rules(learns=False)), findings(rows, Rules(errors_in_bursts=True))
     print(f"alarms in 100 windows of bursts: {len(before)} with fixed thresholds, {len(now)} with learned ones")
     assert len(before) >= 50, "otherwise this stream shows nothing"
     assert len(now) <= 5
@@ -93,7 +93,7 @@ def test_bursts_of_one_entity_are_not_drift() -> None:
 def test_drift_is_found_also_within_bursts(order: Any, slices: int) -> None:
     """Within 2,000 rows, or 4,000 of bursts of ten, which are worth 400 independent ones."""
     before, after = stream(10_000, order, 1), stream(6_000, order, 2, moved=1.5, wrong=0.6)
-    found = findings(joined(before, after))
+    found = findings(joined(before, after), Rules(errors_in_bursts=True))
     kinds = {one.kind for number, one in found if 200 <= number < 200 + 2 * slices}
     assert {DriftKind.SCORE, DriftKind.FEATURE, DriftKind.PERFORMANCE} <= kinds
 

@@ -47,6 +47,9 @@ class Settings(ServiceSettings, ClickHouseSettings):
     """Smallest absolute rise of the error rate that is reported."""
     absolute_error_rise: PositiveFloat = 0.15
     """Smallest relative rise of the mean absolute error that is reported."""
+    errors_in_bursts: bool = False
+    """Take errors as correlated: for traffic that asks about the same entity many times in a row. Fewer alarms of the
+    error, and later ones."""
     rearm_rows: int = Field(2_000, ge=0)
     """Rows after a report in which the same finding is not reported again unless it gets worse."""
 

@@ -55,6 +55,7 @@ def rules_of(settings: Settings) -> Rules:
         error_rise=settings.error_rise,
         absolute_error_rise=settings.absolute_error_rise,
         rearm_rows=settings.rearm_rows,
+        errors_in_bursts=settings.errors_in_bursts,
     )
 
 

@@ -46,8 +46,7 @@ class AbsoluteErrorWatch:
         slide(self.window, part, rules.error_window_labels)
         if self.early.labels < rules.error_window_labels:
             self.early = self.early.plus(part)
-        if rules.learns:
-            self.dispersion = self.dispersion.plus(part)
+        self.dispersion = self.dispersion.plus(part) if rules.errors_in_bursts else INDEPENDENT
         rises = self._against_past(part, rules)
         self.since_check += part.labels
         if self.since_check >= ERROR_CHECK_LABELS:

@@ -37,8 +37,7 @@ class ErrorRateWatch:
         slide(self.window, part, rules.error_window_labels)
         if self.early.labels < rules.error_window_labels:
             self.early = self.early.plus(part)
-        if rules.learns:
-            self.dispersion = self.dispersion.plus(part)
+        self.dispersion = self.dispersion.plus(part) if rules.errors_in_bursts else INDEPENDENT
         rises = [rise for before in befores if (rise := self._against_past(before, rules)) is not None]
         self.since_check += part.labels
         if self.since_check >= ERROR_CHECK_LABELS:

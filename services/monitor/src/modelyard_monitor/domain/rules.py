@@ -55,4 +55,7 @@ class Rules:
     absolute_error_rise: float = 0.15
     rearm_rows: int = 2_000
     learns: bool = True
-    """Whether thresholds follow the normal variation of the traffic; simulations compare both."""
+    """Whether thresholds of drift follow the normal variation of the traffic; simulations compare both."""
+    errors_in_bursts: bool = False
+    """Whether errors are taken as correlated when neighbouring labels differ much. On a stream whose concept changes
+    all the time this hides rises that a retraining repairs (decision 0082)."""
