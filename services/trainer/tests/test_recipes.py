@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from modelyard_contracts.manifest import ManifestFile, ModelManifest
+from modelyard_contracts.manifest import HOLDOUT_FACT, LEARNED, ManifestFile, ModelManifest, has_learned_everything
 from modelyard_contracts.signature import Signature, Task
 from modelyard_devstack.testing import wait_until
 from modelyard_flavours import load_model
@@ -147,6 +147,23 @@ def test_a_text_classifier_saves_what_it_predicts(tmp_path: Path) -> None:
     assert (outputs.argmax(axis=1) == rows.targets[200:]).mean() > 0.95
 
 
+def test_a_winner_that_learns_the_held_out_rows_is_judged_before_it_does() -> None:
+    rows, signature = rows_with(training_table(400), DataSpec())
+    used, holdout = rows.part(0, 300), rows.part(300, 400)
+
+    learned: list[int] = []
+
+    def fit(name: str, parameters: Any, rows: Rows, signature: Signature) -> Any:
+        learned.append(len(rows))
+        return fit_tabular(name, parameters, rows, signature)
+
+    def outputs(all_rows: Rows | None) -> Any:
+        return fit_and_save(fit, "logistic", TabularParameters(), used, holdout, signature, all_rows)[2]
+
+    assert np.array_equal(outputs(None), outputs(rows)), "outputs of a model that did not learn from these rows"
+    assert learned == [300, 300, 400]
+
+
 def test_a_candidate_that_fails_is_reported_and_the_others_go_on() -> None:
     rows, signature = rows_with(training_table(800), DataSpec())
     found = attempt(fit_text, "medium", TextParameters(min_documents=900), rows, FOLDS, signature)
@@ -230,7 +247,7 @@ def test_a_recipe_that_does_not_fit_the_data_is_refused_with_the_right_one(
         check_fits(RECIPES[recipe], signature)
 
 
-def prepared(folder: Path, recipe: str, table: Any = None, **parameters: str) -> RunDir:
+def prepared(folder: Path, recipe: str, table: Any = None, *, learn_holdout: bool = False, **parameters: str) -> RunDir:
     folder.mkdir()
     table = training_table(1_200) if table is None else table
     pq.write_table(table, folder / "data.parquet")
@@ -241,6 +258,7 @@ def prepared(folder: Path, recipe: str, table: Any = None, **parameters: str) ->
             recipe=recipe,
             parameters=parameters,
             holdout_rows=200,
+            learn_holdout=learn_holdout,
             given_dataset=file_digest(run_dir.data),
             data=DataSpec(target=target).model_dump(mode="json"),
         )
@@ -296,6 +314,28 @@ def test_tabular_classifier_trains_candidates_on_ray_and_leaves_nothing_running(
     )
     assert not ray_processes(tmp_path)
     assert not (run_dir.path / "ray-dir.txt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_version_that_learned_every_row_states_it_and_its_reference_is_from_before(
+    tmp_path: Path, loopback: None
+) -> None:
+    found = []
+    for learn in (False, True):
+        run_dir = prepared(tmp_path / f"run-{learn}", "tabular-classifier", learn_holdout=learn, candidates="logistic")
+        with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as temporary:
+            found.append((run_dir, train(run_dir, 280, TMPDIR=temporary)))
+    (first_dir, first), (second_dir, second) = found
+    assert (HOLDOUT_FACT in first.training.parameters, second.training.parameters[HOLDOUT_FACT]) == (False, LEARNED)
+    assert (has_learned_everything(first), has_learned_everything(second)) == (False, True)
+    times = pq.ParquetFile(second_dir.data).read()["occurred_at"].to_pylist()
+    assert first.training.train_until is not None and second.training.train_until == max(times)
+    assert first.training.train_until < max(times)
+    assert first.reference == second.reference
+    assert first.training.metrics["accuracy"] == second.training.metrics["accuracy"]
+    assert accuracy(first_dir, first) == pytest.approx(first.training.metrics["accuracy"], abs=1e-6)
+    assert not np.array_equal(held_out(first_dir, first)[1], held_out(second_dir, second)[1])
 
 
 @pytest.mark.slow

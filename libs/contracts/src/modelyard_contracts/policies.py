@@ -31,12 +31,11 @@ class GatePolicy(Document):
     """`manual`: a person approves after the evaluator said deploy."""
     four_eyes: bool = True
     """A version is approved by another person than the one who registered it."""
-    standard: Literal["auto", "better", "not_worse", "safe"] = "auto"
-    """What a challenger must show. `better`: a gain above `min_gain`. `not_worse`: a loss below `not_worse_margin`.
-    `safe`: usable answers within the latency limit, which is enough for a member of a vote. `auto`: `safe` where the
-    rollout policy is adaptive, `not_worse` while the champion's performance alarm is open, otherwise `better`."""
+    standard: Literal["auto", "better", "safe"] = "auto"
+    """What a challenger must show. `better`: a gain above `min_gain`. `safe`: usable answers within the latency limit,
+    which is enough for a member of a vote. `auto`: `safe` where the rollout policy is adaptive, otherwise `better`."""
     not_worse_margin: Finite = Field(default=0.02, ge=0)
-    """Loss that `not_worse` accepts: a difference of class metrics, a share of the champion's error of values."""
+    """Loss that `safe` accepts: a difference of class metrics, a share of the champion's error of values."""
     metric: Metric | None = None
     """None takes the metric that chose the version, else accuracy for classes, mean absolute error for values."""
     min_rows: int = Field(default=100, ge=30, le=MAX_ROWS)
@@ -80,11 +79,11 @@ class RetrainPolicy(Document):
     max_runs_per_day: int = Field(default=24, ge=0, le=86_400)
     window_rows: int = Field(default=4_000, ge=200, le=MAX_ROWS)
     """Newest labelled rows to learn from."""
-    window: Literal["auto", "recent", "since_change", "aged", "all"] = "auto"
-    """Rows to learn from. `recent`: the newest `window_rows`. `since_change`: those after the detected change. `aged`:
-    older rows count less. `all`: every labelled row. `auto`: the run tries several, the newest rows decide."""
     holdout_rows: int = Field(default=500, ge=50, le=MAX_ROWS)
     """The newest of them, kept from fitting and choosing so that the evaluator can judge."""
+    learn_holdout: Literal["auto", "always", "never"] = "auto"
+    """Whether the version is fitted once more, with the held-out rows, after these have judged it. It then knows the
+    newest rows, and only labels of later ones can judge it. `auto`: where the rollout policy is adaptive."""
     parameters: dict[str, str] = Field(default_factory=dict)
     online: tuple[Literal["forest", "linear"], ...] = ()
     """Online learners that follow the labels of the model and publish snapshots as versions. `forest`: an adaptive

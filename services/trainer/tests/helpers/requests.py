@@ -14,6 +14,7 @@ def request(signature: Signature | None = None, **changes: Any) -> dict[str, Any
         "recipes": {},
         "parameters": {},
         "holdout_rows": 50,
+        "learn_holdout": False,
         "window_rows": 400,
         "as_of": "2026-03-01T00:00:00+00:00",
         "given_dataset": None,

@@ -30,13 +30,23 @@ class RegistryGateway:
 
     def retrain_policy(self, model: str) -> RetrainPolicy | None:
         try:
-            return self._client.policy(model, "retrain")
+            return self._decided(model, self._client.policy(model, "retrain"))
         except DocumentError as error:
             raise _unreadable(error) from error
         except ApiError as error:
             if error.status == 404:
                 return None
             raise _away(error) from error
+
+    def _decided(self, model: str, policy: RetrainPolicy) -> RetrainPolicy:
+        """The policy with `learn_holdout: auto` decided: members of a vote are judged by labels of later rows."""
+        if policy.learn_holdout != "auto":
+            return policy
+        try:
+            votes = self._client.policy(model, "rollout").strategy == "adaptive"
+        except DocumentError:  # of a newer release: rows that any evaluator can use stay held out
+            votes = False
+        return policy.model_copy(update={"learn_holdout": "always" if votes else "never"})
 
     def serving_version(self, model: str) -> int | None:
         try:

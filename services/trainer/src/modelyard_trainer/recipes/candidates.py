@@ -38,8 +38,11 @@ def run_candidates(work: Work, fit: Fit) -> Trained:
         calls = [(fit, name, parameters, rows, folds, work.signature) for name in parameters.candidates]
         tried = _try_all(pool, calls, work)
         best = _best(tried, parameters, reference)
-        work.report(CHOSEN, f"{best.name} wins; fitting it on {len(used)} rows")
-        flavour, files, outputs = pool.one(fit_and_save, fit, best.name, parameters, rows, work.holdout, work.signature)
+        all_rows = work.rows if work.learn_holdout else None
+        work.report(CHOSEN, f"{best.name} wins; fitting it on {len(all_rows or used)} rows")
+        flavour, files, outputs = pool.one(
+            fit_and_save, fit, best.name, parameters, rows, work.holdout, work.signature, all_rows
+        )
     return Trained(
         flavour=flavour,
         fitted=files,
@@ -47,6 +50,7 @@ def run_candidates(work: Work, fit: Fit) -> Trained:
         summary=_summary(best, tried, parameters, reference),
         metrics=_metrics(best, tried, parameters, reference),
         facts=_facts(best, tried),
+        learned_holdout=work.learn_holdout,
     )
 
 

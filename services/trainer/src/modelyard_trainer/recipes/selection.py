@@ -106,11 +106,22 @@ def choose(tried: Sequence[Tried], parameters: Any, reference: dict[str, float])
 
 
 def fit_and_save(
-    fit: Fit, name: str, parameters: Any, rows: Rows, holdout: Inputs, signature: Signature
+    fit: Fit,
+    name: str,
+    parameters: Any,
+    rows: Rows,
+    holdout: Inputs,
+    signature: Signature,
+    all_rows: Rows | None = None,
 ) -> tuple[str, SavedFiles, FloatArray]:
-    """Fit the winner where its libraries are loaded; returns flavour, files, and its outputs on held-out rows."""
+    """Fit the winner where its libraries are loaded; returns flavour, files, and its outputs on held-out rows.
+
+    all_rows: rows to fit it on once more after these outputs, with the held-out ones; None leaves these out.
+    """
     fitted = fit(name, parameters, rows, signature)
     outputs = predictor_of(fitted.flavour, fitted.model).predict(holdout.numeric, holdout.categorical)
+    if all_rows is not None:
+        fitted = fit(name, parameters, all_rows, signature)
     with tempfile.TemporaryDirectory() as folder:
         entries = save_model(fitted.flavour, fitted.model, Path(folder))
         files = SavedFiles(entries, tuple((Path(folder) / entry.path).read_bytes() for entry in entries))

@@ -167,6 +167,7 @@ def request_of(run: Run, served: Served | None) -> dict[str, Any]:
         "recipe": run.recipe,
         "parameters": run.parameters,
         "holdout_rows": run.policy.holdout_rows,
+        "learn_holdout": run.policy.learn_holdout == "always" and run.given_dataset is None,
         "window_rows": run.policy.window_rows,
         "as_of": run.as_of.isoformat(),
         "given_dataset": run.given_dataset,

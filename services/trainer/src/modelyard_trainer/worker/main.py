@@ -104,6 +104,7 @@ def _work(run_dir: RunDir, request: dict[str, Any], recipe: Recipe, data: Datase
         folder=run_dir.work,
         ray_cpus=request["ray_cpus"],
         report=partial(_report, run_dir),
+        learn_holdout=request.get("learn_holdout", False),  # absent in runs that an older release prepared
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from modelyard_contracts.manifest import (
+    HOLDOUT_FACT,
+    LEARNED,
     RESERVED_BINS,
     TARGET_FACT,
     TIME_FACT,
@@ -36,7 +38,8 @@ def manifest_of(
     columns: tuple[str, str],
 ) -> ModelManifest:
     """Build the manifest of a trained model. columns: target and time column of its dataset."""
-    times = work.used.times
+    times = work.rows.times if trained.learned_holdout else work.used.times
+    learned = {HOLDOUT_FACT: LEARNED} if trained.learned_holdout else {}
     kept = request["signature"] is not None and work.signature.model_dump(mode="json") == request["signature"]
     parameters = {name: str(value) for name, value in work.parameters}
     return ModelManifest(
@@ -53,7 +56,7 @@ def manifest_of(
             dataset_digest=digest,
             train_from=_moment(times[0]),
             train_until=_moment(times[-1]),
-            parameters={**parameters, **trained.facts, TARGET_FACT: columns[0], TIME_FACT: columns[1]},
+            parameters={**parameters, **trained.facts, **learned, TARGET_FACT: columns[0], TIME_FACT: columns[1]},
             metrics=metrics,
         ),
         environment={"python": platform.python_version(), **environment(trained.flavour)},

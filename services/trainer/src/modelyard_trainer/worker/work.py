@@ -61,6 +61,8 @@ class Work:
     ray_cpus: int
     report: Callable[[float, str], None]
     """Progress of the recipe from 0 to 1, and a sentence."""
+    learn_holdout: bool = False
+    """Fit the winner once more, with the held-out rows, after its outputs on them were noted. Recipes may ignore it."""
 
     @property
     def train(self) -> Rows:
@@ -77,7 +79,7 @@ class Work:
 
     @property
     def holdout(self) -> Inputs:
-        """Newest rows, without their targets: the final model's outputs on them become the reference profile."""
+        """Newest rows, without their targets: outputs of a model that did not learn from them are its reference."""
         rows = self.rows.part(self.split.used, self.split.rows)
         return Inputs(rows.numeric, rows.categorical)
 
@@ -102,8 +104,9 @@ class SavedFiles:
 class Trained:
     """Result of a recipe.
 
-    fitted: argument of modelyard_flavours.save_model, or SavedFiles. holdout_outputs: outputs of the final model on
-    `Work.holdout`, shape (rows, classes), or (rows, 1) for a regression. summary: one sentence for people.
+    fitted: argument of modelyard_flavours.save_model, or SavedFiles. holdout_outputs: outputs on `Work.holdout` of the
+    model before it learned from these rows, shape (rows, classes), or (rows, 1) for a regression. summary: one sentence
+    for people.
     """
 
     flavour: str
@@ -113,6 +116,8 @@ class Trained:
     metrics: dict[str, float] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     """For the lineage, such as the winning candidate."""
+    learned_holdout: bool = False
+    """Whether the model learned from the held-out rows in the end."""
 
 
 RunRecipe = Callable[[Work], Trained]
