@@ -22,12 +22,13 @@ from modelyard_devstack.testing import wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
 
-ROWS, FIRST = 9_000, 900
+ROWS, FIRST = 12_000, 1_200
 RATE_PER_S = 120.0
 REPLICA = "replica"
 """A model server: the deployer starts another, callers retry their requests under the same ids meanwhile."""
 VICTIMS = (REPLICA, "monitor", "registry", "router", "kafka", "evaluator", "clickhouse", "trainer", "deployer", REPLICA)
-ROWS_BETWEEN_KILLS = 600
+ROWS_BETWEEN_KILLS = 500
+"""Rows go on while a victim comes back, so the kills need fewer of them than there are."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,11 @@ def test_no_kill_loses_or_duplicates_anything(stack_dir: Path) -> None:
     sender.start()
     for victim in VICTIMS:
         sent = traffic.answers.sent
-        wait_until(lambda sent=sent: traffic.answers.sent >= sent + ROWS_BETWEEN_KILLS or failures, 60)  # type: ignore[misc]
+        wait_until(
+            lambda sent=sent: traffic.answers.sent >= sent + ROWS_BETWEEN_KILLS or failures,  # type: ignore[misc]
+            60,
+            what=f"{ROWS_BETWEEN_KILLS} rows after {sent}, before the kill of {victim}",
+        )
         dead = kill(stack_dir, victim)
         wait_until(lambda victim=victim, dead=dead: is_back(stack_dir, victim, dead), 60, what=f"{victim} is back")  # type: ignore[misc]
     sender.join()
