@@ -6,7 +6,6 @@ numpy, and a replica without torch starts in a fraction of the time and of the m
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,8 @@ from modelyard_flavours.encoding import Encoding
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.predictor import FloatArray, ObjectArray
 from modelyard_flavours.scores import to_scores
+from modelyard_flavours.stored import environment as environment  # part of every flavour
+from modelyard_flavours.stored import read_document, read_tensors
 
 NAME: Final = "torch-mlp"
 MODEL: Final = "model.safetensors"
@@ -97,24 +98,8 @@ def check(files: Mapping[str, bytes]) -> None:
 
 def load(files: Mapping[str, bytes]) -> MlpPredictor:
     """Build the predictor."""
-    try:
-        encoding = Encoding.model_validate_json(files[ENCODING])
-    except ValueError as error:
-        raise Inadmissible(ENCODING, f"is not an encoding of this release ({error})") from error
-    return MlpPredictor(_tensors(files[MODEL]), encoding)
-
-
-def environment() -> dict[str, str]:
-    """Versions of the packages that loading needs."""
-    return {name: version(name) for name in ("numpy", "safetensors")}
-
-
-def _tensors(data: bytes) -> Tensors:
-    try:
-        tensors: Tensors = safetensors.numpy.load(data)
-    except Exception as error:  # its error type is the Rust library's own
-        raise Inadmissible(MODEL, f"is not a readable safetensors file ({error})") from error
-    return tensors
+    encoding = read_document(Encoding, ENCODING, files[ENCODING])
+    return MlpPredictor(read_tensors(MODEL, files[MODEL]), encoding)
 
 
 def _parts(

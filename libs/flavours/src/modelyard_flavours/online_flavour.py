@@ -5,7 +5,6 @@ Loading and prediction need numpy and safetensors only. A linear model has the t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,8 @@ from modelyard_flavours.encoding import Encoding
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.predictor import FloatArray, ObjectArray
 from modelyard_flavours.scores import to_scores
+from modelyard_flavours.stored import environment as environment  # part of every flavour
+from modelyard_flavours.stored import read_document, read_tensors
 from modelyard_flavours.trees import MalformedTree, Trees
 
 NAME: Final = "online"
@@ -137,20 +138,8 @@ def check(files: Mapping[str, bytes]) -> None:
 
 def load(files: Mapping[str, bytes]) -> OnlinePredictor:
     """Build the predictor."""
-    try:
-        encoding = Encoding.model_validate_json(files[ENCODING])
-    except ValueError as error:
-        raise Inadmissible(ENCODING, f"is not an encoding of this release ({error})") from error
-    try:
-        tensors = safetensors.numpy.load(files[MODEL])
-    except Exception as error:  # its error type is the Rust library's own
-        raise Inadmissible(MODEL, f"is not a readable safetensors file ({error})") from error
-    return _built(tensors, encoding)
-
-
-def environment() -> dict[str, str]:
-    """Versions of the packages that loading needs."""
-    return {name: version(name) for name in ("numpy", "safetensors")}
+    encoding = read_document(Encoding, ENCODING, files[ENCODING])
+    return _built(read_tensors(MODEL, files[MODEL]), encoding)
 
 
 def _built(tensors: Tensors, encoding: Encoding) -> OnlinePredictor:

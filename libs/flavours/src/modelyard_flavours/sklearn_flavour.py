@@ -16,6 +16,7 @@ from modelyard_flavours.encoding import Encoding
 from modelyard_flavours.errors import Inadmissible, MissingExtra
 from modelyard_flavours.predictor import FloatArray, ObjectArray
 from modelyard_flavours.skops_check import check_skops
+from modelyard_flavours.stored import read_document
 from modelyard_flavours.trees import MalformedTree
 from modelyard_flavours.trust import TRUSTED_TYPES
 
@@ -87,14 +88,14 @@ def save(fitted: object, folder: Path) -> None:
 def check(files: Mapping[str, bytes]) -> None:
     """Inadmissible if a type is not on the trust list; builds nothing, needs neither scikit-learn nor skops."""
     check_skops(MODEL, files[MODEL])
-    _encoding(files)
+    read_document(Encoding, ENCODING, files[ENCODING])
 
 
 def load(files: Mapping[str, bytes]) -> SklearnPredictor:
     """Check the files and build the predictor."""
     sio = _skops()
     check(files)
-    encoding = _encoding(files)
+    encoding = read_document(Encoding, ENCODING, files[ENCODING])
     return predictor(FittedSklearn(sio.loads(files[MODEL], trusted=sorted(TRUSTED_TYPES)), encoding))
 
 
@@ -115,13 +116,6 @@ def _known(estimator: Any, encoding: Encoding) -> tuple[int, ...]:
 def environment() -> dict[str, str]:
     """Versions of the packages that loading needs."""
     return {name: version(name) for name in ("numpy", "scikit-learn", "skops")}
-
-
-def _encoding(files: Mapping[str, bytes]) -> Encoding:
-    try:
-        return Encoding.model_validate_json(files[ENCODING])
-    except ValueError as error:
-        raise Inadmissible(ENCODING, f"is not an encoding of this release ({error})") from error
 
 
 def _skops() -> Any:

@@ -6,7 +6,6 @@ Loading and prediction need numpy and safetensors only.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,8 @@ from modelyard_contracts.messages import Part
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.predictor import FloatArray, ObjectArray
 from modelyard_flavours.scores import to_scores
+from modelyard_flavours.stored import environment as environment  # part of every flavour
+from modelyard_flavours.stored import read_document, read_tensors
 from modelyard_flavours.texts import terms
 
 NAME: Final = "text-linear"
@@ -128,20 +129,8 @@ def check(files: Mapping[str, bytes]) -> None:
 
 def load(files: Mapping[str, bytes]) -> TextPredictor:
     """Build the predictor."""
-    try:
-        vocabulary = Vocabulary.model_validate_json(files[ENCODING])
-    except ValueError as error:
-        raise Inadmissible(ENCODING, f"is not a vocabulary of this release ({error})") from error
-    try:
-        tensors = safetensors.numpy.load(files[MODEL])
-    except Exception as error:  # its error type is the Rust library's own
-        raise Inadmissible(MODEL, f"is not a readable safetensors file ({error})") from error
-    return TextPredictor(tensors, vocabulary)
-
-
-def environment() -> dict[str, str]:
-    """Versions of the packages that loading needs."""
-    return {name: version(name) for name in ("numpy", "safetensors")}
+    vocabulary = read_document(Vocabulary, ENCODING, files[ENCODING])
+    return TextPredictor(read_tensors(MODEL, files[MODEL]), vocabulary)
 
 
 def _check_tensors(tensors: Mapping[str, NDArray[np.float32]], vocabulary: Vocabulary) -> None:
