@@ -300,10 +300,10 @@ def delays(options: argparse.Namespace, stream: Stream) -> None:
                     missed += not late
                     first += [seen - SHIFT_AT for seen, _ in late[:1]]
                     runs += [seen - SHIFT_AT for seen, event in late if starts_run(event, learns)][:1]
-            told = f"{statistics.median(first):6.0f} {max(first):6}" if first else "     -      -"
+            delays = f"{statistics.median(first):6.0f} {max(first):6}" if first else "     -      -"
             started = f"{statistics.median(runs):6.0f}" if runs else "     -"
             print(
-                f"{name:24} learns={'yes' if learns else 'no':4} {told}  missed {missed:2} of "
+                f"{name:24} learns={'yes' if learns else 'no':4} {delays}  missed {missed:2} of "
                 f"{options.seeds * len(MODELS)}; first run {started}, {len(runs)} models",
                 flush=True,
             )

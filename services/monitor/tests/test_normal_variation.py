@@ -9,8 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from modelyard_contracts import DriftKind, OffsetRange
-from modelyard_contracts.manifest import FileEntry, ModelManifest, ReferenceProfile, TrainingLineage
-from modelyard_contracts.signature import Column, Output, Signature, Task, new_schema_id
 from modelyard_monitor.detect import snapshot
 from modelyard_monitor.detect.snapshot import Refused, Snapshots
 from modelyard_monitor.domain.error_dispersion import INDEPENDENT
@@ -22,26 +20,9 @@ from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.domain.state import ModelState, VersionState
 from modelyard_monitor.domain.variation import Variation
 from modelyard_monitor.testing.fakes import KEYS
-from modelyard_monitor.testing.streams import DIGEST, Rows, Served
-from modelyard_profiles import reference_numbers
+from modelyard_monitor.testing.streams import Rows, Served, stream_manifest
 
-SIGNATURE = Signature(columns=(Column(name="a"),), output=Output(task=Task.BINARY, classes=("0", "1")))
-_RNG = np.random.default_rng(0)
-MANIFEST = ModelManifest(
-    model="m",
-    task=Task.BINARY,
-    flavour="sklearn",
-    files=(FileEntry(path="m", digest=DIGEST, size_bytes=1),),
-    signature=SIGNATURE,
-    feature_schema_id=new_schema_id(SIGNATURE),
-    reference=ReferenceProfile(
-        rows=4_000,
-        features=(reference_numbers("a", _RNG.normal(size=4_000)),),
-        score=reference_numbers("score", _RNG.normal(size=500)),
-        error_rate=0.2,
-    ),
-    training=TrainingLineage(recipe="test"),
-)
+MANIFEST = stream_manifest("a")
 Floats = NDArray[np.float64]
 
 

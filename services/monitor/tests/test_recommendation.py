@@ -8,37 +8,16 @@ import numpy as np
 import pytest
 
 from modelyard_contracts import AlertRaised, DriftDetected, DriftKind, Recommendation, Severity
-from modelyard_contracts.manifest import FileEntry, ModelManifest, ReferenceProfile, TrainingLineage
-from modelyard_contracts.signature import Column, Output, Signature, Task, new_schema_id
 from modelyard_monitor.domain.evidence import event_of
 from modelyard_monitor.domain.finding import Finding
 from modelyard_monitor.domain.findings import apply
 from modelyard_monitor.domain.rules import Rules
 from modelyard_monitor.domain.state import ModelState
-from modelyard_monitor.testing.streams import DIGEST, Rows, Served
-from modelyard_profiles import reference_categories, reference_numbers
+from modelyard_monitor.testing.streams import Rows, Served, stream_manifest
+from modelyard_profiles import reference_categories
 
 NAMES = ("a", "b", "c")
-SIGNATURE = Signature(
-    columns=tuple(Column(name=name) for name in NAMES), output=Output(task=Task.BINARY, classes=("0", "1"))
-)
-_RNG = np.random.default_rng(0)
-MANIFEST = ModelManifest(
-    model="m",
-    task=Task.BINARY,
-    flavour="sklearn",
-    files=(FileEntry(path="m", digest=DIGEST, size_bytes=1),),
-    signature=SIGNATURE,
-    feature_schema_id=new_schema_id(SIGNATURE),
-    reference=ReferenceProfile(
-        rows=4_000,
-        features=tuple(reference_numbers(name, _RNG.normal(size=4_000)) for name in NAMES),
-        score=reference_numbers("score", _RNG.normal(size=500)),
-        classes=reference_categories("classes", {"0": 250, "1": 250}),
-        error_rate=0.2,
-    ),
-    training=TrainingLineage(recipe="test"),
-)
+MANIFEST = stream_manifest(*NAMES, classes=reference_categories("classes", {"0": 250, "1": 250}))
 IN_CONTROL = 3_000
 """Rows before the change."""
 

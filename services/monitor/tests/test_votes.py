@@ -205,6 +205,7 @@ async def test_calls_of_members_are_counted_with_their_failures(world: World) ->
         voted(0, vote(1, 0.6, 0.9), attempts=(call(1, "ok"), call(2, "timeout", 900.0))),
         voted(1, vote(1, 0.6, 0.9), attempts=(call(1, "ok"), call(2, "ok", 6.0))),
         voted(2, vote(1, 0.6, 0.9), attempts=(call(1, "ok"), call(2, "upstream_error"))),
+        prediction(3, variant="shadow", shadow_of="p2", attempts=(call(2, "upstream_error"),)),
     ]
     await world.predictions.store(records(rows))
     async with client(world) as caller:

@@ -10,7 +10,7 @@ from modelyard_cli.output import Listing, rows
 COLUMNS: Final = ("way to work", "metric", "trainings", "cost USD", "alarms", "roll-backs", "days below frozen")
 DAY_S: Final = 86_400
 MOST_LINES: Final = 6
-"""Lines that the style sheet tells apart."""
+"""Lines that have a colour of their own in the style sheet."""
 BASELINES: Final = {
     "frozen": "version 1 frozen",
     "scheduled": "scheduled retraining",

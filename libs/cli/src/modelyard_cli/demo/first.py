@@ -15,6 +15,9 @@ TIMEOUT_S: Final = 600.0
 """For each step of the first version: seconds on a free machine, minutes on a busy one; a failed run ends by itself."""
 POLL_S: Final = 0.3
 
+MEMBERS: Final = 4
+"""Each member is a process that answers every request; nine of them take two cores from the trainer."""
+
 Tell = Callable[[str], None]
 
 RETRAIN: Final = RetrainPolicy(cool_down_s=8, max_runs_per_day=50, window_rows=4_000, holdout_rows=500)
@@ -32,7 +35,7 @@ def rollout_policy(rate_per_s: float) -> RolloutPolicy:
     """A step ends with the answers that the first one, of five percent, gives in four seconds; 20 to 60 of them."""
     return RolloutPolicy(
         strategy="adaptive",
-        adaptive=AdaptivePolicy(members=9, update_every_s=1),
+        adaptive=AdaptivePolicy(members=MEMBERS, update_every_s=1),
         min_samples=int(min(max(rate_per_s * 0.05 * 4, 20), 60)),
         min_step_s=1,
         max_hold_s=90,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -38,16 +39,12 @@ def make_report(
 
     compared: outputs for every row from `first` on, by name: of version 1 alone (`frozen`) and of other ways to work.
     """
-    sent = sorted(answers.outputs)
-    outputs = {name: [found[row - first] for row in sent] for name, found in compared.items()}
-    outputs["platform"] = [answers.outputs[row] for row in sent]
-    scores = {name: row_scores(found, stream.labels[sent], stream) for name, found in outputs.items()}
-    latencies = np.array(answers.latencies_ms)
+    scores = _scores(stream, first, answers, compared)
     return {
         "model": stream.name,
         "metric": "accuracy" if stream.classes else "mean absolute error",
         "rows_trained": first,
-        "rows_sent": len(sent),
+        "rows_sent": answers.sent,
         "predictions_stored": int(stored["stored"]),
         "predictions_distinct": int(stored["distinct"]),
         "labels_sent": answers.labels_sent,
@@ -59,12 +56,9 @@ def make_report(
             **{f"{name}_overall": round(float(found.mean()), 4) for name, found in scores.items()},
         },
         "curve": {name: rolling(found) for name, found in scores.items()},
-        "rows_per_s": round(len(sent) / max(max(answers.at.values()) - min(answers.at.values()), 1e-9), 1),
+        "rows_per_s": round(answers.sent / max(max(answers.at.values()) - min(answers.at.values()), 1e-9), 1),
         "marks": marks(answers, found_loops),
-        "latency_ms": {
-            "p50": round(float(np.percentile(latencies, 50)), 2),
-            "p99": round(float(np.percentile(latencies, 99)), 2),
-        },
+        "latency_ms": {f"p{part}": round(float(np.percentile(answers.latencies_ms, part)), 2) for part in (50, 99)},
         "cost": {
             "predictions_usd": float(stored["cost_usd"] or 0.0),
             "training_usd": round(sum(loop["training_cost_usd"] for loop in found_loops), 6),
@@ -75,6 +69,16 @@ def make_report(
         "rollback_error": None,
         "wall_seconds": None,
     }
+
+
+def _scores(
+    stream: Stream, first: int, answers: Answers, compared: Mapping[str, Outputs]
+) -> dict[str, NDArray[np.float64]]:
+    """Score of each answered row, by way to work."""
+    sent = sorted(answers.outputs)
+    outputs: dict[str, list[Any]] = {name: [found[row - first] for row in sent] for name, found in compared.items()}
+    outputs["platform"] = [answers.outputs[row] for row in sent]
+    return {name: row_scores(found, stream.labels[sent], stream) for name, found in outputs.items()}
 
 
 def marks(answers: Answers, found_loops: list[dict[str, Any]]) -> list[dict[str, Any]]:

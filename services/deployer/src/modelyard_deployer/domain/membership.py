@@ -177,7 +177,7 @@ def _without_harmful(vote: Vote, facts: Facts) -> Vote:
 def _at_most(vote: Vote, facts: Facts) -> Vote:
     """The members of least weight leave; not the lead, a newcomer, or the first version if the policy keeps it.
 
-    A newcomer is counted once its rollout has ended, so that an aborted one drives nobody out.
+    A newcomer is counted once its rollout has ended, so that an aborted one costs no member its place.
     """
     limit = min(facts.serving.policy.adaptive.members + (facts.joining is not None), MAX_MEMBERS)
     while len(vote.members) > limit:

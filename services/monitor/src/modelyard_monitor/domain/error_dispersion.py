@@ -10,7 +10,7 @@ BLOCK_LABELS: Final = 100
 PAIRS: Final = 30
 """Newest pairs of neighbouring blocks that count."""
 TRIMMED: Final = 10
-"""One pair of so many, and at least one, is left out, the largest: an abrupt rise of the error is one pair."""
+"""The largest tenth of the pairs, at least one, is left out: an abrupt rise of the error is one pair."""
 TRIMMED_MEAN: Final = 0.623
 """Mean of a chi-square variable with one degree of freedom below its 90 % quantile: P(chi2_3 < 2.706) / 0.9."""
 MAX_DISPERSION: Final = 50.0

@@ -154,7 +154,7 @@ class VoteGroup(Report):
 
 
 class MemberCalls(Report):
-    """Calls of one version, on all routes and in all votes."""
+    """Calls of one version, on all routes and in all votes, without those of copies that are only logged."""
 
     version: int
     asked: int

@@ -31,7 +31,7 @@ SELECT tupleElement(call, 'version') AS version, count() AS asked,
     quantileTDigestIf(0.95)(tupleElement(call, 'latency_ms'), tupleElement(call, 'status') = 'ok'
         AND isFinite(tupleElement(call, 'latency_ms'))) AS latency_ms_p95
 FROM {db}.predictions ARRAY JOIN attempts AS call
-WHERE occurred_at >= {since:DateTime64(6)} AND model = {model:String}
+WHERE occurred_at >= {since:DateTime64(6)} AND model = {model:String} AND shadow_of IS NULL
     AND tupleElement(call, 'model') = {model:String}
 GROUP BY version ORDER BY version"""
 

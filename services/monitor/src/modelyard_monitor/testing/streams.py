@@ -9,13 +9,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard_contracts import FeatureSlice, OffsetRange, SliceSource, SliceSummarised
-from modelyard_contracts.manifest import FeatureReference, ModelManifest
+from modelyard_contracts.manifest import (
+    FeatureReference,
+    FileEntry,
+    ModelManifest,
+    ReferenceProfile,
+    TrainingLineage,
+)
+from modelyard_contracts.signature import Column, Output, Signature, Task, new_schema_id
 from modelyard_monitor.ingest.slices import slice_id
 from modelyard_monitor.testing.samples import START
-from modelyard_profiles import count_categories, count_numbers
+from modelyard_profiles import count_categories, count_numbers, reference_numbers
 
 SLICE_ROWS: Final = 100
 DIGEST: Final = "sha256:" + "0" * 64
+
+
+def stream_manifest(*names: str, classes: FeatureReference | None = None) -> ModelManifest:
+    """A binary classifier of standard normal columns; its scores are standard normal, one answer in five is wrong."""
+    rng = np.random.default_rng(0)
+    signature = Signature(
+        columns=tuple(Column(name=name) for name in names), output=Output(task=Task.BINARY, classes=("0", "1"))
+    )
+    return ModelManifest(
+        model="m",
+        task=Task.BINARY,
+        flavour="sklearn",
+        files=(FileEntry(path="m", digest=DIGEST, size_bytes=1),),
+        signature=signature,
+        feature_schema_id=new_schema_id(signature),
+        reference=ReferenceProfile(
+            rows=4_000,
+            features=tuple(reference_numbers(name, rng.normal(size=4_000)) for name in names),
+            score=reference_numbers("score", rng.normal(size=500)),
+            classes=classes,
+            error_rate=0.2,
+        ),
+        training=TrainingLineage(recipe="test"),
+    )
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,6 @@ class PredictionRecords:
         numbers, words, text_length = values
         class_, score, scores, _ = answer
         status, rule, attempts, entity_key_hash, latency_ms, overhead_ms, cost_usd, shadow_of, votes = outcome
-        if self._drawn is not None and score is not None:
-            votes = self._drawn + repeated_text(class_) + optional_double(score) + EMPTY
         return b"".join(
             (
                 _PREDICTION_HEADER,
@@ -146,9 +144,15 @@ class PredictionRecords:
                 attempts,
                 _NOT_SHADOW if shadow_of is None else optional_text(shadow_of),
                 _SAMPLED,
-                votes,
+                votes if self._drawn is None else self._drawn_vote(class_, score),
             )
         )
+
+    def _drawn_vote(self, class_: str | None, score: float | None) -> bytes:
+        """The array with the one vote of a drawn leaf; empty without an answer."""
+        if score is None or self._drawn is None:
+            return EMPTY
+        return self._drawn + repeated_text(class_) + optional_double(score) + EMPTY
 
     def single_attempt(self, status: PredictionStatus, latency_ms: float) -> bytes:
         """The array of attempts of a request that this version answered at once."""

@@ -14,6 +14,7 @@ from modelyard_contracts.manifest import (
     LEARNED_ROWS_FACT,
     LEARNER_FACT,
     FeatureReference,
+    FileEntry,
     ManifestFile,
     ModelManifest,
     ReferenceProfile,
@@ -43,9 +44,20 @@ def export(
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    files = save_model(FLAVOUR, fitted, part / "model")
+    manifest = _manifest(state, save_model(FLAVOUR, fitted, part / "model"), before, base_version)
+    with (part / "manifest.json").open("wb") as file:
+        file.write(ManifestFile.write(manifest).data)
+        file.flush()
+        os.fsync(file.fileno())
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
+
+
+def _manifest(
+    state: LearnerState, files: tuple[FileEntry, ...], before: Predictor | None, base_version: int | None
+) -> ModelManifest:
     metrics, reference = quality(state, before)
-    manifest = ModelManifest(
+    return ModelManifest(
         model=state.identity.model,
         task=state.signature.task,
         flavour=FLAVOUR,
@@ -68,12 +80,6 @@ def export(
         ),
         environment={"python": platform.python_version(), **environment(FLAVOUR)},
     )
-    with (part / "manifest.json").open("wb") as file:
-        file.write(ManifestFile.write(manifest).data)
-        file.flush()
-        os.fsync(file.fileno())
-    shutil.rmtree(target, ignore_errors=True)
-    part.rename(target)
 
 
 def quality(state: LearnerState, before: Predictor | None) -> tuple[dict[str, float], ReferenceProfile]:
