@@ -36,7 +36,8 @@ svg text.live { fill: var(--a) }
 .line-4 { stroke: var(--e); color: var(--e) } .line-5 { stroke: var(--soft); color: var(--soft) }
 polyline.line-0 { stroke-width: 2.4 }
 .facts { display: grid; grid-template-columns: repeat(3, 1fr); gap: 1rem }
-@media (max-width: 40rem) { .facts { grid-template-columns: 1fr } }
+@media (max-width: 40rem) { .facts { grid-template-columns: 1fr }
+  table { display: block; overflow-x: auto } th, td, td:not(:last-child) { white-space: normal; padding: .3rem } }
 .facts div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem }
 .facts b { display: block; font-size: 1.3rem } details { margin: .4rem 0 }
 """
