@@ -26,29 +26,32 @@ def as_table(report: Report) -> Listing:
     return rows(f"{report['metric']} over {report['rows']:,} rows", COLUMNS, list(_lines(report)))
 
 
-def _lines(report: Report) -> Iterator[dict[str, str]]:
+def _ways(report: Report) -> list[tuple[str, dict[str, Any]]]:
+    """Title and figures of each way to work: the policies, then the baselines."""
     found = [(f"policy {one['name']}", one) for one in report["policies"]]
-    found += [(BASELINES[name], one) for name, one in report["baselines"].items()]
-    for title, one in found:
+    return found + [(BASELINES[name], one) for name, one in report["baselines"].items()]
+
+
+def _lines(report: Report) -> Iterator[dict[str, str]]:
+    for place, (title, one) in enumerate(_ways(report)):
+        platform = (f"{one['train_cost_usd']:.4f}", str(one["alarms"]), str(one["rollbacks"]))
+        cost, alarms, rollbacks = platform if place < len(report["policies"]) else ("-", "-", "-")
         below = f"{one['seconds_below_frozen'] / DAY_S:,.1f}"
-        values = (title, f"{one['metric_overall']:.4f}", str(one["trainings"]), f"{one['train_cost_usd']:.4f}")
-        yield dict(zip(COLUMNS, (*values, str(one["alarms"]), str(one["rollbacks"]), below), strict=True))
+        values = (title, f"{one['metric_overall']:.4f}", str(one["trainings"]), cost, alarms, rollbacks, below)
+        yield dict(zip(COLUMNS, values, strict=True))
 
 
 def page(report: Report, curves: dict[str, list[tuple[int, float]]]) -> str:
     """The whole document. curves: rolling metric by way to work, as they are drawn."""
-    title = f"Backtest of {report['name']}: {len(report['policies'])} policies"
+    count = len(report["policies"])
+    title = f"Backtest of {report['name']}: {count} {'policy' if count == 1 else 'policies'}"
     legend = " &#160; ".join(
-        f'<span class="line-{min(place, MOST_LINES - 1)}">&#9632; {escape(name)}</span>'
+        f'<span class="line-{min(place, MOST_LINES - 1)}">&#9632; {escape(BASELINES.get(name, name))}</span>'
         for place, name in enumerate(curves)
     )
     drawn = {f"line-{min(place, MOST_LINES - 1)}": curve for place, curve in enumerate(curves.values())}
     lines = [tuple(line.values()) for line in _lines(report)]
-    parts = [
-        (title, *(f"{value:.3f}" for value in one["metric"]))
-        for title, one in [(f"policy {one['name']}", one) for one in report["policies"]]
-        + [(BASELINES[name], one) for name, one in report["baselines"].items()]
-    ]
+    parts = [(title, *(f"{value:.3f}" for value in one["metric"])) for title, one in _ways(report)]
     body = (
         f"<h1>{escape(title)}</h1><p>{escape(report['note'])}</p>{table(COLUMNS, lines)}"
         f"<h2>{escape(report['metric'].capitalize())} over the stream</h2>"

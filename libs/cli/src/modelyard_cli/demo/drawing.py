@@ -22,7 +22,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2rem }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
-td:last-child { overflow-wrap: anywhere } th, td:not(:last-child) { white-space: nowrap }
+td:last-child { overflow-wrap: break-word } th, td:not(:last-child) { white-space: nowrap }
 svg { width: 100%; height: auto } svg text { fill: var(--soft); font-size: 11px } .axis { stroke: var(--line) }
 polyline { fill: none; stroke-width: 1.3 }
 .frozen { stroke: var(--b) } .scheduled { stroke: var(--c) } .online { stroke: var(--d) }
