@@ -198,6 +198,12 @@ ANSWER = {
             {"model": "m", "version": 2, "action": "start", "strategy": "full", "reason": "r"},
         ),
         (
+            lambda t: DeployerClient("http://x", "k", transport=t).abort_rollout("m", version=2, reason="r"),
+            "POST",
+            "/v1/rollouts",
+            {"model": "m", "version": 2, "action": "abort", "reason": "r"},
+        ),
+        (
             lambda t: RouterClient("http://x", "k", transport=t).feedback("p", label="up", source="s"),
             "POST",
             "/v1/feedback",
@@ -224,6 +230,41 @@ def test_a_prediction_names_the_exact_version() -> None:
     assert server.body == {"features": {"price": 0.1, "day": None}}
 
 
+def test_a_routed_prediction_has_the_rule_the_attempts_and_the_cost_of_its_headers() -> None:
+    answer = {"prediction_id": "p", "model": "m", "version": 3, "digest": "d", "route": "r", "variant": "stable"}
+    names = {"rule": "gold", "attempts": "2", "cost-usd": "0.004", "overhead-ms": "0.42"}
+    seen: list[httpx.Request] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=answer, headers={f"x-modelyard-{name}": text for name, text in names.items()})
+
+    router = RouterClient("http://x", "k", transport=httpx.MockTransport(respond))
+    found = router.predict_routed("r", {"a": 1}, entity_key="42", headers={"x-tier": "gold"})
+    assert (found.rule, found.attempts, found.cost_usd, found.overhead_ms) == ("gold", 2, 0.004, 0.42)
+    assert found.prediction.version == 3
+    assert (seen[0].headers["x-tier"], seen[0].headers["authorization"]) == ("gold", "Bearer k")
+
+
+def test_an_alert_is_read_with_its_whole_event() -> None:
+    at = "2026-01-01T00:00:00Z"
+    alert = {
+        "event_id": "e", "type": "drift", "model": "m", "version": 1, "variant": "stable", "occurred_at": at,
+        "correlation_id": "c", "kind": "score", "subject": "score", "severity": "info", "observed": 1, "threshold": 0,
+    }  # fmt: skip
+    event = {"event_id": "e", "occurred_at": at, "correlation_id": "c", "payload": {"p_value": 0.01}, "alert": alert}
+    server = Server(event, {"items": [], "next_after": None})
+    monitor = MonitorClient("http://x", "k", transport=server.transport)
+    found = monitor.event("e")
+    assert found.alert is not None
+    assert (found.payload, found.alert.kind) == ({"p_value": 0.01}, "score")
+    monitor.alerts("m", kind="score", severity="info")
+    assert [request.url.raw_path.decode() for request in server.seen] == [
+        "/v1/events/e",
+        "/v1/alerts?model=m&kind=score&severity=info",
+    ]
+
+
 def test_lists_are_as_long_as_they_are_asked_for() -> None:
     server = Server({"items": []}, {"items": []}, {"items": []})
     TrainerClient("http://x", "k", transport=server.transport).runs("m", limit=500)
@@ -243,6 +284,66 @@ def test_answers_are_typed_and_keep_fields_of_a_newer_release() -> None:
     assert (health.version, health.model_dump()["new"]) == (1, "x")
     assert server.seen[0].url.params["since"] == "2026-01-01T00:00:00+00:00"
     assert monitor.timeline("c") == monitor.drift("m")
+
+
+def test_open_alarms_are_typed() -> None:
+    alarm = {"version": 2, "subject": "error_rate", "state": "open", "change_point": None}
+    alarm |= {"since": "2026-01-01T00:00:00Z", "last_event_at": "2026-01-02T00:00:00Z"}
+    server = Server({"items": [alarm]}, {"items": []})
+    monitor = MonitorClient("http://x", "k", transport=server.transport)
+    [found] = monitor.alarms("m", version=2)
+    assert (found.state, found.since) == ("open", datetime(2026, 1, 1, tzinfo=UTC))
+    assert monitor.alarms("m", closed=True) == ()
+    asked = [dict(request.url.params) for request in server.seen]
+    assert asked == [{"version": "2", "state": "open"}, {"state": "all"}]
+
+
+def test_a_report_of_an_evaluation_is_typed_and_a_run_has_its_log() -> None:
+    comparison = dict.fromkeys(("champion", "challenger", "difference", "low", "high", "p_value"), 0.5)
+    report = {
+        "verdict": "deploy",
+        "reasons": ["better"],
+        "comparison": {**comparison, "metric": "accuracy", "rows": 10, "later": "field"},
+        "by_class": {"up": {"rows": 5, "champion_right": 3, "challenger_right": 4}},
+        "metrics": {"champion": {"accuracy": 0.5}},
+        "others": [],
+    }
+    evaluation = {"evaluation_id": "e", "model": "m", "challenger_version": 2, "report": report}
+    server = Server(evaluation, {**ANSWER, "log": ["started"], "started_at": "2026-01-01T00:00:00Z"})
+    found = EvaluatorClient("http://x", "k", transport=server.transport).evaluation("e")
+    assert found.report is not None and found.report.comparison is not None
+    assert (found.reasons, found.report.comparison.rows) == (("better",), 10)
+    assert found.report.by_class["up"].challenger_right == 4
+    run = TrainerClient("http://x", "k", transport=server.transport).run("r")
+    assert (run.log, run.started_at) == (("started",), datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_reads_for_pages_are_asked_as_the_apis_say() -> None:
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    traffic = {"model": "m", "predictions": 4, "errors": 0, "labelled": 4, "wrong": 1, "last_at": since.isoformat()}
+    over_time = {"model": "m", "bucket_s": 120, "items": []}
+    prediction = {
+        "prediction_id": "p/1", "occurred_at": since.isoformat(), "model": "m", "version": 1, "digest": "d",
+        "route": "m", "variant": "stable", "class": "up", "status": "ok", "scores": {"up": 0.9},
+    }  # fmt: skip
+    page = {"items": [], "next_after": "x"}
+    server = Server({"items": [traffic]}, over_time, page, {"items": [prediction]}, over_time, {"items": []})
+    monitor = MonitorClient("http://x", "k", transport=server.transport)
+    assert [one.wrong_share for one in monitor.traffic(since=since)] == [0.25]
+    assert monitor.traffic_over_time("a:m", since=since, bucket_s=60).bucket_s == 120
+    assert monitor.alerts(limit=5).next_after == "x"
+    assert [(one.class_, one.scores) for one in monitor.prediction("p/1")] == [("up", {"up": 0.9})]
+    assert monitor.psi_over_time("m", feature="").items == ()
+    assert monitor.histogram("m", window_s=60) == ()
+    when = "since=2026-01-01T00%3A00%3A00%2B00%3A00"
+    assert [request.url.raw_path.decode() for request in server.seen] == [
+        f"/v1/traffic?{when}",
+        f"/v1/models/a%3Am/traffic?{when}&bucket_s=60",
+        "/v1/alerts?limit=5",
+        "/v1/predictions/p%2F1",
+        "/v1/models/m/psi/over-time?feature=",
+        "/v1/models/m/bins?window_s=60",
+    ]
 
 
 def test_changes_are_followed_and_resumed_after_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:

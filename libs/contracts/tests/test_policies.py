@@ -59,3 +59,13 @@ def test_the_gate_takes_the_metric_that_chose_the_version_unless_the_policy_name
     assert GatePolicy().metric_for(Task.BINARY, "mae") == GatePolicy().metric_for(Task.BINARY, "x") == "accuracy"
     assert GatePolicy(metric="log_loss").metric_for(Task.BINARY, "macro_f1") == "log_loss"
     assert GatePolicy().metric_for(Task.REGRESSION, "rmse") == "rmse"
+
+
+@pytest.mark.parametrize(
+    ("conflict", "remedy"),
+    [({"approval": "manual"}, "approval to `automatic`"), ({"max_open_s": 0}, "max_open_s above 0")],
+)
+def test_a_live_share_needs_automatic_approval_and_open_comparisons(conflict: dict[str, object], remedy: str) -> None:
+    assert GatePolicy.model_validate({"inconclusive": "live_share"}).live_share_percent == 5.0
+    with pytest.raises(ValidationError, match=remedy):
+        GatePolicy.model_validate({"inconclusive": "live_share", **conflict})

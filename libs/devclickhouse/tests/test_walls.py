@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from modelyard_devclickhouse.landlock import landlock_version
+from modelyard_confine import landlock_version
 
 pytestmark = [
     pytest.mark.slow,

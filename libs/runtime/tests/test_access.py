@@ -25,7 +25,7 @@ def test_only_an_admin_holds_a_wildcard_action() -> None:
 @pytest.mark.parametrize("role", [role for role in GRANTS if role.startswith("service-")])
 def test_no_service_may_approve_promote_or_manage_keys(role: str) -> None:
     principal = holder(role, "*")
-    for action in ("approve", "reject", "move-alias", "set-policy", "manage-keys", "predict"):
+    for action in ("approve", "allow-code", "reject", "move-alias", "set-policy", "manage-keys", "predict"):
         for kind in KINDS:
             assert not may(principal, action, Target("acme", kind)).allowed, (action, kind)
 

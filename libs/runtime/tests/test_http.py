@@ -184,6 +184,8 @@ def test_ready_reports_every_check(client: TestClient, readiness: Readiness) -> 
     readiness.set("kafka", False, "away")
     answer = client.get("/health/ready", headers=bearer("read"))
     assert (answer.status_code, answer.json()["checks"]["kafka"]["detail"]) == (503, "away")
+    assert answer.json()["version"] == "", "the toy service of these tests has no release"
+    assert "version" not in client.get("/health/ready").json()
 
 
 @pytest.mark.parametrize("headers", [{}, bearer("no such key"), {"authorization": "Basic e"}])

@@ -13,7 +13,15 @@ from modelyard_devstack.testing.access import role_keys, walk_access
 from modelyard_runtime.access import Authenticator, Principal, Target
 from modelyard_runtime.errors import NotFound
 from modelyard_runtime.health import Readiness
-from modelyard_runtime.http import allow, authorize, create_app, target_of, visible
+from modelyard_runtime.http import (
+    allow,
+    allowed_workspaces,
+    authenticated,
+    authorize,
+    create_app,
+    target_of,
+    visible,
+)
 
 RUN = uuid4()
 
@@ -54,6 +62,10 @@ def routes() -> APIRouter:
     @router.get("/workspaces/{workspace}")
     def workspace(workspace: str, _: Annotated[Principal, Depends(allow("read", "workspace"))]) -> str:
         return workspace
+
+    @router.get("/me")
+    def me(principal: Annotated[Principal, Depends(authenticated())]) -> str:
+        return principal.identity
 
     return router
 
@@ -102,6 +114,24 @@ async def test_the_walk_finds_an_endpoint_that_checks_the_wrong_workspace() -> N
 def test_a_list_shows_only_workspaces_where_the_caller_has_a_role(client: TestClient) -> None:
     assert client.get("/v1/models", headers=bearer("viewer@acme")).json() == ["acme:churn"]
     assert len(client.get("/v1/models", headers=bearer("viewer@*")).json()) == 3
+
+
+def test_an_empty_filter_of_a_list_names_no_resource_of_the_default_workspace(client: TestClient) -> None:
+    assert client.get("/v1/models?model=", headers=bearer("viewer@acme")).json() == ["acme:churn"]
+    assert client.get("/v1/models?model=churn", headers=bearer("viewer@acme")).status_code == 403
+
+
+def test_facts_about_the_own_key_need_a_valid_key_but_no_role(client: TestClient) -> None:
+    assert client.get("/v1/me", headers=bearer("none")).json() == "none"
+    assert client.get("/v1/me").status_code == 401
+
+
+def test_a_list_that_the_database_filters_gets_the_workspaces_of_the_roles_that_allow_it() -> None:
+    roles = {"acme": frozenset({"viewer"}), "other": frozenset({"caller"})}
+    assert allowed_workspaces(Principal("ann", "user", roles), "read", "model") == frozenset({"acme"})
+    assert allowed_workspaces(Principal("ann", "user", {"*": frozenset({"viewer"})}), "read", "model") is None
+    narrowed = Principal("ann", "user", roles, frozenset({"predict"}))
+    assert allowed_workspaces(narrowed, "read", "model") == frozenset()
 
 
 def test_a_refusal_gives_the_reason_and_who_can_help(client: TestClient) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 
 from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest, TrainingLineage, digest_of
 from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task, new_schema_id
+from modelyard_flavours.errors import BadParameter
 from modelyard_serving.app import ModelApp
 from modelyard_serving.loading import LoadedModel, load
 from modelyard_serving.requests import Limits
@@ -58,13 +59,23 @@ class FakePredictor:
 
 @dataclass
 class FakeGenerator:
-    """Repeats the words of the text. `break` raises, `endless` never ends."""
+    """Repeats the words of the text. `break` raises, `limit` ends it as too long, `endless` never ends.
+
+    The parameter `pace` is refused.
+    """
 
     closed: int = 0
 
     def generate(self, text: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+        if "pace" in parameters:
+            raise BadParameter("pace", "is not a known field; remove it")
+        return self._words(text)
+
+    def _words(self, text: str) -> Generator[str, None, str | None]:
         try:
             for word in text.split():
+                if word == "limit":
+                    return "length"
                 if word == "break":
                     raise RuntimeError("broken")
                 while word == "endless":
@@ -73,6 +84,7 @@ class FakeGenerator:
                 yield word + " "
         finally:
             self.closed += 1
+        return None
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())

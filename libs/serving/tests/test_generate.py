@@ -58,6 +58,23 @@ async def test_max_tokens_ends_the_answer_with_length(text_world: World) -> None
     assert (status, problem["field"]) == (400, "max_tokens")
 
 
+async def test_a_parameter_that_the_model_refuses_is_the_callers_error_and_the_next_request_is_answered(
+    text_world: World,
+) -> None:
+    body = {"text_input": "x", "parameters": {"pace": 3}}
+    for path in (GENERATE, STREAM):
+        status, problem = await text_world.call("POST", path, body)
+        assert (status, problem["field"]) == (400, "pace")
+        assert "pace: is not a known field" in problem["error"]
+    status, answer = await text_world.call("POST", GENERATE, {"text_input": "x"})
+    assert (status, answer["text_output"]) == (200, "x ")
+
+
+async def test_a_limit_of_the_model_ends_the_answer_with_length(text_world: World) -> None:
+    *pieces, end = await events(text_world, "one two limit three")
+    assert (len(pieces), end["finish_reason"], end["usage"]["output_tokens"]) == (2, "length", 2)
+
+
 async def test_a_caller_that_leaves_ends_the_generation(text_world: World) -> None:
     closed = text_world.generator.closed
     async with text_world.call.exchange("POST", STREAM, {"text_input": "endless"}) as exchange:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,22 +29,29 @@ class ChangeEvent:
 
 
 def follow(
-    http: httpx.Client, base_url: str, model: str | None, last_event_id: str | None, retries: int | None
+    http: httpx.Client,
+    base_url: str,
+    model: str | None,
+    last_event_id: str | None,
+    retries: int | None,
+    on_connection: Callable[[ApiUnavailable | None], None] = lambda _: None,
 ) -> Iterator[ChangeEvent]:
     """Yield changes for ever; reconnects after a broken connection. ApiError when the service refuses.
 
     retries: failed connections in a row before ApiUnavailable is raised; None never gives up.
+    on_connection: called with None after each connection, and with the error after each failure.
     """
     failed, pause_s = 0, RETRY_MIN_S
     while True:
         try:
-            for event in _connection(http, base_url, model, last_event_id):
+            for event in _connection(http, base_url, model, last_event_id, on_connection):
                 failed, pause_s = 0, RETRY_MIN_S
                 last_event_id = event.id or last_event_id
                 if event.type:
                     yield event
-        except ApiUnavailable:
+        except ApiUnavailable as error:
             failed += 1
+            on_connection(error)
             if retries is not None and failed > retries:
                 raise
         time.sleep(pause_s)
@@ -52,7 +59,11 @@ def follow(
 
 
 def _connection(
-    http: httpx.Client, base_url: str, model: str | None, last_event_id: str | None
+    http: httpx.Client,
+    base_url: str,
+    model: str | None,
+    last_event_id: str | None,
+    on_connection: Callable[[ApiUnavailable | None], None],
 ) -> Iterator[ChangeEvent]:
     headers = {"accept": "text/event-stream", **({"last-event-id": last_event_id} if last_event_id else {})}
     timeout = httpx.Timeout(10.0, read=READ_TIMEOUT_S)
@@ -62,6 +73,7 @@ def _connection(
             if not response.is_success:
                 response.read()
                 raise ApiError.of(response)
+            on_connection(None)
             yield from parse_events(response.iter_lines())
     except httpx.HTTPError as error:
         raise ApiError.unreachable(base_url, error) from error

@@ -36,17 +36,39 @@ class DeployerClient(ApiClient):
         body = {"model": model, "version": version, "action": "roll_back", "reason": reason, "wait_s": wait_s}
         return RolloutRun.model_validate(self.post("/v1/rollouts", body, timeout_s=wait_s + 10.0))
 
-    def abort_rollout(self, model: str, *, reason: str) -> RolloutRun:
-        """Abort the open rollout; the version that served before gets all traffic again."""
-        body = {"model": model, "action": "abort", "reason": reason}
+    def abort_rollout(self, model: str, *, reason: str, version: int | None = None) -> RolloutRun:
+        """Abort the open rollout; the version that served before gets all traffic again.
+
+        version: abort only a rollout to this version; conflict (409) when another one is open.
+        """
+        body = {"model": model, "version": version, "action": "abort", "reason": reason}
         return RolloutRun.model_validate(self.post("/v1/rollouts", body))
+
+    def advance_rollout(self, rollout_id: UUID | str, step: int, *, reason: str) -> RolloutRun:
+        """Go to the step after `step` now, whatever evidence is missing; conflict (409) when it is at another step."""
+        return self._act(rollout_id, "advance", step, reason)
+
+    def hold_rollout(self, rollout_id: UUID | str, step: int, *, reason: str) -> RolloutRun:
+        """Keep the step until it is resumed or advanced; harm still aborts the rollout."""
+        return self._act(rollout_id, "hold", step, reason)
+
+    def resume_rollout(self, rollout_id: UUID | str, step: int, *, reason: str) -> RolloutRun:
+        """Let a held step go on by the policy."""
+        return self._act(rollout_id, "resume", step, reason)
+
+    def _act(self, rollout_id: UUID | str, action: str, step: int, reason: str) -> RolloutRun:
+        body = {"step": step, "reason": reason}
+        return RolloutRun.model_validate(self.post(f"/v1/rollouts/{rollout_id}/{action}", body))
 
     def rollout(self, rollout_id: UUID | str) -> RolloutRun:
         return RolloutRun.model_validate(self.get(f"/v1/rollouts/{rollout_id}"))
 
-    def rollouts(self, model: str | None = None, *, limit: int = 100) -> tuple[RolloutRun, ...]:
-        """Newest first, at most `limit`; of all models without one."""
-        return tuple(map(RolloutRun.model_validate, self.items("/v1/rollouts", model=model, limit=limit)))
+    def rollouts(
+        self, model: str | None = None, *, limit: int = 100, unfinished: bool = False
+    ) -> tuple[RolloutRun, ...]:
+        """Newest first, at most `limit`; of all models without one. unfinished: only those that have not ended."""
+        asked = {"model": model, "limit": limit, "open": True if unfinished else None}
+        return tuple(map(RolloutRun.model_validate, self.items("/v1/rollouts", **asked)))
 
     def votes(self, model: str) -> Votes:
         """The members of an adaptive model, their weights, and the vote against its best member."""

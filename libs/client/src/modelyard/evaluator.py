@@ -1,8 +1,10 @@
 """The evaluator's API."""
 
+from collections.abc import Mapping
+from typing import Any, Literal
 from uuid import UUID
 
-from modelyard.results import EvaluationRun
+from modelyard.results import Disagreement, EvaluationRun, PublishedReport
 from modelyard.transport import ApiClient
 
 
@@ -25,6 +27,29 @@ class EvaluatorClient(ApiClient):
         """One evaluation with its full report."""
         return EvaluationRun.model_validate(self.get(f"/v1/evaluations/{evaluation_id}"))
 
+    def disagreements(
+        self,
+        evaluation_id: UUID | str,
+        *,
+        only: Literal["challenger_right", "champion_right"] | None = None,
+        limit: int = 100,
+    ) -> tuple[Disagreement, ...]:
+        """A sample of the rows on which only one version is right, newest first on each side."""
+        found = self.items(f"/v1/evaluations/{evaluation_id}/rows", only=only, limit=limit)
+        return tuple(map(Disagreement.model_validate, found))
+
     def evaluations(self, model: str | None = None, *, limit: int = 100) -> tuple[EvaluationRun, ...]:
         """Newest first, at most `limit`; of all models without one."""
         return tuple(map(EvaluationRun.model_validate, self.items("/v1/evaluations", model=model, limit=limit)))
+
+    def publish_report(self, model: str, report: Mapping[str, Any]) -> PublishedReport:
+        """Store the content of a report.json of `modelyard demo` or `modelyard backtest`; the same one once."""
+        return PublishedReport.model_validate(self.post("/v1/loop-reports", {"model": model, "report": dict(report)}))
+
+    def loop_reports(self, model: str | None = None, *, limit: int = 50) -> tuple[PublishedReport, ...]:
+        """Published reports without their curves, newest first."""
+        return tuple(map(PublishedReport.model_validate, self.items("/v1/loop-reports", model=model, limit=limit)))
+
+    def loop_report(self, report_id: UUID | str) -> PublishedReport:
+        """One report with its curves."""
+        return PublishedReport.model_validate(self.get(f"/v1/loop-reports/{report_id}"))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import httpx
 from pydantic import ConfigDict, Field
 
 from modelyard.records import Record
@@ -28,12 +29,44 @@ class Prediction(Record):
     scores: dict[str, float] = Field(default_factory=dict)
     value: float | None = None
     """The predicted number of a regression."""
+    text: str | None = None
+    route: str
+    variant: str
+    votes: tuple[dict[str, Any], ...] = ()
+    """Of an ensemble: the members that answered, with version, weight and own answer."""
+
+
+class RoutedPrediction(Record):
+    """A prediction, and how its route found the version that answered."""
+
+    prediction: Prediction
+    rule: str
+    """`all`, the name of a rule, or `weight:0.1` for an arm of a split."""
+    attempts: int
+    """Calls of versions; the last one answered."""
+    cost_usd: float
+    overhead_ms: float
+    """Time in the router, without the model servers."""
+
+
+class Generation(Record):
+    """A text as an answer, and the version that gave it."""
+
+    generation_id: str
+    model: str
+    version: int
+    digest: str
+    text: str
+    finish_reason: str | None = None
+    """`stop`, or `length` if `max_tokens` was reached."""
+    usage: dict[str, int] = Field(default_factory=dict)
+    """Tokens: `input_tokens`, `output_tokens`."""
     route: str
     variant: str
 
 
 class RouterClient(ApiClient):
-    """Predictions by route, and feedback."""
+    """Predictions and texts by route, and feedback."""
 
     def predict(
         self,
@@ -44,9 +77,46 @@ class RouterClient(ApiClient):
         prediction_id: str | None = None,
     ) -> Prediction:
         """Predict one row. entity_key: keeps a caller on one version; prediction_id: the caller's own, for feedback."""
+        response = self._predict(route, features, entity_key, prediction_id, {})
+        return Prediction.model_validate(response.json())
+
+    def predict_routed(
+        self,
+        route: str,
+        features: Mapping[str, FeatureValue] | Sequence[FeatureValue],
+        *,
+        entity_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RoutedPrediction:
+        """Predict one row, with rule, attempts and cost. headers: facts that rules of the route may compare."""
+        response = self._predict(route, features, entity_key, None, headers or {})
+        found = response.headers
+        return RoutedPrediction(
+            prediction=Prediction.model_validate(response.json()),
+            rule=found.get("x-modelyard-rule", ""),
+            attempts=int(found.get("x-modelyard-attempts", "1")),
+            cost_usd=float(found.get("x-modelyard-cost-usd", "0")),
+            overhead_ms=float(found.get("x-modelyard-overhead-ms", "0")),
+        )
+
+    def _predict(
+        self,
+        route: str,
+        features: Mapping[str, FeatureValue] | Sequence[FeatureValue],
+        entity_key: str | None,
+        prediction_id: str | None,
+        headers: Mapping[str, str],
+    ) -> httpx.Response:
         values = dict(features) if isinstance(features, Mapping) else list(features)
         body = given({"features": values, "entity_key": entity_key, "prediction_id": prediction_id})
-        return Prediction.model_validate(self.post(f"/v1/predict/{part(route)}", body))
+        return self.request("POST", f"/v1/predict/{part(route)}", json=body, headers=dict(headers))
+
+    def generate(
+        self, route: str, text: str, *, parameters: Mapping[str, Any] | None = None, entity_key: str | None = None
+    ) -> Generation:
+        """Answer one text with a text, whole. parameters: the model's own, such as max_tokens and temperature."""
+        body = given({"text": text, "parameters": dict(parameters or {}), "entity_key": entity_key})
+        return Generation.model_validate(self.post(f"/v1/generate/{part(route)}", body))
 
     def infer(self, name: str, inputs: list[Json], *, request_id: str | None = None) -> Json:
         """Open Inference Protocol v2: many rows in one call."""

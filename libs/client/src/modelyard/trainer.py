@@ -1,10 +1,10 @@
 """The trainer's API."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from modelyard.results import OnlineLearner, TrainingRun
+from modelyard.results import OnlineLearner, Recipe, RunPage, TrainingRun
 from modelyard.transport import ApiClient, given, text
 
 DEFAULT_TIME: Final = "occurred_at"
@@ -25,6 +25,7 @@ class TrainerClient(ApiClient):
         time: str | None = DEFAULT_TIME,
         columns: Mapping[str, str] | None = None,
         new_contract: bool = False,
+        windows: Sequence[str] = (),
         parameters: Mapping[str, str] | None = None,
         correlation_id: UUID | str | None = None,
         idempotency_key: str | None = None,
@@ -33,7 +34,8 @@ class TrainerClient(ApiClient):
 
         task: `binary`, `multiclass`, `regression`; None lets the trainer decide. target, time: columns of the dataset;
         time None: its rows are in order of time. columns: types that differ from those the trainer infers.
-        new_contract: make a new signature from the dataset instead of keeping the serving version's.
+        new_contract: make a new signature from the dataset instead of keeping the serving version's. windows: training
+        windows to try; without them those of the policy, and all rows of a dataset.
         """
         body = {
             "model": model,
@@ -43,6 +45,7 @@ class TrainerClient(ApiClient):
             "target": target,
             "new_contract": new_contract or None,
             "columns": dict(columns) if columns else None,
+            "windows": list(windows) or None,
             "parameters": dict(parameters) if parameters else None,
             "reason": reason,
             "correlation_id": text(correlation_id),
@@ -60,8 +63,20 @@ class TrainerClient(ApiClient):
         """Newest first, at most `limit`; of all models without one."""
         return tuple(map(TrainingRun.model_validate, self.items("/v1/runs", model=model, limit=limit)))
 
-    def cancel_run(self, run_id: UUID | str) -> TrainingRun:
-        return TrainingRun.model_validate(self.post(f"/v1/runs/{run_id}/cancel"))
+    def run_page(
+        self, model: str | None = None, *, states: Sequence[str] = (), limit: int = 100, after: str | None = None
+    ) -> RunPage:
+        """One page of the runs of a model, or of all, newest first. states: only runs in one of them."""
+        found = self.get("/v1/runs", model=model, state=list(states) or None, limit=limit, after=after)
+        return RunPage.model_validate(found)
+
+    def cancel_run(self, run_id: UUID | str, *, reason: str = "") -> TrainingRun:
+        """Cancel a run that is not being registered yet."""
+        return TrainingRun.model_validate(self.post(f"/v1/runs/{run_id}/cancel", {"reason": reason or None}))
+
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The recipes with the tasks they train."""
+        return tuple(map(Recipe.model_validate, self.items("/v1/recipes")))
 
     def learners(self, model: str | None = None) -> tuple[OnlineLearner, ...]:
         """Online learners of a model, or of all; the retraining policy's `online` starts and stops them."""

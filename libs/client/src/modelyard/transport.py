@@ -7,12 +7,31 @@ from urllib.parse import quote
 from uuid import UUID
 
 import httpx
+from pydantic import Field
 
+from modelyard.blobs import CHUNK_BYTES
 from modelyard.changes import ChangeEvent, follow
-from modelyard.errors import ApiError
+from modelyard.errors import ApiError, ApiUnavailable
+from modelyard.results.base import Result
+from modelyard.results.dead_letters import DeadLetters
 
 CONNECT_RETRIES: Final = 2
 """Only where the connection could not be made, so nothing is ever sent twice."""
+
+
+class ServiceCheck(Result):
+    """One condition of readiness."""
+
+    ok: bool
+    detail: str = ""
+
+
+class ServiceState(Result):
+    """Whether a service is ready."""
+
+    ready: bool
+    version: str = ""
+    checks: dict[str, ServiceCheck] = Field(default_factory=dict)
 
 
 class ApiClient:
@@ -68,6 +87,17 @@ class ApiClient:
         """The JSON at `path`; parameters that are None are left out."""
         return self.request("GET", path, params=given(parameters)).json()
 
+    def streamed(self, path: str) -> Iterator[bytes]:
+        """The bytes at `path`, in chunks."""
+        try:
+            with self._http.stream("GET", path) as response:
+                if not response.is_success:
+                    response.read()
+                    raise ApiError.of(response)
+                yield from response.iter_bytes(CHUNK_BYTES)
+        except httpx.HTTPError as error:
+            raise ApiError.unreachable(self.base_url, error) from error
+
     def post(self, path: str, body: dict[str, Any] | None = None, *, timeout_s: float | None = None) -> Any:
         """The JSON answer of a POST; fields of `body` that are None are left out."""
         timeout = {} if timeout_s is None else {"timeout": timeout_s}
@@ -80,10 +110,37 @@ class ApiClient:
         return found
 
     def changes(
-        self, model: str | None = None, *, last_event_id: str | None = None, retries: int | None = None
+        self,
+        model: str | None = None,
+        *,
+        last_event_id: str | None = None,
+        retries: int | None = None,
+        on_connection: Callable[[ApiUnavailable | None], None] = lambda _: None,
     ) -> Iterator[ChangeEvent]:
         """Follow the changes of this service's resources, for ever; see `modelyard.changes`."""
-        return follow(self._http, self.base_url, model, last_event_id, retries)
+        return follow(self._http, self.base_url, model, last_event_id, retries, on_connection)
+
+    def state(self) -> ServiceState:
+        """Whether the service is ready, and its checks; ApiError when it does not answer."""
+        try:
+            found = self.get("/health/ready")
+        except ApiError as error:
+            if "checks" not in error.body:
+                raise
+            found = error.body
+        return ServiceState.model_validate(found)
+
+    def dead_letters(self, *, limit: int = 100) -> DeadLetters:
+        """Records that the service could not handle, newest first, and their number by topic."""
+        return DeadLetters.model_validate(self.get("/v1/dead-letters", limit=limit))
+
+    def resend_dead_letters(self, topic: str, *, through: int, reason: str) -> int:
+        """Have the oldest dead letters of a topic handled again, up to a position; return their number.
+
+        At most 200 per call. Those that fail again become new dead letters.
+        """
+        body = {"topic": topic, "through": through, "reason": reason}
+        return int(self.post("/v1/dead-letters/resend", body)["handled"])
 
     def ready(self) -> bool:
         """Whether the service reports that it is ready; False when it does not answer."""

@@ -134,6 +134,43 @@ class Price(Part):
     usd_per_1k_output_tokens: Usd = 0.0
 
 
+SourceKind = Literal["files", "mlflow", "hub", "sagemaker", "azureml", "image", "api"]
+"""A file or folder, a registry of another product, a model hub, a container image, or the API of a provider."""
+
+
+class Source(Part):
+    """Where the files of a version came from, unless a training run of this platform made them."""
+
+    kind: SourceKind
+    format: str
+    """Format of the files as recognised, such as `onnx` or `mlflow`."""
+    framework: str = ""
+    """Framework and version that wrote the files, as far as they tell, such as `xgboost 3.1.1`."""
+    uri: str = Field(default="", max_length=2_048)
+    """Folder, hub repository or registry entry, without credentials."""
+    revision: str = Field(default="", max_length=256)
+    """Pinned revision of the source, such as a commit."""
+    license: str = Field(default="", max_length=256)
+    """SPDX identifier, or a name."""
+    gated: bool = False
+    """Whether the owner of the source asks for an agreement before a download."""
+    base_model: str = Field(default="", max_length=512)
+    training_data: str = Field(default="", max_length=2_048)
+
+
+class Permissions(Part):
+    """What the process of a version may do beyond computing answers. A person with the right granted it, with a reason.
+
+    Each is recorded in the history of the version; the registry refuses it from others.
+    """
+
+    code: bool = False
+    """Run Python code that is part of the version, such as `predict.py`."""
+    network: bool = False
+    """Open network connections."""
+    reason: str = Field(default="", max_length=2_048)
+
+
 class ModelManifest(Document):
     """One version of a model, as it was registered."""
 
@@ -154,6 +191,12 @@ class ModelManifest(Document):
     price: Price = Price()
     environment: dict[str, str] = Field(default_factory=dict)
     """Package name to version, of the packages needed to load the files."""
+    options: dict[str, str] = Field(default_factory=dict)
+    """How the flavour reads the files, such as the name of an output tensor; each flavour documents its own."""
+    source: Source | None = None
+    permissions: Permissions = Permissions()
+    example: str | None = None
+    """Path of the file with example requests and, where known, their answers; see modelyard_contracts.example."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,8 +1,8 @@
 """Policies of a model: versioned documents in the registry, read by the service that applies them."""
 
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from modelyard_contracts.documents import Document
 from modelyard_contracts.messages.base import Part, Severity
@@ -22,7 +22,13 @@ VALUE_METRICS: Final[tuple[Metric, ...]] = ("mae", "rmse", "r2")
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "mae", "rmse"})
 
 
-class GatePolicy(Document):
+class Policy(Document):
+    """A policy. The text below a field is its description: forms and API documents show it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class GatePolicy(Policy):
     """Conditions that a version must meet before it may serve."""
 
     DOCUMENT: ClassVar[str] = "gate policy"
@@ -31,11 +37,16 @@ class GatePolicy(Document):
     """`manual`: a person approves after the evaluator said deploy."""
     four_eyes: bool = True
     """A version is approved by another person than the one who registered it."""
-    standard: Literal["auto", "better", "safe"] = "auto"
-    """What a challenger must show. `better`: a gain above `min_gain`. `safe`: usable answers within the latency limit,
-    which is enough for a member of a vote. `auto`: `safe` where the rollout policy is adaptive, otherwise `better`."""
+    resemblance: Literal["warn", "refuse"] = "warn"
+    """`refuse`: a version whose files are byte-identical to a version of another model is not registered."""
+    standard: Literal["auto", "better", "not_worse", "safe"] = "auto"
+    """What a challenger must show. `better`: a gain above `min_gain`. `not_worse`: a loss below `not_worse_margin`.
+    `safe`: usable answers within the latency limit, which is enough for a member of a vote. `auto`: `safe` where the
+    rollout policy is adaptive; otherwise `not_worse` while a performance alarm of the champion is open, and `better`
+    while none is."""
     not_worse_margin: Finite = Field(default=0.02, ge=0)
-    """Loss that `safe` accepts: a difference of class metrics, a share of the champion's error of values."""
+    """Loss that `not_worse` and `safe` accept: a difference of class metrics, a share of the champion's error of
+    values."""
     metric: Metric | None = None
     """None takes the metric that chose the version, else accuracy for classes, mean absolute error for values."""
     min_rows: int = Field(default=100, ge=30, le=MAX_ROWS)
@@ -43,12 +54,38 @@ class GatePolicy(Document):
     recent_rows: int = Field(default=2_000, ge=100, le=MAX_ROWS)
     """At most this many of the newest labelled rows are pinned."""
     confidence: Finite = Field(default=0.95, gt=0.5, lt=1)
+    """A version that is no better is deployed with probability 1 - confidence at most, over all looks together."""
+    look_every_rows: int = Field(default=100, ge=1, le=MAX_ROWS)
+    """Further labelled rows after which an undecided comparison is computed again; at least a tenth of those so far."""
+    max_open_s: Seconds = 86_400.0
+    """How long an undecided comparison waits for further labels before the verdict is inconclusive. 0: it is computed
+    once, with a test for a single look."""
+    max_open_rows: int = Field(default=10_000, ge=100, le=MAX_ROWS)
+    """Labelled rows after which a comparison is not looked at again."""
+    max_open_comparisons: int = Field(default=5, ge=1, le=100)
+    """Comparisons of one model that stay open. The oldest ends as inconclusive when one more opens: each look scores
+    both versions on all rows so far, and newer versions know newer data."""
+    inconclusive: Literal["wait", "live_share"] = "wait"
+    """Traffic of a version while its comparison is undecided. `wait`: none. `live_share`: `live_share_percent`, under
+    the guardrails of the rollout policy; the last look then decides between deploy and reject."""
+    live_share_percent: Finite = Field(default=5.0, gt=0, le=20)
+    """Share of the traffic that such a version answers until its comparison ends."""
     min_gain: Finite = 0.0
     """The challenger must be better by more than this, with the confidence above."""
     max_latency_ratio: Finite = Field(default=5.0, gt=0)
     """Challenger's p95 over champion's; above it the verdict is reject."""
     earlier_versions: int = Field(default=3, ge=0, le=50)
     """Number of the newest approved versions that no longer serve and compete again: earlier concepts return."""
+
+    @model_validator(mode="after")
+    def _live_share_needs_open_comparisons(self) -> Self:
+        if self.inconclusive == "live_share" and self.approval == "manual":
+            raise ValueError(
+                "inconclusive: `live_share` serves versions before they are approved; set approval to `automatic`"
+            )
+        if self.inconclusive == "live_share" and self.max_open_s == 0:
+            raise ValueError("inconclusive: `live_share` needs comparisons that stay open; set max_open_s above 0")
+        return self
 
     def metric_for(self, task: Task, chosen_by: str | None = None) -> Metric:
         """Metric of a task; ValueError when the policy names one that the task does not have.
@@ -62,8 +99,12 @@ class GatePolicy(Document):
         return metric
 
 
-class RetrainPolicy(Document):
-    """Drift that becomes a training run, and the data of that run."""
+Window = Literal["recent", "since_change", "age_weighted", "all"]
+"""Training rows that a retraining may learn from; see RetrainPolicy.windows."""
+
+
+class RetrainPolicy(Policy):
+    """Drift and schedules that become training runs, and the data of those runs."""
 
     DOCUMENT: ClassVar[str] = "retrain policy"
 
@@ -75,10 +116,22 @@ class RetrainPolicy(Document):
     """Which drift of these kinds starts a run. `recommended`: every performance drift, and other drift whose event
     recommends a retraining. `all`: any."""
     min_severity: Severity = Severity.WARNING
+    every_rows: int | None = Field(default=None, ge=200, le=MAX_ROWS)
+    """Labels after which a run starts also without a drift; None: never. Any run begins the count anew."""
+    every_s: Annotated[float, Field(ge=1, le=CENTURY_S, allow_inf_nan=False)] | None = None
+    """Time after which a run starts also without a drift; None: never. Any run begins it anew."""
     cool_down_s: Seconds = 300.0
     max_runs_per_day: int = Field(default=24, ge=0, le=86_400)
+    windows: tuple[Window, ...] = ("recent",)
+    """Windows of training rows that a retraining tries; the rows after the change decide. `recent`: the newest
+    `window_rows`. `since_change`: the rows after the change that the drift names. `age_weighted`: all rows, newer ones
+    with more weight. `all`: all rows alike. "All" are the newest `history_rows`."""
     window_rows: int = Field(default=4_000, ge=200, le=MAX_ROWS)
-    """Newest labelled rows to learn from."""
+    """Newest labelled rows of the window `recent`, on which estimators are compared first."""
+    history_rows: int = Field(default=20_000, ge=200, le=MAX_ROWS)
+    """Newest labelled rows that the other windows may reach back to; not fewer than `window_rows`."""
+    half_life_rows: int = Field(default=2_000, ge=50, le=MAX_ROWS)
+    """Rows after which the weight of a row in the window `age_weighted` has halved."""
     holdout_rows: int = Field(default=500, ge=50, le=MAX_ROWS)
     """The newest of them, kept from fitting and choosing so that the evaluator can judge."""
     learn_holdout: Literal["auto", "always", "never"] = "auto"
@@ -91,16 +144,25 @@ class RetrainPolicy(Document):
     publish_every_rows: int = Field(default=500, ge=50, le=MAX_ROWS)
     """Labelled rows between two snapshots of an online learner."""
 
-    @field_validator("online")
+    @field_validator("online", "windows")
     @classmethod
-    def _each_once(cls, online: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(online)) != len(online):
-            raise ValueError("name each online learner once")
-        return online
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError("name each of them once")
+        return names
+
+    @field_validator("windows")
+    @classmethod
+    def _at_least_one(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
+        if not windows:
+            raise ValueError("name at least one window: recent, since_change, age_weighted or all")
+        return windows
 
 
 class AdaptivePolicy(Part):
     """How the versions of an adaptive model answer together, and how their weights follow the labels."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     members: int = Field(default=5, ge=2, le=MAX_MEMBERS)
     """Versions that stay ready and vote; the one with the least weight leaves when there are more."""
@@ -121,7 +183,7 @@ class AdaptivePolicy(Part):
     """Whether the first version stays a member: earlier concepts return."""
 
 
-class RolloutPolicy(Document):
+class RolloutPolicy(Policy):
     """Steps, guardrails and limits of a rollout."""
 
     DOCUMENT: ClassVar[str] = "rollout policy"
@@ -154,4 +216,4 @@ class RolloutPolicy(Document):
     timeout_ms: TimeoutMs = 2_000
 
 
-POLICIES: Final[dict[str, type[Document]]] = {"gate": GatePolicy, "retrain": RetrainPolicy, "rollout": RolloutPolicy}
+POLICIES: Final[dict[str, type[Policy]]] = {"gate": GatePolicy, "retrain": RetrainPolicy, "rollout": RolloutPolicy}

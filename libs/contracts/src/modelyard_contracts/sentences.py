@@ -35,6 +35,10 @@ FORMS: Final[dict[str, str]] = {
     r"^[a-z0-9][a-z0-9-]{0,31}$": "a short name of lower-case letters, digits and '-', at most 32 characters",
     r"^[A-Za-z0-9_-]{43}$": "a public key: 43 characters of base64url",
     r"^[a-z]+(\.[a-z]+(-[a-z]+)*)+\.v[1-9][0-9]*$": "a topic's name such as training.run.finished.v1",
+    r"^[a-z0-9][a-z0-9._/:-]{0,400}@sha256:[0-9a-f]{64}$": "an image with its digest: registry/name@sha256:...",
+    r"^https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?$": "an address that begins with https://, without query",
+    r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$": "letters, digits, '.', '_', ':', '/', '@' and '-'",
+    r"^[A-Z][A-Z0-9_]{0,127}$": "the name of an environment variable: upper-case letters, digits and '_'",
 }
 """Words for each pattern in the project; a service adds its own with `describe_form`."""
 

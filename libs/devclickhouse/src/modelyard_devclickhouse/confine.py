@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from modelyard_devclickhouse import landlock
+from modelyard_confine import restrict
 
 _ENGINE_IMPORTS: Final = (
     "bisect", "ctypes", "datetime", "decimal", "json", "math", "numbers", "platform", "random", "struct", "tempfile",
@@ -41,7 +41,7 @@ def confine(data: Path) -> list[str]:
     for library in _ENGINE_LIBRARIES:
         with contextlib.suppress(OSError):  # of another C library: part of it, or absent
             ctypes.CDLL(library)
-    return landlock.restrict(
+    return restrict(
         writable=[data / name for name in ("engine", "work", "spool")],
         readable=[data / "engine.config", *_package_folders(), *filter(Path.exists, _PUBLIC)],
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 import uvicorn
 
+from modelyard_confine import NotRestricted
 from modelyard_devclickhouse.app import KEEP_ALIVE_S, App
 from modelyard_devclickhouse.config import (
     CannotStart,
@@ -28,7 +29,6 @@ from modelyard_devclickhouse.config import (
 )
 from modelyard_devclickhouse.confine import confine, described
 from modelyard_devclickhouse.engine import Engine
-from modelyard_devclickhouse.landlock import NotRestricted
 from modelyard_devclickhouse.tokens import forget_uncommitted
 from modelyard_runtime.connection import GuardedProtocol
 

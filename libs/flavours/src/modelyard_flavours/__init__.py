@@ -5,10 +5,13 @@ from modelyard_flavours.encoding import Encoding
 from modelyard_flavours.errors import FlavourError, Inadmissible, MissingExtra, UnknownFlavour, Unloadable
 from modelyard_flavours.flavours import (
     FLAVOURS,
+    FOREIGN_FLAVOURS,
     check_admissible,
     environment,
     load_generator,
     load_model,
+    needs_confinement,
+    options,
     predictor_of,
     save_model,
 )
@@ -21,6 +24,7 @@ from modelyard_flavours.text_flavour import FittedText, TermVectors, Vocabulary
 
 __all__ = [
     "FLAVOURS",
+    "FOREIGN_FLAVOURS",
     "Echo",
     "Encoding",
     "FittedMlp",
@@ -40,6 +44,8 @@ __all__ = [
     "environment",
     "load_generator",
     "load_model",
+    "needs_confinement",
+    "options",
     "predictor_of",
     "save_model",
     "without_unneeded",

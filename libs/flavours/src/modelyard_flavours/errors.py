@@ -17,6 +17,14 @@ class Inadmissible(FlavourError):
         self.file, self.reason = file, reason
 
 
+class BadParameter(FlavourError):
+    """A parameter of one request cannot be used; the text names it and the remedy. The model goes on."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+
+
 class UnknownFlavour(FlavourError):
     """No such flavour; the text lists the known ones."""
 

@@ -1,28 +1,53 @@
 """Save, check and load by the flavour's name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from modelyard_contracts.manifest import FileEntry, ModelManifest
 from modelyard_flavours import echo_flavour, mlp_flavour, online_flavour, sklearn_flavour, text_flavour
-from modelyard_flavours.errors import Inadmissible, MissingExtra, UnknownFlavour, Unloadable
+from modelyard_flavours.errors import FlavourError, Inadmissible, UnknownFlavour, Unloadable
 from modelyard_flavours.files import entry_of, read_verified
+from modelyard_flavours.foreign import (
+    lightgbm_flavour,
+    onnx_flavour,
+    python_flavour,
+    skops_flavour,
+    torch_export,
+    transformers_flavour,
+    xgboost_flavour,
+)
 from modelyard_flavours.lean import without_unneeded
 from modelyard_flavours.predictor import Generator, Predictor
+from modelyard_flavours.version import Version
 
-_MODULES: Final = (sklearn_flavour, mlp_flavour, text_flavour, online_flavour, echo_flavour)
-_FLAVOURS: Final[dict[str, ModuleType]] = {module.NAME: module for module in _MODULES}
+MANIFEST: Final = "manifest.json"
+
+_OWN: Final = (sklearn_flavour, mlp_flavour, text_flavour, online_flavour, echo_flavour)
+"""Flavours of models that this platform trains: saved here, and read into memory."""
+_FOREIGN: Final = (
+    onnx_flavour,
+    xgboost_flavour,
+    lightgbm_flavour,
+    skops_flavour,
+    transformers_flavour,
+    torch_export,
+    python_flavour,
+)
+"""Flavours of models that others made: a variable list of files, opened by path."""
+_FLAVOURS: Final[dict[str, ModuleType]] = {module.NAME: module for module in (*_OWN, *_FOREIGN)}
 FLAVOURS: Final = tuple(_FLAVOURS)
+FOREIGN_FLAVOURS: Final = tuple(module.NAME for module in _FOREIGN)
 
 
 def save_model(flavour: str, fitted: object, folder: Path) -> tuple[FileEntry, ...]:
     """Write a fitted model's files into `folder` (created if absent) and return the manifest's lines for them.
 
     fitted: FittedSklearn, FittedMlp, FittedText, FittedOnline or Echo. Inadmissible if loading would refuse it.
+    UnknownFlavour for a flavour of models that others made: their files are saved by their own libraries.
     """
-    module = _module(flavour)
+    module = _own(flavour)
     folder.mkdir(parents=True, exist_ok=True)
     with without_unneeded(flavour):
         module.save(fitted, folder)
@@ -36,7 +61,7 @@ def check_admissible(manifest: ModelManifest, folder: Path) -> None:
     """
     module = _module(manifest.flavour)
     with without_unneeded(manifest.flavour):
-        module.check(read_verified(manifest, folder, module.FILES))
+        module.check(_opened(module, manifest, folder))
 
 
 def load_model(manifest: ModelManifest, folder: Path) -> Predictor:
@@ -58,10 +83,17 @@ def _load_by(manifest: ModelManifest, folder: Path, function: str) -> Any:
     module = _module(manifest.flavour)
     if not hasattr(module, function):
         answers = "rows, not a text" if function == "load_generator" else "a text, not rows"
-        raise Inadmissible(module.ENCODING, f"flavour {manifest.flavour} answers {answers}")
-    model = _load(getattr(module, function), manifest, read_verified(manifest, folder, module.FILES))
-    _check_signature(manifest, model, module.ENCODING)
+        raise Inadmissible(MANIFEST, f"flavour {manifest.flavour} answers {answers}")
+    model = _load(getattr(module, function), manifest, _opened(module, manifest, folder))
+    _check_signature(manifest, model, getattr(module, "ENCODING", MANIFEST))
     return model
+
+
+def _opened(module: ModuleType, manifest: ModelManifest, folder: Path) -> Version | Mapping[str, bytes]:
+    """Verified files, in the form that the flavour takes."""
+    if module in _FOREIGN:
+        return Version.verified(manifest, folder)
+    return read_verified(manifest, folder, module.FILES)
 
 
 def _check_signature(manifest: ModelManifest, predictor: Predictor | Generator, file: str) -> None:
@@ -76,7 +108,7 @@ def _check_signature(manifest: ModelManifest, predictor: Predictor | Generator, 
 def predictor_of(flavour: str, fitted: object) -> Predictor:
     """The predictor of a fitted model that is not saved yet; Inadmissible as in save_model."""
     with without_unneeded(flavour):
-        predictor: Predictor = _module(flavour).predictor(fitted)
+        predictor: Predictor = _own(flavour).predictor(fitted)
     return predictor
 
 
@@ -90,10 +122,27 @@ def _load(load: Callable[[Any], Any], manifest: ModelManifest, files: Any) -> An
     try:
         with without_unneeded(manifest.flavour):
             return load(files)
-    except (Inadmissible, MissingExtra):
+    except (FlavourError, MemoryError):
         raise
     except Exception as error:
         raise Unloadable(manifest, environment(manifest.flavour), error) from error
+
+
+def needs_confinement(manifest: ModelManifest) -> bool:
+    """Whether a version holds code, or files that a large library of others parses."""
+    return manifest.permissions.code or manifest.flavour in FOREIGN_FLAVOURS
+
+
+def options(flavour: str) -> Mapping[str, str]:
+    """Names of the `manifest.options` that a flavour knows, with their meaning."""
+    return getattr(_module(flavour), "OPTIONS", {})
+
+
+def _own(flavour: str) -> ModuleType:
+    own = {module.NAME: module for module in _OWN}
+    if flavour not in own:
+        raise UnknownFlavour(flavour, tuple(own))
+    return own[flavour]
 
 
 def _module(flavour: str) -> ModuleType:

@@ -1,13 +1,15 @@
 """The interface of every loaded model."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 ObjectArray = NDArray[np.object_]
+LENGTH: Final = "length"
+"""Reason of an answer that ends because a number of tokens was reached."""
 
 
 class Predictor(Protocol):
@@ -42,7 +44,10 @@ class Generator(Protocol):
         """Number of numeric and of categorical features: no number and one text."""
 
     def generate(self, text: str, parameters: Mapping[str, Any]) -> Iterator[str]:
-        """Pieces of the answer, one per token. The caller closes the iterator when it needs no more."""
+        """Pieces of the answer, one per token. The caller closes the iterator when it needs no more.
+
+        A generator returns LENGTH if a limit of its own ended the answer.
+        """
 
     def count_tokens(self, text: str) -> int:
         """Number of tokens of a text, for usage and cost."""

@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from modelyard_flavours.errors import Inadmissible
@@ -18,17 +18,25 @@ MAX_DEPTH: Final = 100
 _SCHEMA: Final = "schema.json"
 
 
-def check_skops(path: str, data: bytes) -> None:
-    """Inadmissible if the file is not a skops file, too large when unpacked, or holds a type that is not trusted."""
+def check_skops(path: str, data: bytes, trusted: Collection[tuple[str, str]] = TRUSTED_NODES) -> None:
+    """Inadmissible if the file is not a skops file, too large when unpacked, or holds a type that is not trusted.
+
+    trusted: (skops loader, full name of the type).
+    """
+    for loader, name in described_nodes(path, data):
+        if (loader, name) not in trusted:
+            raise Inadmissible(path, f"holds the type {name} (loaded as {loader}), which is not on the trust list")
+
+
+def described_nodes(path: str, data: bytes) -> Iterator[tuple[str, str]]:
+    """(loader, full name) of everything that the file would build; Inadmissible as for check_skops."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_members(path, archive)
             schema = json.loads(archive.read(_SCHEMA))
     except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError, EOFError) as error:
         raise Inadmissible(path, f"is not a readable skops file ({type(error).__name__}: {error})") from error
-    for loader, name in _nodes(path, schema):
-        if (loader, name) not in TRUSTED_NODES:
-            raise Inadmissible(path, f"holds the type {name} (loaded as {loader}), which is not on the trust list")
+    yield from _nodes(path, schema)
 
 
 def _check_members(path: str, archive: zipfile.ZipFile) -> None:

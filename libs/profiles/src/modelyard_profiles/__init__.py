@@ -10,10 +10,21 @@ from modelyard_profiles.bins import (
     text_lengths,
 )
 from modelyard_profiles.dispersion import over_dispersion, spread_over
+from modelyard_profiles.references import (
+    category_reference,
+    column_references,
+    dispersed,
+    number_reference,
+    value_dispersion,
+)
 
 __all__ = [
+    "category_reference",
+    "column_references",
     "count_categories",
     "count_numbers",
+    "dispersed",
+    "number_reference",
     "numeric_edges",
     "over_dispersion",
     "reference_categories",
@@ -21,4 +32,5 @@ __all__ = [
     "reference_texts",
     "spread_over",
     "text_lengths",
+    "value_dispersion",
 ]

@@ -16,10 +16,13 @@ from modelyard_runtime.database import Database, migrate, open_engine
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
+from modelyard_runtime.http.dead_letters import Letters, add_dead_letters
+from modelyard_runtime.http.resends import RecordResending, registry_record
 from modelyard_runtime.inbox import forget_claims
-from modelyard_runtime.kafka import EventConsumer
+from modelyard_runtime.kafka import EventConsumer, LetterBox
 from modelyard_runtime.kafka.events import Handler
 from modelyard_runtime.metrics import Metrics
+from modelyard_runtime.policy_time import policy_time_of
 from modelyard_runtime.relay import OutboxRelay
 from modelyard_runtime.retention import Periodic
 from modelyard_runtime.schemas import RegistrySchemas
@@ -33,18 +36,26 @@ def authenticator_of(settings: ServiceSettings, clock: Clock = system_clock) -> 
     return Authenticator(admin_key, registry_introspection(settings.registry_url, settings.service_key), clock)
 
 
+def record_of(settings: ServiceSettings) -> RecordResending:
+    """Record at the registry, as this service, who has dead letters handled again."""
+    return registry_record(settings.registry_url, lambda: settings.service_key)
+
+
 @dataclass(frozen=True)
 class Parts:
     """Parts that a service replaces by its own; None takes the usual one.
 
     authenticator: checks keys. codec: reads the events of other services. kafka_readiness: where relay and consumer
     report, for a service that answers requests without Kafka. large_paths: path prefix to the bytes of larger bodies.
+    letters: dead letters of the service. record: writes who has them handled again to the audit history.
     """
 
     authenticator: Authenticator | None = None
     codec: Codec | None = None
     kafka_readiness: Readiness | None = None
     large_paths: Mapping[str, int] = field(default_factory=dict)
+    letters: Letters | None = None
+    record: RecordResending | None = None
 
 
 class Assembly:
@@ -59,6 +70,7 @@ class Assembly:
         self.readiness.set("database", False, "not opened yet")
         self.metrics = Metrics(name)
         self.database = Database(open_engine(settings.resolved_database_url), clock)
+        self.policy_time = policy_time_of(settings.replay_file)
 
     def service(
         self,
@@ -138,6 +150,9 @@ class Assembly:
             large_paths=parts.large_paths,
         )
         add_routes(app)
+        again = dict.fromkeys(consumer.topics, consumer.again)
+        letters = parts.letters or LetterBox(self.settings.brokers, self.name, again)
+        add_dead_letters(app, letters, parts.record or record_of(self.settings))
         return app
 
     def _forget(self) -> None:

@@ -4,6 +4,7 @@ The consumer loop retries what is `retryable`, dead-letters our other errors, an
 does not know. HTTP numbers live in http/problems.py.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -21,6 +22,8 @@ class ModelyardError(Exception):
         """Name of the input field that is at fault, if one is."""
         self.remedy = remedy
         """What the caller can do about it, where the message does not say so."""
+        self.extension: Mapping[str, object] = {}
+        """Further members of its problem document (RFC 9457, section 3.2)."""
 
 
 class Retryable(ModelyardError):

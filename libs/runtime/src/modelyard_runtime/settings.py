@@ -144,6 +144,9 @@ class DatabaseSettings(BaseSettings):
 class StatefulSettings(ServiceSettings, DatabaseSettings):
     """Settings of a service that owns tables and reads topics; see assembly.Assembly."""
 
+    replay_file: Path | None = Field(None, alias="MODELYARD_REPLAY_FILE")
+    """Written by a backtest: policies count in the time of its data; see policy_time. Never set in production."""
+
 
 class ClickHouseSettings(BaseSettings):
     """Mixin of a service that reads or writes ClickHouse."""

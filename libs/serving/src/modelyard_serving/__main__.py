@@ -1,4 +1,7 @@
-"""`python -m modelyard_serving --model-dir DIR [--model-version N] [--port P]`: serve one model version."""
+"""Serve one version: `python -m modelyard_serving --model-dir DIR [--model-version N] [--port P]`.
+
+With `--members FILE`, serve all versions that the file lists.
+"""
 
 import argparse
 import asyncio
@@ -8,6 +11,7 @@ import sys
 from pathlib import Path
 
 from modelyard_contracts.keyring import InvalidKeyRing, KeyRingFile
+from modelyard_serving.errors import Unloadable
 from modelyard_serving.tokens import Tokens
 
 FILE_VARIABLE = "SERVING_TOKEN_FILE"
@@ -33,11 +37,19 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="modelyard_serving", description=__doc__)
-    parser.add_argument("--model-dir", type=Path, required=True, help="folder with manifest.json and the files")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--model-dir", type=Path, help="folder with manifest.json and the files")
+    source.add_argument("--members", type=Path, help="file that lists versions of one model, which may change")
     parser.add_argument("--model-version", default="0", help="the version's number, as answers name it")
     parser.add_argument("--digest", help="refuse to serve unless manifest.json has this digest (sha256:...)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
+    parser.add_argument("--scratch", type=Path, help="the only folder that the version may write to; without it, none")
+    parser.add_argument(
+        "--allow-unconfined",
+        action="store_true",
+        help="serve versions that others made even if this machine cannot confine a process",
+    )
     parser.add_argument("--drain-s", type=float, default=1.0, help="seconds not ready but answering after SIGTERM")
     return parser
 
@@ -63,12 +75,26 @@ def _serve(given: argparse.Namespace, tokens: Tokens) -> int:
 
     try:
         sock = bind(given.host, given.port)
+        _confine(given)
     except OSError as error:
         print(f"port {given.port} on {given.host}: {error.strerror}; use another --port, or 0", file=sys.stderr)
         return 2
-    options = Options(given.model_dir, tokens, given.model_version, given.digest, given.drain_s)
+    except Unloadable as error:
+        print(f"cannot serve {given.model_dir}: {error}", file=sys.stderr)
+        return 2
+    options = Options(given.model_dir, tokens, given.model_version, given.digest, given.drain_s, members=given.members)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(options, sock))
+
+
+def _confine(given: argparse.Namespace) -> None:
+    """Confine this process; Unloadable if the version needs it and the machine cannot."""
+    from modelyard_serving.confinement import Sandbox, confine_host, confine_version
+
+    file = os.environ.get(FILE_VARIABLE)
+    sandbox = Sandbox(given.scratch, Path(file) if file else None, given.allow_unconfined)
+    walls = confine_host(sandbox) if given.members else confine_version(given.model_dir, sandbox)
+    logging.getLogger(__name__).info("%s", walls.described)
 
 
 if __name__ == "__main__":

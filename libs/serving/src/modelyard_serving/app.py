@@ -1,16 +1,18 @@
 """The ASGI program of a model server: paths, authorization and errors of the Open Inference Protocol (V2)."""
 
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from modelyard_contracts.sentences import exact, one_line, plain
+from modelyard_contracts.inference.members import SEPARATOR
 from modelyard_contracts.signature import Task
 from modelyard_serving.batching import Batcher
-from modelyard_serving.errors import NotFound, Overloaded, ServingError, WrongMethod
+from modelyard_serving.errors import BadRequest, NotFound, Overloaded, WrongMethod, refusal
 from modelyard_serving.generation import Generation
-from modelyard_serving.inference import Inference
-from modelyard_serving.loading import LoadedModel
+from modelyard_serving.inference import Inference, Served
+from modelyard_serving.loading import Load, LoadedModel
+from modelyard_serving.members import Members
 from modelyard_serving.metadata import describe
 from modelyard_serving.requests import Head, Limits, Receive, Scope, Send
 from modelyard_serving.streaming import EVENT_STREAM, TextEndpoint
@@ -18,17 +20,21 @@ from modelyard_serving.tokens import Tokens
 
 JSON: Final = b"application/json"
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
+MAX_VERSIONS: Final = 64
+"""In one request."""
 ACTIONS: Final = ("infer", "generate", "generate_stream", "ready")
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 class ModelApp:
-    """Ready between `install` and `draining`; while draining it still answers."""
+    """Serves one version (`install`), or all that a file lists (`share`). While draining it still answers."""
 
     def __init__(self, tokens: Tokens, limits: Limits | None = None) -> None:
         self._tokens = tokens
         self.limits = limits or Limits()
         self.model: LoadedModel | None = None
+        """The only version; None while it is loaded, and where several share the server."""
+        self.members: Members | None = None
         self.draining = False
         self.requests = self.errors = self.in_flight = 0
         self._batcher: Batcher | None = None
@@ -41,21 +47,32 @@ class ModelApp:
             self._generation = Generation(model.generator, max_waiting=limits.max_waiting_generations)
             self._text = TextEndpoint(model, self._generation)
         else:
-            self._batcher = Batcher(
-                model.predictor.predict, max_batch_rows=limits.max_batch_rows, max_waiting_rows=limits.max_waiting_rows
-            )
-            self._inference = Inference(model, self._batcher, limits.max_rows)
+            self._batches().add(model.version, model.predictor.predict)
+            self._served = Served.of(model)
         self.model = model
+
+    def share(self, file: Path, flavour_load: Load | None = None) -> None:
+        """Start answering with the versions that a file lists, and load them. Unloadable if it cannot be read."""
+        self.members = Members(file, self._batches(), flavour_load)
+        self.members.refresh()
+
+    def _batches(self) -> Batcher:
+        limits = self.limits
+        self._batcher = Batcher(max_batch_rows=limits.max_batch_rows, max_waiting_rows=limits.max_waiting_rows)
+        self._inference = Inference(self._batcher, limits.max_rows)
+        return self._batcher
 
     def close(self, timeout_s: float | None = None) -> None:
         """Finish queued work and end the threads; blocks for `timeout_s` at most."""
+        if self.members is not None:
+            self.members.close()
         for worker in (self._batcher, self._generation):
             if worker is not None:
                 worker.close(timeout_s)
 
     @property
     def ready(self) -> bool:
-        return self.model is not None and not self.draining
+        return (self.model is not None or self.members is not None) and not self.draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,8 +121,11 @@ class ModelApp:
         path, _, action = head.path.rpartition("/")
         if action not in ACTIONS:
             path, action = head.path, ""
-        model = self._model_at(path, head.path)
         _require(head, "GET" if action in ("", "ready") else "POST")
+        if self.members is not None:
+            await self._route_members(self.members, path, action, head, receive, send)
+            return
+        model = self._model_at(path, head.path)
         if action == "ready":
             await self._send_readiness(send)
         elif action == "":
@@ -115,12 +135,45 @@ class ModelApp:
         else:
             await self._answer(action, head, receive, send)
 
+    async def _route_members(
+        self, members: Members, path: str, action: str, head: Head, receive: Receive, send: Send
+    ) -> None:
+        names = _versions_in(path, members.model)
+        if action == "ready" and len(names) == 1:
+            await self._send_state(names[0], members, send)
+        elif action == "" and len(names) == 1 and (served := members.served.get(names[0])) is not None:
+            await self._send(send, 200, _ENCODE(describe(served.model)))
+        elif action == "infer":
+            await self._infer(names, members, head, receive, send)
+        else:
+            raise NotFound(f"no {head.path[:200]} here; versions: {', '.join(members.served) or 'none yet'}")
+
+    async def _infer(self, names: list[str], members: Members, head: Head, receive: Receive, send: Send) -> None:
+        """One version answers as in a server of its own; several answer in one body."""
+        timeout_s = head.timeout_s(self.limits)
+        body = await head.body(receive, self.limits)
+        self.requests += 1
+        if len(names) > 1:
+            wanted = {name: members.served.get(name) for name in names}
+            await self._send(send, 200, await self._inference.infer_all(wanted, body, timeout_s))
+        elif (served := members.served.get(names[0])) is not None:
+            await self._send(send, 200, await self._inference.infer(served, body, timeout_s))
+        else:
+            raise NotFound(f"version {names[0][:40]} is not loaded here")
+
+    async def _send_state(self, version: str, members: Members, send: Send) -> None:
+        members.refresh()
+        state, error = members.state(version)
+        status = {"ready": 200, "absent": 404}.get(state, 503)
+        body = {"ready": state == "ready", "state": state, **({"error": error} if error else {})}
+        await self._send(send, 503 if self.draining and status == 200 else status, _ENCODE(body))
+
     async def _answer(self, action: str, head: Head, receive: Receive, send: Send) -> None:
         timeout_s = head.timeout_s(self.limits)
         body = await head.body(receive, self.limits)
         self.requests += 1
         if action == "infer":
-            await self._send(send, 200, await self._inference.infer(body, timeout_s))
+            await self._send(send, 200, await self._inference.infer(self._served, body, timeout_s))
         elif action == "generate":
             await self._send(send, 200, await self._text.generate(body, timeout_s))
         else:
@@ -146,17 +199,13 @@ class ModelApp:
         return model
 
     async def _send_readiness(self, send: Send) -> None:
+        if self.members is not None:
+            self.members.refresh()
         await self._send(send, 200 if self.ready else 503, b'{"ready":true}' if self.ready else b'{"ready":false}')
 
     async def _refuse(self, error: Exception, send: Send) -> None:
-        """Send the protocol's error object with our code and the input at fault."""
-        if isinstance(error, ServingError):
-            status, code, message, field = error.status, error.code, str(error), error.field
-        else:
-            message = f"the model failed: {type(error).__name__}: {plain(str(error), 300)}"
-            status, code, field = ServingError.status, ServingError.code, None
-        body = {"error": one_line(message), "code": code, **({"field": exact(field)} if field else {})}
-        await self._send(send, status, _ENCODE(body))
+        status, body = refusal(error)
+        await self._send(send, status, body)
 
     async def _send(self, send: Send, status: int, body: bytes) -> None:
         headers = [*self._headers(JSON), (b"content-length", b"%d" % len(body))]
@@ -182,3 +231,13 @@ class ModelApp:
 def _require(head: Head, method: str) -> None:
     if head.method != method:
         raise WrongMethod(f"{head.method} is not supported at {head.path[:200]}; use {method}")
+
+
+def _versions_in(path: str, model: str) -> list[str]:
+    """Versions that /v2/models/{model}/versions/{v},{v},... names; NotFound or BadRequest if it is another path."""
+    own, names = f"/v2/models/{model}/versions/", path.rpartition("/")[2].split(SEPARATOR)
+    if path.rpartition("/")[0] + "/" != own or not all(names):
+        raise NotFound(f"no {path[:200]} here; several versions share this server: name one at {own}")
+    if len(set(names)) != len(names) or len(names) > MAX_VERSIONS:
+        raise BadRequest(f"name each version once, and at most {MAX_VERSIONS}")
+    return names

@@ -1,148 +1,139 @@
-"""Micro-batching: one thread predicts, and takes all waiting requests at once."""
+"""Micro-batching: requests wait for the thread that predicts, which takes all of them at once."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+from modelyard_serving.errors import DeadlinePassed, Overloaded
+from modelyard_serving.lanes import Inputs, Lane, Member, Outcome, Predict, Waiting
 
-from modelyard_contracts.inference import Rows
-from modelyard_serving.errors import DeadlinePassed, Overloaded, ServingError
-
-Floats = NDArray[np.float64]
-Objects = NDArray[np.object_]
-Predict = Callable[[Any, Any], Any]
-"""(numeric (rows, n_num), categorical (rows, n_cat)) -> scores (rows, n) or values (rows,)."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Input of a predictor. numeric: (rows, n_num), NaN = missing. categorical: (rows, n_cat), None = missing."""
-
-    numeric: Floats
-    categorical: Objects
-
-    @classmethod
-    def of(cls, rows: Rows, numeric_columns: int, text_columns: int) -> Self:
-        """Arrays from the flat lists of the codec."""
-        return cls(
-            np.array(rows.numeric, dtype=np.float64).reshape(rows.size, numeric_columns),
-            np.array(rows.texts, dtype=object).reshape(rows.size, text_columns),
-        )
-
-    @property
-    def rows(self) -> int:
-        return len(self.numeric)
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """One request in the queue. deadline: in time.monotonic(); a later answer is of no use."""
-
-    inputs: Inputs
-    deadline: float
-    done: "asyncio.Future[Floats]"
+SLOW_S: Final = 0.1
+"""A version whose prediction takes longer gets a thread of its own, so that the others do not wait for it."""
+FAST_AGAIN: Final = 100
+"""Predictions without a slow one after which such a version shares a thread again."""
+HUNG_S: Final = 2.0
+"""A version whose prediction takes longer is not ready."""
 
 
 class Batcher:
-    """Predicts in one thread. `submit` is called on one event loop; `close` finishes the queue and ends the thread."""
+    """Predicts with one or several versions. Used on one event loop; `close` finishes the queues and ends the threads.
 
-    def __init__(self, predict: Predict, *, max_batch_rows: int, max_waiting_rows: int) -> None:
-        self._predict = predict
-        self._max_batch_rows, self._max_waiting_rows = max_batch_rows, max_waiting_rows
-        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
+    All versions share a thread, except those that are slow.
+    """
+
+    def __init__(self, *, max_batch_rows: int, max_waiting_rows: int, slow_s: float = SLOW_S) -> None:
+        self._max_batch_rows, self._max_waiting_rows, self._slow_s = max_batch_rows, max_waiting_rows, slow_s
+        self._shared = Lane(max_batch_rows, slow_s)
+        self._members: dict[str, Member] = {}
+        self._leaving: dict[str, Member] = {}
+        self._past: list[Lane] = []
         self._waiting_rows = 0
-        self._thread = Thread(target=self._work, name="predictor", daemon=True)
-        self.batches = self.rows = 0
-        self._thread.start()
+        self._watching: asyncio.TimerHandle | None = None
 
-    async def submit(self, inputs: Inputs, timeout_s: float) -> Floats:
-        """Scores of shape (rows, n). Overloaded at once if the queue is full, DeadlinePassed after `timeout_s`."""
+    def add(self, name: str, predict: Predict) -> None:
+        self._members[name] = Member(name, predict, self._shared)
+
+    def remove(self, name: str) -> None:
+        """Accept no more requests for a version; those in the queue are still answered."""
+        member = self._members.pop(name, None)
+        if member is not None:
+            self._leaving[name] = member
+            if member.lane is not self._shared:
+                self._end(member.lane)
+
+    def gone(self, name: str) -> bool:
+        """Whether no thread is in a prediction of a removed version any more."""
+        member = self._leaving.get(name)
+        if member is None:
+            return name not in self._members
+        if member.lane.asks(member):
+            return False
+        del self._leaving[name]
+        return True
+
+    def hung(self, name: str) -> bool:
+        """Whether a version has been in one prediction for longer than HUNG_S."""
+        member = self._members.get(name)
+        return member is not None and member.lane.asks(member) and member.lane.busy_s > HUNG_S
+
+    @property
+    def batches(self) -> int:
+        return sum(lane.batches for lane in self._lanes())
+
+    @property
+    def rows(self) -> int:
+        return sum(lane.rows for lane in self._lanes())
+
+    async def submit(self, inputs: Inputs, names: Sequence[str], timeout_s: float) -> Mapping[str, Outcome]:
+        """Outcomes by version, without those that are not there after `timeout_s`; DeadlinePassed if none is.
+
+        names: known versions, each once. Overloaded at once if the queue is full.
+        """
         if self._waiting_rows and self._waiting_rows + inputs.rows > self._max_waiting_rows:
             raise Overloaded(f"{self._waiting_rows} rows are waiting; try again")
         self._waiting_rows += inputs.rows
-        done: asyncio.Future[Floats] = asyncio.get_running_loop().create_future()
-        self._queue.put(Waiting(inputs, time.monotonic() + timeout_s, done))
+        loop = asyncio.get_running_loop()
+        members = [self._members[name] for name in names]
+        waiting = Waiting(inputs, members, time.monotonic() + timeout_s, loop.create_future())
         try:
+            self._put(waiting)
+            self._watch(loop)
             async with asyncio.timeout(timeout_s):
-                return await done
+                await waiting.done
         except TimeoutError as error:
-            raise DeadlinePassed(f"no prediction within {timeout_s:.3f} s") from error
+            if not waiting.outcomes:
+                raise DeadlinePassed(f"no prediction within {timeout_s:.3f} s") from error
         finally:
             self._waiting_rows -= inputs.rows
+        return waiting.outcomes
 
     def close(self, timeout_s: float | None = None) -> None:
-        """Finish the queue, then end the thread; after `timeout_s` it is left to the end of the process."""
-        self._queue.put(None)
-        self._thread.join(timeout_s)
+        """Finish the queues, then end the threads; after `timeout_s` they are left to the end of the process."""
+        lanes = self._lanes()
+        for lane in lanes:
+            lane.close()
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        for lane in lanes:
+            lane.join(None if until is None else max(until - time.monotonic(), 0.0))
 
-    def _work(self) -> None:
-        closed = False
-        while not closed:
-            batch, closed = self._take()
-            alive = [waiting for waiting in batch if not waiting.done.done() and time.monotonic() < waiting.deadline]
-            if alive:
-                self._answer(alive)
+    def _lanes(self) -> list[Lane]:
+        return list(dict.fromkeys([self._shared, *(one.lane for one in self._members.values()), *self._past]))
 
-    def _take(self) -> tuple[list[Waiting], bool]:
-        """Block for one request, then take all waiting ones up to the batch limit; True once the queue is closed."""
-        batch: list[Waiting] = []
-        rows = 0
-        while True:
-            waiting = self._queue.get()
-            if waiting is None:
-                return batch, True
-            batch.append(waiting)
-            rows += waiting.inputs.rows
-            if rows >= self._max_batch_rows or self._queue.empty():
-                return batch, False
+    def _put(self, waiting: Waiting) -> None:
+        lanes: dict[Lane, list[Member]] = {}
+        for member in waiting.members:
+            lanes.setdefault(member.lane, []).append(member)
+        for lane, members in lanes.items():
+            lane.put(waiting, members)
 
-    def _answer(self, batch: list[Waiting]) -> None:
-        """Predict all requests together; if that fails, one by one, so that a bad row fails only its own request."""
-        try:
-            results: list[Floats | Exception] = list(self._scores(batch))
-        except Exception as error:
-            results = [error] if len(batch) == 1 else [self._alone(waiting) for waiting in batch]
-        self.batches += 1
-        self.rows += sum(waiting.inputs.rows for waiting in batch)
-        loop = batch[0].done.get_loop()
-        with contextlib.suppress(RuntimeError):  # the loop was closed
-            loop.call_soon_threadsafe(_resolve, [waiting.done for waiting in batch], results)
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look for slow predictions as long as requests wait; a single version has nothing to be kept apart from."""
+        if self._watching is None and len(self._members) > 1:
+            self._watching = loop.call_later(self._slow_s, self._look, loop)
 
-    def _alone(self, waiting: Waiting) -> "Floats | Exception":
-        try:
-            return self._scores([waiting])[0]
-        except Exception as error:
-            return error
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watching = None
+        if (parted := self._shared.part()) is not None:
+            slow, others = parted
+            for member in self._members.values():
+                if member is not slow and member.lane is self._shared:
+                    member.lane = others
+            if self._members.get(slow.name) is not slow:
+                self._end(slow.lane)
+            self._shared = others
+        self._rejoin()
+        if self._waiting_rows:
+            self._watch(loop)
 
-    def _scores(self, batch: list[Waiting]) -> list[Floats]:
-        if len(batch) == 1:
-            return [self._checked(batch[0].inputs)]
-        numeric = np.concatenate([waiting.inputs.numeric for waiting in batch])
-        categorical = np.concatenate([waiting.inputs.categorical for waiting in batch])
-        ends = np.cumsum([waiting.inputs.rows for waiting in batch])[:-1]
-        return np.split(self._checked(Inputs(numeric, categorical)), ends)
+    def _rejoin(self) -> None:
+        """Versions that are fast again share a thread again."""
+        for member in self._members.values():
+            lane = member.lane
+            if lane is not self._shared and lane.fast > FAST_AGAIN:
+                member.lane = self._shared
+                self._end(lane)
 
-    def _checked(self, inputs: Inputs) -> Floats:
-        scores = np.asarray(self._predict(inputs.numeric, inputs.categorical), dtype=np.float64)
-        if scores.ndim == 1:
-            scores = scores[:, None]
-        if scores.ndim != 2 or len(scores) != inputs.rows:
-            raise ServingError(f"the model returned scores of shape {scores.shape} for {inputs.rows} rows")
-        return scores
-
-
-def _resolve(futures: "list[asyncio.Future[Floats]]", results: "list[Floats | Exception]") -> None:
-    for future, result in zip(futures, results, strict=True):
-        if future.done():
-            continue
-        if isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
+    def _end(self, lane: Lane) -> None:
+        lane.close()
+        self._past = [one for one in self._past if one.alive] + [lane]

@@ -1,6 +1,12 @@
 """Errors of a model server, each with its HTTP status and a stable code."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+import msgspec
+
+from modelyard_contracts.sentences import exact, one_line, plain
+
+_ENCODE: Final = msgspec.json.Encoder().encode
 
 
 class ServingError(Exception):
@@ -26,6 +32,12 @@ class OutOfRange(BadRequest):
     """The model has no answer for numbers of this size; the request is at fault, not the version."""
 
     code = "out_of_range"
+
+
+class RefusedParameter(BadRequest):
+    """The model does not take this parameter, or not with this value; the request is at fault, not the version."""
+
+    code = "bad_parameter"
 
 
 class Unauthorized(ServingError):
@@ -80,3 +92,14 @@ class Unloadable(ServingError):
     """The files are not those the manifest names, or the flavour refuses them."""
 
     code = "unloadable"
+
+
+def refusal(error: Exception) -> tuple[int, bytes]:
+    """Status and body: the protocol's error object with our code and the input at fault."""
+    if isinstance(error, ServingError):
+        status, code, message, field = error.status, error.code, str(error), error.field
+    else:
+        message = f"the model failed: {type(error).__name__}: {plain(str(error), 300)}"
+        status, code, field = ServingError.status, ServingError.code, None
+    body = {"error": one_line(message), "code": code, **({"field": exact(field)} if field else {})}
+    return status, _ENCODE(body)

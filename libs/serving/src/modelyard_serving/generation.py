@@ -13,7 +13,9 @@ from threading import BoundedSemaphore, Event, Thread
 from typing import Any, Final, Literal
 
 from modelyard_contracts.inference.generate import GenerateRequest, Usage
-from modelyard_serving.errors import BadRequest, DeadlinePassed, Overloaded, ServingError
+from modelyard_flavours.errors import BadParameter
+from modelyard_flavours.predictor import LENGTH
+from modelyard_serving.errors import DeadlinePassed, Overloaded, RefusedParameter, ServingError
 from modelyard_serving.loading import Generator
 
 BUFFER: Final = 64
@@ -64,7 +66,7 @@ class Generation:
         self._thread.start()
 
     async def stream(self, request: GenerateRequest, timeout_s: float) -> AsyncGenerator[Piece]:
-        """Pieces of the answer, Finished last. Overloaded, BadRequest, DeadlinePassed, or an error of the model."""
+        """Pieces of the answer, Finished last. Overloaded, RefusedParameter, DeadlinePassed, or the model's error."""
         job = _Job(request.text_input, request.parameters or {}, _max_tokens(request), asyncio.get_running_loop())
         if self._open > self._max_waiting:
             raise Overloaded(f"{self._open} generations are waiting; try again")
@@ -96,6 +98,8 @@ class Generation:
             if not job.cancelled.is_set():
                 try:
                     self._generate(job)
+                except BadParameter as error:
+                    job.put(RefusedParameter(str(error), field=error.field))
                 except Exception as error:
                     job.put(ServingError(f"the model failed: {type(error).__name__}: {error}"))
 
@@ -110,13 +114,15 @@ class Generation:
         """Send pieces until they end, the limit is reached or the reader leaves."""
         count = 0
         with contextlib.closing(pieces):  # type: ignore[type-var]  # generators have close()
-            for piece in pieces:
+            while not job.cancelled.is_set():
+                try:
+                    piece = next(pieces)
+                except StopIteration as ended:
+                    return count, ended.value or "stop"
                 job.put(piece)
                 count += 1
-                if job.cancelled.is_set():
-                    break
                 if count == job.max_tokens:
-                    return count, "length"
+                    return count, LENGTH
         return count, "stop"
 
 
@@ -125,5 +131,5 @@ def _max_tokens(request: GenerateRequest) -> int | None:
     if limit is None:
         return None
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise BadRequest("parameters.max_tokens: send a whole number above 0", field="max_tokens")
+        raise RefusedParameter("parameters.max_tokens: send a whole number above 0", field="max_tokens")
     return limit

@@ -14,6 +14,8 @@ from modelyard_contracts.inference import InferenceCodec
 from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest
 from modelyard_contracts.signature import Signature, Task
 from modelyard_serving.errors import Unloadable
+from modelyard_serving.examples import inputs_of, read_example
+from modelyard_serving.lanes import Inputs
 
 MANIFEST_FILE: Final = "manifest.json"
 _CHUNK_BYTES: Final = 1 << 20
@@ -82,7 +84,7 @@ def load(folder: Path, version: str, flavour_load: Load | None = None, *, digest
     try:
         loaded = (flavour_load or _flavour_load)(file.manifest, folder)
         model = LoadedModel(file.manifest, file.digest, version, loaded)
-        warm_up(model)
+        warm_up(model, first_row(file.manifest, folder))
     except MemoryError as error:
         raise Unloadable(_no_memory()) from error
     return model
@@ -121,14 +123,23 @@ def verify(folder: Path, entry: FileEntry) -> None:
         raise Unloadable(f"{entry.path}: its digest is not the manifest's; the file was changed, download it again")
 
 
-def warm_up(model: LoadedModel) -> None:
+def first_row(manifest: ModelManifest, folder: Path) -> Inputs:
+    """One row for the warm-up: the example's first, else zeros and empty texts."""
+    example = read_example(manifest, folder)
+    if example is not None:
+        inputs = inputs_of(manifest, example)
+        return Inputs(inputs.numeric[:1], inputs.categorical[:1])
+    signature = manifest.signature
+    return Inputs(np.zeros((1, len(signature.numeric))), np.full((1, len(signature.categorical)), "", dtype=object))
+
+
+def warm_up(model: LoadedModel, row: Inputs) -> None:
     """Answer one request, so that the first caller does not pay for lazy initialization."""
     try:
         if model.signature.task is Task.TEXT:
             next(iter(model.generator.generate("warm up", {"max_tokens": 1})), None)
             return
-        numeric, texts = len(model.signature.numeric), len(model.signature.categorical)
-        answer = np.asarray(model.predictor.predict(np.zeros((1, numeric)), np.full((1, texts), "", dtype=object)))
+        answer = np.asarray(model.predictor.predict(*row))
     except MemoryError:
         raise
     except Exception as error:

@@ -1,15 +1,31 @@
 """Bytes by digest."""
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import overload
 
 import httpx
 
-from modelyard.blobs import CHUNK_BYTES, BlobCache, file_digest, place, write_verified
+from modelyard.blobs import BlobCache, file_digest, place, write_verified
 from modelyard.errors import ApiError, DigestMismatch
+from modelyard.records import BlobCheck, BlobCollection
 from modelyard.registry.paths import PagedClient
 from modelyard_contracts.manifest import digest_of
+
+
+class CountedFile(io.BufferedReader):
+    """A file that reports how many bytes were read."""
+
+    def __init__(self, path: Path, progress: Callable[[int], None]) -> None:
+        super().__init__(io.FileIO(path))
+        self._progress, self._count = progress, 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._count += len(data)
+        self._progress(self._count)
+        return data
 
 
 class BlobsClient(PagedClient):
@@ -57,23 +73,26 @@ class BlobsClient(PagedClient):
             raise DigestMismatch("blob", digest, digest_of(data))
         return data
 
-    def upload(self, digest: str, source: Path | bytes) -> None:
-        """Upload without asking whether it is there."""
+    def upload(self, digest: str, source: Path | bytes, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Upload without asking whether it is there; a file is read in pieces. progress: called with the bytes read."""
         if isinstance(source, bytes):
             self.request("PUT", f"/v1/blobs/{digest}", content=source)
             return
-        with source.open("rb") as file:
+        with CountedFile(source, progress) as file:
             self.request("PUT", f"/v1/blobs/{digest}", content=file)
 
+    def collect_blobs(self, *, apply: bool = False, least_age_hours: float = 24.0) -> BlobCollection:
+        """Put blobs aside that no version needs; without `apply` only report them."""
+        body = {"apply": apply, "least_age_hours": least_age_hours}
+        return BlobCollection.model_validate(self.request("POST", "/v1/blobs/collect", json=body).json())
+
+    def verify_blobs(self, after: str = "", limit: int = 20) -> BlobCheck:
+        """Let the server read every byte of the next `limit` blobs that versions have."""
+        body = {"after": after, "limit": limit}
+        return BlobCheck.model_validate(self.request("POST", "/v1/blobs/verify", json=body).json())
+
     def _stream(self, digest: str) -> Iterator[bytes]:
-        try:
-            with self._http.stream("GET", f"/v1/blobs/{digest}") as response:
-                if not response.is_success:
-                    response.read()
-                    raise ApiError.of(response)
-                yield from response.iter_bytes(CHUNK_BYTES)
-        except httpx.HTTPError as error:
-            raise ApiError.unreachable(self.base_url, error) from error
+        return self.streamed(f"/v1/blobs/{digest}")
 
     def place_blob(self, digest: str, target: Path) -> None:
         """Write the bytes to `target`, from the cache if it has them; a correct file stays."""

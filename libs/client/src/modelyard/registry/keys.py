@@ -1,16 +1,25 @@
-"""API keys."""
+"""Workspaces and API keys."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from modelyard.records import ApiKeyInfo
+from modelyard.records import ApiKeyInfo, WorkspaceInfo
 from modelyard.registry.paths import PagedClient
 from modelyard.transport import part
 
 
 class KeysClient(PagedClient):
-    """API keys."""
+    """Workspaces and API keys."""
+
+    def workspaces(self) -> tuple[WorkspaceInfo, ...]:
+        """Workspaces that the caller may read, by name."""
+        return tuple(map(WorkspaceInfo.model_validate, self.pages("/v1/workspaces")))
+
+    def create_workspace(self, name: str, *, description: str = "", owner: str = "") -> WorkspaceInfo:
+        """Create it, or return it when it exists with the same content; conflict (409) when with other content."""
+        body = {"name": name, "description": description, "owner": owner}
+        return WorkspaceInfo.model_validate(self.post("/v1/workspaces", body))
 
     def create_key(
         self,

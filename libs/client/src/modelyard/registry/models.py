@@ -1,11 +1,15 @@
 """Models, their history and aliases."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from modelyard.errors import ApiError
-from modelyard.records import AliasInfo, HistoryEntry, ModelInfo
+from modelyard.records import AliasInfo, HistoryEntry, ModelFacets, ModelInfo, ModelPage
 from modelyard.registry.paths import PagedClient, model_path
 from modelyard.transport import given, part
+from modelyard_contracts import VersionStage
+from modelyard_contracts.admission import ScanVerdict
+from modelyard_contracts.manifest import SourceKind
 
 
 class ModelsClient(PagedClient):
@@ -23,6 +27,40 @@ class ModelsClient(PagedClient):
 
     def models(self) -> tuple[ModelInfo, ...]:
         return tuple(ModelInfo.model_validate(item) for item in self.pages("/v1/models"))
+
+    def search_models(
+        self,
+        q: str | None = None,
+        *,
+        workspace: str | None = None,
+        owner: str | None = None,
+        label: str | None = None,
+        stage: VersionStage | str | None = None,
+        alias: str | None = None,
+        flavour: str | None = None,
+        task: str | None = None,
+        framework: str | None = None,
+        license: str | None = None,
+        source: SourceKind | Literal["trained"] | None = None,
+        scan_verdict: ScanVerdict | str | None = None,
+        metric: str | None = None,
+        sort: Literal["name", "newest", "versions"] = "name",
+        limit: int = 100,
+        after: str | None = None,
+    ) -> ModelPage:
+        """One page of the models that fit every condition.
+
+        q: part of name, description, owner, labels, card or tags. label: `name=value`. metric: `name>=value` or
+        `name<=value`. From `flavour` on: of the champion, or of the newest version when there is none.
+        """
+        asked = {"q": q, "workspace": workspace, "owner": owner, "label": label, "stage": stage, "alias": alias}
+        page = {"flavour": flavour, "task": task, "sort": sort, "limit": limit, "after": after}
+        shown = {"framework": framework, "license": license, "source": source, "metric": metric}
+        return ModelPage.model_validate(self.get("/v1/models", **asked, **page, **shown, scan_verdict=scan_verdict))
+
+    def model_facets(self, q: str | None = None, *, workspace: str | None = None) -> ModelFacets:
+        """Numbers of models by owner, workspace, stage, flavour and task."""
+        return ModelFacets.model_validate(self.get("/v1/models/facets", q=q, workspace=workspace))
 
     def history(self, model: str, *, after: int = 0) -> tuple[HistoryEntry, ...]:
         """Changes of the model, oldest first, after the position `after`."""

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, overload
 
-from modelyard.records import PolicyInfo
+from modelyard.records import PolicyInfo, PolicyRevision
 from modelyard.registry.paths import PagedClient, model_path
 from modelyard.transport import given, part
 from modelyard_contracts.documents import read
@@ -26,6 +26,11 @@ class PoliciesClient(PagedClient):
 
     def policy_info(self, model: str, kind: str) -> PolicyInfo:
         return PolicyInfo.model_validate(self.get(f"{model_path(model)}/policies/{part(kind)}"))
+
+    def policy_history(self, model: str, kind: str) -> tuple[PolicyRevision, ...]:
+        """Every revision with who set it, when and why, newest first; empty when the policy was never set."""
+        pages = self.pages(f"{model_path(model)}/policies/{part(kind)}/history")
+        return tuple(PolicyRevision.model_validate(item) for item in pages)
 
     def set_policy(
         self, model: str, policy: Policy, *, expected_revision: int | None = None, reason: str = ""

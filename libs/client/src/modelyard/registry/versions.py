@@ -10,9 +10,10 @@ from modelyard.errors import DigestMismatch
 from modelyard.records import VersionInfo
 from modelyard.registry.blobs import BlobsClient
 from modelyard.registry.paths import PagedClient, model_path, version_path
-from modelyard.transport import text
+from modelyard.transport import given, text
 from modelyard_contracts import VersionStage
 from modelyard_contracts.manifest import ManifestFile, ModelManifest, digest_of
+from modelyard_contracts.signature import Signature
 
 MANIFEST_FILE: Final = "manifest.json"
 """Beside the files of a downloaded version; its SHA-256 is the version's digest."""
@@ -26,6 +27,8 @@ class VersionsClient(BlobsClient):
         manifest: ModelManifest | ManifestFile,
         *,
         idempotency_key: str,
+        semver: str | None = None,
+        tags: Mapping[str, str] | None = None,
         correlation_id: UUID | str | None = None,
         cause_id: UUID | str | None = None,
         actor: str | None = None,
@@ -38,6 +41,8 @@ class VersionsClient(BlobsClient):
         body = {
             "manifest": file.data.decode(),
             "idempotency_key": idempotency_key,
+            "semver": semver,
+            "tags": None if tags is None else dict(tags),
             "correlation_id": text(correlation_id),
             "cause_id": text(cause_id),
             "actor": actor,
@@ -45,7 +50,11 @@ class VersionsClient(BlobsClient):
         return VersionInfo.model_validate(self.post(f"{model_path(file.manifest.model)}/versions", body))
 
     def finalize_version(self, model: str, version: int) -> VersionInfo:
-        """Second phase: every blob is verified and the version becomes `registered`. Repeats change nothing."""
+        """Second phase: every blob is verified and scanned, and the version becomes `registered`; repeats are harmless.
+
+        ApiError `inadmissible` when the scan refuses the version: `body["findings"]` are the worst, with file, rule and
+        remedy. `permission_not_granted`: a reviewer or an admin must call `allow_code` first.
+        """
         return VersionInfo.model_validate(self.post(f"{version_path(model, version)}/finalize"))
 
     def register(
@@ -73,6 +82,21 @@ class VersionsClient(BlobsClient):
                 missing.discard(entry.digest)
         return self.finalize_version(file.manifest.model, pending.version)
 
+    def label_version(
+        self,
+        model: str,
+        version: int,
+        *,
+        tags: Mapping[str, str] | None = None,
+        semver: str | None = None,
+        reason: str = "",
+        actor: str | None = None,
+    ) -> VersionInfo:
+        """Replace the tags, or set the semver label, which never changes once it is set; None leaves them."""
+        body = {"tags": None if tags is None else dict(tags), "semver": semver, "reason": reason, "actor": actor}
+        response = self.request("PATCH", version_path(model, version), json=given(body))
+        return VersionInfo.model_validate(response.json())
+
     def version(self, model: str, version: int) -> VersionInfo:
         return VersionInfo.model_validate(self.get(version_path(model, version)))
 
@@ -96,6 +120,13 @@ class VersionsClient(BlobsClient):
         write_verified((file.data,), folder / MANIFEST_FILE, file.digest)
         return folder
 
+    def kept_signature(self, model: str) -> Signature | None:
+        """The signature that a training run keeps: of the version that serves, else of the newest one."""
+        versions = {version.version: version for version in self.versions(model)}
+        champion = next((number for number, one in versions.items() if "champion" in one.aliases), None)
+        number = champion or max(versions, default=None)
+        return None if number is None else self.manifest(model, number).signature
+
     def _manifest_bytes(self, model: str, version: int) -> tuple[bytes, str]:
         response = self.request("GET", f"{version_path(model, version)}/manifest")
         digest = response.headers.get("x-modelyard-digest", "")
@@ -105,17 +136,43 @@ class VersionsClient(BlobsClient):
 
 
 class DecisionsClient(PagedClient):
-    """Decisions about versions."""
+    """Decisions about versions. expected_stage: conflict (409) when the version has left this stage."""
 
-    def approve(self, model: str, version: int, reason: str, *, actor: str | None = None) -> VersionInfo:
-        return self._decide("approve", model, version, reason, actor)
+    def approve(
+        self,
+        model: str,
+        version: int,
+        reason: str,
+        *,
+        expected_stage: VersionStage | None = None,
+        actor: str | None = None,
+    ) -> VersionInfo:
+        return self._decide("approve", model, version, reason, expected_stage, actor)
 
-    def reject(self, model: str, version: int, reason: str, *, actor: str | None = None) -> VersionInfo:
-        return self._decide("reject", model, version, reason, actor)
+    def reject(
+        self,
+        model: str,
+        version: int,
+        reason: str,
+        *,
+        expected_stage: VersionStage | None = None,
+        actor: str | None = None,
+    ) -> VersionInfo:
+        return self._decide("reject", model, version, reason, expected_stage, actor)
 
-    def retire(self, model: str, version: int, reason: str, *, actor: str | None = None) -> VersionInfo:
-        return self._decide("retire", model, version, reason, actor)
+    def retire(
+        self,
+        model: str,
+        version: int,
+        reason: str,
+        *,
+        expected_stage: VersionStage | None = None,
+        actor: str | None = None,
+    ) -> VersionInfo:
+        return self._decide("retire", model, version, reason, expected_stage, actor)
 
-    def _decide(self, decision: str, model: str, version: int, reason: str, actor: str | None) -> VersionInfo:
-        body = {"reason": reason, "actor": actor}
+    def _decide(
+        self, decision: str, model: str, version: int, reason: str, expected: VersionStage | None, actor: str | None
+    ) -> VersionInfo:
+        body = {"reason": reason, "expected_stage": expected, "actor": actor}
         return VersionInfo.model_validate(self.post(f"{version_path(model, version)}/{decision}", body))

@@ -7,6 +7,13 @@ a request has follows from the signature: the compact tensors never have the nam
 from modelyard_contracts.inference.answer import Answer, OutputTensor, decode_answer, encode_answer, outputs_of
 from modelyard_contracts.inference.codec import InferenceCodec, Rows
 from modelyard_contracts.inference.errors import InvalidAnswer, InvalidRequest, TooManyRows
+from modelyard_contracts.inference.members import (
+    MemberAnswer,
+    MemberAnswers,
+    decode_members,
+    encode_members,
+    versions_segment,
+)
 from modelyard_contracts.inference.request import InferenceRequest, Tensor, decode_request
 from modelyard_contracts.inference.timestamps import parse_timestamp
 
@@ -16,13 +23,18 @@ __all__ = [
     "InferenceRequest",
     "InvalidAnswer",
     "InvalidRequest",
+    "MemberAnswer",
+    "MemberAnswers",
     "OutputTensor",
     "Rows",
     "Tensor",
     "TooManyRows",
     "decode_answer",
+    "decode_members",
     "decode_request",
     "encode_answer",
+    "encode_members",
     "outputs_of",
     "parse_timestamp",
+    "versions_segment",
 ]

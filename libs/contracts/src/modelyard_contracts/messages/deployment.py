@@ -38,6 +38,9 @@ class RolloutRequested(ControlMessage):
     """None takes the model's rollout policy."""
     requested_by: str
     reason: str = ""
+    evaluation_id: UUID | None = None
+    """The evaluation that is still open: the version, which is not approved, gets the live share of the gate policy
+    until it ends. None: a request for an approved version."""
 
 
 class RolloutState(StrEnum):
@@ -97,6 +100,14 @@ class RolloutChanged(ControlMessage):
     KEEPS_CHAMPION: ClassVar[str] = "keeps_champion"
     """Key in the evidence of an adaptive rollout: 1 when the version joined the vote and the champion stays, as for
     snapshots of an online learner."""
+
+    LIVE_SHARE: ClassVar[str] = "live_share"
+    """Key in the evidence of a rollout that ended: 1 when its version was not approved and held a live share."""
+
+    @property
+    def live_share(self) -> bool:
+        """Whether the rollout ended as a live share, before its version was approved."""
+        return self.evidence.get(self.LIVE_SHARE) == 1.0
 
     @property
     def keeps_champion(self) -> bool:

@@ -69,5 +69,9 @@ class EvaluationFinished(ControlMessage):
     challenger_latency_ms_p95: Amount | None = None
     champion_memory_mib: Amount | None = None
     challenger_memory_mib: Amount | None = None
+    challenger_latency_ms_p50: Amount | None = None
+    """Of the trial of a version that was made elsewhere."""
+    answers_equal: bool | None = None
+    """Whether such a version answered its example as recorded; None if no answers were recorded."""
     others: tuple[ComparedVersion, ...] = ()
     """Approved versions that do not serve, such as the one in a canary; only for the verdict `deploy`."""

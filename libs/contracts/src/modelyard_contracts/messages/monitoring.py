@@ -157,6 +157,8 @@ class DriftDetected(ControlMessage):
     """One sentence: why this action."""
     dispersion: Amount = 1.0
     """Variance of the counts over that of independent rows, >= 1, that the threshold and the p-value allow for."""
+    change_at: UtcDatetime | None = None
+    """Prediction time of the first row after the change; None if the rows show no single change."""
 
 
 class AlertRaised(ControlMessage):

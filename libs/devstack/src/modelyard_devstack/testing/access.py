@@ -112,6 +112,8 @@ def _principals() -> Iterator[tuple[str, Principal]]:
 
 def _allowed(principal: Principal, endpoint: Endpoint, workspace: str) -> bool:
     needs = endpoint.needs
+    if needs.over == "own-key":
+        return True
     if needs.over == "all-workspaces":
         return may(principal, needs.action, Target(ALL_WORKSPACES, needs.kind)).allowed
     if needs.over == "any-workspace" and not _names_a_resource(endpoint):

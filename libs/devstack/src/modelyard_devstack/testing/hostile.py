@@ -142,6 +142,8 @@ class _Walk:
         return re.sub(r"{([^}]+)}", lambda found: self._samples.get(found[1], SAMPLE_ID), template)
 
 
+NOT_SERVED: Final = 501
+"""The only such status that is no fault: of a foreign API, a part that is deliberately not served."""
 Request = tuple[str, str, Mapping[str, str], bytes]
 
 
@@ -225,7 +227,7 @@ def _problem_of(answer: Answered, method: str, wanted: int | None = None) -> str
         return f"{answer.status} instead of {wanted}"
     if answer.status == 0:
         return "the connection ended without an answer"
-    if answer.status >= 500:
+    if answer.status >= 500 and answer.status != NOT_SERVED:
         return f"{answer.status} {answer.body[:300]!r}"
     if answer.status < 400 or method == "HEAD":
         return None

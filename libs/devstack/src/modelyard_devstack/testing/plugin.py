@@ -9,6 +9,7 @@ import importlib.util
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,11 +20,13 @@ from modelyard_devstack.providers.kafka import RunningKafka, start_kafka
 from modelyard_devstack.testing.network import network_blocked
 from modelyard_devstack.testing.postgres import Postgres, postgres_binaries
 from modelyard_devstack.testing.processes import DevServer, wait_until
+from modelyard_devstack.testing.type_adapters import share_type_adapters
 from modelyard_runtime.clock import FakeClock
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "server: needs a real server; REQUIRE_SERVERS=1 makes a missing one a failure")
+    share_type_adapters()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -146,22 +149,17 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def postgres_url(postgres: Postgres, unique: str) -> str:
+def postgres_url(postgres: Postgres) -> Iterator[str]:
     """The URL of a fresh, empty PostgreSQL database."""
-    postgres.execute(f"CREATE DATABASE test_{unique}")
-    return postgres.url_of(f"test_{unique}")
+    with postgres.database() as url:
+        yield url
 
 
 @pytest.fixture
-def new_postgres_database(postgres: Postgres) -> Callable[[], str]:
+def new_postgres_database(postgres: Postgres) -> Iterator[Callable[[], str]]:
     """Makes fresh databases; returns the URL of each."""
-
-    def make() -> str:
-        name = f"test_{uuid4().hex[:8]}"
-        postgres.execute(f"CREATE DATABASE {name}")
-        return postgres.url_of(name)
-
-    return make
+    with ExitStack() as made:
+        yield lambda: made.enter_context(postgres.database())
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])

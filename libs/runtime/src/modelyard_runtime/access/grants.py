@@ -8,14 +8,15 @@ ANY: Final = "*"
 ACTIONS: Final = frozenset(
     {
         *("read", "register", "create", "update", "approve", "reject", "retire", "move-alias", "set-policy"),
+        "allow-code",
         *("start", "cancel", "abort", "roll-back", "predict", "feedback", "explain"),
-        *("manage-keys", "introspect", "read-dead-letters", "resend"),
+        *("manage-keys", "introspect", "read-dead-letters", "resend", "record", "collect"),
     }
 )
 KINDS: Final = frozenset(
     {
         *("model", "dataset", "prompt", "workspace", "policy", "run", "evaluation", "rollout", "route", "prediction"),
-        *("drift", "alert", "key", "schema", "blob", "service"),
+        *("drift", "alert", "key", "schema", "blob", "service", "experiment"),
     }
 )
 
@@ -32,6 +33,8 @@ _READ_ALL: Final = _on("read", ANY)
 _CALL: Final = _on("predict", "route") | _on("feedback", "prediction")
 _SERVICE: Final = _on("introspect", "key") | _on("read", "schema", "model", "policy")
 """Every service checks keys, and reads schemas, manifests and policies."""
+_RECORD: Final = _on("record", "service")
+"""Services that read topics record who has their dead letters handled again."""
 
 ROLES: Final[Mapping[str, frozenset[Grant]]] = {
     "viewer": frozenset(_READ_ALL),
@@ -39,14 +42,16 @@ ROLES: Final[Mapping[str, frozenset[Grant]]] = {
     "developer": frozenset(
         _READ_ALL
         | _CALL
-        | _on("create", *_VERSIONED)
+        | _on("create", *_VERSIONED, "experiment")
         | _on("register", *_VERSIONED, "blob", "schema")
-        | _on("update", *_VERSIONED)
+        | _on("update", *_VERSIONED, "experiment")
         | _on("start", "run", "evaluation")
         | _on("cancel", "run", "evaluation")
         | _on("explain", "route")
     ),
-    "reviewer": frozenset(_READ_ALL | _on("approve", *_VERSIONED) | _on("reject", *_VERSIONED)),
+    "reviewer": frozenset(
+        _READ_ALL | _on("approve", *_VERSIONED) | _on("reject", *_VERSIONED) | _on("allow-code", "model")
+    ),
     "release-manager": frozenset(
         _READ_ALL
         | _on("retire", *_VERSIONED, "route")
@@ -67,16 +72,21 @@ SERVICE_ROLES: Final[Mapping[str, frozenset[Grant]]] = {
     "service-registry": frozenset(_on("introspect", "key") | _on("read", "schema")),
     "service-trainer": frozenset(
         _SERVICE
+        | _RECORD
         | _on("read", "blob", "dataset")
         | _on("create", "model", "dataset")
         | _on("register", "model", "dataset", "blob")
     ),
     "service-evaluator": frozenset(
-        _SERVICE | _on("read", "blob", "dataset") | _on("create", "dataset") | _on("register", "dataset", "blob")
+        _SERVICE
+        | _RECORD
+        | _on("read", "blob", "dataset", "drift")
+        | _on("create", "dataset")
+        | _on("register", "dataset", "blob")
     ),
-    "service-deployer": frozenset(_SERVICE | _on("read", "blob", "alert", "drift")),
+    "service-deployer": frozenset(_SERVICE | _RECORD | _on("read", "blob", "alert", "drift")),
     "service-router": frozenset(_on("introspect", "key") | _on("read", "schema")),
-    "service-monitor": frozenset(_SERVICE),
+    "service-monitor": frozenset(_SERVICE | _RECORD),
     "service-console": frozenset(_READ_ALL | _on("introspect", "key")),
 }
 """Roles of services: exactly the calls that each makes to the others."""
@@ -88,7 +98,7 @@ SCOPES: Final[Mapping[str, frozenset[str]]] = {
     "predict": frozenset({"predict", "feedback"}),
     "register": frozenset({"read", "create", "register", "update"}),
     "train": frozenset({"read", "start", "cancel"}),
-    "review": frozenset({"read", "approve", "reject"}),
+    "review": frozenset({"read", "approve", "reject", "allow-code"}),
     "release": frozenset(
         {"read", "start", "abort", "roll-back", "retire", "move-alias", "set-policy", "create", "update", "explain"}
     ),

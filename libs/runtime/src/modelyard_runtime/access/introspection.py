@@ -35,7 +35,7 @@ def registry_introspection(registry_url: str, service_key: str) -> Introspect:
     def ask(token: str) -> Introspected | None:
         body = json.dumps({"key": token}).encode()
         try:
-            return read_answer(_post(base + PATH, body, headers))
+            return read_answer(post_json(base + PATH, body, headers))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Unavailable(f"introspection at {base}{PATH}: {error}") from error
 
@@ -45,7 +45,8 @@ def registry_introspection(registry_url: str, service_key: str) -> Introspect:
     return introspect
 
 
-def _post(url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+def post_json(url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Send a JSON document and return the answer; blocks. OSError if there is none, or it is an error."""
     request = urllib.request.Request(url, data=body, headers=dict(headers))  # noqa: S310  settings check the scheme
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
         found: dict[str, Any] = json.load(answer)

@@ -16,7 +16,7 @@ REFERENCE_PARAMETERS: Final = ("reference", "model", "dataset", "prompt", "route
 
 Find = Callable[[Request], Target | Awaitable[Target]]
 """Looks up the target of a resource that is addressed by an id; raises NotFound."""
-Over = Literal["resource", "any-workspace", "all-workspaces"]
+Over = Literal["resource", "any-workspace", "all-workspaces", "own-key"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Needs:
 
     over: `resource` checks the workspace of the resource (path, body field, or `default`); `any-workspace` is for lists
     and for what belongs to no workspace: a role in one workspace is enough, and a list is filtered with `visible`;
-    `all-workspaces` counts only roles that are granted everywhere.
+    `all-workspaces` counts only roles that are granted everywhere; `own-key` allows every valid key, for facts about
+    the key itself.
     body: the field of the JSON body that holds the reference. find: the look-up for a resource addressed by an id.
     """
 
@@ -57,6 +58,17 @@ def allow(
     return dependency
 
 
+def authenticated() -> Callable[[Request], Awaitable[Principal]]:
+    """A FastAPI dependency: the caller, whatever the roles of the key."""
+
+    async def dependency(request: Request) -> Principal:
+        principal: Principal = request.scope["modelyard.principal"]
+        return principal
+
+    dependency.modelyard_needs = Needs("read", "key", "own-key")  # type: ignore[attr-defined]  # read by `needs_of`
+    return dependency
+
+
 def authorize(principal: Principal, action: str, target: Target) -> str:
     """Check a target that is only known inside an endpoint. Returns the reason for the ledger; Forbidden otherwise."""
     decision = may(principal, action, target)
@@ -82,6 +94,13 @@ def visible(principal: Principal, action: str, kind: str) -> Callable[[str], boo
         return decided[target.workspace]
 
     return allowed
+
+
+def allowed_workspaces(principal: Principal, action: str, kind: str) -> frozenset[str] | None:
+    """Return the workspaces of a list that is filtered in the database; None: all of them."""
+    if may(principal, action, Target(ALL_WORKSPACES, kind)).allowed:
+        return None
+    return frozenset(name for name in principal.roles if may(principal, action, Target(name, kind)).allowed)
 
 
 def needs_of(dependant: Any) -> Iterator[Needs]:
@@ -114,7 +133,7 @@ async def _target(request: Request, needs: Needs) -> Target | None:
 
 def _reference(parameters: Mapping[str, Any]) -> str | None:
     for name in REFERENCE_PARAMETERS:
-        if name in parameters:
+        if parameters.get(name):  # an empty filter of a list names nothing
             return str(parameters[name])
     return None
 

@@ -1,6 +1,7 @@
 """An app of which every route but health needs a key, with the routes that every service has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Final, Protocol
 
 from fastapi import Depends, FastAPI, Request
@@ -11,7 +12,7 @@ from modelyard_runtime.errors import Forbidden, Unavailable
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http.access import allow, needs_of
 from modelyard_runtime.http.body import Limits
-from modelyard_runtime.http.edge import OPEN_PATHS, Edge
+from modelyard_runtime.http.edge import Edge
 from modelyard_runtime.http.openapi import describe
 from modelyard_runtime.http.problems import add_error_answers
 from modelyard_runtime.metrics import CONTENT_TYPE, Metrics
@@ -38,26 +39,28 @@ def create_app(
     consumers: Sequence[Resumable] = (),
     max_request_bytes: int = MAX_REQUEST_BYTES,
     large_paths: Mapping[str, int] | None = None,
+    edge: type[Edge] = Edge,
     **options: Any,
 ) -> FastAPI:
     """Create an app: every route but health needs a key, and declares its action by `Depends(allow(...))`.
 
-    large_paths: {path prefix: bytes} where uploads may be larger. options: FastAPI's own.
+    large_paths: {path prefix: bytes} where uploads may be larger. edge: the outermost layer; a subclass may take keys
+    from elsewhere and open more paths. options: FastAPI's own.
     """
     app = FastAPI(
         title=f"modelyard {service}",
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(_denied_by_default)],
+        dependencies=[Depends(_denied_by_default(edge))],
         **options,
     )
     app.state.readiness = readiness
     _own_routes(app, metrics or Metrics(service), consumers)
-    _add_health(app, readiness, authenticator)
+    _add_health(app, service, readiness, authenticator)
     add_error_answers(app)
     describe(app)
     limits = Limits(max_request_bytes, dict(large_paths or {}))
-    app.add_middleware(Edge, authenticator=authenticator, limits=limits, metrics=metrics or Metrics(service))
+    app.add_middleware(edge, authenticator=authenticator, limits=limits, metrics=metrics or Metrics(service))
     return app
 
 
@@ -67,27 +70,39 @@ def caller(request: Request) -> Principal:
     return principal
 
 
-async def _denied_by_default(request: Request) -> None:
-    """Refuse an endpoint that declares no action: a forgotten declaration must not open it."""
-    dependant = getattr(request.scope.get("route"), "dependant", None)
-    if request.url.path not in OPEN_PATHS and not any(needs_of(dependant)):
-        raise Forbidden("this endpoint declares no action; see modelyard_runtime.http.allow")
+def _denied_by_default(edge: type[Edge]) -> Callable[[Request], Coroutine[Any, Any, None]]:
+    async def denied(request: Request) -> None:
+        """Refuse an endpoint that declares no action: a forgotten declaration must not open it."""
+        dependant = getattr(request.scope.get("route"), "dependant", None)
+        if not edge.is_open(request.url.path) and not any(needs_of(dependant)):
+            raise Forbidden("this endpoint declares no action; see modelyard_runtime.http.allow")
+
+    return denied
 
 
 Observer = Annotated[Principal, Depends(allow("read", "service", over="all-workspaces"))]
 Operator = Annotated[Principal, Depends(allow("update", "service", over="all-workspaces"))]
 
 
-def _add_health(app: FastAPI, readiness: Readiness, authenticator: Authenticator) -> None:
+def _add_health(app: FastAPI, service: str, readiness: Readiness, authenticator: Authenticator) -> None:
     @app.get("/health/live", include_in_schema=False)
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
     @app.get("/health/ready", include_in_schema=False)
     async def ready(request: Request) -> JSONResponse:
-        """Which checks are good; why one is not, for callers with a key only."""
-        report = readiness.as_dict(details=await _has_key(request, authenticator))
+        """Which checks are good; the release and why a check is not good, for callers with a key only."""
+        known = await _has_key(request, authenticator)
+        report = readiness.as_dict(details=known) | ({"version": release_of(service)} if known else {})
         return JSONResponse(report, 200 if report["ready"] else 503)
+
+
+def release_of(service: str) -> str:
+    """The installed release of a service; empty when it runs from no package, as in tests."""
+    try:
+        return version(f"modelyard-{service}")
+    except PackageNotFoundError:
+        return ""
 
 
 async def _has_key(request: Request, authenticator: Authenticator) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID, uuid4
 
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard_runtime.access import Authenticator
@@ -17,7 +17,7 @@ from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.tracing import CORRELATION_HEADER, TRACEPARENT, correlated, current_traceparent, span
 
 OPEN_PATHS: Final = frozenset({"/health/live", "/health/ready"})
-"""Paths that need no key."""
+"""Paths of every service that need no key."""
 log = logging.getLogger(__name__)
 access = logging.getLogger("modelyard.access")
 
@@ -29,9 +29,14 @@ class Edge:
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator, limits: Limits, metrics: Metrics) -> None:
         self._app = app
-        self._authenticator = authenticator
+        self.authenticator = authenticator
         self._limits = limits
         self._seconds = metrics.histogram("http_request_seconds", "Time to answer", ("method", "route", "status"))
+
+    @classmethod
+    def is_open(cls, path: str) -> bool:
+        """Whether a path needs no key."""
+        return path in OPEN_PATHS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -75,8 +80,8 @@ class Edge:
             self._record(scope, status, time.perf_counter() - began)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, str]) -> None:
-        if scope["path"] not in OPEN_PATHS:
-            refusal = await self._refusal(scope, headers)
+        if not self.is_open(scope["path"]):
+            refusal = await self.refusal(scope, headers)
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
@@ -87,12 +92,12 @@ class Edge:
             raise TooLarge(limit)
         await self._app(scope, counted_body(receive, limit, self.body_pause_s), send)
 
-    async def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> JSONResponse | None:
+    async def refusal(self, scope: Scope, headers: Mapping[str, str]) -> Response | None:
         """Return the refusal of a request, or None after its principal was added to the scope."""
         if scope["modelyard.authorizations"] > 1:
             return problem(400, "duplicate_authorization", "two Authorization headers were sent; send one")
         try:
-            principal = await self._authenticator.authenticate_header(headers.get("authorization"))
+            principal = await self.authenticator.authenticate_header(headers.get("authorization"))
         except Unavailable as error:
             return problem(503, error.code, str(error), headers={"Retry-After": "1"})
         if principal is None:
@@ -105,7 +110,7 @@ class Edge:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         self._seconds.labels(scope["method"], route, str(status)).observe(seconds)
-        if scope["path"] not in OPEN_PATHS:
+        if not self.is_open(scope["path"]):
             principal = scope.get("modelyard.principal")
             identity = principal.identity if principal else "-"
             access.info("%s %s %d %.1f ms %s", scope["method"], scope["path"], status, seconds * 1000, identity)

@@ -65,9 +65,11 @@ def problem(
     field: str | None = None,
     remedy: str | None = None,
     headers: Mapping[str, str] | None = None,
+    extension: Mapping[str, object] | None = None,
 ) -> JSONResponse:
-    """An RFC 9457 response."""
+    """An RFC 9457 response. extension: further members of the document; those of the standard win."""
     body: dict[str, object] = {
+        **(extension or {}),
         "type": f"urn:modelyard:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -93,7 +95,15 @@ def add_error_answers(app: FastAPI) -> None:
     async def _ours(_: Request, error: ModelyardError) -> JSONResponse:
         headers = {"Retry-After": "1"} if retryable(error) else {}
         status = status_of(error)
-        return problem(status, error.code, str(error), field=error.field, remedy=error.remedy, headers=headers)
+        return problem(
+            status,
+            error.code,
+            str(error),
+            field=error.field,
+            remedy=error.remedy,
+            headers=headers,
+            extension=error.extension,
+        )
 
     @app.exception_handler(Problem)
     async def _problem(_: Request, error: Problem) -> JSONResponse:

@@ -10,6 +10,7 @@ from modelyard_runtime.kafka.dead_letters import (
     resend_dead_letters,
 )
 from modelyard_runtime.kafka.events import EventConsumer, EventContext, Handler
+from modelyard_runtime.kafka.letter_box import LetterBox, Waiting
 from modelyard_runtime.kafka.options import ConsumerOptions
 from modelyard_runtime.kafka.producer import Producer
 from modelyard_runtime.kafka.pump import BatchFailed, BatchHandler, Lag
@@ -28,9 +29,11 @@ __all__ = [
     "EventContext",
     "Handler",
     "Lag",
+    "LetterBox",
     "Producer",
     "Received",
     "Records",
+    "Waiting",
     "dead_letter_topic",
     "ensure_topics",
     "list_dead_letters",

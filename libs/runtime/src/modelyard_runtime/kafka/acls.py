@@ -65,12 +65,14 @@ def _topic_rights(specs: list[TopicSpec]) -> Iterator[Acl]:
 
 
 def _dead_letter_rights(specs: list[TopicSpec]) -> Iterator[Acl]:
-    """A reader writes its dead letters; the operator sends them back to the topic they came from."""
+    """A reader writes, lists and handles its dead letters; the operator sends them back to the topic they came from."""
     for spec in specs:
         for reader in readers_of(spec):
             letters = dead_letter_topic(spec.name, reader)
             yield Acl(reader, "topic", letters, "Write")
             yield Acl(reader, "topic", letters, "Create")
+            yield Acl(reader, "topic", letters, "Read")
+            yield Acl(reader, "group", f"{letters}.resend", "Read")
             yield Acl(OPERATOR, "topic", letters, "Read")
             yield Acl(OPERATOR, "group", f"{letters}.resend", "Read")
             yield Acl(OPERATOR, "topic", spec.name, "Write")

@@ -189,8 +189,8 @@ def _letter_headers(received: Received, reason: str, service: str, at: datetime)
 
 async def list_dead_letters(bootstrap: Bootstrap, topic: str, service: str, limit: int = 100) -> list[DeadLetter]:
     """The oldest dead letters that were not resent yet; [] without such a topic."""
-    async with _reader(bootstrap, topic, service) as (consumer, partition):
-        return await _read(consumer, partition, limit) if partition else []
+    async with letter_reader(bootstrap, topic, service) as (consumer, partition):
+        return await read_letters(consumer, partition, limit) if partition else []
 
 
 async def resend_dead_letters(bootstrap: Bootstrap, topic: str, service: str, limit: int = 100) -> int:
@@ -198,8 +198,8 @@ async def resend_dead_letters(bootstrap: Bootstrap, topic: str, service: str, li
 
     All readers of the topic get them again, and drop those they know by event_id. A crash midway repeats some.
     """
-    async with _reader(bootstrap, topic, service) as (consumer, partition):
-        letters = await _read(consumer, partition, limit) if partition else []
+    async with letter_reader(bootstrap, topic, service) as (consumer, partition):
+        letters = await read_letters(consumer, partition, limit) if partition else []
         producer = Producer(bootstrap, service, max_request_bytes=MAX_LETTER_BYTES)
         try:
             for letter in letters:
@@ -212,7 +212,10 @@ async def resend_dead_letters(bootstrap: Bootstrap, topic: str, service: str, li
 
 
 @asynccontextmanager
-async def _reader(bootstrap: Bootstrap, topic: str, service: str) -> AsyncIterator[tuple[Any, TopicPartition | None]]:
+async def letter_reader(
+    bootstrap: Bootstrap, topic: str, service: str
+) -> AsyncIterator[tuple[Any, TopicPartition | None]]:
+    """Open a consumer at the oldest letter that was not resent, with its partition; None without such a topic."""
     name = dead_letter_topic(topic, service)
     consumer = AIOKafkaConsumer(
         **client_settings(bootstrap),
@@ -232,7 +235,8 @@ async def _reader(bootstrap: Bootstrap, topic: str, service: str) -> AsyncIterat
         await consumer.stop()
 
 
-async def _read(consumer: Any, partition: TopicPartition, limit: int) -> list[DeadLetter]:
+async def read_letters(consumer: Any, partition: TopicPartition, limit: int) -> list[DeadLetter]:
+    """Read at most `limit` letters from the consumer's position on, oldest first; a repeated one once."""
     end = (await consumer.end_offsets([partition]))[partition]
     seen: set[tuple[str, int, int]] = set()
     letters: list[DeadLetter] = []

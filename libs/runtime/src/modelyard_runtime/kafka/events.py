@@ -78,6 +78,7 @@ class EventConsumer:
             readiness=readiness,
         )
         self.group = group
+        self.topics = tuple(self._handlers)
         self.resume = self.batches.resume
         self.stopped_partitions = self.batches.stopped_partitions
         self.assignment = self.batches.assignment
@@ -108,9 +109,7 @@ class EventConsumer:
         if record.value is None:
             return
         try:
-            if self._gate is not None:
-                self._gate.check(record)
-            await self._deliver(record)
+            await self._checked(record)
         except NotSigned as error:
             await self._dead_letters.refuse(record, str(error))
         except Exception as error:
@@ -119,6 +118,23 @@ class EventConsumer:
             await self._dead_letters.add(record, f"{type(error).__name__}: {error}")
         else:
             self._dead_letters.good(record.topic, record.partition)
+
+    async def again(self, record: Received) -> None:
+        """Handle a record again, outside its batch. One that fails for good becomes a dead letter; Retryable is raised.
+
+        DeadLetterLimit when no further dead letter may be written.
+        """
+        try:
+            await self._checked(record)
+        except Exception as error:
+            if not isinstance(error, NotSigned) and (not named(error) or retryable(error)):
+                raise
+            await self._dead_letters.add(record, f"{type(error).__name__}: {error}")
+
+    async def _checked(self, record: Received) -> None:
+        if self._gate is not None:
+            self._gate.check(record)
+        await self._deliver(record)
 
     async def _deliver(self, record: Received) -> None:
         expected, handler = self._handlers[record.topic]

@@ -1,0 +1,1 @@
+"""Digests of the tensors of a model, and how much two models have in common."""

