@@ -1,6 +1,6 @@
 """The registry under test: a real app over a real database, without network and without a broker."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from modelyard_contracts import (
     Verdict,
     VersionStage,
 )
+from modelyard_contracts.admission import FileScan, Finding, ScanReport, ScanVerdict, TensorDigest
 from modelyard_contracts.manifest import (
     FileEntry,
     ModelManifest,
@@ -33,6 +34,9 @@ from modelyard_devstack.testing.postgres import Postgres
 from modelyard_registry.app import Registry
 from modelyard_registry.testing import ADMIN_KEY, InProcessRegistry, settings_in
 from modelyard_runtime.clock import FakeClock
+
+from .buckets import bucket as bucket  # fixtures
+from .buckets import s3_endpoint as s3_endpoint
 
 
 def manifest_of(model: str = "elec", /, **files: bytes) -> ModelManifest:
@@ -52,12 +56,18 @@ class World:
     http: httpx.Client
     client: RegistryClient
     clock: FakeClock
+    rules: "Rules"
     made: int = 0
     correlation_id: UUID = field(default_factory=uuid4)
 
     @property
     def registry(self) -> Registry:
         return self.opened.registry
+
+    def blob_file(self, digest: str) -> Path:
+        """The file of a blob that is stored as it is."""
+        hexadecimal = digest.removeprefix("sha256:")
+        return self.blobs_folder / "sha256" / hexadecimal[:2] / hexadecimal
 
     @property
     def blobs_folder(self) -> Path:
@@ -76,7 +86,8 @@ class World:
         """A version with bytes of its own, moved to that stage by the events that lead there."""
         self.made += 1
         data = f"bytes {self.made}".encode()
-        self.client.create_model(model)
+        if model not in [one.name for one in self.client.models()]:
+            self.client.create_model(model)
         self.client.put_blob(data)
         made = self.client.create_version(
             manifest_of(model, m=data), idempotency_key=f"key-{self.made}", correlation_id=self.correlation_id
@@ -162,19 +173,53 @@ def on_sqlite(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
-def world(request: pytest.FixtureRequest, tmp_path: Path, unique: str) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Both databases."""
     if request.param == "sqlite":
         yield request.getfixturevalue("on_sqlite")
         return
     postgres: Postgres = request.getfixturevalue("postgres")
-    postgres.execute(f"CREATE DATABASE test_{unique} TEMPLATE {request.getfixturevalue('migrated_postgres')}")
-    yield from _opened(tmp_path, database_url=postgres.url_of(f"test_{unique}"))
+    with postgres.database(request.getfixturevalue("migrated_postgres")) as url:
+        yield from _opened(tmp_path, database_url=url)
+
+
+class Rules:
+    """A scanner that finds what each test sets: rule and verdict of files by their content."""
+
+    def __init__(self) -> None:
+        self.rules_version = "1"
+        self.verdicts: dict[bytes, ScanVerdict] = {}
+        self.tensors_of: dict[bytes, Sequence[TensorDigest]] = {}
+        self.scans = 0
+
+    def scan(self, folder: Path) -> ScanReport:
+        self.scans += 1
+        files = tuple(self._file(path, folder) for path in sorted(folder.rglob("*")) if path.is_file())
+        verdict = ScanVerdict.worst(file.verdict for file in files)
+        return ScanReport(rules_version=self.rules_version, verdict=verdict, files=files)
+
+    def tensors(self, folder: Path) -> Sequence[TensorDigest]:
+        """Tensors that the test set by the content of a file."""
+        found = [self.tensors_of.get(path.read_bytes(), ()) for path in sorted(folder.rglob("*")) if path.is_file()]
+        return [one for some in found for one in some]
+
+    def _file(self, path: Path, folder: Path) -> FileScan:
+        verdict = self.verdicts.get(path.read_bytes(), ScanVerdict.SAFE_FORMAT)
+        finding = Finding(rule="test-rule", verdict=verdict, message="names os.system", remedy="save it as safetensors")
+        bad = verdict.rank >= ScanVerdict.SUSPICIOUS.rank
+        return FileScan(
+            path=path.relative_to(folder).as_posix(),
+            size_bytes=path.stat().st_size,
+            format="pickle",
+            verdict=verdict,
+            findings=(finding,) if bad else (),
+        )
 
 
 def _opened(folder: Path, **settings: Any) -> Iterator[World]:
     clock = FakeClock()
-    with InProcessRegistry(folder, clock, max_blob_bytes=3_000_000, **settings) as opened:
+    rules = Rules()
+    with InProcessRegistry(folder, clock, scanner=rules, max_blob_bytes=3_000_000, **settings) as opened:
         http = httpx.Client(transport=opened.transport, base_url="http://registry")
         client = RegistryClient("http://registry", ADMIN_KEY, transport=opened.transport)
-        yield World(opened, http, client, clock)
+        yield World(opened, http, client, clock, rules)

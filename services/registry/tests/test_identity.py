@@ -159,7 +159,7 @@ def test_what_a_newer_release_stored_is_served_evaluated_and_described(
     version = on_sqlite.client.finalize_version("elec", 1)
     assert on_sqlite.client.request("GET", "/v1/models/elec/versions/1/manifest").content == text.encode()
     assert version.digest == digest_of(text.encode())
-    assert "price (number)" in on_sqlite.client.request("GET", "/v1/models/elec/versions/1/card").text
+    assert "| price | number |" in on_sqlite.client.request("GET", "/v1/models/elec/versions/1/card").text
     on_sqlite.deliver(evaluation(version, Verdict.DEPLOY))
     assert on_sqlite.stage_of(version) is VersionStage.APPROVED
     assert on_sqlite.client.policy("elec", "gate").approval == "automatic"

@@ -96,8 +96,8 @@ def test_the_champion_of_a_prompt_is_moved_by_people_because_nothing_serves_it(o
 def test_every_kind_renders_a_card(on_sqlite: World, kind: str) -> None:
     version = given(on_sqlite, kind)
     card = on_sqlite.client.request("GET", f"/v1/{kind}s/{version['model']}/versions/1/card").text
-    assert card.startswith(f"# {version['model']} version 1\n") and version["digest"] in card
-    part = {"model": "price (number)", "dataset": "- price: double", "prompt": "Hello {{name}}"}
+    assert f"# {version['model']} version 1\n" in card and version["digest"] in card
+    part = {"model": "| price | number |", "dataset": "- price: double", "prompt": "Hello {{name}}"}
     assert part[kind] in card
 
 

@@ -192,6 +192,22 @@ def test_a_version_that_never_served_is_rejected_when_a_person_ends_its_canary(w
     assert _stages(world) == {old.version: S.LIVE, new.version: S.REJECTED}
 
 
+@pytest.mark.parametrize(("harm", "stage"), [(0.0, S.REGISTERED), (1.0, S.REJECTED)], ids=["no harm", "harm"])
+def test_a_live_share_rejects_its_version_only_if_it_did_harm(world: World, harm: float, stage: VersionStage) -> None:
+    version = world.given_version()
+    world.deliver(rollout(version, RolloutState.SHIFTING, from_version=1, at=world.clock.advance(1)))
+    evidence = {"live_share": 1.0, "against_version": harm}
+    world.deliver(rollout(version, RolloutState.ABORTED, at=world.clock.advance(1), evidence=evidence))
+    assert world.stage_of(version) is stage
+
+
+def test_an_approval_that_overtakes_the_end_of_a_live_share_stands(world: World) -> None:
+    version = world.given_version(S.APPROVED)
+    evidence = {"live_share": 1.0, "against_version": 0.0}
+    world.deliver(rollout(version, RolloutState.ABORTED, at=world.clock.advance(1), evidence=evidence))
+    assert world.stage_of(version) is S.APPROVED
+
+
 def test_redelivered_and_late_rollout_news_changes_nothing(world: World) -> None:
     old, new = world.given_version(S.LIVE), world.given_version(S.APPROVED)
     canary, at = uuid4(), world.clock.advance(10)

@@ -72,7 +72,7 @@ def test_finalize_names_the_blobs_that_are_missing(world: World) -> None:
 
 def test_a_blob_that_was_damaged_on_disk_counts_as_missing_and_can_be_uploaded_again(on_sqlite: World) -> None:
     on_sqlite.given_version(VersionStage.PENDING)
-    path = on_sqlite.registry.blobs.path(digest_of(b"bytes 1"))
+    path = on_sqlite.blob_file(digest_of(b"bytes 1"))
     path.write_bytes(b"bytes X")
     with pytest.raises(ApiError) as refused:
         on_sqlite.client.finalize_version("elec", 1)
@@ -214,6 +214,15 @@ def test_people_decide_by_the_table_with_a_reason(world: World) -> None:
     assert world.client.retire("elec", version.version, "gone").stage is VersionStage.RETIRED
 
 
+def test_of_two_people_who_decide_at_one_moment_the_second_does_not_overrule_the_first(world: World) -> None:
+    version = world.given_version(VersionStage.EVALUATED).version
+    world.client.reject("elec", version, "harms a class", expected_stage=VersionStage.EVALUATED, actor="rita")
+    with pytest.raises(ApiError, match="version 1 is rejected by now, not evaluated") as refused:
+        world.client.approve("elec", version, "fine", expected_stage=VersionStage.EVALUATED, actor="ada")
+    assert (refused.value.status, refused.value.code) == (409, "stale_stage")
+    assert world.client.version("elec", version).stage is VersionStage.REJECTED
+
+
 def test_a_decision_without_a_reason_is_refused(on_sqlite: World) -> None:
     version = on_sqlite.given_version(VersionStage.EVALUATED)
     with pytest.raises(ApiError) as refused:
@@ -281,7 +290,7 @@ def test_a_bad_model_name_is_refused(on_sqlite: World, name: str) -> None:
 
 def test_a_download_that_is_not_what_it_should_be_keeps_nothing(on_sqlite: World, tmp_path: Path) -> None:
     version = on_sqlite.given_version()
-    on_sqlite.registry.blobs.path(digest_of(b"bytes 1")).write_bytes(b"bytes Z")
+    on_sqlite.blob_file(digest_of(b"bytes 1")).write_bytes(b"bytes Z")
     with pytest.raises(DigestMismatch):
         on_sqlite.client.download(on_sqlite.client.manifest_file("elec", version.version), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
@@ -294,5 +303,5 @@ def test_a_cached_download_asks_the_registry_for_no_bytes(on_sqlite: World, tmp_
     )
     manifest = client.manifest_file("elec", version.version)
     client.download(manifest, tmp_path / "one")
-    on_sqlite.registry.blobs.path(digest_of(b"bytes 1")).unlink()
+    on_sqlite.blob_file(digest_of(b"bytes 1")).unlink()
     assert (client.download(manifest, tmp_path / "two") / "m").read_bytes() == b"bytes 1"

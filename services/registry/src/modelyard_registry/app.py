@@ -9,40 +9,58 @@ from fastapi import FastAPI
 from modelyard_contracts.codec import Codec
 from modelyard_registry.api import aliases as aliases_api
 from modelyard_registry.api import blobs as blobs_api
+from modelyard_registry.api import cards as cards_api
 from modelyard_registry.api import changes as changes_api
+from modelyard_registry.api import collection as collection_api
+from modelyard_registry.api import comparison as comparison_api
 from modelyard_registry.api import datasets as datasets_api
+from modelyard_registry.api import experiments as experiments_api
 from modelyard_registry.api import keys as keys_api
+from modelyard_registry.api import mlflow as mlflow_api
+from modelyard_registry.api import operations as operations_api
+from modelyard_registry.api import overview as overview_api
 from modelyard_registry.api import policies as policies_api
 from modelyard_registry.api import resources as resources_api
+from modelyard_registry.api import scans as scans_api
 from modelyard_registry.api import schemas as schemas_api
 from modelyard_registry.api import versions as versions_api
 from modelyard_registry.api import workspaces as workspaces_api
 from modelyard_registry.domain.key_hashes import HashSecrets, derived_from
 from modelyard_registry.domain.kinds import KINDS
-from modelyard_registry.domain.ports import Deps
+from modelyard_registry.domain.ports import Deps, Scanner
 from modelyard_registry.events import handlers
+from modelyard_registry.scanning import IsolatedDescriber, IsolatedScanner
 from modelyard_registry.settings import Settings
-from modelyard_registry.store.blobs import FolderBlobs
+from modelyard_registry.store.artifacts import open_blobs
+from modelyard_registry.store.blobs import StoredBlobs
 from modelyard_registry.store.service_keys import read_service_keys
 from modelyard_registry.store.storage import SqlStorage
 from modelyard_registry.store.stored_schemas import StoredSchemas
 from modelyard_registry.usecases import keys, resources, schemas, service_keys
+from modelyard_registry.usecases.admission import scan_outdated
 from modelyard_registry.usecases.history import origin_of
+from modelyard_registry.usecases.operations import record_resend
 from modelyard_runtime.access import Authenticator, Principal
 from modelyard_runtime.access.introspection import Introspected
 from modelyard_runtime.access.principals import PrincipalKind
 from modelyard_runtime.assembly import Assembly, Parts
 from modelyard_runtime.changes import ChangeLog
 from modelyard_runtime.clock import Clock, system_clock
-from modelyard_runtime.errors import ModelyardError, StartupError
+from modelyard_runtime.errors import ModelyardError
 from modelyard_runtime.health import Readiness
+from modelyard_runtime.http.dead_letters import Letters
+from modelyard_runtime.http.resends import Resending
 from modelyard_runtime.kafka import ensure_topics
+from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Service
 from modelyard_runtime.settings import open_key_ring
 from modelyard_runtime.wakeup import pause
 
 NAME: Final = "registry"
 CHECK_EVERY_S: Final = 5.0
+RESCAN_EVERY_S: Final = 60.0
+RESCAN_BUDGET_S: Final = 15.0
+"""Time of a round of scans by new rules: at most a quarter of one core, and a thousand small versions."""
 log = logging.getLogger(__name__)
 
 
@@ -65,9 +83,14 @@ class Registry:
     """The opened registry; `service` runs it."""
 
     def __init__(
-        self, settings: Settings, clock: Clock = system_clock, authenticator: Authenticator | None = None
+        self,
+        settings: Settings,
+        clock: Clock = system_clock,
+        authenticator: Authenticator | None = None,
+        scanner: Scanner | None = None,
+        letters: Letters | None = None,
     ) -> None:
-        """authenticator: for tests; None checks keys against the registry's own tables."""
+        """authenticator, scanner, letters: for tests; None takes the registry's own keys, real files, and Kafka."""
         self._settings = settings
         self._service_keys: dict[str, bytes] = {}
         self.blobs = _open_blobs(settings)  # first, because its error explains a wrong data folder best
@@ -75,18 +98,28 @@ class Registry:
         self.database = self._assembly.database
         self._changes = ChangeLog(self.database)
         secrets = _hash_secrets(settings)
-        self.deps = Deps(SqlStorage(self.database), self.blobs, clock, secrets, keys.fingerprint(settings.admin_key))
+        fingerprint = keys.fingerprint(settings.admin_key)
+        self.deps = Deps(
+            SqlStorage(self.database),
+            self.blobs,
+            clock,
+            secrets,
+            fingerprint,
+            scanner or IsolatedScanner(),
+            IsolatedDescriber(),
+        )
         own = Authenticator(settings.admin_key, self._introspect, clock)
         self.service: Service = self._assembly.service(
             handlers(self.deps),
             self._add_routes,
             background=(
+                Periodic("scanning versions again", self._scan_outdated, every_s=RESCAN_EVERY_S).run,
                 self._create_topics,
                 self._watch_database,
                 self._watch_service_keys,
             ),
             on_start=self._seed_in_thread,
-            parts=self._parts(authenticator or own),
+            parts=self._parts(authenticator or own, letters),
         )
 
     def prepare(self) -> None:
@@ -94,22 +127,33 @@ class Registry:
         self._assembly.migrate()
         self._seed()
 
-    def _parts(self, authenticator: Authenticator) -> Parts:
+    def _parts(self, authenticator: Authenticator, letters: Letters | None) -> Parts:
         return Parts(
             authenticator=authenticator,
             codec=Codec(StoredSchemas(self.deps.storage)),
             kafka_readiness=KafkaOptional(self._assembly.readiness),
-            large_paths={"/v1/blobs/": self._settings.max_blob_bytes},
+            large_paths=dict.fromkeys(("/v1/blobs/", "/mlflow/"), self._settings.max_blob_bytes),
+            letters=letters,
+            record=self._record_resending,
         )
 
+    async def _record_resending(self, found: Resending) -> None:
+        """Dead letters of the registry itself."""
+        origin = origin_of(self.deps, found.actor, found.reason)
+        await asyncio.to_thread(record_resend, self.deps, NAME, found.topic, found.through, origin)
+
     def _add_routes(self, app: FastAPI) -> None:
-        for routes in (workspaces_api, blobs_api, datasets_api, keys_api):
+        for routes in (workspaces_api, collection_api, blobs_api, datasets_api, keys_api, overview_api, operations_api):
             app.include_router(routes.routes(self.deps))
+        for routes_of_models in (scans_api, comparison_api, cards_api):
+            app.include_router(routes_of_models.routes(self.deps))
         for kind in KINDS:
             for kind_routes in (resources_api, versions_api, aliases_api, policies_api):
                 app.include_router(kind_routes.routes(self.deps, kind))
+        app.include_router(experiments_api.routes(self.deps))
         changes_api.install(app, self.deps, self._changes)
         schemas_api.install(app, self.deps)
+        mlflow_api.install(app, self.deps)
 
     async def _introspect(self, token: str) -> Introspected | None:
         key = await asyncio.to_thread(keys.introspect, self.deps, token)
@@ -142,6 +186,10 @@ class Registry:
         self._service_keys = seen
         if new:
             log.info("stored the hashes of %d new service keys", new)
+
+    def _scan_outdated(self) -> None:
+        if done := scan_outdated(self.deps, budget_s=RESCAN_BUDGET_S, actor=NAME):
+            log.info("scanned %d versions by the rules %s", done, self.deps.scanner.rules_version)
 
     async def _create_topics(self, stop: asyncio.Event) -> None:
         """Create the topics of all services, once Kafka can be reached."""
@@ -185,9 +233,11 @@ def _hash_secrets(settings: Settings) -> HashSecrets:
     return lambda: file.ring
 
 
-def _open_blobs(settings: Settings) -> FolderBlobs:
-    folder = settings.data_dir / "blobs"
-    try:
-        return FolderBlobs(folder, max_bytes=settings.max_blob_bytes)
-    except OSError as error:
-        raise StartupError(f"REGISTRY_DATA_DIR: cannot write {folder}: {error.strerror or error}") from error
+def _open_blobs(settings: Settings) -> StoredBlobs:
+    return open_blobs(
+        settings.data_dir / "blobs",
+        max_bytes=settings.max_blob_bytes,
+        url=settings.artifact_url,
+        endpoint=settings.artifact_endpoint_url,
+        key_file=settings.artifact_key_file,
+    )

@@ -15,7 +15,13 @@ class Settings(StatefulSettings):
 
     port: int = Field(8101, ge=0, le=65535)
     data_dir: Path = Path(".modelyard/data/registry")
-    """Holds the blobs in `blobs/`, and the SQLite file."""
+    """Holds the blobs in `blobs/`, uploads in progress, and the SQLite file."""
+    artifact_url: str | None = Field(None, alias="ARTIFACT_URL", pattern=r"^s3://")
+    """`s3://bucket/prefix`: blobs lie there instead of in `blobs/`. Credentials and region: the AWS_* variables."""
+    artifact_endpoint_url: str | None = Field(None, alias="ARTIFACT_ENDPOINT_URL", pattern=r"^https?://")
+    """A store other than AWS that speaks its protocol."""
+    artifact_key_file: Path | None = Field(None, alias="ARTIFACT_KEY_FILE")
+    """Key ring with master keys, the current one first: blobs are stored encrypted. None: as they are."""
     max_blob_bytes: int = Field(4 * 1024**3, ge=1)
     """Largest file of a version or dataset. Uploads are streamed, so memory does not limit it."""
     key_hash_secret_file: Path | None = None

@@ -12,7 +12,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cache
@@ -37,11 +37,13 @@ from modelyard_contracts import (
     Verdict,
     VersionStage,
 )
+from modelyard_contracts.admission import FileScan, ScanReport, ScanVerdict, TensorDigest
 from modelyard_contracts.codec import decode
 from modelyard_contracts.manifest import ManifestFile, ModelManifest, digest_of
 from modelyard_contracts.policies import GatePolicy
 from modelyard_registry.app import Registry
 from modelyard_registry.domain.names import model_key
+from modelyard_registry.domain.ports import Scanner
 from modelyard_registry.domain.values import NewResource, ResourceKey
 from modelyard_registry.events import handlers
 from modelyard_registry.settings import Settings
@@ -53,6 +55,7 @@ from modelyard_registry.usecases.versions import create_version, finalize_versio
 from modelyard_runtime.access import Authenticator
 from modelyard_runtime.clock import Clock, FakeClock
 from modelyard_runtime.http.problems import problem
+from modelyard_runtime.kafka.letter_box import Waiting
 
 ADMIN_KEY: Final = "an-admin-key-for-tests"
 SERVE_TIMEOUT_S: Final = 30.0
@@ -62,19 +65,25 @@ _OUTBOX: Final = METADATA.tables["outbox"]
 class InProcessRegistry:
     """Open it in a `with`. folder: for the database and the blobs; the same folder again has the same content.
 
-    clock: the time the registry sees. authenticator: checks keys; None is the registry's own. settings: further fields
-    of its Settings, such as `max_blob_bytes` or `database_url`; a given database must hold the tables.
+    clock: the time the registry sees. authenticator: checks keys; None is the registry's own. scanner: checks files;
+    None admits every file, so that tests may register any bytes. settings: further fields of its Settings, such as
+    `max_blob_bytes` or `database_url`; a given database must hold the tables.
     """
 
     def __init__(
-        self, folder: Path, clock: Clock | None = None, authenticator: Authenticator | None = None, **settings: Any
+        self,
+        folder: Path,
+        clock: Clock | None = None,
+        authenticator: Authenticator | None = None,
+        scanner: Scanner | None = None,
+        **settings: Any,
     ) -> None:
         self.admin_key = ADMIN_KEY
         self.settings = settings_in(folder, **settings)
         self.clock: Clock = clock or FakeClock()
         if self.settings.database_url is None:
             _copy_template(self.settings.data_dir / "service.db")
-        self.registry = Registry(self.settings, self.clock, authenticator)
+        self.registry = Registry(self.settings, self.clock, authenticator, scanner or TrustingScanner(), NoLetters())
         self.app = _Switchable(self.registry.service.app)
         self._open = ExitStack()
 
@@ -125,7 +134,7 @@ class InProcessRegistry:
         for data in files.values():
             self.registry.blobs.put(digest_of(data), [data])
         version, _ = create_version(deps, key, file.data, idempotency_key=file.digest, origin=origin)
-        finalize_version(deps, key, version.version, actor="test")
+        finalize_version(deps, key, version.version, actor="test", may_allow_code=True)
         self._advance(key, version.version, version.digest, stage)
         return version.version
 
@@ -149,6 +158,40 @@ class InProcessRegistry:
         with self.registry.database.read() as connection:
             rows = connection.execute(select(_OUTBOX).order_by(_OUTBOX.c.position))
             return [decode(row.body, ResourceChanged) for row in rows]
+
+
+class NoLetters:
+    """There are no dead letters; asking for them needs no Kafka."""
+
+    topics: tuple[str, ...] = ()
+
+    async def waiting(self, limit: int) -> list[Waiting]:
+        return []
+
+    async def handle_again(self, topic: str, through: int, limit: int) -> int:
+        return 0
+
+
+class TrustingScanner:
+    """Finds every file safe: tests register bytes that are no model."""
+
+    rules_version = "test-1"
+
+    def scan(self, folder: Path) -> ScanReport:
+        files = tuple(
+            FileScan(
+                path=path.relative_to(folder).as_posix(),
+                size_bytes=path.stat().st_size,
+                format="test",
+                verdict=ScanVerdict.SAFE_FORMAT,
+            )
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        )
+        return ScanReport(rules_version=self.rules_version, verdict=ScanVerdict.SAFE_FORMAT, files=files)
+
+    def tensors(self, folder: Path) -> Sequence[TensorDigest]:
+        return ()
 
 
 class InProcessTransport(httpx.BaseTransport):
@@ -229,7 +272,7 @@ def _template() -> bytes:
     """A migrated and seeded SQLite file; copying it is faster than migrating for each test."""
     folder = Path(tempfile.mkdtemp(prefix="modelyard-registry-template-"))
     try:
-        registry = Registry(settings_in(folder), FakeClock())
+        registry = Registry(settings_in(folder), FakeClock(), scanner=TrustingScanner())
         registry.prepare()
         registry.database.close()
         return (folder / "data" / "service.db").read_bytes()

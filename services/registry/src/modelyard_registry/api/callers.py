@@ -1,22 +1,13 @@
 """Who a change is made by, and what a caller may see."""
 
-from collections.abc import Collection
-
 from modelyard_registry.domain.names import key_of
 from modelyard_registry.domain.values import ResourceKey
-from modelyard_runtime.access import ALL_WORKSPACES, Principal, Target, may
+from modelyard_runtime.access import Principal, Target, may
 
 
 def actor_of(principal: Principal, claimed: str | None) -> str:
     """Only a service or the bootstrap administrator acts on behalf of another identity."""
     return claimed if claimed and principal.kind != "user" else principal.identity
-
-
-def readable_workspaces(principal: Principal, kind: str) -> Collection[str] | None:
-    """Workspaces whose resources of this kind the caller may read; None: all."""
-    if may(principal, "read", Target(ALL_WORKSPACES, kind)).allowed:
-        return None
-    return [workspace for workspace in principal.roles if may(principal, "read", Target(workspace, kind)).allowed]
 
 
 def can_read(principal: Principal, key: ResourceKey) -> bool:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from modelyard_registry.api.key_responses import IntrospectionOut, KeyOut
 from modelyard_registry.api.requests import IntrospectionBody, NewKeyBody, RotationBody
-from modelyard_registry.api.responses import IntrospectionOut, KeyOut, Page
+from modelyard_registry.api.responses import Page
 from modelyard_registry.domain.errors import KeyNotFound
 from modelyard_registry.domain.ports import Deps
 from modelyard_registry.domain.values import ApiKey

@@ -5,10 +5,12 @@ from uuid import UUID
 
 from pydantic import Field
 
+from modelyard_contracts import VersionStage
 from modelyard_contracts.messages import UtcDatetime
 from modelyard_registry.api.fields import (
     MAX_INT,
     Body,
+    CardText,
     Digest,
     Document,
     Line,
@@ -61,6 +63,25 @@ class LabelsBody(Body):
 
 
 class DecisionBody(Body):
+    reason: Reason
+    expected_stage: VersionStage | None = None
+    """The stage that the decision is about; conflict (409) when the version has left it."""
+    actor: Line | None = None
+
+
+class CardBody(Body):
+    """The prose of a card; a section that is left out is empty. expected_revision: 0 for the first one."""
+
+    intended_use: CardText = ""
+    limitations: CardText = ""
+    ethics: CardText = ""
+    notes: CardText = ""
+    expected_revision: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    reason: Reason
+    actor: Line | None = None
+
+
+class AllowCodeBody(Body):
     reason: Reason
     actor: Line | None = None
 

@@ -1,15 +1,31 @@
 """Response bodies."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from modelyard_contracts import VersionStage
-from modelyard_registry.domain.values import Alias, ApiKey, Entry, Resource, ResourceKey, Version
+from modelyard_contracts.admission import ScanReport, ScanVerdict
+from modelyard_contracts.comparison import Resemblance
+from modelyard_registry.domain.names import WORKSPACE
+from modelyard_registry.domain.values import (
+    Alias,
+    DigestMatch,
+    Entry,
+    Neglected,
+    Resource,
+    ResourceKey,
+    Scan,
+    StagedVersion,
+    Version,
+    VersionSummary,
+)
 from modelyard_registry.usecases.datasets import DatasetFile
 
+MAX_RESEMBLES: Final = 3
 ItemT = TypeVar("ItemT")
 
 
@@ -70,8 +86,104 @@ class ResourceOut(BaseModel):
         )
 
 
+class ListedResourceOut(ResourceOut):
+    """flavour, task: of the champion, or of the newest version when there is none. stages: versions per stage."""
+
+    champion_version: int | None
+    newest_version: int | None
+    versions: int
+    stages: dict[str, int]
+    flavour: str | None
+    task: str | None
+
+    @classmethod
+    def listed(cls, resource: Resource, aliases: dict[str, int], summary: VersionSummary) -> "ListedResourceOut":
+        return cls(
+            **ResourceOut.of(resource, aliases).model_dump(),
+            champion_version=summary.champion,
+            newest_version=resource.last_version or None,
+            versions=resource.last_version,
+            stages=dict(summary.stages),
+            flavour=summary.flavour,
+            task=summary.task,
+        )
+
+
+class FacetsOut(BaseModel):
+    """Value to number of resources, most frequent first, at most 100 of each. stage: a version has it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    owner: dict[str, int]
+    workspace: dict[str, int]
+    stage: dict[str, int]
+    flavour: dict[str, int]
+    task: dict[str, int]
+    framework: dict[str, int]
+    license: dict[str, int]
+    source: dict[str, int]
+    scan_verdict: dict[str, int]
+
+
+class NeglectedOut(BaseModel):
+    """no_card: no version has prose. never_live: no rollout gave a version traffic. duplicate: most bytes of the
+    champion, or of the newest version, are files of another model."""
+
+    model: str
+    no_owner: bool
+    no_card: bool
+    never_live: bool
+    duplicate: bool
+
+    @classmethod
+    def of(cls, found: Neglected) -> "NeglectedOut":
+        flags = {name: getattr(found, name) for name in cls.model_fields if name != "model"}
+        return cls(model=found.key.reference, **flags)
+
+
+class StagedVersionOut(BaseModel):
+    """stage_since, stage_reason: when and why the version reached its stage."""
+
+    model_config = ConfigDict(protected_namespaces=(), from_attributes=True)
+
+    model: str
+    kind: str
+    version: int
+    digest: str
+    stage: VersionStage
+    stage_since: datetime | None
+    stage_reason: str
+    semver: str | None
+    flavour: str
+    task: str | None
+    run_id: str | None
+    metrics: dict[str, float]
+    created_at: datetime
+    created_by: str
+    correlation_id: UUID
+
+    @classmethod
+    def of(cls, version: StagedVersion) -> "StagedVersionOut":
+        fields = {name: getattr(version, name) for name in cls.model_fields if name not in ("model", "kind")}
+        return cls(model=version.key.reference, kind=version.key.kind, **fields)
+
+
+class DigestMatchOut(StagedVersionOut):
+    """file: path of the file with the digest; null when the digest is that of the manifest, so of the version."""
+
+    file: str | None
+
+    @classmethod
+    def found(cls, match: DigestMatch) -> "DigestMatchOut":
+        return cls(**StagedVersionOut.of(match.version).model_dump(), file=match.path)
+
+
 class VersionOut(BaseModel):
-    """model: the reference of the resource, whatever its kind."""
+    """model: the reference of the resource, whatever its kind. source_kind: null for versions of training runs.
+
+    scan_verdict, scan_rules: result and rules of the last scan; null before the first one. card_digest: of the card at
+    the first approval.
+    """
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -90,6 +202,12 @@ class VersionOut(BaseModel):
     run_id: str | None
     correlation_id: UUID
     metrics: dict[str, float]
+    framework: str | None
+    license: str | None
+    source_kind: str | None
+    scan_verdict: ScanVerdict | None
+    scan_rules: str | None
+    card_digest: str | None
     aliases: list[str]
     missing_blobs: list[str]
 
@@ -113,9 +231,37 @@ class VersionOut(BaseModel):
             run_id=version.run_id,
             correlation_id=version.correlation_id,
             metrics=dict(version.metrics),
+            framework=version.framework,
+            license=version.license,
+            source_kind=version.source_kind,
+            scan_verdict=ScanVerdict(version.scan_verdict) if version.scan_verdict else None,
+            scan_rules=version.scan_rules,
+            card_digest=version.card_digest,
             aliases=list(aliases),
             missing_blobs=list(missing),
         )
+
+
+class VersionDetailOut(VersionOut):
+    """resembles: versions that the caller may read and that share files or tensors, in words, the most alike first."""
+
+    resembles: list[str]
+
+    @classmethod
+    def detailed(cls, version: VersionOut, found: Sequence[Resemblance]) -> "VersionDetailOut":
+        return cls(**version.model_dump(), resembles=[one.sentence for one in found[:MAX_RESEMBLES]])
+
+
+class ScanOut(BaseModel):
+    """current: the rules of the scan are those of today."""
+
+    report: ScanReport
+    scanned_at: datetime
+    current: bool
+
+    @classmethod
+    def of(cls, scan: Scan, rules_version: str) -> "ScanOut":
+        return cls(report=scan.report, scanned_at=scan.scanned_at, current=scan.report.rules_version == rules_version)
 
 
 class AliasOut(BaseModel):
@@ -202,57 +348,26 @@ class EntryOut(BaseModel):
         return cls.model_validate(entry)
 
 
-class KeyOut(BaseModel):
-    """key: the text of a new key; null in every other answer."""
+class AuditOut(EntryOut):
+    """resource: the reference, or the name of a workspace. action: what happened, such as `version_moved`."""
 
-    id: str
-    name: str
     kind: str
-    roles: dict[str, list[str]]
-    scopes: list[str] | None
-    created_at: datetime
-    created_by: str
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    replaces: str | None
-    key: str | None = None
+    resource: str
+    workspace: str
 
     @classmethod
-    def of(cls, key: ApiKey, text: str | None = None) -> "KeyOut":
-        return cls(
-            id=key.id,
-            name=key.identity,
-            kind=key.kind,
-            roles={workspace: list(roles) for workspace, roles in key.roles.items()},
-            scopes=None if key.scopes is None else list(key.scopes),
-            created_at=key.created_at,
-            created_by=key.created_by,
-            expires_at=key.expires_at,
-            revoked_at=key.revoked_at,
-            replaces=key.replaces,
-            key=text,
-        )
+    def on(cls, key: ResourceKey, entry: Entry) -> "AuditOut":
+        line = EntryOut.of(entry).model_dump()
+        resource = key.name if key.kind == WORKSPACE else key.reference
+        return cls(**line, kind=key.kind, resource=resource, workspace=key.workspace)
 
 
-class IntrospectionOut(BaseModel):
-    """Only `active` when the key is unknown, expired or revoked."""
+class PolicyRevisionOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
 
-    active: bool
-    identity: str | None = None
-    kind: str | None = None
-    roles: dict[str, list[str]] | None = None
-    scopes: list[str] | None = None
-    expires_at: datetime | None = None
-
-    @classmethod
-    def of(cls, key: ApiKey | None) -> "IntrospectionOut":
-        if key is None:
-            return cls(active=False)
-        return cls(
-            active=True,
-            identity=key.identity,
-            kind=key.kind,
-            roles={workspace: list(roles) for workspace, roles in key.roles.items()},
-            scopes=None if key.scopes is None else list(key.scopes),
-            expires_at=key.expires_at,
-        )
+    kind: str
+    revision: int
+    document: dict[str, Any]
+    actor: str
+    reason: str
+    set_at: datetime

@@ -9,10 +9,10 @@ from fastapi.responses import PlainTextResponse
 
 from modelyard_contracts import VersionStage
 from modelyard_registry.api.callers import actor_of
-from modelyard_registry.api.fields import After, Limit, ReferencePath, VersionNumber
+from modelyard_registry.api.fields import After, Limit, ReferencePath, VersionNumber, name_and_value
 from modelyard_registry.api.requests import DecisionBody, LabelsBody, NewVersionBody
-from modelyard_registry.api.responses import Page, VersionOut
-from modelyard_registry.domain.kinds import KINDS
+from modelyard_registry.api.responses import Page, VersionDetailOut, VersionOut
+from modelyard_registry.domain.kinds import CARDS
 from modelyard_registry.domain.names import key_of
 from modelyard_registry.domain.ports import Deps
 from modelyard_registry.domain.stages import Signal
@@ -21,9 +21,10 @@ from modelyard_registry.usecases import versions
 from modelyard_registry.usecases.aliases import aliases_at
 from modelyard_registry.usecases.decisions import decide
 from modelyard_registry.usecases.history import origin_of
-from modelyard_runtime.access import Principal
+from modelyard_registry.usecases.resemblance import resemblances
+from modelyard_runtime.access import Principal, Target, may
 from modelyard_runtime.errors import Invalid
-from modelyard_runtime.http import allow
+from modelyard_runtime.http import allow, allowed_workspaces
 from modelyard_runtime.tracing import current_correlation_id
 
 DECISIONS = {"approve": Signal.APPROVED, "reject": Signal.REJECTED, "retire": Signal.RETIRED}
@@ -66,10 +67,20 @@ def _register(router: APIRouter, deps: Deps, kind: str) -> None:
         return show_version(deps, key, version)
 
     @router.post("/{version}/finalize")
-    def finalize(reference: ReferencePath, version: VersionNumber, principal: Principal = registrar) -> VersionOut:
-        """Verify every blob and register the version. Repeats change nothing."""
+    def finalize(
+        reference: ReferencePath, version: VersionNumber, principal: Principal = registrar
+    ) -> VersionDetailOut:
+        """Verify and scan every blob and register the version. Repeats change nothing.
+
+        422 `inadmissible` when the scan refuses the version: `findings` are the worst, with file, rule and remedy.
+        422 `permission_not_granted` when the manifest asks for permissions that were not granted.
+        """
         key = key_of(kind, reference)
-        return show_version(deps, key, versions.finalize_version(deps, key, version, actor=principal.identity))
+        may_allow_code = may(principal, "allow-code", Target(key.workspace, kind, key.name)).allowed
+        finalized = versions.finalize_version(
+            deps, key, version, actor=principal.identity, may_allow_code=may_allow_code
+        )
+        return _detailed(deps, key, finalized, principal)
 
     @router.patch("/{version}")
     def label(
@@ -97,7 +108,7 @@ def _read(router: APIRouter, deps: Deps, kind: str) -> None:
         _: Principal = reader,
     ) -> Page[VersionOut]:
         """Versions that fit every condition, oldest first."""
-        where = VersionFilter(stage, task, semver, _tag(tag))
+        where = VersionFilter(stage, task, semver, name_and_value(tag, "tag"))
         key = key_of(kind, reference)
         with deps.storage.read() as records:
             resource = records.resources.get(key)
@@ -110,9 +121,9 @@ def _read(router: APIRouter, deps: Deps, kind: str) -> None:
         return Page(items=items, next_after=items[-1].version if len(found) > limit else None)
 
     @router.get("/{version}")
-    def show(reference: ReferencePath, version: VersionNumber, _: Principal = reader) -> VersionOut:
+    def show(reference: ReferencePath, version: VersionNumber, principal: Principal = reader) -> VersionDetailOut:
         key = key_of(kind, reference)
-        return show_version(deps, key, _get(deps, key, version))
+        return _detailed(deps, key, _get(deps, key, version), principal)
 
 
 def _contents(router: APIRouter, deps: Deps, kind: str) -> None:
@@ -125,11 +136,14 @@ def _contents(router: APIRouter, deps: Deps, kind: str) -> None:
         headers = {"x-modelyard-digest": found.digest, "etag": f'"{found.digest}"'}
         return Response(found.manifest, media_type="application/json", headers=headers)
 
+    if kind not in CARDS:  # the card of a model has endpoints of its own
+        return
+
     @router.get("/{version}/card", response_class=PlainTextResponse)
     def card(reference: ReferencePath, version: VersionNumber, _: Principal = reader) -> PlainTextResponse:
         """Describe the version for people, as Markdown."""
         found = _get(deps, key_of(kind, reference), version)
-        return PlainTextResponse(KINDS[kind].card(key_of(kind, reference).reference, found))
+        return PlainTextResponse(CARDS[kind](key_of(kind, reference).reference, found))
 
 
 def _decision(deps: Deps, kind: str, action: str, signal: Signal) -> Callable[..., VersionOut]:
@@ -147,6 +161,7 @@ def _decision(deps: Deps, kind: str, action: str, signal: Signal) -> Callable[..
             signal,
             actor=actor_of(principal, body.actor),
             reason=body.reason,
+            expected=body.expected_stage,
             alone=principal.kind == "bootstrap",
         )
         return show_version(deps, key, decided)
@@ -164,6 +179,13 @@ def show_version(deps: Deps, key: ResourceKey, version: Version) -> VersionOut:
     return VersionOut.of(key, version, held, versions.missing_blobs(deps.blobs, files))
 
 
+def _detailed(deps: Deps, key: ResourceKey, version: Version, principal: Principal) -> VersionDetailOut:
+    workspaces = allowed_workspaces(principal, "read", key.kind)
+    with deps.storage.read() as records:
+        found = resemblances(records, records.resources.get(key), version, workspaces)
+    return VersionDetailOut.detailed(show_version(deps, key, version), found)
+
+
 def _get(deps: Deps, key: ResourceKey, version: int) -> Version:
     with deps.storage.read() as records:
         return records.versions.get(records.resources.get(key), version)
@@ -176,12 +198,3 @@ def _manifest(given: str | dict[str, object]) -> bytes | dict[str, object]:
         return given.encode()
     except UnicodeEncodeError as error:
         raise Invalid("manifest: a text holds half a character (a lone surrogate)", field="manifest") from error
-
-
-def _tag(text: str | None) -> tuple[str, str] | None:
-    if text is None:
-        return None
-    name, found, value = text.partition("=")
-    if not found or not name:
-        raise Invalid("tag: write NAME=VALUE", field="tag")
-    return name, value

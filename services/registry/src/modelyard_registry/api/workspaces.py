@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from modelyard_registry.api.callers import readable_workspaces
 from modelyard_registry.api.fields import After, Limit, WorkspacePath
 from modelyard_registry.api.requests import NewWorkspaceBody
 from modelyard_registry.api.resources import show_history
@@ -14,7 +13,7 @@ from modelyard_registry.domain.ports import Deps
 from modelyard_registry.usecases.history import origin_of
 from modelyard_registry.usecases.resources import create_workspace
 from modelyard_runtime.access import Principal
-from modelyard_runtime.http import allow
+from modelyard_runtime.http import allow, allowed_workspaces
 
 Creator = Annotated[Principal, Depends(allow("create", WORKSPACE, over="all-workspaces"))]
 Reader = Annotated[Principal, Depends(allow("read", WORKSPACE))]
@@ -38,7 +37,7 @@ def routes(deps: Deps) -> APIRouter:
         principal: Lister, limit: Limit = 100, after: Annotated[str, Query(max_length=63)] = ""
     ) -> Page[WorkspaceOut]:
         """Workspaces that the caller may read."""
-        visible = readable_workspaces(principal, WORKSPACE)
+        visible = allowed_workspaces(principal, "read", WORKSPACE)
         start = workspace_key(after) if after else None
         with deps.storage.read() as records:
             found = records.resources.page(WORKSPACE, start, limit + 1, visible)

@@ -79,6 +79,83 @@ class KeyNotFound(NotFound):
         super().__init__(f"there is no API key {key_id[:80]!r}")
 
 
+class ExperimentNotFound(NotFound):
+    code = "experiment_not_found"
+
+    def __init__(self, which: str, workspace: str) -> None:
+        super().__init__(f"there is no experiment {which[:80]!r} in the workspace {workspace}; create it first")
+
+
+class RunNotFound(NotFound):
+    code = "run_not_found"
+
+    def __init__(self, run_id: str, workspace: str) -> None:
+        super().__init__(f"there is no run {run_id[:80]!r} in the workspace {workspace}")
+
+
+class LoggedModelNotFound(NotFound):
+    code = "logged_model_not_found"
+
+    def __init__(self, model_id: str, workspace: str) -> None:
+        super().__init__(f"there is no logged model {model_id[:80]!r} in the workspace {workspace}")
+
+
+class ArtifactNotFound(NotFound):
+    code = "artifact_not_found"
+
+    def __init__(self, owner: str, path: str) -> None:
+        super().__init__(f"{owner} has no artifact {path[:200]!r}; list its artifacts to see their paths")
+
+
+class ExperimentExists(Conflict):
+    code = "experiment_exists"
+
+    def __init__(self, name: str, lifecycle: str) -> None:
+        remedy = "restore it" if lifecycle == "deleted" else "use it"
+        super().__init__(f"the experiment {name[:80]!r} exists and is {lifecycle}; {remedy}, or take another name")
+
+
+class Deleted(Conflict):
+    """A deleted experiment or run takes no values."""
+
+    code = "deleted"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is deleted; restore it first")
+
+
+class ParamIsSet(Conflict):
+    """A parameter of a run never changes."""
+
+    code = "param_is_set"
+
+    def __init__(self, key: str, value: str, new: str) -> None:
+        super().__init__(
+            f"the parameter {key!r} is {value[:80]!r} and never changes; log {new[:80]!r} under another name, "
+            "or in another run",
+            field="params",
+        )
+
+
+class WrittenByTrainer(Conflict):
+    """The platform itself writes this run."""
+
+    code = "written_by_trainer"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id} is a training run of the platform; set tags on it, nothing else")
+
+
+class UnknownCursor(Invalid):
+    """A page token of another list, or of another order."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "page_token: is no cursor of this list; send the one of the page before, with the same order",
+            field="page_token",
+        )
+
+
 class ResourceExists(Conflict):
     """The name is taken by a resource with other content."""
 
@@ -160,6 +237,16 @@ class MissingBlobs(Conflict):
         self.digests = tuple(digests)
 
 
+class ResemblesAnother(Conflict):
+    """The gate policy refuses copies of another model's version."""
+
+    code = "resembles_another"
+
+    def __init__(self, other: str) -> None:
+        super().__init__(f"the files are byte-identical to {other}, and the gate policy refuses copies")
+        self.remedy = "use that version, or set resemblance of the gate policy to warn and finalize again"
+
+
 class StaleGeneration(Conflict):
     """Another move of the alias came first."""
 
@@ -182,6 +269,39 @@ class StaleRevision(Conflict):
         super().__init__(
             f"the {kind} policy is at revision {current}, not {expected}; read it again, then decide again",
             field="expected_revision",
+        )
+        self.current = current
+
+
+class StaleCard(Conflict):
+    """Another edit of the card came first."""
+
+    code = "stale_card"
+
+    def __init__(self, version: int, expected: int, current: int) -> None:
+        super().__init__(
+            f"the card of version {version} is at revision {current}, not {expected}; read it again, then edit again",
+            field="expected_revision",
+        )
+        self.current = current
+
+
+class CardNotReleased(NotFound):
+    code = "card_not_released"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"version {version} was never approved, so its card is not frozen; read .../card instead")
+
+
+class StaleStage(Conflict):
+    """The version has moved since the decision about it was made."""
+
+    code = "stale_stage"
+
+    def __init__(self, version: int, expected: str, current: str) -> None:
+        super().__init__(
+            f"version {version} is {current} by now, not {expected}; read it again, then decide again",
+            field="expected_stage",
         )
         self.current = current
 

@@ -24,6 +24,8 @@ class Signal(StrEnum):
 
 MOVES: Final[Mapping[tuple[Stage, Signal], Stage]] = {
     (Stage.PENDING, Signal.FINALIZED): Stage.REGISTERED,
+    # The scan of its files refused the version, so that it never was registered.
+    (Stage.PENDING, Signal.FAILED): Stage.REJECTED,
     (Stage.REGISTERED, Signal.PASSED): Stage.EVALUATED,
     (Stage.REGISTERED, Signal.FAILED): Stage.REJECTED,
     (Stage.EVALUATED, Signal.FAILED): Stage.REJECTED,
@@ -36,6 +38,9 @@ MOVES: Final[Mapping[tuple[Stage, Signal], Stage]] = {
     # A version that did harm must not return by itself, so a roll-back rejects it.
     (Stage.LIVE, Signal.ROLLED_BACK): Stage.REJECTED,
     (Stage.APPROVED, Signal.ROLLED_BACK): Stage.REJECTED,
+    # Harm during a live share, which a version may hold before it is approved (decision 0097).
+    (Stage.REGISTERED, Signal.ROLLED_BACK): Stage.REJECTED,
+    (Stage.EVALUATED, Signal.ROLLED_BACK): Stage.REJECTED,
     **{(stage, Signal.REJECTED): Stage.REJECTED for stage in (Stage.REGISTERED, Stage.EVALUATED, Stage.APPROVED)},
     (Stage.LIVE, Signal.REJECTED): Stage.REJECTED,
     **{(stage, Signal.RETIRED): Stage.RETIRED for stage in Stage if stage not in (Stage.PENDING, Stage.RETIRED)},

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Subquery, func, insert, select, update
 
 from modelyard_contracts import RolloutState, VersionStage
-from modelyard_registry.domain.values import Entry, Origin, Policy, Resource, RolloutSeen
+from modelyard_registry.domain.values import Entry, Origin, Policy, PolicyRevision, Resource, RolloutSeen
 from modelyard_registry.store.rows import fields, upsert
 from modelyard_registry.store.tables import history, policies, resources, rollouts
 
@@ -32,9 +32,29 @@ class SqlPolicies:
         row = self._db.execute(query).one_or_none()
         return Policy(row.kind, row.revision, row.document) if row else None
 
+    def revisions(self, resource: Resource, kind: str, before: int, limit: int) -> Sequence[PolicyRevision]:
+        p, reasons = policies.c, _policy_reasons(resource, kind)
+        query = (
+            select(
+                p.kind, p.revision, p.document, p.actor, p.set_at, func.coalesce(reasons.c.reason, "").label("reason")
+            )
+            .outerjoin_from(policies, reasons, reasons.c.revision == p.revision)
+            .where(p.resource_id == resource.id, p.kind == kind, p.revision < before)
+        )
+        return [
+            PolicyRevision(**fields(row)) for row in self._db.execute(query.order_by(p.revision.desc()).limit(limit))
+        ]
+
     def add(self, resource: Resource, policy: Policy, origin: Origin) -> None:
         row = {"resource_id": resource.id, "actor": origin.actor, "set_at": origin.at, **asdict(policy)}
         self._db.execute(insert(policies).values(**row))
+
+
+def _policy_reasons(resource: Resource, kind: str) -> Subquery:
+    """Reasons by revision: every revision of a policy is one line of the history, in order."""
+    h = history.c
+    number = func.row_number().over(order_by=h.position).label("revision")
+    return select(number, h.reason).where(h.resource_id == resource.id, h.policy == kind).subquery()
 
 
 class SqlHistory:
@@ -59,6 +79,11 @@ class SqlHistory:
     def has_been(self, resource: Resource, version: int, stage: VersionStage) -> bool:
         at = (history.c.resource_id == resource.id, history.c.version == version, history.c.stage == stage.value)
         return self._db.execute(select(history.c.position).where(*at).limit(1)).one_or_none() is not None
+
+    def last_of(self, resource: Resource, version: int, change: str) -> Entry | None:
+        at = (history.c.resource_id == resource.id, history.c.version == version, history.c.change == change)
+        row = self._db.execute(select(history).where(*at).order_by(history.c.position.desc()).limit(1)).one_or_none()
+        return Entry(**fields(row, "resource_id")) if row else None
 
     def page(self, resource: Resource, after: int, limit: int) -> Sequence[Entry]:
         query = (

@@ -1,9 +1,9 @@
 """Resources in SQL."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, or_, select
+from sqlalchemy import Connection, Row, Select, and_, or_, select, update
 
 from modelyard_registry.domain.errors import resource_not_found
 from modelyard_registry.domain.values import NewResource, Origin, Resource, ResourceKey
@@ -41,6 +41,10 @@ class SqlResources:
         # In a writing transaction SQLite locks the whole database; it leaves FOR UPDATE out.
         return self._one(key, _at(key).with_for_update())
 
+    def describe(self, resource: Resource, description: str, labels: Mapping[str, str]) -> None:
+        values = {"description": description, "labels": dict(labels)}
+        self._db.execute(update(t).where(t.c.id == resource.id).values(**values))
+
     def page(
         self, kind: str, after: ResourceKey | None, limit: int, workspaces: Collection[str] | None
     ) -> Sequence[Resource]:
@@ -50,19 +54,20 @@ class SqlResources:
         if after is not None:
             same = and_(t.c.workspace == after.workspace, t.c.name > after.name)
             query = query.where(or_(t.c.workspace > after.workspace, same))
-        return [_resource(row) for row in self._db.execute(query)]
+        return [resource_of(row) for row in self._db.execute(query)]
 
     def _one(self, key: ResourceKey, query: Select[Any]) -> Resource:
         row = self._db.execute(query).one_or_none()
         if row is None:
             raise resource_not_found(key)
-        return _resource(row)
+        return resource_of(row)
 
 
 def _at(key: ResourceKey) -> Select[Any]:
     return select(t).where(t.c.kind == key.kind, t.c.workspace == key.workspace, t.c.name == key.name)
 
 
-def _resource(row: Row[Any]) -> Resource:
-    key = ResourceKey(row.workspace, row.kind, row.name)
-    return Resource(key=key, **fields(row, "workspace", "kind", "name", "entries"))
+def resource_of(row: Row[Any]) -> Resource:
+    """Return the resource in a row, which may have further columns."""
+    found = {name: value for name, value in fields(row).items() if name in Resource.__dataclass_fields__}
+    return Resource(key=ResourceKey(row.workspace, row.kind, row.name), **found)

@@ -14,6 +14,12 @@ def insert_once(db: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     return db.execute(statement.returning(*table.primary_key)).first() is not None
 
 
+def insert_all_once(db: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those rows that no unique constraint already has."""
+    if rows:
+        db.execute(_dialect(db).insert(table).on_conflict_do_nothing(), rows)
+
+
 def upsert(db: Connection, table: Table, row: Mapping[str, Any], key: Sequence[str]) -> None:
     """Insert, or replace the row with the same `key`."""
     changed = {name: value for name, value in row.items() if name not in key}

@@ -11,10 +11,21 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from modelyard_contracts import Message
 from modelyard_registry.domain.values import ResourceKey
 from modelyard_registry.store.aliases import SqlAliases
+from modelyard_registry.store.cards import SqlCards
+from modelyard_registry.store.catalogue import SqlCatalogue
+from modelyard_registry.store.experiments import SqlExperiments
 from modelyard_registry.store.history import SqlHistory, SqlPolicies, SqlRollouts
 from modelyard_registry.store.keys import SqlKeys
+from modelyard_registry.store.logged_models import SqlLoggedModels
+from modelyard_registry.store.model_search import SqlModelSearch
+from modelyard_registry.store.resemblance import SqlResemblances
 from modelyard_registry.store.resources import SqlResources
+from modelyard_registry.store.run_artifacts import SqlRunArtifacts
+from modelyard_registry.store.runs import SqlRuns
+from modelyard_registry.store.scans import SqlScans
 from modelyard_registry.store.schemas import SqlSchemas, SqlSubjects
+from modelyard_registry.store.search import SqlSearch
+from modelyard_registry.store.tensors import SqlTensors
 from modelyard_registry.store.versions import SqlSignatures, SqlVersions
 from modelyard_runtime.database import Database, Transaction
 from modelyard_runtime.errors import Unavailable
@@ -28,6 +39,13 @@ class SqlRecords:
     def __init__(self, connection: Connection) -> None:
         self.resources = SqlResources(connection)
         self.versions = SqlVersions(connection)
+        self.scans = SqlScans(connection)
+        self.tensors = SqlTensors(connection)
+        self.resemblances = SqlResemblances(connection)
+        self.cards = SqlCards(connection)
+        self.catalogue = SqlCatalogue(connection)
+        self.search = SqlSearch(connection)
+        self.model_search = SqlModelSearch(connection)
         self.signatures = SqlSignatures(connection)
         self.aliases = SqlAliases(connection)
         self.policies = SqlPolicies(connection)
@@ -36,6 +54,10 @@ class SqlRecords:
         self.keys = SqlKeys(connection)
         self.schemas = SqlSchemas(connection)
         self.subjects = SqlSubjects(connection)
+        self.experiments = SqlExperiments(connection)
+        self.runs = SqlRuns(connection)
+        self.logged_models = SqlLoggedModels(connection)
+        self.run_artifacts = SqlRunArtifacts(connection)
 
 
 class SqlUnit(SqlRecords):

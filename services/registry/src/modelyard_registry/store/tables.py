@@ -65,12 +65,30 @@ versions = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("last_event_id", Uuid),
+    Column("framework", Text, comment="that wrote the files, without its version"),
+    Column("license", Text),
+    Column("source_kind", Text, comment="NULL: made by a training run"),
+    Column("scan_verdict", Text, comment="NULL: not scanned"),
+    Column("scan_rules", Text, comment="version of the rules of the last scan"),
+    Column("card_digest", Text, comment="of the card at the first approval"),
     UniqueConstraint("resource_id", "digest", name="versions_digest_once"),
     UniqueConstraint("resource_id", "idempotency_key", name="versions_key_once"),
     UniqueConstraint("resource_id", "semver", name="versions_semver_once"),
     Index("versions_by_digest", "digest"),
     Index("versions_by_stage", "resource_id", "stage"),
     Index("versions_by_task", "resource_id", "task"),
+    Index("versions_in_lists", "resource_id", "version", "task", "flavour"),
+    Index("versions_by_stage_and_time", "stage", "created_at", "resource_id", "version"),
+    Index("versions_by_scan_rules", "scan_rules"),
+    Index("versions_by_run", "run_id"),
+)
+
+stage_counts = Table(
+    "stage_counts",
+    METADATA,
+    Column("resource_id", Integer, ForeignKey("resources.id"), primary_key=True, autoincrement=False),
+    Column("stage", Text, primary_key=True),
+    Column("versions", Integer, nullable=False, comment="kept by triggers on versions"),
 )
 
 version_files = Table(
@@ -86,6 +104,66 @@ version_files = Table(
         ["resource_id", "version"], ["versions.resource_id", "versions.version"], name="version_files_version"
     ),
     Index("version_files_by_digest", "digest"),
+)
+
+scan_reports = Table(
+    "scan_reports",
+    METADATA,
+    Column("resource_id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("rules_version", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("report", JSON, nullable=False),
+    Column("scanned_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(
+        ["resource_id", "version"], ["versions.resource_id", "versions.version"], name="scan_reports_version"
+    ),
+)
+
+version_tensors = Table(
+    "version_tensors",
+    METADATA,
+    Column("resource_id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False, comment="0 is the largest tensor"),
+    Column("name", Text, nullable=False),
+    Column("dtype", Text, nullable=False),
+    Column("shape", JSON, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False, comment="of type, shape and values; 32 hexadecimal digits"),
+    ForeignKeyConstraint(
+        ["resource_id", "version"], ["versions.resource_id", "versions.version"], name="version_tensors_version"
+    ),
+    Index("version_tensors_by_digest", "digest"),
+)
+
+card_revisions = Table(
+    "card_revisions",
+    METADATA,
+    Column("resource_id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("prose", JSON, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("written_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(
+        ["resource_id", "version"], ["versions.resource_id", "versions.version"], name="card_revisions_version"
+    ),
+)
+
+card_releases = Table(
+    "card_releases",
+    METADATA,
+    Column("resource_id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("revision", Integer, nullable=False, comment="of the prose; 0: none was written"),
+    Column("card", LargeBinary, nullable=False, comment="canonical JSON at the first approval"),
+    Column("digest", Text, nullable=False, comment="SHA-256 of the card"),
+    Column("released_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(
+        ["resource_id", "version"], ["versions.resource_id", "versions.version"], name="card_releases_version"
+    ),
 )
 
 signatures = Table(
@@ -147,6 +225,9 @@ history = Table(
     UniqueConstraint("resource_id", "revision", name="history_revision_once"),
     UniqueConstraint("event_id", name="history_event_once"),
     Index("history_by_timeline", "correlation_id"),
+    Index("history_by_time", "recorded_at", "resource_id", "position"),
+    Index("history_by_actor", "actor", "recorded_at", "resource_id", "position"),
+    Index("history_by_version", "resource_id", "version"),
 )
 
 rollouts = Table(

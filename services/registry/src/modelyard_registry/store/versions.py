@@ -1,6 +1,6 @@
 """Versions, their files and their signatures in SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -43,6 +43,14 @@ class SqlVersions:
         query = select(f.path, f.digest, f.size_bytes).where(f.resource_id == resource.id, f.version == version)
         return [FileEntry(**fields(row)) for row in self._db.execute(query.order_by(f.position))]
 
+    def referenced(self, digests: Collection[str]) -> frozenset[str]:
+        query = select(version_files.c.digest).where(version_files.c.digest.in_(digests)).distinct()
+        return frozenset(self._db.execute(query).scalars())
+
+    def digests(self, after: str, limit: int) -> Sequence[str]:
+        d = version_files.c.digest
+        return list(self._db.execute(select(d).where(d > after).distinct().order_by(d).limit(limit)).scalars())
+
     def with_file(self, kind: str, digest: str) -> Sequence[tuple[ResourceKey, int]]:
         query = (
             select(resources.c.workspace, resources.c.kind, resources.c.name, t.c.version)
@@ -52,6 +60,15 @@ class SqlVersions:
             .order_by(t.c.created_at, t.c.resource_id, t.c.version)
         )
         return [(ResourceKey(row[0], row[1], row[2]), row[3]) for row in self._db.execute(query)]
+
+    def of_run(self, run_id: str) -> Sequence[tuple[ResourceKey, Version]]:
+        query = (
+            select(t, resources.c.workspace, resources.c.kind, resources.c.name)
+            .join(resources, resources.c.id == t.c.resource_id)
+            .where(t.c.run_id.in_(forms_of_run(run_id)))
+            .order_by(t.c.created_at, t.c.resource_id, t.c.version)
+        )
+        return [(ResourceKey(row.workspace, row.kind, row.name), version_of(row)) for row in self._db.execute(query)]
 
     def get(self, resource: Resource, version: int) -> Version:
         found = self._one(_of(resource).where(t.c.version == version))
@@ -67,7 +84,7 @@ class SqlVersions:
 
     def page(self, resource: Resource, after: int, limit: int, where: VersionFilter) -> Sequence[Version]:
         query = _filtered(_of(resource).where(t.c.version > after), where)
-        return [_version(row) for row in self._db.execute(query.order_by(t.c.version).limit(limit))]
+        return [version_of(row) for row in self._db.execute(query.order_by(t.c.version).limit(limit))]
 
     def set_stage(self, resource: Resource, version: int, stage: VersionStage, event_id: UUID) -> None:
         self._update(resource, version, stage=stage.value, last_event_id=event_id)
@@ -81,7 +98,7 @@ class SqlVersions:
 
     def _one(self, query: Select[Any]) -> Version | None:
         row = self._db.execute(query).one_or_none()
-        return _version(row) if row else None
+        return version_of(row) if row else None
 
 
 class SqlSignatures:
@@ -119,5 +136,15 @@ def _file_of_version() -> Any:
     return (version_files.c.resource_id == t.c.resource_id) & (version_files.c.version == t.c.version)
 
 
-def _version(row: Row[Any]) -> Version:
-    return Version(**{**fields(row, "resource_id"), "stage": VersionStage(row.stage)})
+def forms_of_run(run_id: str) -> tuple[str, ...]:
+    """An id of a run as MLflow writes it, and as the trainer does."""
+    try:
+        return (run_id, str(UUID(run_id)))
+    except ValueError:
+        return (run_id,)
+
+
+def version_of(row: Row[Any]) -> Version:
+    """A version from its row, which may have further columns."""
+    found = {name: value for name, value in fields(row).items() if name in Version.__dataclass_fields__}
+    return Version(**{**found, "stage": VersionStage(row.stage)})

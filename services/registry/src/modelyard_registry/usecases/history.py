@@ -78,7 +78,15 @@ def note_event(
     unit.history.append(resource, entry)
 
 
-def note(unit: Unit, resource: Resource, change: str, origin: Origin, detail: Mapping[str, Any]) -> None:
+def note(
+    unit: Unit,
+    resource: Resource,
+    change: str,
+    origin: Origin,
+    detail: Mapping[str, Any],
+    *,
+    version: int | None = None,
+) -> None:
     """Record a change without an event, such as a new key. The caller holds the lock."""
     position, _ = unit.history.next_entry(resource, published=False)
     entry = Entry(
@@ -92,6 +100,7 @@ def note(unit: Unit, resource: Resource, change: str, origin: Origin, detail: Ma
         cause_id=origin.cause_id,
         occurred_at=origin.at,
         recorded_at=origin.at,
+        version=version,
         detail=dict(detail),
     )
     unit.history.append(resource, entry)
@@ -118,3 +127,19 @@ def move(unit: Unit, resource: Resource, version: Version, signal: Signal, origi
     )
     unit.versions.set_stage(resource, version.version, stage, event.event_id)
     return event.event_id
+
+
+def save_labels(unit: Unit, resource: Resource, version: Version, origin: Origin) -> None:
+    """Store the tags and the semver label of a version and publish them. The caller holds the lock."""
+    unit.versions.set_labels(resource, version.version, version.semver, version.tags)
+    publish(
+        unit,
+        resource,
+        ResourceChange.TAGS_CHANGED,
+        origin,
+        version=version.version,
+        digest=version.digest,
+        stage=version.stage,
+        semver=version.semver,
+        tags=dict(version.tags),
+    )

@@ -9,8 +9,11 @@ from modelyard_registry.domain.names import model_key
 from modelyard_registry.domain.ports import Deps, Unit
 from modelyard_registry.domain.stages import Signal, can_move
 from modelyard_registry.domain.values import Origin, Resource, Version
+from modelyard_registry.usecases.admission import unsafe
+from modelyard_registry.usecases.cards import EVALUATED, approve
 from modelyard_registry.usecases.history import move, note_event
 from modelyard_registry.usecases.policies import GATE, gate_of
+from modelyard_registry.usecases.training_runs import record_run
 
 SIGNALS: Final = {
     Verdict.DEPLOY: Signal.PASSED,
@@ -31,7 +34,7 @@ def record_evaluation(deps: Deps, event: EvaluationFinished) -> None:
             raise EvidenceMismatch(event.model, version.version, version.digest, event.challenger_digest)
         reason = f"{event.verdict}: {' '.join(event.reasons)}"
         origin = Origin("evaluator", reason, deps.clock(), event.correlation_id, event.event_id)
-        note_event(unit, resource, event, "evaluation_finished", origin, version=version.version)
+        note_event(unit, resource, event, EVALUATED, origin, version=version.version)
         _follow_verdict(unit, resource, version, event.verdict, origin)
 
 
@@ -45,19 +48,20 @@ def _follow_verdict(unit: Unit, resource: Resource, version: Version, verdict: V
 
 
 def _open_gate(unit: Unit, resource: Resource, version: Version, origin: Origin) -> None:
-    """Approve at once when the gate policy is automatic; otherwise a person decides."""
+    """Approve at once when the gate policy is automatic and the last scan permits; otherwise a person decides."""
     revision, gate = gate_of(unit, resource)
-    if gate.approval != "automatic":
+    if gate.approval != "automatic" or unsafe(unit, resource, version) is not None:
         return
     reason = f"gate policy revision {revision}: automatic approval"
     evaluated = unit.versions.get(resource, version.version)
-    move(unit, resource, evaluated, Signal.APPROVED, replace(origin, actor=GATE, reason=reason))
+    approve(unit, resource, evaluated, replace(origin, actor=GATE, reason=reason))
 
 
 def record_training(deps: Deps, event: TrainingRunChanged) -> None:
-    """Record a run in the history of its model."""
+    """Record a run in the history of its model, and among the runs of its experiment."""
     with deps.storage.transaction() as unit:
         if unit.claim(event.event_id):
             resource = unit.resources.lock(model_key(event.model))
             origin = Origin("trainer", event.reason, deps.clock(), event.correlation_id, event.event_id)
             note_event(unit, resource, event, "training_run_changed", origin, version=event.version)
+            record_run(deps, unit, resource.key, event)

@@ -1,13 +1,17 @@
 """Models, datasets, prompts and the workspaces they live in."""
 
+from collections.abc import Mapping
+
 from modelyard_contracts import ResourceChange
 from modelyard_contracts.references import DEFAULT_WORKSPACE
 from modelyard_registry.domain.errors import ResourceExists
 from modelyard_registry.domain.names import workspace_key
 from modelyard_registry.domain.ports import Deps
-from modelyard_registry.domain.values import NewResource, Origin, Resource
-from modelyard_registry.usecases.history import publish
+from modelyard_registry.domain.values import NewResource, Origin, Resource, ResourceKey
+from modelyard_registry.usecases.history import note, publish
 
+DESCRIBED = "described"
+"""Change in the history: another description or other labels."""
 COMPARED = ("description", "owner", "labels")
 
 
@@ -23,6 +27,20 @@ def create_resource(deps: Deps, wanted: NewResource, origin: Origin) -> tuple[Re
         resource = unit.resources.lock(wanted.key)
         publish(unit, resource, ResourceChange.CREATED, origin)
         return unit.resources.get(wanted.key), True
+
+
+def describe_resource(
+    deps: Deps, key: ResourceKey, *, description: str | None, labels: Mapping[str, str | None], origin: Origin
+) -> Resource:
+    """Change the description and labels, and note it in the history. None leaves the description and drops a label."""
+    with deps.storage.transaction() as unit:
+        resource = unit.resources.lock(key)
+        text = resource.description if description is None else description
+        kept = {name: value for name, value in {**resource.labels, **labels}.items() if value is not None}
+        if (text, kept) != (resource.description, dict(resource.labels)):
+            unit.resources.describe(resource, text, kept)
+            note(unit, resource, DESCRIBED, origin, {"description": text, "labels": kept})
+        return unit.resources.get(key)
 
 
 def create_workspace(deps: Deps, name: str, description: str, owner: str, origin: Origin) -> tuple[Resource, bool]:

@@ -68,14 +68,16 @@ def _end_early(change: _Change) -> None:
 
 
 def _keeps_its_approval(change: _Change) -> bool:
-    """True for a version that was superseded, or served before and returned without evidence against it.
+    """True for a version that was superseded, or served before or held a live share, without evidence against it.
 
     Any other end rejects a version that never served: only its evaluation supported it. A superseded version has done
-    no harm, and may have its turn when its successor is not promoted.
+    no harm, and may have its turn when its successor is not promoted. A live share ends before the evaluation does.
     """
     if change.event.superseded_by is not None:
         return True
     blameless = change.event.state is RolloutState.FAILED or not change.event.speaks_against_version
+    if blameless and change.event.live_share:
+        return True
     return blameless and change.unit.history.has_been(change.resource, change.to.version, VersionStage.LIVE)
 
 

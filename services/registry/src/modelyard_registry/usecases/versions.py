@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
-from modelyard_contracts import ResourceChange, VersionStage
+from modelyard_contracts import VersionStage
 from modelyard_contracts.manifest import FileEntry
+from modelyard_registry.domain.admission import Inadmissible
 from modelyard_registry.domain.errors import (
     DuplicateSemver,
     DuplicateVersion,
@@ -18,11 +18,11 @@ from modelyard_registry.domain.kinds import KINDS, Content, ManifestSource
 from modelyard_registry.domain.ports import Blobs, Deps, Records, Unit
 from modelyard_registry.domain.stages import Signal
 from modelyard_registry.domain.values import Origin, Resource, ResourceKey, Version, VersionFilter
-from modelyard_registry.usecases.history import move, publish
+from modelyard_registry.usecases.admission import Inspection, admit, check_permissions, inspect, refused_before
+from modelyard_registry.usecases.history import move, origin_of, save_labels
 from modelyard_registry.usecases.policies import gate_of
+from modelyard_registry.usecases.resemblance import refuse_copies
 from modelyard_runtime.errors import Invalid
-
-MAX_TAGS: Final = 64
 
 
 def create_version(
@@ -105,6 +105,9 @@ def _pending(number: int, content: Content, idempotency_key: str, origin: Origin
         created_at=origin.at,
         created_by=origin.actor,
         last_event_id=None,
+        framework=content.framework,
+        license=(content.source and content.source.license) or None,
+        source_kind=content.source.kind if content.source else None,
     )
 
 
@@ -113,22 +116,46 @@ def missing_blobs(blobs: Blobs, files: Sequence[FileEntry]) -> tuple[str, ...]:
     return tuple(sorted(digest for digest in {entry.digest for entry in files} if blobs.size(digest) is None))
 
 
-def finalize_version(deps: Deps, key: ResourceKey, number: int, *, actor: str) -> Version:
-    """Register a pending version once every blob is present, intact and of the stated size; repeats change nothing."""
+def finalize_version(deps: Deps, key: ResourceKey, number: int, *, actor: str, may_allow_code: bool = False) -> Version:
+    """Register a pending version once its blobs are present, intact and admitted by the scan; repeats change nothing.
+
+    may_allow_code: the actor may grant the permissions that the manifest asks for.
+    Inadmissible rejects the version, unless a permission would help; PermissionNotGranted and ResemblesAnother change
+    nothing.
+    """
     with deps.storage.read() as records:
         resource = records.resources.get(key)
         version = records.versions.get(resource, number)
         files = records.versions.files(resource, number)
-    if version.stage is not VersionStage.PENDING:
-        return version
-    _verify(deps.blobs, files)  # outside of the transaction: reading gigabytes must not hold a lock
+        if refused := refused_before(records, resource, version):
+            raise refused
+        if version.stage is not VersionStage.PENDING:
+            return version
+        check_permissions(records, resource, version, may_allow=may_allow_code)
+    # Outside of the transaction: reading gigabytes must not hold a lock. A crash before the commit repeats both.
+    _verify(deps.blobs, files)
+    found = inspect(deps, files) if KINDS[key.kind].scanned else None
     with deps.storage.transaction() as unit:
-        resource = unit.resources.lock(key)
-        version = unit.versions.get(resource, number)
-        if version.stage is VersionStage.PENDING:
-            origin = Origin(actor, "", deps.clock(), version.correlation_id, version.cause_id)
-            _register(unit, resource, version, origin)
-        return unit.versions.get(resource, number)
+        refused = _admit_and_register(unit, unit.resources.lock(key), number, found, origin_of(deps, actor))
+    if refused is not None:
+        raise refused
+    with deps.storage.read() as records:
+        return records.versions.get(resource, number)
+
+
+def _admit_and_register(
+    unit: Unit, resource: Resource, number: int, found: Inspection | None, origin: Origin
+) -> Inadmissible | None:
+    """Register the version unless another call has done so since, or the scan refuses it."""
+    version = unit.versions.get(resource, number)
+    if version.stage is not VersionStage.PENDING:
+        return refused_before(unit, resource, version)
+    origin = replace(origin, correlation_id=version.correlation_id, cause_id=version.cause_id)
+    refuse_copies(unit, resource, version)
+    refused = None if found is None else admit(unit, resource, version, found, origin)
+    if refused is None:
+        _register(unit, resource, version, origin)
+    return refused
 
 
 def _verify(blobs: Blobs, files: Sequence[FileEntry]) -> None:
@@ -168,20 +195,5 @@ def label_version(
             _check_semver(unit, resource, semver)
         wanted = replace(version, semver=semver or version.semver, tags=version.tags if tags is None else dict(tags))
         if (wanted.semver, wanted.tags) != (version.semver, version.tags):
-            _save_labels(unit, resource, wanted, origin)
+            save_labels(unit, resource, wanted, origin)
         return unit.versions.get(resource, number)
-
-
-def _save_labels(unit: Unit, resource: Resource, version: Version, origin: Origin) -> None:
-    unit.versions.set_labels(resource, version.version, version.semver, version.tags)
-    publish(
-        unit,
-        resource,
-        ResourceChange.TAGS_CHANGED,
-        origin,
-        version=version.version,
-        digest=version.digest,
-        stage=version.stage,
-        semver=version.semver,
-        tags=dict(version.tags),
-    )

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import ValidationError
 
 from modelyard_contracts.documents import Document, DocumentError, canonical_json, digest_of, read, write
-from modelyard_contracts.manifest import FileEntry
+from modelyard_contracts.manifest import FileEntry, Permissions, Source
 from modelyard_contracts.messages.base import Part
 from modelyard_contracts.policies import GatePolicy
 from modelyard_contracts.sentences import explain
@@ -36,6 +36,13 @@ class Content:
     """SHA-256 of the signature's canonical JSON, to detect two signatures under one schema id."""
     run_id: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    source: Source | None = None
+    permissions: Permissions = field(default_factory=Permissions)
+
+    @property
+    def framework(self) -> str | None:
+        """Framework that wrote the files, without its version."""
+        return (self.source.framework.split()[0] if self.source and self.source.framework.strip() else None) or None
 
     @property
     def digest(self) -> str:
@@ -47,6 +54,8 @@ class KindStrategy(Protocol):
 
     policies: Mapping[str, type[Part]]
     """Policy kinds that resources of this kind have."""
+    scanned: bool
+    """Whether the files of a version are scanned before it is registered: those that a process loads."""
 
     def validate(self, manifest: ManifestSource) -> Content:
         """Check a new manifest strictly; Invalid names the field."""
@@ -56,9 +65,6 @@ class KindStrategy(Protocol):
 
     def gate(self, policy: GatePolicy) -> Sequence[Signal]:
         """Return the moves that follow registration without evidence from another service."""
-
-    def card(self, reference: str, version: Version) -> str:
-        """Describe a version for people, as Markdown."""
 
 
 def check_document(cls: type[DocumentT], manifest: ManifestSource) -> tuple[bytes, DocumentT]:

@@ -18,6 +18,7 @@ class DatasetKind:
     """A registered dataset needs no evidence; an automatic gate approves it at once."""
 
     policies: Mapping[str, type[Part]] = {"gate": GatePolicy}
+    scanned = False
 
     def validate(self, manifest: ManifestSource) -> Content:
         data, document = check_document(DatasetManifest, manifest)
@@ -30,6 +31,7 @@ class DatasetKind:
         return (*NO_EVIDENCE, Signal.APPROVED) if policy.approval == "automatic" else NO_EVIDENCE
 
     def card(self, reference: str, version: Version) -> str:
+        """Describe a version for people, as Markdown."""
         document = read_document(DatasetManifest, version.manifest)
         size = sum(entry.size_bytes for entry in document.files)
         lines = [

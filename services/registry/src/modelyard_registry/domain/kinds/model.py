@@ -2,16 +2,23 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from modelyard_contracts.documents import canonical_json, digest_of
+from modelyard_contracts.external import CONTAINER, EXTERNAL_API
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_contracts.messages.base import Part
 from modelyard_contracts.policies import POLICIES, GatePolicy
 from modelyard_registry.domain.files import check_files
-from modelyard_registry.domain.kinds.base import Content, ManifestSource, check_document, read_document, title
+from modelyard_registry.domain.kinds.base import Content, ManifestSource, check_document
 from modelyard_registry.domain.stages import Signal
-from modelyard_registry.domain.values import Version
 from modelyard_runtime.errors import Invalid
+
+ASKED: Final = (
+    (CONTAINER, "code", "a container image is code that is not scanned here"),
+    (EXTERNAL_API, "network", "a model behind an API is called over the network"),
+)
+"""Permissions without which a version of a flavour is not registered."""
 
 
 def _signature_digest(data: bytes) -> str:
@@ -23,6 +30,7 @@ class ModelKind:
     """The evaluator's verdict leads to the gate, so registration moves nothing by itself."""
 
     policies: Mapping[str, type[Part]] = POLICIES
+    scanned = True
 
     def validate(self, manifest: ManifestSource) -> Content:
         data, document = check_document(ModelManifest, manifest)
@@ -36,20 +44,18 @@ class ModelKind:
             signature_digest=_signature_digest(data),
             run_id=document.training.run_id,
             metrics=dict(document.training.metrics),
+            source=document.source,
+            permissions=document.permissions,
         )
 
     def admit(self, content: Content) -> None:
         check_files(content.files)
         if "\x00" in content.flavour or "\x00" in (content.run_id or ""):
             raise Invalid("manifest: flavour and run_id may not hold the character NUL", field="manifest")
+        for flavour, permission, why in ASKED:
+            if content.flavour == flavour and not getattr(content.permissions, permission):
+                field = f"manifest.permissions.{permission}"
+                raise Invalid(f"{field}: {why}; ask for this permission, with a reason", field=field)
 
     def gate(self, policy: GatePolicy) -> Sequence[Signal]:
         return ()
-
-    def card(self, reference: str, version: Version) -> str:
-        document = read_document(ModelManifest, version.manifest)
-        columns = ", ".join(f"{column.name} ({column.type})" for column in document.signature.columns[:20])
-        metrics = [f"- {name}: {value:.4g}" for name, value in sorted(document.training.metrics.items())]
-        lines = [title(reference, version), f"- task: {document.task}", f"- flavour: {document.flavour}"]
-        lines += [f"- recipe: {document.training.recipe}", "", "## Input", "", columns]
-        return "\n".join([*lines, "", "## Metrics of training", "", *(metrics or ["none"]), ""])

@@ -14,6 +14,7 @@ class PromptKind:
     """A prompt has no files."""
 
     policies: Mapping[str, type[Part]] = {"gate": GatePolicy}
+    scanned = False
 
     def validate(self, manifest: ManifestSource) -> Content:
         data, document = check_document(PromptManifest, manifest)
@@ -26,6 +27,7 @@ class PromptKind:
         return (Signal.PASSED, Signal.APPROVED) if policy.approval == "automatic" else (Signal.PASSED,)
 
     def card(self, reference: str, version: Version) -> str:
+        """Describe a version for people, as Markdown."""
         document = read_document(PromptManifest, version.manifest)
         variables = ", ".join(document.variables) or "none"
         lines = [title(reference, version), f"- variables: {variables}", "", document.description]

@@ -1,0 +1,19 @@
+"""Files of this machine that another registry names."""
+
+import shutil
+from pathlib import Path
+
+from modelyard_own.errors import UnfitModel
+
+
+def copied(source: Path, to: Path, root: Path | None) -> Path:
+    """Copy a folder below `root`; UnfitModel for any other: a registry could otherwise name every file."""
+    if root is None or not source.resolve().is_relative_to(root.resolve()):
+        raise UnfitModel(
+            f"its files are in the folder {source} of the server; if this machine may read it, allow that by "
+            "--files-root FOLDER"
+        )
+    if not source.is_dir():
+        raise UnfitModel(f"{source}: no such folder on this machine")
+    shutil.copytree(source, to, dirs_exist_ok=True, symlinks=True)
+    return to

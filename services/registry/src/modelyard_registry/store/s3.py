@@ -1,0 +1,118 @@
+"""Objects in a bucket of S3, or of any store that speaks its protocol."""
+
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from modelyard_registry.store.objects import CHUNK_BYTES, StoredObject
+from modelyard_runtime.errors import StartupError, Unavailable
+
+PART_BYTES: Final = 16 * 1024 * 1024
+"""Of a multipart upload: S3 takes 10,000 parts, so objects of up to 160 GiB."""
+TIMEOUT_S: Final = 30
+CONNECT_TIMEOUT_S: Final = 5
+MAX_RETRIES: Final = 4
+
+
+class StoreUnavailable(Unavailable):
+    code = "artifact_store_unavailable"
+
+    def __init__(self, url: str, error: Exception) -> None:
+        first = str(error).splitlines()[0][:300]
+        super().__init__(f"the artifact store {url} refused or did not answer; nothing was lost, try again: {first}")
+
+
+class S3Objects:
+    """`s3://bucket/prefix`. Credentials and region come from the standard AWS_* variables.
+
+    endpoint: URL of another store than AWS, addressed by path (`endpoint/bucket/key`); None for AWS.
+    """
+
+    def __init__(self, url: str, endpoint: str | None) -> None:
+        """StartupError when the URL or the credentials cannot be used, or the extra is not installed."""
+        self._url = url
+        try:
+            import obstore
+            from obstore.exceptions import BaseError
+        except ImportError as error:
+            raise StartupError(
+                "ARTIFACT_URL: s3:// needs the package obstore; pip install 'modelyard-registry[s3]'"
+            ) from error
+        self._obstore, self._error = obstore, BaseError
+        self._store = self._opened(endpoint)
+
+    def _opened(self, endpoint: str | None) -> Any:
+        from obstore.store import S3Store
+
+        parts = urlsplit(self._url)
+        if parts.scheme != "s3" or not parts.netloc or parts.query or parts.username:
+            raise StartupError(f"ARTIFACT_URL: {self._url!r} must be s3://bucket or s3://bucket/prefix")
+        options: dict[str, Any] = {
+            "client_options": {"timeout": f"{TIMEOUT_S}s", "connect_timeout": f"{CONNECT_TIMEOUT_S}s"},
+            "retry_config": {"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=TIMEOUT_S)},
+        }
+        if endpoint is not None:
+            options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+            options["client_options"]["allow_http"] = endpoint.startswith("http://")
+        try:
+            return S3Store(parts.netloc, prefix=parts.path.strip("/") or None, **options)
+        except self._error as error:
+            raise StartupError(f"ARTIFACT_URL: {self._url}: {str(error).splitlines()[0]}") from error
+
+    def put(self, key: str, part: Path) -> None:
+        with self._reaching(), part.open("rb") as file:
+            self._obstore.put(self._store, key, file, chunk_size=PART_BYTES)
+        part.unlink()
+
+    def size(self, key: str) -> int | None:
+        try:
+            return int(self._head(key)["size"])
+        except FileNotFoundError:
+            return None
+
+    def mark(self, key: str) -> Hashable:
+        found = self._head(key)
+        return found["e_tag"], found["size"], found["last_modified"]
+
+    def read(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        if start >= stop:
+            return iter(())
+        with self._reaching():
+            answer = self._obstore.get(self._store, key, options={"range": (start, stop)})
+        return self._chunks(answer)
+
+    def _chunks(self, answer: Any) -> Iterator[bytes]:
+        with self._reaching():
+            for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
+
+    def local(self, key: str) -> Path | None:
+        return None
+
+    def move(self, key: str, to: str) -> None:
+        with self._reaching():
+            self._obstore.rename(self._store, key, to)
+
+    def remove(self, key: str) -> None:
+        with self._reaching():
+            self._obstore.delete(self._store, key)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        with self._reaching():
+            for batch in self._obstore.list(self._store, f"{prefix}/"):
+                for found in batch:
+                    yield StoredObject(found["path"], found["size"], found["last_modified"])
+
+    def _head(self, key: str) -> Any:
+        with self._reaching():
+            return self._obstore.head(self._store, key)
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except self._error as error:
+            raise StoreUnavailable(self._url, error) from error
