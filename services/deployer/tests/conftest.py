@@ -46,7 +46,7 @@ from modelyard_contracts.routes import RoutePlan, Split, VersionLeaf
 from modelyard_contracts.signature import Column, Output, Signature, Task
 from modelyard_deployer import events
 from modelyard_deployer.clients.registry import HttpRegistry
-from modelyard_deployer.domain.analysis import Arm, Stratum
+from modelyard_deployer.domain.counts import Arm, Stratum
 from modelyard_deployer.domain.decide import Limits
 from modelyard_deployer.domain.harm import Calls
 from modelyard_deployer.domain.hedge import Batch
@@ -54,7 +54,7 @@ from modelyard_deployer.domain.ports import Deps
 from modelyard_deployer.domain.rollouts import Rollout, RolloutRequest
 from modelyard_deployer.domain.routes import Route, Serving, Version
 from modelyard_deployer.domain.votes import LabelPage
-from modelyard_deployer.domain.workloads import Resources
+from modelyard_deployer.domain.workloads import Resources, VersionKey
 from modelyard_deployer.reconcile.admission import Admission
 from modelyard_deployer.reconcile.evidence import Evidence
 from modelyard_deployer.reconcile.members import Members
@@ -195,6 +195,10 @@ class FakeProcesses:
     """Processes ignore SIGTERM; they exit only when killed."""
     terminated: dict[Process, datetime] = field(default_factory=dict)
     hung: set[Process] = field(default_factory=set)
+    hosts: dict[UUID, set[int]] = field(default_factory=dict)
+    """Versions that were admitted to each shared process."""
+    hung_members: set[int] = field(default_factory=set)
+    """Versions whose predictions in a shared process do not end."""
     pids: int = 1000
     warmed: int = 0
 
@@ -210,17 +214,40 @@ class FakeProcesses:
             self.running[replica_id] = process
         return process
 
+    def start_host(self, host_id: UUID, resources: Resources) -> Process:
+        self.pids += 1
+        self.running[host_id] = process = Process(self.pids, float(self.pids))
+        return process
+
+    def admit(self, host_id: UUID, version: Version, folder: Path) -> None:
+        self.hosts.setdefault(host_id, set()).add(version.version)
+
+    def dismiss(self, host_id: UUID, key: VersionKey) -> bool:
+        if key.version in self.hung_members:
+            return False
+        self.hosts[host_id].discard(key.version)
+        return True
+
+    def refusal(self, host_id: UUID, key: VersionKey) -> str:
+        return "cannot load model.bin" if key.version in self.unstartable else ""
+
     def alive(self, process: Process) -> bool:
         return process in self.running.values()
 
     def address(self, replica_id: UUID) -> str | None:
         return f"http://replica:{self.running[replica_id].pid}" if replica_id in self.running else None
 
-    def answers(self, url: str) -> bool:
+    def answers(self, url: str, member: VersionKey | None = None) -> bool:
         found = [(one, process) for one, process in self.running.items() if url.endswith(f":{process.pid}")]
-        return any(self.versions[one] not in self.mute and process not in self.hung for one, process in found)
+        return any(self._ready(one, member) and process not in self.hung for one, process in found)
 
-    def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
+    def _ready(self, process_id: UUID, member: VersionKey | None) -> bool:
+        if member is None:
+            return self.versions[process_id] not in self.mute
+        admitted = member.version in self.hosts.get(process_id, ())
+        return admitted and member.version not in self.mute | self.unstartable | self.hung_members
+
+    def warm_up(self, url: str, version: Version) -> str | None:
         return None
 
     def last_words(self, replica_id: UUID) -> str:
@@ -250,10 +277,18 @@ class FakeProcesses:
         self.hung |= {process for process in self.running.values() if url.endswith(f":{process.pid}")}
 
     def kill(self, version: int) -> None:
-        self.running = {one: process for one, process in self.running.items() if self.versions[one] != version}
+        """Kill the processes with this version; other versions in them die with it."""
+        self.running = {one: process for one, process in self.running.items() if version not in self._inside(one)}
 
     def serving(self) -> set[int]:
-        return {self.versions[one] for one in self.running}
+        return {version for one in self.running for version in self._inside(one)}
+
+    def together(self) -> list[set[int]]:
+        """The versions of each shared process that runs."""
+        return [self._inside(one) for one in self.running if one in self.hosts]
+
+    def _inside(self, process_id: UUID) -> set[int]:
+        return self.hosts[process_id] if process_id in self.hosts else {self.versions[process_id]}
 
 
 class World:

@@ -276,7 +276,13 @@ def test_a_lead_that_is_withdrawn_does_not_answer_any_more_and_is_rolled_back(wo
     assert last.asked_reason == "version 3 does harm: rejected in the registry"
 
 
-def test_a_member_whose_replica_died_is_not_asked_until_it_is_back(world: World) -> None:
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members are of a flavour that does not share processes."""
+    monkeypatch.setattr("modelyard_deployer.domain.sharing.shares_process", lambda manifest: False)
+
+
+def test_a_member_whose_replica_died_is_not_asked_until_it_is_back(world: World, apart: None) -> None:
     given_vote(world, 2, 3)
     world.processes.unstartable.add(1)
     world.processes.kill(1)
@@ -288,7 +294,7 @@ def test_a_member_whose_replica_died_is_not_asked_until_it_is_back(world: World)
     assert set(votes(world)) == {1, 2, 3}
 
 
-def test_a_member_that_keeps_exiting_leaves(world: World) -> None:
+def test_a_member_that_keeps_exiting_leaves(world: World, apart: None) -> None:
     given_vote(world, 2, 3)
     world.processes.unstartable.add(1)
     world.processes.kill(1)
@@ -298,7 +304,7 @@ def test_a_member_that_keeps_exiting_leaves(world: World) -> None:
     assert left(world)[1].startswith("replicas keep exiting:")
 
 
-def test_a_lead_whose_replica_died_leaves_the_answer_to_the_others(world: World) -> None:
+def test_a_lead_whose_replica_died_leaves_the_answer_to_the_others(world: World, apart: None) -> None:
     given_vote(world, 2, 3)
     world.processes.unstartable.add(3)
     world.processes.kill(3)

@@ -14,6 +14,8 @@ from fastapi.testclient import TestClient
 from modelyard_contracts import RolloutAction, VersionStage
 from modelyard_deployer import api
 from modelyard_deployer.domain.hedge import Batch
+from modelyard_deployer.domain.rollouts import RolloutRequest
+from modelyard_deployer.usecases.requests import request_rollout
 from modelyard_devstack.testing import wait_until
 from modelyard_devstack.testing.access import role_keys, walk_access
 from modelyard_devstack.testing.openapi import check_api
@@ -26,6 +28,8 @@ from .conftest import MODEL, World, register
 from .test_adaptive import follows, given_vote
 
 KEY = "a-key-of-the-tests-alone"
+ONE_ROLLOUT = frozenset({"/v1/rollouts/{rollout_id}", "/v1/rollouts/{rollout_id}/{action}"})
+"""Their target is looked up by id: tests of their own."""
 KEYS = ("viewer@default", "viewer@acme", "viewer@*", "none")
 
 
@@ -48,9 +52,7 @@ def post(http: TestClient, action: str, **more: Any) -> Any:
 
 
 async def test_every_endpoint_holds_the_grants(world: World) -> None:
-    assert await walk_access(
-        lambda keys: build(world, keys), skip=frozenset({"/v1/rollouts/{rollout_id}", "/v1/changes"})
-    )
+    assert await walk_access(lambda keys: build(world, keys), skip=ONE_ROLLOUT | {"/v1/changes"})
 
 
 async def test_a_rollout_is_visible_in_its_workspace_only(world: World) -> None:
@@ -61,6 +63,17 @@ async def test_a_rollout_is_visible_in_its_workspace_only(world: World) -> None:
     assert seen == {"viewer@default": 200, "viewer@acme": 403, "viewer@*": 200, "none": 403}
 
 
+def test_the_limit_of_the_list_counts_rollouts_that_the_caller_may_read(world: World) -> None:
+    for model in ("acme:churn", "churn", "fraud", "spam"):
+        request_rollout(world.deps, RolloutRequest(uuid4(), model, RolloutAction.START, uuid4(), "anna", version=1))
+        world.clock.advance(1.0)
+    with TestClient(build(world, role_keys())) as client:
+        headers = {"Authorization": "Bearer viewer@acme"}
+        found = client.get("/v1/rollouts", params={"limit": 1}, headers=headers).json()["items"]
+    assert [rollout["model"] for rollout in found] == ["acme:churn"]
+
+
+@pytest.mark.slow
 def test_the_api_keeps_to_its_document(world: World) -> None:
     world.given_canary()
     assert check_api(build(world, role_keys())) >= 9

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard_contracts.policies import RolloutPolicy
-from modelyard_deployer.domain.analysis import Arm, Outcome, Stratum, analyse
+from modelyard_deployer.domain.analysis import Outcome, analyse
+from modelyard_deployer.domain.counts import Arm, Stratum
 from modelyard_deployer.domain.sequences import MeanPair, Pair, lower_bound, mean_difference, rate_difference
 
 LOOKS, PER_LOOK, RUNS = 30, 100, 400

@@ -74,7 +74,7 @@ def test_the_life_of_a_real_replica(tmp_path: Path, loopback: None, idle_s: floa
     try:
         url = wait_until(lambda: runtime.address(replica), 90, what=runtime.last_words(replica))
         assert wait_until(lambda: runtime.answers(url), 30)
-        assert runtime.warm_up(url, version.file.manifest) is None
+        assert runtime.warm_up(url, version) is None
 
         successor = LocalProcesses(tmp_path / "replicas", TOKENS)
         found = successor.find()
@@ -102,11 +102,11 @@ def test_a_serving_token_is_rotated_while_a_replica_serves(tmp_path: Path, loopb
     process = runtime.start(replica, tmp_path / "model", version, Resources())
     try:
         url = wait_until(lambda: runtime.address(replica), 90)
-        wait_until(lambda: runtime.answers(url) and runtime.warm_up(url, version.file.manifest) is None, 30)
+        wait_until(lambda: runtime.answers(url) and runtime.warm_up(url, version) is None, 30)
         new = old.with_new()
         for ring in (new, new.with_current("2"), new.with_current("2").only(1)):
             file.write_text(ring.text())
-            wait_until(lambda: runtime.warm_up(url, version.file.manifest) is None, 30)
+            wait_until(lambda: runtime.warm_up(url, version) is None, 30)
         wait_until(lambda: _status(url, old.current.value) == 401, 30)
         assert _status(url, new.with_current("2").current.value) != 401
     finally:

@@ -1,6 +1,8 @@
 """Rollouts: events and time in, weights and events out."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -16,11 +18,13 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts import RolloutState as State
+from modelyard_contracts.manifest import Permissions
 from modelyard_contracts.policies import RolloutPolicy
-from modelyard_deployer.domain.analysis import Arm, Stratum
+from modelyard_deployer.domain.counts import Arm, Stratum
 from modelyard_runtime.errors import Conflict, Invalid
+from modelyard_runtime.policy_time import ReplayTime
 
-from .conftest import MODEL, World, a_version, approved, register, targets_of
+from .conftest import MODEL, World, a_manifest, a_version, approved, model_file, register, targets_of
 
 
 def states(world: World) -> list[tuple[State, float]]:
@@ -236,6 +240,24 @@ def test_a_hold_may_end_in_promotion_if_the_policy_says_so(world: World) -> None
     assert world.rollout(rollout.id).state is State.PROMOTED
 
 
+def test_in_a_backtest_a_hold_expires_in_the_time_of_the_data(world: World, tmp_path: Path) -> None:
+    world.set_policy(RolloutPolicy(max_hold_s=7 * 86_400, on_hold_expired="promote"))
+    rollout = world.given_canary()
+    file, began = tmp_path / "replay", world.clock().timestamp()
+    world.reconciler = replace(world.reconciler, policy_time=ReplayTime(file))
+    file.write_text(f"{began} 0\n")
+    for _ in range(15):
+        world.settle(60.0)
+        world.routers_apply()
+    assert world.rollout(rollout.id).step == 1, "the data have not moved"
+    with file.open("a") as more:
+        more.write(f"{world.clock().timestamp()} {8 * 86_400}\n")
+    for _ in range(3):
+        world.settle(1.0)
+        world.routers_apply()
+    assert world.rollout(rollout.id).state is State.PROMOTED
+
+
 def test_a_version_without_a_ready_replica_is_never_promoted_by_a_hold_that_expired(world: World) -> None:
     world.set_policy(RolloutPolicy(min_samples=100, max_hold_s=30.0, on_hold_expired="promote"))
     rollout = world.given_canary()
@@ -310,6 +332,18 @@ def test_an_unavailable_registry_delays_a_rollout_and_does_not_end_it(world: Wor
         assert world.rollouts()[0].state is State.PENDING
     world.settle(1.0)
     assert world.weights() == {1: 1.0}
+
+
+@pytest.mark.parametrize("flavour", ["container", "external-api"])
+def test_a_model_that_is_not_in_the_files_is_not_served_and_the_reason_says_why(world: World, flavour: str) -> None:
+    manifest = a_manifest(MODEL, 6).model_copy(
+        update={"flavour": flavour, "permissions": Permissions(code=True, network=True, reason="reviewed")}
+    )
+    world.registry.given_version(manifest, {"model.bin": model_file(MODEL, 6)}, VersionStage.APPROVED)
+    rollout = world.request(RolloutAction.START, 6)
+    world.settle()
+    assert world.rollout(rollout.id).state is State.FAILED
+    assert "version 6 cannot be served: it is a" in world.rollout(rollout.id).reason
 
 
 def test_a_version_without_approval_gets_no_traffic_and_no_event(world: World) -> None:

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from modelyard_contracts import RolloutAction, RolloutStrategy, RouteApplied, RoutePublished, VersionStage
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts.routes import RoutePlan, Split, VersionLeaf
-from modelyard_deployer.domain.analysis import Arm
+from modelyard_deployer.domain.counts import Arm
 from modelyard_runtime.access import Authenticator
 
 from .conftest import MODEL, World, a_version, register, targets_of

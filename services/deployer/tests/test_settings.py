@@ -23,17 +23,19 @@ def test_a_service_key_and_a_key_ring_are_enough(tmp_path: Path) -> None:
     settings.check_files()
     tokens = serving_tokens(settings)
     assert tokens.current() == ring.current.value
-    assert tokens.environment() == {"SERVING_TOKEN_FILE": str(tmp_path / "serving.keys")}
+    copy = tmp_path / "replicas" / "serving-tokens"
+    assert tokens.environment(tmp_path / "replicas") == {"SERVING_TOKEN_FILE": str(copy)}
+    assert copy.read_text() == ring.text()
 
 
 def test_a_key_ring_replaces_the_token_derived_from_the_admin_key(tmp_path: Path) -> None:
     admin = key_file(tmp_path, "admin.key")
     derived = serving_tokens(Settings(admin_key_file=admin))
-    assert derived.environment() == {"MODELYARD_SERVING_TOKEN": derived.current()}
+    assert derived.environment(tmp_path / "replicas") == {"MODELYARD_SERVING_TOKEN": derived.current()}
     ring = key_file(tmp_path, "serving.keys", KeyRing.fresh().text())
     both = serving_tokens(Settings(admin_key_file=admin, serving_token_file=ring))
     assert derived.current() not in (both.fixed, both.current())
-    assert list(both.environment()) == ["SERVING_TOKEN_FILE"]
+    assert list(both.environment(tmp_path / "replicas")) == ["SERVING_TOKEN_FILE"]
 
 
 def test_a_start_without_a_serving_token_names_the_setting(tmp_path: Path) -> None:

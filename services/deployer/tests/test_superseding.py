@@ -7,7 +7,7 @@ import pytest
 from modelyard_contracts import RolloutAction, RolloutChanged, Verdict, VersionStage
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts.policies import RolloutPolicy
-from modelyard_deployer.domain.analysis import Arm
+from modelyard_deployer.domain.counts import Arm
 
 from .conftest import MODEL, World
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from modelyard_contracts.manifest import ManifestFile
-from modelyard_contracts.policies import RolloutPolicy
+from modelyard_contracts.policies import GatePolicy, RolloutPolicy
 from modelyard_deployer.domain.errors import VersionUnusable
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.workloads import Resources, VersionKey, Workload
@@ -44,6 +44,9 @@ class LocalFiles:
         raise VersionUnusable("not used")
 
     def policy(self, model: str) -> RolloutPolicy:
+        raise VersionUnusable("not used")
+
+    def gate(self, model: str) -> GatePolicy:
         raise VersionUnusable("not used")
 
     def download(self, file: ManifestFile, folder: Path) -> None:

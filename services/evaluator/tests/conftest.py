@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, TypeVar
 from uuid import uuid4
 
@@ -26,14 +27,25 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import decode
-from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest, TrainingLineage, digest_of
+from modelyard_contracts.documents import write
+from modelyard_contracts.example import EXAMPLE_FILE, Example
+from modelyard_contracts.manifest import (
+    FileEntry,
+    ManifestFile,
+    ModelManifest,
+    Permissions,
+    TrainingLineage,
+    digest_of,
+    signed,
+)
 from modelyard_contracts.policies import GatePolicy
 from modelyard_contracts.signature import Column, Output, Signature, Task, new_schema_id
 from modelyard_devstack.testing.access import role_keys
 from modelyard_evaluator.clients.registry import HttpRegistry
-from modelyard_evaluator.domain.errors import NotMeasurable
-from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable
+from modelyard_evaluator.domain.evaluation import Evaluation, OpenAlarm
 from modelyard_evaluator.domain.ports import Deps, RowCount
+from modelyard_evaluator.domain.trial import Trial, TrialOutcome
 from modelyard_evaluator.events.handlers import handle
 from modelyard_evaluator.scoring.processes import scorer_zygote
 from modelyard_evaluator.store.evaluations import SqlStorage
@@ -61,10 +73,28 @@ class FakeLabels:
     rows: int = 1_000
     unusable: int = 0
     since: list[datetime] = field(default_factory=list)
+    after: dict[datetime, int] = field(default_factory=dict)
+    """Rows after a moment, where it is not `rows`."""
 
     def count(self, model: str, since: datetime, signatures: Mapping[str, Signature]) -> RowCount:
         self.since.append(since)
-        return RowCount(self.rows, self.unusable)
+        later = [moment for moment in self.after if moment <= since + timedelta(seconds=1)]
+        return RowCount(self.after[max(later)] if later else self.rows, self.unusable)
+
+
+@dataclass
+class FakeAlarms:
+    """The open alarm that a test sets, or an error; records the questions."""
+
+    alarm: OpenAlarm | None = None
+    error: Unreachable | None = None
+    asked: list[tuple[str, int]] = field(default_factory=list)
+
+    def open_alarm(self, model: str, version: int) -> OpenAlarm | None:
+        self.asked.append((model, version))
+        if self.error is not None:
+            raise self.error
+        return self.alarm
 
 
 @dataclass
@@ -97,6 +127,8 @@ class FakeScorer:
             "columns": {"age": "double"},
             "label_column": "label",
             "source": {},
+            "first_at": job["since"],
+            "last_at": job["as_of"],
             "baseline": {"class": "no"} if job["source"] == "dataset" else None,
         }
 
@@ -111,7 +143,28 @@ class FakeScorer:
     def compare(self, folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         self.jobs.append(job)
         changes = {**self.result, **self.results.get((job["old"], job["new"]), {})}
-        return {**a_comparison(), "metric": job["metric"], **changes, "by_class": {}, "metrics": {}}
+        found = {**a_comparison(rows=self.pinned_rows), "metric": job["metric"], **changes}
+        return {**found, "by_class": {}, "metrics": {}}
+
+
+ANSWERED = Trial(
+    TrialOutcome.ANSWERED, rows=3, load_s=0.5, p50_ms=1.5, p95_ms=2.25, memory_mib=120.0, answers_equal=True
+)
+
+
+@dataclass
+class FakeTrials:
+    """Returns the trial that a test sets, or raises its error; records the files that it was given."""
+
+    trial: Trial = ANSWERED
+    error: Exception | None = None
+    given: list[set[str]] = field(default_factory=list)
+
+    def run(self, folder: Path) -> Trial:
+        self.given.append({path.name for path in folder.iterdir()})
+        if self.error is not None:
+            raise self.error
+        return self.trial
 
 
 def a_comparison(**changes: Any) -> dict[str, Any]:
@@ -145,12 +198,14 @@ class World:
         self.database = Database(open_engine(url), self.clock)
         self._open.callback(self.database.close)
         migrate(self.database.engine, "modelyard_evaluator:migrations")
-        self.labels, self.scorer = FakeLabels(), FakeScorer()
+        self.labels, self.alarms, self.scorer, self.trials = FakeLabels(), FakeAlarms(), FakeScorer(), FakeTrials()
         self.deps = Deps(
             SqlStorage(self.database),
             HttpRegistry(self.client_as(SERVICE)),
             self.labels,
+            self.alarms,
             self.scorer,
+            self.trials,
             self.clock,
             folder / "work",
         )
@@ -202,6 +257,29 @@ class World:
         assert self.registry.given_version(manifest, {"model.bin": data}, stage) == number
         return ManifestFile.write(manifest).digest
 
+    def given_own_version(
+        self,
+        number: int,
+        *,
+        model: str = "own",
+        dataset: str | None = None,
+        signature: Signature = BINARY,
+        flavour: str = "onnx",
+    ) -> str:
+        """Register a version that was made elsewhere, with an example; returns its digest."""
+        files = {"model.onnx": f"{model} {number}".encode(), EXAMPLE_FILE: write(Example(rows=({"age": 30.0},)))}
+        manifest = ModelManifest(
+            model=model,
+            flavour=flavour,
+            permissions=Permissions() if flavour == "onnx" else Permissions(code=True, network=True, reason="reviewed"),
+            files=tuple(FileEntry(path=path, digest=digest_of(it), size_bytes=len(it)) for path, it in files.items()),
+            **signed(signature),
+            training=TrainingLineage(recipe="elsewhere", dataset_digest=dataset, train_until=DAY),
+            example=EXAMPLE_FILE,
+        )
+        assert self.registry.given_version(manifest, files, VersionStage.REGISTERED) == number
+        return ManifestFile.write(manifest).digest
+
     def promote(self, version: int) -> None:
         """Approve a version and make it the champion; the champion before it stays approved."""
         self.approve(version)
@@ -224,7 +302,12 @@ class World:
         if self.client.version(MODEL, version).stage is VersionStage.EVALUATED:
             self.client.approve(MODEL, version, "by the test")
 
-    def _moved(self, version: int, state: RolloutState) -> None:
+    def rolled_out(self, version: int, state: RolloutState, *, against: float = 0.0) -> None:
+        """The registry hears of a live share of the version. against: whether its end speaks against the version."""
+        evidence = {RolloutChanged.LIVE_SHARE: 1.0, RolloutChanged.AGAINST_VERSION: against}
+        self._moved(version, state, evidence if state is RolloutState.ABORTED else {})
+
+    def _moved(self, version: int, state: RolloutState, evidence: Mapping[str, float] = MappingProxyType({})) -> None:
         self.registry.deliver(
             RolloutChanged(
                 event_id=uuid4(),
@@ -239,6 +322,7 @@ class World:
                 from_version=1 if version != 1 else None,
                 to_version=version,
                 reason="by the test",
+                evidence=dict(evidence),
             )
         )
 
@@ -256,6 +340,8 @@ class World:
         )
 
     def set_gate(self, **policy: Any) -> None:
+        """Set the gate policy; by default a comparison is evaluated once."""
+        policy = {"max_open_s": 0.0, **policy}
         self.client.create_model("fresh")
         for model in (MODEL, "fresh"):
             self.client.set_policy(model, GatePolicy(**policy))

@@ -60,6 +60,22 @@ def test_answers_keep_to_the_openapi_document(world: World) -> None:
     assert check_api(app_of(world)) >= 3
 
 
+def test_rows_on_which_one_version_is_right_can_be_read(world: World, http: TestClient) -> None:
+    answers = {"label": "up", "champion": "down", "challenger": "up"}
+    row = {"price": 0.5, "day": None}
+    kept = [{"right": "challenger", "row": row, **answers}, {"right": "champion", "row": {}, **answers}]
+    world.scorer.result = {"disagreements": kept}
+    path = f"/v1/evaluations/{post(http).json()['evaluation_id']}/rows"
+    assert http.get(path).json()["items"] == []
+    world.work()
+    assert [one["only"] for one in http.get(path).json()["items"]] == ["challenger_right", "champion_right"]
+    [found] = http.get(path, params={"only": "challenger_right"}).json()["items"]
+    assert (found["row"], found["label"], found["champion"]) == (row, "up", "down")
+    assert len(http.get(path, params={"limit": 1}).json()["items"]) == 1
+    refused = http.get(path, params={"only": "nobody"})
+    assert (refused.status_code, refused.json()["field"]) == (422, "only")
+
+
 def test_an_evaluation_is_accepted_and_its_report_can_be_read(world: World, http: TestClient) -> None:
     answer = post(http)
     assert (answer.status_code, answer.json()["stage"]) == (202, "pending")

@@ -135,6 +135,16 @@ def test_the_newest_rows_win_and_a_repeat_gives_the_same_bytes(
     assert (tmp_path / "rows.parquet").read_bytes() == first
 
 
+def test_a_later_look_pins_the_oldest_rows_and_names_their_times(
+    clickhouse: dict[str, str], tmp_path: Path, zygote: Zygote
+) -> None:
+    pinned = ScorerProcesses(zygote, clickhouse).pin(tmp_path, job(limit=5, newest=False))
+    ids = pq.ParquetFile(tmp_path / "rows.parquet").read()["prediction_id"].to_pylist()
+    assert ids == [f"p{i}" for i in range(10, 15)]
+    assert pinned["first_at"] == (DAY + timedelta(minutes=10)).isoformat()
+    assert pinned["last_at"] == (DAY + timedelta(minutes=14)).isoformat()
+
+
 def test_an_unreachable_clickhouse_is_reported_as_such(tmp_path: Path, zygote: Zygote) -> None:
     unreachable = {
         "CLICKHOUSE_URL": f"http://127.0.0.1:{free_port()}",

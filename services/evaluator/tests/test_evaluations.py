@@ -56,6 +56,7 @@ def test_a_redelivered_event_is_one_evaluation_and_one_verdict(world: World) -> 
 def test_only_the_registration_of_a_version_starts_an_evaluation(world: World) -> None:
     world.deliver(world.registered(2, change=ResourceChange.ALIAS_MOVED))
     world.deliver(world.registered(2, change=ResourceChange.VERSION_MOVED))
+    world.deliver(world.registered(1, kind="dataset", model="dataset/electricity-first-tenth"))
     assert world.evaluations() == []
 
 

@@ -19,6 +19,7 @@ from modelyard_contracts.signature import Column, ColumnType, Output, Signature,
 from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
 from modelyard_evaluator.scoring import compare, processes
 from modelyard_evaluator.scoring.columns import inputs_of
+from modelyard_evaluator.scoring.disagreements import ROWS, disagreements
 from modelyard_evaluator.scoring.errors import RowsUnusable
 from modelyard_evaluator.scoring.processes import ScorerProcesses, scorer_zygote
 from modelyard_flavours import Encoding, FittedSklearn, environment, save_model
@@ -145,6 +146,8 @@ def test_two_real_models_are_scored_and_compared(tmp_path: Path, zygote: Zygote,
         assert 0 < found[side]["latency_ms_p95"] < 1_000
         assert 20 < found[side]["memory_mib"] < 1_000
     assert sum(part["rows"] for part in found["by_class"].values()) == 600
+    assert {one["right"] for one in found["disagreements"]} == {"challenger", "champion"}
+    assert len(found["disagreements"]) <= 2 * ROWS
 
 
 @pytest.mark.slow
@@ -410,3 +413,19 @@ def test_held_out_rows_of_one_class_cannot_show_that_a_version_is_better(tmp_pat
     }
     with pytest.raises(RowsUnusable, match=r"have the class 'no'.* in the order of time, not of the target"):
         compare.run(tmp_path, {**job, "baseline": {"class": "yes"}})
+
+
+def test_rows_on_which_one_side_is_right_are_the_newest_ones_with_both_answers(tmp_path: Path) -> None:
+    labels = ["no", "yes", "yes", "no"] + ["yes"] * ROWS
+    columns = {"age": [float("nan"), *map(float, range(len(labels) - 1))], "note": ["x" * 999] * len(labels)}
+    table = pa.table({**columns, "label": labels})
+    always = np.tile([0.0, 1.0], (len(labels), 1))
+    classes = np.array(["no", "yes"])
+    np.savez(tmp_path / "challenger.npz", scores=always, classes=classes)
+    np.savez(tmp_path / "champion.npz", scores=always[:, ::-1], classes=classes)
+    found = disagreements(table, tmp_path, {"label_column": "label", "old": "champion", "new": "challenger"})
+    newest, *_, oldest = found
+    assert [one["right"] for one in found] == ["challenger"] * ROWS + ["champion"] * 2
+    assert (newest["label"], newest["champion"], newest["challenger"]) == ("yes", "no", "yes")
+    assert newest["row"] == {"age": float(len(labels) - 2), "note": "x" * 200}
+    assert (oldest["row"]["age"], oldest["label"]) == (None, "no")

@@ -80,15 +80,19 @@ def test_a_member_of_a_vote_needs_usable_answers_only(changes: dict[str, Any], v
 
 
 @pytest.mark.parametrize(
-    ("standard", "adaptive", "first", "expected"),
+    ("standard", "adaptive", "first", "failing", "expected"),
     [
-        ("auto", False, False, "better"),
-        ("auto", True, False, "safe"),
-        ("auto", True, True, "better"),
-        ("safe", False, True, "better"),
-        ("safe", False, False, "safe"),
-        ("better", True, False, "better"),
+        ("auto", False, False, False, "better"),
+        ("auto", False, False, True, "not_worse"),
+        ("auto", True, False, True, "safe"),
+        ("auto", True, True, False, "better"),
+        ("safe", False, True, False, "better"),
+        ("safe", False, False, True, "safe"),
+        ("better", True, False, True, "better"),
+        ("not_worse", False, False, False, "not_worse"),
+        ("not_worse", False, True, False, "better"),
     ],
 )
-def test_the_standard_in_force(standard: Any, adaptive: bool, first: bool, expected: str) -> None:
-    assert applied(GatePolicy(standard=standard), adaptive=adaptive, first=first).standard == expected
+def test_the_standard_in_force(standard: Any, adaptive: bool, first: bool, failing: bool, expected: str) -> None:
+    policy = applied(GatePolicy(standard=standard), adaptive=adaptive, first=first, failing=failing)
+    assert policy.standard == expected

@@ -208,7 +208,7 @@ def events(model: Model, rows: Rows, rules: Rules, delay: int, labels: bool) -> 
     seen = 0
     for piece in Served(model.manifest, label_delay_rows=delay).slices(stream):
         seen += piece.rows if piece.features else 0
-        for found in apply(state.of(piece), piece, model.manifest, rules, state.errors_before(piece)):
+        for found in apply(state.of(piece), piece, model.manifest, rules, state.errors_before(piece), state.labels):
             event = event_of(found, piece, model.manifest, "db")
             if isinstance(event, DriftDetected):
                 yield seen, event

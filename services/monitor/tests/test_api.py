@@ -16,9 +16,11 @@ from modelyard_devstack.testing.openapi import check_api
 from modelyard_monitor.api.routes import add_routes
 from modelyard_monitor.ingest.control_events import ControlEventIngest, control_topics
 from modelyard_monitor.ingest.exactly_once import plan_text, planned_end
+from modelyard_monitor.store.alarm_queries import AlarmQueries
 from modelyard_monitor.store.queries import ReportQueries
 from modelyard_monitor.store.vote_queries import VoteQueries
 from modelyard_monitor.testing.samples import START, label, prediction, records
+from modelyard_monitor.usecases.alarms import Alarms
 from modelyard_monitor.usecases.reports import Reports
 from modelyard_monitor.usecases.votes import Votes
 from modelyard_runtime.access import Authenticator
@@ -38,6 +40,7 @@ def app_of(world: World, keys: Authenticator) -> FastAPI:
         app,
         Reports(ReportQueries(world.clickhouse), world.unwatched),
         Votes(VoteQueries(world.clickhouse)),
+        Alarms(AlarmQueries(world.clickhouse), world.clock),
         world.unwatched,
         (),
         world.changes,

@@ -155,7 +155,9 @@ def test_a_state_of_the_release_before_is_continued(monkeypatch: pytest.MonkeyPa
         del vars(version)[name]
     for watch in version.means.values():
         del vars(watch)["known"]
-    del vars(version.error_rate)["dispersion"], vars(version.absolute_error)["dispersion"]
+    for name in ("dispersion", "history"):
+        del vars(version.error_rate)[name]
+        vars(version.absolute_error).pop(name, None)
     monkeypatch.setattr(snapshot, "FORMAT", 4)
     data = Snapshots(lambda: KEYS).dump(state)
     monkeypatch.undo()

@@ -47,7 +47,8 @@ def joined(*parts: Rows) -> Rows:
 def found(served: Served, stream: Rows, state: ModelState, first: int = 0) -> Iterator[DriftDetected | AlertRaised]:
     """The events of a stream."""
     for piece in served.slices(stream, first):
-        findings: list[Finding] = apply(state.of(piece), piece, MANIFEST, Rules(), state.errors_before(piece))
+        version, before = state.of(piece), state.errors_before(piece)
+        findings: list[Finding] = apply(version, piece, MANIFEST, Rules(), before, state.labels)
         yield from (event_of(one, piece, MANIFEST, "db") for one in findings)
 
 
@@ -76,10 +77,19 @@ def test_a_moved_score_waits_for_labels_that_are_on_their_way() -> None:
     assert {one for one, _ in found} == {Recommendation.WAIT_FOR_LABELS}
 
 
-def test_a_moved_score_of_a_model_without_labels_recommends_a_retraining() -> None:
+def test_a_moved_score_of_a_model_without_any_label_asks_for_labels() -> None:
     before = rows(IN_CONTROL, seed=2, wrong=None)
     found = advice(Served(MANIFEST), rows(2_000, score=1.5, wrong=None), DriftKind.SCORE, before)
-    assert set(found) == {(Recommendation.RETRAIN, Severity.WARNING)}
+    assert set(found) == {(Recommendation.CHECK_LABELS, Severity.WARNING)}
+
+
+def test_a_moved_score_of_a_version_without_labels_recommends_a_retraining_if_the_one_before_had_some() -> None:
+    state, first = ModelState(), Served(MANIFEST)
+    list(found(first, rows(2_000), state))
+    second = replace(first, version=2)
+    stream = joined(rows(IN_CONTROL, seed=2, wrong=None), rows(2_000, score=1.5, wrong=None))
+    events: list[Any] = list(found(second, stream, state, first=2_000))
+    assert {one.recommendation for one in events if one.kind is DriftKind.SCORE} == {Recommendation.RETRAIN}
 
 
 def test_a_moved_score_whose_labels_are_late_recommends_a_retraining() -> None:

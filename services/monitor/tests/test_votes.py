@@ -1,5 +1,6 @@
 """Votes of ensembles: the lead's own output is compared with its reference, each member with the label, once."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -43,6 +44,20 @@ async def page(caller: httpx.AsyncClient, after: str = "", **parameters: Any) ->
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+async def test_the_quality_of_a_member_is_that_of_its_own_votes_beside_the_answers(world: World) -> None:
+    rows = [voted(i, vote(1, 0.6, 0.9), vote(2, 0.4, 0.2)) for i in range(3)]
+    await world.predictions.store(records([*rows, voted(3_700, vote(1, 0.6, 0.9))]))
+    await world.labels.store(records([label(0, "1"), label(1, "1"), label(2, "0"), label(3_700, "1")]))
+    since = (rows[0].occurred_at - timedelta(hours=1)).isoformat()
+    async with client(world) as caller:
+        answer = await caller.get("/v1/models/m/members/over-time", params={"since": since})
+    first, other, later = answer.json()["items"]
+    assert (first["version"], first["labelled"], first["wrong"], first["answers_wrong"]) == (1, 3, 1, 1)
+    assert (other["version"], other["labelled"], other["wrong"], other["answers_wrong"]) == (2, 3, 2, 1)
+    assert (later["version"], later["labelled"], later["wrong"], later["mean_absolute_error"]) == (1, 1, 0, None)
+    assert first["at"] < later["at"]
 
 
 async def test_members_are_compared_with_each_label_and_each_label_is_in_one_page(world: World) -> None:

@@ -81,9 +81,11 @@ class Caller(asyncio.Protocol):
             self.next()
 
 
-async def load(port: int, body: bytes, key: str, connections: int, seconds: float, rate: float) -> None:
+async def load(
+    port: int, body: bytes, key: str, connections: int, seconds: float, rate: float, route: str = "elec"
+) -> None:
     """Print {"requests", "failures", "seconds", "p50_ms", "p99_ms"}. rate: requests per second, 0: all that it can."""
-    head = f"POST /v1/predict/elec HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
+    head = f"POST /v1/predict/{route} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
     request = f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
     latencies: list[float] = []
     failures: list[int] = []
@@ -129,10 +131,11 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--route", default="elec")
     given = parser.parse_args()
     if given.what == "load":
         body = sys.stdin.buffer.read()
-        uvloop.run(load(given.port, body, given.key, given.connections, given.seconds, given.rate))
+        uvloop.run(load(given.port, body, given.key, given.connections, given.seconds, given.rate, given.route))
     else:
         serve(echo if given.what == "echo" else peer(given.upstream))
 

@@ -28,7 +28,12 @@ class Behaviour:
     """(request, digest) -> body; None: `infer_answer`."""
     surplus: bytes = b""
     """Sent after each answer, in one piece with it."""
+    members: "dict[int, Behaviour] | None" = None
+    """Versions that share this server; None: a server of one version, which answers 404 to a call for several."""
+    absent: set[int] = field(default_factory=set)
+    """Members that the server leaves out of its answer."""
     requests: list[dict[str, Any]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
     remember: bool = True
@@ -49,7 +54,10 @@ class _Protocol(asyncio.Protocol):
         self.parser.feed_data(data)
 
     def on_message_begin(self) -> None:
-        self.body, self.fields = b"", {}
+        self.body, self.fields, self.path = b"", {}, ""
+
+    def on_url(self, url: bytes) -> None:
+        self.path += url.decode()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.fields[name.decode().lower()] = value.decode()
@@ -62,6 +70,7 @@ class _Protocol(asyncio.Protocol):
         if self.b.remember:
             self.b.requests.append(request)
             self.b.headers.append(self.fields)
+            self.b.paths.append(self.path)
         if self.b.delay_s:
             asyncio.get_running_loop().call_later(self.b.delay_s, self.answer, request)
         else:
@@ -71,11 +80,8 @@ class _Protocol(asyncio.Protocol):
         if self.b.drop == "before":
             self.transport.abort()
             return
-        make = self.b.answer or infer_answer
-        body = self.b.body if self.b.body is not None else make(request, self.b.digest)
-        if self.b.status != 200 and self.b.body is None:
-            body = b'{"error":"as configured"}'
-        head = b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n" % self.b.status
+        status, body = self._answer_of(request)
+        head = b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n" % status
         if self.b.chunked:
             half = len(body) // 2
             parts = (body[:half], body[half:])
@@ -91,6 +97,29 @@ class _Protocol(asyncio.Protocol):
             self.transport.write(data + self.b.surplus)
             if self.b.close_after:
                 self.transport.close()
+
+    def _answer_of(self, request: dict[str, Any]) -> tuple[int, bytes]:
+        named = self.path.rpartition("/infer")[0].rpartition("/")[2].split(",")
+        if self.b.members is None:
+            return (404, b'{"error":"no such path"}') if len(named) > 1 else _one(self.b, request)
+        answers = {int(name): _one(self.b.members[int(name)], request) for name in named}
+        if len(named) == 1:
+            return answers[int(named[0])]
+        members = [
+            {"version": str(version), "status": status, "answer": json.loads(body), "predict_ms": 2.0}
+            for version, (status, body) in answers.items()
+            if version not in self.b.absent
+        ]
+        return 200, json.dumps({"members": members, "span_ms": 2.0 * len(members)}).encode()
+
+
+def _one(behaviour: Behaviour, request: dict[str, Any]) -> tuple[int, bytes]:
+    make = behaviour.answer or infer_answer
+    if behaviour.body is not None:
+        return behaviour.status, behaviour.body
+    return behaviour.status, make(
+        request, behaviour.digest
+    ) if behaviour.status == 200 else b'{"error":"as configured"}'
 
 
 def infer_answer(request: dict[str, Any], digest: str) -> bytes:

@@ -257,5 +257,12 @@ async def test_a_real_model_server_streams_through_the_router(world: World, tmp_
         assert "".join(event["text"] for event in events[:-2]).split() == ["one", "two", "three"]
         assert events[-1] == "[DONE]"
         assert (await logged(world)).status is GenerationStatus.OK
+        status, _, [problem] = await generated(world, text="one", parameters={"max_tokens": 0})
+        assert (status, problem["code"], problem["field"]) == (422, "bad_parameter", "max_tokens")
+        await eventually(lambda: len(world.generations()) == 2)
+        assert world.generations()[1].status is GenerationStatus.REJECTED
+        answer = await world.predict({"text": "one"})
+        assert (answer.status, answer.body["code"]) == (409, "text_route")
+        assert "use /v1/generate/elec" in answer.body["detail"]
     finally:
         process.kill()

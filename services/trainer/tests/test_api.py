@@ -53,12 +53,32 @@ def test_a_run_is_requested_read_listed_and_cancelled(http: TestClient, world: W
     assert begun.json()["requested_by"] == "developer@default"
     assert http.get(f"/v1/runs/{run_id}").json() == begun.json()
     assert [run["run_id"] for run in http.get("/v1/runs", params={"model": "shifts"}).json()["items"]] == [run_id]
-    assert http.get("/v1/runs", params={"model": "other"}).json() == {"items": []}
+    assert http.get("/v1/runs", params={"model": "other"}).json() == {"items": [], "next_after": None}
 
     assert http.post(f"/v1/runs/{run_id}/cancel").json()["cancel_requested"] is True
     world.supervisor.tick()
     assert http.get(f"/v1/runs/{run_id}").json()["state"] == "cancelled"
     assert http.post(f"/v1/runs/{run_id}/cancel").status_code == 409
+
+
+def test_runs_are_listed_in_pages_and_by_state(http: TestClient, world: World) -> None:
+    made = []
+    for reason in ("first", "second", "third"):
+        made.append(http.post("/v1/runs", json={"model": "shifts", "reason": reason}).json()["run_id"])
+        cancelled = http.post(f"/v1/runs/{made[-1]}/cancel", json={"reason": f"not the {reason}"}).json()
+        assert cancelled["reason"] == f"cancelled by developer@default: not the {reason}"
+        world.supervisor.tick()
+    pages, after = [], None
+    while True:
+        page = http.get("/v1/runs", params={"limit": 2, **({"after": after} if after else {})}).json()
+        pages.append([run["run_id"] for run in page["items"]])
+        if (after := page["next_after"]) is None:
+            break
+    assert pages in ([made[::-1][:2], made[::-1][2:]], [sorted(made)[:2], sorted(made)[2:]])  # equal moments: by id
+    assert http.get("/v1/runs", params={"state": "succeeded"}).json()["items"] == []
+    assert len(http.get("/v1/runs", params={"state": ["failed", "cancelled"]}).json()["items"]) == 3
+    assert http.get("/v1/runs", params={"state": "tired"}).status_code == 422
+    assert http.get("/v1/runs", params={"after": "00000000-0000-0000-0000-000000000000"}).status_code == 404
 
 
 @pytest.mark.parametrize(

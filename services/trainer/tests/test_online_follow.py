@@ -28,7 +28,8 @@ SIGNATURE_ID = new_schema_id(SIGNATURE)
 LABELS = """
 CREATE TABLE {database}.{table} (
     workspace String, model String, prediction_id String, label Nullable(String), value Nullable(Float64),
-    received_at DateTime64(6, 'UTC'), matched UInt8, repeat UInt8, _partition UInt32, _offset UInt64, pass UInt64
+    received_at DateTime64(6, 'UTC'), matched UInt8, repeat UInt8, rejected LowCardinality(String),
+    _partition UInt32, _offset UInt64, pass UInt64
 ) ENGINE = MergeTree ORDER BY (_partition, _offset)"""
 PREDICTIONS = """
 CREATE TABLE {database}.predictions (
@@ -57,13 +58,13 @@ class Log:
             at = START + timedelta(seconds=number)
             row: dict[str, Any] = {
                 "model": "shifts", "label": "UP" if x > 0 else "DOWN", "repeat": 0, "numbers": [x, y], "texts": ["a"],
-                "signature": SIGNATURE_ID, "status": "ok", "variant": "stable", "matched": 1, **changed,
+                "signature": SIGNATURE_ID, "status": "ok", "variant": "stable", "matched": 1, "rejected": "", **changed,
             }  # fmt: skip
             name, signature = f"p{number}", row["signature"]
             predictions.append(
                 ["w", row["model"], name, row["status"], row["variant"], at, signature, row["numbers"], row["texts"]]
             )
-            place = [row["matched"], row["repeat"], number % 2, number // 2, late or 0]
+            place = [row["matched"], row["repeat"], row["rejected"], number % 2, number // 2, late or 0]
             labels.append(["w", row["model"], name, row["label"], None, at, *place])
         self._client.insert(f"{self._database}.predictions", predictions)
         self._client.insert(f"{self._database}.{'label_matches' if late else 'labels'}", labels)
@@ -132,6 +133,18 @@ def test_rows_that_cannot_be_used_are_left_out_and_counted(log: Log) -> None:
     rows, _, read = drained(log.labels(), Cursor())
     assert (len(rows), read) == (5, 10)
     assert np.isnan(rows[-1].numbers[0])
+
+
+@pytest.mark.server
+def test_labels_that_the_monitor_rejected_are_not_read_and_take_no_place_in_the_window(log: Log) -> None:
+    log.given(0, 40)
+    log.given(100, 600, label="SIDEWAYS", rejected="unknown_class")
+    log.given(1_000, 10)
+    log.given(2_000, 20, label="SIDEWAYS", rejected="unknown_class", late=1)
+    rows, _, read = drained(log.labels(), Cursor())
+    assert (len(rows), read) == (50, 50)
+    rows, _, read = drained(log.labels(), log.labels().start(30))
+    assert (len(rows), read) == (30, 30)
 
 
 @pytest.mark.server

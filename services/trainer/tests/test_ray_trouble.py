@@ -3,18 +3,20 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from modelyard_contracts import RunState
 from modelyard_trainer.app import warm_ray_of
-from modelyard_trainer.domain.errors import ClusterAway
+from modelyard_trainer.domain.errors import ClusterAway, RayNotStarted
 from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.jobs import warm_ray
 from modelyard_trainer.jobs.catalogue import known_recipes
 from modelyard_trainer.jobs.warm_ray import WarmRay
 from modelyard_trainer.settings import Settings
 from modelyard_trainer.usecases import RunRequest, request_run
+from modelyard_trainer.worker import ray_session
 from modelyard_trainer.worker.ray_session import await_cluster
 
 from .helpers.world import PYTHONPATH, World
@@ -103,3 +105,18 @@ def test_a_cluster_that_is_away_is_named_with_the_remedy(loopback: None) -> None
         await_cluster(address, wait_s=0.0)
         await_cluster(f"ray://{address}", wait_s=0.0)
     await_cluster("auto", wait_s=0.0)
+
+
+def test_a_ray_that_does_not_start_is_one_line_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_slow(**options: object) -> None:
+        raise Exception("The current node timed out during startup.")  # noqa: TRY002  as Ray raises it
+
+    monkeypatch.setattr(ray_session, "import_ray", lambda: SimpleNamespace(init=too_slow))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of-this-test")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    expected = r"did not start on this machine .*timed out.*RAY_ADDRESS"
+    with pytest.raises(RayNotStarted, match=expected) as found, ray_session.own_ray(tmp_path, 1):
+        pass
+    assert found.value.retryable

@@ -34,6 +34,7 @@ from modelyard_trainer.jobs.processes import Workers
 from modelyard_trainer.jobs.rundir import RunDir, file_digest
 from modelyard_trainer.recipes.estimators import fit_tabular, newest
 from modelyard_trainer.recipes.selection import (
+    Candidate,
     Tried,
     attempt,
     baseline,
@@ -115,16 +116,25 @@ FOLDS = [Fold(600, 700, 0.5), Fold(700, 800, 0.5)]
 @pytest.mark.parametrize("name", ["logistic", "boosting", "boosting-recent", "extra-trees"])
 def test_each_classifier_beats_the_majority_and_answers_a_row_quickly(name: str) -> None:
     rows, signature = rows_with(training_table(800), DataSpec())
-    found = attempt(fit_tabular, name, TabularParameters(), rows, FOLDS, signature)
+    found = attempt(fit_tabular, Candidate(name), TabularParameters(), rows, FOLDS, signature)
     assert not found.error and found.row_ms < 20
     assert found.figures["accuracy"] > baseline(rows, FOLDS, signature)["accuracy"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["logistic", "boosting", "boosting-recent", "extra-trees"])
+def test_a_column_without_any_value_keeps_no_candidate_from_being_fitted(name: str) -> None:
+    rows, signature = rows_with(training_table(800), DataSpec())
+    rows.numeric[:, 0] = np.nan
+    found = attempt(fit_tabular, Candidate(name), TabularParameters(), rows, FOLDS, signature)
+    assert not found.error
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear", "boosting", "boosting-recent", "extra-trees"])
 def test_each_regressor_beats_the_median_on_columns_of_every_type(name: str) -> None:
     rows, signature = rows_with(all_types_table(800), DataSpec(target="value"))
-    found = attempt(fit_tabular, name, RegressorParameters(), rows, FOLDS, signature)
+    found = attempt(fit_tabular, Candidate(name), RegressorParameters(), rows, FOLDS, signature)
     assert not found.error, found.error
     assert found.figures["mae"] < 0.6 * baseline(rows, FOLDS, signature)["mae"]
 
@@ -132,14 +142,16 @@ def test_each_regressor_beats_the_median_on_columns_of_every_type(name: str) -> 
 @pytest.mark.parametrize("name", ["weak", "medium"])
 def test_each_text_classifier_learns_three_classes(name: str) -> None:
     rows, signature = rows_with(text_table(800), DataSpec())
-    found = attempt(fit_text, name, TextParameters(), rows, FOLDS, signature)
+    found = attempt(fit_text, Candidate(name), TextParameters(), rows, FOLDS, signature)
     assert not found.error, found.error
     assert found.figures["macro_f1"] > 0.95
 
 
 def test_a_text_classifier_saves_what_it_predicts(tmp_path: Path) -> None:
     rows, signature = rows_with(text_table(), DataSpec())
-    flavour, files, outputs = fit_and_save(fit_text, "medium", TextParameters(), rows, rows.part(200, 300), signature)
+    flavour, files, outputs = fit_and_save(
+        fit_text, Candidate("medium"), TextParameters(), rows, rows.part(200, 300), signature
+    )
     assert flavour == "text-linear" and [entry.path for entry in files.write(tmp_path)] == [
         "model.safetensors",
         "vocabulary.json",
@@ -158,7 +170,7 @@ def test_a_winner_that_learns_the_held_out_rows_is_judged_before_it_does() -> No
         return fit_tabular(name, parameters, rows, signature)
 
     def outputs(all_rows: Rows | None) -> Any:
-        return fit_and_save(fit, "logistic", TabularParameters(), used, holdout, signature, all_rows)[2]
+        return fit_and_save(fit, Candidate("logistic"), TabularParameters(), used, holdout, signature, all_rows)[2]
 
     assert np.array_equal(outputs(None), outputs(rows)), "outputs of a model that did not learn from these rows"
     assert learned == [300, 300, 400]
@@ -166,7 +178,7 @@ def test_a_winner_that_learns_the_held_out_rows_is_judged_before_it_does() -> No
 
 def test_a_candidate_that_fails_is_reported_and_the_others_go_on() -> None:
     rows, signature = rows_with(training_table(800), DataSpec())
-    found = attempt(fit_text, "medium", TextParameters(min_documents=900), rows, FOLDS, signature)
+    found = attempt(fit_text, Candidate("medium"), TextParameters(min_documents=900), rows, FOLDS, signature)
     assert found.error.startswith("BadRequest: dataset: no word occurs in 900 texts")
 
 
@@ -175,7 +187,7 @@ def test_a_candidate_that_fails_is_reported_and_the_others_go_on() -> None:
 def test_an_extreme_value_does_not_end_a_training(name: str, huge: float) -> None:
     rows, signature = rows_with(training_table(800), DataSpec())
     rows.numeric[3, 0], rows.numeric[650, 1] = huge, -huge
-    found = attempt(fit_tabular, name, TabularParameters(max_iterations=5), rows, FOLDS, signature)
+    found = attempt(fit_tabular, Candidate(name), TabularParameters(max_iterations=5), rows, FOLDS, signature)
     assert not found.error and found.figures["accuracy"] > 0.6
 
 
@@ -213,7 +225,7 @@ def test_a_candidate_that_only_wins_on_a_one_sided_newest_fold_is_not_chosen() -
     rows, signature = rows_with(table, DataSpec())
     folds = Split(train=0, used=count, rows=count).folds
     found = [
-        attempt(fit_tabular, name, TabularParameters(max_iterations=10), rows, folds, signature)
+        attempt(fit_tabular, Candidate(name), TabularParameters(max_iterations=10), rows, folds, signature)
         for name in ("boosting", "boosting-recent")
     ]
     constant = Tried("always-yes", baseline_of_class(rows, folds), row_ms=0.0)
@@ -306,6 +318,7 @@ def test_tabular_classifier_trains_candidates_on_ray_and_leaves_nothing_running(
     lineage = manifest.training
     tried = {name for name in lineage.metrics if name.startswith("candidate_")}
     assert len(tried) == 4 and lineage.parameters["winner"] in {name.removeprefix("candidate_") for name in tried}
+    assert lineage.parameters["candidates"] == "logistic,boosting,boosting-recent,extra-trees"
     assert lineage.metrics["beats_baseline"] == 1.0
     assert accuracy(run_dir, manifest) == pytest.approx(lineage.metrics["accuracy"], abs=1e-6)
     assert lineage.metrics["accuracy"] > 0.8

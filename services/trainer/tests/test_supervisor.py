@@ -141,10 +141,10 @@ def test_cancelling_kills_the_worker_and_its_children(world: World) -> None:
     child = int((run_dir.path / "work" / "child.pid").read_text())
     assert psutil.pid_exists(child) and run_dir.holder
 
-    cancel_run(world.deps, run_id)
+    cancel_run(world.deps, run_id, by="anna", reason="wrong target")
     run = world.drive(run_id)
 
-    assert (run.state, run.reason) == (RunState.CANCELLED, "cancelled on request")
+    assert (run.state, run.reason) == (RunState.CANCELLED, "cancelled by anna: wrong target")
     assert run_dir.holder is None and not psutil.pid_exists(child)
     assert not run_dir.data.exists() and not world.manifests()
 

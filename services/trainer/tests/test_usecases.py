@@ -13,11 +13,13 @@ from modelyard_contracts import DriftKind, RunState, TrainingRunRequested, Versi
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_contracts.signature import Task
 from modelyard_runtime.errors import Retryable
+from modelyard_runtime.policy_time import ReplayTime
 from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.errors import BadRequest, IllegalMove, OpenRun, RegistryAway, UnknownModel, UnknownRun
 from modelyard_trainer.domain.states import Signal
 from modelyard_trainer.store.runs import StaleRun
 from modelyard_trainer.usecases import (
+    Deps,
     RunRequest,
     cancel_run,
     check_recipe,
@@ -53,6 +55,12 @@ def test_a_drift_begins_one_run_even_if_delivered_twice(world: World) -> None:
     assert (published.correlation_id, published.cause_id) == (event.correlation_id, event.event_id)
 
 
+def test_a_run_knows_the_change_that_its_drift_names(world: World) -> None:
+    at = world.clock() - timedelta(hours=1)
+    run = retrain_on_drift(world.deps, drift(world, change_at=at))
+    assert run is not None and world.runs.get(run.id).change_at == at
+
+
 def test_a_second_drift_while_a_run_is_open_is_refused_and_published_once(world: World) -> None:
     retrain_on_drift(world.deps, drift(world))
     second = retrain_on_drift(world.deps, drift(world, DriftKind.SCORE))
@@ -77,6 +85,30 @@ def test_after_the_cool_down_drift_begins_a_run_again(world: World) -> None:
 
     assert early is not None and early.refusal == "cool_down"
     assert late is not None and late.state is RunState.REQUESTED
+
+
+def replayed(world: World, file: Path) -> Deps:
+    """The world's ports, with policies that count in the time of data: ten days of data per second of the clock."""
+    began = world.clock()
+    data = [began + timedelta(days=10 * second) for second in range(100)]
+    lines = [f"{(began + timedelta(seconds=at)).timestamp()} {moment.timestamp()}" for at, moment in enumerate(data)]
+    file.write_text("\n".join([*lines, ""]))
+    return replace(world.deps, policy_time=ReplayTime(file))
+
+
+def test_in_a_backtest_the_cool_down_and_the_budget_count_in_the_time_of_the_data(world: World, tmp_path: Path) -> None:
+    policy = RetrainPolicy(recipe="fake", cool_down_s=15 * 86_400, max_runs_per_day=1)
+    world.client.set_policy("shifts", policy)
+    deps, refusals = replayed(world, tmp_path / "replay"), []
+    for _ in range(4):
+        run = retrain_on_drift(deps, drift(world))
+        assert run is not None
+        refusals.append(run.refusal)
+        if run.state is RunState.REQUESTED:
+            with world.runs.session() as session:
+                session.save(run.moved(Signal.FAILED, at=world.clock()), world.clock())
+        world.clock.advance(1)
+    assert refusals == [None, "cool_down", None, "cool_down"], "a run after 20 days, not after 10"
 
 
 def test_the_budget_counts_the_runs_of_the_last_day(world: World) -> None:

@@ -71,10 +71,12 @@ def build(settings: Settings) -> Service:
         Members(store, clock, limits.max_failures),
         _sizing(settings),
         _transition_counter(assembly.metrics),
+        assembly.policy_time,
     )
     scheduler = Scheduler(reconciler, workloads, workloads.tidy)
-    updates = WeightUpdates(Weights(store, monitor, registry, clock, wake, _weight_gauge(assembly.metrics)), clock)
-    deps = Deps(store, registry, clock, workloads, wake)
+    weights = Weights(store, monitor, registry, clock, wake, _weight_gauge(assembly.metrics))
+    updates = WeightUpdates(weights, clock, policy_time=assembly.policy_time)
+    deps = Deps(store, registry, clock, workloads, wake, assembly.policy_time)
     housekeeping = _housekeeping(settings, deps, downloads)
 
     async def adopt() -> None:
@@ -103,6 +105,7 @@ def _processes(settings: Settings) -> LocalProcesses:
         host=settings.replica_host,
         advertised_host=settings.replica_advertised_host,
         zygote_idle_s=settings.zygote_idle_s,
+        allow_unconfined=settings.allow_unconfined,
     )
 
 

@@ -28,6 +28,8 @@ class Settings(StatefulSettings):
     replicas_per_version: int = Field(1, ge=1, le=64)
     replica_memory_mib: int = Field(4096, ge=0)
     """Limit of a replica's private memory (Linux); 0 disables it."""
+    allow_unconfined: bool = False
+    """Serve versions that others made even on machines that cannot confine a process (no Landlock or no seccomp)."""
     stop_replicas_on_exit: bool = False
     """False: replicas keep serving while the deployer is stopped, and are adopted at its next start."""
     drain_s: float = Field(5.0, ge=0)

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from modelyard_contracts import FeedbackReceived, GenerationLogged, PredictionLogged
+from modelyard_contracts import FeedbackReceived, GenerationLogged, PredictionLogged, SliceSummarised
 from modelyard_contracts.codec import Codec
+from modelyard_monitor.api.lookups import Lookups, add_lookups
 from modelyard_monitor.api.routes import add_routes
 from modelyard_monitor.clients.registry import Registry
 from modelyard_monitor.detect.supervisor import DetectProcess
@@ -18,23 +19,38 @@ from modelyard_monitor.ingest.late_labels import LateJoiner
 from modelyard_monitor.ingest.late_loop import LateLoop
 from modelyard_monitor.ingest.predictions import PredictionIngest
 from modelyard_monitor.settings import Settings
+from modelyard_monitor.store.alarm_queries import AlarmQueries
+from modelyard_monitor.store.alert_queries import AlertQueries
+from modelyard_monitor.store.bin_queries import BinQueries
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.connection import LazyClient
+from modelyard_monitor.store.prediction_queries import PredictionQueries
 from modelyard_monitor.store.queries import ReportQueries
 from modelyard_monitor.store.startup import migrate_when_available
+from modelyard_monitor.store.timeline_queries import TimelineQueries
+from modelyard_monitor.store.traffic_queries import TrafficQueries
 from modelyard_monitor.store.vote_queries import VoteQueries
+from modelyard_monitor.usecases.alarms import Alarms
+from modelyard_monitor.usecases.alerts import Alerts
+from modelyard_monitor.usecases.bins import Bins
+from modelyard_monitor.usecases.predictions import Predictions
 from modelyard_monitor.usecases.reports import Reports
+from modelyard_monitor.usecases.timelines import Timelines
+from modelyard_monitor.usecases.traffic import Traffic
 from modelyard_monitor.usecases.votes import Votes
-from modelyard_runtime.assembly import authenticator_of
+from modelyard_runtime.assembly import authenticator_of, record_of
 from modelyard_runtime.changes import MemoryChanges
 from modelyard_runtime.clock import system_clock
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
-from modelyard_runtime.kafka import DeadLetters, Producer
+from modelyard_runtime.http.dead_letters import add_dead_letters
+from modelyard_runtime.kafka import DeadLetters, LetterBox, Producer, Received
+from modelyard_runtime.kafka.letter_box import Again
 from modelyard_runtime.schemas import RegistrySchemas
 from modelyard_runtime.service import Background, Service
 
 LABELS_GROUP: Final = "monitor.labels"
+EVENTS_GROUP: Final = "monitor.audit"
 RETRY_S: Final = 0.2
 RETRY_LABELS_S: Final = 1.0
 
@@ -52,6 +68,12 @@ class _Monitor:
         self.changes = MemoryChanges()
         self.reports = Reports(ReportQueries(self.clickhouse), self.unwatched)
         self.votes = Votes(VoteQueries(self.clickhouse))
+        self.alarms = Alarms(
+            AlarmQueries(self.clickhouse),
+            system_clock,
+            expire_days=settings.alarm_days,
+            window_labels=settings.error_window_labels,
+        )
         self.label_locks = PartitionLocks()
         self.registry = Registry(settings.registry_url, settings.service_key)
         self.producer = Producer(settings.brokers, "monitor", linger_ms=5, signer=settings.signer("monitor"))
@@ -67,9 +89,36 @@ class _Monitor:
             consumers=[one.consumer for one in self.ingests.values() if "ingest" in settings.roles],
         )
         if "api" in settings.roles:
-            add_routes(app, self.reports, self.votes, self.unwatched, tuple(self.ingests.values()), self.changes)
+            consumers = tuple(self.ingests.values())
+            add_routes(app, self.reports, self.votes, self.alarms, self.unwatched, consumers, self.changes)
+            add_lookups(app, self._lookups())
+            add_dead_letters(app, self._letter_box(), record_of(settings))
         background = self._background()
         return Service("monitor", settings, app, background, self._on_start, self._on_stop, self.readiness)
+
+    def _letter_box(self) -> LetterBox:
+        """Control events can be stored one by one; rows of traffic cannot, their offsets are stored in order."""
+        stores = self.ingests[EVENTS_GROUP].stores
+
+        def again(store: Store) -> Again:
+            async def stored(record: Received) -> None:
+                await store([record])
+
+            return stored
+
+        one_by_one = {topic: again(store) for topic, store in stores.items()}
+        topics = (*(topic for one in self.ingests.values() for topic in one.stores), SliceSummarised.TOPIC)
+        return LetterBox(self.settings.brokers, "monitor", {**dict.fromkeys(topics), **one_by_one})
+
+    def _lookups(self) -> Lookups:
+        return Lookups(
+            Traffic(TrafficQueries(self.clickhouse), system_clock),
+            Alerts(AlertQueries(self.clickhouse)),
+            Predictions(PredictionQueries(self.clickhouse), self.registry),
+            Bins(BinQueries(self.clickhouse), system_clock),
+            Timelines(TimelineQueries(self.clickhouse), self.reports),
+            system_clock,
+        )
 
     def _stores(self) -> dict[str, dict[str, Store]]:
         """Return {consumer group: {topic: store}}; a group per kind of topic, so that none waits for another."""
@@ -94,7 +143,7 @@ class _Monitor:
                 GenerationLogged.TOPIC: GenerationIngest(self.clickhouse, codec, self.letters).store,
             },
             LABELS_GROUP: {FeedbackReceived.TOPIC: labels.store},
-            "monitor.audit": dict.fromkeys(control_topics(), events.store),
+            EVENTS_GROUP: dict.fromkeys(control_topics(), events.store),
         }
 
     def _ingest(self, group: str, stores: dict[str, Store]) -> ExactlyOnceIngest:

@@ -50,6 +50,8 @@ class Settings(ServiceSettings, ClickHouseSettings):
     errors_in_bursts: bool = False
     """Take errors as correlated: for traffic that asks about the same entity many times in a row. Fewer alarms of the
     error, and later ones."""
+    alarm_days: PositiveFloat = Field(7.0, le=400)
+    """Days after its newest event when a performance alarm expires."""
     rearm_rows: int = Field(2_000, ge=0)
     """Rows after a report in which the same finding is not reported again unless it gets worse."""
 

@@ -14,6 +14,7 @@ from modelyard_runtime.service import Service
 from modelyard_runtime.tracing import outgoing_headers
 from modelyard_trainer.api.learners import add_learners
 from modelyard_trainer.api.routes import add_routes
+from modelyard_trainer.clients.label_counts import StoredLabels
 from modelyard_trainer.clients.registry import RegistryGateway
 from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.recipes import Recipe
@@ -24,11 +25,14 @@ from modelyard_trainer.jobs.processes import PRELOAD, Workers
 from modelyard_trainer.jobs.retention import Folders
 from modelyard_trainer.jobs.warm_ray import WarmRay
 from modelyard_trainer.online.supervisor import LearnerSupervisor
+from modelyard_trainer.runs.scheduler import Scheduler
 from modelyard_trainer.runs.supervisor import Supervisor
 from modelyard_trainer.settings import Settings
 from modelyard_trainer.store.learners import LearnerStore
 from modelyard_trainer.store.runs import RunStore
+from modelyard_trainer.store.schedules import ScheduleStore
 from modelyard_trainer.usecases import Deps
+from modelyard_trainer.worker.clickhouse import clickhouse
 from modelyard_zygote import Zygote
 
 
@@ -38,7 +42,7 @@ def build(settings: Settings) -> Service:
     client = RegistryClient(settings.registry_url, settings.service_key, context=outgoing_headers)
     gateway, runs, recipes = RegistryGateway(client), RunStore(assembly.database), known_recipes(settings.recipes)
     workers = _workers(settings)
-    learners = LearnerStore(assembly.database)
+    learners, schedules = LearnerStore(assembly.database), ScheduleStore(assembly.database)
     deps = Deps(
         runs=runs,
         registry=gateway,
@@ -46,7 +50,10 @@ def build(settings: Settings) -> Service:
         clock=assembly.clock,
         log_lines=workers.log_lines,
         learners=learners,
+        policy_time=assembly.policy_time,
+        schedules=schedules,
     )
+    scheduler = Scheduler(deps, schedules, _stored_labels(settings))
     online = _learner_supervisor(settings, learners, gateway, deps)
     supervisor, changes = _supervisor(settings, workers, gateway, deps), ChangeLog(assembly.database)
     assembly.database.on_queued(supervisor.notify)
@@ -57,7 +64,7 @@ def build(settings: Settings) -> Service:
     return assembly.service(
         handlers(deps),
         lambda app: add_all(app, deps, changes, online),
-        background=[supervisor.run, online.run, Periodic("forgetting changes", changes.prune).run],
+        background=[supervisor.run, online.run, scheduler.run, Periodic("forgetting changes", changes.prune).run],
         on_stop=close,
     )
 
@@ -84,6 +91,10 @@ def _clickhouse(settings: Settings) -> dict[str, str]:
         "user": settings.clickhouse_user,
         "database": settings.clickhouse_database,
     }
+
+
+def _stored_labels(settings: Settings) -> StoredLabels:
+    return StoredLabels(clickhouse(_clickhouse(settings), settings.clickhouse_password.get_secret_value()))
 
 
 def _learner_supervisor(

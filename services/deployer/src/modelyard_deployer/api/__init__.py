@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from modelyard_deployer.api.rollouts import add_rollouts
+from modelyard_deployer.api.rollouts import add_rollouts, shown
 from modelyard_deployer.api.routes import add_replicas
 from modelyard_deployer.api.routes import add_routes as add_route_endpoints
 from modelyard_deployer.api.views import RolloutView, RouteView
@@ -24,7 +24,7 @@ def add_routes(app: FastAPI, deps: Deps, changes: ChangeSource) -> None:
     def rollout(subject: str) -> RolloutView | None:
         with deps.store.read() as records:
             found = records.rollouts.get(UUID(subject))
-            return RolloutView.of(found) if found else None
+            return shown(deps, found) if found else None
 
     def route(subject: str) -> RouteView | None:
         with deps.store.read() as records:

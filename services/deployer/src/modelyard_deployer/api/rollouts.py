@@ -11,10 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from modelyard_contracts import RolloutAction, RolloutStrategy
 from modelyard_contracts.references import REFERENCE_PATTERN
 from modelyard_deployer.api.views import RolloutList, RolloutView
+from modelyard_deployer.domain.actions import StepAction
 from modelyard_deployer.domain.ports import Deps
 from modelyard_deployer.domain.rollouts import Rollout, RolloutRequest
-from modelyard_deployer.usecases.queries import find_rollout, find_version
-from modelyard_deployer.usecases.requests import request_rollout
+from modelyard_deployer.usecases.queries import find_rollout, find_version, newest_readable
+from modelyard_deployer.usecases.requests import act_on_step, request_rollout
 from modelyard_runtime.access import Principal, Target
 from modelyard_runtime.errors import NotFound
 from modelyard_runtime.http import allow, authorize, target_of, visible
@@ -70,6 +71,21 @@ class RolloutBody(BaseModel):
         )
 
 
+class StepBody(BaseModel):
+    """What a person wants of an open step."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: int = Field(ge=1, le=MAX_VERSION)
+    """The step that the person saw: a repeated request never skips a step."""
+    reason: Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_storable)]
+
+
+def shown(deps: Deps, rollout: Rollout) -> RolloutView:
+    """The rollout as answers show it now."""
+    return RolloutView.of(rollout, deps.clock(), deps.policy_time)
+
+
 def add_rollouts(app: FastAPI, deps: Deps) -> None:
     @app.post(
         "/v1/rollouts",
@@ -90,19 +106,18 @@ def add_rollouts(app: FastAPI, deps: Deps) -> None:
         rollout = await asyncio.to_thread(request_rollout, deps, body.as_request(caller.identity))
         rollout = await _ended(deps, rollout, until)
         response.status_code = 200 if rollout.state.final else 202
-        return RolloutView.of(rollout)
+        return shown(deps, rollout)
 
     @app.get("/v1/rollouts", tags=["rollouts"])
     def list_rollouts(
         caller: Annotated[Principal, Depends(allow("read", "rollout", over="any-workspace"))],
         model: Annotated[str | None, Query(pattern=REFERENCE_PATTERN)] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+        open: Annotated[bool, Query(description="Only rollouts that have not ended.")] = False,
     ) -> RolloutList:
         """List rollouts, newest first."""
-        readable = visible(caller, "read", "rollout")
-        with deps.store.read() as records:
-            found = records.rollouts.recent(model, limit)
-        return RolloutList(items=[RolloutView.of(rollout) for rollout in found if readable(rollout.model)])
+        found = newest_readable(deps, model, limit, visible(caller, "read", "rollout"), unfinished=open)
+        return RolloutList(items=[shown(deps, rollout) for rollout in found])
 
     async def target(request: Request) -> Target:
         rollout = await asyncio.to_thread(find_rollout, deps, _id(request.path_params["rollout_id"]))
@@ -113,7 +128,18 @@ def add_rollouts(app: FastAPI, deps: Deps) -> None:
     )
     def one_rollout(rollout_id: UUID) -> RolloutView:
         """Return a rollout."""
-        return RolloutView.of(find_rollout(deps, rollout_id))
+        return shown(deps, find_rollout(deps, rollout_id))
+
+    @app.post("/v1/rollouts/{rollout_id}/{action}", tags=["rollouts"])
+    def act(
+        rollout_id: UUID,
+        action: StepAction,
+        body: StepBody,
+        caller: Annotated[Principal, Depends(allow("start", "rollout", find=target))],
+    ) -> RolloutView:
+        """Go to the next step now, hold the step, or resume it. 409 when the rollout is at another step."""
+        acted = act_on_step(deps, rollout_id, action, body.step, caller.identity, body.reason)
+        return shown(deps, acted)
 
 
 async def _ended(deps: Deps, rollout: Rollout, until: float) -> Rollout:

@@ -4,15 +4,71 @@ from datetime import datetime
 from typing import Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from modelyard_contracts import RolloutState, RolloutStrategy
 from modelyard_contracts.documents import read
 from modelyard_contracts.routes import RoutePlan, RouteSpec
+from modelyard_deployer.domain.guardrails import Reading, Verdict, readings
+from modelyard_deployer.domain.next_step import Next, next_step
 from modelyard_deployer.domain.ports import Records
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.routes import Route, RouterAck
 from modelyard_deployer.domain.workloads import Instance
+from modelyard_runtime.policy_time import PolicyTime
+
+
+class NextStepView(BaseModel):
+    """What a rollout does next, and what it waits for."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kind: Next
+    """`begin`: its turn. `replicas`, `routers`: waits for them. `advance`: the next step; `promote`: all traffic.
+    `finish`: all traffic is published. `abort`: requested. `nothing`: it has ended."""
+    step: int
+    steps: int
+    from_percent: float
+    to_percent: float | None
+    predictions_needed: int
+    """Of the new version at this step, by the policy."""
+    predictions_seen: int
+    predictions_left: int
+    seconds_left: float
+    """Until the step's minimum time has passed."""
+    hold_expires_in_s: float | None
+    """Until `on_hold_expired` is applied; null while a person holds the step."""
+    on_hold_expired: str | None
+    held: bool
+    """A person holds the step."""
+    blocked_by: list[str]
+    """Guardrails that are worse, but possibly by chance."""
+
+
+class GuardrailView(BaseModel):
+    """A guardrail at the newest check: the new version against the stable one, over all steps."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    description: str
+    rows: int
+    """Rows of the smaller arm."""
+    new: float | None
+    old: float | None
+    difference: float | None
+    """New minus old, compared step by step; null with too few rows."""
+    low: float | None
+    high: float | None
+    """Interval of the difference that holds over all checks."""
+    margin: float
+    """The difference may not exceed this."""
+    verdict: Verdict
+
+    @classmethod
+    def of(cls, reading: Reading) -> Self:
+        view = cls.model_validate(reading)
+        return view if reading.low is not None else view.model_copy(update={"difference": None})
 
 
 class RolloutView(BaseModel):
@@ -33,6 +89,12 @@ class RolloutView(BaseModel):
     abort_reason: str | None
     superseded_by: int | None
     """The version that took the place of an aborted rollout's version."""
+    held_reason: str
+    """Who holds the step, and why; empty when it is not held."""
+    evaluation_id: UUID | None
+    """The open evaluation of a version that holds a live share until it ends; null for an approved version."""
+    next: NextStepView
+    guardrails: list[GuardrailView]
     evidence: dict[str, float]
     seconds: float | None
     """Duration of a finished roll-back, from the request to the last router acknowledgement."""
@@ -43,7 +105,8 @@ class RolloutView(BaseModel):
     changed_at: datetime
 
     @classmethod
-    def of(cls, rollout: Rollout) -> Self:
+    def of(cls, rollout: Rollout, now: datetime, policy_time: PolicyTime) -> Self:
+        """now, policy_time: for the times left of `next`."""
         seconds = rollout.evidence.get("seconds") if rollout.state is RolloutState.ROLLED_BACK else None
         return cls(
             rollout_id=rollout.id,
@@ -60,6 +123,10 @@ class RolloutView(BaseModel):
             reason=rollout.reason,
             abort_reason=rollout.abort_reason,
             superseded_by=rollout.superseded_by,
+            held_reason=rollout.held_reason,
+            evaluation_id=rollout.evaluation_id,
+            next=NextStepView.model_validate(next_step(rollout, now, policy_time)),
+            guardrails=[GuardrailView.of(reading) for reading in readings(rollout.evidence)],
             evidence=dict(rollout.evidence),
             seconds=seconds,
             revision=rollout.revision,

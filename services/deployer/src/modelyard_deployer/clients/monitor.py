@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import httpx
 
-from modelyard_deployer.domain.analysis import Arm, Stratum
+from modelyard_deployer.domain.counts import Arm, Stratum
 from modelyard_deployer.domain.harm import Calls
 from modelyard_deployer.domain.hedge import Batch
 from modelyard_deployer.domain.traffic import CANARY, STABLE

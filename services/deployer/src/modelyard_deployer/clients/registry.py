@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from modelyard import ApiError, RegistryClient
 from modelyard_contracts.documents import DocumentError
 from modelyard_contracts.manifest import ManifestFile
-from modelyard_contracts.policies import RolloutPolicy
+from modelyard_contracts.policies import GatePolicy, RolloutPolicy
 from modelyard_contracts.sentences import explain
 from modelyard_deployer.domain.errors import RegistryUnavailable, VersionUnusable
 from modelyard_deployer.domain.routes import Version
@@ -34,6 +34,10 @@ class HttpRegistry:
     def policy(self, model: str) -> RolloutPolicy:
         with _errors_mapped():
             return self._client.policy(model, "rollout")
+
+    def gate(self, model: str) -> GatePolicy:
+        with _errors_mapped():
+            return self._client.policy(model, "gate")
 
     def download(self, file: ManifestFile, folder: Path) -> None:
         with _errors_mapped():

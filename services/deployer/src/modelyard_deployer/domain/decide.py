@@ -2,16 +2,22 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from modelyard_contracts import RolloutChanged, derived_id
 from modelyard_contracts import RolloutState as State
 from modelyard_deployer.domain.acknowledgements import Applied
-from modelyard_deployer.domain.analysis import Analysis, Outcome, Stratum, analyse
+from modelyard_deployer.domain.analysis import STEP, Analysis, Outcome, analyse
+from modelyard_deployer.domain.counts import Stratum
+from modelyard_deployer.domain.live_share import HELD, expired
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.states import Signal, next_state
 from modelyard_deployer.domain.steps import ALL
 from modelyard_deployer.domain.superseding import DEPLOYER
 from modelyard_deployer.domain.workloads import Workload
+from modelyard_runtime.policy_time import ClockTime, PolicyTime
+
+CLOCK: Final = ClockTime()
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Facts:
     limits: Limits = Limits()
     joining_percent: float = ALL
     """Share with which the version of an adaptive rollout votes at first, or votes already."""
+    policy_time: PolicyTime = CLOCK
+    """What steps and holds count in."""
     successor: int | None = None
     """A better version that has ready replicas and waits for this rollout's place."""
 
@@ -118,7 +126,9 @@ def _step(facts: Facts) -> Rollout:
     analysis = _analysis(facts)
     if analysis.outcome is Outcome.ABORT:
         return _abort(facts, analysis.reason, analysis.evidence, against=True)
-    if analysis.outcome is Outcome.ADVANCE:
+    if rollout.advance_reason and facts.workload.ready:
+        return _to_step(facts, Signal.STEP, rollout.step + 1, rollout.advance_reason, analysis.evidence)
+    if analysis.outcome is Outcome.ADVANCE and not rollout.held_reason:
         return _to_step(facts, Signal.STEP, rollout.step + 1, analysis.reason, analysis.evidence)
     return _hold(facts, analysis)
 
@@ -127,19 +137,32 @@ def _analysis(facts: Facts) -> Analysis:
     rollout = facts.rollout
     if not facts.workload.ready:
         return Analysis(Outcome.HOLD, f"no replica is ready: {facts.workload.last_words or 'restarting'}", {})
-    return analyse(rollout.policy, rollout.past, facts.evidence, _applied_age_s(facts))
+    found = analyse(rollout.policy, rollout.past, facts.evidence, _applied_age_s(facts))
+    return replace(found, evidence={**found.evidence, STEP: float(rollout.step)}) if found.evidence else found
 
 
 def _hold(facts: Facts, analysis: Analysis) -> Rollout:
-    """Keep the step: `shifting` for its minimum time, then `holding`; after `max_hold_s` apply `on_hold_expired`."""
-    rollout, age_s = facts.rollout, _step_age_s(facts)
+    """Keep the step: `shifting` for its minimum time, then `holding`; after `max_hold_s` apply `on_hold_expired`.
+
+    A step that a person holds does not expire.
+    """
+    rollout, age_s = facts.rollout, hold_age_s(facts.rollout, facts.now, facts.policy_time)
+    if expired(rollout, facts.now):
+        return _abort(facts, "its comparison ended without a verdict", analysis.evidence, against=False)
+    if rollout.held_reason:
+        return _held(facts, replace(rollout, reason=rollout.held_reason), analysis)
     promotes = rollout.policy.on_hold_expired == "promote"
     if age_s > rollout.policy.max_hold_s and (facts.workload.ready or not promotes):
         why = f"held longer than {rollout.policy.max_hold_s:.0f} s at {rollout.weight_percent:g} %: {analysis.reason}"
         if not promotes:
             return _abort(facts, why, analysis.evidence, against=False)
         return _to_step(facts, Signal.STEP, len(rollout.plan), f"{why}; promoted by policy", analysis.evidence)
-    held = replace(rollout, reason=analysis.reason, evidence=analysis.evidence or rollout.evidence)
+    return _held(facts, replace(rollout, reason=analysis.reason), analysis)
+
+
+def _held(facts: Facts, rollout: Rollout, analysis: Analysis) -> Rollout:
+    """Return the rollout with its newest evidence; `holding` once the minimum time of its step has passed."""
+    held = replace(rollout, evidence=analysis.evidence or rollout.evidence)
     if rollout.state is State.SHIFTING and _applied_age_s(facts) >= rollout.policy.min_step_s:
         return replace(held, state=next_state(rollout.state, Signal.HOLD), changed_at=facts.now)
     return held
@@ -223,6 +246,9 @@ def _to_step(facts: Facts, signal: Signal, step: int, reason: str, evidence: dic
         step=step,
         step_since=facts.now,
         applied_at=None,
+        held_reason=HELD if rollout.live_share else "",
+        resumed_at=None,
+        advance_reason="",
         weight_percent=facts.joining_percent if rollout.adaptive else rollout.plan[step - 1],
         past=past,
         reason=reason,
@@ -239,22 +265,32 @@ def _abort(facts: Facts, reason: str, evidence: dict[str, float] | None = None, 
 
 def _end(facts: Facts, signal: Signal, reason: str, evidence: dict[str, float] | None = None) -> Rollout:
     state = next_state(facts.rollout.state, signal)
+    found = evidence if evidence is not None else facts.rollout.evidence
+    share = {RolloutChanged.LIVE_SHARE: 1.0} if facts.rollout.live_share else {}
     served = facts.rollout.weight_percent if facts.rollout.adaptive else ALL
     return replace(
         facts.rollout,
         state=state,
         weight_percent=served if state in (State.PROMOTED, State.ROLLED_BACK) else 0.0,
         reason=reason,
-        evidence=evidence if evidence is not None else facts.rollout.evidence,
+        evidence={**found, **share},
         changed_at=facts.now,
     )
 
 
+def hold_age_s(rollout: Rollout, now: datetime, policy_time: PolicyTime = CLOCK) -> float:
+    """Seconds that count towards `max_hold_s`: since the step began, or since a person resumed it."""
+    since = rollout.resumed_at or rollout.step_since or rollout.changed_at
+    return (policy_time(now) - policy_time(since)).total_seconds()
+
+
 def _step_age_s(facts: Facts) -> float:
+    """Seconds of the clock since the step began: routers are waited for this long."""
     since = facts.rollout.step_since or facts.rollout.changed_at
     return (facts.now - since).total_seconds()
 
 
 def _applied_age_s(facts: Facts) -> float:
-    """Seconds since the routers applied this step."""
-    return (facts.now - (facts.rollout.applied_at or facts.now)).total_seconds()
+    """Seconds of policy time since the routers applied this step."""
+    since = facts.rollout.applied_at or facts.now
+    return (facts.policy_time(facts.now) - facts.policy_time(since)).total_seconds()

@@ -15,6 +15,27 @@ class NothingToAbort(Conflict):
     code = "nothing_to_abort"
 
 
+class NoOpenStep(Conflict):
+    """The rollout does not shift traffic step by step now: it has ended, prepares, or has all traffic."""
+
+    code = "no_open_step"
+
+
+class StepPassed(Conflict):
+    """The rollout is at another step than the request names; read it again."""
+
+    code = "step_passed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, field="step")
+
+
+class NotApproved(Conflict):
+    """The version holds a live share while its comparison is undecided; approve it before it gets more traffic."""
+
+    code = "not_approved"
+
+
 class StaleRollout(ModelyardError):
     """Another writer changed the row after we read it; read again, then retry."""
 

@@ -13,13 +13,15 @@ from modelyard_contracts import RolloutChanged, VersionStage
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts.manifest import learner_of
 from modelyard_contracts.routes import MAX_MEMBERS
-from modelyard_contracts.signature import Task
+from modelyard_contracts.signature import Signature, Task
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.routes import Serving, Version
 from modelyard_deployer.domain.votes import Member, Vote, join, leave, take_place
 
 WITHDRAWN: Final = frozenset({VersionStage.REJECTED, VersionStage.RETIRED})
 """Stages of versions that may not serve."""
+MAX_DIFFERENCES: Final = 5
+"""Columns that a reason names."""
 BROKEN: Final = frozenset({State.ABORTED, State.FAILED})
 
 
@@ -72,7 +74,31 @@ def why_not(version: Version, champion: Version | None, failure: str = "") -> st
     mine, theirs = version.file.manifest.signature.output, champion.file.manifest.signature.output
     if (mine.task, mine.classes) != (theirs.task, theirs.classes):
         return f"its answers cannot be combined with those of version {champion.version}: other task or classes"
-    return ""
+    found = _other_inputs(version.file.manifest.signature, champion.file.manifest.signature)
+    return f"it cannot answer the requests of version {champion.version}: {found}" if found else ""
+
+
+def _other_inputs(mine: Signature, theirs: Signature) -> str:
+    """How the inputs of a signature differ from those that callers send to another one; '' if both take the same.
+
+    All members get one request, and each refuses a missing, an unknown and a null column that it does not allow. The
+    order of the columns does not matter.
+    """
+    own, sent = ({column.name: column for column in one.columns} for one in (mine, theirs))
+    found = [f"it needs {_listed(own.keys() - sent.keys())}"] if own.keys() - sent.keys() else []
+    found += [f"it does not take {_listed(sent.keys() - own.keys())}"] if sent.keys() - own.keys() else []
+    both = [(own[name], sent[name]) for name in sorted(own.keys() & sent.keys())]
+    found += [f"{a.name} is {a.type.value}, not {b.type.value}" for a, b in both if a.type is not b.type]
+    found += [f"{a.name} must not be null" for a, b in both if b.nullable and not a.nullable]
+    if mine.input != theirs.input:
+        found.append(f"it takes {mine.input}, not {theirs.input}")
+    return "; ".join(found[:MAX_DIFFERENCES])
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    more = f" and {len(shown) - MAX_DIFFERENCES} more" if len(shown) > MAX_DIFFERENCES else ""
+    return ", ".join(shown[:MAX_DIFFERENCES]) + more
 
 
 def settle(vote: Vote, facts: Facts) -> Vote:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -10,8 +10,8 @@ from uuid import UUID
 
 from modelyard_contracts import EvaluationFinished, Message, RouteApplied, RoutePublished
 from modelyard_contracts.manifest import ManifestFile
-from modelyard_contracts.policies import RolloutPolicy
-from modelyard_deployer.domain.analysis import Stratum
+from modelyard_contracts.policies import GatePolicy, RolloutPolicy
+from modelyard_deployer.domain.counts import Stratum
 from modelyard_deployer.domain.harm import Calls
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Route, RouterAck, Serving, Version
@@ -19,6 +19,7 @@ from modelyard_deployer.domain.superseding import Comparison, Pair
 from modelyard_deployer.domain.votes import LabelPage, Vote
 from modelyard_deployer.domain.workloads import Instance, Resources, VersionKey, Workload
 from modelyard_runtime.clock import Clock
+from modelyard_runtime.policy_time import ClockTime, PolicyTime
 
 
 class Rollouts(Protocol):
@@ -29,11 +30,16 @@ class Rollouts(Protocol):
     def open(self, model: str) -> list[Rollout]:
         """Rollouts that have not ended, oldest first."""
 
-    def recent(self, model: str | None = None, limit: int = 100) -> list[Rollout]:
-        """Newest first."""
+    def recent(
+        self, model: str | None = None, limit: int = 100, offset: int = 0, *, unfinished: bool = False
+    ) -> list[Rollout]:
+        """Newest first, without the first `offset`; unfinished: only those that have not ended."""
 
     def newest_started(self, model: str) -> int:
-        """Highest version for which a rollout of this model started or is pending; 0 if there is none."""
+        """Highest version for which a rollout of this model started or is pending; 0 if there is none.
+
+        A live share does not count: its version gets a rollout once it is approved.
+        """
 
     def add(self, new: Rollout) -> None: ...
 
@@ -177,6 +183,8 @@ class Registry(Protocol):
 
     def policy(self, model: str) -> RolloutPolicy: ...
 
+    def gate(self, model: str) -> GatePolicy: ...
+
     def download(self, file: ManifestFile, folder: Path) -> None:
         """Download all files of the version and `manifest.json` to `folder`, and verify their digests."""
 
@@ -235,3 +243,5 @@ class Deps:
     workloads: Workloads
     notify: Callable[[str], None]
     """Wakes the reconciler for a model; callable from any thread."""
+    policy_time: PolicyTime = field(default_factory=ClockTime)
+    """What steps and holds count in."""

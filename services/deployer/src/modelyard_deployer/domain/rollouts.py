@@ -9,7 +9,7 @@ from uuid import UUID
 
 from modelyard_contracts import RolloutAction, RolloutChanged, RolloutState, RolloutStrategy
 from modelyard_contracts.policies import RolloutPolicy
-from modelyard_deployer.domain.analysis import Stratum
+from modelyard_deployer.domain.counts import Stratum
 from modelyard_deployer.domain.steps import steps
 
 ACTIVE_STATES: Final = (RolloutState.PREPARING, RolloutState.SHIFTING, RolloutState.HOLDING)
@@ -33,6 +33,8 @@ class RolloutRequest:
     strategy: RolloutStrategy | None = None
     reason: str = ""
     cause_id: UUID | None = None
+    evaluation_id: UUID | None = None
+    """The open evaluation that a live share is requested for; None for an approved version."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,23 @@ class Rollout:
     """Set by an abort request (a person, an alert); the reconciler acts on it."""
     abort_against: bool = False
     """Whether the abort request is evidence against the version."""
+    held_reason: str = ""
+    """Who holds this step, and why; empty when no person does."""
+    resumed_at: datetime | None = None
+    """When a person resumed this step."""
+    advance_reason: str = ""
+    """Who asked for the next step now, and why; the reconciler acts on it."""
+    evaluation_id: UUID | None = None
+    """The open evaluation while its version, which is not approved, holds a live share; None otherwise."""
+    live_share_until: datetime | None = None
+    """When the live share ends without a verdict."""
     revision: int = 0
     writes: int = 0
+
+    @property
+    def live_share(self) -> bool:
+        """Whether the rollout stays at its first step, as its version is not approved."""
+        return self.evaluation_id is not None
 
     @property
     def active(self) -> bool:

@@ -58,7 +58,7 @@ def successor(active: Rollout, waiting: Iterable[Rollout], comparisons: Comparis
         return None
     if active.adaptive:  # it joins a vote within seconds, and its successor joins after it
         return None
-    if active.abort_reason is not None or active.at_last_step:
+    if active.abort_reason is not None or active.at_last_step or active.live_share:
         return None
     newer = (rollout for rollout in waiting if may_begin(rollout) and rollout.to_version > active.to_version)
     return next(
@@ -74,5 +74,5 @@ def outclassed(rollout: Rollout, champion: int | None, comparisons: Comparisons)
 
 
 def may_begin(rollout: Rollout) -> bool:
-    """Whether a waiting rollout moves traffic to a new version once its turn comes."""
-    return rollout.kind is Kind.START and rollout.abort_reason is None
+    """Whether a waiting rollout moves traffic to a new, approved version once its turn comes."""
+    return rollout.kind is Kind.START and rollout.abort_reason is None and not rollout.live_share

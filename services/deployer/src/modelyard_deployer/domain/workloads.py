@@ -17,7 +17,9 @@ class Resources:
     """Resources of each replica."""
 
     memory_mib: int | None = None
-    """Limit of its private memory; a replica that exceeds it exits. None sets no limit."""
+    """Limit of the private memory of its process; a process that exceeds it exits. None sets no limit."""
+    shared: bool = False
+    """Whether replicas of several versions of the model may share a process; one that proved harmful does not."""
 
 
 @dataclass(frozen=True)

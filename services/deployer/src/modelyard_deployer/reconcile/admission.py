@@ -4,12 +4,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from modelyard_contracts import RolloutChanged, RolloutStrategy, derived_id, documents
+from modelyard_contracts import RolloutChanged, RolloutStrategy, VersionStage, derived_id, documents
+from modelyard_contracts.external import not_served
 from modelyard_contracts.manifest import learner_of
-from modelyard_contracts.policies import RolloutPolicy
+from modelyard_contracts.policies import GatePolicy, RolloutPolicy
 from modelyard_contracts.references import Reference
 from modelyard_contracts.routes import RouteSpec
 from modelyard_deployer.domain.errors import RegistryUnavailable, VersionUnusable
+from modelyard_deployer.domain.live_share import begun, check_share
 from modelyard_deployer.domain.membership import can_vote, same_learner, why_not
 from modelyard_deployer.domain.ports import Records, Registry, Store
 from modelyard_deployer.domain.rollouts import Kind, Rollout
@@ -47,7 +49,10 @@ class Admission:
             return self._outclassed(rollout, champion)
         try:
             version, policy = self._version_and_policy(snapshot, rollout)
-            self._start(snapshot, rollout, version, policy)
+            gate = self.registry.gate(rollout.model) if rollout.live_share else None
+            if gate is not None:
+                check_share(gate, champion)
+            self._start(snapshot, rollout, version, policy, gate)
         except RegistryUnavailable as error:
             return self._note(rollout, f"the registry is unavailable: {error}")
         except VersionUnusable as error:
@@ -76,16 +81,22 @@ class Admission:
             if known is not None:
                 return known, snapshot.serving.policy
         version = self.registry.version(rollout.model, rollout.to_version)
-        if version.stage not in SERVABLE:
+        undecided = rollout.live_share and version.stage == VersionStage.REGISTERED
+        if version.stage not in SERVABLE and not undecided:
             raise VersionUnusable(f"version {rollout.to_version} is {version.stage}; approve it first")
+        if (why := not_served(version.file.manifest.flavour)) is not None:
+            raise VersionUnusable(f"version {rollout.to_version} cannot be served: {why}")
         return version, self.registry.policy(rollout.model)
 
-    def _start(self, snapshot: Snapshot, rollout: Rollout, version: Version, policy: RolloutPolicy) -> None:
+    def _start(
+        self, snapshot: Snapshot, rollout: Rollout, version: Version, policy: RolloutPolicy, gate: GatePolicy | None
+    ) -> None:
+        """gate: policy that gives the version a live share; None for an ordinary rollout."""
         serving = snapshot.serving
         # A route is never renamed, because clients depend on its name; policy.route applies to new models only.
         name = serving.route if serving else _route_name(rollout.model, policy)
         first = serving is None or serving.champion is None
-        adaptive = not first and _joins_vote(snapshot, rollout, version, policy)
+        adaptive = not first and gate is None and _joins_vote(snapshot, rollout, version, policy)
         starts = adaptive and rollout.kind is Kind.START
         replaces = _replaced(snapshot, version) if starts else None
         champion = serving.champion if serving else None
@@ -103,6 +114,8 @@ class Admission:
             reason=rollout.asked_reason,
             changed_at=self.clock(),
         )
+        if gate is not None:
+            started = begun(started, gate, self.clock())
         with self.store.write() as records:
             new = serving or Serving(rollout.model, name)
             records.serving.save(serving, replace(new, policy=policy))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from modelyard_deployer.domain.analysis import Stratum
+from modelyard_deployer.domain.counts import Stratum
 from modelyard_deployer.domain.ports import Monitor
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_runtime.clock import Clock

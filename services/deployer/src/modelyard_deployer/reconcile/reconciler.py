@@ -12,6 +12,7 @@ from modelyard_deployer.domain.ports import Records, Store, Workloads
 from modelyard_deployer.domain.publication import Cause, leaves_of, publication
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Route, Serving
+from modelyard_deployer.domain.sharing import sharing
 from modelyard_deployer.domain.snapshot import ModelState, Snapshot
 from modelyard_deployer.domain.traffic import after as serving_after
 from modelyard_deployer.domain.traffic import wanted_versions
@@ -23,6 +24,7 @@ from modelyard_deployer.reconcile.members import Members, joining_percent, reaso
 from modelyard_deployer.reconcile.plans import Plans
 from modelyard_deployer.usecases.snapshot import read_snapshot
 from modelyard_runtime.clock import Clock
+from modelyard_runtime.policy_time import ClockTime, PolicyTime
 
 MAX_ROUNDS: Final = 20
 """Consecutive rounds for one model before it yields; more than a rollout needs without waiting."""
@@ -67,6 +69,7 @@ class Reconciler:
     sizing: Sizing = field(default_factory=Sizing)
     on_moved: Callable[[Rollout], None] = _ignore
     """Called after the commit, for metrics."""
+    policy_time: PolicyTime = field(default_factory=ClockTime)
 
     def models(self) -> list[str]:
         """Models with a route, an open rollout or replicas."""
@@ -107,8 +110,13 @@ class Reconciler:
         """Run the wanted versions and drain all others; returns their state, and whether it is the desired one."""
         model, sizing = snapshot.model, self.sizing
         wanted = {VersionKey(model, number) for number in self._wanted(snapshot)}
+        shared = sharing(snapshot, [key.version for key in wanted])
         workloads = {
-            key.version: self.workloads.ensure(snapshot.versions[key], sizing.replicas, sizing.resources)
+            key.version: self.workloads.ensure(
+                snapshot.versions[key],
+                sizing.replicas,
+                replace(sizing.resources, shared=key.version in shared),
+            )
             for key in sorted(wanted & snapshot.versions.keys())
         }
         drained = [self.workloads.drain(key, sizing.drain_s) for key in self.workloads.running(model) - wanted]
@@ -136,6 +144,7 @@ class Reconciler:
             answered=answer is not None,
             limits=self.limits,
             joining_percent=joining_percent(snapshot.vote, rollout),
+            policy_time=self.policy_time,
             successor=self._ready_successor(snapshot, workloads),
         )
         return decide(facts)

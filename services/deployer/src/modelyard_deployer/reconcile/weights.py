@@ -18,6 +18,7 @@ from modelyard_deployer.domain.harm import Harm, find_harm
 from modelyard_deployer.domain.ports import Monitor, Registry, Store
 from modelyard_deployer.domain.votes import LabelPage, Vote, follow
 from modelyard_runtime.clock import Clock
+from modelyard_runtime.policy_time import ClockTime, PolicyTime
 from modelyard_runtime.wakeup import pause
 
 LOOK_S: Final = 0.25
@@ -108,8 +109,10 @@ class Weights:
 class WeightUpdates:
     """Runs the updates in the background: each model in its own thread, so that no model waits for another."""
 
-    def __init__(self, weights: Weights, clock: Clock, pool: Executor | None = None) -> None:
-        self._weights, self._clock = weights, clock
+    def __init__(
+        self, weights: Weights, clock: Clock, pool: Executor | None = None, policy_time: PolicyTime | None = None
+    ) -> None:
+        self._weights, self._clock, self._policy_time = weights, clock, policy_time or ClockTime()
         self._pool = pool or ThreadPoolExecutor(4, thread_name_prefix="weights")
         self._begun: dict[str, tuple[datetime, Future[None]]] = {}
 
@@ -125,7 +128,7 @@ class WeightUpdates:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, every_s: dict[str, float]) -> None:
-        now = self._clock()
+        now = self._policy_time(self._clock())
         self._begun = {model: begun for model, begun in self._begun.items() if model in every_s}
         for model, seconds in every_s.items():
             begun = self._begun.get(model)

@@ -32,17 +32,21 @@ class SqlRollouts:
         query = select(ROLLOUTS).where(ROLLOUTS.c.model == model, ROLLOUTS.c.state.in_(OPEN_STATES))
         return _all(self._db.execute(query.order_by(ROLLOUTS.c.created_at)))
 
-    def recent(self, model: str | None = None, limit: int = 100) -> list[Rollout]:
-        query = select(ROLLOUTS).order_by(ROLLOUTS.c.created_at.desc()).limit(limit)
+    def recent(
+        self, model: str | None = None, limit: int = 100, offset: int = 0, *, unfinished: bool = False
+    ) -> list[Rollout]:
+        newest_first = (ROLLOUTS.c.created_at.desc(), ROLLOUTS.c.id)
+        query = select(ROLLOUTS).order_by(*newest_first).limit(limit).offset(offset)
+        if unfinished:
+            query = query.where(ROLLOUTS.c.state.in_(OPEN_STATES))
         if model is not None:
             query = query.where(ROLLOUTS.c.model == model)
         return _all(self._db.execute(query))
 
     def newest_started(self, model: str) -> int:
         known = self.recent(model, limit=MAX_ROLLOUTS)
-        return max(
-            (rollout.to_version for rollout in known if rollout.revision > 0 or not rollout.state.final), default=0
-        )
+        started = (one for one in known if not one.live_share and (one.revision > 0 or not one.state.final))
+        return max((rollout.to_version for rollout in started), default=0)
 
     def add(self, new: Rollout) -> None:
         row = {"id": new.id, "model": new.model, "state": new.state, "created_at": new.created_at, "writes": new.writes}
@@ -50,8 +54,9 @@ class SqlRollouts:
         self._changes.add("rollout", str(new.id), model=new.model)
 
     def save(self, before: Rollout, after: Rollout) -> Rollout:
-        """Save, and queue an event if state or step changed; a rollout that never left `pending` has no events."""
-        moved = (before.state, before.step) != (after.state, after.step)
+        """Save, and queue an event if state, step or hold changed; without ever leaving `pending` it has no events."""
+        held = before.held_reason != after.held_reason
+        moved = held or (before.state, before.step) != (after.state, after.step)
         publish = moved and (after.active or before.active)
         after = replace(after, writes=before.writes + 1, revision=before.revision + publish)
         result = self._db.execute(

@@ -1,5 +1,6 @@
 """Synchronous lookups, with errors that the API returns."""
 
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from modelyard_deployer.domain.ports import Deps
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Version
 from modelyard_runtime.errors import Conflict, NotFound, Unavailable
+from modelyard_runtime.paging import first_readable
 
 SERVABLE: Final = frozenset({"approved", "live"})
 
@@ -23,6 +25,18 @@ def find_version(deps: Deps, model: str, version: int, *, field: str = "version"
     if found.stage not in SERVABLE:
         raise Conflict(f"{field}: version {version} of {model} is {found.stage}; approve it first", field=field)
     return found
+
+
+def newest_readable(
+    deps: Deps, model: str | None, limit: int, readable: Callable[[str], bool], *, unfinished: bool
+) -> list[Rollout]:
+    """At most `limit` rollouts, newest first; of all models if `model` is None. readable: filters by model."""
+    with deps.store.read() as records:
+        return first_readable(
+            lambda rows, offset: records.rollouts.recent(model, rows, offset, unfinished=unfinished),
+            lambda one: readable(one.model),
+            limit,
+        )
 
 
 def find_rollout(deps: Deps, rollout_id: UUID) -> Rollout:

@@ -15,10 +15,12 @@ from modelyard_contracts import (
     RolloutState,
     RouteApplied,
     Severity,
+    Verdict,
     VersionStage,
     derived_id,
 )
 from modelyard_contracts.references import Kind as ResourceKind
+from modelyard_deployer.domain.live_share import belongs_to
 from modelyard_deployer.domain.ports import Records
 from modelyard_deployer.domain.rollouts import Kind, RolloutRequest
 from modelyard_deployer.domain.routes import Route
@@ -98,13 +100,22 @@ def on_rollout_requested(records: Records, event: RolloutRequested, at: datetime
         strategy=event.strategy,
         reason=event.reason,
         cause_id=event.event_id,
+        evaluation_id=event.evaluation_id,
     )
     record_request(records, request, at)
 
 
 def on_evaluation_finished(records: Records, event: EvaluationFinished, _: datetime) -> None:
-    """Record the comparisons with versions on their way to serve; the verdict itself is for the registry."""
+    """Record the comparisons with versions on their way to serve; a verdict other than `deploy` ends a live share.
+
+    The verdict itself is for the registry: its approval lets the canary go on.
+    """
     records.comparisons.add(event)
+    if event.verdict is Verdict.DEPLOY:
+        return
+    for rollout in records.rollouts.open(event.model):
+        if belongs_to(rollout, event.evaluation_id):
+            records.rollouts.request_abort(rollout.id, f"its comparison ended: {event.verdict}")
 
 
 def on_alert(records: Records, event: AlertRaised, at: datetime) -> None:

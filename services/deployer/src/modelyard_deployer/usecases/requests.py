@@ -3,16 +3,21 @@
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from modelyard_contracts import RolloutAction, RolloutState, RolloutStrategy, VersionStage
-from modelyard_deployer.domain.errors import NothingToAbort, NothingToRollBack
+from modelyard_deployer.domain.actions import StepAction, acted
+from modelyard_deployer.domain.errors import NothingToAbort, NothingToRollBack, StaleRollout
+from modelyard_deployer.domain.live_share import lifted
 from modelyard_deployer.domain.ports import Deps, Records
 from modelyard_deployer.domain.rollouts import Kind, Rollout, RolloutRequest
 from modelyard_deployer.domain.snapshot import Snapshot
 from modelyard_deployer.domain.workloads import VersionKey
 from modelyard_deployer.usecases.snapshot import read_snapshot
-from modelyard_runtime.errors import Invalid
+from modelyard_runtime.errors import Invalid, NotFound
 
+MAX_ATTEMPTS: Final = 5
+"""Attempts of a request that the reconciler interferes with."""
 WITHDRAWN: Final = frozenset({VersionStage.REJECTED, VersionStage.RETIRED})
 
 
@@ -39,6 +44,27 @@ def record_request(records: Records, request: RolloutRequest, at: datetime) -> R
     return _roll_back(records, request, at)
 
 
+def act_on_step(deps: Deps, rollout_id: UUID, action: StepAction, step: int, by: str, reason: str) -> Rollout:
+    """Record what a person wants of an open step and wake the reconciler.
+
+    Raises NotFound, and NoOpenStep or StepPassed as `acted` does.
+    """
+    for attempt in range(MAX_ATTEMPTS):
+        try:
+            with deps.store.write() as records:
+                rollout = records.rollouts.get(rollout_id)
+                if rollout is None:
+                    raise NotFound(f"no rollout {rollout_id}")
+                changed = acted(rollout, action, step, by, reason, deps.clock())
+                saved = rollout if changed == rollout else records.rollouts.save(rollout, changed)
+            break
+        except StaleRollout:  # the reconciler wrote it in between
+            if attempt == MAX_ATTEMPTS - 1:
+                raise
+    deps.notify(saved.model)
+    return saved
+
+
 def _start(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
     """Queue a rollout. The newest pending request supersedes older ones, unless all of them will join a vote; an
     active rollout continues.
@@ -48,14 +74,34 @@ def _start(records: Records, request: RolloutRequest, at: datetime) -> Rollout:
     if request.version is None:
         raise Invalid("version: required to start a rollout; name the version to roll out", field="version")
     snapshot = read_snapshot(records, request.model, at)
-    if snapshot.active and _rolls_out(snapshot.active, request.version):
+    if (known := _same_version(snapshot, request.version)) is not None:
+        return _without_hold(records, known, request, at)
+    if request.evaluation_id is None:
+        _make_way(records, snapshot, request, at)
+    return _add(records, request, request.version, Kind.START, at)
+
+
+def _same_version(snapshot: Snapshot, version: int) -> Rollout | None:
+    """The open rollout of a version."""
+    if snapshot.active and _rolls_out(snapshot.active, version):
         return snapshot.active
+    return next((one for one in snapshot.waiting if one.kind is Kind.START and one.to_version == version), None)
+
+
+def _without_hold(records: Records, rollout: Rollout, request: RolloutRequest, at: datetime) -> Rollout:
+    """A live share becomes the canary of its version when a rollout of that version, now approved, is requested."""
+    if not rollout.live_share or request.evaluation_id is not None:
+        return rollout
+    return records.rollouts.save(rollout, lifted(rollout, request.strategy, request.reason, at))
+
+
+def _make_way(records: Records, snapshot: Snapshot, request: RolloutRequest, at: datetime) -> None:
+    """End what an approved version does not wait for: older requests that are pending, and a live share."""
     for waiting in snapshot.waiting:
-        if waiting.kind is Kind.START and waiting.to_version == request.version:
-            return waiting
         if waiting.kind is Kind.START and not (_will_vote(snapshot, waiting) and request.strategy is None):
             _supersede(records, waiting, f"superseded by a request for version {request.version}", at)
-    return _add(records, request, request.version, Kind.START, at)
+    if snapshot.active and snapshot.active.live_share:
+        records.rollouts.request_abort(snapshot.active.id, f"makes way for the rollout of version {request.version}")
 
 
 def _will_vote(snapshot: Snapshot, waiting: Rollout) -> bool:
@@ -156,6 +202,7 @@ def _add(records: Records, request: RolloutRequest, version: int, kind: Kind, at
         changed_at=at,
         cause_id=request.cause_id,
         asked_strategy=RolloutStrategy.FULL if kind is Kind.ROLL_BACK else request.strategy,
+        evaluation_id=request.evaluation_id,
         asked_reason=request.reason,
         route=request.model,
         reason=request.reason,

@@ -47,9 +47,9 @@ def _state(records: Records, model: str) -> ModelState:
     return ModelState(records.serving.get(model), _active(records.rollouts.open(model)), records.votes.get(model))
 
 
-def _turn(rollout: Rollout) -> tuple[bool, bool]:
-    """Order of waiting rollouts: roll-backs first, a superseded version last."""
-    return rollout.kind is not Kind.ROLL_BACK, rollout.requested_by == DEPLOYER
+def _turn(rollout: Rollout) -> tuple[bool, bool, bool]:
+    """Order of waiting rollouts: roll-backs first, a superseded version later, live shares last."""
+    return rollout.kind is not Kind.ROLL_BACK, rollout.live_share, rollout.requested_by == DEPLOYER
 
 
 def _active(rollouts: Iterable[Rollout]) -> Rollout | None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final, Protocol
 from uuid import UUID, uuid4
 
-from modelyard_contracts.manifest import ModelManifest
 from modelyard_deployer.domain.errors import VersionUnusable
 from modelyard_deployer.domain.routes import Version
-from modelyard_deployer.domain.workloads import Resources
+from modelyard_deployer.domain.workloads import Resources, VersionKey
 from modelyard_deployer.workloads.downloads import Downloads
+from modelyard_deployer.workloads.hosts import Hosts
 from modelyard_deployer.workloads.records import ReplicaRecords
 from modelyard_deployer.workloads.replica import Process, Replica
 from modelyard_runtime.clock import Clock
@@ -28,11 +28,17 @@ SPARE_AFTER_PROBES: Final = 8
 """Consecutive failed probes after which another replica starts beside this one: four seconds."""
 MAX_FAILED_PROBES: Final = 60
 """Consecutive failed probes before a replica is ended: half a minute, because a busy one responds late."""
+ALONE_AFTER: Final = 2
+"""Failures after which a replica no longer shares a process: one of those that shared it is the cause."""
+ALONE_S: Final = 600.0
+"""Time that a replica must be ready in a process of its own before it shares one again."""
+STUCK_S: Final = 10.0
+"""Time that a version has to leave a shared process; after it the others leave."""
 log = logging.getLogger(__name__)
 
 
 class Processes(Protocol):
-    """Starts and stops the processes of replicas."""
+    """Starts and stops processes: of one replica, or hosts that replicas of several versions share."""
 
     def warm(self) -> None:
         """Prepare for a start that is expected soon; returns at once."""
@@ -40,28 +46,40 @@ class Processes(Protocol):
     def start(self, replica_id: UUID, folder: Path, version: Version, resources: Resources) -> Process:
         """Start a model server on the files in `folder`, without waiting until it serves. OSError if that fails."""
 
+    def start_host(self, host_id: UUID, resources: Resources) -> Process:
+        """Start a model server with the versions that were admitted. OSError if that fails."""
+
+    def admit(self, host_id: UUID, version: Version, folder: Path) -> None:
+        """Have a host load a version, now or when it starts; safe to repeat. OSError if that fails."""
+
+    def dismiss(self, host_id: UUID, key: VersionKey) -> bool:
+        """Have a host unload a version. Returns True once nothing of it runs there; poll until it does."""
+
+    def refusal(self, host_id: UUID, key: VersionKey) -> str:
+        """Why a host cannot serve a version that it was to load; empty if nothing speaks against it."""
+
     def alive(self, process: Process) -> bool: ...
 
-    def address(self, replica_id: UUID) -> str | None:
-        """Address reported by the newest process of this replica; None before it has reported one."""
+    def address(self, process_id: UUID) -> str | None:
+        """Address reported by the newest process of a replica or host; None before it has reported one."""
 
-    def answers(self, url: str) -> bool:
-        """Whether the replica reports ready, within half a second."""
+    def answers(self, url: str, member: VersionKey | None = None) -> bool:
+        """Whether the replica reports ready, within half a second. member: its version, in a shared process."""
 
-    def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
+    def warm_up(self, url: str, version: Version) -> str | None:
         """Request one prediction; None on success, else the problem."""
 
-    def last_words(self, replica_id: UUID) -> str:
-        """Last line of the replica's log."""
+    def last_words(self, process_id: UUID) -> str:
+        """Last line of the log of a replica or host."""
 
     def find(self) -> dict[UUID, Process]:
-        """Living replicas of this deployer, including those whose record was lost in a crash. Slow; for startup."""
+        """Living processes of this deployer, including those whose record was lost in a crash. Slow; for startup."""
 
     def stop(self, process: Process) -> bool:
         """Terminate a process; kill it after a grace period. Returns True once it has exited; poll until it does."""
 
-    def tidy(self, replica_ids: set[UUID]) -> None:
-        """Truncate oversized logs of these replicas, and delete the logs of all others."""
+    def tidy(self, process_ids: set[UUID]) -> None:
+        """Truncate oversized logs of these replicas and hosts, and delete the files of all others."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +95,18 @@ class Lifecycle:
     spare_after_probes: int = SPARE_AFTER_PROBES
     new_id: Callable[[], UUID] = uuid4
 
+    @property
+    def hosts(self) -> "Hosts":
+        return Hosts(self.records, self.processes.alive, self.spare_after_probes)
+
+    def misplaced(self, replica: Replica, *, shared: bool) -> bool:
+        """Whether a replica must move to another process: its own, or one that it shares."""
+        if replica.process is None:
+            return False
+        if replica.host is None:
+            return shared and not replica.alone
+        return not shared or replica.alone or self.hosts.closed(replica.host)
+
     def advance(self, replica: Replica, version: Version, resources: Resources) -> None:
         """Move a wanted replica one step towards ready."""
         if replica.stop_at is not None:
@@ -84,7 +114,7 @@ class Lifecycle:
         if replica.process is None:
             self._start(replica, version, resources)
         elif not self.processes.alive(replica.process):
-            self._restart_later(replica, f"its process exited: {self.processes.last_words(replica.id)}")
+            self._restart_later(replica, f"its process exited: {self.processes.last_words(replica.process_id)}")
         elif replica.url is None:
             self._await(replica, replica.process, version)
 
@@ -97,7 +127,8 @@ class Lifecycle:
         why = f"{silent.failed_probes} consecutive probes failed"
         slot = Replica(self.new_id(), silent.model, silent.version)
         log.warning("replica of %s version %s: %s; another one starts", silent.model, silent.version, why)
-        return self.records.save(replace(slot, failures=silent.failures + 1, last_failure=why))
+        alone = silent.alone or self.hosts.blames(silent)
+        return self.records.save(replace(slot, failures=silent.failures + 1, last_failure=why, alone=alone))
 
     def retire(self, replica: Replica, grace_s: float) -> bool:
         """Move an unwanted replica one step towards its end; True once its process has exited."""
@@ -108,10 +139,22 @@ class Lifecycle:
             if replica.stop_at is not None and now < replica.stop_at:
                 return False
             replica = self.records.save(replace(replica, stopping=True, url=None))
-        if replica.process is not None and not self.processes.stop(replica.process):
+        if replica.process is not None and not self._ended(replica, replica.process):
             return False
         self.records.delete(replica.id)
         return True
+
+    def _ended(self, replica: Replica, process: Process) -> bool:
+        """Whether nothing of a stopping replica runs any more. The last one to leave a host ends its process."""
+        if replica.host is None or not self.hosts.needed(replica.host):
+            return self.processes.stop(process)
+        if not self.processes.alive(process) or self.processes.dismiss(replica.host, replica.key):
+            return True
+        since = replica.stop_at or self.records.save(replace(replica, stop_at=self.clock())).stop_at
+        if since is not None and self.clock() - since > timedelta(seconds=STUCK_S) and not replica.stuck:
+            log.warning("version %s of %s does not end; the others leave its process", replica.version, replica.model)
+            self.records.save(replace(replica, stuck=True))
+        return False
 
     def probed(self, replica: Replica, answers: bool) -> bool:
         """Record the result of a probe; True when the replica became ready or unresponsive, or needs another one."""
@@ -119,12 +162,13 @@ class Lifecycle:
         if failed >= self.max_failed_probes:
             self._replace(replica, f"{failed} consecutive probes failed")
             return True
-        healthy = answers and replica.since is not None and now - replica.since > timedelta(seconds=HEALTHY_S)
+        ready_s = (now - replica.since).total_seconds() if answers and replica.since is not None else 0.0
         after = replace(
             replica,
             failed_probes=failed,
             next_probe_at=now + timedelta(seconds=PROBE_EVERY_S if answers else PROBE_AGAIN_S),
-            failures=0 if healthy else replica.failures,
+            failures=0 if ready_s > HEALTHY_S else replica.failures,
+            alone=replica.alone and ready_s <= ALONE_S,
         )
         moved = after.ready != replica.ready or self.needs_spare(after) != self.needs_spare(replica)
         return self.records.swap(replica, after) and moved
@@ -138,21 +182,33 @@ class Lifecycle:
             if folder is None:
                 self.processes.warm()
                 return
+            if resources.shared and not replica.alone:
+                self._join(replica, version, folder, resources)
+                return
             process = self.processes.start(replica.id, folder, version, resources)
         except (VersionUnusable, OSError) as error:
             self._restart_later(replica, str(error))
             return
         self.records.save(with_process(replica, process, now))
 
+    def _join(self, replica: Replica, version: Version, folder: Path, resources: Resources) -> None:
+        """Have a host load the version: one that runs, or a new one."""
+        host, process = self.hosts.open_to(replica) or (self.new_id(), None)
+        self.processes.admit(host, version, folder)
+        process = process or self.processes.start_host(host, resources)
+        self.records.save(replace(with_process(replica, process, self.clock()), host=host))
+
     def _await(self, replica: Replica, process: Process, version: Version) -> None:
         """Check whether a started process has become ready; does not block until then."""
-        now, url = self.clock(), self.processes.address(replica.id)
-        if url and self.processes.answers(url):
-            if problem := self.processes.warm_up(url, version.file.manifest):
+        now, url = self.clock(), self.processes.address(replica.process_id)
+        if url and self.processes.answers(url, replica.member):
+            if problem := self.processes.warm_up(url, version):
                 self._replace(replica, f"warm-up prediction failed: {problem}")
                 return
             probe_at = now + timedelta(seconds=PROBE_EVERY_S)
             self.records.save(replace(replica, url=url, since=now, next_probe_at=probe_at, failed_probes=0))
+        elif url and replica.host and (problem := self.processes.refusal(replica.host, replica.key)):
+            self._replace(replica, problem)
         elif replica.since and now - replica.since > timedelta(seconds=self.start_timeout_s):
             self._replace(replica, f"not ready within {self.start_timeout_s:.0f} s")
 
@@ -171,9 +227,11 @@ class Lifecycle:
         log.warning("replica of %s version %s: %s; restart in %.1f s", replica.model, replica.version, why, pause_s)
         next_start_at = self.clock() + timedelta(seconds=pause_s)
         slot = Replica(replica.id, replica.model, replica.version)
-        return replace(slot, failures=failures, last_failure=why, next_start_at=next_start_at)
+        alone = replica.alone or (replica.host is not None and failures >= ALONE_AFTER)
+        return replace(slot, failures=failures, last_failure=why, next_start_at=next_start_at, alone=alone)
 
 
 def with_process(replica: Replica, process: Process | None, now: datetime) -> Replica:
     """Return the replica with `process` as its current process; None for no process."""
-    return replace(replica, process=process, url=None, since=now, next_start_at=None, failed_probes=0)
+    host = replica.host if process is not None else None
+    return replace(replica, process=process, url=None, since=now, next_start_at=None, failed_probes=0, host=host)

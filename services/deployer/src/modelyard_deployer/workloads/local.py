@@ -28,7 +28,7 @@ class LocalWorkloads:
     def ensure(self, version: Version, replicas: int, resources: Resources) -> Workload:
         key = VersionKey(version.model, version.version)
         self._stop_exiting(key)
-        kept = [replica for replica in self._records.of(key) if not replica.stopping]
+        kept, moving = self._placed(key, resources)
         silent = [replica for replica in kept if self._lifecycle.needs_spare(replica)]
         wanted = replicas + len(silent)
         kept += [self._lifecycle.spare(replica) for replica in silent[: max(0, wanted - max(len(kept), replicas))]]
@@ -36,9 +36,16 @@ class LocalWorkloads:
         kept.sort(key=lambda replica: not replica.ready)
         for replica in kept[:wanted]:
             self._lifecycle.advance(replica, version, resources)
-        for replica in kept[wanted:]:
+        moved = sum(replica.ready for replica in self._placed(key, resources)[0]) >= replicas
+        for replica in [*kept[wanted:], *(moving if moved else ())]:
             self._lifecycle.retire(replica, self._drain_s)
         return self.observe(key, replicas)
+
+    def _placed(self, key: VersionKey, resources: Resources) -> tuple[list[Replica], list[Replica]]:
+        """Replicas in the right kind of process, and those that serve until others have taken their place."""
+        kept = [replica for replica in self._records.of(key) if not replica.stopping]
+        moving = [replica for replica in kept if self._lifecycle.misplaced(replica, shared=resources.shared)]
+        return [replica for replica in kept if replica not in moving], moving
 
     def drain(self, key: VersionKey, grace_s: float) -> bool:
         stopped = [self._lifecycle.retire(replica, grace_s) for replica in self._records.of(key)]
@@ -66,7 +73,7 @@ class LocalWorkloads:
         changed = {replica.model for replica in known if replica.moving}
         due = [r for r in known if not r.moving and (r.next_probe_at is None or r.next_probe_at <= now)]
         changed |= {replica.model for replica in due if not self._alive(replica)}
-        answers = self._pool.map(self._processes.answers, [replica.url or "" for replica in due])
+        answers = self._pool.map(self._processes.answers, [r.url or "" for r in due], [r.member for r in due])
         changed |= {r.model for r, answer in zip(due, answers, strict=True) if self._lifecycle.probed(r, answer)}
         return frozenset(changed)
 
@@ -81,9 +88,11 @@ class LocalWorkloads:
         found = self._processes.find()
         known = self._records.all()
         for replica in known:
-            process = found.pop(replica.id, None)
+            process = found.get(replica.process_id)
             if process != replica.process:
                 self._records.save(with_process(replica, process, self._clock()))
+        for replica in known:
+            found.pop(replica.process_id, None)
         for replica_id, process in found.items():
             # A record tracks the unknown process until it has exited; no model needs its version.
             self._records.save(Replica(replica_id, "", 0, process, stopping=True))
@@ -93,7 +102,7 @@ class LocalWorkloads:
 
     def tidy(self) -> None:
         """Truncate oversized logs, and delete the files of removed replicas."""
-        self._processes.tidy({replica.id for replica in self._records.all()})
+        self._processes.tidy({replica.process_id for replica in self._records.all()})
 
     def stop_all(self) -> bool:
         """Stop every replica. Returns True once all processes have exited; poll until it does."""

@@ -5,10 +5,17 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from threading import Lock
 from time import monotonic
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from modelyard_deployer.domain.workloads import VersionKey
 
 PATH: Final = "/v2/health/ready"
 UNUSED_S: Final = 30.0
+
+
+def readiness_path(key: VersionKey) -> str:
+    """Of one version in a model server."""
+    return f"/v2/models/{quote(key.model, safe=':')}/versions/{key.version}/ready"
 
 
 class Probes:
@@ -22,13 +29,13 @@ class Probes:
         self._lock = Lock()
         self._idle: dict[str, tuple[HTTPConnection, float]] = {}
 
-    def answers(self, url: str) -> bool:
+    def answers(self, url: str, path: str = PATH) -> bool:
         """Whether a replica reports ready; a kept connection that it has closed is replaced once."""
         with self._lock:
             kept = self._idle.pop(url, None)
         if kept is not None:
             try:
-                return self._ask(url, kept[0])
+                return self._ask(url, path, kept[0])
             except TimeoutError:
                 kept[0].close()
                 return False
@@ -36,7 +43,7 @@ class Probes:
                 kept[0].close()
         fresh = HTTPConnection(urlsplit(url).netloc, timeout=self._timeout_s)
         try:
-            return self._ask(url, fresh)
+            return self._ask(url, path, fresh)
         except (OSError, HTTPException):
             fresh.close()
             return False
@@ -57,8 +64,8 @@ class Probes:
         for connection in closing:
             connection.close()
 
-    def _ask(self, url: str, connection: HTTPConnection) -> bool:
-        connection.request("GET", PATH, headers={"Authorization": f"Bearer {self._token()}"})
+    def _ask(self, url: str, path: str, connection: HTTPConnection) -> bool:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {self._token()}"})
         response: HTTPResponse = connection.getresponse()
         response.read()
         with self._lock:

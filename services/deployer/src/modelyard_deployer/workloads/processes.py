@@ -2,21 +2,24 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Final
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
 import psutil
 
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_confine import allowed_environment
 from modelyard_deployer.domain.routes import Version
-from modelyard_deployer.domain.workloads import Resources
-from modelyard_deployer.workloads.probes import Probes
+from modelyard_deployer.domain.workloads import Resources, VersionKey
+from modelyard_deployer.workloads.members import SUFFIX, MembersFiles
+from modelyard_deployer.workloads.probes import PATH, Probes, readiness_path
 from modelyard_deployer.workloads.replica import Process
 from modelyard_deployer.workloads.tokens import ServingTokens
 from modelyard_deployer.workloads.warm_up import warm_up_request
@@ -25,10 +28,16 @@ from modelyard_zygote import Handle, Zygote
 HOME_VARIABLE: Final = "MODELYARD_REPLICA_HOME"
 ID_VARIABLE: Final = "MODELYARD_REPLICA_ID"
 """Set in the environment of each replica, like HOME_VARIABLE."""
+SCRATCH: Final = ".scratch"
+"""Suffix of the only folder that a replica may write to."""
+KEYS: Final = "keys"
+"""Folder of the key ring that replicas read."""
 PRELOAD: Final = (
     "modelyard_flavours.preload",
     "modelyard_serving.server",
+    "modelyard_serving.confinement",
     "modelyard_serving.loading",
+    "modelyard_serving.members",
     "uvicorn.protocols.http.httptools_impl",
     "uvloop",
 )
@@ -59,30 +68,47 @@ class LocalProcesses:
         python: Sequence[str] = (sys.executable,),
         grace_s: float = 10.0,
         zygote_idle_s: float = 120.0,
+        allow_unconfined: bool = False,
     ) -> None:
         self._home, self._tokens, self._grace_s = home, tokens, grace_s
+        self._allow_unconfined = allow_unconfined
         self._host, self._advertised_host = host, advertised_host or host
         self._home.mkdir(parents=True, exist_ok=True)
-        self._zygote = Zygote(PRELOAD, idle_s=zygote_idle_s, python=python)
+        # Without our secrets: a fork inherits the parent's memory.
+        self._zygote = Zygote(PRELOAD, idle_s=zygote_idle_s, env=allowed_environment(), python=python)
+        self._members = MembersFiles(self._home)
         self._children: dict[int, Handle] = {}
         self._terminated: dict[Process, float] = {}
-        self._probes = Probes(tokens.current, PROBE_TIMEOUT_S)
+        self._probes = Probes(self._token, PROBE_TIMEOUT_S)
         self._http = httpx.Client(timeout=WARM_UP_TIMEOUT_S, trust_env=False, auth=self._authorized)
 
     def _authorized(self, request: httpx.Request) -> httpx.Request:
         """Add the current token to a request; rotation may change it at any time."""
-        request.headers["Authorization"] = f"Bearer {self._tokens.current()}"
+        request.headers["Authorization"] = f"Bearer {self._token()}"
         return request
+
+    def _token(self) -> str:
+        """The current token, which the replicas' copy of the key ring holds as well."""
+        self._tokens.refresh(self._home / KEYS)
+        return self._tokens.current()
 
     def warm(self) -> None:
         self._zygote.warm()
 
     def start(self, replica_id: UUID, folder: Path, version: Version, resources: Resources) -> Process:
-        arguments = ["--model-dir", str(folder), "--port", "0"]
-        arguments += ["--model-version", str(version.version), "--host", self._host]
+        return self._start(replica_id, ["--model-dir", str(folder), "--model-version", str(version.version)], resources)
+
+    def start_host(self, host_id: UUID, resources: Resources) -> Process:
+        return self._start(host_id, ["--members", str(self._members.file(host_id))], resources)
+
+    def _start(self, replica_id: UUID, serves: Sequence[str], resources: Resources) -> Process:
+        scratch = self._home / f"{replica_id}{SCRATCH}"
+        scratch.mkdir(exist_ok=True)
+        arguments = [*serves, "--port", "0", "--host", self._host, "--scratch", str(scratch.resolve())]
+        arguments += ["--allow-unconfined"] if self._allow_unconfined else []
         environment = {
-            **os.environ,
-            **self._tokens.environment(),
+            **allowed_environment(),
+            **self._tokens.environment(self._home / KEYS),
             HOME_VARIABLE: str(self._home.resolve()),
             ID_VARIABLE: str(replica_id),
         }
@@ -114,13 +140,36 @@ class LocalProcesses:
             return None
         return f"http://{self._advertised_host}:{output[1].rpartition(':')[2]}"
 
-    def answers(self, url: str) -> bool:
-        return self._probes.answers(url)
+    def answers(self, url: str, member: VersionKey | None = None) -> bool:
+        return self._probes.answers(url, readiness_path(member) if member else PATH)
 
-    def warm_up(self, url: str, manifest: ModelManifest) -> str | None:
-        action, body = warm_up_request(manifest)
+    def admit(self, host_id: UUID, version: Version, folder: Path) -> None:
+        self._members.add(host_id, version, folder)
+
+    def dismiss(self, host_id: UUID, key: VersionKey) -> bool:
+        self._members.remove(host_id, key)
+        state = self._state(host_id, key)
+        return state is not None and state.status_code == 404
+
+    def refusal(self, host_id: UUID, key: VersionKey) -> str:
+        state = self._state(host_id, key)
+        if state is None or state.status_code != 503:
+            return ""
+        return str(state.json().get("error", ""))
+
+    def _state(self, host_id: UUID, key: VersionKey) -> httpx.Response | None:
+        """What a host reports about a version; None without a response."""
+        url = self.address(host_id)
         try:
-            answer = self._http.post(f"{url}/v2/models/{manifest.model}/{action}", content=body, headers=JSON)
+            return self._http.get(f"{url}{readiness_path(key)}", timeout=PROBE_TIMEOUT_S) if url else None
+        except httpx.HTTPError:
+            return None
+
+    def warm_up(self, url: str, version: Version) -> str | None:
+        action, body = warm_up_request(version.file.manifest)
+        try:
+            path = f"/v2/models/{quote(version.model, safe=':')}/versions/{version.version}/{action}"
+            answer = self._http.post(f"{url}{path}", content=body, headers=JSON)
         except httpx.HTTPError as error:
             return f"{type(error).__name__}: {error}"
         return None if answer.status_code == 200 else f"status {answer.status_code}: {answer.text[:300]}"
@@ -157,10 +206,10 @@ class LocalProcesses:
         self._probes.tidy()
         known = {str(replica_id) for replica_id in replica_ids}
         for file in self._home.glob("*.*"):
-            if file.suffix not in {".out", ".log", ".old"}:
+            if file.suffix not in {".out", ".log", ".old", SCRATCH, SUFFIX}:
                 continue
             if file.stem not in known:
-                file.unlink(missing_ok=True)
+                _remove(file)
             elif file.suffix == ".log" and file.stat().st_size > MAX_LOG_BYTES:
                 _shorten(file)
 
@@ -211,6 +260,14 @@ def _alive(process: Process) -> bool:
         return same and found.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a scratch folder with what a version left in it."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _shorten(file: Path) -> None:

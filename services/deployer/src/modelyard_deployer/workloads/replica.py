@@ -41,10 +41,26 @@ class Replica:
     """Set while the replica drains."""
     stopping: bool = False
     """The process is terminating and gets no traffic; it cannot become ready again."""
+    host: UUID | None = None
+    """The process that it shares with replicas of other versions; None for a process of its own."""
+    alone: bool = False
+    """It must not share a process: it hung beside others, or processes with it exited more than once."""
+    stuck: bool = False
+    """It was to leave a shared process, but its prediction does not end: the others leave that process."""
 
     @property
     def key(self) -> VersionKey:
         return VersionKey(self.model, self.version)
+
+    @property
+    def member(self) -> VersionKey | None:
+        """Names it among the replicas that share its process; None in a process of its own."""
+        return self.key if self.host is not None else None
+
+    @property
+    def process_id(self) -> UUID:
+        """Names the files of its process."""
+        return self.host or self.id
 
     @property
     def moving(self) -> bool:

@@ -8,7 +8,13 @@ from uuid import UUID, uuid4
 from fastapi import Depends, FastAPI, Query, Request
 
 from modelyard_contracts.references import REFERENCE_PATTERN
-from modelyard_evaluator.api.models import EvaluationInfo, EvaluationList, EvaluationRequest
+from modelyard_evaluator.api.models import (
+    DisagreementList,
+    EvaluationInfo,
+    EvaluationList,
+    EvaluationRequest,
+    RightSide,
+)
 from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable
 from modelyard_evaluator.domain.evaluation import Evaluation
 from modelyard_evaluator.domain.ports import Deps
@@ -56,6 +62,16 @@ def add_routes(app: FastAPI, deps: Deps, changes: ChangeSource, notify: Callable
     ) -> EvaluationInfo:
         """Return an evaluation, with its report once it is finished."""
         return EvaluationInfo.of(_get(deps, evaluation_id))
+
+    @app.get("/v1/evaluations/{evaluation_id}/rows", tags=["evaluations"])
+    def get_rows(
+        evaluation_id: UUID,
+        _: Annotated[Principal, Depends(allow("read", KIND, find=by_id))],
+        only: Annotated[RightSide | None, Query(description="Which version is right alone; both by default.")] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    ) -> DisagreementList:
+        """Return rows on which only one version is right: at most 20 per side, none for a regression."""
+        return DisagreementList.of(_get(deps, evaluation_id), only, limit)
 
     add_change_feed(app, changes, KIND, {KIND: lambda subject: _rendered(deps, subject)})
 

@@ -1,6 +1,7 @@
 """Request and response models of the HTTP API."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
@@ -10,6 +11,8 @@ from modelyard_contracts import Verdict
 from modelyard_contracts.references import REFERENCE_PATTERN
 from modelyard_contracts.signature import Task
 from modelyard_evaluator.domain.evaluation import Evaluation, RowSource, Stage
+from modelyard_evaluator.domain.looks import deadline
+from modelyard_evaluator.domain.trial import TrialOutcome
 
 MAX_VERSION = 2**31 - 1
 
@@ -83,6 +86,49 @@ class OtherInfo(BaseModel):
     reason: str
 
 
+class StandardInfo(BaseModel):
+    """Standard of the gate that was applied: `better`, `not_worse` or `safe`."""
+
+    name: str
+    reason: str
+    """Why, if it is not the usual one."""
+    margin: float
+    """Loss that `not_worse` and `safe` accept."""
+    alarm_since: datetime | None
+    """Begin of the open performance alarm of the champion."""
+    change_point: datetime | None
+    """Prediction time at which the champion's errors rose."""
+
+
+class WindowInfo(BaseModel):
+    """The rows of a comparison. begins_at: `training` (rows new to both versions) or `change_point`."""
+
+    rows: int
+    begins_at: str
+    first_at: datetime | None
+    """Prediction time of the oldest row."""
+    last_at: datetime | None
+
+
+class TrialInfo(BaseModel):
+    """Trial of a version that was made elsewhere, on its example in a confined process."""
+
+    outcome: TrialOutcome
+    reason: str
+    """Empty if it answered."""
+    rows: int
+    load_s: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    """Latency of single rows."""
+    memory_mib: float | None
+    """Peak resident memory of the process."""
+    answers_equal: bool | None
+    """Whether the answers equal the recorded ones; None if none were recorded."""
+    first_difference: str
+    confined_by: list[str]
+
+
 class ReportInfo(BaseModel):
     """The result of a finished evaluation. metrics: all metrics of the task, by side. policy: as it was applied."""
 
@@ -94,6 +140,19 @@ class ReportInfo(BaseModel):
     others: list[OtherInfo] = Field(default_factory=list)
     """Approved versions that may serve before the challenger does, such as the one in a canary."""
     policy: dict[str, Any]
+    standard: StandardInfo | None = None
+    window: WindowInfo | None = None
+    trial: TrialInfo | None = None
+    """None for a version of a training run."""
+
+
+class CurrentInfo(BaseModel):
+    """The last look at a comparison that is open. Each end of its interval holds with the confidence over all looks."""
+
+    comparison: ComparisonInfo
+    reasons: list[str]
+    window: WindowInfo
+    looked_at: datetime
 
 
 class EvaluationInfo(BaseModel):
@@ -120,6 +179,14 @@ class EvaluationInfo(BaseModel):
     labels_as_of: datetime | None
     """Labels received by this moment count."""
     unusable_rows: int
+    looks: int
+    """Looks at the rows that have not decided; above 0 while `waiting`: the comparison is open."""
+    open_until: datetime | None
+    """Moment of the last look at an open comparison."""
+    live_share_percent: float | None
+    """Share of the traffic that the challenger answers while its comparison is open; null without a live share."""
+    current: CurrentInfo | None
+    """The last look at an open comparison."""
     dataset_digest: str | None
     """The pinned rows in the registry."""
     report: ReportInfo | None
@@ -149,11 +216,53 @@ class EvaluationInfo(BaseModel):
             rows_after=evaluation.since,
             labels_as_of=evaluation.as_of,
             unusable_rows=evaluation.unusable_rows,
+            looks=evaluation.looks,
+            open_until=None if evaluation.done else deadline(evaluation),
+            live_share_percent=evaluation.live_share_percent,
+            current=CurrentInfo.model_validate(evaluation.current) if evaluation.current else None,
             dataset_digest=evaluation.dataset_digest,
             report=ReportInfo.model_validate(evaluation.report) if evaluation.report else None,
             correlation_id=evaluation.correlation_id,
             created_at=evaluation.created_at,
             changed_at=evaluation.changed_at,
+        )
+
+
+class RightSide(StrEnum):
+    """Which of the two versions is right alone."""
+
+    CHALLENGER = "challenger_right"
+    CHAMPION = "champion_right"
+
+
+class DisagreementInfo(BaseModel):
+    """A row on which only one version is right. row: its features, time and id; long texts are cut off."""
+
+    only: RightSide
+    row: dict[str, float | str | None]
+    label: str
+    champion: str
+    challenger: str
+    """The class that each version answers."""
+
+
+class DisagreementList(BaseModel):
+    """A sample of these rows, newest first on each side."""
+
+    evaluation_id: UUID
+    challenger_version: int
+    champion_version: int | None
+    items: list[DisagreementInfo]
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, only: RightSide | None, limit: int) -> Self:
+        kept = (evaluation.report or {}).get("disagreements", [])
+        items = [DisagreementInfo(only=RightSide(f"{one['right']}_right"), **one) for one in kept]
+        return cls(
+            evaluation_id=evaluation.id,
+            challenger_version=evaluation.challenger_version,
+            champion_version=evaluation.champion.version if evaluation.champion else None,
+            items=[one for one in items if only in (None, one.only)][:limit],
         )
 
 

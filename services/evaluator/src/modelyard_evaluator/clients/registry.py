@@ -26,7 +26,7 @@ class HttpRegistry:
                 file = self._client.manifest_file(model, version)
             except DocumentError as error:
                 raise UnreadableVersion(f"version {version} of {model}: {error}", info.digest) from error
-        return RegisteredVersion(version, file, info.created_at)
+        return RegisteredVersion(version, file, info.created_at, info.stage)
 
     def champion(self, model: str) -> int | None:
         return self._alias(model, "champion")

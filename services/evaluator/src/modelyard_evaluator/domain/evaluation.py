@@ -9,7 +9,10 @@ from uuid import UUID
 from modelyard_contracts import Verdict
 from modelyard_contracts.policies import GatePolicy, Metric
 from modelyard_contracts.signature import Task
+from modelyard_evaluator.domain.trial import Trial
 
+REGISTRY: Final = "registry"
+"""Requester of the evaluations of new versions."""
 EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every row: rows that the challenger has learned from count as well."""
 
@@ -28,6 +31,8 @@ class Stage(StrEnum):
 
     PENDING = "pending"
     """Stored; the registry has not been queried yet."""
+    TRIAL = "trial"
+    """Both versions are known; a challenger that was made elsewhere answers its example first."""
     WAITING = "waiting"
     """Both versions are known; waiting for labelled rows."""
     SCORING = "scoring"
@@ -41,6 +46,18 @@ class Side:
 
     version: int
     digest: str
+
+
+@dataclass(frozen=True)
+class OpenAlarm:
+    """A performance alarm of the champion that is open."""
+
+    subject: str
+    """`error_rate` or `mean_absolute_error`."""
+    since: datetime
+    """Moment of its first event."""
+    change_point: datetime | None = None
+    """Prediction time of the first row after the rise; None if the labelled rows show no single one."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +82,33 @@ class Evaluation:
     task: Task | None = None
     """Task of both versions."""
     policy: GatePolicy = field(default_factory=GatePolicy)
+    """As it is applied: its standard is never `auto`."""
+    alarm: OpenAlarm | None = None
+    """Performance alarm of the champion, as the monitor reported it when the versions were resolved."""
+    alarms_unknown: str = ""
+    """Why the monitor reported none; '' if it answered."""
     metric: Metric | None = None
     """Metric that decides: the policy's, or the default of the task."""
     source: RowSource = RowSource.LABELS
     since: datetime | None = None
-    """Rows predicted after this moment were seen by neither version in training."""
+    """Rows predicted after this moment were seen by neither version in training, and are from after the change if
+    `from_change`."""
+    from_change: bool = False
+    """Whether the rows begin at the change point of the alarm."""
     as_of: datetime | None = None
     """Labels received by this moment count; set once, so that a repeat pins the same rows."""
+    looks: int = 0
+    """Looks at the rows that have not decided. Above 0 the comparison is open: `waiting` for further labels."""
+    opened_at: datetime | None = None
+    """Moment of the first of them, also with an earlier champion."""
+    live_share_at: datetime | None = None
+    """When the live share was requested, once per evaluation; None before, and if the gate policy gives none."""
+    live: bool = False
+    """Whether the challenger held its live share when the labelled rows were last counted."""
+    counted_rows: int = 0
+    """Labelled rows at the begin of the last look."""
+    current: dict[str, Any] | None = None
+    """The last look at an open comparison: `comparison`, `reasons`, `window` and `looked_at`."""
     dataset_digest: str | None = None
     """The pinned rows in the registry."""
     unusable_rows: int = 0
@@ -84,6 +121,8 @@ class Evaluation:
     """Earliest moment of the next attempt."""
     return_to: int | None = None
     """An earlier version that should serve again."""
+    trial: Trial | None = None
+    """Result of the stage `trial`; None before it, and for a version of a training run."""
     verdict: Verdict | None = None
     report: dict[str, Any] | None = None
     writes: int = 0
@@ -97,6 +136,11 @@ class Evaluation:
         if self.task is Task.REGRESSION:
             return "the training median" if self.metric == "mae" else "the training mean"
         return "the majority class"
+
+    @property
+    def live_share_percent(self) -> float | None:
+        """Share of the traffic that the challenger answers while its comparison is open; None without one."""
+        return self.policy.live_share_percent if self.live and not self.done else None
 
     @property
     def done(self) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 from modelyard_contracts import ComparedVersion, EvaluationFinished, RolloutAction, RolloutRequested, derived_id
 from modelyard_contracts.numbers import finite_or_none
 from modelyard_evaluator.domain.evaluation import Evaluation, Stage
+from modelyard_evaluator.domain.standards import explained
+from modelyard_evaluator.domain.trial import figures
 from modelyard_evaluator.domain.verdict import Comparison, Judgement
 
 
@@ -19,19 +21,41 @@ def conclude(
 ) -> Evaluation:
     """Return the evaluation with its verdict and report.
 
-    details: `by_class` and `metrics` of both versions, and `others`.
+    details: `by_class`, `metrics` and `disagreements` of both versions, and `others`.
     """
     report = {
         "verdict": judgement.verdict,
-        "reasons": list(judgement.reasons),
+        "reasons": _reasons(evaluation, judgement),
+        "trial": asdict(evaluation.trial) if evaluation.trial else None,
         "comparison": asdict(comparison) if comparison else None,
         "by_class": {},
         "metrics": {},
         "others": [],
+        "disagreements": [],
         **(details or {}),
         "policy": evaluation.policy.model_dump(mode="json"),
+        "standard": _standard(evaluation),
     }
-    return replace(evaluation, stage=Stage.FINISHED, verdict=judgement.verdict, report=report, note="", changed_at=at)
+    finished = replace(evaluation, stage=Stage.FINISHED, verdict=judgement.verdict, report=report)
+    return replace(finished, note="", current=None, changed_at=at)
+
+
+def _reasons(evaluation: Evaluation, judgement: Judgement) -> list[str]:
+    """The reasons, and the figures of a trial unless these are reasons already."""
+    found = figures(evaluation.trial) if evaluation.trial else ()
+    return [*judgement.reasons, *(sentence for sentence in found if sentence not in judgement.reasons)]
+
+
+def _standard(evaluation: Evaluation) -> dict[str, Any]:
+    """Standard of the gate that was applied, and why."""
+    alarm = evaluation.alarm
+    return {
+        "name": evaluation.policy.standard,
+        "reason": " ".join(explained(evaluation)),
+        "margin": evaluation.policy.not_worse_margin,
+        "alarm_since": alarm.since.isoformat() if alarm else None,
+        "change_point": alarm.change_point.isoformat() if alarm and alarm.change_point else None,
+    }
 
 
 def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
@@ -40,6 +64,9 @@ def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
         return None
     comparison = evaluation.report["comparison"] or {}
     costs = {side: comparison.get(f"{side}_cost") or {} for side in ("champion", "challenger")}
+    trial = evaluation.trial
+    tried = {"latency_ms_p95": trial.p95_ms, "memory_mib": trial.memory_mib} if trial else {}
+    costs["challenger"] = costs["challenger"] or tried
     return EvaluationFinished(
         event_id=derived_id("evaluation-finished", evaluation.id),
         occurred_at=evaluation.changed_at,
@@ -67,6 +94,8 @@ def finished_event(evaluation: Evaluation) -> EvaluationFinished | None:
         challenger_latency_ms_p95=finite_or_none(costs["challenger"].get("latency_ms_p95")),
         champion_memory_mib=finite_or_none(costs["champion"].get("memory_mib")),
         challenger_memory_mib=finite_or_none(costs["challenger"].get("memory_mib")),
+        challenger_latency_ms_p50=finite_or_none(trial.p50_ms) if trial else None,
+        answers_equal=trial.answers_equal if trial else None,
         others=tuple(_other(found) for found in evaluation.report.get("others", ()) if _is_finite(found)),
     )
 

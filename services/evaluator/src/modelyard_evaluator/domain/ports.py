@@ -1,6 +1,6 @@
 """Ports of the evaluator: storage, registry, labels and the scorer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-from modelyard_contracts import Message
+from modelyard_contracts import Message, VersionStage
 from modelyard_contracts.manifest import ManifestFile, ModelManifest
 from modelyard_contracts.policies import GatePolicy
 from modelyard_contracts.signature import Signature
-from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_evaluator.domain.evaluation import Evaluation, OpenAlarm
+from modelyard_evaluator.domain.loop_reports import StoredReport
+from modelyard_evaluator.domain.trial import Trial
 from modelyard_runtime.clock import Clock
 
 
@@ -32,6 +34,9 @@ class Evaluations(Protocol):
 
     def due(self, now: datetime) -> Sequence[Evaluation]:
         """Unfinished evaluations whose next attempt is due, longest waiting first."""
+
+    def unfinished(self, model: str) -> Sequence[Evaluation]:
+        """Unfinished evaluations of a model, in no order."""
 
     def open_ids(self) -> set[UUID]:
         """Ids of all unfinished evaluations."""
@@ -58,6 +63,18 @@ class Storage(Protocol):
     def read(self) -> AbstractContextManager[Evaluations]: ...
 
 
+class LoopReports(Protocol):
+    """Published reports. Blocks."""
+
+    def add(self, new: StoredReport) -> tuple[StoredReport, bool]:
+        """Store a report, or return the one that is stored under its id; and whether it is new."""
+
+    def get(self, report_id: UUID) -> StoredReport | None: ...
+
+    def newest(self, model: str | None, workspaces: Collection[str] | None, limit: int) -> Sequence[StoredReport]:
+        """At most `limit` reports, newest first. workspaces: None for all."""
+
+
 @dataclass(frozen=True)
 class RegisteredVersion:
     """A version as the registry describes it."""
@@ -65,6 +82,7 @@ class RegisteredVersion:
     version: int
     file: ManifestFile
     created_at: datetime
+    stage: VersionStage = VersionStage.REGISTERED
 
     @property
     def digest(self) -> str:
@@ -136,6 +154,13 @@ class Labels(Protocol):
         """Labelled rows predicted after `since` with one of these signatures, given by id."""
 
 
+class Alarms(Protocol):
+    """Performance alarms of the monitor."""
+
+    def open_alarm(self, model: str, version: int) -> OpenAlarm | None:
+        """Return the newest performance alarm of a version that is open; Unreachable if the monitor does not answer."""
+
+
 class Scorer(Protocol):
     """Scoring processes. Raises ChallengerBroken, NotMeasurable or Unreachable."""
 
@@ -158,6 +183,13 @@ class Scorer(Protocol):
         """
 
 
+class Trials(Protocol):
+    """Trials of versions on their examples. Blocks. Raises Unreachable."""
+
+    def run(self, folder: Path) -> Trial:
+        """Run the version in `folder`, with its manifest and example, in a confined process."""
+
+
 def _ignore(_: Evaluation) -> None:
     return None
 
@@ -169,7 +201,9 @@ class Deps:
     storage: Storage
     registry: Registry
     labels: Labels
+    alarms: Alarms
     scorer: Scorer
+    trials: Trials
     clock: Clock
     work_dir: Path
     """Parent of the evaluations' folders; a folder is removed when its evaluation ends."""

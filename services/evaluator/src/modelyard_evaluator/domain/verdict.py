@@ -1,12 +1,11 @@
 """From measured numbers to a verdict with reasons that carry the numbers: an ordered table of rules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from modelyard_contracts import Verdict
 from modelyard_contracts.policies import LOWER_IS_BETTER, VALUE_METRICS, GatePolicy
-from modelyard_evaluator.domain.standards import joins_a_vote
 
 METRIC_NAMES: Final = {
     "accuracy": "accuracy",
@@ -89,7 +88,7 @@ class Rule:
 
 def judge(comparison: Comparison, policy: GatePolicy) -> Judgement:
     """Return the verdict of the first rule that applies; the reasons always include the numbers."""
-    rules = SAFE_RULES if joins_a_vote(policy) else RULES
+    rules = RULES_OF.get(policy.standard, RULES)
     rule = next(rule for rule in rules if rule.applies(comparison, policy))
     return Judgement(rule.verdict, (rule.explain(comparison, policy), *_numbers(comparison)))
 
@@ -131,8 +130,8 @@ def latency_ratio(comparison: Comparison) -> float | None:
     )
 
 
-def _tolerated(comparison: Comparison, policy: GatePolicy) -> float:
-    """Loss that a member of a vote may have: of a value, a share of the champion's error."""
+def tolerated(comparison: Comparison, policy: GatePolicy) -> float:
+    """Loss that `not_worse` and `safe` accept: of a value, a share of the champion's error."""
     share = policy.not_worse_margin
     return share * abs(comparison.champion) if comparison.metric in VALUE_METRICS else share
 
@@ -181,14 +180,48 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 """First match wins; the last rule always applies."""
 
+NOT_WORSE_RULES: Final[tuple[Rule, ...]] = (
+    TOO_FEW,
+    Rule(
+        lambda found, policy: found.gain[2] < -tolerated(found, policy),
+        Verdict.REJECT,
+        lambda found, policy: (
+            f"The challenger is worse than {found.champion_name}: at {policy.confidence:.0%} confidence its "
+            f"{_metric_name(found)} is worse by at least {-found.gain[2]:.4f}, more than the margin of "
+            f"{tolerated(found, policy):g}."
+        ),
+    ),
+    TOO_SLOW,
+    Rule(
+        lambda found, policy: found.gain[0] > -tolerated(found, policy),
+        Verdict.DEPLOY,
+        lambda found, policy: (
+            f"The challenger is not worse than {found.champion_name}: at {policy.confidence:.0%} confidence the gain "
+            f"in {_metric_name(found)} is at least {found.gain[0]:+.4f}; a loss below {tolerated(found, policy):g} is "
+            "accepted."
+        ),
+    ),
+    Rule(
+        lambda _, __: True,
+        Verdict.CONTINUE_TUNING,
+        lambda found, policy: (
+            f"A loss of {tolerated(found, policy):g} or more against {found.champion_name} is not ruled out: at "
+            f"{policy.confidence:.0%} confidence the gain in {_metric_name(found)} lies between {found.gain[0]:+.4f} "
+            f"and {found.gain[2]:+.4f}."
+        ),
+    ),
+)
+"""For a challenger of a champion that is failing: non-inferiority (ICH E9, 3.3.2; Wellek 2010, Testing Statistical
+Hypotheses of Equivalence and Noninferiority)."""
+
 SAFE_RULES: Final[tuple[Rule, ...]] = (
     TOO_FEW,
     Rule(
-        lambda found, policy: found.gain[2] < -_tolerated(found, policy),
+        lambda found, policy: found.gain[2] < -tolerated(found, policy),
         Verdict.REJECT,
         lambda found, policy: (
             f"Too bad for the vote: at {policy.confidence:.0%} confidence its {_metric_name(found)} is worse than that "
-            f"of {found.champion_name} by at least {-found.gain[2]:.4f}, more than the {_tolerated(found, policy):g} "
+            f"of {found.champion_name} by at least {-found.gain[2]:.4f}, more than the {tolerated(found, policy):g} "
             "that a member may be."
         ),
     ),
@@ -198,12 +231,15 @@ SAFE_RULES: Final[tuple[Rule, ...]] = (
         Verdict.DEPLOY,
         lambda found, policy: (
             f"Safe to join the vote: its answers are usable, and its {_metric_name(found)} is not shown to be worse "
-            f"than that of {found.champion_name} by more than {_tolerated(found, policy):g}. Its weight follows the "
+            f"than that of {found.champion_name} by more than {tolerated(found, policy):g}. Its weight follows the "
             "labels."
         ),
     ),
 )
 """For members of a vote: the labels decide what they are worth."""
+
+RULES_OF: Final[Mapping[str, tuple[Rule, ...]]] = {"not_worse": NOT_WORSE_RULES, "safe": SAFE_RULES}
+"""Rules by the standard of the gate; RULES for any other."""
 
 
 def _metric_name(comparison: Comparison) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelyard_contracts import EvaluationRequested, Message, ResourceChange, ResourceChanged
+from modelyard_contracts.references import Kind
 from modelyard_evaluator.domain.ports import Deps
 from modelyard_evaluator.usecases.request import Request, request_evaluation
 
@@ -29,7 +30,7 @@ def handlers(deps: Deps, notify: Callable[[], None]) -> dict[type[Message], Call
 
 
 def _from_registry(event: ResourceChanged) -> Request | None:
-    if event.change is not ResourceChange.VERSION_REGISTERED or event.version is None:
+    if event.kind != Kind.MODEL or event.change is not ResourceChange.VERSION_REGISTERED or event.version is None:
         return None
     return Request(
         model=event.model,

@@ -1,7 +1,8 @@
 """Compare two measured sides with paired statistics.
 
-Job: old and new (sides; old is None for the baseline), metric, confidence, seed, label_column, baseline. Result: the
-fields of domain.verdict.Comparison without costs and names, `by_class` and `metrics`.
+Job: old and new (sides; old is None for the baseline), metric, confidence, seed, sequential (whether there may be
+further looks at more rows), label_column, baseline. Result: the fields of domain.verdict.Comparison without costs and
+names, `by_class`, `metrics` and `disagreements`.
 """
 
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from modelyard_evaluator.domain.statistics import classes, values
 from modelyard_evaluator.domain.statistics.classes import Predictions
 from modelyard_evaluator.domain.statistics.estimate import Floats
+from modelyard_evaluator.scoring.disagreements import disagreements
 from modelyard_evaluator.scoring.errors import RowsUnusable
 
 SMOOTHING: Final = 1.0
@@ -22,11 +24,13 @@ SMOOTHING: Final = 1.0
 
 def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     """Compare side `new` with side `old`, or with the baseline."""
-    labels = pq.ParquetFile(folder / "rows.parquet").read()[job["label_column"]].to_pylist()
+    table = pq.ParquetFile(folder / "rows.parquet").read()
+    labels = table[job["label_column"]].to_pylist()
     if job["metric"] in values.NAMES:
         found = _compare_values(folder, job, np.array(labels, dtype=np.float64))
     else:
         found = _compare_classes(folder, job, np.array(labels, dtype=np.str_))
+        found["disagreements"] = disagreements(table, folder, job)
     return {"metric": job["metric"], "rows": len(labels), **found}
 
 
@@ -43,7 +47,7 @@ def _compare_classes(folder: Path, job: dict[str, Any], labels: NDArray[np.str_]
         old = _majority(job["baseline"]["class"], names, truth)
     else:
         old = _predictions(folder / f"{job['old']}.npz", names, labels)
-    estimate = classes.estimate(job["metric"], truth, old, new, confidence=job["confidence"], seed=job["seed"])
+    estimate = classes.estimate(job["metric"], truth, old, new, **_options(job))
     return {
         **asdict(estimate),
         "metrics": {"champion": classes.all_metrics(truth, old), "challenger": classes.all_metrics(truth, new)},
@@ -67,9 +71,13 @@ def _compare_values(folder: Path, job: dict[str, Any], truth: Floats) -> dict[st
         old = np.full(len(truth), float(constant))
     else:
         old = _values(folder / f"{job['old']}.npz")
-    estimate = values.estimate(job["metric"], truth, old, new, confidence=job["confidence"], seed=job["seed"])
+    estimate = values.estimate(job["metric"], truth, old, new, **_options(job))
     metrics = {"champion": values.all_metrics(truth, old), "challenger": values.all_metrics(truth, new)}
     return {**asdict(estimate), "metrics": metrics, "by_class": {}}
+
+
+def _options(job: dict[str, Any]) -> dict[str, Any]:
+    return {"confidence": job["confidence"], "seed": job["seed"], "sequential": job.get("sequential", False)}
 
 
 def _predictions(file: Path, names: NDArray[np.str_], labels: NDArray[np.str_]) -> Predictions:

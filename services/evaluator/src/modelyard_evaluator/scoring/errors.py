@@ -19,7 +19,11 @@ class RowsUnusable(Exception):
     """The rows do not have the required columns or labels."""
 
 
+class NotConfined(Exception):
+    """The version holds code of others, and this machine cannot confine a process."""
+
+
 def exit_code(error: Exception) -> int:
     """Return 1 for an unexpected error: the service retries, and at last reports that it could not measure."""
-    codes = {ModelBroken: BROKEN, SourceUnreachable: UNREACHABLE, RowsUnusable: UNUSABLE}
+    codes = {ModelBroken: BROKEN, SourceUnreachable: UNREACHABLE, RowsUnusable: UNUSABLE, NotConfined: UNUSABLE}
     return codes.get(type(error), 1)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from modelyard_contracts.manifest import ManifestFile, ModelManifest
 from modelyard_evaluator.scoring.columns import inputs_of
+from modelyard_evaluator.scoring.confinement import confine_scorer
 from modelyard_evaluator.scoring.errors import ModelBroken
 
 WARM_UP: Final = 20
@@ -31,6 +32,7 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     """Write FOLDER/<side>.npz with `scores` (rows, classes), or (rows, 1) of values; returns latency and memory."""
     model = folder / job["side"]
     manifest = ManifestFile.read((model / "manifest.json").read_bytes()).manifest
+    confine_scorer(folder, job["side"], manifest)
     numeric, texts = inputs_of(pq.ParquetFile(folder / "rows.parquet").read(), manifest.signature)
     try:
         scores, latency_ms = _predict(manifest, model, numeric, texts)

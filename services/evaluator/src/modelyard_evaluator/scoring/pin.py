@@ -1,8 +1,10 @@
 """Choose the rows: the newest labelled predictions, or the held-out part of a training dataset.
 
-Job: source `labels` or `dataset`, model, signatures {id: document}, since, as_of, limit; for a dataset also its digest,
-target, time_column and train_from. Result: rows, unusable (labelled rows that were left out), columns, label_column,
-source, and baseline: the most frequent class, or mean and median, before `since`.
+Job: source `labels` or `dataset`, model, signatures {id: document}, since, as_of, limit, newest (whether the limit
+leaves the newest labelled rows or the oldest); for a dataset also its digest, target, time_column and train_from.
+Result: rows, unusable (labelled rows that were left out), columns, label_column, source, first_at and last_at
+(prediction times of the oldest and the newest row), and baseline: the most frequent class, or mean and median, before
+`since`.
 """
 
 from collections import Counter
@@ -50,6 +52,7 @@ def _from_labels(folder: Path, job: dict[str, Any], signatures: Signatures) -> d
         "limit": job["limit"],
         **conditions.parameters,
     }
+    order = "DESC" if job.get("newest", True) else "ASC"
     where = f"""
 FROM v_labelled
 WHERE model = {{model:String}} AND predicted_at > {{since:DateTime64(6, 'UTC')}}
@@ -59,7 +62,7 @@ SELECT prediction_id, {SIGNATURE_COLUMN} AS signature_id, num_features, cat_feat
   {conditions.truth} AS truth, predicted_at
 {where}
   AND {conditions.usable}
-ORDER BY predicted_at DESC, prediction_id DESC
+ORDER BY predicted_at {order}, prediction_id {order}
 LIMIT {{limit:UInt32}}""".strip()
     unusable = query(f"SELECT countIf(NOT ({conditions.usable})) AS n {where}", parameters)["n"][0].as_py()
     found = query(sql, parameters)
@@ -195,5 +198,11 @@ def _write(
         "columns": {field.name: str(field.type) for field in table.schema},
         "label_column": label,
         "source": source,
+        "first_at": _moment(pc.min(table[time])),
+        "last_at": _moment(pc.max(table[time])),
         "baseline": baseline,
     }
+
+
+def _moment(found: Any) -> str | None:
+    return found.as_py().isoformat() if found.is_valid else None

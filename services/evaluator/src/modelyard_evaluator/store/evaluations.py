@@ -71,6 +71,10 @@ class SqlEvaluations:
         is_due = (EVALUATIONS.c.stage != Stage.FINISHED, EVALUATIONS.c.next_at <= now)
         return self._all(select(EVALUATIONS.c.document).where(*is_due).order_by(EVALUATIONS.c.next_at))
 
+    def unfinished(self, model: str) -> Sequence[Evaluation]:
+        of_model = (EVALUATIONS.c.stage != Stage.FINISHED, EVALUATIONS.c.model == model)
+        return self._all(select(EVALUATIONS.c.document).where(*of_model))
+
     def open_ids(self) -> set[UUID]:
         query = select(EVALUATIONS.c.id).where(EVALUATIONS.c.stage != Stage.FINISHED)
         return set(self._connection.execute(query).scalars())

@@ -35,8 +35,9 @@ class Comparisons:
         self._costs[side] = self.scorer.measure(self.folder, side)
 
     def compare(self, old: str | None, new: str, old_name: str) -> tuple[Comparison, dict[str, Any]]:
-        """Compare side `new` with side `old` (None: the baseline); also returns `by_class` and `metrics`."""
+        """Compare side `new` with side `old` (None: the baseline); also returns the details of the report."""
         result = self.scorer.compare(self.folder, {**self.job, "old": old, "new": new})
         details = {name: result.pop(name, {}) for name in ("by_class", "metrics")}
+        details["disagreements"] = result.pop("disagreements", [])
         costs = {"champion_cost": self._costs.get(old or ""), "challenger_cost": self._costs[new]}
         return _COMPARISON.validate_python({**result, **costs, "champion_name": old_name}), details

@@ -11,6 +11,7 @@ from modelyard_contracts import Verdict
 from modelyard_evaluator.domain.errors import NotMeasurable
 from modelyard_evaluator.domain.evaluation import Evaluation
 from modelyard_evaluator.domain.ports import RegisteredVersion, Registry
+from modelyard_evaluator.domain.standards import strict
 from modelyard_evaluator.domain.verdict import Comparison, Judgement, better
 from modelyard_evaluator.usecases.comparisons import Comparisons, side_of
 from modelyard_evaluator.usecases.prepare import since_of
@@ -30,7 +31,7 @@ def best_earlier_version(
     comparisons: Comparisons, evaluation: Evaluation, challenger: RegisteredVersion, judgement: Judgement
 ) -> EarlierVersion | None:
     """The best earlier version that significantly beats the champion, and the challenger if that would be deployed."""
-    policy = evaluation.policy
+    policy = strict(evaluation.policy)
     compared = _compare_with_champion(comparisons, evaluation, challenger)
     winners = [earlier for earlier in compared if better(earlier.comparison, policy)]
     if not winners:

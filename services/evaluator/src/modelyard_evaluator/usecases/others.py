@@ -11,6 +11,7 @@ from modelyard_contracts import Verdict
 from modelyard_evaluator.domain.errors import NotMeasurable
 from modelyard_evaluator.domain.evaluation import Evaluation
 from modelyard_evaluator.domain.ports import RegisteredVersion, Registry
+from modelyard_evaluator.domain.standards import strict
 from modelyard_evaluator.domain.verdict import Compared, Judgement, compared
 from modelyard_evaluator.usecases.comparisons import Comparisons, side_of
 from modelyard_evaluator.usecases.earlier_versions import comparable
@@ -39,7 +40,7 @@ def _compared(comparisons: Comparisons, evaluation: Evaluation, challenger: Regi
         except NotMeasurable as error:
             log.warning("version %s of %s is left out: %s", number, evaluation.model, error)
         else:
-            yield compared(number, comparison, evaluation.policy)
+            yield compared(number, comparison, strict(evaluation.policy))
 
 
 def _on_their_way(registry: Registry, evaluation: Evaluation, challenger: RegisteredVersion) -> list[int]:

@@ -5,18 +5,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from modelyard_contracts import Verdict
+from modelyard_contracts import Verdict, VersionStage
 from modelyard_contracts.manifest import has_learned_everything
 from modelyard_contracts.policies import GatePolicy, Metric
 from modelyard_contracts.signature import Signature, Task
-from modelyard_evaluator.domain.errors import NotMeasurable, UnreadableVersion
-from modelyard_evaluator.domain.evaluation import EVER, Evaluation, RowSource, Side, Stage
+from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable, UnreadableVersion
+from modelyard_evaluator.domain.evaluation import EVER, REGISTRY, Evaluation, RowSource, Side, Stage
 from modelyard_evaluator.domain.outcome import conclude
 from modelyard_evaluator.domain.ports import Deps, RegisteredVersion, RowCount
 from modelyard_evaluator.domain.rows import too_few_rows
 from modelyard_evaluator.domain.standards import applied, joins_a_vote
 from modelyard_evaluator.domain.verdict import Judgement
 
+WAITS_FOR_A_VERDICT: Final = frozenset({VersionStage.PENDING, VersionStage.REGISTERED, VersionStage.EVALUATED})
+JUST_BEFORE: Final = timedelta(microseconds=1)
+"""Rows predicted after this long before a moment include those of the moment itself."""
 POLL_S: Final = 1.0
 """Interval between two counts of labelled rows while an evaluation waits."""
 
@@ -33,20 +36,55 @@ def resolve_versions(deps: Deps, evaluation: Evaluation) -> Evaluation:
         known = replace(evaluation, challenger=Side(evaluation.challenger_version, error.digest))
         return _inconclusive(deps, known, error)
     evaluation = replace(evaluation, challenger=Side(challenger.version, challenger.digest))
+    if (judgement := decided_already(evaluation, challenger)) is not None:
+        return conclude(evaluation, deps.clock(), judgement)
     try:
         champion = _champion(deps, evaluation)
-        adaptive = deps.registry.is_adaptive(evaluation.model)
-        policy = applied(deps.registry.policy(evaluation.model), adaptive=adaptive, first=champion is None)
+        evaluation = with_standard(deps, replace(evaluation, alarm=None), champion.version if champion else None)
     except NotMeasurable as error:
         return _inconclusive(deps, evaluation, error)
     return replace(
         evaluation,
         stage=Stage.WAITING,
         champion=Side(champion.version, champion.digest) if champion else None,
-        policy=policy,
-        since=_since(policy, challenger, champion),
+        since=_since(evaluation.policy, challenger, champion),
+        from_change=False,
+        looks=0,
+        counted_rows=0,
+        current=None,
         changed_at=deps.clock(),
     )
+
+
+def with_standard(deps: Deps, evaluation: Evaluation, champion: int | None) -> Evaluation:
+    """Read the gate policy and, if the standard depends on it, whether the champion is failing."""
+    gate, adaptive = deps.registry.policy(evaluation.model), deps.registry.is_adaptive(evaluation.model)
+    policy = applied(gate, adaptive=adaptive, first=champion is None)
+    if champion is None or joins_a_vote(policy):
+        return replace(evaluation, policy=policy, alarm=None, alarms_unknown="")
+    evaluation = _with_alarm(deps, evaluation, champion)
+    failing = evaluation.alarm is not None
+    return replace(evaluation, policy=applied(gate, adaptive=adaptive, first=False, failing=failing))
+
+
+def _with_alarm(deps: Deps, evaluation: Evaluation, champion: int) -> Evaluation:
+    """Ask the monitor; without an answer the alarm is the one known before, at first none."""
+    try:
+        alarm = deps.alarms.open_alarm(evaluation.model, champion)
+    except Unreachable as error:
+        return replace(evaluation, alarms_unknown=str(error))
+    return replace(evaluation, alarm=alarm, alarms_unknown="")
+
+
+def decided_already(evaluation: Evaluation, challenger: RegisteredVersion) -> Judgement | None:
+    """Inconclusive if a person approved or rejected the version before it was judged; None otherwise.
+
+    An evaluation that a person requests judges versions of any stage.
+    """
+    if evaluation.requested_by != REGISTRY or challenger.stage in WAITS_FOR_A_VERDICT:
+        return None
+    reason = f"Version {challenger.version} was not judged: it is {challenger.stage} already."
+    return Judgement(Verdict.INCONCLUSIVE, (reason,))
 
 
 def _since(policy: GatePolicy, challenger: RegisteredVersion, champion: RegisteredVersion | None) -> datetime:
@@ -82,15 +120,37 @@ def wait_for_rows(deps: Deps, evaluation: Evaluation) -> Evaluation:
     task, metric = _decide_metric(evaluation.policy, challenger, champion)
     evaluation, now = replace(evaluation, task=task, metric=metric), deps.clock()
     if champion is None:
-        return _start_scoring(evaluation, RowSource.DATASET, now)
-    count = deps.labels.count(evaluation.model, since_of(evaluation), signatures(challenger, champion))
-    if count.usable >= evaluation.policy.min_rows:
-        return _start_scoring(evaluation, RowSource.LABELS, now)
+        return start_scoring(evaluation, RowSource.DATASET, now)
+    known, waited_s = signatures(challenger, champion), (now - evaluation.changed_at).total_seconds()
+    change, needed = _later_change(evaluation), evaluation.policy.min_rows
+    if change is not None:
+        start = change - JUST_BEFORE
+        after = deps.labels.count(evaluation.model, start, known).usable
+        if after >= needed:
+            return start_scoring(replace(evaluation, since=start, from_change=True), RowSource.LABELS, now, after)
+    count = deps.labels.count(evaluation.model, since_of(evaluation), known)
+    if count.usable >= needed and (change is None or waited_s >= deps.max_wait_s):
+        return start_scoring(evaluation, RowSource.LABELS, now, count.usable)
+    if count.usable >= needed:
+        note = f"fewer than {needed} labelled rows after the change at {change:%Y-%m-%d %H:%M:%S} UTC"
+        return replace(evaluation, note=note, next_at=now + timedelta(seconds=POLL_S))
+    return _without_rows(deps, evaluation, challenger, count, waited_s)
+
+
+def _later_change(evaluation: Evaluation) -> datetime | None:
+    """Change in the champion's errors; None if all rows that are new to both versions are from after it."""
+    change = evaluation.alarm.change_point if evaluation.alarm else None
+    return None if change is None or change <= since_of(evaluation) else change
+
+
+def _without_rows(
+    deps: Deps, evaluation: Evaluation, challenger: RegisteredVersion, count: RowCount, waited_s: float
+) -> Evaluation:
+    now = deps.clock()
     has_dataset = challenger.manifest.training.dataset_digest is not None
-    waited_s = (now - evaluation.changed_at).total_seconds()
     waits = waited_s < deps.max_wait_s and not joins_a_vote(evaluation.policy)
     if has_dataset and (count == RowCount(0) or not waits):
-        return _start_scoring(evaluation, RowSource.DATASET, now)
+        return start_scoring(evaluation, RowSource.DATASET, now)
     if waited_s >= deps.max_wait_s:
         return conclude(evaluation, now, too_few_rows(evaluation, count))
     note = f"{count.usable} of {evaluation.policy.min_rows} labelled rows"
@@ -115,8 +175,9 @@ def since_of(evaluation: Evaluation) -> datetime:
     return evaluation.since or evaluation.created_at
 
 
-def _start_scoring(evaluation: Evaluation, source: RowSource, now: datetime) -> Evaluation:
-    return replace(evaluation, stage=Stage.SCORING, source=source, as_of=now, changed_at=now)
+def start_scoring(evaluation: Evaluation, source: RowSource, now: datetime, rows: int = 0) -> Evaluation:
+    """Fix the rows: labels received by `now` count. rows: labelled rows that were counted."""
+    return replace(evaluation, stage=Stage.SCORING, source=source, as_of=now, counted_rows=rows, changed_at=now)
 
 
 def _decide_metric(

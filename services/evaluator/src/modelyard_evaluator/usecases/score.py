@@ -7,15 +7,17 @@ from typing import Any, Final
 from modelyard_contracts.manifest import ROW_ORDER, TARGET_FACT, TIME_FACT
 from modelyard_evaluator.domain.errors import NotMeasurable
 from modelyard_evaluator.domain.evaluation import Evaluation, RowSource, Stage
+from modelyard_evaluator.domain.looks import ends, is_sequential, stay_open, undecided
 from modelyard_evaluator.domain.outcome import conclude
 from modelyard_evaluator.domain.ports import Deps, RegisteredVersion, RowCount
 from modelyard_evaluator.domain.rows import too_few_rows, with_rows
 from modelyard_evaluator.domain.standards import joins_a_vote
-from modelyard_evaluator.domain.verdict import Compared, judge, overtaken
+from modelyard_evaluator.domain.trial import judge_trial
+from modelyard_evaluator.domain.verdict import Compared, Judgement, judge, overtaken
 from modelyard_evaluator.usecases.comparisons import Comparisons
 from modelyard_evaluator.usecases.earlier_versions import best_earlier_version
 from modelyard_evaluator.usecases.others import compare_with_others
-from modelyard_evaluator.usecases.prepare import sides, signatures, since_of
+from modelyard_evaluator.usecases.prepare import decided_already, sides, signatures, since_of
 
 MAX_HELD_OUT_ROWS: Final = 20_000
 """Held-out rows of a dataset are all used up to this number: the trainer holds out more where a class is rare."""
@@ -24,18 +26,31 @@ MAX_HELD_OUT_ROWS: Final = 20_000
 def score(deps: Deps, evaluation: Evaluation) -> Evaluation:
     """Pin, score, compare and judge; start again if another version serves since the versions were resolved."""
     if _champion_moved(deps, evaluation):
-        return replace(evaluation, stage=Stage.PENDING, changed_at=deps.clock())
+        return replace(evaluation, stage=Stage.PENDING, from_change=False, changed_at=deps.clock())
     folder = deps.work_dir / str(evaluation.id)
     folder.mkdir(parents=True, exist_ok=True)
     challenger, champion = sides(deps, evaluation)
+    if (reason := decided_already(evaluation, challenger)) is not None:
+        return conclude(evaluation, deps.clock(), reason)
     pinned = deps.scorer.pin(folder, _pin_job(deps, evaluation, folder, challenger, champion))
     if pinned["rows"] < evaluation.policy.min_rows:
-        count = RowCount(pinned["rows"], pinned["unusable"])
-        return conclude(evaluation, deps.clock(), too_few_rows(evaluation, count))
-    digest = _register_rows(deps, evaluation, folder, pinned)
-    evaluation = replace(evaluation, dataset_digest=digest, unusable_rows=pinned["unusable"])
+        return conclude(evaluation, deps.clock(), _without_comparison(evaluation, pinned))
+    evaluation = replace(evaluation, unusable_rows=pinned["unusable"])
     comparisons = Comparisons(deps.registry, deps.scorer, folder, _compare_job(evaluation, pinned))
-    return _judge(deps, evaluation, comparisons, challenger, champion)
+    judged = _judge(deps, evaluation, comparisons, challenger, champion, _window(evaluation, pinned))
+    return replace(judged, dataset_digest=_register_rows(deps, evaluation, folder, pinned)) if judged.done else judged
+
+
+def _without_comparison(evaluation: Evaluation, pinned: dict[str, Any]) -> Judgement:
+    """A first version that passed its trial needs no comparison with a constant; any other is inconclusive."""
+    if evaluation.trial is None or evaluation.champion is not None:
+        return too_few_rows(evaluation, RowCount(pinned["rows"], pinned["unusable"]))
+    few = (
+        f"Its answers are not compared with {evaluation.champion_name}: the gate needs {evaluation.policy.min_rows} "
+        f"labelled rows of the sample, and {pinned['rows']} are left after those that give the baseline."
+    )
+    tried = judge_trial(evaluation.trial)
+    return Judgement(tried.verdict, (*tried.reasons, few))
 
 
 def _champion_moved(deps: Deps, evaluation: Evaluation) -> bool:
@@ -52,6 +67,7 @@ def _judge(
     comparisons: Comparisons,
     challenger: RegisteredVersion,
     champion: RegisteredVersion | None,
+    window: dict[str, Any],
 ) -> Evaluation:
     if champion:
         comparisons.measure("champion", champion)
@@ -64,9 +80,25 @@ def _judge(
     if earlier:
         judgement = overtaken(judgement, earlier.version, earlier.comparison, evaluation.policy)
         evaluation = replace(evaluation, return_to=earlier.version)
+    elif not ends(evaluation, judgement, comparison.rows, deps.clock()):
+        return stay_open(evaluation, judgement, comparison, window, deps.clock())
     elif champion and not voting:
         others = compare_with_others(comparisons, evaluation, challenger, judgement)
-    return conclude(evaluation, deps.clock(), judgement, comparison, {**details, "others": list(map(asdict, others))})
+    if earlier is None:
+        judgement = undecided(evaluation, judgement, comparison)
+    details |= {"others": list(map(asdict, others)), "window": window}
+    return conclude(evaluation, deps.clock(), judgement, comparison, details)
+
+
+def _window(evaluation: Evaluation, pinned: dict[str, Any]) -> dict[str, Any]:
+    """The rows of the comparison by prediction time."""
+    begins_at = "change_point" if evaluation.from_change else "training"
+    return {
+        "rows": pinned["rows"],
+        "begins_at": begins_at,
+        "first_at": pinned["first_at"],
+        "last_at": pinned["last_at"],
+    }
 
 
 def _register_rows(deps: Deps, evaluation: Evaluation, folder: Path, pinned: dict[str, Any]) -> str:
@@ -92,9 +124,12 @@ def _pin_job(
         "since": since_of(evaluation).isoformat(),
         "as_of": (evaluation.as_of or deps.clock()).isoformat(),
         "limit": max(evaluation.policy.recent_rows, evaluation.policy.min_rows),
+        "newest": True,
         "source": evaluation.source.value,
         "signatures": {i: s.model_dump(mode="json") for i, s in signatures(challenger, champion).items()},
     }
+    if evaluation.looks:
+        return {**job, "limit": max(evaluation.policy.max_open_rows, evaluation.policy.min_rows), "newest": False}
     if evaluation.source is RowSource.LABELS:
         return job
     digest = challenger.manifest.training.dataset_digest
@@ -131,6 +166,7 @@ def _compare_job(evaluation: Evaluation, pinned: dict[str, Any]) -> dict[str, An
     return {
         "metric": evaluation.metric,
         "confidence": evaluation.policy.confidence,
+        "sequential": is_sequential(evaluation),
         "seed": evaluation.id.int % 2**63,
         "label_column": pinned["label_column"],
         "baseline": pinned["baseline"],

@@ -1,17 +1,21 @@
 """Response models of the HTTP routes."""
 
+from datetime import datetime
 from uuid import UUID
 
 from modelyard_monitor.domain.reports import (
     ConsumerLag,
     FeatureStability,
     MemberCalls,
+    MemberQuality,
+    PerformanceAlarm,
     RecordedEvent,
     Report,
     StoredPartition,
     UnwatchedVersion,
     VersionHealth,
 )
+from modelyard_monitor.domain.traffic import ModelTraffic
 
 
 class ModelHealth(Report):
@@ -25,6 +29,12 @@ class DriftEvents(Report):
     """Drift events of a model, newest first."""
 
     items: tuple[RecordedEvent, ...]
+
+
+class PerformanceAlarms(Report):
+    """Performance alarms of a model, newest first."""
+
+    items: tuple[PerformanceAlarm, ...]
 
 
 class ModelStability(Report):
@@ -58,3 +68,19 @@ class Members(Report):
 
     model: str
     members: tuple[MemberCalls, ...]
+
+
+class MembersOverTime(Report):
+    """Quality of the members of votes by interval, oldest first."""
+
+    model: str
+    bucket_s: int
+    """Length of an interval; longer than requested when the time span needs more than 500 intervals."""
+    items: tuple[MemberQuality, ...]
+
+
+class TrafficList(Report):
+    """Models with traffic since a moment, busiest first."""
+
+    since: datetime
+    items: tuple[ModelTraffic, ...]

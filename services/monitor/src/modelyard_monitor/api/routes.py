@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Final
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query
@@ -12,24 +12,30 @@ from modelyard_monitor.api.models import (
     DriftEvents,
     IngestState,
     Members,
+    MembersOverTime,
     ModelHealth,
     ModelStability,
+    PerformanceAlarms,
     Timeline,
     UnwatchedVersions,
 )
+from modelyard_monitor.api.moments import read_since
 from modelyard_monitor.domain.ports import Consumer
 from modelyard_monitor.domain.reports import UnwatchedVersion, VotePage
+from modelyard_monitor.domain.traffic import bucket_length_s
 from modelyard_monitor.domain.votes import MAX_CURSOR_CHARS
 from modelyard_monitor.domain.watching import Unwatched
+from modelyard_monitor.usecases.alarms import Alarms
 from modelyard_monitor.usecases.reports import Reports
 from modelyard_monitor.usecases.votes import Votes
 from modelyard_runtime.access import Principal
 from modelyard_runtime.changes import ChangeSource
-from modelyard_runtime.errors import Invalid
+from modelyard_runtime.clock import system_clock
 from modelyard_runtime.http.access import allow, visible
 from modelyard_runtime.http.changes import add_change_feed
 
 DAY_S: Final = 86_400
+MAX_VERSION: Final = 2**31 - 1
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Model = Annotated[str, Path(max_length=256, description="Reference of the model: `name` or `workspace:name`.")]
@@ -40,6 +46,7 @@ def add_routes(
     app: FastAPI,
     reports: Reports,
     votes: Votes,
+    alarms: Alarms,
     unwatched: Unwatched,
     consumers: Sequence[Consumer],
     changes: ChangeSource,
@@ -50,6 +57,7 @@ def add_routes(
     """
     app.include_router(_models(reports))
     app.include_router(_votes(votes))
+    app.include_router(_alarms(alarms))
     app.include_router(_overviews(reports, unwatched, consumers))
     add_change_feed(app, changes, "drift", {"drift": reports.event, "alert": reports.event})
 
@@ -64,7 +72,7 @@ def _models(reports: Reports) -> APIRouter:
         route: Annotated[str, Query(max_length=256, description="Only predictions of this route.")] = "",
     ) -> ModelHealth:
         """Return requests, latencies and labels per version and variant."""
-        versions = await asyncio.to_thread(reports.health, model, _moment(since), route)
+        versions = await asyncio.to_thread(reports.health, model, read_since(since, EPOCH), route)
         return ModelHealth(model=model, versions=tuple(versions))
 
     @router.get("/drift", dependencies=[Depends(allow("read", "drift"))])
@@ -100,8 +108,39 @@ def _votes(votes: Votes) -> APIRouter:
         since: Annotated[str | None, Query(max_length=64, description="Only calls since this moment.")] = None,
     ) -> Members:
         """Return calls, failures and latencies per version, on all routes and in all votes."""
-        found = await asyncio.to_thread(votes.calls, model, _moment(since))
+        found = await asyncio.to_thread(votes.calls, model, read_since(since, EPOCH))
         return Members(model=model, members=tuple(found))
+
+    @router.get("/members/over-time", dependencies=[Depends(allow("read", "model"))])
+    async def members_over_time(
+        model: Model,
+        since: Annotated[str | None, Query(max_length=64, description="Only predictions since this moment.")] = None,
+        bucket_s: Annotated[int, Query(ge=60, le=30 * DAY_S, description="Length of an interval.")] = 3_600,
+    ) -> MembersOverTime:
+        """Return what each member of a vote would have answered alone, by interval (default: hours of the last day)."""
+        now = system_clock()
+        start = read_since(since, now - timedelta(days=1))
+        length_s = bucket_length_s(start, now, bucket_s)
+        items = await asyncio.to_thread(votes.quality, model, start, length_s)
+        return MembersOverTime(model=model, bucket_s=length_s, items=tuple(items))
+
+    return router
+
+
+def _alarms(alarms: Alarms) -> APIRouter:
+    router = APIRouter(prefix="/v1/models/{model}", tags=["models"])
+
+    @router.get("/alarms", dependencies=[Depends(allow("read", "drift"))])
+    async def performance_alarms(
+        model: Model,
+        version: Annotated[int | None, Query(ge=1, le=MAX_VERSION, description="Only alarms of this version.")] = None,
+        state: Annotated[
+            Literal["open", "all"], Query(description="`all` adds alarms that are recovered, replaced or expired.")
+        ] = "open",
+    ) -> PerformanceAlarms:
+        """Return the performance alarms of a model, with the moment of the change as its labelled rows show it."""
+        found = await asyncio.to_thread(alarms.of, model, version, closed=state == "all")
+        return PerformanceAlarms(items=tuple(found))
 
     return router
 
@@ -134,16 +173,3 @@ def _overviews(reports: Reports, unwatched: Unwatched, consumers: Sequence[Consu
         return IngestState(stored=tuple(await asyncio.to_thread(reports.stored)), consumers=tuple(states))
 
     return router
-
-
-def _moment(text: str | None) -> datetime:
-    """Parse an ISO 8601 moment with a zone; None is the epoch."""
-    if text is None:
-        return EPOCH
-    try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped + of a zone arrives as a blank
-        if moment.tzinfo is None:
-            raise Invalid("since: a moment needs its zone, such as 2026-01-31T12:00:00Z", field="since")
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise Invalid(f"since: {error}; give a moment such as 2026-01-31T12:00:00Z", field="since") from error

@@ -53,7 +53,7 @@ class Detector:
         if not version.is_new(piece.covers):
             return []
         manifest = await self._manifest(piece)
-        found = apply(version, piece, manifest, self._rules, state.errors_before(piece))
+        found = apply(version, piece, manifest, self._rules, state.errors_before(piece), state.labels)
         events = [event_of(one, piece, manifest, self._database) for one in found]
         for event in events:
             await self._send(event)

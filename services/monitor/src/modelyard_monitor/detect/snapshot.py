@@ -18,9 +18,9 @@ from typing import Final
 from modelyard_contracts.keyring import KeyRing
 from modelyard_monitor.domain.state import ModelState
 
-FORMAT: Final = 5
-READABLE: Final = (4, 5)
-"""Formats that this release reads: a state of format 4 lacks fields, which start empty."""
+FORMAT: Final = 6
+READABLE: Final = (4, 5, 6)
+"""Formats that this release reads: states of formats 4 and 5 lack fields, which start empty."""
 MAX_STATE_BYTES: Final = 64 * 1_048_576
 PURPOSE: Final = "monitor-state"
 

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from modelyard_contracts import FeatureSlice, OffsetRange
+from modelyard_monitor.domain.change_point import NO_HISTORY, ErrorHistory, dated
 from modelyard_monitor.domain.error_dispersion import INDEPENDENT, SUPPORT_LABELS, ErrorDispersion
 from modelyard_monitor.domain.mean_shift import MeanWatch
 from modelyard_monitor.domain.rises import NO_ERRORS, Errors, HeldOut, Part, Rise, errors_of, slide, tail, upper_tail
@@ -30,14 +32,22 @@ class AbsoluteErrorWatch:
     early: Errors = NO_ERRORS
     """Errors of the first window."""
     dispersion: ErrorDispersion = INDEPENDENT
+    history: ErrorHistory = NO_HISTORY
     since_check: int = 0
     suspicious: bool = False
     """Whether the previous check found a rise."""
 
-    def add(self, errors: Sequence[float], covers: OffsetRange, reference: HeldOut | None, rules: Rules) -> list[Rise]:
+    def add(
+        self,
+        errors: Sequence[float],
+        covers: OffsetRange,
+        reference: HeldOut | None,
+        rules: Rules,
+        start: datetime,
+    ) -> list[Rise]:
         """Take in a slice's absolute errors, in the unit of the target; return the rises they reveal.
 
-        reference: mean absolute error on held-out rows.
+        reference: mean absolute error on held-out rows. start: prediction time of its first row.
         """
         if not errors:
             return []
@@ -47,12 +57,13 @@ class AbsoluteErrorWatch:
         if self.early.labels < rules.error_window_labels:
             self.early = self.early.plus(part)
         self.dispersion = self.dispersion.plus(part) if rules.errors_in_bursts else INDEPENDENT
+        self.history = self.history.plus(start, part.labels, part.total, part.squares)
         rises = self._against_past(part, rules)
         self.since_check += part.labels
         if self.since_check >= ERROR_CHECK_LABELS:
             self.since_check = 0
             rises += self._check(reference, rules)
-        return rises
+        return dated(rises, self.history)
 
     def _against_past(self, part: Part, rules: Rules) -> list[Rise]:
         self.mean.add(

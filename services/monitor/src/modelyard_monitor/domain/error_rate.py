@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from modelyard_contracts import OffsetRange
 from modelyard_monitor.domain.adwin import Adwin
+from modelyard_monitor.domain.change_point import NO_HISTORY, ErrorHistory, dated
 from modelyard_monitor.domain.error_dispersion import INDEPENDENT, SUPPORT_LABELS, ErrorDispersion
 from modelyard_monitor.domain.rises import NO_ERRORS, Errors, HeldOut, Part, Rise, errors_of, slide, tail, upper_tail
 from modelyard_monitor.domain.rules import ERROR_ALPHA, ERROR_CHECK_LABELS, MIN_LABELS, Rules
@@ -24,12 +26,23 @@ class ErrorRateWatch:
     early: Errors = NO_ERRORS
     """Errors of the first window."""
     dispersion: ErrorDispersion = INDEPENDENT
+    history: ErrorHistory = NO_HISTORY
     since_check: int = 0
     suspicious: bool = False
     """Whether the previous check found a rise."""
 
-    def add(self, outcomes: Sequence[int], covers: OffsetRange, reference: HeldOut | None, rules: Rules) -> list[Rise]:
-        """Take in a slice's outcomes (1 wrong, 0 right), in order; return the rises they reveal."""
+    def add(
+        self,
+        outcomes: Sequence[int],
+        covers: OffsetRange,
+        reference: HeldOut | None,
+        rules: Rules,
+        start: datetime,
+    ) -> list[Rise]:
+        """Take in a slice's outcomes (1 wrong, 0 right), in order; return the rises they reveal.
+
+        start: prediction time of its first row.
+        """
         if not outcomes:
             return []
         befores = [self.adwin.before for outcome in outcomes if self._drifted(outcome)]
@@ -38,12 +51,13 @@ class ErrorRateWatch:
         if self.early.labels < rules.error_window_labels:
             self.early = self.early.plus(part)
         self.dispersion = self.dispersion.plus(part) if rules.errors_in_bursts else INDEPENDENT
+        self.history = self.history.plus(start, part.labels, part.total, part.squares)
         rises = [rise for before in befores if (rise := self._against_past(before, rules)) is not None]
         self.since_check += part.labels
         if self.since_check >= ERROR_CHECK_LABELS:
             self.since_check = 0
             rises += self._check(reference, rules)
-        return rises
+        return dated(rises, self.history)
 
     def _drifted(self, outcome: int) -> bool:
         self.adwin.update(outcome)

@@ -33,6 +33,7 @@ def event_of(
         reference_counts=found.reference.counts if found.reference else (),
         current_counts=found.current_counts,
         dispersion=found.dispersion,
+        change_at=found.change_at or found.window.start,
         covers=found.covers,
         sql=drift_sql(found, piece, manifest, database),
     )

@@ -1,6 +1,7 @@
 """A finding: one drift or alert, before it becomes an event."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from modelyard_contracts import DriftKind, OffsetRange, Recommendation, Severity
 from modelyard_contracts.manifest import FeatureReference
@@ -33,6 +34,8 @@ class Finding:
     current_counts: tuple[int, ...] = ()
     covers: tuple[OffsetRange, ...] = ()
     window: Span = field(default_factory=Span)
+    change_at: datetime | None = None
+    """Time of the first row after the change, for errors."""
     dispersion: float = 1.0
     """Variance of the counts over that of independent rows."""
     recommendation: Recommendation | None = None

@@ -21,10 +21,12 @@ def apply(
     manifest: ModelManifest | None,
     rules: Rules,
     earlier: Errors | None = None,
+    model_labels: int = 0,
 ) -> list[Finding]:
     """Take in one slice and return the findings to report now. A slice that was applied before changes nothing.
 
-    earlier: recent errors of the version that served before, for the recommendation.
+    earlier: recent errors of the version that served before, and model_labels: labels that any version of the model has
+    got, both for the recommendation.
     """
     if not state.is_new(piece.covers):
         return []
@@ -32,7 +34,7 @@ def apply(
     found = of_source(state, piece, manifest, rules)
     state.mark(piece)
     worth = [one for one in found if _worth_reporting(state, one, rules)]
-    return [advised(state, one, piece, earlier, rules) for one in worth]
+    return [advised(state, one, piece, earlier, rules, model_labels) for one in worth]
 
 
 def _prediction_findings(

@@ -27,8 +27,8 @@ def label_findings(
     reference = manifest.reference if manifest else None
     error_rate = _held_out(reference, reference.error_rate) if reference else None
     absolute_error = _held_out(reference, reference.mean_absolute_error) if reference else None
-    wrong = state.error_rate.add(piece.outcomes, piece.covers, error_rate, rules)
-    far = state.absolute_error.add(piece.absolute_errors, piece.covers, absolute_error, rules)
+    wrong = state.error_rate.add(piece.outcomes, piece.covers, error_rate, rules, piece.window_start)
+    far = state.absolute_error.add(piece.absolute_errors, piece.covers, absolute_error, rules, piece.window_start)
     if wrong or far:
         state.consequence_at = state.errors_rose_at = state.rows
     return [*_strongest(wrong, _error_rate, rules), *_strongest(far, _absolute_error, rules)]
@@ -78,4 +78,5 @@ def _risen(rise: Rise, subject: str, statistic: float, threshold: float, reason:
         reference_rows=rise.before_labels,
         current_rows=rise.after_labels,
         covers=rise.covers,
+        change_at=rise.change_at,
     )

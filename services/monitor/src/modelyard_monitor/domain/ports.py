@@ -1,10 +1,13 @@
 """What the monitor needs from outside: manifests, a producer, and the stored rows that reports are made from."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 from modelyard_contracts import Message
+from modelyard_monitor.domain.alert_list import AlertScope
 from modelyard_monitor.domain.reports import ConsumerLag
+from modelyard_monitor.domain.timelines import TimelineScope
 from modelyard_monitor.domain.votes import Cursor
 from modelyard_monitor.domain.watching import Lookup, Version
 
@@ -44,6 +47,65 @@ class ReportRows(Protocol):
     def stored(self) -> list[Row]: ...
 
 
+class AlarmRows(Protocol):
+    """Stored alarms and errors; every call blocks, and raises Retryable while the database is away."""
+
+    def performance_events(self, model: str) -> list[Row]: ...
+
+    def champions(self, model: str) -> list[Row]: ...
+
+    def errors_until(self, scope: dict[str, Any], subject: str, moment: datetime, limit: int) -> list[Row]:
+        """Return `at` and `error` of labelled rows, newest first. scope: model, version, digest and variant."""
+
+    def errors_after(self, scope: dict[str, Any], subject: str, moment: datetime, limit: int) -> list[Row]: ...
+
+
+class TrafficRows(Protocol):
+    """Stored traffic; every call blocks, and raises Retryable while the database is away. workspaces: None for all."""
+
+    def models(self, since: datetime, workspaces: Collection[str] | None, limit: int) -> list[Row]: ...
+
+    def labels(self, since: datetime, workspaces: Collection[str] | None) -> list[Row]: ...
+
+    def buckets(self, model: str, since: datetime, bucket_s: int, route: str) -> list[Row]: ...
+
+    def labelled_buckets(self, model: str, since: datetime, bucket_s: int, route: str) -> list[Row]: ...
+
+
+class AlertRows(Protocol):
+    """Stored drifts and alerts; blocks, and raises Retryable while the database is away."""
+
+    def newest(self, scope: AlertScope, limit: int) -> list[Row]: ...
+
+
+class TimelineRows(Protocol):
+    """Stored timelines; every call blocks, and raises Retryable while the database is away."""
+
+    def newest(self, scope: TimelineScope, limit: int) -> list[Row]: ...
+
+    def steps(self, correlation_ids: Sequence[str], scope: TimelineScope) -> list[Row]: ...
+
+    def reasons(self, event_ids: Sequence[str]) -> dict[str, str]: ...
+
+
+class PredictionRows(Protocol):
+    """Stored predictions by their id; every call blocks, and raises Retryable while the database is away."""
+
+    def predictions(self, prediction_id: str, model: str, workspaces: Collection[str] | None) -> list[Row]: ...
+
+    def labels(self, prediction_id: str) -> list[Row]: ...
+
+
+class BinRows(Protocol):
+    """Counts over the bins of reference profiles; blocks, and raises Retryable while the database is away."""
+
+    def references(self, model: str, version: int | None, feature: str | None) -> list[Row]: ...
+
+    def counts(
+        self, model: str, since: datetime, bucket_s: int, version: int | None, feature: str | None
+    ) -> list[Row]: ...
+
+
 class VoteRows(Protocol):
     """Stored votes; every call blocks, and raises Retryable while the database is away."""
 
@@ -61,6 +123,9 @@ class VoteRows(Protocol):
 
     def calls(self, model: str, since: datetime) -> list[Row]:
         """Return calls per version."""
+
+    def quality(self, model: str, since: datetime, bucket_s: int) -> list[Row]:
+        """Return labels, wrong votes and wrong answers per interval and version."""
 
 
 class Consumer(Protocol):

@@ -21,16 +21,28 @@ ALERTS: Final[Mapping[str, Advice]] = {
     "labels_missing": (Recommendation.CHECK_LABELS, "without labels a rise of the error stays unseen"),
 }
 
+NO_LABELS: Final = (
+    "no label has arrived for any version of the model, and a retraining learns from labels: send some of these "
+    "predictions, and check the producers of the inputs"
+)
+
 
 def advised(
-    state: VersionState, found: Finding, piece: SliceSummarised, earlier: Errors | None, rules: Rules
+    state: VersionState,
+    found: Finding,
+    piece: SliceSummarised,
+    earlier: Errors | None,
+    rules: Rules,
+    model_labels: int = 0,
 ) -> Finding:
     """Return the finding with its recommendation.
 
-    earlier: recent errors of the version that served before, if they are stored. Drift of outputs that labels show to
-    be harmless becomes INFO.
+    earlier: recent errors of the version that served before, if they are stored. model_labels: labels that any version
+    of the model has got. Drift of outputs that labels show to be harmless becomes INFO.
     """
     advice, reason = _advice(state, found, piece, earlier, rules)
+    if advice is Recommendation.RETRAIN and not model_labels and not state.labels:
+        advice, reason = Recommendation.CHECK_LABELS, NO_LABELS
     harmless = advice is Recommendation.NOTHING and found.kind is not None
     severity = Severity.INFO if harmless else found.severity
     return replace(found, recommendation=advice, because=reason, severity=severity)

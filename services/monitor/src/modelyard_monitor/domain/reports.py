@@ -1,17 +1,24 @@
 """The values of reports: health of versions, drift, stability of features, timelines, stored partitions."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from modelyard_contracts import DriftKind
+from modelyard_contracts import DriftKind, Severity
+from modelyard_monitor.domain.alarms import AlarmState
 
 
 class Report(BaseModel):
     """Base of all reports: frozen, and strict about its fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_utc(cls, data: Any) -> Any:
+        """ClickHouse returns moments in UTC without a zone; answers must name it."""
+        return {name: _with_zone(value) for name, value in data.items()} if isinstance(data, dict) else data
 
 
 class VersionHealth(Report):
@@ -54,6 +61,36 @@ class RecordedEvent(Report):
     model: str
     payload: dict[str, Any]
     """The whole event."""
+
+
+class PerformanceAlarm(Report):
+    """The errors of a version rose: an error rate, or a mean absolute error in the unit of the target."""
+
+    version: int
+    digest: str
+    variant: str
+    subject: str
+    """`error_rate` or `mean_absolute_error`."""
+    state: AlarmState
+    severity: Severity
+    since: datetime
+    """Moment of its first event."""
+    last_event_at: datetime
+    event_id: str
+    """Its newest event."""
+    correlation_id: str
+    reason: str
+    recommendation: str
+    change_point: datetime | None
+    """Prediction time of the first labelled row after the change; None if the labels show no single change, such as
+    for a version whose errors were high from its first label on."""
+    error_before: float | None
+    error_after: float | None
+    """Mean errors before and after the change, until the newest event."""
+    labels_after_change: int | None
+    error_now: float | None
+    """Mean error of the newest labelled rows predicted after the newest event; None without any."""
+    labels_now: int
 
 
 class BinCounts(Report):
@@ -163,6 +200,21 @@ class MemberCalls(Report):
     latency_ms_p95: float | None
 
 
+class MemberQuality(Report):
+    """One version's votes in one interval, beside the answers that callers got on the same rows."""
+
+    at: datetime
+    """Start of the interval, of the prediction."""
+    version: int
+    labelled: int
+    """Labelled rows of a classifier on which the version voted."""
+    wrong: int
+    answers_wrong: int
+    mean_absolute_error: float | None
+    """Of a regression; None for a classifier."""
+    answers_mean_absolute_error: float | None
+
+
 class VotePage(Report):
     """Votes on the labels that came after a cursor."""
 
@@ -173,3 +225,7 @@ class VotePage(Report):
     groups: tuple[VoteGroup, ...]
     more: bool
     """Whether further labels are stored already."""
+
+
+def _with_zone(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value

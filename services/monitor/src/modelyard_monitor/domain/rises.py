@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from modelyard_contracts import OffsetRange
@@ -22,6 +23,8 @@ class Rise:
     """Description of `before`, for the reason."""
     covers: tuple[OffsetRange, ...]
     """The slices whose mean error is `after`."""
+    change_at: datetime | None = None
+    """Prediction time of the first row after the change; None if the labels show no single change."""
 
     @property
     def by(self) -> float:

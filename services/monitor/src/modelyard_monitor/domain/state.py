@@ -127,6 +127,11 @@ class ModelState:
             self.versions[key] = VersionState()
         return self.versions[key]
 
+    @property
+    def labels(self) -> int:
+        """Labels of all watched versions."""
+        return sum(version.labels for version in self.versions.values())
+
     def errors_before(self, piece: SliceSummarised) -> Errors | None:
         """Return the newest errors of the version that served this variant before; None without enough labels."""
         earlier = [key for key in self.versions if key[0] < piece.model_version and key[2] == piece.variant]

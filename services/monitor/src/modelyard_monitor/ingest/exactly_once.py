@@ -43,7 +43,7 @@ class ExactlyOnceIngest:
         session_timeout_ms: int = 10_000,
         clock: Clock = system_clock,
     ) -> None:
-        self._stores = stores
+        self.stores = stores
         self._clock = clock
         self._plans: dict[tuple[str, int], tuple[int, int]] = {}
         self.stored: dict[tuple[str, int], int] = {}
@@ -119,7 +119,7 @@ class ExactlyOnceIngest:
             except KafkaError as error:
                 raise BrokerAway(f"plan of {topic}[{partition}] not committed: {error}") from error
             self._plans[topic, partition] = plan
-        rows = await self._stores[topic](records)
+        rows = await self.stores[topic](records)
         # The consumer commits b + 1 when this returns.
         self.stored[topic, partition] = self.stored.get((topic, partition), 0) + rows
         self.reached[topic, partition] = plan[1]

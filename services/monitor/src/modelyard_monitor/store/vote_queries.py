@@ -8,6 +8,7 @@ from modelyard_contracts import FeedbackReceived
 from modelyard_monitor.domain.ports import Row
 from modelyard_monitor.domain.votes import Cursor
 from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_monitor.store.parameters import moment
 
 ENDS_SQL: Final = """
 SELECT _partition, max({column}) AS place FROM {db}.{table}
@@ -34,6 +35,15 @@ FROM {db}.predictions ARRAY JOIN attempts AS call
 WHERE occurred_at >= {since:DateTime64(6)} AND model = {model:String} AND shadow_of IS NULL
     AND tupleElement(call, 'model') = {model:String}
 GROUP BY version ORDER BY version"""
+
+
+QUALITY_SQL: Final = """
+SELECT intDiv(toUnixTimestamp(assumeNotNull(predicted_at)), {bucket_s:UInt32}) * {bucket_s:UInt32} AS at_s, version,
+    countIf(wrong IS NOT NULL) AS labelled, countIf(wrong = 1) AS member_wrong, avg(absolute_error) AS member_error,
+    countIf(wrong IS NOT NULL AND answer_wrong = 1) AS answers_wrong, avg(answer_absolute_error) AS answers_error
+FROM {db}.v_votes
+WHERE model = {model:String} AND predicted_at >= {since:DateTime64(6)}
+GROUP BY at_s, version ORDER BY at_s, version"""
 
 
 class VoteQueries:
@@ -67,8 +77,12 @@ class VoteQueries:
 
     def calls(self, model: str, since: datetime) -> list[Row]:
         """Return calls per version since a moment."""
-        moment = since.strftime("%Y-%m-%d %H:%M:%S.%f")
-        return self._clickhouse.rows(CALLS_SQL, {"model": model, "since": moment})
+        return self._clickhouse.rows(CALLS_SQL, {"model": model, "since": moment(since)})
+
+    def quality(self, model: str, since: datetime, bucket_s: int) -> list[Row]:
+        """Return labels, wrong votes and wrong answers per interval and version; `at_s` is in Unix seconds."""
+        parameters = {"model": model, "since": moment(since), "bucket_s": bucket_s}
+        return self._clickhouse.rows(QUALITY_SQL, parameters)
 
 
 def _after(column: str, places: Mapping[int, int]) -> str:

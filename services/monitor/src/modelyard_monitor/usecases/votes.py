@@ -1,11 +1,11 @@
 """Votes of an adaptive model's members on labelled predictions, page by page."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from modelyard_monitor.domain.ports import Row, VoteRows
-from modelyard_monitor.domain.reports import MemberCalls, VotePage
+from modelyard_monitor.domain.reports import MemberCalls, MemberQuality, VotePage
 from modelyard_monitor.domain.votes import Cursor, InvalidCursor, grouped, judged
 from modelyard_runtime.errors import Invalid
 
@@ -43,6 +43,22 @@ class Votes:
     def calls(self, model: str, since: datetime) -> list[MemberCalls]:
         """Return calls and failures per version since a moment, on all routes."""
         return [MemberCalls.model_validate(row) for row in self._rows.calls(model, since)]
+
+    def quality(self, model: str, since: datetime, bucket_s: int) -> list[MemberQuality]:
+        """Return the quality of each member by interval, oldest first."""
+        return [_quality(row) for row in self._rows.quality(model, since, bucket_s)]
+
+
+def _quality(row: Row) -> MemberQuality:
+    return MemberQuality(
+        at=datetime.fromtimestamp(row["at_s"], UTC),
+        version=row["version"],
+        labelled=row["labelled"],
+        wrong=row["member_wrong"],
+        answers_wrong=row["answers_wrong"],
+        mean_absolute_error=row["member_error"],
+        answers_mean_absolute_error=row["answers_error"],
+    )
 
 
 def _cut(rows: Sequence[Row], limit: int) -> dict[int, int]:

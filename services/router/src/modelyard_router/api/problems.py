@@ -6,6 +6,7 @@ import msgspec
 
 from modelyard_contracts.sentences import exact, one_line
 from modelyard_router.domain.errors import (
+    AnswersTexts,
     BodyTooSlow,
     BrokenContract,
     Busy,
@@ -15,6 +16,7 @@ from modelyard_router.domain.errors import (
     NotFoundHere,
     NotGenerating,
     OutOfRange,
+    RefusedParameter,
     SpoolFull,
     SpoolUnwritable,
     TooLarge,
@@ -47,9 +49,11 @@ KINDS: Final = {
     BrokenContract.code: Kind(422, "The request breaks the contract"),
     InvalidInference.code: Kind(400, "Not a valid request"),
     OutOfRange.code: Kind(422, "The model has no answer for these numbers"),
+    RefusedParameter.code: Kind(422, "The model does not take this parameter"),
     UnsupportedEncoding.code: Kind(415, "Content encoding not supported"),
     TwoKeys.code: Kind(400, "Two keys"),
     NotGenerating.code: Kind(409, "No text output"),
+    AnswersTexts.code: Kind(409, "Answers texts, not rows"),
     CallerDeadline.code: Kind(504, "The given deadline passed"),
     UnknownRoute.code: Kind(404, "No such route"),
     NotFoundHere.code: Kind(404, "Not found"),

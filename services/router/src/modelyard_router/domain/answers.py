@@ -165,13 +165,14 @@ def _view(vote: Vote, row: int | None = None) -> VoteView:
     """row: None for all rows."""
     leaf = vote.leaf
     view = VoteView(leaf.path, leaf.model, leaf.version, leaf.digest, vote.weight)
-
-    def of_rows(values: list[Any]) -> Any:
-        return values if row is None else values[row]
-
-    scores = of_rows([answer.score for answer in vote.answers])
-    if leaf.contract.classes:
-        view.class_, view.score = of_rows([answer.class_ for answer in vote.answers]), scores
+    class_: Any
+    score: Any
+    if row is not None:
+        class_, score, _, _ = vote.answers[row]
     else:
-        view.value = scores
+        class_, score = [one.class_ for one in vote.answers], [one.score for one in vote.answers]
+    if leaf.contract.classes:
+        view.class_, view.score = class_, score
+    else:
+        view.value = score
     return view

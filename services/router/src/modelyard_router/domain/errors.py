@@ -142,6 +142,18 @@ class OutOfRange(RouterError):
     code = "out_of_range"
 
 
+class RefusedParameter(RouterError):
+    """The version does not take this parameter: the request is at fault, not the version."""
+
+    code = "bad_parameter"
+
+
+class AnswersTexts(RouterError):
+    """The version answers a text with a text, not rows."""
+
+    code = "text_route"
+
+
 class NotGenerating(RouterError):
     """The route's version has no text output."""
 

@@ -20,6 +20,13 @@ class Address(NamedTuple):
     tls: bool = False
 
 
+class GroupHead(NamedTuple):
+    """The head of an infer request before and after the versions that it names."""
+
+    before: bytes
+    after: bytes
+
+
 @dataclass(frozen=True, eq=False)
 class Leaf:
     """A leaf of a route's plan."""
@@ -44,6 +51,8 @@ class Leaf:
     """One per replica."""
     infer_head: tuple[bytes, ...]
     """For each replica, the head of an infer request up to the value of content-length."""
+    group_head: "tuple[GroupHead, ...]"
+    """For each replica, the parts of the same head with other versions besides."""
     generate_head: tuple[bytes, ...]
     """The same for generate_stream."""
     contract: Contract
@@ -56,3 +65,15 @@ class Leaf:
     @property
     def generates(self) -> bool:
         return self.contract.signature.output.task is Task.TEXT
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Members of an ensemble that the same model servers answer for: one call asks all of them."""
+
+    members: tuple[int, ...]
+    """Indexes among the members of the ensemble."""
+    leaves: tuple[Leaf, ...]
+    """With equal addresses and contracts."""
+    heads: tuple[bytes, ...]
+    """For each replica, the head of the call up to the value of content-length."""

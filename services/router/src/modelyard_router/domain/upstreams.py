@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from modelyard_contracts import PredictionStatus
-from modelyard_router.domain.errors import OutOfRange, RouterError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
-from modelyard_router.domain.leaves import Leaf
+from modelyard_router.domain.errors import (
+    AnswersTexts,
+    OutOfRange,
+    RefusedParameter,
+    RouterError,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from modelyard_router.domain.leaves import Group, Leaf
 from modelyard_router.domain.records import Attempt
 from modelyard_router.domain.votes import Vote
 
@@ -18,6 +26,8 @@ AnswerReader = Callable[[bytes, Leaf], A]
 """(body, leaf) -> the parsed answer; raises WrongReplica or BadAnswer."""
 STATUS_OF: Final = {
     OutOfRange.code: PredictionStatus.REJECTED,
+    RefusedParameter.code: PredictionStatus.REJECTED,
+    AnswersTexts.code: PredictionStatus.REJECTED,
     UpstreamFailed.code: PredictionStatus.UPSTREAM_ERROR,
     UpstreamTimeout.code: PredictionStatus.TIMEOUT,
     UpstreamUnavailable.code: PredictionStatus.UNAVAILABLE,
@@ -96,7 +106,7 @@ class Answered(Generic[A]):
 
 
 class FirstAttempt(NamedTuple):
-    """An attempt made on the fast path whose outcome only the ordinary path can handle."""
+    """An attempt that was already made: on the fast path, or by the one call for a group of members."""
 
     place: int
     """Index of the leaf's replica."""
@@ -131,6 +141,14 @@ class Upstreams(Protocol):
         """Send `tail` (length, headers, body) to a version; UpstreamError when no replica gives a usable answer.
 
         Every call is added to `attempts`.
+        """
+
+    async def ask_all(
+        self, group: Group, tail: bytes, times: Times, first: FirstAttempt | None = None
+    ) -> "list[FirstAttempt] | None":
+        """Ask the members of a group by one call: for each of them, its attempt on the replica that was called.
+
+        None when this server takes no such call: ask each member by itself. first: a call that was already made.
         """
 
     async def stream(self, leaf: Leaf, tail: bytes, times: Times, stall_s: float) -> Stream:

@@ -1,6 +1,7 @@
 """Combine the answers of an ensemble's members into one, and encode them for the record."""
 
 from collections.abc import Sequence
+from operator import mul
 from typing import NamedTuple
 
 from modelyard_contracts.inference import Answer
@@ -22,15 +23,16 @@ def combine(combiner: str, votes: Sequence[Vote]) -> list[Answer]:
     votes: at least one, with weights above 0 and the same classes in the same order. The weights are scaled to the
     members that voted. Of equal classes the first one of the signature wins.
     """
-    total = sum(vote.weight for vote in votes)
+    total = sum([vote.weight for vote in votes])
     weights = [vote.weight / total for vote in votes]
     rows = zip(*[vote.answers for vote in votes], strict=True)
     if combiner == "mean":
         return [Answer(score=_mean(weights, [answer.score or 0.0 for answer in row])) for row in rows]
-    classes = votes[0].leaf.contract.classes
-    binary = votes[0].leaf.contract.binary
+    contract = votes[0].leaf.contract
     scores_of = _soft if combiner == "soft" else _hard
-    return [_classified(classes, scores_of(classes, weights, row), binary=binary) for row in rows]
+    return [
+        _classified(contract.classes, scores_of(contract.classes, weights, row), binary=contract.binary) for row in rows
+    ]
 
 
 def encode_votes(votes: Sequence[Vote], row: int) -> bytes:
@@ -47,7 +49,7 @@ def _classified(classes: Sequence[str], scores: tuple[float, ...], *, binary: bo
 
 
 def _soft(classes: Sequence[str], weights: Sequence[float], row: Sequence[Answer]) -> tuple[float, ...]:
-    return tuple(_mean(weights, [answer.scores[place] for answer in row]) for place in range(len(classes)))
+    return tuple([_mean(weights, scores) for scores in zip(*[answer.scores for answer in row], strict=True)])
 
 
 def _hard(classes: Sequence[str], weights: Sequence[float], row: Sequence[Answer]) -> tuple[float, ...]:
@@ -56,4 +58,4 @@ def _hard(classes: Sequence[str], weights: Sequence[float], row: Sequence[Answer
 
 
 def _mean(weights: Sequence[float], values: Sequence[float]) -> float:
-    return sum((weight * value for weight, value in zip(weights, values, strict=True)), 0.0)
+    return sum(map(mul, weights, values), 0.0)

@@ -1,34 +1,22 @@
 """The fast path of a prediction."""
 
 import time
-from collections.abc import Awaitable
-from typing import Final, Protocol
+from typing import Final
 
 from modelyard_router.api.asgi import Api
 from modelyard_router.api.bodies import read_headers
 from modelyard_router.clients.keys import Keys
-from modelyard_router.domain.answers import BadAnswer, WrongReplica, read_row
-from modelyard_router.domain.requests import Call, Reply
-from modelyard_router.domain.upstreams import CallFailed, FirstAttempt, Whole
+from modelyard_router.domain.requests import Call
 from modelyard_router.fastpath.heads import Heads
+from modelyard_router.fastpath.in_flight import ClientConnection, FastRequest, FastVote, Sent
+from modelyard_router.plan.executor import SHARE_OF_TIME
+from modelyard_router.plan.nodes import EnsembleNode
 from modelyard_router.store.route_tables import RouteTables
-from modelyard_router.upstream.pool import Pool
 from modelyard_router.upstream.replicas import Replicas
 from modelyard_router.usecases.exchange import Exchange, tail
 from modelyard_router.usecases.predictions import Predictions
-from modelyard_runtime.errors import ModelyardError
 
 _END: Final = b"\r\n\r\n"
-
-
-class ClientConnection(Protocol):
-    """The caller's connection, as the fast path sees it."""
-
-    def respond(self, head: bytes, body: bytes) -> None:
-        """Send an answer. head: up to the end of the last header line; the date is added."""
-
-    def respond_later(self, reply: Awaitable[Reply]) -> None:
-        """Send the reply once it is there."""
 
 
 class FastPath:
@@ -53,6 +41,8 @@ class FastPath:
         route = self._tables.by_predict_path.get(head.path)
         if access is None or route is None or route.needs_facts or not access.may_predict(route.workspace):
             return False
+        if route.vote is not None and route.vote.group is None:
+            return False
         call = Call(started)
         try:
             if not head.plain:
@@ -63,59 +53,28 @@ class FastPath:
         return self._send(client, exchange, head.path)
 
     def _send(self, client: ClientConnection, exchange: Exchange, path: str) -> bool:
-        leaf = exchange.leaf
+        leaf, vote = exchange.leaf, exchange.route.vote
         if not leaf.addresses or leaf.timeout_s is not None:
             return False
         place, pool = self._replicas.nearest(leaf)
-        request = _FastRequest(self, client, exchange, pool, place, path)
-        data = leaf.infer_head[place] + tail(exchange.bound[1], exchange.remaining_s, exchange.call.trace)
-        if not pool.try_send(data, exchange.deadline, request.done):
-            return False
-        self.api.in_flight += 1
-        return True
-
-
-class _FastRequest:
-    """One request in flight."""
-
-    __slots__ = ("_client", "_exchange", "_fast_path", "_path", "_place", "_pool")
-
-    def __init__(
-        self, fast_path: FastPath, client: ClientConnection, exchange: Exchange, pool: Pool, place: int, path: str
-    ) -> None:
-        self._fast_path, self._client, self._exchange = fast_path, client, exchange
-        self._pool, self._place, self._path = pool, place, path
-
-    def done(self, outcome: Whole | CallFailed) -> None:
-        """Called with the replica's answer, or the reason why there is none."""
-        counts = self._pool.finish(outcome)
-        if isinstance(outcome, Whole) and outcome.status == 200 and self._answer(outcome):
-            self._fast_path.api.in_flight -= 1
+        sent = Sent(pool, place, path)
+        if vote is None:
+            request = FastRequest(self.api, self.predictions, client, exchange, sent)
+            data = leaf.infer_head[place] + tail(exchange.bound[1], exchange.remaining_s, exchange.call.trace)
+            taken = pool.try_send(data, exchange.deadline, request.done)
         else:
-            latency_ms = (time.perf_counter() - self._exchange.sent) * 1000
-            first = FirstAttempt(self._place, outcome, latency_ms) if counts else None
-            self._client.respond_later(self._on_the_ordinary_path(first))
+            taken = self._send_to_all(vote, client, exchange, sent)
+        self.api.in_flight += taken
+        return taken
 
-    def _answer(self, answer: Whole) -> bool:
-        """Log and answer; False, with nothing done, when either is impossible here."""
-        exchange, predictions = self._exchange, self._fast_path.predictions
-        leaf = exchange.leaf
-        try:
-            row = read_row(answer.body, leaf)
-            overhead_s = predictions.recorder.record_first(exchange, row)
-        except (WrongReplica, BadAnswer, ModelyardError):
+    def _send_to_all(self, vote: EnsembleNode, client: ClientConnection, exchange: Exchange, sent: Sent) -> bool:
+        """One call for all members of a vote."""
+        if vote.group is None or not sent.pool.groups:
             return False
-        id_ = exchange.bound[0][0].id
-        body = predictions.answer_body(id_, leaf, row)
-        own = b"%bx-modelyard-request-id: %b\r\nx-modelyard-overhead-ms: %.3f\r\ncontent-length: %d\r\n"
-        head = own % (leaf.answer_head, id_.encode(), overhead_s * 1000, len(body))
-        self._client.respond(head, body)
-        return True
-
-    async def _on_the_ordinary_path(self, first: FirstAttempt | None) -> Reply:
-        api, predictions = self._fast_path.api, self._fast_path.predictions
-        try:
-            reply: Reply = await api.reply_to(predictions.finish(self._exchange, first), "POST", self._path)
-            return reply
-        finally:
-            api.in_flight -= 1
+        remaining_s, deadline = exchange.remaining_s, exchange.deadline
+        if vote.deadline_s is not None and vote.deadline_s < remaining_s:
+            deadline += vote.deadline_s - remaining_s
+            remaining_s = vote.deadline_s
+        request = FastVote(self.api, self.predictions, client, exchange, sent)
+        ends = tail(exchange.bound[1], remaining_s * SHARE_OF_TIME, exchange.call.trace)
+        return sent.pool.try_send(vote.group.heads[sent.place] + ends, deadline, request.done)

@@ -22,7 +22,8 @@ from modelyard_router.domain.contract import Contract
 from modelyard_router.domain.errors import UnusableRoute
 from modelyard_router.domain.leaves import Leaf
 from modelyard_router.plan.conditions import compile_condition
-from modelyard_router.plan.leaf import ANYWHERE_PRIVATE, ModelServers, Place, compile_leaf
+from modelyard_router.plan.groups import groups_of
+from modelyard_router.plan.leaf import ANYWHERE_PRIVATE, ModelServers, Place, answer_head, compile_leaf
 from modelyard_router.plan.nodes import (
     CopyNode,
     EnsembleNode,
@@ -59,7 +60,8 @@ def compile_route(published: RoutePublished, servers: ModelServers = ANYWHERE_PR
         timeout_s=published.timeout_ms / 1000,
         needs_facts=not simple,
         by_request=isinstance(root, SplitNode) and root.unit == "request",
-        only=loaded[0] if simple and len(loaded) == 1 else None,
+        only=loaded[0] if simple and (len(loaded) == 1 or isinstance(root, EnsembleNode)) else None,
+        vote=root if simple and isinstance(root, EnsembleNode) else None,
         _simple=simple_decisions(root, leaves) if simple else {},
     )
 
@@ -67,6 +69,8 @@ def compile_route(published: RoutePublished, servers: ModelServers = ANYWHERE_PR
 def _is_simple(root: Node) -> bool:
     if isinstance(root, SplitNode):
         return root.unit != "session" and all(isinstance(arm, Leaf) for arm in root.arms)
+    if isinstance(root, EnsembleNode):
+        return bool(root.leaves)
     return isinstance(root, Leaf)
 
 
@@ -181,13 +185,21 @@ class _Compiler:
         )
         check_members(node, self.leaves[first_leaf:], where)
         deadline_s = None if node.deadline_ms is None else node.deadline_ms / 1000
-        return EnsembleNode(place.path, node.combiner, node.quorum, deadline_s, members)
+        groups, head = groups_of(members), _answer_head(members)
+        return EnsembleNode(place.path, node.combiner, node.quorum, deadline_s, members, groups, head)
 
     def _contract(self, node: VersionLeaf, where: str) -> Contract:
         schema_id = node.feature_schema_id or ""
         if schema_id not in self._contracts:
             self._contracts[schema_id] = Contract(schema_id, _signature(self._published, schema_id, where))
         return self._contracts[schema_id]
+
+
+def _answer_head(members: Sequence[MemberNode]) -> bytes:
+    leaves = [member.node for member in members if isinstance(member.node, Leaf)]
+    if len(leaves) < len(members):
+        return b""
+    return answer_head(leaves[0].headers, leaves[0].rule, sum(leaf.cost_usd for leaf in leaves), len(leaves))
 
 
 def check_members(node: Ensemble, members: Sequence[Leaf], where: str) -> None:

@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 from modelyard_contracts import PredictionStatus
 from modelyard_contracts.inference import Answer
 from modelyard_router.domain.errors import UpstreamUnavailable
-from modelyard_router.domain.leaves import Leaf
+from modelyard_router.domain.leaves import Group, Leaf
 from modelyard_router.domain.records import Attempt
 from modelyard_router.domain.upstreams import Answered, AnswerReader, FirstAttempt, Times, UpstreamError, Upstreams
 from modelyard_router.domain.votes import Vote, combine
@@ -21,6 +21,8 @@ MAX_CALLS = 10
 """Of one request, over all versions and replicas."""
 UNAVAILABLE: Final = PredictionStatus.UNAVAILABLE.value
 Rows = list[Answer]
+SHARE_OF_TIME: Final = 0.85
+"""Of the time that is left, for the one call of a group: its server answers by then with what it has."""
 TryOne = Callable[[Candidate, Times, list[Attempt]], Awaitable[Answered[A] | None]]
 """(candidate, its times, attempts to add to) -> the answer; None when the request does not fit the candidate."""
 TailFor = Callable[[Leaf, float], bytes | None]
@@ -60,14 +62,14 @@ class Executor:
         read: AnswerReader[Rows],
         first: FirstAttempt | None = None,
     ) -> Execution[Rows]:
-        """Ask versions for a whole answer. first: an attempt of the first one that was already made, or None."""
+        """Ask versions for a whole answer. first: an attempt of the first candidate that was already made, or None."""
         pending = first
 
         async def attempt(candidate: Candidate, times: Times, attempts: list[Attempt]) -> Answered[Rows] | None:
             nonlocal pending
             given, pending = pending, None
             if candidate.ensemble is not None:
-                return await self._vote(candidate.ensemble, tail_for, times.answered_by, read, attempts)
+                return await self._vote(candidate.ensemble, tail_for, times.answered_by, read, attempts, given)
             leaf = candidate.leaf
             tail = tail_for(leaf, times.answered_by - self._loop.time())
             return None if tail is None else await self._upstreams.ask(leaf, tail, times, read, attempts, given)
@@ -81,10 +83,14 @@ class Executor:
         limit: float,
         read: AnswerReader[Rows],
         attempts: list[Attempt],
+        given: FirstAttempt | None,
     ) -> Answered[Rows]:
-        """Ask all members at once and combine the answers that came in time; UpstreamError without a quorum."""
+        """Ask all members at once and combine the answers that came in time; UpstreamError without a quorum.
+
+        given: the call for the only group, if it was already made.
+        """
         node, members = ensemble
-        runs = await asyncio.gather(*[self.run(Decision(m.candidates), tail_for, limit, read) for m in members])
+        runs = await self._run_members(ensemble, tail_for, limit, read, given)
         for run in runs:
             attempts += run.attempts
         voted = [
@@ -95,6 +101,36 @@ class Executor:
         if len(voted) < node.quorum:
             raise _without_quorum(runs, node.quorum)
         return Answered(combine(node.combiner, voted), b"", "", tuple(voted))
+
+    async def _run_members(
+        self, ensemble: Ensemble, tail_for: TailFor, limit: float, read: AnswerReader[Rows], given: FirstAttempt | None
+    ) -> list[Execution[Rows]]:
+        """One run per member, in their order. Members outside of the groups do not wait for these."""
+        node, members = ensemble
+        runs: dict[int, Execution[Rows]] = {}
+
+        async def run(place: int, first: FirstAttempt | None = None) -> None:
+            runs[place] = await self.run(Decision(members[place].candidates), tail_for, limit, read, first)
+
+        async def run_group(group: Group) -> None:
+            firsts = await self._ask_group(group, tail_for, limit, given)
+            await asyncio.gather(*[run(place, first) for place, first in zip(group.members, firsts, strict=True)])
+
+        grouped = {place for group in node.groups for place in group.members}
+        alone = [run(place) for place in range(len(members)) if place not in grouped]
+        await asyncio.gather(*alone, *[run_group(group) for group in node.groups])
+        return [runs[place] for place in range(len(members))]
+
+    async def _ask_group(
+        self, group: Group, tail_for: TailFor, limit: float, given: FirstAttempt | None
+    ) -> list[FirstAttempt | None]:
+        """The attempts of a group's members by one call; None for members that must be asked by themselves."""
+        left_s = limit - self._loop.time()
+        tail = tail_for(group.leaves[0], left_s * SHARE_OF_TIME)
+        if tail is None:
+            return [None] * len(group.leaves)
+        found = await self._upstreams.ask_all(group, tail, Times(limit, limit), given)
+        return list(found) if found is not None else [None] * len(group.leaves)
 
     async def try_all(self, decision: Decision, deadline: float, attempt: TryOne[A]) -> Execution[A]:
         """Try versions until one answers. deadline: on the event loop's clock, for all attempts together."""

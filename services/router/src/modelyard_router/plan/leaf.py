@@ -8,7 +8,7 @@ from modelyard_contracts.routes import WEIGHT_TOLERANCE, VersionLeaf
 from modelyard_router.domain.addresses import DEFAULT, AllowedAddresses
 from modelyard_router.domain.contract import Contract
 from modelyard_router.domain.errors import UnusableRoute
-from modelyard_router.domain.leaves import Address, Header, Leaf
+from modelyard_router.domain.leaves import Address, GroupHead, Header, Leaf
 from modelyard_router.domain.records import PredictionRecords
 
 PORTS: Final = {"http": 80, "https": 443}
@@ -73,7 +73,8 @@ def compile_leaf(
     if place.share > 0 and place.needs_urls and not node.urls:
         raise UnusableRoute(f"{where}: has weight but no urls", field="urls")
     addresses = tuple(_address(url, servers.allowed, where) for url in node.urls)
-    token = servers.token
+    token, own = servers.token, f"{_versions_path(node.model)}{node.version}"
+    alone = own.partition("/versions/")[0]  # a version that generates text never shares its server
     digest = node.digest or ""
     headers = _headers(published, node, digest)
     cost_usd = node.price.usd_per_call
@@ -90,12 +91,13 @@ def compile_leaf(
         price=node.price,
         cost_usd=cost_usd,
         addresses=addresses,
-        infer_head=tuple(_request_head(node.model, "infer", address, token) for address in addresses),
-        generate_head=tuple(_request_head(node.model, "generate_stream", address, token) for address in addresses),
+        infer_head=tuple(_request_head(own, "infer", address, token) for address in addresses),
+        group_head=tuple(_group_head(node.model, address, token) for address in addresses),
+        generate_head=tuple(_request_head(alone, "generate_stream", address, token) for address in addresses),
         contract=contract,
         records=_records(published, node, place, digest),
         headers=headers,
-        answer_head=_answer_head(headers, place.rule, cost_usd),
+        answer_head=answer_head(headers, place.rule, cost_usd),
     )
 
 
@@ -133,12 +135,22 @@ def _address(url: str, allowed: AllowedAddresses, where: str) -> Address:
     return Address(parts.hostname or "", port, parts.scheme == "https")
 
 
-def _request_head(model: str, call: str, address: Address, token: str) -> bytes:
+def _versions_path(model: str) -> str:
+    """The path before the version: a server of several versions needs it."""
+    return f"/v2/models/{quote(model, safe=':')}/versions/"
+
+
+def _request_head(path: str, call: str, address: Address, token: str) -> bytes:
     host = f"[{address.host}]" if ":" in address.host else address.host
     return (
-        f"POST /v2/models/{quote(model, safe=':')}/{call} HTTP/1.1\r\nhost: {host}:{address.port}\r\n"
+        f"POST {path}/{call} HTTP/1.1\r\nhost: {host}:{address.port}\r\n"
         f"authorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: "
     ).encode()
+
+
+def _group_head(model: str, address: Address, token: str) -> GroupHead:
+    before = f"POST {_versions_path(model)}".encode()
+    return GroupHead(before, _request_head("", "infer", address, token).removeprefix(b"POST "))
 
 
 def _headers(published: RoutePublished, node: VersionLeaf, digest: str) -> tuple[Header, ...]:
@@ -160,11 +172,12 @@ def _printable(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
-def _answer_head(headers: tuple[Header, ...], rule: str, cost_usd: float) -> bytes:
+def answer_head(headers: tuple[Header, ...], rule: str, cost_usd: float, attempts: int = 1) -> bytes:
+    """Status line and constant headers of answers at the first attempt."""
     fixed = (
         *headers,
         (b"x-modelyard-rule", rule.encode()),
-        (b"x-modelyard-attempts", b"1"),
+        (b"x-modelyard-attempts", b"%d" % attempts),
         (b"x-modelyard-cost-usd", b"%g" % cost_usd),
         (b"content-type", b"application/json"),
     )

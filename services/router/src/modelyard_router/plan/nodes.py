@@ -2,9 +2,10 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 
 from modelyard_router.domain.assignment import Assigner
-from modelyard_router.domain.leaves import Leaf
+from modelyard_router.domain.leaves import Group, Leaf
 from modelyard_router.plan.conditions import Check
 
 
@@ -82,6 +83,22 @@ class EnsembleNode:
     deadline_s: float | None
     """For all members together; None: the time that the route has left."""
     members: tuple[MemberNode, ...]
+    groups: tuple[Group, ...] = ()
+    """Members that one call asks; each of the others is asked by a call of its own."""
+    answer_head: bytes = b""
+    """Status line and constant headers of an answer by all members at the first attempt; empty unless all are versions.
+    """
+
+    @cached_property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The members, if all of them are versions; else empty."""
+        found = tuple(member.node for member in self.members if isinstance(member.node, Leaf))
+        return found if len(found) == len(self.members) else ()
+
+    @cached_property
+    def group(self) -> Group | None:
+        """All members, if one call asks them."""
+        return self.groups[0] if self.groups and len(self.groups[0].members) == len(self.members) else None
 
 
 Node = Leaf | SplitNode | RulesNode | FallbackNode | ShadowNode | EnsembleNode

@@ -60,6 +60,14 @@ def decide(root: Node, facts: Facts, trace: Trace | None = None) -> Decision:
     return Decision(tuple(candidates), tuple(walk.copies))
 
 
+def decide_vote(node: EnsembleNode) -> Decision:
+    """The decision of an ensemble whose members are versions: the same for all requests."""
+    members = tuple(
+        Member(member.weight, (Candidate(leaf),)) for member, leaf in zip(node.members, node.leaves, strict=True)
+    )
+    return Decision((Candidate(node.leaves[0], ensemble=Ensemble(node, members)),))
+
+
 class _Walk:
     def __init__(self, facts: Facts, trace: Trace | None) -> None:
         self.facts, self.trace = facts, trace

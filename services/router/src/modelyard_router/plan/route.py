@@ -7,8 +7,8 @@ from modelyard_contracts import RoutePublished
 from modelyard_router.domain.contract import Contract
 from modelyard_router.domain.leaves import Leaf
 from modelyard_router.plan.facts import Facts
-from modelyard_router.plan.nodes import Node, SplitNode
-from modelyard_router.plan.planner import Candidate, Decision, Trace, decide, substitutes
+from modelyard_router.plan.nodes import EnsembleNode, Node, SplitNode
+from modelyard_router.plan.planner import Candidate, Decision, Trace, decide, decide_vote, substitutes
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,9 @@ class Route:
     by_request: bool
     """Whether the unit of `choose` is the request id; else it is the entity key, if there is one."""
     only: Leaf | None
-    """The leaf with all the weight, if there is one: no hash is needed."""
+    """The leaf with all the weight, or the lead of the vote: no hash is needed."""
+    vote: EnsembleNode | None = None
+    """The root, if it is an ensemble of versions."""
     _simple: Mapping[Leaf, Decision] = field(default_factory=dict)
 
     def choose(self, unit: str) -> Leaf:
@@ -58,7 +60,9 @@ class Route:
 
 
 def simple_decisions(root: Node, leaves: Iterable[Leaf]) -> dict[Leaf, Decision]:
-    """For a leaf, or a split of leaves: the decision for each leaf that may be chosen."""
+    """For a leaf, a split of leaves or a vote of leaves: the decision for each leaf that may be chosen."""
+    if isinstance(root, EnsembleNode):
+        return {root.leaves[0]: decide_vote(root)}
     if not isinstance(root, SplitNode):
         return {leaf: Decision((Candidate(leaf),)) for leaf in leaves}
     decisions = {}

@@ -46,6 +46,8 @@ class Pool:
         self.heads: dict[bytes, AnswerHead] = {}
         """Answer heads that its connections have parsed."""
         self.in_flight = 0
+        self.groups = True
+        """Whether the replica answers one call for several versions, as far as is known."""
 
     @property
     def avoided(self) -> bool:

@@ -9,8 +9,16 @@ import msgspec
 
 from modelyard_contracts import PredictionStatus
 from modelyard_router.domain.answers import BadAnswer, WrongReplica
-from modelyard_router.domain.errors import OutOfRange, RouterError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
-from modelyard_router.domain.leaves import Address, Leaf
+from modelyard_router.domain.errors import (
+    AnswersTexts,
+    OutOfRange,
+    RefusedParameter,
+    RouterError,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from modelyard_router.domain.leaves import Address, Group, Leaf
 from modelyard_router.domain.records import Attempt
 from modelyard_router.domain.upstreams import (
     Answered,
@@ -22,12 +30,14 @@ from modelyard_router.domain.upstreams import (
     UpstreamError,
     Whole,
 )
+from modelyard_router.upstream.groups import attempts_of
 from modelyard_router.upstream.pool import Pool, PoolLimits
 from modelyard_router.upstream.stream import HttpStream, open_stream
 
 MAX_REPLICAS_TRIED: Final = 4
 REPLACEABLE: Final = (401, 403, 404, 503)
 """Statuses that another replica may not answer; all others are the version's own."""
+NO_SUCH_CALL: Final = 404
 A = TypeVar("A")
 
 
@@ -109,7 +119,29 @@ class Replicas:
             raise _error(UpstreamUnavailable, "another version answers", "wrong_version") from error
         except BadAnswer as error:
             raise _error(UpstreamFailed, f"{_version(leaf)}: {error}", "bad_answer") from error
+        if reply.status == NO_SUCH_CALL and leaf.generates:
+            raise UpstreamError(AnswersTexts(f"{_version(leaf)}: use /v1/generate/{leaf.route}"), AnswersTexts.code)
         raise _refused(leaf, reply)
+
+    async def ask_all(
+        self, group: Group, tail: bytes, times: Times, first: FirstAttempt | None = None
+    ) -> list[FirstAttempt] | None:
+        """See Upstreams. A server that takes no such call is not asked that way again while a route names it."""
+        if first is None:
+            place, pool = self.nearest(group.leaves[0])
+            if not pool.groups:
+                return None
+            started = time.perf_counter()
+            outcome: Whole | CallFailed
+            try:
+                outcome = await pool.call(group.heads[place] + tail, *times)
+            except CallFailed as error:
+                outcome = error
+            first = FirstAttempt(place, outcome, (time.perf_counter() - started) * 1000)
+        found = attempts_of(group, first)
+        if found is None:
+            self.pool(group.leaves[0].addresses[first.place]).groups = False
+        return found
 
     async def stream(self, leaf: Leaf, tail: bytes, times: Times, stall_s: float) -> HttpStream:
         """See Upstreams."""
@@ -193,21 +225,22 @@ class _Refusal(msgspec.Struct):
     field: str | None = None
 
 
-def _out_of_range(body: bytes) -> _Refusal | None:
-    """The only 400 that is the caller's: the router has checked requests, so that any other is the version's error."""
+def _callers_error(body: bytes) -> RouterError | None:
+    """An error of the request: the router has checked what it knows, so that any other 400 is the version's error."""
     try:
         refusal = msgspec.json.decode(body, type=_Refusal)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    return refusal if refusal.code == OutOfRange.code else None
+    kind = {OutOfRange.code: OutOfRange, RefusedParameter.code: RefusedParameter}.get(refusal.code)
+    return kind(refusal.error, field=refusal.field) if kind else None
 
 
 def _refused(leaf: Leaf, reply: Whole) -> UpstreamError:
     """The error for an answer whose status is not 200."""
     if reply.status in REPLACEABLE:
         return _error(UpstreamUnavailable, f"{_version(leaf)} answered {reply.status}", f"status_{reply.status}")
-    if reply.status == 400 and (refusal := _out_of_range(reply.body)):
-        return UpstreamError(OutOfRange(refusal.error, field=refusal.field), OutOfRange.code)
+    if reply.status == 400 and (error := _callers_error(reply.body)):
+        return UpstreamError(error, error.code)
     text = reply.body[:300].decode("utf-8", "replace")
     return _error(UpstreamFailed, f"{_version(leaf)} answered {reply.status}: {text}", f"status_{reply.status}")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from modelyard_router.domain.ports import PredictionLog
 from modelyard_router.domain.records import Attempt
 from modelyard_router.domain.requests import Call, InputRow, Reply
 from modelyard_router.domain.upstreams import AnswerReader, FirstAttempt, UpstreamError
+from modelyard_router.domain.votes import Vote
 from modelyard_router.plan.executor import Execution, Executor
 from modelyard_router.plan.facts import Facts
 from modelyard_router.plan.planner import Decision
@@ -85,13 +86,11 @@ class Predictions:
         request_id = exchange.rows[0].id
         done, headers = await self._exchange(exchange, request_id, read_rows, first)
         answer = done.answer[0] if done.answer else NO_ANSWER
-        if done.votes:
-            return 200, headers, _ENCODE(prediction_of(request_id, done.leaf, answer, done.votes))
-        return 200, headers, self.answer_body(request_id, done.leaf, answer)
+        return 200, headers, self.answer_body(request_id, done.leaf, answer, done.votes)
 
-    def answer_body(self, prediction_id: str, leaf: Leaf, answer: Answer) -> bytes:
+    def answer_body(self, prediction_id: str, leaf: Leaf, answer: Answer, votes: Sequence[Vote] = ()) -> bytes:
         """The JSON that a caller of `predict` receives."""
-        return _ENCODE(prediction_of(prediction_id, leaf, answer))
+        return _ENCODE(prediction_of(prediction_id, leaf, answer, votes))
 
     async def infer(self, route: Route, body: bytes, call: Call, version: int | None = None) -> Reply:
         """Many rows for one version; both bodies are forwarded unchanged. version: the caller's choice, or None."""

@@ -99,6 +99,12 @@ class Recorder:
 
     def _append(self, exchange: Exchange, result: Result, rows: Sequence[InputRow], outcome: Outcome) -> None:
         encode, at, votes = result.leaf.records.encode, exchange.occurred_us, result.votes
+        if len(rows) == 1:
+            row, answer = rows[0], result.answers[0] if result.answers else NO_ANSWER
+            end = outcome._replace(votes=encode_votes(votes, 0)) if votes else outcome
+            record = encode(new_id(), at, row.id, row.logged, answer, end)
+            self._log.append(PREDICTION, row.id.encode(), record, exchange.call.trace)
+            return
         given = result.answers or [NO_ANSWER] * len(rows)
         ends = (
             [outcome._replace(votes=encode_votes(votes, i)) for i in range(len(rows))]
@@ -114,4 +120,4 @@ class Recorder:
 
 def cost_usd(attempts: Sequence[Attempt]) -> float:
     """Of one row: the price of every call that reached its version."""
-    return float(sum(attempt.leaf.cost_usd for attempt in attempts if attempt.status in CHARGED))
+    return float(sum([attempt.leaf.cost_usd for attempt in attempts if attempt.status in CHARGED]))

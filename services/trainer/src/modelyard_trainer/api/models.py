@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from modelyard_contracts import Part, RunState
-from modelyard_contracts.policies import RetrainPolicy
+from modelyard_contracts.policies import RetrainPolicy, Window
 from modelyard_contracts.references import REFERENCE_PATTERN
 from modelyard_contracts.signature import MAX_COLUMNS, ColumnType, Task
 from modelyard_trainer.domain.data import TARGET, TIME, DataSpec
@@ -35,10 +35,19 @@ class StartRun(Part):
     """Types of columns that differ from the inferred ones."""
     new_contract: bool = False
     """True makes a new signature from the dataset instead of keeping the serving version's."""
+    windows: tuple[Window, ...] = Field(default=(), max_length=4)
+    """Training windows to try. Empty: those of the policy; for a dataset, all of its rows."""
     parameters: dict[str, str] = Field(default_factory=dict)
     reason: str = Field(default="requested by API", max_length=2_000)
     correlation_id: UUID | None = None
     idempotency_key: str | None = Field(default=None, max_length=200)
+
+    @field_validator("windows")
+    @classmethod
+    def _each_once(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(windows)) != len(windows):
+            raise ValueError("name each window once")
+        return windows
 
     def as_request(self, requested_by: str) -> RunRequest:
         """The use case's argument."""
@@ -49,6 +58,7 @@ class StartRun(Part):
             recipe=self.recipe,
             dataset_digest=self.dataset_digest,
             parameters=self.parameters,
+            windows=self.windows,
             data=DataSpec(
                 task=self.task,
                 target=self.target,
@@ -58,6 +68,12 @@ class StartRun(Part):
             ),
             correlation_id=self.correlation_id,
         )
+
+
+class CancelRun(Part):
+    """The optional body of POST /v1/runs/{run_id}/cancel."""
+
+    reason: str = Field(default="", max_length=2_000)
 
 
 class RunInfo(BaseModel):
@@ -78,6 +94,10 @@ class RunInfo(BaseModel):
     why: str
     requested_by: str
     parameters: dict[str, str]
+    windows: tuple[Window, ...]
+    """Training windows that the request names."""
+    change_at: datetime | None
+    """Time of the first row after the change that the drift names."""
     data: DataSpec
     policy: RetrainPolicy
     correlation_id: UUID
@@ -105,6 +125,8 @@ class RunList(BaseModel):
     """Runs, newest first."""
 
     items: list[RunInfo]
+    next_after: UUID | None = None
+    """Pass it as `after` for the next page; null on the last one."""
 
 
 class RecipeInfo(BaseModel):

@@ -6,12 +6,13 @@ from uuid import UUID
 
 from fastapi import Depends, FastAPI, Query, Request
 
+from modelyard_contracts import RunState
 from modelyard_contracts.references import REFERENCE_PATTERN
 from modelyard_runtime.access import Principal, Target
 from modelyard_runtime.changes import ChangeSource
 from modelyard_runtime.http import allow, target_of, visible
 from modelyard_runtime.http.changes import add_change_feed
-from modelyard_trainer.api.models import RecipeInfo, RecipeList, RunInfo, RunList, StartRun
+from modelyard_trainer.api.models import CancelRun, RecipeInfo, RecipeList, RunInfo, RunList, StartRun
 from modelyard_trainer.domain.errors import UnknownRun
 from modelyard_trainer.domain.run import Run
 from modelyard_trainer.usecases import Deps, cancel_run, request_run
@@ -38,11 +39,15 @@ def add_routes(app: FastAPI, deps: Deps, changes: ChangeSource) -> None:
     def list_runs(
         principal: Annotated[Principal, Depends(allow("read", KIND, over="any-workspace"))],
         model: Annotated[str | None, Query(pattern=REFERENCE_PATTERN, max_length=192)] = None,
+        state: Annotated[list[RunState] | None, Query(description="only these states", max_length=8)] = None,
+        after: Annotated[UUID | None, Query(description="`next_after` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     ) -> RunList:
         """List runs, newest first."""
-        found = deps.runs.list(model, limit, visible(principal, "read", KIND))
-        return RunList(items=[RunInfo.of(run) for run in found])
+        readable = visible(principal, "read", KIND)
+        found = deps.runs.list(model, limit + 1, readable, states=state or (), after=after)
+        page = found[:limit]
+        return RunList(items=[RunInfo.of(run) for run in page], next_after=page[-1].id if len(found) > limit else None)
 
     @app.get("/v1/runs/{run_id}", tags=["runs"])
     def get_run(run_id: UUID, _: Annotated[Principal, Depends(allow("read", KIND, find=by_id))]) -> RunInfo:
@@ -50,9 +55,14 @@ def add_routes(app: FastAPI, deps: Deps, changes: ChangeSource) -> None:
         return _info(deps, _run(deps, run_id))
 
     @app.post("/v1/runs/{run_id}/cancel", status_code=202, tags=["runs"])
-    def cancel(run_id: UUID, _: Annotated[Principal, Depends(allow("cancel", KIND, find=by_id))]) -> RunInfo:
-        """Cancel a run that is not being registered yet."""
-        return RunInfo.of(cancel_run(deps, run_id))
+    def cancel(
+        run_id: UUID,
+        principal: Annotated[Principal, Depends(allow("cancel", KIND, find=by_id))],
+        body: CancelRun | None = None,
+    ) -> RunInfo:
+        """Cancel a run that is not being registered yet. The reason stays with the run."""
+        reason = body.reason if body else ""
+        return RunInfo.of(cancel_run(deps, run_id, by=principal.identity, reason=reason))
 
     @app.get("/v1/recipes", tags=["recipes"])
     def list_recipes(_: Annotated[Principal, Depends(allow("read", KIND, over="any-workspace"))]) -> RecipeList:

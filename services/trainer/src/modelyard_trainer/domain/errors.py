@@ -57,6 +57,15 @@ class ClusterAway(Retryable):
     code = "ray_cluster_away"
 
 
+class RayNotStarted(Retryable):
+    """A local Ray did not start; a busy machine may be slower than Ray waits."""
+
+    code = "ray_not_started"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"Ray did not start on this machine ({error}); free its cores and memory, or set RAY_ADDRESS")
+
+
 class RegistryAway(Retryable):
     """The registry did not answer; nothing was changed."""
 

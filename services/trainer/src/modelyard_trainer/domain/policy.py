@@ -35,7 +35,7 @@ class Refusal:
 
 def refuse(drift: DriftDetected, policy: RetrainPolicy, facts: Facts, now: datetime) -> Refusal | None:
     """Return why this drift does not become a run; None if it does."""
-    return _by_policy(drift, policy, facts) or _by_timing(policy, facts, now)
+    return _by_policy(drift, policy, facts) or refuse_by_timing(policy, facts, now)
 
 
 def _by_policy(drift: DriftDetected, policy: RetrainPolicy, facts: Facts) -> Refusal | None:
@@ -60,8 +60,8 @@ def _not_recommended(drift: DriftDetected) -> bool:
     return drift.kind is not DriftKind.PERFORMANCE and drift.recommendation not in ("", Recommendation.RETRAIN)
 
 
-def _by_timing(policy: RetrainPolicy, facts: Facts, now: datetime) -> Refusal | None:
-    """Rules about open and earlier runs."""
+def refuse_by_timing(policy: RetrainPolicy, facts: Facts, now: datetime) -> Refusal | None:
+    """Return why no run may start now, whatever asks for it: rules about open and earlier runs."""
     if facts.open_run is not None:
         return Refusal("open_run", f"run {facts.open_run} of this model is still open")
     if facts.last_ended_at is not None:

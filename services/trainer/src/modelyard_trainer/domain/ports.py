@@ -1,18 +1,20 @@
 """Interfaces that the trainer depends on; the adapters are in store, clients and jobs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from modelyard_contracts import RunState
 from modelyard_contracts.policies import RetrainPolicy
 from modelyard_contracts.signature import Signature
 from modelyard_trainer.domain.data import TIME
 from modelyard_trainer.domain.learners import Learner
 from modelyard_trainer.domain.policy import Facts
 from modelyard_trainer.domain.run import Run
+from modelyard_trainer.domain.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,24 @@ class Runs(Protocol):
 
     def get(self, run_id: UUID) -> Run: ...
 
-    def list(self, model: str | None, limit: int, readable: Callable[[str], bool] = ...) -> Sequence[Run]:
-        """At most `limit` runs of models that are `readable`, newest first."""
+    def list(
+        self,
+        model: str | None,
+        limit: int,
+        readable: Callable[[str], bool] = ...,
+        *,
+        states: Collection[RunState] = (),
+        after: UUID | None = None,
+    ) -> Sequence[Run]:
+        """At most `limit` runs of models that are `readable`, newest first; those older than the run `after`.
+
+        states: only runs in one of them; in any without one.
+        """
 
     def open_runs(self) -> Sequence[Run]: ...
+
+    def newest(self, model: str) -> Run | None:
+        """The newest run that was not refused."""
 
 
 class Learners(Protocol):
@@ -73,6 +89,26 @@ class Learners(Protocol):
 
     def change(self, learner: Learner, change: Callable[[Learner], Learner]) -> Learner:
         """Read, change and store in one transaction; `learner` is what `change` gets if none is stored."""
+
+
+class Schedules(Protocol):
+    """Schedules in the trainer's database."""
+
+    def all(self) -> Sequence[Schedule]: ...
+
+    def get(self, model: str) -> Schedule | None: ...
+
+    def put(self, schedule: Schedule) -> None:
+        """Store the schedule in the place of the model's earlier one."""
+
+    def remove(self, model: str) -> None: ...
+
+
+class LabelCounts(Protocol):
+    """Counts of stored labels; Retryable while the database is away."""
+
+    def since(self, moments: Mapping[str, datetime]) -> Mapping[str, int]:
+        """Labels per model that arrived after its moment; each labelled prediction counts once."""
 
 
 class Registry(Protocol):

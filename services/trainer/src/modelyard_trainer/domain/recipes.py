@@ -30,6 +30,8 @@ class SelectionParameters(Part):
     latency_penalty_per_ms: float = Field(default=0.002, ge=0)
     """Subtracted from the metric per millisecond of time for one row: the winner is served row by row."""
     seed: int = Field(default=0, ge=0, lt=2**32)
+    window_time_s: float = Field(default=300.0, gt=0, le=86_400)
+    """Time for comparing training windows; those not begun by then are left out and named."""
 
     @field_validator("candidates", mode="after", check_fields=False)
     @classmethod

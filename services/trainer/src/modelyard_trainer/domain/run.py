@@ -8,7 +8,7 @@ from pydantic import Field
 
 from modelyard_contracts import Part, RunState, TrainingRunChanged, UtcDatetime, derived_id
 from modelyard_contracts.numbers import finite_only
-from modelyard_contracts.policies import RetrainPolicy
+from modelyard_contracts.policies import RetrainPolicy, Window
 from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.states import Signal, next_state
 
@@ -34,6 +34,10 @@ class Run(Part):
     """The policy when the run was created; later changes do not affect the run."""
     correlation_id: UUID
     cause_id: UUID | None = None
+    windows: tuple[Window, ...] = ()
+    """Training windows that the request names; none: those of the policy, and for a given dataset all of its rows."""
+    change_at: UtcDatetime | None = None
+    """Time of the first row after the change that the drift names."""
     data: DataSpec = Field(default_factory=DataSpec)
     given_dataset: str | None = None
     """Digest of the requested dataset; None: take a snapshot."""

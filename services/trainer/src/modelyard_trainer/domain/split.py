@@ -1,7 +1,7 @@
 """Time-ordered split of labelled rows: rows for fitting come before rows for judging."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from modelyard_contracts.balance import held_out_rows
@@ -26,20 +26,33 @@ class Fold:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows [0, train) are for fitting, [train, used) for choosing, [used, rows) for the evaluator."""
+    """Rows [first, train) are for fitting, [train, used) for choosing, [used, rows) for the evaluator.
+
+    Rows before `first` are older ones that only some training windows use.
+    """
 
     train: int
     used: int
     rows: int
+    first: int = 0
 
     @property
     def folds(self) -> tuple[Fold, ...]:
         """Several time-ordered folds of the used rows, oldest first."""
-        size, total = self.used // FOLD_SHARE, FOLDS * (FOLDS + 1) / 2
+        return self.folds_from(self.first)
+
+    def folds_from(self, start: int) -> tuple[Fold, ...]:
+        """Time-ordered folds of the rows [start, used), oldest first. The first one is fitted on half of them."""
+        size, total = (self.used - start) // FOLD_SHARE, FOLDS * (FOLDS + 1) / 2
         return tuple(
             Fold(self.used - (FOLDS - n) * size, self.used - (FOLDS - n - 1) * size, (n + 1) / total)
             for n in range(FOLDS)
         )
+
+    def after(self, older: int) -> "Split":
+        """The same split with `older` rows before it."""
+        shifted = {"train": self.train, "used": self.used, "rows": self.rows, "first": self.first}
+        return replace(self, **{name: number + older for name, number in shifted.items()})
 
 
 def split_rows(

@@ -14,7 +14,7 @@ from modelyard_contracts import (
 from modelyard_runtime.kafka import EventContext
 from modelyard_runtime.kafka.events import Handler
 from modelyard_trainer.domain.errors import BadRequest
-from modelyard_trainer.usecases import Deps, follow_policy, request_run_by_event, retrain_on_drift
+from modelyard_trainer.usecases import Deps, follow_policy, follow_schedule, request_run_by_event, retrain_on_drift
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +37,16 @@ def handlers(deps: Deps) -> Mapping[type[Message], Handler]:
         log.info("alert %s of %s: %s", event.alert, event.model, event.reason)
 
     def on_resource_changed(event: ResourceChanged, context: EventContext) -> None:
-        """A changed retraining policy starts and stops online learners."""
+        """A changed retraining policy starts and stops online learners and schedules."""
         changed = event.change is ResourceChange.POLICY_CHANGED and event.policy in (None, "retrain")
-        if not (event.about_model and changed) or deps.learners is None:
+        if not (event.about_model and changed):
             return
         try:
-            follow_policy(deps.registry, deps.learners, event.model)
-        except BadRequest as error:  # a policy of a newer release: the learners stay as they are
+            if deps.learners is not None:
+                follow_policy(deps.registry, deps.learners, event.model)
+            if deps.schedules is not None:
+                follow_schedule(deps, deps.schedules, event.model)
+        except BadRequest as error:  # a policy of a newer release: learners and schedules stay as they are
             log.warning("policy of %s: %s", event.model, error)
 
     return {

@@ -1,7 +1,8 @@
 """Labelled rows of a model in the order of their labels, each once: a cursor holds how far they were read.
 
 Labels that met their prediction when they arrived are read by offset, the others by the round that joined them later.
-Repeats and corrections of a label are not read: a learner cannot unlearn the first one.
+Repeats and corrections of a label are not read: a learner cannot unlearn the first one. Labels that the monitor
+rejected are not read either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,8 @@ SELECT _partition AS partition, toInt64(max(_offset)) AS offset FROM labels
 WHERE _offset >= {lowest:Int64} GROUP BY _partition"""
 START_SQL: Final = """
 SELECT _partition AS partition, toInt64(min(_offset)) AS offset FROM (
-    SELECT _partition, _offset FROM labels WHERE model = {model:String} AND matched = 1 AND repeat = 0
+    SELECT _partition, _offset FROM labels
+    WHERE model = {model:String} AND matched = 1 AND repeat = 0 AND rejected = ''
     ORDER BY received_at DESC, _offset DESC LIMIT {rows:UInt32}
 ) GROUP BY _partition"""
 
@@ -138,7 +140,8 @@ def _sql(table: str, place: str) -> str:
 WITH slice AS (
     SELECT workspace, prediction_id, label, value, received_at, _partition, _offset, toUInt64({place}) AS place
     FROM {table}
-    WHERE model = {{model:String}} AND matched = 1 AND repeat = 0 AND toInt64(_offset) > {{lowest:Int64}}
+    WHERE model = {{model:String}} AND matched = 1 AND repeat = 0 AND rejected = ''
+      AND toInt64(_offset) > {{lowest:Int64}}
       AND NOT arrayExists(
         one -> one.1 = _partition AND (place, toInt64(_offset)) <= (one.2, one.3),
         {{cursor:Array(Tuple(UInt32, UInt64, Int64))}}

@@ -1,13 +1,14 @@
 """Candidates of the tabular recipes. They are fitted in Ray, so everything here is picklable."""
 
 from dataclasses import dataclass
+from inspect import signature as arguments_of
 from typing import Any, Final
 
 import numpy as np
 
 from modelyard_contracts.signature import ColumnType, Signature, Task
 from modelyard_flavours import Encoding, FittedSklearn, without_unneeded
-from modelyard_trainer.worker.work import Rows
+from modelyard_trainer.worker.work import FloatArray, Rows
 
 RECENT_SHARE: Final = 0.5
 
@@ -27,8 +28,30 @@ def fit_tabular(name: str, parameters: Any, rows: Rows, signature: Signature) ->
     texts = tuple(is_text[name] for name in signature.categorical)
     encoding = Encoding.learn(rows.numeric, rows.categorical, signature.classes, texts=texts)
     build = _regressor if signature.task is Task.REGRESSION else _classifier
-    estimator = build(name, parameters).fit(encoding.matrix(rows.numeric, rows.categorical), rows.targets)
-    return Fitted("sklearn", FittedSklearn(estimator, encoding))
+    estimator = build(name, parameters)
+    matrix = encoding.matrix(rows.numeric, rows.categorical)
+    if name.startswith("boosting"):
+        matrix = _with_values(matrix)
+    return Fitted(
+        "sklearn", FittedSklearn(estimator.fit(matrix, rows.targets, **weight_arguments(estimator, rows)), encoding)
+    )
+
+
+def _with_values(matrix: FloatArray) -> FloatArray:
+    """Zeros in columns without any value: histograms of none cannot be made, and no tree splits by a constant."""
+    empty = np.isnan(matrix).all(axis=0)
+    return np.where(empty, 0.0, matrix) if empty.any() else matrix
+
+
+def weight_arguments(estimator: Any, rows: Rows) -> dict[str, FloatArray]:
+    """Arguments of `fit` for rows with weights; of a pipeline, the last step takes them. ValueError if it does not."""
+    if rows.weights is None:
+        return {}
+    steps = getattr(estimator, "steps", [("", estimator)])
+    name, last = steps[-1]
+    if "sample_weight" not in arguments_of(last.fit).parameters:
+        raise ValueError(f"{type(last).__name__} takes no weights of rows")
+    return {f"{name}__sample_weight" if name else "sample_weight": rows.weights}
 
 
 def newest(name: str, rows: Rows, task: Task) -> Rows:

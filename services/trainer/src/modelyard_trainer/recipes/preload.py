@@ -10,7 +10,7 @@ from modelyard_contracts.signature import Column, ColumnType, Output, Signature,
 from modelyard_trainer.domain.recipes import RegressorParameters, TabularParameters, TextParameters
 from modelyard_trainer.domain.split import Fold
 from modelyard_trainer.recipes.estimators import fit_tabular
-from modelyard_trainer.recipes.selection import Fit, attempt, fit_and_save
+from modelyard_trainer.recipes.selection import Candidate, Fit, attempt, fit_and_save
 from modelyard_trainer.recipes.text_model import fit_text
 from modelyard_trainer.worker.work import Rows
 
@@ -44,8 +44,8 @@ def _fit_all(
     fit: Fit, parameters: TabularParameters | RegressorParameters | TextParameters, rows: Rows, signature: Signature
 ) -> None:
     for name in parameters.candidates:
-        attempt(fit, name, parameters, rows, [Fold(ROWS // 2, ROWS, 1.0)], signature)
-        fit_and_save(fit, name, parameters, rows, rows, signature)
+        attempt(fit, Candidate(name), parameters, rows, [Fold(ROWS // 2, ROWS, 1.0)], signature)
+        fit_and_save(fit, Candidate(name), parameters, rows, rows, signature)
 
 
 warm_up()

@@ -31,7 +31,7 @@ def fit_text(name: str, parameters: Any, rows: Rows, signature: Signature) -> Fi
     starts = np.concatenate([[0], np.cumsum([len(places) for places, _ in parts])])
     places, values = (np.concatenate([part[n] for part in parts]) for n in (0, 1))
     matrix = csr_matrix((values, places, starts), shape=(len(texts), len(vocabulary)))
-    model = LogisticRegression(C=STRENGTHS[name], max_iter=300).fit(matrix, rows.targets)
+    model = LogisticRegression(C=STRENGTHS[name], max_iter=300).fit(matrix, rows.targets, sample_weight=rows.weights)
     weight, bias = _weights(model, len(signature.classes), len(vocabulary))
     return Fitted("text-linear", FittedText(idf, weight, bias, Vocabulary(terms=vocabulary, classes=signature.classes)))
 

@@ -135,7 +135,8 @@ class Steps:
 
     def _cancel(self, run: Run, step: Step) -> None:
         self._jobs.stop(run.id)
-        self._save(run.moved(Signal.CANCELLED, at=self._clock(), reason=step.reason, cost_usd=self._cost(run)))
+        reason = run.reason or step.reason
+        self._save(run.moved(Signal.CANCELLED, at=self._clock(), reason=reason, cost_usd=self._cost(run)))
         self._jobs.release(run.id)
 
     def fail(self, run: Run, reason: str, job: Job | None = None) -> None:
@@ -168,7 +169,11 @@ def request_of(run: Run, served: Served | None) -> dict[str, Any]:
         "parameters": run.parameters,
         "holdout_rows": run.policy.holdout_rows,
         "learn_holdout": run.policy.learn_holdout == "always" and run.given_dataset is None,
+        "windows": list(run.windows or (run.policy.windows if run.given_dataset is None else ())),
         "window_rows": run.policy.window_rows,
+        "history_rows": run.policy.history_rows,
+        "half_life_rows": run.policy.half_life_rows,
+        "change_at": None if run.change_at is None else run.change_at.isoformat(),
         "as_of": run.as_of.isoformat(),
         "given_dataset": run.given_dataset,
         "data": run.data.model_dump(mode="json"),

@@ -1,14 +1,15 @@
 """Runs in SQL: a change of a run and its event commit together."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.elements import ColumnElement
 
 from modelyard_contracts import RunState
 from modelyard_contracts.messages.training import FINAL_RUN_STATES
@@ -109,11 +110,19 @@ class RunStore:
         return found[0]
 
     def list(
-        self, model: str | None, limit: int, readable: Callable[[str], bool] = lambda reference: True
+        self,
+        model: str | None,
+        limit: int,
+        readable: Callable[[str], bool] = lambda reference: True,
+        *,
+        states: Collection[RunState] = (),
+        after: UUID | None = None,
     ) -> Sequence[Run]:
-        """At most `limit` runs of models that are `readable`, newest first."""
+        """At most `limit` runs of models that are `readable`, newest first; those older than the run `after`."""
         query = select(runs.c.model, runs.c.document).order_by(runs.c.created_at.desc(), runs.c.id)
         query = query if model is None else query.where(runs.c.model == model)
+        query = query.where(runs.c.state.in_([state.value for state in states])) if states else query
+        query = query if after is None else query.where(_older(self.get(after)))
         with self._database.read() as connection:
             rows = connection.execute(query.execution_options(yield_per=LIST_ROWS))
             found = (document for reference, document in rows if readable(reference))
@@ -123,9 +132,20 @@ class RunStore:
         """Oldest first."""
         return self._read(select(runs.c.document).where(runs.c.state.in_(_OPEN)).order_by(runs.c.created_at))
 
+    def newest(self, model: str) -> Run | None:
+        """The newest run that was not refused."""
+        kept = (runs.c.model == model) & (runs.c.state != RunState.REFUSED.value)
+        query = select(runs.c.document).where(kept).order_by(runs.c.created_at.desc(), runs.c.id).limit(1)
+        return next(iter(self._read(query)), None)
+
     def _read(self, query: "Select[tuple[Any]]") -> Sequence[Run]:
         with self._database.read() as connection:
             return [Run.model_validate(document) for document in connection.execute(query).scalars()]
+
+
+def _older(last: Run) -> ColumnElement[bool]:
+    same_moment = and_(runs.c.created_at == last.created_at, runs.c.id > last.id)
+    return or_(runs.c.created_at < last.created_at, same_moment)
 
 
 def _row(run: Run) -> dict[str, Any]:

@@ -33,3 +33,10 @@ learners = Table(
     Column("document", JSON, nullable=False, comment="domain.learners.Learner"),
     UniqueConstraint("model", "kind"),
 )
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("document", JSON, nullable=False, comment="domain.schedule.Schedule"),
+)

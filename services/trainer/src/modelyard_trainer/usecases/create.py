@@ -6,6 +6,7 @@ from uuid import UUID
 
 from modelyard_contracts import RunState
 from modelyard_contracts.policies import RetrainPolicy
+from modelyard_runtime.errors import ModelyardError
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.policy import Refusal
 from modelyard_trainer.domain.ports import Served
@@ -27,6 +28,15 @@ def check_recipe(recipes: Mapping[str, Recipe], name: str, parameters: Mapping[s
             f"recipe: {name} needs {' and '.join(missing)}, not installed here; pip install 'modelyard-trainer{extra}'",
             field="recipe",
         )
+
+
+def unusable(deps: Deps, request: RunRequest) -> Refusal | None:
+    """Refuse a recipe of the policy that this trainer cannot run; the cause is then recorded, not lost."""
+    try:
+        check_recipe(deps.recipes, request.recipe or AUTO, request.parameters)
+    except ModelyardError as error:
+        return Refusal(error.code, f"the retraining policy cannot be followed: {error}")
+    return None
 
 
 def recipe_of(deps: Deps, request: RunRequest, policy: RetrainPolicy, served: Served | None) -> str:
@@ -57,6 +67,8 @@ def create_run(
         policy=policy,
         correlation_id=request.correlation_id or run_id,
         cause_id=request.cause_id,
+        windows=request.windows,
+        change_at=request.change_at,
         data=request.data,
         given_dataset=request.dataset_digest,
         as_of=now,

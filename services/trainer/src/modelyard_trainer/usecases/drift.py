@@ -4,13 +4,12 @@ from dataclasses import replace
 
 from modelyard_contracts import DriftDetected, derived_id
 from modelyard_contracts.policies import RetrainPolicy
-from modelyard_runtime.errors import ModelyardError
 from modelyard_trainer.domain.errors import BadRequest, UnknownModel
-from modelyard_trainer.domain.policy import BUDGET_WINDOW, Refusal, refuse, should_publish
-from modelyard_trainer.domain.recipes import AUTO
+from modelyard_trainer.domain.policy import Refusal, refuse
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.usecases.create import check_recipe, create_run, recipe_of, refused_run
+from modelyard_trainer.usecases.create import create_run, recipe_of, refused_run, unusable
 from modelyard_trainer.usecases.deps import Deps, RunRequest
+from modelyard_trainer.usecases.timing import facts_of, is_news
 
 
 def retrain_on_drift(deps: Deps, event: DriftDetected) -> Run | None:
@@ -29,11 +28,11 @@ def retrain_on_drift(deps: Deps, event: DriftDetected) -> Run | None:
     with deps.runs.session() as session:
         if not session.claim(event.event_id):
             return None
-        facts = replace(session.facts(event.model, now, BUDGET_WINDOW), serving_version=serving)
-        refusal = refuse(event, policy, facts, now) or _unusable(deps, request)
+        facts = replace(facts_of(deps, session, event.model, now), serving_version=serving)
+        refusal = refuse(event, policy, facts, deps.policy_time(now)) or unusable(deps, request)
         if refusal is None:
             run = create_run(deps, run_id, request, policy, trigger=event.kind.value)
-        elif should_publish(refusal, session.last_refusal(event.model, refusal.code), policy, now):
+        elif is_news(deps, session, event.model, refusal, policy, now):
             run = refused_run(deps, run_id, request, refusal, policy, trigger=event.kind.value)
         else:
             return None
@@ -60,15 +59,7 @@ def _request_of(event: DriftDetected, policy: RetrainPolicy) -> RunRequest:
         requested_by="drift",
         recipe=policy.recipe,
         parameters=policy.parameters,
+        change_at=event.change_at,
         correlation_id=event.correlation_id,
         cause_id=event.event_id,
     )
-
-
-def _unusable(deps: Deps, request: RunRequest) -> Refusal | None:
-    """A policy may name a recipe that this trainer cannot run: the drift is then refused, not lost."""
-    try:
-        check_recipe(deps.recipes, request.recipe or AUTO, request.parameters)
-    except ModelyardError as error:
-        return Refusal(error.code, f"the retraining policy cannot be followed: {error}")
-    return None

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -37,21 +37,21 @@ def retrying(query: Query, report: Callable[[str], None], pause: Callable[[float
     return repeated
 
 
-def clickhouse(settings: dict[str, Any]) -> Query:
-    """Query the server of the request; the password is in the environment, never in a file."""
+def clickhouse(settings: Mapping[str, Any], password: str | None = None) -> Query:
+    """Query the server of the request. password: None takes that of the environment; it is never in a file."""
 
     def query(sql: str, parameters: dict[str, Any]) -> Any:
         from clickhouse_connect.driver.exceptions import OperationalError
 
         try:
-            return _query_once(settings, sql, parameters)
+            return _query_once(settings, password, sql, parameters)
         except (OperationalError, OSError) as error:
             raise ClickHouseUnavailable(f"{settings['url']}: {error}") from error
 
     return query
 
 
-def _query_once(settings: dict[str, Any], sql: str, parameters: dict[str, Any]) -> Any:
+def _query_once(settings: Mapping[str, Any], password: str | None, sql: str, parameters: dict[str, Any]) -> Any:
     import clickhouse_connect
 
     from modelyard_runtime.tls import clickhouse_tls
@@ -61,7 +61,7 @@ def _query_once(settings: dict[str, Any], sql: str, parameters: dict[str, Any]) 
         host=url.hostname or "127.0.0.1",
         port=url.port or (8443 if url.scheme == "https" else 8123),
         username=settings["user"],
-        password=os.environ.get("CLICKHOUSE_PASSWORD", ""),
+        password=os.environ.get("CLICKHOUSE_PASSWORD", "") if password is None else password,
         database=settings["database"],
         send_receive_timeout=TIMEOUT_S,
         **clickhouse_tls(settings["url"]),

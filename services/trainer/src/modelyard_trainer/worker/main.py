@@ -1,18 +1,22 @@
 """One run from its request to its result; all inputs and outputs are in the run's folder."""
 
 import importlib
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
+
 from modelyard_contracts.documents import read
 from modelyard_contracts.manifest import ManifestFile
+from modelyard_contracts.policies import RetrainPolicy
 from modelyard_contracts.signature import Signature
 from modelyard_flavours import save_model
 from modelyard_trainer.domain.data import DataSpec, unused_columns
 from modelyard_trainer.domain.errors import BadRequest
 from modelyard_trainer.domain.recipes import RECIPES, Recipe, check_fits, default_recipe, parse_parameters
-from modelyard_trainer.domain.split import split_rows
+from modelyard_trainer.domain.split import Split, split_rows
+from modelyard_trainer.domain.windows import Windows, windows_of
 from modelyard_trainer.jobs.rundir import RunDir, file_digest
 from modelyard_trainer.worker.balance import check_held_out, with_metric
 from modelyard_trainer.worker.clickhouse import Query, clickhouse, retrying
@@ -21,11 +25,12 @@ from modelyard_trainer.worker.manifest import final_metrics, manifest_of
 from modelyard_trainer.worker.signature import signature_of
 from modelyard_trainer.worker.snapshot import take_snapshot
 from modelyard_trainer.worker.table import column_types, read_table
-from modelyard_trainer.worker.work import RunRecipe, SavedFiles, Trained, Work
+from modelyard_trainer.worker.work import Rows, RunRecipe, SavedFiles, Trained, Work
 
 QUERYING: Final = 0.02
 DATA_DONE: Final = 0.15
 RECIPE_DONE: Final = 0.9
+DEFAULTS: Final = RetrainPolicy()
 
 
 def run(run_dir: RunDir, recipe: Recipe | None, query: Query | None = None) -> None:
@@ -88,12 +93,12 @@ def _work(run_dir: RunDir, request: dict[str, Any], recipe: Recipe, data: Datase
     check_fits(recipe, data.signature)
     rows = rows_of(data)
     parameters = with_metric(parse_parameters(recipe, request["parameters"]), rows, data.signature)
-    live = (run_dir.snapshot or {}).get("live_rows", len(rows))
-    classifies = data.signature.task.classifies
-    split = split_rows(len(rows), request["holdout_rows"], live, rows.targets.tolist() if classifies else None)
+    split = _split(run_dir, request, rows, data.signature)
     if request["given_dataset"] is not None:
         check_held_out(rows, split, data)
-    counts = f"{split.used} rows to learn from and to choose by, {split.rows - split.used} held out"
+    older = f", {split.first} older ones for other windows" if split.first else ""
+    used = split.used - split.first
+    counts = f"{used} rows to learn from and to choose by{older}, {split.rows - split.used} held out"
     run_dir.report(progress=DATA_DONE, note=counts, dataset_digest=digest, recipe=recipe.name)
     run_dir.work.mkdir(exist_ok=True)
     return Work(
@@ -105,7 +110,28 @@ def _work(run_dir: RunDir, request: dict[str, Any], recipe: Recipe, data: Datase
         ray_cpus=request["ray_cpus"],
         report=partial(_report, run_dir),
         learn_holdout=request.get("learn_holdout", False),  # absent in runs that an older release prepared
+        given_windows=windows_requested(request, rows, split),
     )
+
+
+def _split(run_dir: RunDir, request: dict[str, Any], rows: Rows, signature: Signature) -> Split:
+    """The split of the usual window, with the older rows before it: none for a given dataset without windows."""
+    whole = request["given_dataset"] is not None and not request.get("windows")
+    older = 0 if whole else max(0, len(rows) - request["window_rows"])
+    usual = rows.part(older, len(rows))
+    live = min((run_dir.snapshot or {}).get("live_rows", len(usual)), len(usual))
+    targets = usual.targets.tolist() if signature.task.classifies else None
+    return split_rows(len(usual), request["holdout_rows"], live, targets).after(older)
+
+
+def windows_requested(request: dict[str, Any], rows: Rows, split: Split) -> Windows:
+    """The windows of a request; requests of an older release have none."""
+    change, at = None, request.get("change_at")
+    if at is not None:
+        moment = np.datetime64(datetime.fromisoformat(at).astimezone(UTC).replace(tzinfo=None), "us")
+        change = int(np.searchsorted(rows.times, moment, side="left"))
+    names = tuple(request.get("windows") or ("all" if not split.first else "recent",))
+    return windows_of(names, split, request.get("half_life_rows", DEFAULTS.half_life_rows), change)
 
 
 def _note(run_dir: RunDir, note: str) -> None:

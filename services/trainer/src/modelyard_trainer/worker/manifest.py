@@ -21,8 +21,15 @@ from modelyard_contracts.manifest import (
 )
 from modelyard_contracts.signature import new_schema_id
 from modelyard_flavours import environment
-from modelyard_profiles import over_dispersion, reference_categories, reference_numbers, spread_over
-from modelyard_trainer.worker.inputs import dispersed, feature_references, value_dispersion
+from modelyard_profiles import (
+    dispersed,
+    over_dispersion,
+    reference_categories,
+    reference_numbers,
+    spread_over,
+    value_dispersion,
+)
+from modelyard_trainer.worker.inputs import feature_references
 from modelyard_trainer.worker.metrics import class_figures, value_figures
 from modelyard_trainer.worker.work import FloatArray, Trained, Work
 
@@ -38,10 +45,10 @@ def manifest_of(
     columns: tuple[str, str],
 ) -> ModelManifest:
     """Build the manifest of a trained model. columns: target and time column of its dataset."""
-    times = work.rows.times if trained.learned_holdout else work.used.times
+    times = work.rows.times if trained.learned_holdout else work.rows.times[: work.split.used]
     learned = {HOLDOUT_FACT: LEARNED} if trained.learned_holdout else {}
     kept = request["signature"] is not None and work.signature.model_dump(mode="json") == request["signature"]
-    parameters = {name: str(value) for name, value in work.parameters}
+    parameters = {name: _text(value) for name, value in work.parameters} | window_facts(work, trained)
     return ModelManifest(
         model=request["model"],
         task=work.signature.task,
@@ -63,8 +70,21 @@ def manifest_of(
     )
 
 
+def window_facts(work: Work, trained: Trained) -> dict[str, str]:
+    """Which rows of its dataset a version learned from, and their weights: enough to fit it again."""
+    window = trained.window or work.windows.usual
+    stop = work.split.rows if trained.learned_holdout else work.split.used
+    found = {
+        "window": window.name,
+        "window_rows": str(stop - window.first),
+        "window_from": _moment(work.rows.times[window.first]).isoformat(),
+        "window_until": _moment(work.rows.times[stop - 1]).isoformat(),
+    }
+    return found if window.half_life_rows is None else {**found, "window_half_life_rows": str(window.half_life_rows)}
+
+
 def reference_of(work: Work, trained: Trained) -> ReferenceProfile:
-    """Inputs of all rows used for fitting; outputs and errors of the final model on held-out rows.
+    """Inputs of the usual window's rows; outputs and errors of the final model on held-out rows.
 
     Held-out rows are too few to show the dispersion of outputs. It is taken from the targets, as a calibrated output
     varies in time no more than its target does, and from the inputs: what all of them share (bursts), outputs have too.
@@ -118,6 +138,11 @@ def watched_score(scores: FloatArray) -> FloatArray:
     """The number per row that is logged and watched: the last class's score of two, else the largest one."""
     watched: FloatArray = scores[:, 1] if scores.shape[1] == 2 else scores.max(axis=1)
     return watched
+
+
+def _text(value: object) -> str:
+    """A parameter as a request may give it: lists as `a,b`."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _moment(value: np.datetime64) -> Any:

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from modelyard_trainer.domain.errors import RayMissing
+from modelyard_trainer.domain.errors import RayMissing, RayNotStarted
 from modelyard_trainer.jobs.rundir import RunDir, WorkerRuns, write_json
 from modelyard_trainer.jobs.warm_ray import ADDRESS
 
 
 def main(folder: Path, cpus: int, modules: Sequence[str]) -> int:
-    """Exit code. 0: stopped; 1: another process has the folder; 2: Ray cannot be imported."""
+    """Exit code. 0: stopped; 1: another process has the folder; 2: Ray cannot be imported or does not start."""
     os.umask(0o077)
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -26,7 +26,7 @@ def main(folder: Path, cpus: int, modules: Sequence[str]) -> int:
             _serve(folder, cpus, modules)
     except WorkerRuns:
         return 1
-    except RayMissing as error:
+    except (RayMissing, RayNotStarted) as error:
         print(error, file=sys.stderr, flush=True)
         return 2
     return 0

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from modelyard_trainer.domain.errors import ClusterAway, RayMissing
+from modelyard_trainer.domain.errors import ClusterAway, RayMissing, RayNotStarted
 from modelyard_trainer.jobs.rundir import RAY_POINTER, RunDir
 from modelyard_trainer.jobs.warm_ray import WARM_RAY, connection
 from modelyard_trainer.worker.watch import ending_with
@@ -65,6 +65,15 @@ def own_ray(folder: Path, cpus: int) -> Iterator[Any]:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     ray = import_ray()
     with _temporary(folder) as temporary:
+        _start(ray, cpus, temporary)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _start(ray: Any, cpus: int, temporary: Path) -> None:
+    try:
         ray.init(
             address="local",
             num_cpus=cpus,
@@ -74,10 +83,8 @@ def own_ray(folder: Path, cpus: int) -> Iterator[Any]:
             _temp_dir=str(temporary),
             **OPTIONS,
         )
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
+    except Exception as error:  # a node that starts too slowly is a bare Exception
+        raise RayNotStarted(error) from error
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def take_snapshot(run_dir: RunDir, request: dict[str, Any], query: Query, report
     parameters = {
         "model": request["model"],
         "as_of": datetime.fromisoformat(request["as_of"]).strftime("%Y-%m-%d %H:%M:%S.%f"),
-        "rows": int(request["window_rows"]),
+        "rows": snapshot_rows(request),
         **statements.parameters,
     }
     rows, left_out = query(statements.rows, parameters), _left_out(query(statements.left_out, parameters))
@@ -91,6 +91,13 @@ def take_snapshot(run_dir: RunDir, request: dict[str, Any], query: Query, report
     _write(run_dir, live, _older(run_dir, request, signature, live), source, names)
 
 
+def snapshot_rows(request: dict[str, Any]) -> int:
+    """Number of rows that the windows of a request reach back to."""
+    rows = int(request["window_rows"])
+    longer = set(request.get("windows") or ()) - {"recent"}
+    return max(rows, int(request["history_rows"])) if longer else rows
+
+
 def _left_out(counts: Any) -> dict[str, int]:
     """Numbers of rows by reason, without zeros."""
     found = {reason: int(counts[f"unusable_{reason}"][0].as_py()) for reason in NOT_USABLE}
@@ -102,7 +109,7 @@ def _listed(left_out: dict[str, int]) -> str:
 
 
 def _older(run_dir: RunDir, request: dict[str, Any], signature: Signature, live: pa.Table) -> pa.Table | None:
-    missing = int(request["window_rows"]) - len(live)
+    missing = snapshot_rows(request) - len(live)
     if missing <= 0 or not run_dir.older.exists():
         return None
     names = Names.beside(signature)

@@ -1,7 +1,7 @@
 """Input and result of a recipe."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from modelyard_contracts import Part
 from modelyard_contracts.manifest import FileEntry
 from modelyard_contracts.signature import Signature
 from modelyard_trainer.domain.split import Split
+from modelyard_trainer.domain.windows import Window, Windows, windows_of
 
 FloatArray = NDArray[np.float64]
 ObjectArray = NDArray[np.object_]
@@ -37,15 +38,26 @@ class Rows(Inputs):
     """Labelled rows in the order of time.
 
     targets: shape (rows,), class numbers (int64) or values (float64). times: shape (rows,), datetime64[us] in UTC.
+    weights: shape (rows,), > 0 with mean 1; None if all rows count alike.
     """
 
     targets: NDArray[Any]
     times: NDArray[np.datetime64]
+    weights: FloatArray | None = None
 
     def part(self, start: int, stop: int) -> "Rows":
         """Rows [start, stop)."""
         rows = slice(start, stop)
-        return Rows(self.numeric[rows], self.categorical[rows], self.targets[rows], self.times[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return Rows(self.numeric[rows], self.categorical[rows], self.targets[rows], self.times[rows], weights)
+
+    def within(self, window: Window, stop: int) -> "Rows":
+        """Rows of a training window before `stop`, with their weights."""
+        found = self.part(window.first, stop)
+        if window.half_life_rows is None:
+            return found
+        weights = 0.5 ** (np.arange(len(found))[::-1] / window.half_life_rows)
+        return replace(found, weights=weights / weights.mean())
 
 
 @dataclass(frozen=True)
@@ -63,10 +75,16 @@ class Work:
     """Progress of the recipe from 0 to 1, and a sentence."""
     learn_holdout: bool = False
     """Fit the winner once more, with the held-out rows, after its outputs on them were noted. Recipes may ignore it."""
+    given_windows: Windows | None = None
+    """Training windows to try; None: the usual one. A recipe that ignores them learns from `used`."""
+
+    @property
+    def windows(self) -> Windows:
+        return self.given_windows or windows_of(("recent",), self.split, half_life_rows=1, change=None)
 
     @property
     def train(self) -> Rows:
-        return self.rows.part(0, self.split.train)
+        return self.rows.part(self.split.first, self.split.train)
 
     @property
     def validation(self) -> Rows:
@@ -74,8 +92,8 @@ class Work:
 
     @property
     def used(self) -> Rows:
-        """Rows for the final fit: training and validation."""
-        return self.rows.part(0, self.split.used)
+        """Rows of the usual window for the final fit: training and validation."""
+        return self.rows.part(self.split.first, self.split.used)
 
     @property
     def holdout(self) -> Inputs:
@@ -118,6 +136,8 @@ class Trained:
     """For the lineage, such as the winning candidate."""
     learned_holdout: bool = False
     """Whether the model learned from the held-out rows in the end."""
+    window: Window | None = None
+    """Training window that the model learned from; None: the usual one."""
 
 
 RunRecipe = Callable[[Work], Trained]

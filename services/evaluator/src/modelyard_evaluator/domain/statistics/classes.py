@@ -5,15 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from modelyard_evaluator.domain.statistics import metrics, proportions
+from modelyard_evaluator.domain.statistics import metrics, proportions, resampling, sequences
 from modelyard_evaluator.domain.statistics.estimate import Bools, Estimate, Floats, Ints
-from modelyard_evaluator.domain.statistics.resampling import (
-    TEST,
-    Metric,
-    bootstrap_interval,
-    permutation_p_value,
-    value_of,
-)
+from modelyard_evaluator.domain.statistics.resampling import Metric, value_of
 
 NAMES: Final = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 
@@ -31,25 +25,35 @@ class Predictions:
 
 
 def estimate(
-    name: str, truth: Ints, champion: Predictions, challenger: Predictions, *, confidence: float, seed: int
+    name: str,
+    truth: Ints,
+    champion: Predictions,
+    challenger: Predictions,
+    *,
+    confidence: float,
+    seed: int,
+    sequential: bool = False,
 ) -> Estimate:
-    """Compare by one of NAMES. truth: places of the true classes, 0 to classes - 1, shape (rows,)."""
+    """Compare by one of NAMES. truth: places of the true classes, 0 to classes - 1, shape (rows,).
+
+    sequential: whether the rows are looked at again as they arrive; see sequences.py.
+    """
     if name == "accuracy":
-        return proportions.accuracy(champion.predicted == truth, challenger.predicted == truth, confidence)
+        right = champion.predicted == truth, challenger.predicted == truth
+        return proportions.accuracy(*right, confidence, sequential=sequential)
     metric, old = contributions(name, truth, champion)
     _, new = contributions(name, truth, challenger)
-    rng = np.random.default_rng(seed)
-    low, high = bootstrap_interval(metric, old, new, confidence, rng)
+    if sequential:
+        interval = sequences.of_metric(metric, old, new, 1 - confidence)
+    else:
+        interval = resampling.of_metric(metric, old, new, confidence, seed)
     before, after = value_of(metric, old), value_of(metric, new)
     better, worse = _better(name, truth, champion, challenger), _better(name, truth, challenger, champion)
     return Estimate(
         champion=before,
         challenger=after,
         difference=after - before,
-        low=low,
-        high=high,
-        p_value=permutation_p_value(metric, old, new, rng),
-        test=TEST,
+        **interval._asdict(),
         wins=int(better.sum()),
         losses=int(worse.sum()),
     )

@@ -1,6 +1,7 @@
 """The result of a paired comparison."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,15 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+
+
+class Interval(NamedTuple):
+    """Interval and p-value of a difference, and the method they come from."""
+
+    low: float
+    high: float
+    p_value: float
+    test: str
 
 
 @dataclass(frozen=True)

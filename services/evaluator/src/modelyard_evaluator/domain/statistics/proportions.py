@@ -8,24 +8,31 @@ from math import sqrt
 
 from scipy.stats import binom, norm
 
-from modelyard_evaluator.domain.statistics.estimate import Bools, Estimate
+from modelyard_evaluator.domain.statistics import sequences
+from modelyard_evaluator.domain.statistics.estimate import Bools, Estimate, Interval
 
 
-def accuracy(champion_right: Bools, challenger_right: Bools, confidence: float) -> Estimate:
-    """Share of right answers: McNemar's exact test (mid-p) and Newcombe's interval. Both of shape (rows,)."""
+def accuracy(
+    champion_right: Bools, challenger_right: Bools, confidence: float, *, sequential: bool = False
+) -> Estimate:
+    """Share of right answers: McNemar's exact test (mid-p) and Newcombe's interval. Both of shape (rows,).
+
+    sequential: a confidence sequence instead, of which each end holds with the confidence over all looks.
+    """
     rows = len(champion_right)
     wins = int((challenger_right & ~champion_right).sum())
     losses = int((champion_right & ~challenger_right).sum())
     both = int((champion_right & challenger_right).sum())
-    low, high = paired_proportions_interval(both, wins, losses, rows - both - wins - losses, confidence)
+    if sequential:
+        interval = sequences.of_proportions(wins, losses, rows - wins - losses, 1 - confidence)
+    else:
+        low, high = paired_proportions_interval(both, wins, losses, rows - both - wins - losses, confidence)
+        interval = Interval(low, high, mcnemar_mid_p(wins, losses), "McNemar exact mid-p, Newcombe interval")
     return Estimate(
         champion=(both + losses) / rows,
         challenger=(both + wins) / rows,
         difference=(wins - losses) / rows,
-        low=low,
-        high=high,
-        p_value=mcnemar_mid_p(wins, losses),
-        test="McNemar exact mid-p, Newcombe interval",
+        **interval._asdict(),
         wins=wins,
         losses=losses,
     )

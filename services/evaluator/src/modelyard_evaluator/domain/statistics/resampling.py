@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from modelyard_evaluator.domain.statistics.estimate import Floats
+from modelyard_evaluator.domain.statistics.estimate import Floats, Interval
 
 Metric = Callable[[Floats], Floats]
 RESAMPLES: Final = 2_000
@@ -23,6 +23,13 @@ TEST: Final = f"paired permutation ({RESAMPLES}), percentile bootstrap interval"
 def value_of(metric: Metric, contributions: Floats) -> float:
     """The metric of all rows. contributions: shape (rows, k)."""
     return float(metric(contributions.sum(axis=0, keepdims=True))[0])
+
+
+def of_metric(metric: Metric, champion: Floats, challenger: Floats, confidence: float, seed: int) -> Interval:
+    """Interval and p-value of challenger minus champion, for one look at the rows."""
+    rng = np.random.default_rng(seed)
+    low, high = bootstrap_interval(metric, champion, challenger, confidence, rng)
+    return Interval(low, high, permutation_p_value(metric, champion, challenger, rng), TEST)
 
 
 def bootstrap_interval(

@@ -4,37 +4,40 @@ from typing import Final
 
 import numpy as np
 
-from modelyard_evaluator.domain.statistics import metrics
+from modelyard_evaluator.domain.statistics import metrics, resampling, sequences
 from modelyard_evaluator.domain.statistics.estimate import Estimate, Floats
-from modelyard_evaluator.domain.statistics.resampling import (
-    TEST,
-    Metric,
-    bootstrap_interval,
-    permutation_p_value,
-    value_of,
-)
+from modelyard_evaluator.domain.statistics.resampling import Metric, value_of
 
 NAMES: Final = ("mae", "rmse", "r2")
 
 
 def estimate(
-    name: str, truth: Floats, champion: Floats, challenger: Floats, *, confidence: float, seed: int
+    name: str,
+    truth: Floats,
+    champion: Floats,
+    challenger: Floats,
+    *,
+    confidence: float,
+    seed: int,
+    sequential: bool = False,
 ) -> Estimate:
-    """Compare by one of NAMES. truth and predicted values: shape (rows,), finite, in the unit of the target."""
+    """Compare by one of NAMES. truth and predicted values: shape (rows,), finite, in the unit of the target.
+
+    sequential: whether the rows are looked at again as they arrive; see sequences.py.
+    """
     metric, old = contributions(name, truth, champion)
     _, new = contributions(name, truth, challenger)
-    rng = np.random.default_rng(seed)
-    low, high = bootstrap_interval(metric, old, new, confidence, rng)
+    if sequential:
+        interval = sequences.of_metric(metric, old, new, 1 - confidence)
+    else:
+        interval = resampling.of_metric(metric, old, new, confidence, seed)
     before, after = value_of(metric, old), value_of(metric, new)
     old_error, new_error = np.abs(truth - champion), np.abs(truth - challenger)
     return Estimate(
         champion=before,
         challenger=after,
         difference=after - before,
-        low=low,
-        high=high,
-        p_value=permutation_p_value(metric, old, new, rng),
-        test=TEST,
+        **interval._asdict(),
         wins=int((new_error < old_error).sum()),
         losses=int((new_error > old_error).sum()),
     )

@@ -1,0 +1,77 @@
+"""SQL of the timeline list."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from modelyard_contracts import EvaluationFinished, ResourceChanged, RolloutChanged, TrainingRunChanged
+from modelyard_monitor.domain.ports import Row
+from modelyard_monitor.domain.timelines import TimelineScope
+from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_monitor.store.parameters import FIRST, IN_WORKSPACES, LAST, moment, workspaces_given
+from modelyard_monitor.store.queries import EVENT_COLUMNS
+
+STEPS: Final = ", ".join(
+    f"'{one.TOPIC}'" for one in (TrainingRunChanged, EvaluationFinished, RolloutChanged, ResourceChanged)
+)
+"""Topics whose newest event decides how far a timeline has come."""
+
+STARTED: Final = (
+    f"countIf(topic IN ('{EvaluationFinished.TOPIC}', '{RolloutChanged.TOPIC}')) > 0 "
+    f"OR uniqExactIf(event_id, topic = '{TrainingRunChanged.TOPIC}') > 1"
+)
+"""A run that the policy refused has one event, one that began has more."""
+
+TIMELINES_SQL: Final = f"""
+SELECT correlation_id, min(occurred_at) AS started_at, max(occurred_at) AS last_at, uniqExact(event_id) AS events,
+    argMin(event_id, (occurred_at, recorded_at, _offset)) AS first_event_id,
+    argMin(topic, (occurred_at, recorded_at, _offset)) AS first_topic,
+    argMin(about, (occurred_at, recorded_at, _offset)) AS model
+FROM (SELECT correlation_id, occurred_at, recorded_at, event_id, topic, model AS about, _offset FROM {{db}}.events
+    WHERE ({{model:String}} = '' OR model = {{model:String}}) AND {IN_WORKSPACES})
+GROUP BY correlation_id
+HAVING ({{started:UInt8}} = 0 OR {STARTED}) AND started_at >= {{since:DateTime64(6)}}
+    AND (started_at < {{until:DateTime64(6)}}
+        OR started_at = {{until:DateTime64(6)}} AND correlation_id < {{id:String}})
+ORDER BY started_at DESC, correlation_id DESC LIMIT {{limit:UInt32}}"""  # noqa: S608  constants only
+
+STEPS_SQL: Final = f"""
+SELECT {EVENT_COLUMNS} FROM {{db}}.events
+WHERE correlation_id IN {{ids:Array(String)}} AND {IN_WORKSPACES}
+    AND topic IN ({STEPS})
+    AND (topic != '{ResourceChanged.TOPIC}' OR JSONExtractString(payload, 'change') = 'version_moved')
+ORDER BY occurred_at DESC, recorded_at DESC, _offset DESC LIMIT 1 BY correlation_id, topic"""  # noqa: S608  constants only
+
+FIRST_SQL: Final = """
+SELECT event_id, JSONExtractString(payload, 'reason') AS summary FROM {db}.events
+WHERE event_id IN {first:Array(String)} LIMIT 1 BY event_id"""
+
+
+class TimelineQueries:
+    """The TimelineRows port on ClickHouse."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    def newest(self, scope: TimelineScope, limit: int) -> list[Row]:
+        """Return correlation ids with their first event, their span and their number of events, newest first."""
+        until, correlation_id = scope.before or (None, "")
+        parameters = {
+            "model": scope.model,
+            "since": moment(scope.since) if scope.since else FIRST,
+            "until": moment(until) if until else LAST,
+            "id": correlation_id,
+            "started": int(scope.started),
+            "limit": limit,
+            **workspaces_given(scope.workspaces),
+        }
+        return self._clickhouse.rows(TIMELINES_SQL, parameters)
+
+    def steps(self, correlation_ids: Sequence[str], scope: TimelineScope) -> list[Row]:
+        """Return the newest event of each step of these timelines."""
+        parameters = {"ids": list(correlation_ids), **workspaces_given(scope.workspaces)}
+        return self._clickhouse.rows(STEPS_SQL, parameters)
+
+    def reasons(self, event_ids: Sequence[str]) -> dict[str, str]:
+        """Return the reason of each of these events."""
+        found = self._clickhouse.rows(FIRST_SQL, {"first": list(event_ids)})
+        return {row["event_id"]: row["summary"] for row in found}

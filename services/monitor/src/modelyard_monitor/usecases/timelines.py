@@ -1,0 +1,57 @@
+"""Timelines of all models, newest first, and single events."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+from modelyard_monitor.domain.alert_list import EventRecord
+from modelyard_monitor.domain.cursors import cursor_of, read_cursor
+from modelyard_monitor.domain.ports import Row, TimelineRows
+from modelyard_monitor.domain.reports import RecordedEvent
+from modelyard_monitor.domain.timelines import (
+    TimelineList,
+    TimelineScope,
+    TimelineSummary,
+    summary_of,
+)
+from modelyard_monitor.usecases.reports import Reports
+from modelyard_runtime.errors import NotFound
+
+
+class Timelines:
+    """Every method blocks; Retryable while the database is away."""
+
+    def __init__(self, rows: TimelineRows, reports: Reports) -> None:
+        self._rows = rows
+        self._reports = reports
+
+    def event(self, event_id: str, readable: Callable[[str], bool]) -> EventRecord:
+        """Return one event of a model that is readable; NotFound otherwise."""
+        found = self._reports.event(event_id)
+        if found is None or not readable(found.model):
+            raise NotFound(f"no event {event_id} is stored of models that you may read", field="event_id")
+        return EventRecord.of(found)
+
+    def page(self, scope: TimelineScope, after: str, limit: int) -> TimelineList:
+        """Return timelines after a cursor ('' for the first page), newest first."""
+        found = self._rows.newest(replace(scope, before=read_cursor(after) if after else None), limit + 1)
+        items = tuple(self._summaries(found[:limit], scope)) if found else ()
+        following = cursor_of(items[-1].started_at, items[-1].correlation_id) if len(found) > limit else None
+        return TimelineList(items=items, next_after=following)
+
+    def _summaries(self, groups: list[Row], scope: TimelineScope) -> list[TimelineSummary]:
+        newest: dict[str, dict[str, RecordedEvent]] = {}
+        for row in self._rows.steps([group["correlation_id"] for group in groups], scope):
+            newest.setdefault(row["correlation_id"], {})[row["topic"]] = _event(row)
+        reasons = self._rows.reasons([group["first_event_id"] for group in groups])
+        return [
+            summary_of(
+                {**group, "first_summary": reasons.get(group["first_event_id"], "")},
+                newest.get(group["correlation_id"], {}),
+            )
+            for group in groups
+        ]
+
+
+def _event(row: Row) -> RecordedEvent:
+    return RecordedEvent(**{**row, "payload": json.loads(row["payload"])})

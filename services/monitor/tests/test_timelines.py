@@ -1,0 +1,147 @@
+"""The list of timelines: newest first, with how far each has come."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from modelyard_contracts import (
+    ControlMessage,
+    EvaluationFinished,
+    ResourceChange,
+    ResourceChanged,
+    RolloutChanged,
+    RolloutState,
+    RolloutStrategy,
+    RunState,
+    TrainingRunChanged,
+    Verdict,
+    VersionStage,
+)
+from modelyard_contracts.codec import encode
+from modelyard_monitor.domain.timelines import Outcome, outcome_of
+from modelyard_monitor.testing.samples import START
+from modelyard_runtime.kafka import Received
+
+from .test_api import drift, events_of
+from .test_lookups import ask, items
+from .world import World
+
+
+async def given(world: World, *events: ControlMessage) -> None:
+    """Store events a second apart, in this order."""
+    for place, event in enumerate(events):
+        at = event.model_copy(update={"occurred_at": START + timedelta(seconds=place)})
+        body = encode(at)
+        await events_of(world).store([Received(at.TOPIC, 0, place, at.key, body, (), int(START.timestamp() * 1000))])
+
+
+def run(timeline: UUID, state: RunState, **fields: object) -> TrainingRunChanged:
+    known = {"event_id": uuid4(), "occurred_at": START, "correlation_id": timeline, "model": "m", "run_id": RUN}
+    more = {"revision": 1, "state": state, "recipe": "gbt", "trigger": "feature", "reason": "drift"}
+    return TrainingRunChanged.model_validate({**known, **more, **fields})
+
+
+def moved(timeline: UUID, stage: VersionStage) -> ResourceChanged:
+    known = {"event_id": uuid4(), "occurred_at": START, "correlation_id": timeline, "model": "m", "name": "m"}
+    change = {"change": ResourceChange.VERSION_MOVED, "revision": 1, "version": 2, "stage": stage, "actor": "anna"}
+    return ResourceChanged.model_validate({**known, **change, "reason": "better"})
+
+
+def evaluated(timeline: UUID, verdict: Verdict) -> EvaluationFinished:
+    known = {"event_id": uuid4(), "occurred_at": START, "correlation_id": timeline, "model": "m"}
+    found = {
+        "evaluation_id": EVALUATION,
+        "challenger_version": 2,
+        "challenger_digest": "d",
+        "verdict": verdict,
+        "reasons": ("better",),
+    }
+    return EvaluationFinished.model_validate({**known, **found, "metric": "accuracy", "rows": 10, "test": "none"})
+
+
+def rollout(timeline: UUID, state: RolloutState) -> RolloutChanged:
+    known = {"event_id": uuid4(), "occurred_at": START, "correlation_id": timeline, "model": "m", "route": "m"}
+    found = {"rollout_id": ROLLOUT, "revision": 1, "strategy": RolloutStrategy.CANARY, "state": state, "to_version": 2}
+    return RolloutChanged.model_validate({**known, **found})
+
+
+RUN, EVALUATION, ROLLOUT = uuid4(), uuid4(), uuid4()
+
+
+async def test_a_timeline_is_one_row_with_its_first_event_and_how_far_it_has_come(world: World) -> None:
+    loop, alarm = uuid4(), drift(reason="amount moved")
+    began = alarm.model_copy(update={"correlation_id": loop})
+    await given(
+        world,
+        began,
+        run(loop, RunState.REQUESTED),
+        run(loop, RunState.SUCCEEDED, version=2),
+        evaluated(loop, Verdict.DEPLOY),
+        moved(loop, VersionStage.APPROVED),
+        rollout(loop, RolloutState.SHIFTING),
+        rollout(loop, RolloutState.PROMOTED),
+        drift(correlation_id=uuid4(), reason="another"),
+    )
+    other, found = await items(world, "/v1/timelines")
+    assert (other["events"], other["outcome"], other["run_id"]) == (1, "recorded", None)
+    assert (found["correlation_id"], found["events"], found["model"]) == (str(loop), 7, "m")
+    assert (found["first_event_id"], found["first_summary"]) == (str(began.event_id), "amount moved")
+    assert (found["run_id"], found["run_state"], found["version"]) == (str(RUN), "succeeded", 2)
+    assert (found["evaluation_id"], found["verdict"]) == (str(EVALUATION), "deploy")
+    assert (found["rollout_id"], found["rollout_state"], found["outcome"]) == (str(ROLLOUT), "promoted", "promoted")
+    assert found["started_at"] < found["last_at"]
+
+
+async def test_pages_of_timelines_follow_one_another_and_filters_hold(world: World) -> None:
+    here = [drift(correlation_id=uuid4()) for _ in range(3)]
+    there = drift(model="acme:m", correlation_id=uuid4())
+    await given(world, *here, there)
+    first = (await ask(world, "/v1/timelines", limit=2)).json()
+    rest = (await ask(world, "/v1/timelines", limit=2, after=first["next_after"])).json()
+    read = [one["correlation_id"] for one in first["items"] + rest["items"]]
+    assert read == [str(one.correlation_id) for one in (there, *reversed(here))]
+    assert rest["next_after"] is None
+    assert len(await items(world, "/v1/timelines", model="m")) == 3
+    since = (START + timedelta(seconds=2)).isoformat()
+    assert len(await items(world, "/v1/timelines", since=since)) == 2
+    assert [one["model"] for one in await items(world, "/v1/timelines", "viewer@acme")] == ["acme:m"]
+    assert (await ask(world, "/v1/timelines", "none")).status_code == 403
+    assert (await ask(world, "/v1/timelines", after="x")).json()["field"] == "after"
+
+
+async def test_timelines_of_refused_runs_are_left_out_where_only_started_ones_are_asked_for(world: World) -> None:
+    refused, began = uuid4(), uuid4()
+    steps = [run(began, RunState.REQUESTED), run(began, RunState.SNAPSHOTTING)]
+    await given(world, drift(correlation_id=uuid4()), run(refused, RunState.REFUSED), *steps)
+    assert len(await items(world, "/v1/timelines")) == 3
+    assert [one["correlation_id"] for one in await items(world, "/v1/timelines", started=True)] == [str(began)]
+
+
+async def test_an_event_is_read_by_its_id_by_those_who_may_read_its_model(world: World) -> None:
+    event = drift(model="acme:m")
+    await given(world, event)
+    found = (await ask(world, f"/v1/events/{event.event_id}")).json()
+    assert (found["event_id"], found["payload"]["reason"]) == (str(event.event_id), "it moved")
+    assert (await ask(world, f"/v1/events/{event.event_id}", "viewer@default")).status_code == 404
+    assert (await ask(world, f"/v1/events/{uuid4()}")).json()["field"] == "event_id"
+
+
+@pytest.mark.parametrize(
+    ("run_state", "verdict", "stage", "rollout_state", "expected"),
+    [
+        (None, None, None, None, Outcome.RECORDED),
+        ("training", None, None, None, Outcome.TRAINING),
+        ("refused", None, None, None, Outcome.REFUSED),
+        ("succeeded", None, "registered", None, Outcome.EVALUATING),
+        ("succeeded", "continue_tuning", "rejected", None, Outcome.REJECTED),
+        ("succeeded", "inconclusive", "registered", None, Outcome.INCONCLUSIVE),
+        ("succeeded", "deploy", "evaluated", None, Outcome.WAITING),
+        ("succeeded", "deploy", "approved", "holding", Outcome.ROLLING_OUT),
+        ("succeeded", "deploy", "rejected", "aborted", Outcome.ABORTED),
+    ],
+)
+def test_the_latest_step_decides_how_far_a_timeline_has_come(
+    run_state: str | None, verdict: str | None, stage: str | None, rollout_state: str | None, expected: Outcome
+) -> None:
+    assert outcome_of(run_state, verdict, stage, rollout_state) is expected
