@@ -1,0 +1,1 @@
+"""The console: web pages over the APIs of the other services."""

@@ -1,0 +1,1 @@
+"""The other services, called with the key of a session."""

@@ -1,0 +1,1 @@
+"""Pure code of the pages: values in, values out."""

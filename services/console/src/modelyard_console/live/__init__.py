@@ -1,0 +1,1 @@
+"""Changes of all services, passed on to open pages."""

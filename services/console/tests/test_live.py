@@ -1,0 +1,79 @@
+"""Live updates: what changed reaches the pages whose people may read it, once, however often it changed."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from modelyard import ApiClient
+from modelyard_console.live.followers import Followers
+from modelyard_console.live.hub import MAX_PAGES, Hint, Hub, TooManyPages
+from modelyard_console.pages.live import wanted_by
+
+from .conftest import KEYS
+
+
+def everything(_: Hint) -> bool:
+    return True
+
+
+async def test_several_changes_of_one_rollout_are_one_hint() -> None:
+    hub = Hub()
+    with hub.subscribed(everything) as inbox:
+        for _ in range(5):
+            hub.publish(Hint("rollout", "churn"))
+        hub.publish(Hint("run", "churn"))
+        assert await inbox.read(1.0) == [Hint("rollout", "churn"), Hint("run", "churn")]
+        assert await inbox.read(0.01) == []
+
+
+async def test_changes_within_the_gathering_time_arrive_together() -> None:
+    hub = Hub()
+    with hub.subscribed(everything) as inbox:
+        hub.publish(Hint("run", "a"))
+        asyncio.get_running_loop().call_later(0.02, hub.publish, Hint("run", "b"))
+        assert await inbox.read(1.0, gather_s=0.1) == [Hint("run", "a"), Hint("run", "b")]
+
+
+def test_a_person_hears_only_of_models_that_the_person_may_read() -> None:
+    wanted = wanted_by(KEYS["risk-key"])
+    assert wanted(Hint("rollout", "risk:loans"))
+    assert not wanted(Hint("rollout", "churn"))
+    assert not wanted(Hint("alert", "other:loans"))
+    assert wanted(Hint("reset"))
+
+
+async def test_a_page_too_many_gets_no_inbox_and_closed_pages_make_room() -> None:
+    hub = Hub()
+    pages = [hub.subscribed(everything) for _ in range(MAX_PAGES)]
+    for page in pages:
+        page.__enter__()
+    with pytest.raises(TooManyPages), hub.subscribed(everything):
+        pass
+    pages[0].__exit__(None, None, None)
+    with hub.subscribed(everything):
+        assert hub.pages == MAX_PAGES
+
+
+async def test_a_service_that_is_away_is_named_and_its_return_makes_pages_read_again() -> None:
+    hub, answers = Hub(), iter([False, True])
+
+    def respond(_: httpx.Request) -> httpx.Response:
+        if not next(answers, True):
+            raise httpx.ConnectError("connection refused")
+        change = {"model": "churn"}
+        return httpx.Response(200, text=f"event: rollout\nid: 1\ndata: {json.dumps(change)}\n\n")
+
+    client = ApiClient("http://deployer", "key", transport=httpx.MockTransport(respond))
+    followers = Followers(hub, lambda _: client, names=("deployer",))
+    hub.start()
+    with hub.subscribed(everything) as inbox:
+        followers.start()
+        seen: list[Hint] = []
+        while Hint("rollout", "churn") not in seen:
+            seen += await inbox.read(5.0)
+            if Hint("away") in seen and Hint("reset") not in seen:
+                assert "connection refused" in hub.away["deployer"]
+        followers.stop()
+    assert seen.index(Hint("away")) < seen.index(Hint("reset")) < seen.index(Hint("rollout", "churn"))
