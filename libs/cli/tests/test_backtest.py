@@ -2,20 +2,23 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from modelyard_cli.backtest.journal import Journal
-from modelyard_cli.backtest.policies import Policies, duration_s
+from modelyard_cli.backtest.policies import Policies, duration_s, trained_before
 from modelyard_cli.backtest.report import as_table, page
-from modelyard_cli.backtest.results import result, rows_below
-from modelyard_cli.backtest.timing import Timing, timing
+from modelyard_cli.backtest.results import curves_of, platform_facts, result, rows_below
+from modelyard_cli.backtest.timing import Timing, first_rows, timing
 from modelyard_cli.demo.data import Stream
 from modelyard_cli.demo.drawing import ticks
 from modelyard_cli.stack.layout import StackError
+from modelyard_contracts.policies import GatePolicy, RolloutPolicy
 
 DAY_S = 86_400
 HALF_HOUR_S = 1_800.0
@@ -61,12 +64,17 @@ def test_a_bad_policy_file_is_refused_with_the_field(tmp_path: Path, text: str, 
         Policies.read(tmp_path / "none.yaml")
 
 
-def test_durations_of_policies_follow_the_pace_of_the_data() -> None:
-    paced = Policies.usual(1_800.0).at_pace(wall_s_per_data_s=1e-3, data_s=10 * DAY_S)
-    assert paced.retrain.cool_down_s == pytest.approx(900.0)
-    assert paced.retrain.max_runs_per_day == 240
-    assert paced.rollout.adaptive.update_every_s == 0.1, "the least that a policy may have"
-    assert paced.gate == Policies.usual(1_800.0).gate
+def test_durations_of_policies_stay_as_they_count_in_the_time_of_the_data() -> None:
+    given = replace(Policies.usual(1_800.0), rollout=RolloutPolicy(max_hold_s=7_200))
+    found = given.in_backtest()
+    assert (found.gate, found.retrain) == (given.gate, given.retrain)
+    assert (found.rollout.min_step_s, found.rollout.max_hold_s) == (given.rollout.min_step_s, 7_200)
+    assert found.rollout.adaptive.update_every_s == 0.1, "weights follow before the next block"
+
+
+def test_a_version_that_waits_for_a_person_in_production_does_not_wait_in_a_backtest() -> None:
+    careful = replace(Policies.usual(1.0), gate=GatePolicy(approval="manual"))
+    assert careful.in_backtest().gate.approval == "automatic"
 
 
 @pytest.mark.parametrize(
@@ -82,32 +90,47 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
         duration_s(text)
 
 
-def test_a_delay_in_time_becomes_the_median_number_of_rows() -> None:
+def test_a_delay_in_time_counts_rows_of_that_time() -> None:
     found = timing(stream(times=half_hours()), 100, delay_s=DAY_S, delay_rows=None)
-    assert found == Timing(HALF_HOUR_S, 48)
+    assert (found.row_s, found.delay_rows) == (HALF_HOUR_S, 48)
+    assert found.known[[99, 100, 500]].tolist() == [99, 148, 548], "training rows are known at once"
     gaps = np.where(np.arange(1_000) % 2, 60.0, 3_540.0).cumsum()
-    assert timing(stream(times=gaps), 100, delay_s=3_600, delay_rows=None).delay_rows == 2
+    uneven = timing(stream(times=gaps), 100, delay_s=3_540, delay_rows=None)
+    assert uneven.known[[200, 201]].tolist() == [202, 202], "each label arrives at its own time, not after the median"
 
 
-def test_rows_with_equal_times_have_a_mean_distance() -> None:
+def test_a_label_is_never_known_before_its_row_is_answered() -> None:
     times = np.repeat(np.arange(250) * 3_600.0, 4)
-    found = timing(stream(times=times), 100, delay_s=None, delay_rows=5)
-    assert found.row_s == pytest.approx(897, abs=5)
-    assert found.delay_rows == 5
+    found = timing(stream(times=times), 100, delay_s=0, delay_rows=None)
+    assert (found.known >= np.arange(1_000)).all()
+    assert found.row_s == pytest.approx(897, abs=5), "a mean: most rows have the time of the row before"
+
+
+def test_labels_arrive_when_the_log_says_so_unless_a_delay_is_given() -> None:
+    times = half_hours()
+    given = replace(stream(times=times), label_times=times + np.where(np.arange(1_000) % 2, 2.0, 10.0) * HALF_HOUR_S)
+    assert timing(given, 100, delay_s=None, delay_rows=None).known[200:204].tolist() == [210, 203, 212, 205]
+    assert timing(given, 100, delay_s=HALF_HOUR_S, delay_rows=None).known[200:202].tolist() == [201, 202]
+    assert timing(given, 100, delay_s=None, delay_rows=5).known[200:202].tolist() == [205, 206]
 
 
 @pytest.mark.parametrize(
     ("times", "delay", "complaint"),
     [
         (None, {"delay_s": 60.0, "delay_rows": None}, "no time column"),
-        (half_hours(), {"delay_s": 400.0 * DAY_S, "delay_rows": None}, "longer than the 18.7 days"),
-        (half_hours(), {"delay_s": 12.0 * DAY_S, "delay_rows": None}, "more than half of the 900 rows"),
-        (None, {"delay_s": None, "delay_rows": 451}, "more than half"),
+        (half_hours(), {"delay_s": 400.0 * DAY_S, "delay_rows": None}, "900 of the 900 rows after version 1"),
+        (half_hours(), {"delay_s": 12.0 * DAY_S, "delay_rows": None}, "more than half"),
+        (None, {"delay_s": None, "delay_rows": 451}, "451 of the 900 rows"),
     ],
 )
-def test_a_delay_that_cannot_be_is_refused(times: Any, delay: Any, complaint: str) -> None:
+def test_a_delay_that_leaves_too_few_labels_is_refused(times: Any, delay: Any, complaint: str) -> None:
     with pytest.raises(StackError, match=complaint):
         timing(stream(times=times), 100, **delay)
+
+
+@pytest.mark.parametrize(("rows", "first"), [(3_000, 750), (5_000, 1_000), (45_312, 4_531)])
+def test_version_1_learns_from_a_tenth_or_from_a_thousand_rows_of_a_short_stream(rows: int, first: int) -> None:
+    assert first_rows(rows) == first
 
 
 def test_a_journal_goes_on_after_a_torn_line(tmp_path: Path) -> None:
@@ -145,7 +168,7 @@ def test_rows_below_the_frozen_version_are_counted_by_rolling_means() -> None:
 
 
 def made_report(**changes: Any) -> dict[str, Any]:
-    timed, ones, halves = Timing(HALF_HOUR_S, 48), np.ones(1_000), np.full(1_000, 0.5)
+    timed, ones, halves = Timing(HALF_HOUR_S, 48, np.arange(1_000) + 48), np.ones(1_000), np.full(1_000, 0.5)
     own = result("<b>bold</b>", ones, halves, stream(), timed, trainings=3, train_cost_usd=0.25, alarms=4, rollbacks=1)
     frozen = result("frozen", halves, halves, stream(), timed)
     return {
@@ -155,8 +178,10 @@ def made_report(**changes: Any) -> dict[str, Any]:
         "task": "binary",
         "metric": "accuracy",
         "note": "in lockstep",
+        "data_notes": [],
         "policies": [own],
         "baselines": dict.fromkeys(("frozen", "scheduled", "scheduled_every", "online", "oracle"), frozen),
+        "curve": curves_of({"<b>bold</b>": ones}, dict.fromkeys(("frozen", "scheduled", "online", "oracle"), halves)),
         **changes,
     }
 
@@ -173,10 +198,22 @@ def test_the_report_has_the_same_figures_for_policies_and_baselines() -> None:
 
 
 def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
-    html = page(made_report(), {"policy <b>bold</b>": [(500, 0.9), (1_000, 1.0)], "frozen": [(500, 0.5), (1_000, 0.5)]})
+    html = page(made_report())
     assert "<script" not in html
     assert "<b>bold" not in html
     assert not re.search(r"(src|href)=\"(?!data:)", html)
+
+
+def test_the_report_has_a_curve_of_each_policy_and_of_the_baselines_beside_it() -> None:
+    half = np.concatenate([np.zeros(500), np.ones(500)])
+    found = curves_of({"a": half}, dict.fromkeys(("frozen", "scheduled", "scheduled_every", "online", "oracle"), half))
+    assert list(found) == ["policy a", "online", "scheduled", "frozen", "oracle"]
+    assert (found["policy a"][0], found["oracle"][-1]) == ((500, 0.0), (1_000, 1.0))
+
+
+def test_every_policy_keeps_its_line_when_there_are_more_lines_than_colours() -> None:
+    curves = {f"policy {place}": [(500, 0.5), (1_000, 0.6)] for place in range(9)}
+    assert page(made_report(curve=curves)).count("<polyline") == 9
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.6, 0.9), (0.0, 1.0), (120.0, 4_000.0), (-0.001, 0.001), (1e6, 1.1e6)])
@@ -184,3 +221,31 @@ def test_ticks_are_round_and_lie_between_the_bounds(low: float, high: float) -> 
     found = ticks(low, high)
     assert 3 <= len(found) <= 11
     assert all(low <= value <= high for value in found)
+
+
+def test_policies_that_differ_only_in_when_they_train_share_version_1(tmp_path: Path) -> None:
+    texts = ("{}", "{retrain: {every_rows: 500}, rollout: {strategy: adaptive}}", "{retrain: {window_rows: 300}}")
+    policies = []
+    for number, text in enumerate(texts):
+        file = tmp_path / f"p{number}.yaml"
+        file.write_text(text)
+        policies.append(Policies.read(file))
+    assert [trained_before(policies, place) for place in range(3)] == [None, "p0", None]
+
+
+def test_trainings_are_counted_without_that_of_version_1_shared_or_not() -> None:
+    def run(version: int | None, state: str = "succeeded") -> Any:
+        return SimpleNamespace(version=version, state=state, cost_usd=0.5)
+
+    def facts(*runs: Any) -> Any:
+        client = SimpleNamespace(runs=lambda *_, **__: runs, rollouts=lambda *_, **__: (), drift=lambda *_, **__: ())
+        platform: Any = SimpleNamespace(trainer=client, deployer=client, monitor=client)
+        return platform_facts(platform, "m")
+
+    assert (facts(run(3), run(None, "failed"), run(2), run(1))["trainings"], facts(run(2))["trainings"]) == (2, 1)
+    assert facts(run(2), run(1))["train_cost_usd"] == 0.5
+
+
+@pytest.mark.parametrize("path", sorted(Path("docs/examples/policies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_policy_of_the_examples_is_read(path: Path) -> None:
+    assert Policies.read(path).name == path.stem

@@ -8,6 +8,7 @@ import pytest
 
 from modelyard_cli.backtest.baselines import evenly, online, oracle, scheduled
 from modelyard_cli.backtest.learners import Outputs, Rows, fit
+from modelyard_cli.backtest.timing import after_rows
 from modelyard_cli.demo.data import Stream
 
 ROWS, FIRST, DELAY = 800, 200, 40
@@ -29,19 +30,23 @@ def stream(task: str, *, change_at: int | None = None) -> Stream:
 
 
 def first_version(rows: Rows) -> Outputs:
-    predict = fit(rows, 0, rows.first, seed=0)
+    predict = fit(rows, np.arange(rows.first), seed=0)
     assert predict is not None
     return predict(rows.first, rows.stream.rows)
 
 
 def by_schedule(rows: Rows) -> Outputs:
     return scheduled(
-        rows, first_version(rows), evenly(rows.first, rows.stream.rows, 4), delay_rows=DELAY, window_rows=250
+        rows,
+        first_version(rows),
+        evenly(rows.first, rows.stream.rows, 4),
+        known=after_rows(ROWS, FIRST, DELAY),
+        window_rows=250,
     )
 
 
 def by_forest(rows: Rows) -> Outputs:
-    return online(rows, delay_rows=DELAY, seed=3)
+    return online(rows, known=after_rows(ROWS, FIRST, DELAY), seed=3)
 
 
 def loss(rows: Rows, found: Outputs, start: int = FIRST) -> float:
@@ -92,7 +97,7 @@ def test_a_training_set_of_one_class_changes_nothing() -> None:
     labels[FIRST:] = "no"
     rows = Rows(replace(given, labels=labels), FIRST)
     frozen = first_version(rows)
-    found = scheduled(rows, frozen, [600], delay_rows=DELAY, window_rows=250)
+    found = scheduled(rows, frozen, [600], known=after_rows(ROWS, FIRST, DELAY), window_rows=250)
     assert list(found) == list(frozen)
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from modelyard_cli.comparison import check
-from modelyard_cli.inference import Choices, infer
-from modelyard_cli.table import UnfitFile, read_table
 from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task
+from modelyard_contracts.tables.comparison import check
+from modelyard_contracts.tables.inference import Choices, infer
+from modelyard_contracts.tables.table import UnfitFile, read_table
 
 KNOWN = Signature(
     columns=(

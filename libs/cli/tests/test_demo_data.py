@@ -10,9 +10,9 @@ from modelyard_cli.demo import data, elec2
 from modelyard_cli.demo.command import steady_rate
 from modelyard_cli.demo.data import MIN_ROWS, read_csv
 from modelyard_cli.demo.first import rollout_policy
-from modelyard_cli.inference import Choices
-from modelyard_cli.table import UnfitFile
 from modelyard_contracts.signature import Task
+from modelyard_contracts.tables.inference import Choices
+from modelyard_contracts.tables.table import UnfitFile
 
 
 def write(path: Path, header: str, row: str, rows: int = MIN_ROWS) -> Path:

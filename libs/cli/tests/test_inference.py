@@ -10,10 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from modelyard_cli.__main__ import app
-from modelyard_cli.inference import Ambiguous, Choices, TrainingPlan, infer
-from modelyard_cli.table import UnfitFile, read_table
-from modelyard_cli.upload import arrow_table
 from modelyard_contracts.signature import ColumnType, Task
+from modelyard_contracts.tables.arrow import arrow_table
+from modelyard_contracts.tables.inference import Ambiguous, Choices, TrainingPlan, infer
+from modelyard_contracts.tables.reading import previewed
+from modelyard_contracts.tables.table import UnfitFile, read_table
 
 Write = Callable[..., Path]
 ROWS = 600
@@ -55,6 +56,25 @@ def test_types_are_the_narrowest_that_fit(write: Write) -> None:
         "seen": ColumnType.TIMESTAMP,
         "comment": ColumnType.TEXT,
     }
+
+
+def test_a_column_is_left_out_of_features_and_file(write: Write) -> None:
+    path = write(id=[f"c{at}" for at in range(600)], x=[1.5, 2], label=["yes", "no"])
+    found = plan(path, left_out=frozenset({"id"}))
+    assert list(found.types) == ["x"]
+    assert arrow_table(read_table(path), found).column_names == ["x", "label"]
+    assert "left out: id" in list(previewed(read_table(path), found).lines())
+    with pytest.raises(UnfitFile, match="--column label=none: it is the target; name another one by --target"):
+        plan(path, left_out=frozenset({"label"}))
+    with pytest.raises(UnfitFile, match="--column ix: no such column"):
+        plan(path, left_out=frozenset({"ix"}))
+
+
+def test_a_column_of_times_that_is_a_feature_is_a_note(write: Write) -> None:
+    path = write(joined=["2026-01-02", "2026-01-03", "2026-01-04"], x=[1.5, 2], label=["yes", "no"])
+    [note] = previewed(read_table(path), plan(path)).notes
+    assert "column 'joined' holds times and is a feature; if it is when a row happened, name it by --time" in note
+    assert previewed(read_table(path), plan(path, time="joined")).notes == ()
 
 
 @pytest.mark.parametrize(

@@ -93,4 +93,4 @@ def test_services_take_the_credentials_to_a_kafka_of_the_users_own_only(
 
 
 def _ports() -> dict[str, int]:
-    return dict.fromkeys(("registry", "monitor", "router", "deployer", "evaluator", "trainer", "shows"), 1)
+    return dict.fromkeys(("registry", "monitor", "router", "deployer", "evaluator", "trainer", "console", "shows"), 1)

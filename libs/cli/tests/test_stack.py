@@ -51,7 +51,7 @@ def test_a_port_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_free_ports_are_different_ones() -> None:
     ports = choose_ports(automatic=True)
-    assert len(set(ports.values())) == len(ports) == 8
+    assert len(set(ports.values())) == len(ports) == 9
 
 
 def test_state_is_private_and_replaced_whole(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from modelyard_cli.stack import child as child_module
 from modelyard_cli.stack import supervisor
 from modelyard_cli.stack.child import BACK_OFF_S, STEADY_S, Child
-from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, ServiceSpec
+from modelyard_cli.stack.layout import PROCESSES, Addresses, Layout, ServiceSpec
 from modelyard_cli.stack.state import end_orphans, find, identify, read_state, write_state
 from modelyard_cli.stack.supervisor import Supervisor
 from modelyard_devstack.providers import ProviderError
@@ -54,7 +54,7 @@ def child(layout: Layout, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Chil
     """A service that ends as soon as it is started: there is no such module."""
     monkeypatch.setattr(child_module, "is_ready", lambda url: False)
     reader = Credentials("reader", "none")
-    ports = {spec.name: 1 for spec in SERVICES} | {"nothing": 1}
+    ports = {spec.name: 1 for spec in PROCESSES} | {"nothing": 1}
     return Child(
         ServiceSpec("nothing", 1),
         layout,
@@ -147,7 +147,7 @@ def supervising(layout: Layout) -> Iterator[None]:
 def servers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The servers of a supervisor without services, which checks them without a pause."""
     made = {"kafka": server(), "clickhouse": server()}
-    monkeypatch.setattr(supervisor, "SERVICES", ())
+    monkeypatch.setattr(supervisor, "PROCESSES", ())
     monkeypatch.setattr(supervisor, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(supervisor, "SERVER_PAUSE_S", 0.0)
     monkeypatch.setattr(supervisor, "start_kafka", lambda *_: made["kafka"])

@@ -59,7 +59,7 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     ),
     "utf-16": (table().encode("utf-16"), "not in UTF-8; save it as CSV in UTF-8, or set --encoding utf-16"),
     "excel": (b"PK\x03\x04" + b"x" * 50, "is an Excel workbook or a zip file; save it as CSV"),
-    "parquet": (b"PAR1" + b"x" * 50, "is a Parquet file; save it as CSV"),
+    "parquet": (b"PAR1" + b"x" * 50, "cannot be read as a Parquet file"),
     "a word among numbers": (with_cell("oops"), "line 10: column 'x' holds numbers, except in 1 rows such as 'oops'"),
     "underscores": (with_cell("10_1"), "line 10: column 'x' holds numbers, except in 1 rows such as '10_1'"),
     "digits of another script": (with_cell("٣"), "holds numbers, except in 1 rows such as '٣'"),
@@ -173,7 +173,8 @@ NOTED: dict[str, tuple[str, str]] = {
         table(row=lambda at: f"{at:05},a,{at % 2}"),
         "column 'x' has leading zeros ('00000'), so",
     ),
-    "identifiers": (table(row=lambda at: f"id{at},a,{at % 2}"), "column 'x' has 600 different values; leave it out if"),
+    "identifiers": (table(row=lambda at: f"id{at},a,{at % 2}"), "column 'x' has 600 different values; if it is an"),
+    "blanks around values": (with_cell(" a ", place=1), "column 'plan': blanks around 1 values were removed"),
     "NA as a category": (
         with_cell("NA", place=1),
         "column 'plan': NA in 1 rows is a category; leave these",

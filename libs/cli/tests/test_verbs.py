@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +17,18 @@ from modelyard import (
     ApiKeyInfo,
     EvaluationRun,
     HistoryEntry,
+    PerformanceAlarm,
     PolicyInfo,
+    Prediction,
+    PublishedReport,
     RecordedEvent,
     RolloutRun,
     VersionInfo,
     Votes,
 )
+from modelyard.records import ExperimentInfo, ExperimentRun, ExperimentRunPage, MetricValue
+from modelyard.results import FeedbackReceipt
+from modelyard.router import Generation
 from modelyard_cli import outcomes, output
 from modelyard_cli.__main__ import app
 from modelyard_cli.context import Platform
@@ -30,6 +37,14 @@ from modelyard_cli.stack.credentials import CredentialFiles
 from modelyard_cli.stack.layout import Layout, StackError
 from modelyard_cli.stack.state import identify, write_state
 from modelyard_contracts import RolloutState, Verdict
+from modelyard_contracts.comparison import (
+    FileChange,
+    TensorComparison,
+    TensorGroup,
+    ValueChange,
+    VersionDiff,
+    VersionName,
+)
 from modelyard_contracts.documents import read
 from modelyard_contracts.keyring import KeyRing
 from modelyard_contracts.trust import TrustDocument
@@ -112,7 +127,12 @@ def test_a_roll_back_that_routers_have_not_applied_yet_says_so(asked: Asked) -> 
 
 @pytest.mark.parametrize(
     ("verb", "service", "call"),
-    [("runs", "trainer", "runs"), ("rollouts", "deployer", "rollouts"), ("drift", "monitor", "drift")],
+    [
+        ("runs", "trainer", "runs"),
+        ("rollouts", "deployer", "rollouts"),
+        ("drift", "monitor", "drift"),
+        ("alarms", "monitor", "alarms"),
+    ],
 )
 def test_an_empty_list_is_told_from_a_model_that_does_not_exist(
     asked: Asked, verb: str, service: str, call: str
@@ -123,6 +143,22 @@ def test_an_empty_list_is_told_from_a_model_that_does_not_exist(
     unknown = asked(verb, "m", "-o", "json", registry={"model": missing}, **{service: {call: []}})
     assert (unknown.exit_code, unknown.stdout) == (1, "")
     assert "there is no model 'm'" in unknown.stderr
+
+
+def test_alarms_are_listed_with_the_moment_of_the_change(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {
+        "version": 3,
+        "subject": "error_rate",
+        "state": "open",
+        "severity": "critical",
+        "recommendation": "retrain",
+    }
+    found |= {"since": "2026-11-21T21:08:29Z", "last_event_at": "2026-11-21T21:08:29Z", "reason": "it rose"}
+    found |= {"change_point": "2026-11-21T20:00:01Z", "error_before": 0.125, "error_after": 0.5}
+    monkeypatch.setattr(output.console, "width", 200)
+    result = asked("alarms", "m", monitor={"alarms": [PerformanceAlarm.model_validate(found)]})
+    shown = ["3", "open", "critical", "error_rate", found["since"], found["change_point"], "0.125", "0.5"]
+    assert result.stdout.splitlines()[-1].split() == [*shown, "-", "retrain", "it", "rose"]
 
 
 def test_drift_is_listed_with_its_size_and_p_value(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +241,20 @@ def test_the_exit_code_of_deploy_is_the_outcome(asked: Asked, state: RolloutStat
     assert line in (result.stdout if code is Exit.DONE else result.stderr)
 
 
+@pytest.mark.parametrize(
+    ("verb", "line"), [("advance", "goes to the next step"), ("hold", "stays at 5 %"), ("resume", "by its policy")]
+)
+def test_people_act_on_the_step_that_is_open(asked: Asked, verb: str, line: str) -> None:
+    fields = {"state": RolloutState.HOLDING, "weight_percent": 5.0, "step": 1}
+    pending, current = PROMOTED.model_copy(update={"state": RolloutState.PENDING}), PROMOTED.model_copy(update=fields)
+    result = asked(verb, "m", deployer={"rollouts": (pending, current), f"{verb}_rollout": current})
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert line in result.stdout
+    none = asked(verb, "m", deployer={"rollouts": (pending,)})
+    assert (none.exit_code, none.stdout) == (1, "")
+    assert "no rollout of m shifts traffic now" in none.stderr
+
+
 @pytest.mark.parametrize(("verdict", "code"), [("deploy", 0), ("reject", 4), ("inconclusive", 4)])
 def test_the_exit_code_of_evaluate_is_the_verdict(asked: Asked, verdict: str, code: int) -> None:
     ended = EVALUATION.model_copy(update={"verdict": Verdict(verdict)})
@@ -233,6 +283,22 @@ def test_a_field_of_a_policy_is_set_and_checked(asked: Asked) -> None:
     assert wrong.exit_code == 2
     assert "min_rows: " in wrong.stderr
     assert "there is no 'taste'; use " in asked("policies", "get", "m", "taste", registry=registry).stderr
+
+
+def test_a_list_of_a_policy_is_set_with_commas(asked: Asked) -> None:
+    current = PolicyInfo(kind="retrain", revision=0, document={})
+    registry = {"policy_info": current, "set_policy": PolicyInfo(kind="retrain", revision=1, document={})}
+    for given in ("windows=recent,all", 'windows=["recent","all"]', "windows=recent", "online=", "every_rows=null"):
+        done = asked("policies", "set", "m", "retrain", given, registry=registry)
+        assert done.exit_code == 0, done.stderr
+    for wrong, words in (
+        ("windows=recent,late", "windows"),
+        ("windows=recent,recent", "once"),
+        ("windows=", "at least one window"),
+        ("every_rows=3", "every_rows"),
+    ):
+        refused = asked("policies", "set", "m", "retrain", wrong, registry=registry)
+        assert refused.exit_code == 2 and words in refused.stderr, refused.stderr
 
 
 def test_a_secret_is_rotated_in_two_steps(tmp_path: Path) -> None:
@@ -401,6 +467,30 @@ def test_training_ends_when_its_version_is_not_accepted() -> None:
     assert (found.text, found.code) == ("continue tuning: better", Exit.NOT_ACCEPTED)
 
 
+def test_training_and_evaluate_do_not_wait_for_labels_of_an_open_comparison(asked: Asked) -> None:
+    undecided = {"stage": "waiting", "looks": 1, "note": "look 1 has not decided: it may be better.", "report": None}
+    evaluation = EVALUATION.model_copy(update=undecided)
+    found = outcome([], [evaluation])
+    assert (found.text, found.code) == (
+        "no verdict yet: look 1 has not decided: it may be better. See `modelyard evaluations m`",
+        Exit.NOT_KNOWN,
+    )
+    result = asked("evaluate", "m", "3", evaluator={"evaluate": EVALUATION, "evaluation": evaluation})
+    assert (result.exit_code, "it may be better" in result.stderr) == (Exit.NOT_KNOWN, True)
+
+
+def test_an_open_comparison_is_listed_with_its_current_interval(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output.console, "width", 200)
+    evaluation = EVALUATION.model_copy(
+        update={"stage": "waiting", "looks": 1, "note": "between x and y", "report": None}
+    )
+    result = asked("evaluations", "m", evaluator={"evaluations": [evaluation]})
+    assert result.stdout.splitlines()[-1].split()[-6:] == ["open", "-", "between", "x", "and", "y"]
+    live = evaluation.model_copy(update={"live_share_percent": 5.0})
+    result = asked("evaluations", "m", evaluator={"evaluations": [live]})
+    assert " ".join(result.stdout.splitlines()[-1].split()[-9:]) == "open, 5 % live - between x and y"
+
+
 def test_training_does_not_wait_for_people_or_traffic() -> None:
     waiting = outcome([], [DEPLOY], approval="manual")
     assert (waiting.code, "waits for an approval: modelyard approve m 3" in waiting.text) == (Exit.DONE, True)
@@ -492,3 +582,176 @@ def test_votes_show_members_weights_and_the_best_of_them(asked: Asked) -> None:
         "problem: the monitor does not answer",
     ):
         assert text in " ".join(result.stdout.split())
+
+
+# ---- reports
+
+
+def a_published_report() -> PublishedReport:
+    way = {"name": "frozen", "title": "version 1 frozen", "overall": 0.5}
+    ways = [way, {"name": "policy a", "title": "policy a", "is_platform": True, "overall": 0.75}]
+    report = {"kind": "backtest", "name": "loans", "metric": "accuracy", "rows": 10, "ways": ways}
+    return PublishedReport.model_validate(
+        {"report_id": ID, "model": "loans", "created_at": "2026-11-29T12:00:00Z", "report": report}
+    )
+
+
+def test_a_report_is_published_under_its_own_name_or_a_given_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.json"
+    file.write_text('{"name": "loans"}')
+    calls: list[tuple[Any, ...]] = []
+
+    def publish(*given: Any) -> PublishedReport:
+        calls.append(given)
+        return a_published_report()
+
+    platform = SimpleNamespace(evaluator=SimpleNamespace(publish_report=publish))
+    monkeypatch.setattr(Platform, "find", lambda *_: platform)
+    monkeypatch.setattr(output.console, "width", 200)
+    shown = CliRunner().invoke(app, ["reports", "publish", str(file)]).stdout
+    assert f"/value/reports/{ID}" in shown.replace("\n", "")
+    CliRunner().invoke(app, ["reports", "publish", str(file), "--model", "acme:loans"])
+    assert calls == [("loans", {"name": "loans"}), ("acme:loans", {"name": "loans"})]
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}"])
+def test_a_file_that_is_no_report_is_refused_before_anything_is_sent(asked: Asked, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "report.json"
+    file.write_text(text)
+    result = asked("reports", "publish", str(file))
+    assert (result.exit_code, str(file) in result.stderr.replace("\n", "")) == (2, True)
+
+
+def test_published_reports_are_listed_with_the_best_of_the_platform(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output.console, "width", 200)
+    shown = asked("reports", "list", evaluator={"loop_reports": (a_published_report(),)}).stdout
+    assert "policy a" in shown
+    assert "0.75" in shown
+
+
+def test_a_text_is_answered_with_the_parameters_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {
+        "generation_id": "g1",
+        "model": "poet",
+        "version": 2,
+        "digest": "sha256:0",
+        "route": "poet",
+        "variant": "2",
+    }
+    answer = Generation.model_validate({**fields, "text": "to be", "usage": {"input_tokens": 3, "output_tokens": 2}})
+    asked: list[Any] = []
+
+    def generate(*words: str, **options: Any) -> Generation:
+        asked.append((words, options))
+        return answer
+
+    monkeypatch.setattr(Platform, "find", lambda *_: SimpleNamespace(router=SimpleNamespace(generate=generate)))
+    words = ["generate", "poet", "or not", "--parameter", "max_tokens=2", "--parameter", "temperature=0.5"]
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 0
+    assert asked == [(("poet", "or not"), {"parameters": {"max_tokens": 2, "temperature": 0.5}, "entity_key": None})]
+    assert "to be (2 tokens by poet version 2, g1)" in " ".join(shown.output.split())
+
+
+def test_a_prediction_is_asked_for_and_its_version_and_id_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+    answer = Prediction.model_validate(
+        {"prediction_id": ID, "model": "churn", "version": 3, "digest": "sha256:0", "class": "yes", "score": 0.25}
+        | {"route": "churn", "variant": "stable"}
+    )
+
+    def predict(_: str, features: dict[str, Any], **__: Any) -> Prediction:
+        sent.append(features)
+        return answer
+
+    monkeypatch.setattr(Platform, "find", lambda *_: SimpleNamespace(router=SimpleNamespace(predict=predict)))
+    words = ["predict", "churn", "age=44", "plan=b", 'code="1"', "new=true", "note="]
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 0
+    assert f"yes (score 0.25) by churn version 3, prediction {ID}" in " ".join(shown.output.split())
+    assert sent == [{"age": 44, "plan": "b", "code": "1", "new": True, "note": ""}]
+
+
+@pytest.mark.parametrize(
+    "words", [("predict", "churn", "age"), ("feedback", ID), ("feedback", ID, "--label", "a", "--value", "1")]
+)
+def test_an_incomplete_call_names_what_to_write(asked: Asked, words: tuple[str, ...]) -> None:
+    refused = asked(*words, router={})
+    assert refused.exit_code != 0
+    assert "NAME=VALUE" in refused.output or "--label for a class or --value for a number" in refused.output
+
+
+def test_a_label_is_sent(asked: Asked) -> None:
+    shown = asked("feedback", ID, "--label", "yes", router={"feedback": FeedbackReceipt(accepted=1)})
+    assert (shown.exit_code, f"label of {ID} accepted" in " ".join(shown.output.split())) == (0, True)
+
+
+DIFF = VersionDiff(
+    before=VersionName(model="churn", version=3, digest="sha256:3"),
+    after=VersionName(model="churn", version=5, digest="sha256:5"),
+    files=(FileChange(path="model.safetensors", change="changed", bytes_before=1_200, bytes_after=1_300),),
+    tensors=TensorComparison(
+        identical_share=0.81, identical=7, differing=(TensorGroup(prefix="classifier.*", changed=2, size_bytes=96),)
+    ),
+    metrics=(ValueChange(name="accuracy", before=0.9, after=0.95),),
+    card=("--- before", "+++ after", "+two lines"),
+)
+
+
+def test_a_diff_is_a_table_and_the_card_is_shown_line_by_line(asked: Asked) -> None:
+    result = asked("diff", "churn", "3", "5", registry={"diff": DIFF})
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "from churn 3 to churn 5" in result.stdout
+    for words in ("model.safetensors", "1,200 bytes", "81%", "classifier.*", "changed 2", "accuracy", "+two lines"):
+        assert words in result.stdout
+    assert (
+        json.loads(asked("diff", "churn", "3", "5", "-o", "json", registry={"diff": DIFF}).stdout)["after"]["version"]
+        == 5
+    )
+
+
+def test_a_bill_of_materials_is_printed_or_written_to_a_file(asked: Asked, tmp_path: Path) -> None:
+    answers = {"bom": {"bomFormat": "CycloneDX"}}
+    assert json.loads(asked("bom", "churn", "3", registry=answers).stdout) == answers["bom"]
+    path = tmp_path / "churn.cdx.json"
+    assert asked("bom", "churn", "3", "--to", str(path), registry=answers).exit_code == 0
+    assert json.loads(path.read_text()) == answers["bom"]
+    refused = asked("bom", "churn", "3", "--to", str(tmp_path / "gone" / "x"), registry=answers)
+    assert refused.exit_code == 2
+    assert "give a file that can be written" in refused.output
+
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+EXPERIMENT = ExperimentInfo(
+    id=3, workspace="default", name="spam", lifecycle="active", runs=1, created_at=AT, updated_at=AT
+)
+TRACKED = ExperimentRun(
+    id="ab",
+    experiment_id=3,
+    name="first",
+    status="FINISHED",
+    started_at=AT,
+    params={"depth": "3"},
+    metrics={"accuracy": MetricValue(step=4, at=AT, value=0.9, text="0.9")},
+)
+
+
+def test_experiments_are_listed_and_the_runs_of_one_have_a_column_for_each_value(asked: Asked) -> None:
+    registry = {
+        "experiments": (EXPERIMENT,),
+        "experiment": EXPERIMENT,
+        "experiment_runs": ExperimentRunPage(items=(TRACKED,)),
+    }
+
+    everything = asked("experiments", registry=registry)
+    runs = asked("experiments", "spam", registry=registry)
+    unknown = asked("experiments", "eggs", registry=registry)
+
+    assert "spam" in everything.stdout
+    assert all(text in runs.stdout for text in ("metrics.accuracy", "0.9", "params.depth", "FINISHED"))
+    assert json.loads(asked("experiments", "3", "-o", "json", registry=registry).stdout)[0]["params"] == {"depth": "3"}
+    assert (unknown.exit_code, "there is no experiment 'eggs'" in unknown.stderr) == (2, True)

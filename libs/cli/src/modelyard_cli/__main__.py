@@ -9,6 +9,11 @@ import typer
 from modelyard_cli import verbs
 from modelyard_cli.backtest.verb import backtest
 from modelyard_cli.demo.verb import demo
+from modelyard_cli.demo_own.verb import demo_own
+from modelyard_cli.own.importing import import_model
+from modelyard_cli.own.registering import register
+from modelyard_cli.own.scanning import scan
+from modelyard_cli.own.syncing import sync
 from modelyard_cli.stack.commands import down, status, up
 from modelyard_cli.train import train
 
@@ -36,8 +41,9 @@ def root(
     """Event-driven model management: the local stack, the demo, and the verbs of an operator."""
 
 
-for command in (up, down, status, demo, backtest, train):
+for command in (up, down, status, demo, demo_own, backtest, train, register, scan, sync):
     app.command()(command)
+app.command("import")(import_model)
 verbs.add_to(app)
 
 

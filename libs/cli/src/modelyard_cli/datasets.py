@@ -5,8 +5,8 @@ from typing import Any
 import pyarrow as pa
 
 from modelyard import RegistryClient
+from modelyard.datasets import register
 from modelyard_cli.demo.data import Stream
-from modelyard_cli.upload import register
 
 
 def upload(registry: RegistryClient, stream: Stream, rows: int, *, name: str) -> str:

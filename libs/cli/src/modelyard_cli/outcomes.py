@@ -55,12 +55,12 @@ def await_run(platform: Platform, run_id: str, report: Report) -> TrainingRun:
 
 
 def await_verdict(platform: Platform, evaluation_id: str, report: Report) -> EvaluationRun:
-    """The evaluation, once it has a verdict."""
+    """The evaluation, once it has a verdict or waits for further labels."""
 
     def look() -> EvaluationRun | None:
         evaluation = platform.evaluator.evaluation(evaluation_id)
         report(f"evaluation: {evaluation.stage}")
-        return evaluation if evaluation.verdict else None
+        return evaluation if evaluation.verdict or evaluation.open else None
 
     return wait_for(look, f"evaluation {evaluation_id} has no verdict yet")
 
@@ -106,14 +106,17 @@ def rollout_outcome(rollout: RolloutRun) -> Outcome | None:
 
 
 def verdict_outcome(evaluation: EvaluationRun) -> Outcome:
-    """The outcome of an evaluation that has a verdict."""
+    """The outcome of an evaluation that has a verdict or waits for further labels."""
+    if evaluation.open:
+        command = f"modelyard evaluations {evaluation.model}"
+        return Outcome(f"no verdict yet: {evaluation.note} See `{command}`", Exit.NOT_KNOWN)
     verdict = str(evaluation.verdict).replace("_", " ")
     code = Exit.DONE if evaluation.verdict == "deploy" else Exit.NOT_ACCEPTED
     return Outcome(f"{verdict}: {' '.join(evaluation.reasons)}", code)
 
 
 def _verdict_outcome(platform: Platform, evaluation: EvaluationRun) -> Outcome | None:
-    if evaluation.verdict is None:
+    if evaluation.verdict is None and not evaluation.open:
         return None
     if evaluation.verdict != "deploy":
         return verdict_outcome(evaluation)

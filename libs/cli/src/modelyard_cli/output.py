@@ -22,6 +22,7 @@ from rich.text import Text
 
 from modelyard import ApiError
 from modelyard_cli.stack.layout import StackError
+from modelyard_contracts.tables.table import UnfitFile
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -210,6 +211,9 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
         except StackError as error:
             complain(str(error))
             raise typer.Exit(error.exit_code) from error
+        except UnfitFile as error:
+            complain(str(error))
+            raise typer.Exit(StackError.exit_code) from error
         except ApiError as error:
             complain(str(error))
             raise typer.Exit(1) from error

@@ -1,8 +1,9 @@
 """modelyard train: a CSV file becomes a dataset, a run, a version, and in time what serves."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 import typer
 
@@ -34,15 +35,15 @@ from modelyard_cli.verbs.options import (
     TaskName,
     TimeColumn,
 )
-from modelyard_contracts.policies import CLASS_METRICS, VALUE_METRICS
+from modelyard_contracts.policies import CLASS_METRICS, VALUE_METRICS, Window
 from modelyard_contracts.signature import ColumnType, Task
 
 if TYPE_CHECKING:
-    from modelyard_cli.inference import Ambiguous, Choices, TrainingPlan
-    from modelyard_cli.preview import Preview
-    from modelyard_cli.table import Table
+    from modelyard_contracts.tables.inference import Ambiguous, Choices, TrainingPlan
+    from modelyard_contracts.tables.preview import Preview
+    from modelyard_contracts.tables.table import Table
 
-MIN_ROWS: Final = 500
+WINDOWS: Final = get_args(Window)
 SHOWN_CHARS: Final = 200
 
 
@@ -64,6 +65,10 @@ def train(
     metric: Annotated[
         str | None, typer.Option(help="Metric that chooses the model; proposed from the target without it.")
     ] = None,
+    window: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Training window to try: {', '.join(WINDOWS)}; repeatable. Without it, all rows."),
+    ] = None,
     new_contract: Annotated[
         bool, typer.Option("--new-contract", help="Make a new signature from this file, even if versions exist.")
     ] = False,
@@ -83,6 +88,7 @@ def train(
     refused or did not answer; 2 the file or an option cannot be used, or is ambiguous; 3 the run failed; 4 the verdict
     is not `deploy`; 5 the rollout failed; 6 the outcome was not known in time.
     """
+    _check_windows(window or ())
     choices = choices_of(target, time, task, column, separator, decimal, encoding)
     preview = read_preview(file, choices, shuffle=shuffle)
     if metric is not None:
@@ -104,6 +110,7 @@ def train(
         target=preview.plan.target,
         time=preview.plan.time,
         columns={name: str(type_) for name, type_ in preview.plan.types.items()},
+        windows=window or (),
         parameters={"metric": metric} if metric else None,
         new_contract=new_contract,
         reason=reason,
@@ -113,11 +120,11 @@ def train(
 
 def _upload(platform: Platform, preview: "Preview", model: str, *, new_contract: bool) -> str:
     """Compare the file with the version that serves, and register it as a dataset; returns its digest."""
-    from modelyard_cli.comparison import check, known_signature
-    from modelyard_cli.upload import upload_table
+    from modelyard.datasets import upload_table
+    from modelyard_contracts.tables.comparison import check
 
     platform.registry.create_model(model)
-    known = None if new_contract else known_signature(platform.registry, model)
+    known = None if new_contract else platform.registry.kept_signature(model)
     for note in check(preview.plan, known) if known is not None else ():
         complaints.print(printable(f"note: {note}"), soft_wrap=True, markup=False, highlight=False)
     return upload_table(platform.registry, preview.table, preview.plan, model)
@@ -171,41 +178,25 @@ def choices_of(
     encoding: str,
 ) -> "Choices":
     """The choices of options; StackError names one that cannot be used."""
-    from modelyard_cli.inference import Choices
-    from modelyard_cli.table import Dialect
+    from modelyard_contracts.tables.inference import Choices
+    from modelyard_contracts.tables.table import Dialect
 
-    types = dict(_typed(text) for text in columns or [])
-    return Choices(target, time, _checked_task(task), types, Dialect.of(separator, decimal, encoding))
+    found = dict(_typed(text) for text in columns or [])
+    types = {name: type_ for name, type_ in found.items() if type_ is not None}
+    dialect = Dialect.of(separator, decimal, encoding)
+    return Choices(target, time, _checked_task(task), types, frozenset(found.keys() - types.keys()), dialect)
 
 
 def read_preview(file: Path, choices: "Choices", *, shuffle: bool = False) -> "Preview":
     """Read a file and infer how to train on it; asks on a terminal where it is ambiguous."""
-    from modelyard_cli.inference import labelled
-    from modelyard_cli.preview import preview_of
-    from modelyard_cli.table import UnfitFile, read_table
+    from modelyard_contracts.tables.reading import previewed, table_of
 
-    table = read_table(file, choices.dialect)
-    _check_rows(table)
-    if shuffle and choices.time not in (None, "none"):
-        raise UnfitFile("--shuffle: the rows have the order of --time; leave one of the two out")
-    table = table.shuffled() if shuffle else table
-    plan = _inferred(table, choices)
-    known = labelled(table, plan)
-    _check_rows(known)
-    return preview_of(known, plan, len(table.rows) - len(known.rows))
-
-
-def _check_rows(table: "Table") -> None:
-    from modelyard_cli.table import UnfitFile
-
-    if len(table.rows) < MIN_ROWS:
-        raise UnfitFile(
-            f"{table.path}: {len(table.rows)} rows with a target; at least {MIN_ROWS} are needed, give more rows"
-        )
+    table = table_of(file, choices, shuffle=shuffle)
+    return previewed(table, _inferred(table, choices))
 
 
 def _inferred(table: "Table", choices: "Choices") -> "TrainingPlan":
-    from modelyard_cli.inference import Ambiguous, infer
+    from modelyard_contracts.tables.inference import Ambiguous, infer
 
     while True:
         try:
@@ -255,8 +246,22 @@ def _check_metric(metric: str, plan: "TrainingPlan") -> None:
         raise StackError(f"--metric {metric}: for the task {plan.task} use {', '.join(fitting)}")
 
 
-def _typed(text: str) -> tuple[str, ColumnType]:
+def _check_windows(names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in WINDOWS]
+    if unknown:
+        raise StackError(f"--window {unknown[0]}: use {', '.join(WINDOWS)}")
+    if len(set(names)) != len(names):
+        raise StackError("--window: name each window once")
+
+
+def _typed(text: str) -> tuple[str, ColumnType | None]:
+    """A column and its type; None for one that is left out."""
+    from modelyard_contracts.tables.inference import LEAVE_OUT
+
     name, found, type_ = text.rpartition("=")
-    if not found or type_ not in list(ColumnType):
-        raise StackError(f"--column {text}: write NAME=TYPE with a type of {', '.join(ColumnType)}")
-    return name, ColumnType(type_)
+    if not found or type_ not in (*ColumnType, LEAVE_OUT):
+        known = ", ".join(ColumnType)
+        raise StackError(
+            f"--column {text}: write NAME=TYPE with a type of {known}, or NAME={LEAVE_OUT} to leave it out"
+        )
+    return name, None if type_ == LEAVE_OUT else ColumnType(type_)

@@ -1,9 +1,10 @@
 """What a team would get without the platform, on the same rows with the same delay of the labels.
 
 Each function returns one output per row from `rows.first` on: a class, or a value of a regression. A row is answered
-before its label is known; the label of row i is known when row i + delay_rows is answered.
+before its label is known; the label of row i is known once row known[i] is answered (`timing.Known`).
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard_cli.backtest.learners import Outputs, Rows, fit
+from modelyard_cli.backtest.timing import Known
 
 ORACLE_ROWS: Final = 500
 """The oracle chooses once per this many rows."""
@@ -25,7 +27,7 @@ def evenly(first: int, rows: int, trainings: int) -> list[int]:
 
 
 def scheduled(
-    rows: Rows, frozen: Outputs, at: Sequence[int], *, delay_rows: int, window_rows: int, seed: int = 0
+    rows: Rows, frozen: Outputs, at: Sequence[int], *, known: Known, window_rows: int, seed: int = 0
 ) -> Outputs:
     """Retrain at fixed rows on the newest labelled `window_rows`, and always take the new version.
 
@@ -33,14 +35,13 @@ def scheduled(
     """
     found = frozen.copy()
     for row in at:
-        known = row - delay_rows
-        predict = fit(rows, max(0, known - window_rows), known, seed)
+        predict = fit(rows, np.flatnonzero(known < row)[-window_rows:], seed)
         if predict is not None:
             found[row - rows.first :] = predict(row, rows.stream.rows)
     return found
 
 
-def online(rows: Rows, *, delay_rows: int, seed: int = 0, tell: Tell = lambda _: None) -> Outputs:
+def online(rows: Rows, *, known: Known, seed: int = 0, tell: Tell = lambda _: None) -> Outputs:
     """River's adaptive random forest (Gomes et al. 2017), which learns from each label as it arrives."""
     from river.forest import ARFClassifier, ARFRegressor
 
@@ -51,12 +52,14 @@ def online(rows: Rows, *, delay_rows: int, seed: int = 0, tell: Tell = lambda _:
     fallback = _usual(rows)
     for row in range(rows.first):
         forest.learn_one(table[row], targets[row])
+    due = deque(rows.first + np.argsort(known[rows.first :], kind="stable"))
     found: list[Any] = []
     for row in range(rows.first, rows.stream.rows):
         answer = forest.predict_one(table[row])
         found.append(fallback if answer is None else answer)
-        if row - delay_rows >= rows.first:
-            forest.learn_one(table[row - delay_rows], targets[row - delay_rows])
+        while due and known[due[0]] <= row:
+            place = due.popleft()
+            forest.learn_one(table[place], targets[place])
         if len(found) % ORACLE_ROWS == 0:
             tell(len(found))
     return rows.outputs(np.array(found))

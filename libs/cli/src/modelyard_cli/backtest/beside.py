@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from modelyard_cli.backtest.baselines import evenly, online, scheduled
 from modelyard_cli.backtest.learners import Outputs, Rows
+from modelyard_cli.backtest.timing import Known
 from modelyard_cli.demo.data import Stream
 from modelyard_cli.stack.layout import StackError
 
@@ -18,11 +19,11 @@ SEED: Final = 1
 class Beside:
     """Starts with the stream, in a process of the lowest priority: the online forest takes half a minute of a core."""
 
-    def __init__(self, stream: Stream, first: int, delay_rows: int) -> None:
-        self._rows, self._delay_rows = Rows(stream, first), delay_rows
+    def __init__(self, stream: Stream, first: int, known: Known) -> None:
+        self._rows, self._known = Rows(stream, first), known
         context = multiprocessing.get_context("spawn")
         self._answer, question = context.Pipe(duplex=False)
-        self._process = context.Process(target=_work, args=(self._rows, delay_rows, question), daemon=True)
+        self._process = context.Process(target=_work, args=(self._rows, known, question), daemon=True)
 
     def __enter__(self) -> Self:
         self._process.start()
@@ -37,7 +38,7 @@ class Beside:
     def scheduled(self, frozen: Outputs, trainings: int, window_rows: int) -> Outputs:
         """One output per row after the first ones: blind retraining, spread evenly."""
         at = evenly(self._rows.first, self._rows.stream.rows, trainings)
-        return scheduled(self._rows, frozen, at, delay_rows=self._delay_rows, window_rows=window_rows)
+        return scheduled(self._rows, frozen, at, known=self._known, window_rows=window_rows)
 
     def online(self) -> Outputs:
         """One output per row of the online forest; waits for it. StackError when its process died."""
@@ -48,6 +49,6 @@ class Beside:
             raise StackError(f"the process of the baselines ended with {self._process.exitcode}") from error
 
 
-def _work(rows: Rows, delay_rows: int, answer: Connection) -> None:
+def _work(rows: Rows, known: Known, answer: Connection) -> None:
     os.nice(LOWEST_PRIORITY)
-    answer.send(online(rows, delay_rows=delay_rows, seed=SEED))
+    answer.send(online(rows, known=known, seed=SEED))

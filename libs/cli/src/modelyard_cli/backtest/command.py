@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -16,55 +17,88 @@ from rich.text import Text
 
 from modelyard_cli.backtest.baselines import oracle
 from modelyard_cli.backtest.beside import Beside
+from modelyard_cli.backtest.isolation import isolated
 from modelyard_cli.backtest.journal import Journal
 from modelyard_cli.backtest.learners import Outputs
-from modelyard_cli.backtest.lockstep import BLOCK_ROWS, BLOCK_S, Lockstep
-from modelyard_cli.backtest.policies import Policies
+from modelyard_cli.backtest.lockstep import BLOCK_ROWS, MONITOR, Lockstep, Replay, data_s, later_s
+from modelyard_cli.backtest.policies import Policies, trained_before
 from modelyard_cli.backtest.report import Report, as_table, page
-from modelyard_cli.backtest.results import Result, platform_facts, result, version_starts
-from modelyard_cli.backtest.timing import Timing
+from modelyard_cli.backtest.results import Result, curves_of, platform_facts, result, version_starts
+from modelyard_cli.backtest.timing import Timing, first_rows
 from modelyard_cli.context import Platform
 from modelyard_cli.demo import first as first_version
-from modelyard_cli.demo.data import TRAIN_SHARE, Stream
-from modelyard_cli.demo.measure import frozen_outputs, rolling, row_scores
+from modelyard_cli.demo.data import Stream
+from modelyard_cli.demo.measure import frozen_outputs, row_scores
 from modelyard_cli.output import Form, complaints, console, show
 from modelyard_cli.stack.commands import start_stack, stop_stack
 
 EVERY_ROWS: Final = 1_000
+REPORT: Final = "report.json"
+REPLAY: Final = "replay"
 NOTE: Final = (
     "The policies ran on the real platform in lockstep: the next rows waited while a run, an evaluation or a start of "
     "replicas was open. Durations of the policies are those of the data. The other lines are computed offline."
 )
 
 
-def run_backtest(
+def show_backtest(
     stream: Stream, policies: Sequence[Policies], timing: Timing, folder: Path, *, keep: bool, output: Form
 ) -> None:
-    """Run all policies one after another and write report.json and report.html; a run that was stopped goes on."""
-    first = int(stream.rows * TRAIN_SHARE)
-    journal = Journal(folder, _facts(stream, policies, timing))
-    if journal.resumed:
-        complaints.print("going on with the run that was stopped")
-    with (
-        _platform(folder / "stack", fresh=not journal.resumed, keep=keep) as platform,
-        Beside(stream, first, timing.delay_rows) as beside,
-    ):
-        runs = [_Run(platform, stream, policy, timing, first, journal).result() for policy in policies]
-        report, curves = _compare(platform, stream, timing, first, runs, beside)
-    (folder / "report.json").write_text(json.dumps(report, indent=2))
-    (folder / "report.html").write_text(page(report, curves))
+    """Run policies on a stream and print the report."""
+    report = run_backtest(stream, policies, timing, folder, keep=keep)
     show(output, report, lambda: as_table(report))
     if output is Form.TABLE:
         console.print(Text(f"page: {folder / 'report.html'}   data: {folder / 'report.json'}"), soft_wrap=True)
 
 
-def _facts(stream: Stream, policies: Sequence[Policies], timing: Timing) -> dict[str, Any]:
+def run_backtest(
+    stream: Stream, policies: Sequence[Policies], timing: Timing, folder: Path, *, keep: bool = False
+) -> Report:
+    """Run all policies one after another and write report.json and report.html; return the report.
+
+    A run that was stopped goes on, and one that is finished is not run again.
+    """
+    first = first_rows(stream.rows)
+    for note in stream.notes:
+        complaints.print(f"note: {note}", soft_wrap=True)
+    journal = Journal(folder, facts_of(stream, policies, timing))
+    if journal.finished and (folder / REPORT).exists():
+        done: Report = json.loads((folder / REPORT).read_text())
+        return done
+    if journal.resumed:
+        complaints.print("going on with the run that was stopped")
+    with (
+        _platform(folder / "stack", fresh=not journal.resumed, keep=keep) as platform,
+        Beside(stream, first, timing.known) as beside,
+    ):
+        runs = [
+            _Run(
+                platform,
+                stream,
+                policy,
+                timing,
+                first,
+                journal,
+                Replay(folder / REPLAY, later_s(stream, place)),
+                trained_before(policies, place),
+            ).result()
+            for place, policy in enumerate(policies)
+        ]
+        report = _compare(platform, stream, timing, first, runs, beside)
+    (folder / "report.html").write_text(page(report))
+    (folder / REPORT).write_text(json.dumps(report, indent=2))
+    journal.close()
+    return report
+
+
+def facts_of(stream: Stream, policies: Sequence[Policies], timing: Timing) -> dict[str, Any]:
+    """What must be the same for a run to go on: rows, arrival of labels, policies."""
     content = hashlib.sha256(stream.numbers.tobytes())
     content.update(json.dumps([stream.words.tolist(), [str(label) for label in stream.labels]]).encode())
     return {
         "data": content.hexdigest(),
         "rows": stream.rows,
-        "delay_rows": timing.delay_rows,
+        "known": hashlib.sha256(timing.known.tobytes()).hexdigest(),
         "block_rows": BLOCK_ROWS,
         "policies": [[one.name, *(part.model_dump(mode="json") for part in one.documents())] for one in policies],
     }
@@ -76,9 +110,11 @@ def _platform(stack: Path, *, fresh: bool, keep: bool) -> Iterator[Platform]:
     stop_stack(stack)
     if fresh:
         shutil.rmtree(stack, ignore_errors=True)
+        (stack.parent / REPLAY).unlink(missing_ok=True)
     try:
-        start_stack(stack, any_ports=True)
-        yield Platform.find(stack)
+        replayed = {"MODELYARD_REPLAY_FILE": str((stack.parent / REPLAY).resolve())}
+        start_stack(stack, any_ports=True, environ={**isolated(os.environ), **MONITOR, **replayed})
+        yield Platform.find(stack, environ={})
     finally:
         if keep:
             complaints.print(f"left running: modelyard status --data-dir {stack}", soft_wrap=True)
@@ -96,6 +132,9 @@ class _Run:
     timing: Timing
     first: int
     journal: Journal
+    replay: Replay
+    trained: str | None = None
+    """Earlier policy whose version 1 is taken, as this one would train the same; None trains it."""
 
     @property
     def own(self) -> Stream:
@@ -109,9 +148,10 @@ class _Run:
         if self.journal.result(own.name) is None:
             with complaints.status(f"{name}: training version 1") as status:
                 self._prepare(own, lambda text: status.update(f"{name}: {text}"))
-                lockstep = Lockstep(self.platform, own, self.first, self.timing.delay_rows, self.journal)
+                lockstep = Lockstep(self.platform, own, self.first, self.timing.known, self.journal, self.replay)
                 lockstep.run(lambda text: status.update(f"{name}: {text}{_left(text, began)}"))
-            self.journal.finish(own.name, dict(platform_facts(self.platform, own.name)))
+            facts = {**platform_facts(self.platform, own.name), "version_1_shared_with": self.trained}
+            self.journal.finish(own.name, facts)
         progress = self.journal.progress(own.name, self.first)
         outputs = np.array([progress.outputs[row] for row in range(self.first, own.rows)], dtype=object)
         return _Done(self.policies, own, outputs, self.journal.result(own.name) or {})
@@ -122,10 +162,13 @@ class _Run:
         registry.create_model(own.name, description=f"backtest of policy {self.policies.name}")
         if registry.alias(own.name, "champion") is not None:
             return
-        pace = BLOCK_S / (BLOCK_ROWS * self.timing.row_s)
-        for policy in self.policies.at_pace(pace, own.rows * self.timing.row_s).documents():
+        self.replay.at(data_s(own, self.first))
+        for policy in self.policies.in_backtest().documents():
             registry.set_policy(own.name, policy)
-        digest = first_version.upload_first_tenth(self.platform, own)
+        if self.trained is not None:
+            first_version.share_first(self.platform, f"{self.stream.name}-{self.trained}", own, tell)
+            return
+        digest = first_version.upload_first(self.platform, own, self.first)
         first_version.train_first(self.platform, own, digest, tell)
 
 
@@ -148,7 +191,7 @@ def _left(text: str, began: float) -> str:
 
 def _compare(
     platform: Platform, stream: Stream, timing: Timing, first: int, runs: Sequence[_Done], beside: Beside
-) -> tuple[Report, dict[str, list[tuple[int, float]]]]:
+) -> Report:
     truth = stream.labels[first:]
 
     def scored(outputs: Outputs) -> NDArray[np.float64]:
@@ -168,13 +211,14 @@ def _compare(
             "oracle": (_best_versions(platform, lead.stream, first, scored), trainings),
         }
     own = {one.policies.name: scored(one.outputs) for one in runs}
-    report: Report = {
+    return {
         "name": stream.name,
         "rows": stream.rows - first,
         "label_delay_rows": timing.delay_rows,
         "task": str(stream.task),
         "metric": "accuracy" if stream.classes else "mean absolute error",
         "note": NOTE,
+        "data_notes": list(stream.notes),
         "policies": [
             result(one.policies.name, own[one.policies.name], frozen, stream, timing, **one.facts) for one in runs
         ],
@@ -182,10 +226,8 @@ def _compare(
             name: result(name, scores, frozen, stream, timing, trainings=count)
             for name, (scores, count) in found.items()
         },
+        "curve": curves_of(own, {name: scores for name, (scores, _) in found.items()}),
     }
-    shown = {f"policy {name}": scores for name, scores in own.items()}
-    shown |= {name: found[name][0] for name in ("online", "scheduled", "frozen")}
-    return report, {name: rolling(scores) for name, scores in shown.items()}
 
 
 def _best_versions(platform: Platform, stream: Stream, first: int, scored: Any) -> NDArray[np.float64]:

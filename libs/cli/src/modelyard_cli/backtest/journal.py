@@ -43,6 +43,15 @@ class Journal:
         """Whether a run is continued."""
         return any("policy" in line for line in self._lines)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the report was written."""
+        return any("closed" in line for line in self._lines)
+
+    def close(self) -> None:
+        """Note that the report was written."""
+        self._append({"closed": True})
+
     def progress(self, policy: str, first: int) -> Progress:
         """What was done for a policy."""
         blocks = [line for line in self._lines if line.get("policy") == policy and "outputs" in line]

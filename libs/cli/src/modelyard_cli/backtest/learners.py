@@ -56,39 +56,44 @@ Make = Callable[[Rows, int], Any]
 """(rows, seed) -> an estimator that is not fitted."""
 
 
-def fit(rows: Rows, start: int, stop: int, seed: int) -> Predict | None:
-    """Choose a linear model, boosting, or boosting on the newer half, and fit the best one again on [start, stop).
+Places = NDArray[np.int64]
+"""Rows of the stream by number, rising."""
+
+
+def fit(rows: Rows, places: Places, seed: int) -> Predict | None:
+    """Choose a linear model, boosting, or boosting on the newer half, and fit the best one again on the given rows.
 
     None when the rows are too few, or all of one class.
     """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # more threads wait for one another on small windows, and disturb what runs beside
-        return _fit(rows, start, stop, seed)
+        return _fit(rows, places, seed)
 
 
-def _fit(rows: Rows, start: int, stop: int, seed: int) -> Predict | None:
-    cut = stop - max(MIN_VALIDATION_ROWS, (stop - start) // VALIDATION_SHARE)
-    if cut <= start or not _learnable(rows, start, stop):
+def _fit(rows: Rows, places: Places, seed: int) -> Predict | None:
+    cut = len(places) - max(MIN_VALIDATION_ROWS, len(places) // VALIDATION_SHARE)
+    if cut <= 0 or not _learnable(rows, places):
         return None
-    candidates: list[tuple[Make, int]] = [(_linear, start), (_boosting, start), (_boosting, (start + stop) // 2)]
+    candidates: list[tuple[Make, int]] = [(_linear, 0), (_boosting, 0), (_boosting, len(places) // 2)]
     tried: list[tuple[float, int, Make, int]] = []
     for make, begin in candidates:
-        if begin < cut and _learnable(rows, begin, cut):
-            model = make(rows, seed).fit(rows.matrix[begin:cut], rows.targets[begin:cut])
-            tried.append((_value(model, rows, cut, stop), len(tried), make, begin))
+        older = places[begin:cut]
+        if _learnable(rows, older):
+            model = make(rows, seed).fit(rows.matrix[older], rows.targets[older])
+            tried.append((_value(model, rows, places[cut:]), len(tried), make, begin))
     _, _, make, begin = max(tried, default=(0.0, 0, *candidates[0]), key=lambda one: (one[0], -one[1]))
-    model = make(rows, seed).fit(rows.matrix[begin:stop], rows.targets[begin:stop])
+    model = make(rows, seed).fit(rows.matrix[places[begin:]], rows.targets[places[begin:]])
     return lambda low, high: rows.outputs(model.predict(rows.matrix[low:high]))
 
 
-def _learnable(rows: Rows, start: int, stop: int) -> bool:
-    return not rows.stream.classes or len(np.unique(rows.targets[start:stop])) > 1
+def _learnable(rows: Rows, places: Places) -> bool:
+    return bool(len(places)) and (not rows.stream.classes or len(np.unique(rows.targets[places])) > 1)
 
 
-def _value(model: Any, rows: Rows, start: int, stop: int) -> float:
+def _value(model: Any, rows: Rows, places: Places) -> float:
     """Accuracy, or the negative mean absolute error."""
-    found, true = model.predict(rows.matrix[start:stop]), rows.targets[start:stop]
+    found, true = model.predict(rows.matrix[places]), rows.targets[places]
     return float(np.mean(found == true)) if rows.stream.classes else -float(np.mean(np.abs(found - true)))
 
 

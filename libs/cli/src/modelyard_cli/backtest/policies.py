@@ -1,7 +1,7 @@
-"""Policy files of a backtest, and their durations in the time of the data."""
+"""Policy files of a backtest."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -9,17 +9,24 @@ from typing import Any, Final, Self
 import yaml
 from pydantic import ValidationError
 
+from modelyard import RegistryClient
 from modelyard_cli.stack.layout import StackError
 from modelyard_contracts.policies import GatePolicy, RetrainPolicy, RolloutPolicy
 from modelyard_contracts.sentences import explain
 
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-DAY_S: Final = 86_400
-MOST_RUNS: Final = 86_400
-LONGEST_HOLD_S: Final = 600.0
+UPDATE_EVERY_S: Final = 0.1
+"""The least that a policy may have: weights follow the labels of a block once, when the data move on."""
 DEFAULT_NAME: Final = "adaptive"
+CURRENT_NAME: Final = "current"
 COOL_DOWN_ROWS: Final = 500
 """Of the policy without a file."""
+
+TRAINING_FIELDS: Final = (
+    *("recipe", "parameters", "holdout_rows"),
+    *("windows", "window_rows", "history_rows", "half_life_rows"),
+)
+"""Fields of the retraining policy that decide what a training learns, not when."""
 
 
 @dataclass(frozen=True)
@@ -57,35 +64,39 @@ class Policies:
             RolloutPolicy.model_validate({"strategy": "adaptive"}),
         )
 
-    def at_pace(self, wall_s_per_data_s: float, data_s: float) -> "Policies":
-        """The policies as the platform gets them: durations of the data as seconds on the clock of the backtest.
+    @classmethod
+    def current(cls, registry: RegistryClient, model: str) -> Self:
+        """The policies that a model has now."""
+        return cls(
+            CURRENT_NAME,
+            registry.policy(model, "gate"),
+            registry.policy(model, "retrain"),
+            registry.policy(model, "rollout").model_copy(update={"route": None}),
+        )
 
-        data_s: how long the data are. A budget of runs per day becomes one for all days, as the backtest takes less.
+    def trains_first_like(self, other: "Policies") -> bool:
+        """Whether both train the same version 1 from the same rows."""
+        return all(getattr(self.retrain, name) == getattr(other.retrain, name) for name in TRAINING_FIELDS)
+
+    def in_backtest(self) -> "Policies":
+        """The policies as the platform gets them. Durations stay: they count in the time of the data.
+
+        A backtest has no approver. A replaced version is stopped at once, as keeping it warm changes no answer.
         """
-
-        def wall(seconds: float) -> float:
-            return seconds * wall_s_per_data_s
-
-        retrain = self.retrain.model_copy(
-            update={
-                "cool_down_s": wall(self.retrain.cool_down_s),
-                "max_runs_per_day": min(round(self.retrain.max_runs_per_day * max(data_s / DAY_S, 1.0)), MOST_RUNS),
-            }
-        )
-        adaptive = self.rollout.adaptive
-        rollout = self.rollout.model_copy(
-            update={
-                "min_step_s": wall(self.rollout.min_step_s),
-                "max_hold_s": max(wall(self.rollout.max_hold_s), LONGEST_HOLD_S),
-                "keep_warm_s": wall(self.rollout.keep_warm_s),
-                "adaptive": adaptive.model_copy(update={"update_every_s": max(wall(adaptive.update_every_s), 0.1)}),
-            }
-        )
-        return Policies(self.name, self.gate, retrain, rollout)
+        gate = self.gate.model_copy(update={"approval": "automatic"})
+        adaptive = self.rollout.adaptive.model_copy(update={"update_every_s": UPDATE_EVERY_S})
+        rollout = self.rollout.model_copy(update={"keep_warm_s": 0.0, "adaptive": adaptive})
+        return Policies(self.name, gate, self.retrain, rollout)
 
     def documents(self) -> tuple[GatePolicy, RetrainPolicy, RolloutPolicy]:
         """All three, in the order in which they are set."""
         return self.gate, self.retrain, self.rollout
+
+
+def trained_before(policies: Sequence[Policies], place: int) -> str | None:
+    """Name of the first earlier policy whose version 1 is that of the policy at a place; None if it trains its own."""
+    own = policies[place]
+    return next((one.name for one in policies[:place] if one.trains_first_like(own)), None)
 
 
 def _parsed(path: Path, kind: str, of: Any, found: Mapping[str, Any]) -> Any:

@@ -41,19 +41,27 @@ def _lines(report: Report) -> Iterator[dict[str, str]]:
         yield dict(zip(COLUMNS, values, strict=True))
 
 
-def page(report: Report, curves: dict[str, list[tuple[int, float]]]) -> str:
-    """The whole document. curves: rolling metric by way to work, as they are drawn."""
+def _notes(report: Report) -> str:
+    about_data = "; ".join(report["data_notes"])
+    return f"{report['note']} About the data: {about_data}." if about_data else str(report["note"])
+
+
+def page(report: Report) -> str:
+    """Return the whole document."""
+    curves = report["curve"]
     count = len(report["policies"])
     title = f"Backtest of {report['name']}: {count} {'policy' if count == 1 else 'policies'}"
     legend = " &#160; ".join(
         f'<span class="line-{min(place, MOST_LINES - 1)}">&#9632; {escape(BASELINES.get(name, name))}</span>'
         for place, name in enumerate(curves)
     )
-    drawn = {f"line-{min(place, MOST_LINES - 1)}": curve for place, curve in enumerate(curves.values())}
+    drawn = {  # the first class is unique, so that no line replaces another one
+        f"way-{place} line-{min(place, MOST_LINES - 1)}": curve for place, curve in enumerate(curves.values())
+    }
     lines = [tuple(line.values()) for line in _lines(report)]
     parts = [(title, *(f"{value:.3f}" for value in one["metric"])) for title, one in _ways(report)]
     body = (
-        f"<h1>{escape(title)}</h1><p>{escape(report['note'])}</p>{table(COLUMNS, lines)}"
+        f"<h1>{escape(title)}</h1><p>{escape(_notes(report))}</p>{table(COLUMNS, lines)}"
         f"<h2>{escape(report['metric'].capitalize())} over the stream</h2>"
         f"<p>{legend} &#160; mean over the 500 rows before</p>{chart(drawn, report['rows'])}"
         f"<h2>By eighth of the stream</h2>{table(('way to work', *map(str, range(1, 9))), parts)}"

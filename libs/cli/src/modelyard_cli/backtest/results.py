@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from modelyard_cli.backtest.timing import Timing
 from modelyard_cli.context import Platform
 from modelyard_cli.demo.data import Stream
-from modelyard_cli.demo.measure import mean_by_part
+from modelyard_cli.demo.measure import mean_by_part, rolling
+from modelyard_cli.demo.traffic import row_of
 
 WINDOW_ROWS = 500
 """Means over this many rows are compared for the time below the frozen version."""
+DRAWN = ("online", "scheduled", "frozen", "oracle")
+"""Baselines whose curves are in the report."""
 VERSIONS_SQL = """
 SELECT version, min(prediction_id) AS since FROM (
     SELECT model_version AS version, prediction_id FROM predictions WHERE model = {model:String}
@@ -41,6 +44,18 @@ def result(
     }
 
 
+def curves_of(
+    policies: Mapping[str, NDArray[np.float64]], baselines: Mapping[str, NDArray[np.float64]]
+) -> dict[str, list[tuple[int, float]]]:
+    """Return the rolling metric of each policy, then of the baselines to draw, under the names in the report.
+
+    policies, baselines: scores by name, shape (rows,). A point is (rows so far, mean over the WINDOW_ROWS before).
+    """
+    shown = {f"policy {name}": scores for name, scores in policies.items()}
+    shown |= {name: baselines[name] for name in DRAWN}
+    return {name: rolling(scores, WINDOW_ROWS) for name, scores in shown.items()}
+
+
 def rows_below(scores: NDArray[np.float64], frozen: NDArray[np.float64], *, lower_is_better: bool) -> int:
     """Rows at which the mean over the WINDOW_ROWS before is worse than the frozen version's."""
     difference = (frozen - scores) if lower_is_better else (scores - frozen)
@@ -51,8 +66,9 @@ def rows_below(scores: NDArray[np.float64], frozen: NDArray[np.float64], *, lowe
 
 
 def platform_facts(platform: Platform, model: str) -> Mapping[str, Any]:
-    """Trainings, their cost, alarms and roll-backs of a model; the first training is not counted."""
-    runs = [run for run in platform.trainer.runs(model, limit=1_000) if run.state == "succeeded"][:-1]
+    """Trainings, their cost, alarms and roll-backs of a model; that of version 1 is not counted."""
+    found = platform.trainer.runs(model, limit=1_000)
+    runs = [run for run in found if run.state == "succeeded" and run.version != 1]
     rollouts = platform.deployer.rollouts(model, limit=1_000)
     drift = platform.monitor.drift(model, limit=1_000)
     return {
@@ -66,4 +82,4 @@ def platform_facts(platform: Platform, model: str) -> Mapping[str, Any]:
 def version_starts(platform: Platform, model: str) -> dict[int, int]:
     """First row of the stream that each version answered, alone or by a vote."""
     found: Sequence[dict[str, Any]] = platform.query(VERSIONS_SQL, {"model": model})
-    return {row["version"]: int(row["since"].rpartition("-")[2]) for row in found}
+    return {row["version"]: row_of(f"backtest-{model}", row["since"]) for row in found}

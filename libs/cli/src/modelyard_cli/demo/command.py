@@ -1,14 +1,11 @@
 """The demo: one stream through the whole closed loop."""
 
 import asyncio
-import contextlib
 import json
 import os
-import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +13,7 @@ import typer
 from rich.text import Text
 
 from modelyard_cli.backtest.beside import Beside
+from modelyard_cli.backtest.timing import Known, after_rows
 from modelyard_cli.context import Platform
 from modelyard_cli.demo import first as first_version
 from modelyard_cli.demo.data import TRAIN_SHARE, Stream, load
@@ -24,12 +22,12 @@ from modelyard_cli.demo.measure import counts, frozen_outputs
 from modelyard_cli.demo.page import page
 from modelyard_cli.demo.report import Report, as_tables, faults, make_report
 from modelyard_cli.demo.roll_back import show_roll_back
+from modelyard_cli.demo.stage import fresh_platform, say
 from modelyard_cli.demo.traffic import LABEL_DELAY_ROWS, Traffic
-from modelyard_cli.inference import Choices
 from modelyard_cli.output import Form, complain, complaints, console, show
-from modelyard_cli.stack.commands import start_stack, stop_stack
 from modelyard_cli.stack.layout import StackError
 from modelyard_cli.verbs.lists import short
+from modelyard_contracts.tables.inference import Choices
 
 STREAM_S: Final = 240.0
 """How long the stream lasts if the rate allows: loops close within a part of it, and one can watch."""
@@ -49,8 +47,8 @@ def run_demo(
     """Report progress as it happens; exit code 1 when a count does not add up or no loop closed."""
     began = time.monotonic()
     stream = load(data, data_dir.parent / "cache", choices)
-    _say(began, f"data: {stream.name}, {stream.rows:,} rows, {len(stream.numeric) + len(stream.categorical)} features")
-    with _platform(data_dir, keep, began) as platform:
+    say(began, f"data: {stream.name}, {stream.rows:,} rows, {len(stream.numeric) + len(stream.categorical)} features")
+    with fresh_platform(data_dir, keep, began) as platform:
         report = Demo(platform, stream, rate or steady_rate(stream), began).run()
     report["wall_seconds"] = round(time.monotonic() - began, 1)
     _write(report, data_dir)
@@ -78,26 +76,6 @@ def steady_rate(stream: Stream) -> float:
     return min(max(stream.rows * (1 - TRAIN_SHARE) / STREAM_S, SLOWEST_PER_S), FASTEST_PER_S)
 
 
-@contextlib.contextmanager
-def _platform(data_dir: Path, keep: bool, began: float) -> Iterator[Platform]:
-    """The platform of the environment, or a fresh local stack that is stopped at the end."""
-    if os.environ.get("REGISTRY_URL"):
-        yield Platform.find(data_dir)
-        return
-    stack = data_dir / "stack"
-    stop_stack(stack)
-    shutil.rmtree(stack, ignore_errors=True)
-    try:
-        state = start_stack(stack, any_ports=True)
-        _say(began, f"stack ready after {state['ready_after_s']} s (broker: {state['kafka']['provider']})")
-        yield Platform.find(stack)
-    finally:
-        if keep:
-            _say(began, f"left running: modelyard status --data-dir {stack}")
-        else:
-            stop_stack(stack)
-
-
 class Demo:
     """One run against one platform."""
 
@@ -114,7 +92,7 @@ class Demo:
     def run(self) -> Report:
         """Everything, in order; the report lacks only the wall time."""
         self._train()
-        with Beside(self._stream, self._first, LABEL_DELAY_ROWS) as beside:
+        with Beside(self._stream, self._first, self._known()) as beside:
             answers = self._stream_rows().answers
             self._say("all rows answered; counting")
             stored = counts(self._platform, self._stream.name, self._prefix, answers.sent, answers.labels_sent)
@@ -124,6 +102,9 @@ class Demo:
             compared = {"frozen": frozen, "scheduled": retrained, "online": beside.online()}
         report = make_report(self._stream, self._first, answers, compared, stored, found, self._versions())
         return {**report, **show_roll_back(self._platform, self._stream, self._say)}
+
+    def _known(self) -> Known:
+        return after_rows(self._stream.rows, self._first, LABEL_DELAY_ROWS)
 
     def _train(self) -> None:
         first_version.create_model(self._platform, self._stream, self._rate_per_s)
@@ -193,7 +174,7 @@ class Demo:
         ]
 
     def _say(self, text: str) -> None:
-        _say(self._began, text)
+        say(self._began, text)
 
 
 def _worth_telling(event: Event) -> bool:
@@ -208,11 +189,6 @@ def _worth_telling(event: Event) -> bool:
 
 def _innermost(error: BaseException) -> BaseException:
     return _innermost(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
-
-
-def _say(began: float, text: str) -> None:
-    moment = Text(f"{time.monotonic() - began:6.1f} s", style="dim")
-    complaints.print(moment.append(f"  {text}", style="not dim"), soft_wrap=True)
 
 
 def _write(report: Report, data_dir: Path) -> None:

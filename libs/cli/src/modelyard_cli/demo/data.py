@@ -1,8 +1,8 @@
-"""The stream of the demo: Elec2 from a pinned package, or any CSV file in order of time."""
+"""The stream of the demo: Elec2 from a pinned package, or any CSV or Parquet file in order of time."""
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard_cli.demo import elec2
-from modelyard_cli.inference import Choices, TrainingPlan, converted, infer, labelled
-from modelyard_cli.table import Table, UnfitFile, read_table
+from modelyard_cli.demo.times import in_order
 from modelyard_contracts.signature import ColumnType, Task
+from modelyard_contracts.tables.inference import Choices, TrainingPlan, converted, infer, labelled
+from modelyard_contracts.tables.table import Table, UnfitFile, read_table
 
 TRAIN_SHARE: Final = 0.1
 MIN_OF_A_CLASS: Final = 20
@@ -40,6 +41,10 @@ class Stream:
     classes: tuple[str, ...]
     times: NDArray[np.float64] | None = None
     """Seconds since 1970, rising; None where the rows have no times."""
+    label_times: NDArray[np.float64] | None = None
+    """When each label became known, in seconds since 1970; None if the source does not record it."""
+    notes: tuple[str, ...] = ()
+    """Facts about the source that a reader of results should know."""
 
     @property
     def rows(self) -> int:
@@ -59,19 +64,24 @@ class Stream:
 
 
 def load(path: Path | None, cache: Path, choices: Choices | None = None) -> Stream:
-    """The given CSV file, or Elec2; UnfitFile when version 1 could not be trained on its first part."""
+    """The given file, or Elec2; UnfitFile when version 1 could not be trained on its first part."""
     if path is None:
         stream = read_csv(elec2.fetch(cache), "electricity", elec2.COLUMNS, elec2.CLASSES)
         return replace(stream, times=elec2.BEGAN_S + elec2.ROW_S * np.arange(stream.rows, dtype=np.float64))
     stream = read_csv(path, choices=choices)
+    check_first_rows(stream, str(path))
+    return stream
+
+
+def check_first_rows(stream: Stream, source: str) -> None:
+    """UnfitFile if version 1 could not be trained on the first tenth of a stream; source: how the message names it."""
     first = stream.labels[: int(stream.rows * TRAIN_SHARE)]
     for value in stream.classes:
         if (found := int((first == value).sum())) < MIN_OF_A_CLASS:
             raise UnfitFile(
-                f"{path}: version 1 learns from the first {len(first)} rows, and {found} of them are {value!r}; "
+                f"{source}: version 1 learns from the first {len(first)} rows, and {found} of them are {value!r}; "
                 f"at least {MIN_OF_A_CLASS} are needed: put the rows in the order of time, not of the target"
             )
-    return stream
 
 
 def read_csv(
@@ -92,7 +102,7 @@ def read_csv(
     if len(table.rows) < min_rows:
         raise UnfitFile(f"{path}: {len(table.rows)} rows; at least {min_rows} are needed, in the order of time")
     plan = infer(table, choices)
-    table = _in_order(labelled(table, plan), plan)
+    table, notes = _in_order(labelled(table, plan), plan)
     titles = dict(zip(plan.types, columns or plan.types, strict=True))
     numeric = [name for name, type_ in plan.types.items() if type_ in _NUMERIC]
     words = [name for name in plan.types if name not in numeric]
@@ -101,7 +111,7 @@ def read_csv(
     target = ColumnType.CATEGORY if plan.values else ColumnType.NUMBER
     labels = [named.get(value, value) for value in converted(table, plan.target, target)]
     return Stream(
-        name=name or _model_name(path),
+        name=name or model_name(path.stem),
         target=plan.target,
         numeric=tuple(titles[name] for name in numeric),
         categorical=tuple(titles[name] for name in words),
@@ -112,14 +122,14 @@ def read_csv(
         labels=np.array(labels, dtype=object),
         classes=tuple(named[value] for value in plan.values),
         times=None if plan.time is None else _seconds(table, plan.time),
+        notes=notes,
     )
 
 
-def _in_order(table: Table, plan: TrainingPlan) -> Table:
+def _in_order(table: Table, plan: TrainingPlan) -> tuple[Table, tuple[str, ...]]:
     if plan.time is None:
-        return table
-    times = converted(table, plan.time, ColumnType.TIMESTAMP)
-    return table.only(sorted(range(len(times)), key=times.__getitem__))
+        return table, ()
+    return in_order(table, plan.time, converted(table, plan.time, ColumnType.TIMESTAMP), datetime.now(UTC))
 
 
 def _seconds(table: Table, column: str) -> NDArray[np.float64]:
@@ -133,6 +143,6 @@ def _numbers(table: Table, plan: TrainingPlan, name: str) -> NDArray[np.float64]
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _model_name(path: Path) -> str:
-    """As the registry takes it."""
-    return re.sub("[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:100] or "model"
+def model_name(text: str) -> str:
+    """A name as the registry takes it."""
+    return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")[:100] or "model"

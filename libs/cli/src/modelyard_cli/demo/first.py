@@ -51,8 +51,13 @@ def create_model(platform: Platform, stream: Stream, rate_per_s: float) -> None:
 
 
 def upload_first_tenth(platform: Platform, stream: Stream) -> str:
-    """Register the first rows as a dataset; its digest."""
-    return upload(platform.registry, stream, int(stream.rows * TRAIN_SHARE), name=f"{stream.name}-first-tenth")
+    """Register the first tenth as a dataset; its digest."""
+    return upload_first(platform, stream, int(stream.rows * TRAIN_SHARE))
+
+
+def upload_first(platform: Platform, stream: Stream, rows: int) -> str:
+    """Register the first `rows` rows as a dataset; its digest."""
+    return upload(platform.registry, stream, rows, name=f"{stream.name}-first")
 
 
 def train_first(platform: Platform, stream: Stream, digest: str, tell: Tell) -> None:
@@ -66,6 +71,22 @@ def train_first(platform: Platform, stream: Stream, digest: str, tell: Tell) -> 
         reason="first version, from the first tenth",
     )
     _wait(lambda: _run_ended(platform, run.run_id, tell), "the first training run")
+    _await_first(platform, stream, tell)
+
+
+def share_first(platform: Platform, source: str, stream: Stream, tell: Tell) -> None:
+    """Register version 1 of model `source` as that of the stream's model, and wait until it answers all traffic.
+
+    For models that would be trained on the same rows with the same recipe and seed: training them again gives the same
+    files. Safe to repeat. StackError when it does not come to that.
+    """
+    own = platform.registry.manifest(source, 1).model_copy(update={"model": stream.name})
+    registered = platform.registry.create_version(own, idempotency_key=f"first-of-{stream.name}")
+    platform.registry.finalize_version(stream.name, registered.version)
+    _await_first(platform, stream, tell)
+
+
+def _await_first(platform: Platform, stream: Stream, tell: Tell) -> None:
     _wait(lambda: _first_is_live(platform, stream.name, tell), "the first roll-out")
     _wait(lambda: _answers(platform, stream), "the router to answer")
 

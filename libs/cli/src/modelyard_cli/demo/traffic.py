@@ -18,8 +18,14 @@ LABEL_DELAY_ROWS: Final = 240
 """The truth about a row is sent this many rows later: five days of half-hours in Elec2."""
 FEEDBACK_BATCH: Final = 40
 REQUEST_TIMEOUT_S: Final = 10.0
+RETRIED: Final = (503, 504)
 ATTEMPTS: Final = 8
 """With exponential backoff, some ten seconds: a killed router is back by then."""
+
+
+def row_of(prefix: str, prediction_id: str) -> int:
+    """The row of a prediction id, also of one that was made after a lost connection."""
+    return int(prediction_id.removeprefix(f"{prefix}-").partition("-")[0])
 
 
 @dataclass
@@ -85,10 +91,13 @@ class Traffic:
                 await asyncio.sleep(ahead)
             yield row
 
-    async def block(self, rows: Sequence[int], labelled: Sequence[int]) -> None:
-        """Send rows, then the labels of earlier ones; returns after all answers."""
+    async def block(self, rows: Sequence[int], labelled: Sequence[int], *, concurrent: int = CONCURRENT) -> None:
+        """Send rows, then the labels of earlier ones; returns after all answers.
+
+        concurrent: requests at a time; with one, the rows are answered and stored in their order.
+        """
         async with self._session() as session:
-            free = asyncio.Semaphore(CONCURRENT)
+            free = asyncio.Semaphore(concurrent)
             async with asyncio.TaskGroup() as tasks:
                 for row in rows:
                     await free.acquire()
@@ -129,7 +138,9 @@ class Traffic:
     async def _post(
         self, session: aiohttp.ClientSession, url: str, body: Callable[[int], dict[str, Any]]
     ) -> dict[str, Any]:
-        """The answer's JSON. Overload (503) and a lost connection are tried again, anything else is an error.
+        """The answer's JSON. Overload (503), a deadline that passed (504) and a lost connection are tried again.
+
+        Anything else is an error. StackError after ATTEMPTS.
 
         body: makes the request, given how many connections were lost so far.
         """
@@ -141,7 +152,7 @@ class Traffic:
                         answer: dict[str, Any] = await response.json()
                         return answer
                     problem = f"HTTP {response.status}: {(await response.text())[:500]}"
-                    if response.status != 503:
+                    if response.status not in RETRIED:
                         break
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
                 problem = f"{type(error).__name__}: {error}"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -44,10 +45,13 @@ def up(
     show(output, state, lambda: _status_table(f"stack in {data_dir}", state))
     if output is Form.TABLE:
         folder = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {data_dir}"
+        console.print(Text(f"console: {state['services']['console']['url']} (sign in: `modelyard console{folder}`)"))
         console.print(Text(f"ready after {state['ready_after_s']} s; stop it by `modelyard down{folder}`"))
 
 
-def start_stack(data_dir: Path, *, any_ports: bool, timeout_s: float = START_TIMEOUT_S) -> State:
+def start_stack(
+    data_dir: Path, *, any_ports: bool, timeout_s: float = START_TIMEOUT_S, environ: Mapping[str, str] = os.environ
+) -> State:
     """Start a supervisor in the background and wait until all is ready; StackError with its last words otherwise."""
     layout = Layout(data_dir)
     state = read_state(layout)
@@ -66,6 +70,7 @@ def start_stack(data_dir: Path, *, any_ports: bool, timeout_s: float = START_TIM
             stderr=output,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            env=dict(environ),
         )
     return _wait_ready(layout, process, log, timeout_s)
 

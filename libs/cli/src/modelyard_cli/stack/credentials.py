@@ -55,8 +55,11 @@ class CredentialFiles:
         """The trust document: the public keys of all signers."""
         return self.root / "trust.json"
 
-    def create(self, services: tuple[str, ...]) -> None:
-        """Create the files that are missing. OSError when the disk refuses."""
+    def create(self, services: tuple[str, ...], signers: tuple[str, ...]) -> None:
+        """Create the files that are missing. OSError when the disk refuses.
+
+        services: get a key for calls. signers: those of them that write events, and sign them.
+        """
         for folder in (self.service_keys, self.root / "secrets", self.root / "signing"):
             folder.mkdir(mode=0o700, exist_ok=True)
         create_once(self.admin_key, f"my_admin_{secrets.token_urlsafe(32)}\n")
@@ -64,9 +67,9 @@ class CredentialFiles:
             create_once(self.service_key(service), f"{new_key()}\n")
         for name in SECRETS:
             create_once(self.secret(name), KeyRing.fresh().text())
-        for service in services:
-            create_once(self.signing(service), KeyRing.fresh().text())
-        create_once(self.trust, write(self._trust_of(services)).decode())
+        for signer in signers:
+            create_once(self.signing(signer), KeyRing.fresh().text())
+        create_once(self.trust, write(self._trust_of(signers)).decode())
 
     def _trust_of(self, services: tuple[str, ...]) -> TrustDocument:
         rings = {name: KeyRing.parse(self.signing(name).read_text()) for name in services}
@@ -78,7 +81,8 @@ class CredentialFiles:
         """The variables that name a service's own files, and no others."""
         own = {"MODELYARD_SERVICE_KEY_FILE": self.service_key(service)}
         own |= {variable: self.secret(name) for name, (variable, users) in SECRETS.items() if service in users}
-        own |= {"MODELYARD_SIGNING_KEY_FILE": self.signing(service), "MODELYARD_TRUST_FILE": self.trust}
+        if self.signing(service).exists():
+            own |= {"MODELYARD_SIGNING_KEY_FILE": self.signing(service), "MODELYARD_TRUST_FILE": self.trust}
         if service == "registry":
             own |= {"MODELYARD_ADMIN_KEY_FILE": self.admin_key, "REGISTRY_SERVICE_KEYS_DIR": self.service_keys}
         return {variable: str(path.resolve()) for variable, path in own.items()}

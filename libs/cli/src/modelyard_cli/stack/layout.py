@@ -37,6 +37,9 @@ SERVICES: Final = (
     ServiceSpec("trainer", 8102),
 )
 """In the order they start; they may start in any, this one is ready soonest."""
+CONSOLE: Final = ServiceSpec("console", 8100)
+PROCESSES: Final = (*SERVICES, CONSOLE)
+"""The services, and the console: it neither reads nor writes topics."""
 
 
 class StackError(RuntimeError):
@@ -82,7 +85,9 @@ class Layout:
             for folder in (self.logs, self.root / "data"):
                 folder.mkdir(exist_ok=True)
             self._check_format()
-            self.credentials.create(tuple(spec.name for spec in SERVICES))
+            self.credentials.create(
+                tuple(spec.name for spec in PROCESSES), signers=tuple(spec.name for spec in SERVICES)
+            )
         except OSError as error:
             raise StackError(
                 f"cannot write to {self.root}: {error.strerror}; free disk space, or use another folder with --data-dir"
@@ -103,7 +108,7 @@ class Layout:
 
 def choose_ports(automatic: bool) -> dict[str, int]:
     """Port by process name: the well-known ones, each checked, or free ones."""
-    wanted = {spec.name: spec.port for spec in SERVICES} | {"kafka": KAFKA_PORT, "clickhouse": CLICKHOUSE_PORT}
+    wanted = {spec.name: spec.port for spec in PROCESSES} | {"kafka": KAFKA_PORT, "clickhouse": CLICKHOUSE_PORT}
     if automatic:
         return {name: free_port() for name in wanted}
     taken = [f"{port} ({name})" for name, port in wanted.items() if not port_is_free(port)]
@@ -134,7 +139,7 @@ class Addresses:
 def service_environment(layout: Layout, addresses: Addresses, name: str) -> dict[str, str]:
     """The variables of one service process, beside the caller's own environment. Keys are its own only."""
     credentials = addresses.clickhouse_writer if name == "monitor" else addresses.clickhouse_reader
-    urls = {f"{spec.name.upper()}_URL": addresses.url(spec.name) for spec in SERVICES}
+    urls = {f"{spec.name.upper()}_URL": addresses.url(spec.name) for spec in PROCESSES}
     return {
         **urls,
         "KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap,

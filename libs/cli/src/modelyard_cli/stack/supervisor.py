@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from modelyard_cli.context import kafka_of_environment
 from modelyard_cli.stack.child import Child, complain
-from modelyard_cli.stack.layout import SERVICES, Addresses, Layout, StackError
+from modelyard_cli.stack.layout import PROCESSES, Addresses, Layout, StackError
 from modelyard_cli.stack.state import State, end_orphans, end_processes, find, identify, write_state
 from modelyard_devstack.providers import ProviderError
 from modelyard_devstack.providers.clickhouse import RunningClickHouse, start_clickhouse
@@ -61,7 +61,7 @@ class Supervisor:
     def run(self) -> None:
         try:
             addresses = self._start_servers()
-            self._children = [Child(spec, self._layout, addresses) for spec in SERVICES]
+            self._children = [Child(spec, self._layout, addresses) for spec in PROCESSES]
             for child in self._children:
                 child.start()
             while not self._stop.wait(LOOK_EVERY_S):

@@ -4,18 +4,34 @@ from collections.abc import Callable
 
 import typer
 
-from modelyard_cli.verbs import dead_letters, kafka, keys, policies, resources, routes, secrets
+from modelyard_cli.verbs import dead_letters, kafka, keys, policies, reports, resources, routes, secrets, storage
+from modelyard_cli.verbs.bom import bom
+from modelyard_cli.verbs.calls import feedback, generate, predict
+from modelyard_cli.verbs.comparison import diff
+from modelyard_cli.verbs.console import console
+from modelyard_cli.verbs.experiments import experiments
 from modelyard_cli.verbs.learners import learners
-from modelyard_cli.verbs.lists import drift, evaluations, history, models, rollouts, runs, timeline
-from modelyard_cli.verbs.releases import abort, approve, deploy, evaluate, reject, retire, rollback
+from modelyard_cli.verbs.lists import alarms, drift, evaluations, history, models, rollouts, runs, timeline
+from modelyard_cli.verbs.releases import (
+    abort,
+    advance,
+    approve,
+    deploy,
+    evaluate,
+    hold,
+    reject,
+    resume,
+    retire,
+    rollback,
+)
 from modelyard_cli.verbs.votes import votes
 
 
 def add_to(app: typer.Typer) -> None:
     """Register every verb and group."""
-    lists = (models, runs, learners, evaluations, rollouts, votes, drift, timeline, history)
-    moves = (evaluate, approve, reject, retire, deploy, abort, rollback)
-    commands: tuple[Callable[..., None], ...] = (*lists, *moves)
+    lists = (models, runs, experiments, learners, evaluations, rollouts, votes, drift, alarms, timeline, history)
+    moves = (evaluate, approve, reject, retire, deploy, advance, hold, resume, abort, rollback)
+    commands: tuple[Callable[..., None], ...] = (console, predict, generate, feedback, diff, bom, *lists, *moves)
     for command in commands:
         app.command()(command)
     groups = {
@@ -23,6 +39,8 @@ def add_to(app: typer.Typer) -> None:
         "routes": routes.app,
         "prompts": resources.prompts,
         "datasets": resources.datasets,
+        "blobs": storage.app,
+        "reports": reports.app,
         "keys": keys.app,
         "secrets": secrets.app,
         "dead-letters": dead_letters.app,

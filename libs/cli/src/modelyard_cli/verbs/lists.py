@@ -1,4 +1,4 @@
-"""Verbs that list: models, runs, evaluations, rollouts, drift, timeline, history."""
+"""Verbs that list: models, runs, evaluations, rollouts, drift, alarms, timeline, history."""
 
 from collections.abc import Sequence
 from textwrap import shorten
@@ -65,8 +65,12 @@ def evaluations(
 ) -> None:
     """List evaluations with their verdicts."""
     platform = Platform.find(data_dir)
-    found = known(platform, model, platform.evaluator.evaluations(model, limit=limit))
-    people = [{**it, "reason": " ".join((it.get("report") or {}).get("reasons") or ())} for it in found]
+    listed = platform.evaluator.evaluations(model, limit=limit)
+    found = known(platform, model, listed)
+    people = [
+        {**shown, "stage": one.progress, "reason": " ".join(one.reasons) or one.note}
+        for one, shown in zip(listed, found, strict=True)
+    ]
     columns = ("evaluation_id", "model", "created_at", "challenger_version", "stage", "verdict", "reason")
     show(output, found, lambda: rows("evaluations", columns, people))
 
@@ -85,6 +89,21 @@ def drift(
     columns = ("occurred_at", "severity", "kind", "subject", "model_version", "detector", "statistic", "p_value")
     words = ("recommendation", "correlation_id", "reason")
     show(output, found, lambda: rows(f"drift of {model}", (*columns, *words), people))
+
+
+@reports_errors
+def alarms(
+    model: ModelArgument,
+    closed: Annotated[bool, typer.Option("--all", help="Also alarms that are recovered, replaced or expired.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    output: FormOption = Form.TABLE,
+) -> None:
+    """List the performance alarms that are open, with the moment of the change and the errors around it."""
+    platform = Platform.find(data_dir)
+    found = known(platform, model, platform.monitor.alarms(model, closed=closed))
+    columns = ("version", "state", "severity", "subject", "since", "change_point", "error_before", "error_after")
+    words = ("error_now", "recommendation", "reason")
+    show(output, found, lambda: rows(f"performance alarms of {model}", (*columns, *words), found))
 
 
 @reports_errors

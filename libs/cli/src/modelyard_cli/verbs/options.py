@@ -20,7 +20,9 @@ TaskName = Annotated[
 ]
 ColumnTypes = Annotated[
     list[str] | None,
-    typer.Option("--column", help="NAME=TYPE: number, integer, boolean, category, text or timestamp."),
+    typer.Option(
+        "--column", help="NAME=TYPE: number, integer, boolean, category, text, timestamp; or NAME=none to leave it out."
+    ),
 ]
 Separator = Annotated[str, typer.Option(help="Between two cells of a line: one character, or `tab`.")]
 Decimal = Annotated[str, typer.Option(help="Decimal sign: `.` or `,`.")]

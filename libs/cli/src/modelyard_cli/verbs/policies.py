@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import typer
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from modelyard_cli.output import Form, FormOption, reports_errors, rows, show
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
 from modelyard_cli.verbs.options import DEFAULT_REASON, ModelArgument, Reason
+from modelyard_contracts.documents import Document
 from modelyard_contracts.policies import POLICIES
 from modelyard_contracts.sentences import explain
 
@@ -36,7 +37,9 @@ def get_policy(
 def set_policy(
     model: ModelArgument,
     kind: Kind,
-    fields: Annotated[list[str] | None, typer.Argument(help="FIELD=VALUE; the other fields stay.")] = None,
+    fields: Annotated[
+        list[str] | None, typer.Argument(help="FIELD=VALUE, such as windows=recent,all; the others stay.")
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="JSON file with the whole document.")] = None,
     reason: Reason = DEFAULT_REASON,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -46,7 +49,7 @@ def set_policy(
     registry = Platform.find(data_dir).registry
     current = registry.policy_info(model, _checked(kind))
     document = dict(current.document) if file is None else _read(file)
-    document |= dict(_field(text) for text in fields or ())
+    document |= dict(_field(text, POLICIES[kind]) for text in fields or ())
     try:
         policy: Any = POLICIES[kind].model_validate(document)
     except ValidationError as error:
@@ -84,11 +87,14 @@ def _read(file: Path) -> dict[str, Any]:
     return found
 
 
-def _field(text: str) -> tuple[str, Any]:
+def _field(text: str, policy: type[Document]) -> tuple[str, Any]:
+    """The field and its value: JSON, else text; `a,b` is a list where the policy has one."""
     name, found, value = text.partition("=")
     if not found:
         raise StackError(f"{text!r}: write FIELD=VALUE")
     try:
         return name, json.loads(value)
     except ValueError:
-        return name, value
+        field = policy.model_fields.get(name)
+        listed = field is not None and get_origin(field.annotation) is tuple
+        return name, [part.strip() for part in value.split(",") if part.strip()] if listed else value

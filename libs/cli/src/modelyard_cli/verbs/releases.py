@@ -1,16 +1,18 @@
-"""Verbs that move a version: evaluate, approve, reject, retire, deploy, abort, rollback."""
+"""Verbs that move a version: evaluate, approve, reject, retire, deploy, advance, hold, resume, abort, rollback."""
 
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from modelyard import RolloutRun
+from modelyard import DeployerClient, RolloutRun
 from modelyard_cli.context import Platform
 from modelyard_cli.outcomes import Exit, Outcome, await_rollout, await_verdict, verdict_outcome
 from modelyard_cli.output import Form, FormOption, cell, complain, console, printable, progress, reports_errors, show
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR
 from modelyard_cli.verbs.options import DEFAULT_REASON, Follow, ModelArgument, Reason, VersionArgument
+from modelyard_contracts import RolloutState
 
 WAIT_S: Final = 30.0
 
@@ -114,6 +116,59 @@ def abort(
     """Abort the open rollout of a model; the version that served before gets all traffic."""
     aborted = Platform.find(data_dir).deployer.abort_rollout(model, reason=reason)
     show(output, aborted.model_dump(mode="json"), lambda: f"{model}: rollout of version {aborted.to_version} aborts")
+
+
+@reports_errors
+def advance(
+    model: ModelArgument,
+    reason: Reason = DEFAULT_REASON,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    output: FormOption = Form.TABLE,
+) -> None:
+    """Go to the next step of the open rollout now, without waiting for more predictions or time."""
+    deployer, current = _open_step(model, data_dir)
+    moved = deployer.advance_rollout(current.rollout_id, current.step, reason=reason)
+    show(output, moved.model_dump(mode="json"), lambda: f"{model}: version {moved.to_version} goes to the next step")
+
+
+@reports_errors
+def hold(
+    model: ModelArgument,
+    reason: Reason = DEFAULT_REASON,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    output: FormOption = Form.TABLE,
+) -> None:
+    """Keep the open rollout at its step until `resume` or `advance`; harm still aborts it."""
+    deployer, current = _open_step(model, data_dir)
+    held = deployer.hold_rollout(current.rollout_id, current.step, reason=reason)
+    show(output, held.model_dump(mode="json"), lambda: f"{model}: version {held.to_version} stays at {_share(held)}")
+
+
+@reports_errors
+def resume(
+    model: ModelArgument,
+    reason: Reason = DEFAULT_REASON,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    output: FormOption = Form.TABLE,
+) -> None:
+    """Let a rollout that was held go on by its policy."""
+    deployer, current = _open_step(model, data_dir)
+    moved = deployer.resume_rollout(current.rollout_id, current.step, reason=reason)
+    show(output, moved.model_dump(mode="json"), lambda: f"{model}: version {moved.to_version} goes on by its policy")
+
+
+def _open_step(model: str, data_dir: Path) -> tuple[DeployerClient, RolloutRun]:
+    """The rollout of the model that shifts traffic now."""
+    deployer = Platform.find(data_dir).deployer
+    for found in deployer.rollouts(model, unfinished=True):
+        if found.state in (RolloutState.SHIFTING, RolloutState.HOLDING):
+            return deployer, found
+    complain(f"no rollout of {model} shifts traffic now; `modelyard deploy` starts one")
+    raise typer.Exit(1)
+
+
+def _share(rollout: RolloutRun) -> str:
+    return f"{rollout.weight_percent:g} % of the traffic"
 
 
 @reports_errors

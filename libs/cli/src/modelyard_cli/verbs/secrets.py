@@ -9,14 +9,18 @@ import typer
 from modelyard_cli.output import Form, FormOption, progress, reports_errors, show
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.credentials import SECRETS, SIGNING, CredentialFiles, new_key, replace_private
-from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, SERVICES, StackError
+from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, PROCESSES, SERVICES, StackError
 from modelyard_cli.stack.signers import SignerFiles
 from modelyard_contracts.keyring import InvalidKeyRing, KeyRing
 
 app = typer.Typer(help="Rotate secrets and service keys.", no_args_is_help=True)
 SETTLE_S: Final = 5.0
 """Longer than any service takes to read a changed file: all accept the new secret before one uses it."""
-NAMES: Final = (*SECRETS, *(f"{spec.name}{end}" for end in ("-key", SIGNING) for spec in SERVICES))
+NAMES: Final = (
+    *SECRETS,
+    *(f"{spec.name}-key" for spec in PROCESSES),
+    *(f"{spec.name}{SIGNING}" for spec in SERVICES),
+)
 TrustOption = Annotated[Path | None, typer.Option("--trust", help="Trust document, instead of the local stack's.")]
 FileOption = Annotated[Path | None, typer.Option("--file", help="Key ring, instead of the local stack's.")]
 

@@ -1,0 +1,1 @@
+"""The demo of models that were made elsewhere: five kinds, each from a file to a served version."""

@@ -1,0 +1,1 @@
+"""Commands about models that were made elsewhere: scan and register."""
