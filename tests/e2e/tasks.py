@@ -19,7 +19,7 @@ from modelyard_devstack.testing import wait_until
 
 CONCURRENT: Final = 12
 RETRAIN: Final = RetrainPolicy(cool_down_s=1, window_rows=2_000, holdout_rows=300)
-GATE: Final = GatePolicy(min_rows=100)
+GATE: Final = GatePolicy(min_rows=100, max_open_s=0.0)
 ENDED: Final = ("succeeded", "failed", "cancelled", "refused")
 Row = Mapping[str, Any]
 

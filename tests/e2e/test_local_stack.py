@@ -20,7 +20,7 @@ from modelyard_devstack.testing import stays, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(200)]
 
-SERVICES = {"registry", "trainer", "evaluator", "deployer", "router", "monitor"}
+SERVICES = {"registry", "trainer", "evaluator", "deployer", "router", "monitor", "console"}
 
 
 def modelyard(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -19,15 +19,15 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from modelyard import RegistryClient
-from modelyard_cli.inference import Choices, TrainingPlan, converted
-from modelyard_cli.table import Table, UnfitFile
 from modelyard_cli.train import read_preview
-from modelyard_cli.upload import arrow_table
 from modelyard_contracts import FeedbackReceived, PredictionLogged
 from modelyard_contracts.codec import Codec
 from modelyard_contracts.inference import decode_request
 from modelyard_contracts.manifest import ManifestFile
 from modelyard_contracts.signature import ColumnType, Signature
+from modelyard_contracts.tables.arrow import arrow_table
+from modelyard_contracts.tables.inference import Choices, TrainingPlan, converted
+from modelyard_contracts.tables.table import Table, UnfitFile
 from modelyard_contracts.usable import usable_number
 from modelyard_contracts.usable.values import BLANK
 from modelyard_devstack.testing.cells import cells, column_names
@@ -45,7 +45,7 @@ from modelyard_registry.testing import InProcessRegistry
 from modelyard_router.domain.contract import Contract, Values
 from modelyard_runtime.clock import FakeClock
 from modelyard_runtime.health import Readiness
-from modelyard_serving.batching import Inputs
+from modelyard_serving.lanes import Inputs
 from modelyard_trainer.domain.data import DataSpec
 from modelyard_trainer.domain.recipes import TabularParameters
 from modelyard_trainer.domain.split import split_rows

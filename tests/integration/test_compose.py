@@ -26,6 +26,8 @@ from modelyard_runtime.signing.files import open_signer
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "router", "monitor")
+CONSOLE = "console"
+"""It has no access to Kafka."""
 INFRASTRUCTURE = {"kafka", "clickhouse", "postgres", "ingress"}
 JOBS = {"kafka-acls"}
 """Containers that end."""
@@ -70,10 +72,10 @@ def complaints(compose: Compose, service: str) -> Iterator[str]:
 
 
 def test_every_service_is_defined(compose: Compose) -> None:
-    assert set(compose["services"]) == {*SERVICES, *INFRASTRUCTURE, *JOBS}
+    assert set(compose["services"]) == {*SERVICES, CONSOLE, *INFRASTRUCTURE, *JOBS}
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, CONSOLE])
 def test_settings_and_compose_agree(compose: Compose, service: str) -> None:
     assert list(complaints(compose, service)) == []
 
@@ -143,6 +145,7 @@ def test_the_script_creates_signing_keys_that_the_trust_document_has(deployment:
         assert open_signer(service, secrets / "signing" / f"{service}.keys", secrets / "trust.json") is not None
 
 
+@pytest.mark.process
 def test_a_replaced_password_reaches_the_users_of_kafka(tmp_path: Path) -> None:
     secrets = create_secrets(tmp_path)
     users = secrets / "users.properties"
@@ -154,6 +157,7 @@ def test_a_replaced_password_reaches_the_users_of_kafka(tmp_path: Path) -> None:
     assert f'user_router="{fresh}"' in users.read_text()
 
 
+@pytest.mark.process
 def test_kafka_has_a_user_for_every_principal_and_no_open_listener(deployment: Path) -> None:
     users = re.findall(r"user_(\w+)=", (deployment / ".secrets/kafka/users.properties").read_text())
     assert set(users) == {*PRINCIPALS, OPERATOR, UPSTREAM, "admin", "broker"}
@@ -218,7 +222,7 @@ def test_a_service_without_a_key_does_not_start(
         load_settings(changed, "router", monkeypatch, deployment)
 
 
-@pytest.mark.parametrize("service", [*SERVICES, *sorted(INFRASTRUCTURE)])
+@pytest.mark.parametrize("service", [*SERVICES, CONSOLE, *sorted(INFRASTRUCTURE)])
 def test_every_container_has_a_health_check_and_waits_for_its_dependencies(compose: Compose, service: str) -> None:
     definition = compose["services"][service]
     assert definition["healthcheck"]["test"]
@@ -228,6 +232,16 @@ def test_every_container_has_a_health_check_and_waits_for_its_dependencies(compo
         for name, need in needs.items()
     )
     assert service in INFRASTRUCTURE - {"ingress"} or needs
+
+
+def test_the_console_has_its_own_key_and_no_way_into_kafka(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch, deployment: Path
+) -> None:
+    definition = compose["services"][CONSOLE]
+    assert secrets_of(definition) == [{"source": "console_key", "target": "service_key"}]
+    assert not [name for name in definition["environment"] if name.startswith("KAFKA")]
+    own = (deployment / ".secrets/keys/console.key").read_text().strip()
+    assert load_settings(compose, CONSOLE, monkeypatch, deployment).service_key == own
 
 
 def test_nothing_is_published_beyond_loopback(compose: Compose) -> None:
@@ -249,7 +263,7 @@ def test_every_bind_mount_and_build_file_exists(compose: Compose) -> None:
             assert not source.startswith("./") or source == "./.secrets/keys" or (ROOT / source).is_file(), source
         if "build" in service:
             assert (ROOT / service["build"]["dockerfile"]).is_file()
-            assert service["build"]["args"]["SERVICE"] in SERVICES
+            assert service["build"]["args"]["SERVICE"] in (*SERVICES, CONSOLE)
 
 
 def test_the_ingress_reaches_every_service_on_its_port(compose: Compose) -> None:
@@ -257,6 +271,8 @@ def test_the_ingress_reaches_every_service_on_its_port(compose: Compose) -> None
     assert sorted(routes) == sorted(
         (name, name, str(compose["services"][name]["environment"][f"{name.upper()}_PORT"])) for name in SERVICES
     )
+    port = compose["services"][CONSOLE]["environment"]["CONSOLE_PORT"]
+    assert re.findall(r"location / +\{ proxy_pass http://(\w+):(\d+); \}", _ingress()) == [(CONSOLE, str(port))]
 
 
 def test_the_ingress_takes_every_artifact_that_the_registry_takes() -> None:
@@ -264,6 +280,7 @@ def test_the_ingress_takes_every_artifact_that_the_registry_takes() -> None:
     assert int(limit) * 1024**3 >= settings_class("registry").model_fields["max_blob_bytes"].default
 
 
+@pytest.mark.process
 def test_make_up_passes_arguments_on() -> None:
     make = ["make", "-n", "-o", "setup", "up", "ARGS=--any-ports"]
     alone = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
