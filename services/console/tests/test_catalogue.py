@@ -97,3 +97,30 @@ def test_the_bill_of_materials_is_downloaded_as_cyclonedx(catalogue: World) -> N
 def test_a_person_of_another_workspace_gets_no_bill_of_materials(catalogue: World) -> None:
     catalogue.sign_in("risk-key")
     assert catalogue.browser.get("/models/churn/versions/3/bom").status_code == 403
+
+
+def test_the_owner_is_set_from_the_list_and_from_the_page_of_a_model(catalogue: World) -> None:
+    one = {"model": "risk:churn", "no_owner": True}
+    catalogue.answers.add("/v1/catalogue/problems", {"items": [one], "next_after": None})
+    page = catalogue.browser.get("/models-problems?after=a").text
+    assert 'action="/models/risk%3Achurn/owner"' in page and 'name="expected_owner" value=""' in page
+    catalogue.answers.add("/v1/models/risk:churn/owner", {**MODEL, "owner": "bob"}, "PUT")
+    form = {"csrf": catalogue.csrf(), "owner": " bob ", "expected_owner": "", "reason": "ada left"}
+    sent = catalogue.browser.post(
+        "/models/risk:churn/owner", data={**form, "back": "/models-problems?after=a"}, follow_redirects=False
+    )
+    assert (sent.status_code, sent.headers["location"]) == (303, "/models-problems?after=a")
+    body = json.loads(catalogue.answers.asked[-1].content)
+    assert body == {"owner": "bob", "expected_owner": "", "reason": "ada left"}
+    conflict = {"title": "Conflict", "code": "stale_owner", "detail": "the owner is 'eve'", "field": "expected_owner"}
+    catalogue.answers.add("/v1/models/risk:churn/owner", httpx.Response(409, json=conflict), "PUT")
+    refused = catalogue.browser.post("/models/risk:churn/owner", data=form)
+    assert refused.status_code == 409 and "the owner is &#39;eve&#39;" in refused.text
+
+
+def test_a_viewer_is_not_offered_to_change_an_owner(catalogue: World) -> None:
+    catalogue.answers.add("/v1/catalogue/problems", {"items": [{"model": "churn", "no_owner": True}]})
+    catalogue.sign_in("viewer-key")
+    assert "/owner" not in catalogue.browser.get("/models-problems").text
+    answer = catalogue.browser.post("/models/churn/owner", data={"csrf": catalogue.csrf(), "owner": "a", "reason": "b"})
+    assert answer.status_code == 403

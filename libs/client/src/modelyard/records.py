@@ -178,6 +178,8 @@ class VersionInfo(Record):
     scan_rules: str | None = None
     card_digest: str | None = None
     """SHA-256 of the card at the first approval; None before it."""
+    labels_revision: int = 0
+    """Changes of the tags and of the semver label; `expected_revision` of the next change."""
     resembles: tuple[str, ...] = ()
     """Versions that share files or tensors, in words; not filled in lists."""
     missing_blobs: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from modelyard_cli.verbs.console import console
 from modelyard_cli.verbs.experiments import experiments
 from modelyard_cli.verbs.learners import learners
 from modelyard_cli.verbs.lists import alarms, drift, evaluations, history, models, rollouts, runs, timeline
+from modelyard_cli.verbs.owners import owner
 from modelyard_cli.verbs.releases import (
     abort,
     advance,
@@ -31,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
     """Register every verb and group."""
     lists = (models, runs, experiments, learners, evaluations, rollouts, votes, drift, alarms, timeline, history)
     moves = (evaluate, approve, reject, retire, deploy, advance, hold, resume, abort, rollback)
-    commands: tuple[Callable[..., None], ...] = (console, predict, generate, feedback, diff, bom, *lists, *moves)
+    commands: tuple[Callable[..., None], ...] = (console, predict, generate, feedback, diff, bom, owner, *lists, *moves)
     for command in commands:
         app.command()(command)
     groups = {

@@ -22,6 +22,13 @@ class ModelsClient(PagedClient):
         body = {"name": name, "description": description, "owner": owner, "labels": dict(labels or {})}
         return ModelInfo.model_validate(self.post("/v1/models", body))
 
+    def set_owner(
+        self, name: str, owner: str, *, expected_owner: str, reason: str = "", actor: str | None = None
+    ) -> ModelInfo:
+        """Compare and swap: conflict (409) when the owner is not `expected_owner` (empty: none) any more."""
+        body = {"owner": owner, "expected_owner": expected_owner, "reason": reason, "actor": actor}
+        return ModelInfo.model_validate(self.request("PUT", f"{model_path(name)}/owner", json=given(body)).json())
+
     def model(self, name: str) -> ModelInfo:
         return ModelInfo.model_validate(self.get(model_path(name)))
 

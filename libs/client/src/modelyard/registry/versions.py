@@ -89,11 +89,16 @@ class VersionsClient(BlobsClient):
         *,
         tags: Mapping[str, str] | None = None,
         semver: str | None = None,
+        expected_revision: int | None = None,
         reason: str = "",
         actor: str | None = None,
     ) -> VersionInfo:
-        """Replace the tags, or set the semver label, which never changes once it is set; None leaves them."""
+        """Replace the tags, or set the semver label, which never changes once it is set; None leaves them.
+
+        expected_revision: `labels_revision` as it was read; conflict (409) when another change came first.
+        """
         body = {"tags": None if tags is None else dict(tags), "semver": semver, "reason": reason, "actor": actor}
+        body["expected_revision"] = expected_revision
         response = self.request("PATCH", version_path(model, version), json=given(body))
         return VersionInfo.model_validate(response.json())
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from modelyard import ApiError, RegistryClient
 from modelyard.errors import ApiUnavailable
@@ -18,6 +19,9 @@ from modelyard_own.remote import Report
 from modelyard_own.sync.comparing import Difference, Here, HereVersion, State, What, differences
 from modelyard_own.sync.foreign import ForeignModel, ForeignRegistry, ForeignVersion
 from modelyard_own.sync.here import read_here, reason_of
+
+STALE: Final = "stale_labels"
+"""Code of the registry's refusal when the tags of a version changed after they were read."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,25 @@ def _tags(sync: Sync, version: HereVersion, changed: Sequence[Difference]) -> It
     """All tags of one version, in one change on top of the tags of this moment."""
     if not changed:
         return
-    tags = dict(sync.registry.version(sync.model, version.number).tags)
+    info = sync.registry.version(sync.model, version.number)
+    tags = dict(info.tags)
     for one in changed:
         if tags.get(one.name) == one.here:
             tags.pop(one.name, None)
             tags |= {} if one.there is None else {one.name: one.there}
-    sync.registry.label_version(sync.model, version.number, tags=tags, reason=reason_of(sync.foreign))
+    try:
+        sync.registry.label_version(
+            sync.model,
+            version.number,
+            tags=tags,
+            expected_revision=info.labels_revision,
+            reason=reason_of(sync.foreign),
+        )
+    except ApiError as error:
+        if error.code != STALE:
+            raise
+        yield from (Outcome(one, False, "a person changed the tags just now; run it again") for one in changed)
+        return
     yield from (Outcome(one, True, "set" if one.there is not None else "removed") for one in changed)
 
 

@@ -27,7 +27,10 @@ ANY_VALUE: Final = ">=-999999999999999"
 """The lowest bound that the registry reads."""
 METRIC: Final = ("metric_name", "metric_sign", "metric_value")
 PROBLEMS: Final = {
-    "no_owner": ("no owner", "It names no owner who answers for it. The owner is set when a model is created."),
+    "no_owner": (
+        "no owner",
+        "It names no owner who answers for it. Set one, here or with: modelyard owner MODEL OWNER",
+    ),
     "no_card": ("no card", "Write the intended use and the limits of a version: its page, Card, Edit."),
     "never_live": ("no traffic", "No version ever served. Evaluate and roll one out, or retire its versions."),
     "duplicate": ("duplicate", "Most of its bytes are files of another model: see Resembles on its version; keep one."),

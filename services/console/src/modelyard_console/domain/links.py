@@ -32,6 +32,10 @@ def compare(model_name: str, *versions: int) -> str:
     return f"{model(model_name)}/compare?" + urlencode([("version", number) for number in versions])
 
 
+def owner(model_name: str) -> str:
+    return f"{model(model_name)}/owner"
+
+
 def policies(model_name: str) -> str:
     return f"{model(model_name)}/policies"
 

@@ -16,6 +16,7 @@ from modelyard_runtime.errors import Invalid
 ROWS: Final = 50
 ACTIONS: Final = (
     *("created", "version_registered", "version_moved", "alias_moved", "policy_changed", "tags_changed"),
+    *("owner_changed", "described"),
     *("training_run_changed", "evaluation_finished", "rollout_changed"),
     *("key_created", "key_rotated", "key_revoked"),
 )

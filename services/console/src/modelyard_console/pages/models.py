@@ -135,6 +135,17 @@ def _add_actions(app: FastAPI, console: Console) -> None:
             then=links.model(model),
         )
 
+    @app.post("/models/{model}/owner", response_class=HTMLResponse)
+    def set_owner(model: str, form: Annotated[Form, Depends(console.form("update", "model"))]) -> Response:
+        """Name another owner, unless another person did since the page was opened."""
+        owner, reason = form.required("owner", "Owner"), form.required("reason", "Reason")
+        expected = form.text("expected_owner")
+        return form.do(
+            lambda io: io.registry.client.set_owner(model, owner, expected_owner=expected, reason=reason),
+            done=f"The owner of {model} is now {owner}.",
+            then=form.text("back") or links.model(model),
+        )
+
     @app.post("/models/{model}/rollback", response_class=HTMLResponse)
     def roll_back(model: str, form: Annotated[Form, Depends(console.form("roll-back", "rollout"))]) -> Response:
         """Put the version that served before back."""

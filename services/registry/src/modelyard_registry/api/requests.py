@@ -41,6 +41,15 @@ class NewResourceBody(Body):
     labels: dict[Line, Text] = Field(default_factory=dict)
 
 
+class OwnerBody(Body):
+    """expected_owner: the owner as it was read, empty for none; conflict (409) when it is another one by now."""
+
+    owner: Line
+    expected_owner: Text
+    reason: Text = ""
+    actor: Line | None = None
+
+
 class NewVersionBody(Body):
     """manifest: the manifest's JSON text, stored byte for byte; or an object, from which the registry writes one."""
 
@@ -54,10 +63,14 @@ class NewVersionBody(Body):
 
 
 class LabelsBody(Body):
-    """Fields that are left out stay as they are; a semver label that is set never changes."""
+    """Fields that are left out stay as they are; a semver label that is set never changes.
+
+    expected_revision: `labels_revision` of the version as it was read; conflict (409) when another change came first.
+    """
 
     semver: Semver | None = None
     tags: Tags | None = None
+    expected_revision: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     reason: Text = ""
     actor: Line | None = None
 

@@ -9,15 +9,15 @@ from fastapi import APIRouter, Depends, Query, Response
 from modelyard_contracts import VersionStage
 from modelyard_contracts.admission import ScanVerdict
 from modelyard_contracts.manifest import SourceKind
-from modelyard_registry.api.callers import cursor
+from modelyard_registry.api.callers import actor_of, cursor
 from modelyard_registry.api.fields import After, CleanText, Limit, ReferencePath, name_and_value
-from modelyard_registry.api.requests import NewResourceBody
+from modelyard_registry.api.requests import NewResourceBody, OwnerBody
 from modelyard_registry.api.responses import EntryOut, FacetsOut, ListedResourceOut, Page, ResourceOut
 from modelyard_registry.domain.names import key_of
 from modelyard_registry.domain.ports import Deps
 from modelyard_registry.domain.values import MetricBound, NewResource, ResourceFilter, ResourceKey, ResourceSort
 from modelyard_registry.usecases.history import origin_of
-from modelyard_registry.usecases.resources import create_resource
+from modelyard_registry.usecases.resources import change_owner, create_resource
 from modelyard_runtime.access import Principal
 from modelyard_runtime.errors import Invalid
 from modelyard_runtime.http import allow, allowed_workspaces
@@ -47,6 +47,16 @@ def _write(router: APIRouter, deps: Deps, kind: str) -> None:
         resource, new = create_resource(deps, wanted, origin_of(deps, principal.identity))
         response.status_code = 201 if new else 200
         return show_resource(deps, resource.key)
+
+    updater = Depends(allow("update", kind))
+
+    @router.put("/{reference}/owner")
+    def set_owner(reference: ReferencePath, body: OwnerBody, principal: Principal = updater) -> ResourceOut:
+        """Name another owner. 409 `stale_owner` when it is not `expected_owner` any more; repeats change nothing."""
+        key = key_of(kind, reference)
+        origin = origin_of(deps, actor_of(principal, body.actor), body.reason)
+        change_owner(deps, key, body.owner, expected_owner=body.expected_owner, origin=origin)
+        return show_resource(deps, key)
 
 
 def _lists(router: APIRouter, deps: Deps, kind: str) -> None:

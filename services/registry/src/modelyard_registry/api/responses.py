@@ -182,7 +182,7 @@ class VersionOut(BaseModel):
     """model: the reference of the resource, whatever its kind. source_kind: null for versions of training runs.
 
     scan_verdict, scan_rules: result and rules of the last scan; null before the first one. card_digest: of the card at
-    the first approval.
+    the first approval. labels_revision: changes of tags and semver label, for a change that must not overwrite another.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -208,6 +208,7 @@ class VersionOut(BaseModel):
     scan_verdict: ScanVerdict | None
     scan_rules: str | None
     card_digest: str | None
+    labels_revision: int
     aliases: list[str]
     missing_blobs: list[str]
 
@@ -237,6 +238,7 @@ class VersionOut(BaseModel):
             scan_verdict=ScanVerdict(version.scan_verdict) if version.scan_verdict else None,
             scan_rules=version.scan_rules,
             card_digest=version.card_digest,
+            labels_revision=version.labels_revision,
             aliases=list(aliases),
             missing_blobs=list(missing),
         )

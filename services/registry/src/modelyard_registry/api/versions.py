@@ -86,10 +86,18 @@ def _register(router: APIRouter, deps: Deps, kind: str) -> None:
     def label(
         reference: ReferencePath, version: VersionNumber, body: LabelsBody, principal: Principal = updater
     ) -> VersionOut:
-        """Replace the tags, or set the semver label."""
+        """Replace the tags, or set the semver label. 409 `stale_labels` when `expected_revision` has passed."""
         key = key_of(kind, reference)
         origin = origin_of(deps, actor_of(principal, body.actor), body.reason)
-        labelled = versions.label_version(deps, key, version, semver=body.semver, tags=body.tags, origin=origin)
+        labelled = versions.label_version(
+            deps,
+            key,
+            version,
+            semver=body.semver,
+            tags=body.tags,
+            origin=origin,
+            expected_revision=body.expected_revision,
+        )
         return show_version(deps, key, labelled)
 
 

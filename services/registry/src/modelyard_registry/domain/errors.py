@@ -273,6 +273,34 @@ class StaleRevision(Conflict):
         self.current = current
 
 
+class StaleLabels(Conflict):
+    """Another change of the labels of the version came first."""
+
+    code = "stale_labels"
+
+    def __init__(self, version: int, expected: int, current: int) -> None:
+        super().__init__(
+            f"the tags of version {version} are at revision {current}, not {expected}; read them again, then change "
+            "them again",
+            field="expected_revision",
+        )
+        self.current = current
+
+
+class StaleOwner(Conflict):
+    """Another change of the owner came first."""
+
+    code = "stale_owner"
+
+    def __init__(self, key: ResourceKey, owner: str) -> None:
+        super().__init__(
+            f"the owner of the {key.kind} {key.reference} is {owner or 'nobody'!r}, not the expected one; read it "
+            "again, then decide again",
+            field="expected_owner",
+        )
+        self.owner = owner
+
+
 class StaleCard(Conflict):
     """Another edit of the card came first."""
 

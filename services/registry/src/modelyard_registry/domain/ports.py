@@ -52,6 +52,7 @@ class Resources(Protocol):
     def get(self, key: ResourceKey) -> Resource: ...  # ResourceNotFound
     def lock(self, key: ResourceKey) -> Resource: ...  # ResourceNotFound; others that lock it wait for our end
     def describe(self, resource: Resource, description: str, labels: Mapping[str, str]) -> None: ...
+    def set_owner(self, resource: Resource, owner: str) -> None: ...
     def page(
         self, kind: str, after: ResourceKey | None, limit: int, workspaces: Collection[str] | None
     ) -> Sequence[Resource]: ...  # workspaces None: all

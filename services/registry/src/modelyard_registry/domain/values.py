@@ -104,6 +104,8 @@ class Version:
     """Version of the rules of the last scan."""
     card_digest: str | None = None
     """Of the card at the first approval; None before it."""
+    labels_revision: int = 0
+    """Changes of the tags and of the semver label after the registration."""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,9 @@ class SqlResources:
         values = {"description": description, "labels": dict(labels)}
         self._db.execute(update(t).where(t.c.id == resource.id).values(**values))
 
+    def set_owner(self, resource: Resource, owner: str) -> None:
+        self._db.execute(update(t).where(t.c.id == resource.id).values(owner=owner))
+
     def page(
         self, kind: str, after: ResourceKey | None, limit: int, workspaces: Collection[str] | None
     ) -> Sequence[Resource]:

@@ -71,6 +71,7 @@ versions = Table(
     Column("scan_verdict", Text, comment="NULL: not scanned"),
     Column("scan_rules", Text, comment="version of the rules of the last scan"),
     Column("card_digest", Text, comment="of the card at the first approval"),
+    Column("labels_revision", Integer, nullable=False, server_default="0", comment="changes of tags and semver"),
     UniqueConstraint("resource_id", "digest", name="versions_digest_once"),
     UniqueConstraint("resource_id", "idempotency_key", name="versions_key_once"),
     UniqueConstraint("resource_id", "semver", name="versions_semver_once"),

@@ -90,7 +90,7 @@ class SqlVersions:
         self._update(resource, version, stage=stage.value, last_event_id=event_id)
 
     def set_labels(self, resource: Resource, version: int, semver: str | None, tags: Mapping[str, str]) -> None:
-        self._update(resource, version, semver=semver, tags=dict(tags))
+        self._update(resource, version, semver=semver, tags=dict(tags), labels_revision=t.c.labels_revision + 1)
 
     def _update(self, resource: Resource, version: int, **values: Any) -> None:
         at = (t.c.resource_id == resource.id, t.c.version == version)

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 
 from modelyard_contracts import ResourceChange
 from modelyard_contracts.references import DEFAULT_WORKSPACE
-from modelyard_registry.domain.errors import ResourceExists
+from modelyard_registry.domain.errors import ResourceExists, StaleOwner
 from modelyard_registry.domain.names import workspace_key
 from modelyard_registry.domain.ports import Deps
 from modelyard_registry.domain.values import NewResource, Origin, Resource, ResourceKey
 from modelyard_registry.usecases.history import note, publish
+from modelyard_runtime.errors import Invalid
 
 DESCRIBED = "described"
 """Change in the history: another description or other labels."""
+OWNER_CHANGED = "owner_changed"
+"""Change in the history: another owner."""
 COMPARED = ("description", "owner", "labels")
 
 
@@ -40,6 +43,25 @@ def describe_resource(
         if (text, kept) != (resource.description, dict(resource.labels)):
             unit.resources.describe(resource, text, kept)
             note(unit, resource, DESCRIBED, origin, {"description": text, "labels": kept})
+        return unit.resources.get(key)
+
+
+def change_owner(deps: Deps, key: ResourceKey, owner: str, *, expected_owner: str, origin: Origin) -> Resource:
+    """Name another owner, and note it in the history; the owner that it has changes nothing.
+
+    StaleOwner when the owner is neither `expected_owner` nor the wanted one already.
+    """
+    if not owner.strip():
+        raise Invalid("owner: is empty; name the person or team that answers for it", field="owner")
+    with deps.storage.transaction() as unit:
+        resource = unit.resources.lock(key)
+        if resource.owner == owner:
+            return resource
+        if resource.owner != expected_owner:
+            raise StaleOwner(key, resource.owner)
+        unit.resources.set_owner(resource, owner)
+        note(unit, resource, OWNER_CHANGED, origin, {"owner": owner, "previous_owner": resource.owner})
+        unit.record_change(key)
         return unit.resources.get(key)
 
 

@@ -13,6 +13,7 @@ from modelyard_registry.domain.errors import (
     MissingBlobs,
     SemverIsSet,
     SignatureConflict,
+    StaleLabels,
 )
 from modelyard_registry.domain.kinds import KINDS, Content, ManifestSource
 from modelyard_registry.domain.ports import Blobs, Deps, Records, Unit
@@ -183,12 +184,24 @@ def _register(unit: Unit, resource: Resource, version: Version, origin: Origin) 
 
 
 def label_version(
-    deps: Deps, key: ResourceKey, number: int, *, semver: str | None, tags: Mapping[str, str] | None, origin: Origin
+    deps: Deps,
+    key: ResourceKey,
+    number: int,
+    *,
+    semver: str | None,
+    tags: Mapping[str, str] | None,
+    origin: Origin,
+    expected_revision: int | None = None,
 ) -> Version:
-    """Replace the tags and set the semver label; None leaves them. A label that is set never changes."""
+    """Replace the tags and set the semver label; None leaves them. A label that is set never changes.
+
+    StaleLabels when the labels are not at `expected_revision` any more; None does not compare.
+    """
     with deps.storage.transaction() as unit:
         resource = unit.resources.lock(key)
         version = unit.versions.get(resource, number)
+        if expected_revision is not None and expected_revision != version.labels_revision:
+            raise StaleLabels(number, expected_revision, version.labels_revision)
         if semver is not None and version.semver not in (None, semver):
             raise SemverIsSet(number, str(version.semver))
         if semver is not None and version.semver is None:
