@@ -85,3 +85,12 @@ def test_more_features_than_can_be_watched_are_refused_with_the_limit() -> None:
 def test_a_reference_that_cannot_be_compared_with_is_refused(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         FeatureReference(name="age", **given)
+
+
+def test_the_dimension_of_an_embedding_is_stated_and_changes_no_other_document() -> None:
+    assert "dimension" not in Output(task=Task.REGRESSION).model_dump(mode="json")
+    assert Output(task=Task.EMBEDDING, dimension=3).model_dump(mode="json")["dimension"] == 3
+    with pytest.raises(ValidationError, match="the output embedding needs"):
+        Output(task=Task.EMBEDDING)
+    with pytest.raises(ValidationError, match="the output text has no"):
+        Output(task=Task.TEXT, dimension=3)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from modelyard_contracts.inference.generate import ChatMessage
 from modelyard_contracts.signature import Column, ColumnType, Output, Task
 from modelyard_flavours import load_generator, load_model
 from modelyard_flavours.errors import BadParameter, Inadmissible
@@ -98,6 +99,40 @@ def test_a_chat_template_wraps_the_text(folder: Path, tmp_path: Path) -> None:
     transformers.AutoModelForCausalLM.from_pretrained(folder).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     assert opened(tmp_path).count_tokens("fox") == wrapped
+
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{% if m['role'] == 'system' and loop.length > 2 %}{{ raise_exception('no system here') }}"
+    "{% endif %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+CHAT = [ChatMessage("system", "the lazy dog"), ChatMessage("user", "the quick")]
+
+
+def test_a_chat_is_answered_through_the_models_template(folder: Path, tmp_path: Path) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    given = tokenizer("[system]the lazy dog[user]the quick[assistant]", return_tensors="pt").input_ids
+    with torch.no_grad():
+        made = model.generate(given, max_new_tokens=8, do_sample=False)[0, given.shape[1] :]
+
+    generator = opened(tmp_path)
+    found = "".join(generator.generate(CHAT, {"max_tokens": 8}))
+
+    assert found == tokenizer.decode(made, skip_special_tokens=True)
+    assert generator.count_tokens(CHAT) == given.shape[1]
+    longer = [*CHAT, ChatMessage("assistant", "brown"), ChatMessage("user", "fox")]
+    with pytest.raises(BadParameter, match="messages: are refused by the model's chat template: no system here"):
+        generator.generate(longer, {})
+    with pytest.raises(BadParameter, match=rf"messages: has \d+ tokens; with its answer, {CONTEXT_TOKENS} at most"):
+        generator.generate([ChatMessage("user", "dog " * 200)], {})
+
+
+def test_a_model_without_a_chat_template_says_so(folder: Path) -> None:
+    with pytest.raises(BadParameter, match="messages: need a chat template"):
+        opened(folder).generate(CHAT, {})
 
 
 def test_a_language_model_answers_no_rows_and_a_folder_without_weights_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from modelyard_contracts.signature import Task
+from modelyard_own import UnfitModel
 from modelyard_own.facts import Facts, facts_of
 from modelyard_own.files import model_files
 
@@ -70,6 +71,24 @@ def test_transformers_tell_the_names_of_their_labels(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     found = facts_at("transformers", tmp_path)
     assert (found.task, found.classes, found.takes_text) == (Task.BINARY, ("bad", "good"), True)
+
+
+def test_an_encoder_tells_the_size_of_its_vectors(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["BertModel"], "hidden_size": 384}))
+    found = facts_at("transformers", tmp_path)
+    assert (found.task, found.dimension) == (Task.EMBEDDING, 384)
+
+    modules = [{"path": "", "type": "st.Transformer"}, {"path": "1_Pooling", "type": "st.Pooling"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling/config.json").write_text(
+        json.dumps({"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True})
+    )
+    assert facts_at("transformers", tmp_path).dimension == 768
+
+    (tmp_path / "modules.json").write_text(json.dumps([*modules, {"path": "2_CNN", "type": "st.CNN"}]))
+    with pytest.raises(UnfitModel, match="the step CNN is not supported"):
+        facts_at("transformers", tmp_path)
 
 
 @pytest.mark.parametrize("flavour", ["xgboost", "lightgbm", "skops", "transformers", "onnx", "python"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelyard_contracts.manifest import FileEntry
-from modelyard_contracts.signature import ColumnType, Task
+from modelyard_contracts.signature import ColumnType, Output, Task
 from modelyard_contracts.tables.table import UnfitFile
 from modelyard_own import UnfitModel
 from modelyard_own.files import model_files
@@ -137,3 +137,32 @@ def test_an_mlflow_folder_that_names_a_file_outside_is_refused(tmp_path: Path, p
     (folder / "MLmodel").write_text("flavors:\n  sklearn:\n    pickled_model: ../churn.skops\n")
     with pytest.raises(UnfitModel, match="names no model file"):
         plan(folder)
+
+
+def encoder(folder: Path) -> Path:
+    """A folder of an encoder whose vectors have two numbers; nothing of it is loaded."""
+    folder.mkdir()
+    config = {"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 2}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").write_text("{}")
+    header = b"{}      "
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    return folder
+
+
+def test_an_encoder_is_planned_with_its_recorded_vectors(tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.csv", "text,label,answer", '"a b",1,"[0.5, -1]"', 'c,2,"[1, 2.5]"')
+    found = plan(encoder(tmp_path / "encoder"), rows)
+    assert found.signature.output == Output(task=Task.EMBEDDING, name="label", dimension=2)
+    assert [answer.scores for answer in found.example.answers] == [(0.5, -1.0), (1.0, 2.5)]
+    assert (found.labelled, found.reference.score) == (None, None), "no label shows that a vector is right"
+
+    for wrong in ("[1]", "[1, 2, 3]", "1", "[1, NaN]"):
+        write(tmp_path / "rows.csv", "text,answer", f'x,"{wrong}"')
+        with pytest.raises(UnfitFile, match="not a JSON list of 2 numbers"):
+            plan(tmp_path / "encoder", rows)
+
+
+def test_a_model_that_is_no_encoder_is_refused_as_one(rules: Path) -> None:
+    with pytest.raises(UnfitModel, match="--task embedding: the size of the model's vectors is not known"):
+        plan(rules, code=True, reason="ours", task=Task.EMBEDDING)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modelyard_contracts.inference.generate import Prompt
 from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest, TrainingLineage, digest_of
 from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task, new_schema_id
 from modelyard_flavours.errors import BadParameter
@@ -29,6 +30,7 @@ COLUMNS = (
 BINARY = Signature(columns=COLUMNS, output=Output(task=Task.BINARY, classes=("down", "up")))
 THREE = Signature(columns=COLUMNS, output=Output(task=Task.MULTICLASS, classes=("low", "middle", "high")))
 VALUE = Signature(columns=COLUMNS, output=Output(task=Task.REGRESSION, unit="EUR"))
+VECTOR = Signature(columns=COLUMNS, output=Output(task=Task.EMBEDDING, dimension=3))
 TEXT = Signature(
     input="text", columns=(Column(name="text", type=ColumnType.TEXT),), output=Output(task=Task.TEXT, name="reply")
 )
@@ -36,13 +38,15 @@ TEXT = Signature(
 
 @dataclass
 class FakePredictor:
-    """Binary: p(up) = price, 0 if missing. Three classes: p(high) = price. Regression: 10 x price.
+    """Binary: p(up) = price, 0 if missing. Three classes: p(high) = price. Regression: 10 x price. Embedding:
+    price x (1, 2, 3), of which the first `width` are returned.
 
     A price of 666 breaks the whole batch; the answer to -777, and from 1e39 on, is NaN.
     """
 
     signature: Signature = BINARY
     batches: list[int] = field(default_factory=list)
+    width: int = 3
 
     def predict(self, numeric: Any, categorical: Any) -> Any:
         assert len(numeric) == len(categorical)
@@ -53,6 +57,8 @@ class FakePredictor:
         price = np.where((price >= 1e39) | (price == -777), np.nan, price)
         if self.signature.task is Task.REGRESSION:
             return 10 * price
+        if self.signature.task is Task.EMBEDDING:
+            return np.outer(price, [1, 2, 3])[:, : self.width]
         rest = [(1 - price) / (len(self.signature.classes) - 1)] * (len(self.signature.classes) - 1)
         return np.column_stack([*rest, price])
 
@@ -66,10 +72,10 @@ class FakeGenerator:
 
     closed: int = 0
 
-    def generate(self, text: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    def generate(self, prompt: Prompt, parameters: Mapping[str, Any]) -> Iterator[str]:
         if "pace" in parameters:
             raise BadParameter("pace", "is not a known field; remove it")
-        return self._words(text)
+        return self._words(prompt if isinstance(prompt, str) else " ".join(f"{m.role}:{m.content}" for m in prompt))
 
     def _words(self, text: str) -> Generator[str, None, str | None]:
         try:
@@ -86,8 +92,8 @@ class FakeGenerator:
             self.closed += 1
         return None
 
-    def count_tokens(self, text: str) -> int:
-        return len(text.split())
+    def count_tokens(self, prompt: Prompt) -> int:
+        return len(prompt.split()) if isinstance(prompt, str) else len(prompt)
 
 
 def write_model(folder: Path, signature: Signature = BINARY) -> ManifestFile:

@@ -12,7 +12,7 @@ from modelyard_contracts.signature import Signature
 from modelyard_serving.app import ModelApp
 from modelyard_serving.tokens import Tokens
 
-from .conftest import THREE, TOKEN, VALUE, Caller, World, cat, num, world_of
+from .conftest import THREE, TOKEN, VALUE, VECTOR, Caller, World, cat, num, world_of
 
 INFER = "/v2/models/elec/infer"
 
@@ -37,13 +37,22 @@ async def test_the_head_of_an_answer_names_the_version_as_well(world: World) -> 
     assert exchange.headers["x-modelyard-digest"] == world.model.digest
 
 
+async def test_a_vector_of_another_size_is_an_error_of_the_version(tmp_path: Path) -> None:
+    world = world_of(tmp_path, VECTOR)
+    world.predictor.width = 2
+    status, body = await world.call("POST", INFER, {"inputs": [num([0.6, 1.0]), cat("red")]})
+    assert (status, body["error"]) == (500, "the model returned 2 values per vector, not 3")
+    world.app.close()
+
+
 @pytest.mark.parametrize(
     ("signature", "outputs"),
     [
         (THREE, {"class": ["high", "low"], "scores": [0.2, 0.2, 0.6, 0.5, 0.5, 0.0]}),
         (VALUE, {"value": [6.0, 0.0]}),
+        (VECTOR, {"embedding": [0.6, 1.2, 1.8, 0.0, 0.0, 0.0]}),
     ],
-    ids=["multiclass", "regression"],
+    ids=["multiclass", "regression", "embedding"],
 )
 async def test_every_task_has_its_outputs(tmp_path: Path, signature: Signature, outputs: dict[str, Any]) -> None:
     world = world_of(tmp_path, signature)

@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from modelyard_serving.requests import Limits
 
 from .conftest import World
@@ -127,3 +129,38 @@ async def test_rows_and_texts_are_not_mixed_up(text_world: World) -> None:
     assert (await text_world.call("POST", GENERATE, b"[" * 3_000))[0] == 400
     _, body = await text_world.call("GET", "/v2")
     assert body["extensions"] == ["generate"]
+
+
+CHAT = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]
+
+
+async def test_a_chat_is_answered_whole_and_as_a_stream(text_world: World) -> None:
+    status, body = await text_world.call("POST", GENERATE, {"messages": CHAT})
+    assert (status, body["text_output"]) == (200, "system:be brief user:hi ")
+    assert body["usage"] == {"input_tokens": 2, "output_tokens": 3}
+    data = b""
+    async with text_world.call.exchange("POST", STREAM, {"messages": CHAT}) as exchange:
+        while (chunk := await exchange.chunk()) is not None:
+            data += chunk
+    assert "".join(json.loads(line[6:])["text_output"] for line in data.strip().split(b"\n\n")) == body["text_output"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "says"),
+    [
+        ({"messages": CHAT, "text_input": "hi"}, "text_input", "send one of them"),
+        ({}, "text_input", "send one of them"),
+        ({"messages": []}, "messages", "send 1 to 1000"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role", "use system, user, assistant"),
+        ({"messages": [*CHAT, CHAT[0]]}, "messages[2].role", "only the first message"),
+        ({"messages": [*CHAT, {"role": "assistant", "content": "x"}]}, "messages", "the last one must be the user's"),
+        ({"messages": [{"role": "user", "content": ["x"]}]}, None, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": "x", "name": "y"}]}, None, "is not a known field"),
+    ],
+)
+async def test_messages_that_are_no_chat_are_refused_by_name(
+    text_world: World, body: Any, field: str | None, says: str
+) -> None:
+    status, problem = await text_world.call("POST", GENERATE, body)
+    assert (status, problem.get("field")) == (400, field), problem
+    assert says in problem["error"]

@@ -79,7 +79,7 @@ def route(**changes: Any) -> dict[str, Any]:
     return given | changes
 
 
-def manifest(*columns: dict[str, Any]) -> httpx.Response:
+def manifest(*columns: dict[str, Any], output: dict[str, Any] | None = None) -> httpx.Response:
     file = ManifestFile.write(
         ModelManifest.model_validate(
             {
@@ -88,7 +88,7 @@ def manifest(*columns: dict[str, Any]) -> httpx.Response:
                 "files": [{"path": "model.skops", "digest": DIGEST, "size_bytes": 1}],
                 "signature": {
                     "columns": columns,
-                    "output": {"task": "binary", "classes": ["no", "yes"]},
+                    "output": output or {"task": "binary", "classes": ["no", "yes"]},
                 },
                 "reference": {
                     "rows": 100,

@@ -152,6 +152,11 @@ def test_a_regression_is_judged_by_its_mean_absolute_error(world: World) -> None
         (VALUE, "accuracy", "metric accuracy does not fit the task regression"),
         (BINARY, "rmse", "metric rmse does not fit the task binary"),
         (Signature(columns=BINARY.columns, output=Output(task=Task.TEXT)), None, "approve the version by hand"),
+        (
+            Signature(columns=BINARY.columns, output=Output(task=Task.EMBEDDING, dimension=3)),
+            None,
+            "no label shows that",
+        ),
     ],
 )
 def test_a_comparison_that_does_not_fit_the_task_is_refused_with_a_reason(

@@ -89,7 +89,7 @@ def test_a_prediction_has_the_codecs_bytes(
         encode_votes([Vote(leaf, weight, [Answer(optional, weight)]) for _, weight in attempts], 0),
     )
     values = tuple(numbers), tuple(texts), length
-    body = written.encode(str(event_id), us, word, values, (optional, score, tuple(scores), None), outcome)
+    body = written.encode(str(event_id), us, word, values, Answer(optional, score, tuple(scores)), outcome)
     message = PredictionLogged(
         event_id=event_id,
         occurred_at=moment(us),

@@ -144,3 +144,28 @@ async def test_labels_are_taken_for_classes_and_for_values(world: World) -> None
     items = [{"prediction_id": "a", "label": "up"}, {"prediction_id": "b", "value": 12.5}]
     assert (await world.call("POST", "/v1/feedback", {"items": items})).status == 202
     assert [(label.label, label.value) for label in world.labels()] == [("up", None), (None, 12.5)]
+
+
+VECTOR = Signature(
+    input="text",
+    columns=(Column(name="text", type=ColumnType.TEXT),),
+    output=Output(task=Task.EMBEDDING, dimension=3),
+)
+
+
+async def test_an_embedding_is_answered_as_a_vector_and_logged_without_one(world: World) -> None:
+    await serve(world, VECTOR, ("embedding", [0.5, -1.0, 2.0]))
+    reply = await world.predict({"text": "hello"})
+    assert (reply.status, reply.body["embedding"]) == (200, [0.5, -1.0, 2.0])
+    assert "value" not in reply.body
+    [logged] = world.logged()
+    assert (logged.class_, logged.score, logged.scores, logged.text_length) == (None, None, (), 5)
+
+
+@pytest.mark.parametrize("vector", [[0.5, 1.0], [0.5, 1.0, 2.0, 3.0], [0.5, None, 1.0], ["0.5", "1", "2"]])
+async def test_a_vector_of_another_size_or_kind_is_a_failure_of_the_version(world: World, vector: list[Any]) -> None:
+    await serve(world, VECTOR, ("embedding", vector))
+    reply = await world.predict({"text": "hello"})
+    assert reply.status == 502, reply
+    [logged] = world.logged()
+    assert logged.status == "upstream_error"

@@ -239,6 +239,38 @@ async def test_a_bad_request_names_its_field(world: World, serve: Serve, body: A
     assert (status, problem["field"]) == (422, field), problem
 
 
+CHAT = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]
+
+
+async def test_a_chat_goes_to_the_version_with_all_messages_and_is_recorded(world: World, serve: Serve) -> None:
+    server = await serve()
+    publish(world, text_leaf(server))
+    _, _, events = await generated(world, text=None, messages=CHAT)
+    assert "".join(event["text"] for event in events[:-2]) == "Hello, world"
+    assert server.behaviour.requests[0]["messages"] == CHAT
+    assert "text_input" not in server.behaviour.requests[0]
+    assert (await logged(world)).input_characters == len("be brief") + len("hi")
+
+
+@pytest.mark.parametrize(
+    ("messages", "field"),
+    [
+        (None, "text"),
+        ([], "messages"),
+        ([{"role": "developer", "content": "x"}], "messages[0].role"),
+        ([*CHAT, {"role": "assistant", "content": "x"}], "messages"),
+        ([{"role": "user"}], "messages[0].content"),
+    ],
+)
+async def test_messages_that_are_no_chat_are_refused_before_a_version_is_asked(
+    world: World, serve: Serve, messages: Any, field: str
+) -> None:
+    server = await serve()
+    publish(world, text_leaf(server))
+    status, _, [problem] = await generated(world, text=None, messages=messages)
+    assert (status, problem["field"], server.behaviour.requests) == (422, field, []), problem
+
+
 async def test_a_route_without_text_output_says_which_endpoint_to_use(world: World) -> None:
     await world.serve()
     status, _, [problem] = await generated(world)

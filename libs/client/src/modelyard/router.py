@@ -1,8 +1,9 @@
 """The router's API: predictions, labels, explanations."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, TypedDict
 
 import httpx
 from pydantic import ConfigDict, Field
@@ -30,6 +31,8 @@ class Prediction(Record):
     value: float | None = None
     """The predicted number of a regression."""
     text: str | None = None
+    embedding: tuple[float, ...] = ()
+    """The vector of a model that embeds texts."""
     route: str
     variant: str
     votes: tuple[dict[str, Any], ...] = ()
@@ -63,6 +66,22 @@ class Generation(Record):
     """Tokens: `input_tokens`, `output_tokens`."""
     route: str
     variant: str
+
+
+class Message(TypedDict):
+    """One message of a chat. role: `system` (the first one only), `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+Prompt = str | Sequence[Message]
+"""One text, or a chat whose last message is the user's."""
+DONE: Final = "[DONE]"
+
+
+class BrokenStream(RuntimeError):
+    """An answer broke off; the pieces before are all there is of it."""
 
 
 class RouterClient(ApiClient):
@@ -112,11 +131,26 @@ class RouterClient(ApiClient):
         return self.request("POST", f"/v1/predict/{part(route)}", json=body, headers=dict(headers))
 
     def generate(
-        self, route: str, text: str, *, parameters: Mapping[str, Any] | None = None, entity_key: str | None = None
+        self, route: str, prompt: Prompt, *, parameters: Mapping[str, Any] | None = None, entity_key: str | None = None
     ) -> Generation:
-        """Answer one text with a text, whole. parameters: the model's own, such as max_tokens and temperature."""
-        body = given({"text": text, "parameters": dict(parameters or {}), "entity_key": entity_key})
+        """Answer a text or a chat with a text, whole. parameters: the model's own, such as max_tokens, temperature."""
+        body = _asked(prompt, parameters, entity_key)
         return Generation.model_validate(self.post(f"/v1/generate/{part(route)}", body))
+
+    def generate_stream(
+        self, route: str, prompt: Prompt, *, parameters: Mapping[str, Any] | None = None, entity_key: str | None = None
+    ) -> Iterator[str]:
+        """The same piece by piece; BrokenStream if the answer ends before its end."""
+        body = {**_asked(prompt, parameters, entity_key), "stream": True}
+        for data in self.events(f"/v1/generate/{part(route)}", body):
+            if data == DONE:
+                return
+            event = json.loads(data)
+            if "error" in event:
+                raise BrokenStream(str(event["error"].get("detail", "")))
+            if event.get("text"):
+                yield event["text"]
+        raise BrokenStream("the connection ended before the answer")
 
     def infer(self, name: str, inputs: list[Json], *, request_id: str | None = None) -> Json:
         """Open Inference Protocol v2: many rows in one call."""
@@ -152,6 +186,11 @@ class RouterClient(ApiClient):
         """Return the attempts that the route would make for a request with these facts; sends nothing."""
         found: Json = self.post(f"/v1/routes/{part(route)}/explain", dict(facts))
         return found
+
+
+def _asked(prompt: Prompt, parameters: Mapping[str, Any] | None, entity_key: str | None) -> Json:
+    field = {"text": prompt} if isinstance(prompt, str) else {"messages": [dict(message) for message in prompt]}
+    return given({**field, "parameters": dict(parameters or {}), "entity_key": entity_key})
 
 
 def feedback_item(

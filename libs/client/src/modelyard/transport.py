@@ -1,6 +1,7 @@
 """One HTTP connection pool per API: token, timeouts, errors as ApiError."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -89,12 +90,22 @@ class ApiClient:
 
     def streamed(self, path: str) -> Iterator[bytes]:
         """The bytes at `path`, in chunks."""
+        with self._streaming("GET", path) as response:
+            yield from response.iter_bytes(CHUNK_BYTES)
+
+    def events(self, path: str, body: dict[str, Any]) -> Iterator[str]:
+        """The data of the server-sent events that answer a POST, as they arrive."""
+        with self._streaming("POST", path, json=body) as response:
+            yield from (line[5:].strip() for line in response.iter_lines() if line.startswith("data:"))
+
+    @contextmanager
+    def _streaming(self, method: str, path: str, **arguments: Any) -> Iterator[httpx.Response]:
         try:
-            with self._http.stream("GET", path) as response:
+            with self._http.stream(method, path, **arguments) as response:
                 if not response.is_success:
                     response.read()
                     raise ApiError.of(response)
-                yield from response.iter_bytes(CHUNK_BYTES)
+                yield response
         except httpx.HTTPError as error:
             raise ApiError.unreachable(self.base_url, error) from error
 

@@ -12,6 +12,7 @@ from modelyard_contracts.messages.base import Part
 MAX_COLUMNS: Final = 1_000
 """The monitor keeps some 760 bytes per column for each of 6 versions, in one Kafka message of at most 8 MiB."""
 MAX_CLASSES: Final = 1_000
+MAX_DIMENSION: Final = 100_000
 MAX_LOGGED_TEXT_CHARACTERS: Final = 10_000
 """Longer texts are cut in the prediction log."""
 
@@ -50,16 +51,24 @@ class Task(StrEnum):
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
     TEXT = "text"
+    EMBEDDING = "embedding"
+    """A vector of `Output.dimension` numbers."""
 
     @property
     def classifies(self) -> bool:
         return self in (Task.BINARY, Task.MULTICLASS)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether a later label can show that an answer was right; a text or a vector has none."""
+        return self not in (Task.TEXT, Task.EMBEDDING)
 
 
 class Output(Part):
     """The answer of a version.
 
     classes: in the order of the scores; the last one of two is the positive class. Empty unless the task classifies.
+    dimension: numbers of one vector, for embeddings only. Other documents leave it out: their ids must not change.
     """
 
     task: Task
@@ -67,6 +76,14 @@ class Output(Part):
     """The target column."""
     classes: tuple[Annotated[str, Field(max_length=1_024)], ...] = ()
     unit: str | None = Field(default=None, max_length=64)
+    dimension: int | None = Field(default=None, ge=1, le=MAX_DIMENSION, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _dimension_fits_task(self) -> Self:
+        if (self.task is Task.EMBEDDING) is (self.dimension is None):
+            needs = "needs" if self.dimension is None else "has no"
+            raise ValueError(f"dimension: the output {self.task} {needs} number of values per vector")
+        return self
 
     @model_validator(mode="after")
     def _classes_fit_task(self) -> Self:
@@ -120,6 +137,11 @@ class Signature(Part):
     @property
     def classes(self) -> tuple[str, ...]:
         return self.output.classes
+
+    @property
+    def width(self) -> int:
+        """Numbers of one answer: a score per class, the values of a vector, or one value."""
+        return len(self.classes) or self.output.dimension or 1
 
     @property
     def target(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from modelyard_contracts.inference.generate import Prompt
 from modelyard_contracts.messages import Part
 from modelyard_flavours.errors import Inadmissible
 
@@ -41,9 +42,9 @@ class Echo(Part):
         """No number and one text."""
         return 0, 1
 
-    def generate(self, text: str, parameters: Mapping[str, Any]) -> Iterator[str]:
-        """The words of the text, each with a space after it."""
-        for count, word in enumerate(text.split()):
+    def generate(self, prompt: Prompt, parameters: Mapping[str, Any]) -> Iterator[str]:
+        """The words of the text, or of the last message of a chat, each with a space after it."""
+        for count, word in enumerate(_last(prompt).split()):
             if count == self.fail_after:
                 raise RuntimeError(f"fails after {count} words, as configured")
             if count == self.stall_after:
@@ -51,9 +52,14 @@ class Echo(Part):
             time.sleep(self.pause_s)
             yield f"{word} "
 
-    def count_tokens(self, text: str) -> int:
-        """Number of words."""
-        return len(text.split())
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Number of words, of all messages of a chat."""
+        texts = [prompt] if isinstance(prompt, str) else [message.content for message in prompt]
+        return sum(len(text.split()) for text in texts)
+
+
+def _last(prompt: Prompt) -> str:
+    return prompt if isinstance(prompt, str) else prompt[-1].content
 
 
 def save(fitted: object, folder: Path) -> None:

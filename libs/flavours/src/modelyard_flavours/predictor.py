@@ -6,6 +6,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from modelyard_contracts.inference.generate import Prompt
+
 FloatArray = NDArray[np.float64]
 ObjectArray = NDArray[np.object_]
 LENGTH: Final = "length"
@@ -33,7 +35,7 @@ class Predictor(Protocol):
 
 
 class Generator(Protocol):
-    """A loaded model that answers a text with a text. Not safe for concurrent calls: give it one thread."""
+    """A loaded model that answers a text or a chat with a text. Not safe for concurrent calls: give it one thread."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -43,11 +45,12 @@ class Generator(Protocol):
     def shape(self) -> tuple[int, int]:
         """Number of numeric and of categorical features: no number and one text."""
 
-    def generate(self, text: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    def generate(self, prompt: Prompt, parameters: Mapping[str, Any]) -> Iterator[str]:
         """Pieces of the answer, one per token. The caller closes the iterator when it needs no more.
 
-        A generator returns LENGTH if a limit of its own ended the answer.
+        A generator returns LENGTH if a limit of its own ended the answer. BadParameter names `messages` if the model
+        takes no chat.
         """
 
-    def count_tokens(self, text: str) -> int:
-        """Number of tokens of a text, for usage and cost."""
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Number of tokens of a prompt, for usage and cost."""

@@ -9,7 +9,6 @@ from typing import Final
 from modelyard_admission import AdmissionError, Recognised, recognise
 from modelyard_contracts.external import CONTAINER, not_served
 from modelyard_contracts.manifest import Permissions, Price, Source
-from modelyard_contracts.signature import Task
 from modelyard_contracts.tables.table import Dialect, Table, read_table
 from modelyard_own import mlflow
 from modelyard_own.adapters import FLAVOUR, Adapter, adapter_of
@@ -67,10 +66,12 @@ def plan_of(request: Request, now: datetime | None = None) -> Plan:
     sample_path = _sample_path(request.path, stated)
     files = model_files(model.path, but=sample_path)
     facts = adapter.facts(stated) if adapter else facts_of(flavour, files)
-    if stated.task is Task.TEXT:
+    if stated.task is not None and not stated.task.labelled:
         facts = replace(facts, takes_text=True)
     sample = sample_of(_rows(request, sample_path), stated, facts)
     signature = signature_of(sample, stated, facts)
+    if not signature.task.labelled and sample.target is not None:
+        sample = replace(sample, target=None)
     return Plan(
         flavour=flavour,
         files=adapter.files(files) if adapter else files,

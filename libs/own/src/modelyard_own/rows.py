@@ -1,5 +1,8 @@
 """Rows of a sample as values: for the reference profile and for the example requests."""
 
+import json
+import math
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -9,7 +12,7 @@ from modelyard_contracts.example import Cell, Example, ExampleAnswer
 from modelyard_contracts.manifest import ReferenceProfile
 from modelyard_contracts.signature import ColumnType, Signature, Task
 from modelyard_contracts.tables.inference import converted
-from modelyard_contracts.tables.table import UnfitFile
+from modelyard_contracts.tables.table import Table, UnfitFile
 from modelyard_own.sample import Sample
 from modelyard_profiles import category_reference, column_references, number_reference
 
@@ -24,11 +27,12 @@ def reference_of(sample: Sample, signature: Signature) -> ReferenceProfile:
     strings = {name: columns[name] for name in signature.categorical}
     answers = _answers(sample, signature)
     classifies = signature.task.classifies
+    values = np.array(answers, dtype=np.float64) if answers and signature.task is Task.REGRESSION else None
     return ReferenceProfile(
         rows=len(sample.table.rows),
         features=tuple(column_references(signature.columns, numbers, strings)),
         classes=category_reference("class", [str(value) for value in answers]) if answers and classifies else None,
-        score=None if classifies or not answers else number_reference("score", np.array(answers, dtype=np.float64)),
+        score=None if values is None else number_reference("score", values),
     )
 
 
@@ -46,6 +50,9 @@ def example_of(sample: Sample, signature: Signature) -> Example:
     answers = _answers(Sample(first, sample.types, sample.target, sample.answers), signature)
     if signature.task.classifies:
         return Example(rows=rows, answers=tuple(ExampleAnswer(label=str(answer)) for answer in answers))
+    if signature.task is Task.EMBEDDING:
+        vectors = (_vector(answer, signature.width, first) for answer in answers)
+        return Example(rows=rows, answers=tuple(ExampleAnswer(scores=vector) for vector in vectors))
     return Example(rows=rows, answers=tuple(ExampleAnswer(value=float(answer)) for answer in answers))
 
 
@@ -56,6 +63,18 @@ def _cell(value: object) -> Cell:
     return value
 
 
+def _vector(answer: str | float, width: int, table: Table) -> tuple[float, ...]:
+    """A recorded vector: a JSON list of numbers."""
+    with suppress(ValueError, TypeError, RecursionError):
+        found = tuple(float(value) for value in json.loads(str(answer)))
+        if len(found) == width and all(map(math.isfinite, found)):
+            return found
+    raise UnfitFile(
+        f"{table.path}: a recorded answer is not a JSON list of {width} numbers, the model's vector; correct it or set "
+        "--answers none"
+    )
+
+
 def _answers(sample: Sample, signature: Signature) -> list[str | float]:
     """The recorded answers; empty without such a column, and for texts. UnfitFile if a row has none.
 
@@ -63,7 +82,7 @@ def _answers(sample: Sample, signature: Signature) -> list[str | float]:
     """
     if sample.answers is None or signature.task is Task.TEXT:
         return []
-    type_ = ColumnType.CATEGORY if signature.task.classifies else ColumnType.NUMBER
+    type_ = ColumnType.NUMBER if signature.task is Task.REGRESSION else ColumnType.CATEGORY
     values = converted(sample.table, sample.answers, type_)
     if None in values:
         line = sample.table.lines[values.index(None)]

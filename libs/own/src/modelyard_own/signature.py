@@ -18,11 +18,12 @@ def signature_of(sample: Sample, stated: Description, facts: Facts) -> Signature
     task = _task(sample, stated, facts)
     classes = _classes(task, sample, stated, facts) if task.classifies else ()
     _check_count(task, classes, facts)
-    text = list(sample.types.values()) == [ColumnType.TEXT] or task is Task.TEXT
+    dimension = _dimension(facts) if task is Task.EMBEDDING else None
+    text = list(sample.types.values()) == [ColumnType.TEXT] or not task.labelled
     return Signature(
         input="text" if text else "columns",
         columns=tuple(Column(name=name, type=type_) for name, type_ in sample.types.items()),
-        output=Output(task=task, name=sample.target or "label", classes=classes),
+        output=Output(task=task, name=sample.target or "label", classes=classes, dimension=dimension),
     )
 
 
@@ -41,9 +42,18 @@ def _task(sample: Sample, stated: Description, facts: Facts) -> Task:
     if column is None:
         raise UnfitModel(
             f"{sample.table.path}: nothing states whether the model answers classes or numbers; set --task to "
-            "binary, multiclass or regression"
+            "binary, multiclass, regression, text or embedding"
         )
     return task_of(sample.table, column, None)
+
+
+def _dimension(facts: Facts) -> int:
+    if facts.dimension is None:
+        raise UnfitModel(
+            "--task embedding: the size of the model's vectors is not known; such models are served from a folder of "
+            "transformers or sentence-transformers with config.json"
+        )
+    return facts.dimension
 
 
 def _classes(task: Task, sample: Sample, stated: Description, facts: Facts) -> tuple[str, ...]:

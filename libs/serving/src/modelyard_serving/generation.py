@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from threading import BoundedSemaphore, Event, Thread
 from typing import Any, Final, Literal
 
-from modelyard_contracts.inference.generate import GenerateRequest, Usage
+from modelyard_contracts.inference.generate import GenerateRequest, Prompt, Usage
 from modelyard_flavours.errors import BadParameter
 from modelyard_flavours.predictor import LENGTH
 from modelyard_serving.errors import DeadlinePassed, Overloaded, RefusedParameter, ServingError
@@ -37,7 +37,7 @@ Piece = str | Finished
 class _Job:
     """One generation, shared between the event loop and the thread."""
 
-    text: str
+    prompt: Prompt
     parameters: dict[str, Any]
     max_tokens: int | None
     loop: asyncio.AbstractEventLoop
@@ -67,7 +67,7 @@ class Generation:
 
     async def stream(self, request: GenerateRequest, timeout_s: float) -> AsyncGenerator[Piece]:
         """Pieces of the answer, Finished last. Overloaded, RefusedParameter, DeadlinePassed, or the model's error."""
-        job = _Job(request.text_input, request.parameters or {}, _max_tokens(request), asyncio.get_running_loop())
+        job = _Job(request.prompt, request.parameters or {}, _max_tokens(request), asyncio.get_running_loop())
         if self._open > self._max_waiting:
             raise Overloaded(f"{self._open} generations are waiting; try again")
         self._open += 1
@@ -104,11 +104,11 @@ class Generation:
                     job.put(ServingError(f"the model failed: {type(error).__name__}: {error}"))
 
     def _generate(self, job: _Job) -> None:
-        pieces = self._generator.generate(job.text, job.parameters)
+        pieces = self._generator.generate(job.prompt, job.parameters)
         self.generations += 1
         count, reason = self._send(job, pieces)
         self.tokens += count
-        job.put(Finished(reason, Usage(self._generator.count_tokens(job.text), count)))
+        job.put(Finished(reason, Usage(self._generator.count_tokens(job.prompt), count)))
 
     def _send(self, job: _Job, pieces: Iterator[str]) -> tuple[int, Literal["stop", "length"]]:
         """Send pieces until they end, the limit is reached or the reader leaves."""

@@ -18,7 +18,8 @@ from modelyard_contracts.inference import (
     encode_answer,
     encode_members,
 )
-from modelyard_contracts.inference.answer import CLASS, SCORES, VALUE
+from modelyard_contracts.inference.answer import CLASS, EMBEDDING, SCORES, VALUE
+from modelyard_contracts.signature import Task
 from modelyard_contracts.usable import LARGEST_NUMBER
 from modelyard_serving.batching import Batcher
 from modelyard_serving.errors import BadRequest, DeadlinePassed, NotFound, OutOfRange, ServingError, TooLarge, refusal
@@ -72,8 +73,13 @@ class Served:
         return self.model.signature.numeric[columns[0]] if len(columns) else None
 
     def _outputs(self, scores: Scores) -> list[OutputTensor]:
-        """scores: as many per row as there are classes; one per row of a regression."""
-        classes, rows = self.model.signature.classes, len(scores.best)
+        """scores: as many per row as there are classes, or as the vector has values; one per row of a regression."""
+        signature, rows = self.model.signature, len(scores.best)
+        classes = signature.classes
+        if signature.task is Task.EMBEDDING:
+            if scores.width != signature.width:
+                raise ServingError(f"the model returned {scores.width} values per vector, not {signature.width}")
+            return [OutputTensor(EMBEDDING, "FP64", [rows, scores.width], scores.flat)]
         if not classes:
             return [OutputTensor(VALUE, "FP64", [len(scores.flat)], scores.flat)]
         if scores.width != len(classes):

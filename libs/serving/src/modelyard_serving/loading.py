@@ -11,6 +11,7 @@ import numpy as np
 
 from modelyard_contracts.documents import DocumentError
 from modelyard_contracts.inference import InferenceCodec
+from modelyard_contracts.inference.generate import Prompt
 from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest
 from modelyard_contracts.signature import Signature, Task
 from modelyard_serving.errors import Unloadable
@@ -32,13 +33,13 @@ class Predictor(Protocol):
 
 
 class Generator(Protocol):
-    """A loaded model that answers a text with a text. Called by one thread; see modelyard_flavours.Generator."""
+    """Answers a text or a chat with a text. Called by one thread; see modelyard_flavours.Generator."""
 
-    def generate(self, text: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    def generate(self, prompt: Prompt, parameters: Mapping[str, Any]) -> Iterator[str]:
         """Pieces of the answer, one per token; the iterator is closed if the caller leaves."""
 
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text, for usage."""
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of a prompt, for usage."""
 
 
 Load = Callable[[ModelManifest, Path], Any]
@@ -145,7 +146,7 @@ def warm_up(model: LoadedModel, row: Inputs) -> None:
     except Exception as error:
         raise Unloadable(f"the warm-up prediction failed: {type(error).__name__}: {error}") from error
     width = answer.shape[1] if answer.ndim == 2 else 1
-    wanted = len(model.signature.classes) or 1
+    wanted = model.signature.width
     if len(answer) != 1 or width != wanted:
         raise Unloadable(f"the warm-up answer has shape {answer.shape}; the signature needs (1, {wanted})")
 

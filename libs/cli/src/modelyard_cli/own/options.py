@@ -76,13 +76,13 @@ def described(
 
     sample, task, classes = read
     columns, options, tags = lists
-    generates = task == Task.TEXT  # a task of models that are made elsewhere only
-    choices = choices_of(texts["target"], None, None if generates else task, columns, *dialect)
+    elsewhere = Task(task) if task in (Task.TEXT, Task.EMBEDDING) else None  # of models that are made elsewhere only
+    choices = choices_of(texts["target"], None, None if elsewhere else task, columns, *dialect)
     if choices.left_out:
         raise StackError(f"--column {min(choices.left_out)}=none: leave the column out of the sample's file")
     given: dict[str, Any] = {
         **texts,
-        "task": Task.TEXT if generates else choices.task,
+        "task": elsewhere or choices.task,
         "sample": None if sample is None else str(sample),
         "classes": None if classes is None else tuple(name.strip() for name in classes.split(",")),
         "columns": dict(choices.types or {}) or None,

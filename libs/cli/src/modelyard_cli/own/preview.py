@@ -23,7 +23,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         stored = sum(entry.size_bytes for entry in plan.stored)
         yield f"base: {plan.source.base_model}, {len(plan.stored)} files, stored already ({stored / MIB:.1f} MiB)"
     classes = f", classes: {listed(plan.signature.classes)}" if plan.signature.classes else ""
-    yield f"task: {plan.signature.task}{classes}"
+    vector = f", vectors of {plan.signature.width} numbers" if plan.signature.output.dimension else ""
+    yield f"task: {plan.signature.task}{classes}{vector}"
     yield f"sample: {plan.sample.file}, {plan.sample.rows} rows{_own_columns(plan)}"
     columns = [f"{shown(column.name)} ({column.type})" for column in plan.signature.columns]
     more = f" and {len(columns) - SHOWN_COLUMNS} more" if len(columns) > SHOWN_COLUMNS else ""

@@ -6,7 +6,7 @@ import typer
 
 from modelyard_cli.verbs import dead_letters, kafka, keys, policies, reports, resources, routes, secrets, storage
 from modelyard_cli.verbs.bom import bom
-from modelyard_cli.verbs.calls import feedback, generate, predict
+from modelyard_cli.verbs.calls import feedback, predict
 from modelyard_cli.verbs.comparison import diff
 from modelyard_cli.verbs.console import console
 from modelyard_cli.verbs.experiments import experiments
@@ -25,6 +25,7 @@ from modelyard_cli.verbs.releases import (
     retire,
     rollback,
 )
+from modelyard_cli.verbs.texts import chat, generate
 from modelyard_cli.verbs.votes import votes
 
 
@@ -32,7 +33,8 @@ def add_to(app: typer.Typer) -> None:
     """Register every verb and group."""
     lists = (models, runs, experiments, learners, evaluations, rollouts, votes, drift, alarms, timeline, history)
     moves = (evaluate, approve, reject, retire, deploy, advance, hold, resume, abort, rollback)
-    commands: tuple[Callable[..., None], ...] = (console, predict, generate, feedback, diff, bom, owner, *lists, *moves)
+    texts = (predict, generate, chat, feedback)
+    commands: tuple[Callable[..., None], ...] = (console, *texts, diff, bom, owner, *lists, *moves)
     for command in commands:
         app.command()(command)
     groups = {

@@ -1,7 +1,8 @@
-"""Verbs of a caller of models: ask for a prediction or a text, send a label."""
+"""Verbs of a caller of models: ask for a prediction, send a label."""
 
 import json
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 import typer
 
@@ -10,6 +11,8 @@ from modelyard_cli.context import Platform
 from modelyard_cli.output import Form, FormOption, cell, reports_errors, show
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
+
+SHOWN_NUMBERS: Final = 6
 
 
 @reports_errors
@@ -23,31 +26,12 @@ def predict(
     output: FormOption = Form.TABLE,
 ) -> None:
     """Predict one row."""
-    values = dict(_feature(text) for text in features)
+    values = dict(feature(text) for text in features)
     found = Platform.find(data_dir).router.predict(route, values, entity_key=entity_key)
-    answer = cell(found.value) if found.class_ is None else found.class_
+    answer = _vector(found.embedding) or (cell(found.value) if found.class_ is None else found.class_)
     score = "" if found.score is None else f" (score {found.score:.4g})"
     line = f"{answer}{score} by {found.model} version {found.version}, prediction {found.prediction_id}"
     show(output, found.model_dump(mode="json", by_alias=True), lambda: line)
-
-
-@reports_errors
-def generate(
-    route: Annotated[str, typer.Argument(help="Route to ask; the own route of a model has its name.")],
-    text: Annotated[str, typer.Argument(help="The text to answer.")],
-    parameter: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE of the model, such as max_tokens=50; may be repeated.")
-    ] = None,
-    entity_key: Annotated[str | None, typer.Option(help="Keeps a caller on one version.")] = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-    output: FormOption = Form.TABLE,
-) -> None:
-    """Answer one text with a text."""
-    parameters = dict(_feature(one) for one in parameter or ())
-    found = Platform.find(data_dir).router.generate(route, text, parameters=parameters, entity_key=entity_key)
-    tokens = found.usage.get("output_tokens")
-    line = f"{found.text}\n({tokens} tokens by {found.model} version {found.version}, {found.generation_id})"
-    show(output, found.model_dump(mode="json"), lambda: line)
 
 
 @reports_errors
@@ -67,7 +51,14 @@ def feedback(
     show(output, sent.model_dump(mode="json"), lambda: f"label of {prediction_id} accepted")
 
 
-def _feature(text: str) -> tuple[str, FeatureValue]:
+def _vector(values: Sequence[float]) -> str:
+    """The first numbers of a vector; empty without one."""
+    more = f", ... ({len(values)} numbers)" if len(values) > SHOWN_NUMBERS else ""
+    return ", ".join(f"{value:.4g}" for value in values[:SHOWN_NUMBERS]) + more
+
+
+def feature(text: str) -> tuple[str, FeatureValue]:
+    """NAME=VALUE as a name and a JSON value; what is not JSON is a text."""
     name, found, value = text.partition("=")
     if not found or not name:
         raise StackError(f"{text!r}: write NAME=VALUE")

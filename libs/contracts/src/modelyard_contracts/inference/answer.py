@@ -1,7 +1,8 @@
 """Answers of the Open Inference Protocol: the outputs of each task, and the rows read back.
 
 binary, multiclass: `class` BYTES [rows], `scores` FP64 [rows, classes]. regression: `value` FP64 [rows].
-text: `text` BYTES [rows]. `parameters.digest` is the digest of the version that answered.
+text: `text` BYTES [rows]. embedding: `embedding` FP64 [rows, dimension]. `parameters.digest` is the digest of the
+version that answered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ CLASS: Final = "class"
 SCORES: Final = "scores"
 VALUE: Final = "value"
 TEXT: Final = "text"
+EMBEDDING: Final = "embedding"
 
 
 class OutputTensor(msgspec.Struct):
@@ -30,14 +32,16 @@ class OutputTensor(msgspec.Struct):
 class Answer(NamedTuple):
     """The answer for one row.
 
-    class_: predicted class, None for regression and text. score: probability of the positive class (binary), largest
-    probability (multiclass) or the predicted value (regression). scores: by class. text: generated text.
+    class_: predicted class, None for other tasks. score: probability of the positive class (binary), largest
+    probability (multiclass) or the predicted value (regression). scores: by class. text: generated text. vector: an
+    embedding.
     """
 
     class_: str | None = None
     score: float | None = None
     scores: tuple[float, ...] = ()
     text: str | None = None
+    vector: tuple[float, ...] = ()
 
 
 class _Output(msgspec.Struct):
@@ -67,6 +71,8 @@ def describe_outputs(signature: Signature) -> list[dict[str, Any]]:
         ]
     if signature.task is Task.REGRESSION:
         return [{"name": VALUE, "datatype": "FP64", "shape": [-1]}]
+    if signature.task is Task.EMBEDDING:
+        return [{"name": EMBEDDING, "datatype": "FP64", "shape": [-1, signature.width]}]
     return [{"name": TEXT, "datatype": "BYTES", "shape": [-1]}]
 
 
@@ -110,6 +116,8 @@ def decode_answer(body: bytes, signature: Signature, rows: int) -> tuple[str, li
     if signature.task is Task.REGRESSION:
         values = _column(outputs, VALUE, float, rows)
         return answer.parameters.digest, [Answer(score=value) for value in values]
+    if signature.task is Task.EMBEDDING:
+        return answer.parameters.digest, _vectors(outputs, signature.width, rows)
     return answer.parameters.digest, [Answer(text=text) for text in _column(outputs, TEXT, str, rows)]
 
 
@@ -123,6 +131,11 @@ def _classes(outputs: dict[str, list[Any]], signature: Signature, rows: int) -> 
         own = tuple(scores[row * width : (row + 1) * width])
         answers.append(Answer(name, own[-1] if positive else max(own), own))
     return answers
+
+
+def _vectors(outputs: dict[str, list[Any]], width: int, rows: int) -> list[Answer]:
+    values = _column(outputs, EMBEDDING, float, rows * width)
+    return [Answer(vector=tuple(values[row * width : (row + 1) * width])) for row in range(rows)]
 
 
 def _column(outputs: dict[str, list[Any]], name: str, type_: type, count: int) -> list[Any]:

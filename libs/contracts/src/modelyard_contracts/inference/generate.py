@@ -1,9 +1,10 @@
-"""The protocol's generate extension: text in, text out, whole or as server-sent events.
+"""The protocol's generate extension: a text or the messages of a chat in, text out, whole or as server-sent events.
 
 `POST /v2/models/{name}/generate` answers a GenerateAnswer; `/generate_stream` answers events `data: {GenerateEvent}`.
 The last event has `finish_reason` and `usage`; a stream that ends without it was broken off.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,13 +12,53 @@ import msgspec
 from modelyard_contracts.inference.errors import InvalidRequest
 from modelyard_contracts.inference.sentences import explain_decode
 
+SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
+ROLES: Final = (SYSTEM, USER, ASSISTANT)
+MAX_MESSAGES: Final = 1_000
 
-class GenerateRequest(msgspec.Struct):
-    """parameters: the model's own, such as `max_tokens`."""
 
-    text_input: str
+class ChatMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One message of a chat, as OpenAI's API writes it."""
+
+    role: str
+    content: str
+
+
+Prompt = str | Sequence[ChatMessage]
+"""One text, or a chat whose last message is the user's."""
+
+
+class GenerateRequest(msgspec.Struct, omit_defaults=True):
+    """Either `text_input` or `messages`. parameters: the model's own, such as `max_tokens`."""
+
+    text_input: str | None = None
     id: str | None = None
     parameters: dict[str, Any] | None = None
+    messages: list[ChatMessage] | None = None
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.messages if self.messages is not None else self.text_input or ""
+
+
+def prompt_problem(text: str | None, messages: Sequence[ChatMessage] | None, name: str) -> tuple[str, str] | None:
+    """The field at fault and a sentence, if a text and messages are no prompt. name: of the field with the text."""
+    if (text is None) is (messages is None):
+        return name, f"{name}, messages: send one of them"
+    if messages is None:
+        return None
+    if not 1 <= len(messages) <= MAX_MESSAGES:
+        return "messages", f"messages: send 1 to {MAX_MESSAGES}"
+    for place, message in enumerate(messages):
+        if message.role not in ROLES:
+            field = f"messages[{place}].role"
+            return field, f"{field}: is not a known role; use {', '.join(ROLES)}"
+        if message.role == SYSTEM and place:
+            field = f"messages[{place}].role"
+            return field, f"{field}: only the first message may be of the system"
+    if messages[-1].role != USER:
+        return "messages", "messages: the last one must be the user's; it is the one that is answered"
+    return None
 
 
 class Usage(msgspec.Struct):
@@ -47,9 +88,12 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 def decode_generate(body: bytes) -> GenerateRequest:
     """Decode a request; InvalidRequest says what is wrong."""
     try:
-        return _DECODE(body)
+        request = _DECODE(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidRequest(f'{explain_decode(body, error).sentence}; send {{"text_input": "..."}}') from error
+    if (problem := prompt_problem(request.text_input, request.messages, "text_input")) is not None:
+        raise InvalidRequest(problem[1], field=problem[0])
+    return request
 
 
 def encode_event(event: GenerateEvent) -> bytes:

@@ -247,8 +247,8 @@ def _check_task(table: Table, target: str, task: Task, distinct: Sequence[str]) 
             f"{start} has {len(distinct)} values, and a multiclass target has 2 to {MAX_CATEGORIES}; name another one "
             "by --target"
         )
-    elif task is Task.TEXT:
-        raise UnfitFile(f"{table.path}: --task text: such models are not trained; use binary or multiclass")
+    elif not task.labelled:
+        raise UnfitFile(f"{table.path}: --task {task}: such models are not trained; use binary or multiclass")
 
 
 def converted(table: Table, name: str, type_: ColumnType) -> list[Any]:

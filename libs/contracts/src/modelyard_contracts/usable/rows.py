@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from modelyard_contracts.signature import Signature, Task
+from modelyard_contracts.signature import Signature
 from modelyard_contracts.usable import sql
 from modelyard_contracts.usable.values import parse_number, usable_number
 
@@ -56,7 +56,7 @@ def labelled_rows(signatures: Mapping[str, Signature]) -> LabelledRows:
     """Conditions for the rows of signatures, given by their id. IncompatibleTasks if they have different tasks."""
     classifies = {signature.task.classifies for signature in signatures.values()}
     tasks = {signature.task for signature in signatures.values()}
-    if len(classifies) != 1 or Task.TEXT in tasks:
+    if len(classifies) != 1 or not all(task.labelled for task in tasks):
         raise IncompatibleTasks(f"no common label for the tasks {', '.join(sorted(tasks))}")
     truth = "label" if classifies == {True} else f"coalesce(value, {sql.parse_number(_LABEL)})"
     valid = "label IN {classes:Array(String)}" if classifies == {True} else sql.usable_number(truth)

@@ -1,9 +1,10 @@
 """Flavour `transformers`: a folder with config.json, safetensors and tokenizer.json that takes one text.
 
-It classifies the text or gives it a value, or answers with a text (task `text`, a causal language model). Weights are
-mapped from the file. Code of the folder is never run and nothing is downloaded. Labels are `id2label` of the
-configuration; a configuration without names (LABEL_0, ...) takes the signature's classes in their order. A LoRA adapter
-in `adapter/` is merged into the weights; a tokenizer beside it is used instead of that of the base.
+It classifies the text or gives it a value, answers with a text (task `text`, a causal language model), or gives it a
+vector (task `embedding`). Weights are mapped from the file. Code of the folder is never run and nothing is downloaded.
+Labels are `id2label` of the configuration; a configuration without names (LABEL_0, ...) takes the signature's classes
+in their order. A LoRA adapter in `adapter/` is merged into the weights; a tokenizer beside it is used instead of the
+tokenizer of the base.
 """
 
 import os
@@ -17,6 +18,7 @@ from modelyard_contracts.signature import ColumnType, Task
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.foreign.lora import Adapter, lora_of
 from modelyard_flavours.foreign.outputs import LOGITS, Outputs, class_order
+from modelyard_flavours.foreign.transformers_encoder import TextEncoder, steps_of
 from modelyard_flavours.foreign.transformers_generator import TextGenerator
 from modelyard_flavours.predictor import FloatArray, ObjectArray
 from modelyard_flavours.version import Version, imported, versions_of
@@ -31,7 +33,12 @@ BATCH_ROWS: Final = 16
 One text if model and tokenizer do not have the same padding token, as with many language models."""
 OPTIONS: Final[Mapping[str, str]] = {
     "max_tokens": f"texts are cut after this many tokens; {MAX_TOKENS} by default, and never more than the model takes",
+    "pooling": "of an embedding: how the vectors of the tokens become one, such as mean, cls or lasttoken; by default "
+    "as the folder says, else mean",
+    "normalize": "of an embedding: true for vectors of the length 1; by default as the folder says, else false",
 }
+POOLER: Final = "pooler."
+"""Weights of a layer that an embedding does not use; many folders lack them."""
 
 
 class TextClassifier:
@@ -72,11 +79,18 @@ def check(version: Version) -> None:
         raise Inadmissible("model.safetensors", "is missing; save the weights with safe_serialization=True")
     if [column.type for column in version.signature.columns] != [ColumnType.TEXT]:
         raise Inadmissible(CONFIG, "takes one text; give the signature one column of the type text")
-    lora_of(version)
+    lora = lora_of(version)
+    if version.signature.task is not Task.EMBEDDING:
+        return
+    if lora is not None:
+        raise Inadmissible(ADAPTER, f"an adapter of an encoder that embeds is not supported; {MERGE}")
+    steps_of(version)
 
 
-def load(version: Version) -> TextClassifier:
-    """Build the predictor of a version that classifies a text or gives it a value."""
+def load(version: Version) -> TextClassifier | TextEncoder:
+    """Build the predictor of a version that classifies a text, or gives it a value or a vector."""
+    if version.signature.task is Task.EMBEDDING:
+        return TextEncoder(*_opened(version, "AutoModel", "float32"), version)
     model, tokenizer = _opened(version, "AutoModelForSequenceClassification", "float32")
     return TextClassifier(model, tokenizer, version)
 
@@ -98,7 +112,7 @@ def _opened(version: Version, architecture: str, dtype: str) -> tuple[Any, Any]:
     if lora is not None:
         return _adapted(library, loader, dtype, version, lora)
     model, missing = _weights(loader, version, dtype)
-    _require_none(missing, model)
+    _require_none({name for name in missing if architecture != "AutoModel" or not name.startswith(POOLER)}, model)
     return model.eval(), library.AutoTokenizer.from_pretrained(version.folder, **WHERE)
 
 

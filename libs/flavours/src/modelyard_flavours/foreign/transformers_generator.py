@@ -1,14 +1,15 @@
 """Text generation by a causal language model of the transformers library: one forward pass per token.
 
 The loop is our own because a caller may leave after any token: `generate` of the library runs to its end in a call.
-Texts go through the tokenizer's chat template as one message of the user, if it has a template.
+A chat goes through the tokenizer's chat template; so does a text, as one message of the user, if there is a template.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from modelyard_contracts.inference.generate import USER, ChatMessage, Prompt
 from modelyard_contracts.messages import Part
 from modelyard_contracts.sentences import explain
 from modelyard_flavours.errors import BadParameter, Inadmissible
@@ -45,29 +46,45 @@ class TextGenerator:
         self._ends = _ends(model, tokenizer)
         self._context_tokens = int(getattr(model.config, "max_position_embeddings", 0) or tokenizer.model_max_length)
 
-    def generate(self, text: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    def generate(self, prompt: Prompt, parameters: Mapping[str, Any]) -> Iterator[str]:
         """Pieces of the answer, one per token; a piece is empty while a character is not complete.
 
-        BadParameter names a parameter that is unknown or out of range, or the input if it fills the context.
+        BadParameter names a parameter that is unknown or out of range, the input if it fills the context, or `messages`
+        if the model has no chat template or its template refuses them.
         """
         wanted = _parsed(parameters)
-        tokens = self._prompt(text)
+        tokens = self._tokens(prompt)
         room = self._context_tokens - tokens.shape[1]
         if room < MIN_ROOM_TOKENS:
             limit = self._context_tokens
-            raise BadParameter("text_input", f"has {tokens.shape[1]} tokens; with its answer, {limit} at most")
+            name = "text_input" if isinstance(prompt, str) else "messages"
+            raise BadParameter(name, f"has {tokens.shape[1]} tokens; with its answer, {limit} at most")
         return self._pieces(tokens, wanted, min(wanted.max_tokens, room))
 
-    def count_tokens(self, text: str) -> int:
-        """Tokens of the text as the model reads it."""
-        return int(self._prompt(text).shape[1])
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of the prompt as the model reads it."""
+        return int(self._tokens(prompt).shape[1])
 
-    def _prompt(self, text: str) -> Any:
+    def _tokens(self, prompt: Prompt) -> Any:
         if self._tokenizer.chat_template:
-            message = [{"role": "user", "content": text}]
-            text = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-            return self._tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
-        return self._tokenizer(text or self._tokenizer.bos_token or " ", return_tensors="pt").input_ids
+            chat = [ChatMessage(USER, prompt)] if isinstance(prompt, str) else prompt
+            return self._tokenizer(self._templated(chat), return_tensors="pt", add_special_tokens=False).input_ids
+        if not isinstance(prompt, str):
+            raise BadParameter(
+                "messages", "need a chat template, which the model's tokenizer lacks; send one text as text_input"
+            )
+        return self._tokenizer(prompt or self._tokenizer.bos_token or " ", return_tensors="pt").input_ids
+
+    def _templated(self, chat: Sequence[ChatMessage]) -> str:
+        """A chat as the text that the model was trained on. Templates refuse what they do not know, such as roles."""
+        from jinja2 import TemplateError
+
+        given = [{"role": message.role, "content": message.content} for message in chat]
+        try:
+            text: str = self._tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            raise BadParameter("messages", f"are refused by the model's chat template: {error}") from error
+        return text
 
     def _pieces(self, tokens: Any, wanted: Parameters, count: int) -> Generator[str, None, Literal["length"] | None]:
         random = self._torch.Generator()

@@ -17,6 +17,8 @@ class Facts:
     """Names of the inputs, in their order."""
     feature_count: int | None = None
     takes_text: bool = False
+    dimension: int | None = None
+    """Numbers of a vector, of a model that can embed texts."""
     evidence: str = ""
     """The words of the file, such as `objective multi:softprob`."""
 

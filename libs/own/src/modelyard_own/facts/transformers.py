@@ -1,30 +1,54 @@
-"""Facts of a folder as the transformers library saves it: `config.json`."""
+"""Facts of a folder as transformers or sentence-transformers saves it: `config.json`, `modules.json`."""
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from modelyard_contracts.embeddings import CONFIG, Steps, UnusableSteps, embeds, read_steps
 from modelyard_contracts.signature import Task
+from modelyard_own.errors import UnfitModel
 from modelyard_own.facts.known import Facts, task_of_classes
 from modelyard_own.files import ModelFile
 
 
 def facts_of(files: Sequence[ModelFile]) -> Facts:
-    """Read the architecture and the names of the labels."""
-    for file in files:
-        if file.path == "config.json":
-            with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                return _facts(json.loads(file.source.read_bytes()))
+    """Read the architecture, the names of the labels, and the steps of a model that embeds texts.
+
+    UnfitModel for steps of sentence-transformers that cannot be followed.
+    """
+    sources = {file.path: file.source for file in files}
+
+    def read(path: str) -> bytes | None:
+        return sources[path].read_bytes() if path in sources else None
+
+    if embeds(read):
+        try:
+            steps = read_steps(read)
+        except UnusableSteps as error:
+            raise UnfitModel(str(error)) from error
+        return Facts(task=Task.EMBEDDING, takes_text=True, dimension=steps.dimension, evidence=steps.evidence)
+    if (config := read(CONFIG)) is not None:
+        with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return _facts(json.loads(config), _plain_steps(read))
     return Facts()
 
 
-def _facts(config: Mapping[str, Any]) -> Facts:
+def _plain_steps(read: Any) -> Steps | None:
+    with suppress(UnusableSteps):
+        return read_steps(read)
+    return None
+
+
+def _facts(config: Mapping[str, Any], steps: Steps | None) -> Facts:
     architecture = str((config.get("architectures") or [""])[0])
     if architecture.endswith("ForCausalLM"):
         return Facts(task=Task.TEXT, takes_text=True, evidence=architecture)
     if not architecture.endswith("ForSequenceClassification"):
-        return Facts(takes_text=True, evidence=architecture)
+        embeds_only = architecture.endswith("Model") and steps is not None
+        width = steps.dimension if steps else None
+        task = Task.EMBEDDING if embeds_only else None
+        return Facts(task=task, takes_text=True, dimension=width, evidence=architecture)
     names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     labels = tuple(str(names[place]) for place in sorted(names, key=int))
     if len(labels) == 1:

@@ -10,9 +10,11 @@ from modelyard_serving.lanes import Floats
 
 
 def answers_of(signature: Signature, scores: Floats) -> tuple[ExampleAnswer, ...]:
-    """One answer per row. scores: shape (rows, classes), or (rows, 1) of a regression; finite."""
+    """One answer per row. scores: shape (rows, signature.width), finite."""
     if signature.task is Task.REGRESSION:
         return tuple(ExampleAnswer(value=float(value)) for value in scores[:, 0])
+    if signature.task is Task.EMBEDDING:
+        return tuple(ExampleAnswer(scores=tuple(row.tolist())) for row in scores)
     best = scores.argmax(axis=1)
     return tuple(
         ExampleAnswer(label=signature.classes[place], scores=tuple(row.tolist()))

@@ -93,7 +93,7 @@ def _answered(model: LoadedModel, folder: Path, measure_s: float) -> TrialReport
         p50_ms=latency.p50_ms,
         p95_ms=latency.p95_ms,
         rows=inputs.rows,
-        answers=answers,
+        answers=() if model.signature.task is Task.EMBEDDING else answers,  # vectors would be most of the report
         answers_equal=not difference if example.answers else None,
         first_difference=difference,
     )
@@ -101,7 +101,7 @@ def _answered(model: LoadedModel, folder: Path, measure_s: float) -> TrialReport
 
 def _scored(model: LoadedModel, inputs: Inputs) -> tuple[ExampleAnswer, ...]:
     scores = _predict(model, inputs)
-    if reason := unusable(scores, inputs.rows, len(model.signature.classes) or 1):
+    if reason := unusable(scores, inputs.rows, model.signature.width):
         raise _Stopped(TrialOutcome.FAILED, reason)
     return answers_of(model.signature, scores)
 

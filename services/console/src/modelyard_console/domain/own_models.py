@@ -11,7 +11,7 @@ from modelyard_contracts.signature import Task
 from modelyard_own import Description
 from modelyard_own.work import Task as Reading
 
-TASKS: Final = (Task.BINARY, Task.MULTICLASS, Task.REGRESSION, Task.TEXT)
+TASKS: Final = (Task.BINARY, Task.MULTICLASS, Task.REGRESSION, Task.TEXT, Task.EMBEDDING)
 TEXTS: Final = (
     "task",
     "flavour",

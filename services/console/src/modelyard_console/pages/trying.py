@@ -8,7 +8,9 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse, Response
 
 from modelyard import ApiError, Prediction, PublishedRoute, RoutedPrediction
+from modelyard.router import Generation, Message
 from modelyard_console.clients.platform import explained
+from modelyard_console.domain.chats import CHAT, UnreadableChat, read_chat, write_chat
 from modelyard_console.domain.examples import (
     MAX_FIELDS,
     ROW,
@@ -23,9 +25,10 @@ from modelyard_console.domain.examples import (
 from modelyard_console.domain.labels import Labelling, labelling
 from modelyard_console.domain.picture import Picture
 from modelyard_console.domain.plan_picture import draw
-from modelyard_console.domain.plan_tree import chosen_paths, read_plan
+from modelyard_console.domain.plan_tree import PlanNode, chosen_paths, read_plan
 from modelyard_console.domain.request_facts import UnreadableHeader, read_headers
 from modelyard_console.pages.view import Console, Form, View
+from modelyard_contracts.signature import Task
 
 FEATURE: Final = "feature:"
 """Begins the name of a field for an input column; columns may have any name."""
@@ -39,6 +42,8 @@ class Trial:
     errors: dict[str, str]
     problem: str = ""
     answer: RoutedPrediction | None = None
+    text: Generation | None = None
+    """The answer of a language model."""
     latency_ms: float = 0.0
     """As the console saw it."""
     explained: dict[str, Any] | None = None
@@ -52,6 +57,8 @@ def add_trying(app: FastAPI, console: Console) -> None:
         """A form with an example row."""
         found, fields, missing = _inputs(view, route)
         values = {FEATURE + field.name: field.example for field in fields[:MAX_FIELDS]} | {ROW: example_row(fields)}
+        if _generates(view, found):
+            values[CHAT] = ""
         return _page(view, found, fields, Trial(values, {}, missing))
 
     @app.post("/routes/{route}/try", response_class=HTMLResponse)
@@ -76,6 +83,8 @@ def _tried(form: Form, route: str, attempt: Any) -> Response:
     except UnreadableValue as error:
         name = error.field if len(fields) > MAX_FIELDS else FEATURE + error.field
         trial = replace(trial, errors={name: error.problem})
+    except UnreadableChat as error:
+        trial = replace(trial, errors={CHAT: str(error)})
     except UnreadableHeader as error:
         trial = replace(trial, errors={"headers": str(error)})
     except ApiError as error:
@@ -92,8 +101,21 @@ def _row(form: Form, fields: tuple[InputField, ...]) -> dict[str, FeatureValue]:
 def _predicted(view: View, route: str, row: dict[str, Any], headers: dict[str, str], trial: Trial) -> Trial:
     started = perf_counter()
     entity = trial.values.get("entity", "").strip() or None
+    if CHAT in trial.values:
+        answered = _chatted(view, route, row, entity, trial)
+        return replace(answered, latency_ms=1000 * (perf_counter() - started))
     answer = view.io.router.client.predict_routed(route, row, entity_key=entity, headers=headers)
     return replace(trial, answer=answer, latency_ms=1000 * (perf_counter() - started))
+
+
+def _chatted(view: View, route: str, row: dict[str, Any], entity: str | None, trial: Trial) -> Trial:
+    """Ask a language model; the form then holds the conversation with its answer."""
+    text = str(next(iter(row.values()), None) or "")
+    earlier = read_chat(trial.values[CHAT])
+    messages: list[Message] = [*earlier, {"role": "user", "content": text}]
+    answer = view.io.router.client.generate(route, messages if earlier else text, entity_key=entity)
+    messages.append({"role": "assistant", "content": answer.text})
+    return replace(trial, text=answer, values={**trial.values, CHAT: write_chat(messages)})
 
 
 def _explained(view: View, route: str, row: dict[str, Any], headers: dict[str, str], trial: Trial) -> Trial:
@@ -111,6 +133,21 @@ def _refused(trial: Trial, fields: tuple[InputField, ...], error: ApiError) -> T
     return replace(trial, problem=problem["detail"])
 
 
+def _generates(view: View, route: PublishedRoute) -> bool:
+    """Whether the version that answers most is a language model."""
+    leaf = _leaf(route)
+    if leaf is None or leaf.version is None:
+        return False
+    model, version = leaf.model, leaf.version
+    found = view.io.registry(lambda registry: registry.manifest(model, version)).part.found
+    return found is not None and found.task is Task.TEXT
+
+
+def _leaf(route: PublishedRoute) -> PlanNode | None:
+    tree = read_plan((route.plan or {}).get("root"))
+    return next((one for one in tree.leaves() if one.version is not None), None) if tree else None
+
+
 def _inputs(view: View, route: str) -> tuple[PublishedRoute, tuple[InputField, ...], str]:
     """The route, with its inputs as `inputs_of` finds them."""
     found = view.io.deployer(lambda deployer: deployer.route(route)).needed()
@@ -119,8 +156,7 @@ def _inputs(view: View, route: str) -> tuple[PublishedRoute, tuple[InputField, .
 
 def inputs_of(view: View, route: PublishedRoute) -> tuple[tuple[InputField, ...], str]:
     """A field per input column of the version that answers most, or why there are none."""
-    tree = read_plan((route.plan or {}).get("root"))
-    leaf = next((one for one in tree.leaves() if one.version is not None), None) if tree else None
+    leaf = _leaf(route)
     if leaf is None or leaf.version is None:
         return (), route.problem or "No version answers on this route yet: approve and roll one out first."
     model, version = leaf.model, leaf.version

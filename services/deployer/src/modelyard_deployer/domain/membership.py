@@ -13,7 +13,7 @@ from modelyard_contracts import RolloutChanged, VersionStage
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts.manifest import learner_of
 from modelyard_contracts.routes import MAX_MEMBERS
-from modelyard_contracts.signature import Signature, Task
+from modelyard_contracts.signature import Signature
 from modelyard_deployer.domain.rollouts import Kind, Rollout
 from modelyard_deployer.domain.routes import Serving, Version
 from modelyard_deployer.domain.votes import Member, Vote, join, leave, take_place
@@ -49,7 +49,7 @@ class Facts:
 
 def can_vote(version: Version) -> bool:
     """Whether answers of a version can be combined with others."""
-    return version.file.manifest.signature.output.task is not Task.TEXT
+    return version.file.manifest.signature.output.task.labelled
 
 
 def same_learner(version: Version, members: Iterable[Version]) -> int | None:

@@ -185,8 +185,9 @@ def _decide_metric(
 ) -> tuple[Task, Metric]:
     """Task and metric of the comparison; NotMeasurable says why there is none."""
     task = challenger.signature.task
-    if task is Task.TEXT:
-        raise NotMeasurable("texts are not compared by this release; approve the version by hand")
+    if not task.labelled:
+        what = "texts are" if task is Task.TEXT else "no label shows that a vector is right, so embeddings are"
+        raise NotMeasurable(f"{what} not compared by this release; approve the version by hand")
     if champion is not None and champion.signature.task.classifies != task.classifies:
         raise NotMeasurable(
             f"the challenger's task is {task}, but version {champion.version} is the champion with the task "

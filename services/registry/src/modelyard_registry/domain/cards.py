@@ -17,6 +17,7 @@ PIPELINE_TAGS: Final[Mapping[tuple[str, Task], str]] = {
     ("text", Task.MULTICLASS): "text-classification",
     ("text", Task.REGRESSION): "text-classification",
     ("text", Task.TEXT): "text-generation",
+    ("text", Task.EMBEDDING): "feature-extraction",
 }
 """(input, task) to the word of the Hugging Face Hub."""
 SECTIONS: Final = {

@@ -161,7 +161,7 @@ class VoteView(BaseModel):
 
 
 class PredictAnswer(BaseModel):
-    """The answer, by the task: class and scores, or value, or text."""
+    """The answer, by the task: class and scores, or value, or embedding."""
 
     prediction_id: str
     model: str
@@ -174,6 +174,7 @@ class PredictAnswer(BaseModel):
     scores: dict[str, float] | None = None
     value: float | None = None
     text: str | None = None
+    embedding: list[float] | None = None
     votes: list[VoteView] | None = Field(
         None, description="Of an ensemble: the members that answered, in the order of the plan."
     )
@@ -202,10 +203,20 @@ class Accepted(BaseModel):
     accepted: int
 
 
-class GenerateBody(Body):
-    """A text to answer."""
+class Message(Body):
+    """One message of a chat, as OpenAI's API writes it."""
 
-    text: str
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class GenerateBody(Body):
+    """A text or a chat to answer."""
+
+    text: str | None = Field(None, description="Either this or `messages`.")
+    messages: Annotated[list[Message], Field(min_length=1, max_length=1_000)] | None = Field(
+        None, description="A chat; the last message is the user's, only the first may be of the system."
+    )
     stream: bool = False
     parameters: dict[str, Any] = Field(default_factory=dict, description="The model's own, such as max_tokens.")
     entity_key: Annotated[str, Field(min_length=1, max_length=1_024)] | None = None

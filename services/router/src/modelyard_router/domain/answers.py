@@ -70,6 +70,14 @@ class TextPrediction(_Prediction):
     variant: str
 
 
+class VectorPrediction(_Prediction):
+    """The answer of a version that embeds."""
+
+    embedding: tuple[float, ...]
+    route: str
+    variant: str
+
+
 class _Parameters(msgspec.Struct):
     digest: str = ""
 
@@ -141,11 +149,13 @@ def prediction_of(prediction_id: str, leaf: Leaf, answer: Answer, votes: Sequenc
     id_, model, version, digest = prediction_id, leaf.model, leaf.version, leaf.digest
     given = [_view(vote, 0) for vote in votes] if votes else UNSET
     if classes := leaf.contract.classes:
-        class_, score, values, _ = answer
+        class_, score, values, _, _ = answer
         scores = dict(zip(classes, values, strict=True))
         return ClassPrediction(id_, model, version, digest, class_, score, scores, leaf.route, leaf.variant, given)
     if leaf.generates:
         return TextPrediction(id_, model, version, digest, answer.text, leaf.route, leaf.variant)
+    if leaf.embeds:
+        return VectorPrediction(id_, model, version, digest, answer.vector, leaf.route, leaf.variant)
     return ValuePrediction(id_, model, version, digest, answer.score, leaf.route, leaf.variant, given)
 
 
@@ -168,7 +178,7 @@ def _view(vote: Vote, row: int | None = None) -> VoteView:
     class_: Any
     score: Any
     if row is not None:
-        class_, score, _, _ = vote.answers[row]
+        class_, score, _, _, _ = vote.answers[row]
     else:
         class_, score = [one.class_ for one in vote.answers], [one.score for one in vote.answers]
     if leaf.contract.classes:

@@ -5,7 +5,14 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from modelyard_contracts.inference.generate import GenerateEvent, GenerateRequest, Usage, decode_event
+from modelyard_contracts.inference.generate import (
+    ChatMessage,
+    GenerateEvent,
+    GenerateRequest,
+    Usage,
+    decode_event,
+    prompt_problem,
+)
 from modelyard_contracts.inference.sentences import explain_decode
 from modelyard_router.domain.answers import BadAnswer
 from modelyard_router.domain.contract import EntityKey, PredictionId
@@ -19,12 +26,29 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 class Generate(msgspec.Struct, forbid_unknown_fields=True):
     """The body of POST /v1/generate/{route}."""
 
-    text: str
+    text: str | None = None
     stream: bool = False
     parameters: dict[str, Any] = {}
     entity_key: EntityKey | None = None
     session_id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
     generation_id: PredictionId | None = None
+    messages: list[ChatMessage] | None = None
+    """A chat, instead of `text`."""
+
+    @property
+    def asked(self) -> str:
+        """The text, or the message of the chat that is answered."""
+        return self.text or "" if self.messages is None else self.messages[-1].content
+
+    @property
+    def recorded(self) -> str:
+        """The text, or all messages as JSON, for the log."""
+        return self.text or "" if self.messages is None else _ENCODE(self.messages).decode()
+
+    @property
+    def characters(self) -> int:
+        """Of the text or of all messages."""
+        return len(self.text or "") + sum(len(message.content) for message in self.messages or ())
 
 
 _DECODE: Final = msgspec.json.Decoder(Generate).decode
@@ -33,16 +57,19 @@ _DECODE: Final = msgspec.json.Decoder(Generate).decode
 def read_generate(body: bytes) -> Generate:
     """BrokenContract names the field and the remedy."""
     try:
-        return _DECODE(body)
+        request = _DECODE(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         explained = explain_decode(body, error)
         text = f'{explained.sentence}; send {{"text": "...", "stream": true or false}}'
         raise BrokenContract(text, field=explained.field) from error
+    if (problem := prompt_problem(request.text, request.messages, "text")) is not None:
+        raise BrokenContract(problem[1], field=problem[0])
+    return request
 
 
 def upstream_body(request: Generate, generation_id: str) -> bytes:
     """The request to a model server."""
-    return _ENCODE(GenerateRequest(request.text, generation_id, request.parameters or None))
+    return _ENCODE(GenerateRequest(request.text, generation_id, request.parameters or None, request.messages))
 
 
 async def events(pieces: AsyncIterator[bytes]) -> AsyncIterator[GenerateEvent]:

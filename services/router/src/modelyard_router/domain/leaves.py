@@ -66,6 +66,10 @@ class Leaf:
     def generates(self) -> bool:
         return self.contract.signature.output.task is Task.TEXT
 
+    @property
+    def embeds(self) -> bool:
+        return self.contract.signature.output.task is Task.EMBEDDING
+
 
 @dataclass(frozen=True, eq=False)
 class Group:

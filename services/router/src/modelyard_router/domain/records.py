@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from modelyard_contracts import FeedbackReceived, GenerationLogged, PredictionLogged, PredictionStatus
+from modelyard_contracts.inference import Answer
 from modelyard_router.domain.avro import (
     EMPTY,
     NULL,
@@ -114,12 +115,12 @@ class PredictionRecords:
         occurred_us: int,
         prediction_id: str,
         values: tuple[tuple[float | None, ...], tuple[str | None, ...], int | None],
-        answer: tuple[str | None, float | None, Sequence[float], str | None],
+        answer: Answer,
         outcome: OutcomeFields,
     ) -> bytes:
         """event_id: a UUID as text. occurred_us: microseconds since 1970. values: numbers, words, text length."""
         numbers, words, text_length = values
-        class_, score, scores, _ = answer
+        class_, score, scores, _, _ = answer
         status, rule, attempts, entity_key_hash, latency_ms, overhead_ms, cost_usd, shadow_of, votes = outcome
         return b"".join(
             (

@@ -211,7 +211,7 @@ class GenerationRecorder:
             **_identity(prepared, done),
             entity_key_hash=self._hash_of(request.entity_key),
             session_id=request.session_id or call.session,
-            input_characters=len(request.text),
+            input_characters=request.characters,
             output_characters=progress.characters,
             input_tokens=usage.input_tokens if usage else None,
             output_tokens=usage.output_tokens if usage else None,
@@ -223,7 +223,7 @@ class GenerationRecorder:
             finish_reason=progress.finish_reason,
             attempts=attempts,
             text_policy=self._policy,
-            input_text=self._text(request.text),
+            input_text=self._text(request.recorded),
             output_text=self._text("".join(progress.texts)),
         )
         self._log.append(GENERATION, prepared.id.encode(), encode(record), call.trace)

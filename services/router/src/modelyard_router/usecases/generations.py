@@ -139,14 +139,15 @@ def _decide(prepared: Prepared) -> Decision:
         entity=request.entity_key,
         session=request.session_id or call.session,
         workspace=route.workspace,
-        text_length=len(request.text),
+        text_length=request.characters,
         headers=call.header_facts(),
-        features={"text": request.text},
+        features={"text": request.asked},
     )
     return route.decide(facts)
 
 
 def _check_length(request: Generate, leaf: Leaf) -> None:
     limit = leaf.contract.signature.columns[0].max_length
-    if limit is not None and len(request.text) > limit:
-        raise TooLarge(f"text: {len(request.text)} characters; send at most {limit}", field="text")
+    if limit is not None and request.characters > limit:
+        name = "text" if request.messages is None else "messages"
+        raise TooLarge(f"{name}: {request.characters} characters; send at most {limit}", field=name)
