@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from modelyard_cli.backtest.journal import Journal
+from modelyard_cli.backtest.named import adaptive, policies_of
 from modelyard_cli.backtest.policies import Policies, duration_s, trained_before
 from modelyard_cli.backtest.report import as_table, page
 from modelyard_cli.backtest.results import curves_of, platform_facts, result, rows_below
@@ -65,7 +66,7 @@ def test_a_bad_policy_file_is_refused_with_the_field(tmp_path: Path, text: str, 
 
 
 def test_durations_of_policies_stay_as_they_count_in_the_time_of_the_data() -> None:
-    given = replace(Policies.usual(1_800.0), rollout=RolloutPolicy(max_hold_s=7_200))
+    given = replace(adaptive(1_800.0), rollout=RolloutPolicy(max_hold_s=7_200))
     found = given.in_backtest()
     assert (found.gate, found.retrain) == (given.gate, given.retrain)
     assert (found.rollout.min_step_s, found.rollout.max_hold_s) == (given.rollout.min_step_s, 7_200)
@@ -73,7 +74,7 @@ def test_durations_of_policies_stay_as_they_count_in_the_time_of_the_data() -> N
 
 
 def test_a_version_that_waits_for_a_person_in_production_does_not_wait_in_a_backtest() -> None:
-    careful = replace(Policies.usual(1.0), gate=GatePolicy(approval="manual"))
+    careful = replace(adaptive(1.0), gate=GatePolicy(approval="manual"))
     assert careful.in_backtest().gate.approval == "automatic"
 
 
@@ -249,3 +250,16 @@ def test_trainings_are_counted_without_that_of_version_1_shared_or_not() -> None
 @pytest.mark.parametrize("path", sorted(Path("docs/examples/policies").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_policy_of_the_examples_is_read(path: Path) -> None:
     assert Policies.read(path).name == path.stem
+
+
+def test_policies_by_name_count_their_waits_in_rows(tmp_path: Path) -> None:
+    name, new = policies_of("learners")
+    days, halves = new(86_400.0), new(1_800.0)
+    assert (name, days.name) == ("learners", "learners")
+    assert days.retrain.cool_down_s == 48 * halves.retrain.cool_down_s == 2_000 * 86_400
+    assert halves.rollout.strategy == "adaptive" and halves.retrain.online == ("forest", "linear")
+    (tmp_path / "own.yaml").write_text("retrain: {cool_down_s: 7}")
+    name, new = policies_of(str(tmp_path / "own.yaml"))
+    assert (name, new(1.0).retrain.cool_down_s) == ("own", 7)
+    with pytest.raises(StackError, match="no such file, and none of canary, adaptive"):
+        policies_of("canaries")

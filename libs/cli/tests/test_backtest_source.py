@@ -14,7 +14,7 @@ import pytest
 from modelyard import ApiError
 from modelyard_cli.backtest.isolation import isolated
 from modelyard_cli.backtest.log import Period, read_log
-from modelyard_cli.backtest.policies import Policies
+from modelyard_cli.backtest.named import adaptive
 from modelyard_cli.backtest.saved import save, saved
 from modelyard_cli.backtest.source import LogSource, from_log
 from modelyard_cli.context import Platform
@@ -199,8 +199,8 @@ def test_labels_of_one_class_are_refused() -> None:
 def test_a_run_that_goes_on_has_the_rows_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Platform, "find", lambda *_: Log(unlabelled=1))
     log = LogSource("churn", "2026-01-01", None, tmp_path)
-    began, [policies] = from_log(log, tmp_path / "report", [])
-    assert policies.name == "current", "without a policy file, the policies of the model are replayed"
+    began, [new] = from_log(log, tmp_path / "report", [])
+    assert new(1.0).name == "current", "without a policy file, the policies of the model are replayed"
     monkeypatch.setattr(Platform, "find", lambda *_: Log(MIN_ROWS + 500))
     again, _ = from_log(log, tmp_path / "report", [])
     assert again.rows == MIN_ROWS and again.notes == began.notes
@@ -208,7 +208,7 @@ def test_a_run_that_goes_on_has_the_rows_it_began_with(tmp_path: Path, monkeypat
     assert again.label_times is not None and began.label_times is not None
     assert again.label_times.tolist() == began.label_times.tolist()
     with pytest.raises(StackError, match="other rows; use another --report folder"):
-        from_log(LogSource("other", None, None, tmp_path), tmp_path / "report", [Policies.usual(1.0)])
+        from_log(LogSource("other", None, None, tmp_path), tmp_path / "report", [adaptive])
 
 
 def test_a_regression_without_categories_or_times_is_saved_whole(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from modelyard_cli.__main__ import app
 from modelyard_cli.backtest import command, runs
 from modelyard_cli.backtest.journal import Journal
-from modelyard_cli.backtest.policies import Policies
+from modelyard_cli.backtest.named import adaptive
 from modelyard_cli.backtest.streams import STREAMS, known_stream
 from modelyard_cli.backtest.suite import run_suite
 from modelyard_cli.demo.data import Stream
@@ -131,7 +131,7 @@ def test_a_finished_backtest_is_not_run_again(tmp_path: Path, monkeypatch: pytes
     stream = known_stream("sea-control").stream(3_000, 1, NO_CACHE)
     given = runs.Given([], None, 50, tmp_path, False, Form.TABLE)
     when = given.timing_of(stream)
-    policies = [Policies.usual(when.row_s)]
+    policies = [adaptive(when.row_s)]
     Journal(tmp_path, command.facts_of(stream, policies, when)).close()
     (tmp_path / "report.json").write_text(json.dumps(made_report("sea-control")))
     monkeypatch.setattr(command, "_platform", lambda *_, **__: pytest.fail("a stack was started"))

@@ -17,10 +17,7 @@ from modelyard_contracts.sentences import explain
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 UPDATE_EVERY_S: Final = 0.1
 """The least that a policy may have: weights follow the labels of a block once, when the data move on."""
-DEFAULT_NAME: Final = "adaptive"
 CURRENT_NAME: Final = "current"
-COOL_DOWN_ROWS: Final = 500
-"""Of the policy without a file."""
 
 TRAINING_FIELDS: Final = (
     *("recipe", "parameters", "holdout_rows"),
@@ -52,16 +49,6 @@ class Policies:
             _parsed(path, "gate", GatePolicy, found),
             _parsed(path, "retrain", RetrainPolicy, found),
             _parsed(path, "rollout", RolloutPolicy, found),
-        )
-
-    @classmethod
-    def usual(cls, row_s: float) -> Self:
-        """Versions vote, with a cool-down of COOL_DOWN_ROWS; everything else by default."""
-        return cls(
-            DEFAULT_NAME,
-            GatePolicy(),
-            RetrainPolicy(cool_down_s=COOL_DOWN_ROWS * row_s),
-            RolloutPolicy.model_validate({"strategy": "adaptive"}),
         )
 
     @classmethod

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelyard_cli.backtest.command import run_backtest, show_backtest
+from modelyard_cli.backtest.named import NAMED, USUAL, NewPolicies
 from modelyard_cli.backtest.policies import Policies
 from modelyard_cli.backtest.report import Report
 from modelyard_cli.backtest.source import LogSource, from_log
@@ -18,7 +19,7 @@ from modelyard_cli.output import Form, rows, show
 class Given:
     """Options that hold for every source of rows. delay_s, delay_rows: of the labels; None without the option."""
 
-    policies: list[Policies]
+    policies: list[NewPolicies]
     delay_s: float | None
     delay_rows: int | None
     folder: Path
@@ -28,8 +29,7 @@ class Given:
     def on(self, stream: Stream) -> None:
         """Run one stream."""
         when = self.timing_of(stream)
-        policies = self.policies or [Policies.usual(when.row_s)]
-        show_backtest(stream, policies, when, self.folder, keep=self.keep, output=self.output)
+        show_backtest(stream, self._policies(when), when, self.folder, keep=self.keep, output=self.output)
 
     def on_log(self, source: LogSource) -> None:
         """Run the stored rows of a model; without policy files, on the policies that it has now."""
@@ -49,9 +49,12 @@ class Given:
             known = known_by_name[name]
             stream = known.stream(rows, seed, cache)
             when = self._with_delay_of(known).timing_of(stream)
-            return run_backtest(stream, self.policies or [Policies.usual(when.row_s)], when, folder, keep=False)
+            return run_backtest(stream, self._policies(when), when, folder, keep=False)
 
         run_suite(list(known_by_name), self.folder, run, output=self.output)
+
+    def _policies(self, when: Timing) -> list[Policies]:
+        return [new(when.row_s) for new in self.policies or [NAMED[USUAL]]]
 
     def _with_delay_of(self, known: KnownStream) -> "Given":
         unset = self.delay_s is None and self.delay_rows is None

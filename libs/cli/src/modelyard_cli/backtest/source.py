@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard_cli.backtest.log import Period, read_log
+from modelyard_cli.backtest.named import NewPolicies
 from modelyard_cli.backtest.policies import Policies
 from modelyard_cli.backtest.saved import save, saved
 from modelyard_cli.context import Platform
@@ -36,7 +37,7 @@ class LogSource:
         return Period(since, until)
 
 
-def from_log(source: LogSource, folder: Path, policies: list[Policies]) -> tuple[Stream, list[Policies]]:
+def from_log(source: LogSource, folder: Path, policies: list[NewPolicies]) -> tuple[Stream, list[NewPolicies]]:
     """Rows of the log and the policies to run on them: the given ones, else those that the model has now.
 
     The rows are kept in the folder, so that a run that was stopped goes on with the same ones.
@@ -45,7 +46,9 @@ def from_log(source: LogSource, folder: Path, policies: list[Policies]) -> tuple
     if stream is not None and policies:
         return stream, policies
     platform = Platform.find(source.data_dir)
-    policies = policies or [Policies.current(platform.registry, source.model)]
+    if not policies:
+        current = Policies.current(platform.registry, source.model)
+        policies = [lambda _: current]
     if stream is None:
         stream = read_log(platform, source.model, source.period(datetime.now(UTC)))
         save(stream, folder, source.facts())

@@ -11,7 +11,7 @@ from modelyard_cli.train import choices_of
 from modelyard_cli.verbs.options import ColumnTypes, Decimal, Encoding, Separator, TargetColumn, TaskName, TimeColumn
 
 if TYPE_CHECKING:
-    from modelyard_cli.backtest.policies import Policies
+    from modelyard_cli.backtest.named import NewPolicies
 
 CACHE = DEFAULT_DATA_DIR / "cache"
 
@@ -31,7 +31,11 @@ def backtest(
     rows: Annotated[int | None, typer.Option(min=1, help="Rows of each known stream.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of generated streams.")] = 1,
     policy: Annotated[
-        list[Path] | None, typer.Option(help="YAML file with gate, retrain and rollout; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            help="canary, adaptive, learners or learners-on-schedule, or a YAML file with gate, retrain and rollout; "
+            "may be given several times. Without it: adaptive."
+        ),
     ] = None,
     label_delay: Annotated[
         str | None,
@@ -94,13 +98,14 @@ def _check_source(
         )
 
 
-def _policies(files: list[Path]) -> list["Policies"]:
-    from modelyard_cli.backtest.policies import Policies
+def _policies(given: list[str]) -> list["NewPolicies"]:
+    """Names of policies or files of them. BadParameter for two of one name, StackError for an unknown one."""
+    from modelyard_cli.backtest.named import policies_of
 
-    policies = [Policies.read(path) for path in files]
-    if len({one.name for one in policies}) < len(policies):
-        raise typer.BadParameter("two files have the same name; rename one", param_hint="--policy")
-    return policies
+    found = {text: policies_of(text) for text in given}
+    if len({name for name, _ in found.values()}) < len(given):
+        raise typer.BadParameter("two have the same name; rename one file", param_hint="--policy")
+    return [new for _, new in found.values()]
 
 
 def _delay(duration: str | None, rows: int | None) -> tuple[float | None, int | None]:
