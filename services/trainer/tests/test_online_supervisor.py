@@ -62,6 +62,10 @@ class Online:
         wait_until(lambda: run_dir.holder)
         return int(run_dir.holder or 0)
 
+    def judged(self, version: int) -> None:
+        """A verdict on a version arrives at the registry."""
+        self.world.client.approve("shifts", version, "by the test")
+
     def given_snapshot(self, rows: int, signature: Signature | None = None) -> None:
         """As the learner's process writes it."""
         signature = signature or training_signature()
@@ -151,6 +155,7 @@ def test_snapshots_become_versions_and_old_ones_are_retired(online: Online) -> N
     for rows in (300, 600, 900, 1_200, 1_500):
         online.given_snapshot(rows)
         learner = online.tick()
+        online.judged(learner.versions[-1])
     assert learner.versions == (4, 5, 6)
     assert learner.published_rows == 1_500
     stages = {one.version: one.stage for one in online.world.client.versions("shifts")}
@@ -158,6 +163,21 @@ def test_snapshots_become_versions_and_old_ones_are_retired(online: Online) -> N
     manifest = online.world.client.manifest("shifts", 6)
     assert learner_of(manifest) == "linear"
     assert online.world.published() == []  # an update is no training run
+
+
+def test_a_snapshot_waits_for_the_verdict_on_the_one_before_it(online: Online) -> None:
+    online.policy("linear", publish_every_rows=300)
+    online.world.given_version()
+    online.given_snapshot(300)
+    assert online.tick().versions == (2,)
+    for rows in (600, 900):
+        online.given_snapshot(rows)
+        assert online.tick().versions == (2,)
+    online.judged(2)
+    learner = online.tick()
+    assert (learner.versions, learner.published_rows) == ((2, 3), 900)  # 600 is out of date
+    online.given_snapshot(900 + 10 * 300)  # the comparison of version 3 stays open for long
+    assert online.tick().versions == (2, 3, 4)
 
 
 def test_only_the_newest_of_several_snapshots_is_registered_and_a_repeat_is_the_same_version(online: Online) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from modelyard_evaluator.domain.errors import StaleEvaluation
-from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_evaluator.domain.evaluation import Evaluation, Stage
 from modelyard_evaluator.domain.ports import Deps
 from modelyard_evaluator.usecases.advance import advance
 from modelyard_runtime.wakeup import Wakeup
@@ -33,25 +33,34 @@ class EvaluationWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            moved = False
-            for evaluation in await asyncio.to_thread(self._due):
-                if stop.is_set():
-                    return
-                moved |= await asyncio.to_thread(self._advance, evaluation)
-            if not moved:
+            if not await self._move_one(stop):
                 await self._wakeup.pause(stop, IDLE_S)
+
+    async def _move_one(self, stop: asyncio.Event) -> bool:
+        """Advance what is due until one evaluation has moved: a more urgent one may have come meanwhile."""
+        for evaluation in await asyncio.to_thread(self._due):
+            if stop.is_set():
+                break
+            if await asyncio.to_thread(self._advance, evaluation):
+                return True
+        return False
 
     def _due(self) -> list[Evaluation]:
         now = self._deps.clock()
         with self._deps.storage.read() as evaluations:
             due = evaluations.due(now)
-        return [item for item in due if item.id not in self._backoff or self._backoff[item.id][0] <= now]
+        ready = [item for item in due if item.id not in self._backoff or self._backoff[item.id][0] <= now]
+        return sorted(ready, key=_urgency)
 
     def _advance(self, evaluation: Evaluation) -> bool:
-        """Advance through all stages that need no waiting; True if the evaluation moved."""
+        """Advance through all stages that need no waiting; True if the evaluation moved.
+
+        A new one is resolved only: how urgent it is shows then.
+        """
+        new = evaluation.stage is Stage.PENDING
         try:
             after = advance(self._deps, evaluation)
-            while not after.done and after.stage is not evaluation.stage:
+            while not new and not after.done and after.stage is not evaluation.stage:
                 evaluation, after = after, advance(self._deps, after)
         except StaleEvaluation:
             return True
@@ -67,3 +76,10 @@ class EvaluationWorker:
         pause_s = min(self._backoff.get(evaluation.id, (now, BACKOFF_S / 2))[1] * 2, MAX_BACKOFF_S)
         self._backoff[evaluation.id] = (now + timedelta(seconds=pause_s), pause_s)
         log.exception("evaluation %s failed and is retried in %.0f s", evaluation.id, pause_s)
+
+
+def _urgency(evaluation: Evaluation) -> int:
+    """New ones first, as little is known of them; snapshots of online learners last: a training run cost more."""
+    if evaluation.stage is Stage.PENDING:
+        return 0
+    return 1 if evaluation.learner is None else 2

@@ -77,6 +77,8 @@ class Evaluation:
     """Version to compare with, as requested; None: the version under the alias `champion`."""
     stage: Stage = Stage.PENDING
     challenger: Side | None = None
+    learner: str | None = None
+    """Online learner that the challenger is a snapshot of; None for a version of a training run."""
     champion: Side | None = None
     """None: the model has no champion, and the challenger is compared with a constant baseline."""
     task: Task | None = None

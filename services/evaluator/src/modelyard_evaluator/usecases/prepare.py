@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from modelyard_contracts import Verdict, VersionStage
-from modelyard_contracts.manifest import has_learned_everything
+from modelyard_contracts.manifest import has_learned_everything, learner_of
 from modelyard_contracts.policies import GatePolicy, Metric
 from modelyard_contracts.signature import Signature, Task
 from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable, UnreadableVersion
@@ -35,7 +35,8 @@ def resolve_versions(deps: Deps, evaluation: Evaluation) -> Evaluation:
     except UnreadableVersion as error:
         known = replace(evaluation, challenger=Side(evaluation.challenger_version, error.digest))
         return _inconclusive(deps, known, error)
-    evaluation = replace(evaluation, challenger=Side(challenger.version, challenger.digest))
+    side, learner = Side(challenger.version, challenger.digest), learner_of(challenger.manifest)
+    evaluation = replace(evaluation, challenger=side, learner=learner)
     if (judgement := decided_already(evaluation, challenger)) is not None:
         return conclude(evaluation, deps.clock(), judgement)
     try:

@@ -145,6 +145,15 @@ class RegistryGateway:
             raise _away(error) from error
         return version.version
 
+    def waits_for_verdict(self, model: str, version: int) -> bool:
+        """Whether nobody has judged the version yet; False if it is gone."""
+        try:
+            return self._client.version(model, version).stage in (VersionStage.PENDING, VersionStage.REGISTERED)
+        except ApiError as error:
+            if error.retryable:
+                raise RegistryAway(str(error)) from error
+        return False
+
     def retire_snapshot(self, model: str, version: int) -> bool:
         """Retire a version unless it serves; False if it serves now."""
         try:

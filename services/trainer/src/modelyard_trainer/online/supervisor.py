@@ -23,6 +23,8 @@ from modelyard_trainer.online.files import OUT, STATE, STATUS
 TICK_S: Final = 0.5
 LOOK_AGAIN_S: Final = 10.0
 """Interval between two looks at the signature of a model's serving version."""
+WAIT_INTERVALS: Final = 10
+"""Publishing intervals that a snapshot waits for the verdict on the one before it."""
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +36,8 @@ class Snapshots(Protocol):
     def fetch_older(self, digest: str, target: Path) -> bool: ...
 
     def publish_snapshot(self, manifest: bytes, files: Path) -> int: ...
+
+    def waits_for_verdict(self, model: str, version: int) -> bool: ...
 
     def retire_snapshot(self, model: str, version: int) -> bool: ...
 
@@ -147,16 +151,26 @@ class LearnerSupervisor:
         }
 
     def _publish(self, learner: Learner) -> Learner:
-        """Register the newest complete snapshot, forget the others, and retire old versions."""
+        """Register the newest complete snapshot once the one before it is judged, and retire old versions."""
         folder = self._workers.dir_of(learner.id).path / OUT
         found = sorted(one for one in folder.glob("[0-9]*") if one.is_dir()) if folder.is_dir() else []
-        if found:
-            newest = found[-1]
-            learner = self._register(learner, newest)
-            for one in found:
-                shutil.rmtree(one, ignore_errors=True)
+        for one in found[:-1]:
+            shutil.rmtree(one, ignore_errors=True)
+        if found and not self._too_early(learner, found[-1]):
+            learner = self._register(learner, found[-1])
+            shutil.rmtree(found[-1], ignore_errors=True)
             learner = self._retire(learner)
         return learner
+
+    def _too_early(self, learner: Learner, folder: Path) -> bool:
+        """Whether the snapshot before waits for its verdict: a queue of snapshots would be out of date when judged.
+
+        A comparison that stays open for long holds the next snapshots back for WAIT_INTERVALS only.
+        """
+        waited_rows = int(folder.name) - learner.published_rows
+        if not learner.versions or waited_rows >= WAIT_INTERVALS * learner.publish_every_rows:
+            return False
+        return self._registry.waits_for_verdict(learner.model, learner.versions[-1])
 
     def _register(self, learner: Learner, folder: Path) -> Learner:
         """Register a snapshot; one that the registry refuses is dropped, as the next one follows soon."""
