@@ -15,7 +15,7 @@ TIMEOUT_S: Final = 600.0
 """For each step of the first version: seconds on a free machine, minutes on a busy one; a failed run ends by itself."""
 POLL_S: Final = 0.3
 
-MEMBERS: Final = 9
+MEMBERS: Final = 6
 
 Tell = Callable[[str], None]
 
