@@ -97,9 +97,9 @@ class VersionsClient(BlobsClient):
 
         expected_revision: `labels_revision` as it was read; conflict (409) when another change came first.
         """
-        body = {"tags": None if tags is None else dict(tags), "semver": semver, "reason": reason, "actor": actor}
-        body["expected_revision"] = expected_revision
-        response = self.request("PATCH", version_path(model, version), json=given(body))
+        labels = {"tags": None if tags is None else dict(tags), "semver": semver}
+        body = given({**labels, "expected_revision": expected_revision, "reason": reason, "actor": actor})
+        response = self.request("PATCH", version_path(model, version), json=body)
         return VersionInfo.model_validate(response.json())
 
     def version(self, model: str, version: int) -> VersionInfo:
