@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from modelyard import ApiKeyInfo
+from modelyard_console.domain.care import of_keys
 from modelyard_console.domain.roles import expiry_sent, explained_roles, roles_sent, scopes_sent
 from modelyard_runtime.access import ROLES, Principal
 from modelyard_runtime.errors import Invalid
@@ -51,23 +53,70 @@ def change(**fields: Any) -> dict[str, Any]:
 def test_each_service_is_shown_ready_or_with_what_is_wrong(world: World) -> None:
     world.sign_in()
     given(world)
-    page = world.browser.get("/admin").text
+    page = world.browser.get("/admin/services").text
     assert page.count("state-ready") == 6
     assert "0.2.0" in page
     assert "3.0 s" in page, "how old the oldest record is that is not stored"
     checks = {"kafka": {"ok": False, "detail": "broker away"}}
     world.answers.add("/health/ready", httpx.Response(503, json={"ready": False, "checks": checks}))
     world.answers.away.add("trainer")
-    page = world.browser.get("/admin").text
+    page = world.browser.get("/admin/services").text
     assert page.count("kafka: broker away") == 5
     assert ">away</span>" in page
+
+
+def test_the_first_page_names_what_is_there_and_that_nothing_needs_care(world: World) -> None:
+    world.sign_in()
+    given(world)
+    world.answers.add("/v1/dead-letters", {"items": [], "topics": []})
+    page = world.browser.get("/admin").text
+    assert "Nothing needs care" in page
+    assert "6 of 6" in page
+    for address in ("/admin/services", "/admin/keys", "/admin/workspaces", "/admin/dead-letters", "/admin/audit"):
+        assert f'href="{address}"' in page
+
+
+def test_the_first_page_lists_what_needs_care_the_urgent_first(world: World) -> None:
+    world.sign_in()
+    given(world)
+    world.answers.add("/v1/keys", {"items": [key("due", name="batch job", expires_at=NOW + timedelta(days=3))]})
+    letter = {"topic": "t.v1", "partition": 0, "offset": 1, "position": 0, "reason": HOSTILE, "at": NOW, "bytes": 9}
+    letters = {"items": [letter], "topics": [{"topic": "t.v1", "count": 3, "can_resend": True}]}
+    world.answers.add("/v1/dead-letters", letters)
+    world.answers.add("/health/ready", httpx.Response(503, json={"ready": False, "checks": {"kafka": {"ok": False}}}))
+    late = {"topic": "late.v1", "partition": 0, "rows": 5, "lag_records": 12, "lag_s": 300.0}
+    stuck = {**late, "topic": "stuck.v1", "lag_s": 0.0}
+    stopped = {"stuck.v1[0]": "a record cannot be read"}
+    twice = {"topic": "late.v1", "partition": 0, "rows": 5, "distinct_offsets": 4, "newest": NOW}
+    group = {"group": "monitor.ingest", "lag_records": 24, "partitions": [late, stuck], "stopped": stopped}
+    world.answers.add("/v1/ingest", {"stored": [twice], "consumers": [group]})
+    world.answers.away.add("trainer")
+    page = world.browser.get("/admin").text
+    found = [page.index(text) for text in ("The trainer is away", "monitor.ingest stopped at stuck.v1")]
+    found += [page.index("Rows were stored twice"), page.index("3 dead letters at the registry")]
+    later = [page.index("monitor.ingest is behind at late.v1"), page.index("The key of batch job ends in 3 days")]
+    assert max(found) < min(later)
+    assert "The registry is not ready" in page and "kafka: no details" in page
+    assert HOSTILE not in page
+    assert "Nothing needs care" not in page
+
+
+def test_keys_that_were_rotated_or_never_end_need_no_care() -> None:
+    ends = {"expires_at": NOW + timedelta(days=2)}
+    keys = [ApiKeyInfo.model_validate(one) for one in (key("a", **ends), key("b", replaces="a"), key("c"))]
+    assert list(of_keys(keys, NOW)) == []
+    gone = ApiKeyInfo.model_validate(key("d", **ends, revoked_at=NOW))
+    far = ApiKeyInfo.model_validate(key("e", expires_at=NOW + timedelta(days=30)))
+    assert list(of_keys([gone, far], NOW)) == []
+    soon = ApiKeyInfo.model_validate(key("f", expires_at=NOW + timedelta(hours=2)))
+    assert [one.what for one in of_keys([soon], NOW)] == ["The key of anna ends within a day"]
 
 
 def test_the_lag_is_shown_only_to_those_who_may_read_services(world: World) -> None:
     world.sign_in("viewer-key")
     given(world)
-    page = world.browser.get("/admin").text
-    assert "How far the monitor is behind" not in page
+    assert "How far the monitor is behind" not in world.browser.get("/admin/services").text
+    assert "Records behind" not in world.browser.get("/admin").text
     assert not any(request.url.path == "/v1/ingest" for request in world.answers.asked)
 
 
@@ -202,7 +251,9 @@ def test_a_day_that_is_none_is_refused_with_the_field(world: World) -> None:
     assert (answer.status_code, "since: give a day" in answer.text) == (422, True)
 
 
-@pytest.mark.parametrize("path", ["/admin", "/admin/workspaces", "/admin/keys", "/admin/audit", "/admin/roles"])
+@pytest.mark.parametrize(
+    "path", ["/admin", "/admin/services", "/admin/workspaces", "/admin/keys", "/admin/audit", "/admin/roles"]
+)
 def test_every_admin_page_works_while_all_services_are_away(world: World, path: str) -> None:
     world.sign_in()
     world.answers.away |= set(SERVICES)
@@ -222,7 +273,7 @@ def test_hostile_texts_are_shown_as_text(world: World) -> None:
     )
     checks = {HOSTILE: {"ok": False, "detail": HOSTILE}}
     world.answers.add("/health/ready", {"ready": False, "checks": checks, "version": HOSTILE})
-    for path in ("/admin", "/admin/workspaces", "/admin/keys", "/admin/audit"):
+    for path in ("/admin", "/admin/services", "/admin/workspaces", "/admin/keys", "/admin/audit"):
         answer = world.browser.get(path, params={"q": HOSTILE} if path.endswith("audit") else None)
         assert answer.status_code == 200
         assert HOSTILE not in answer.text, path

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import threading
+import time
 
 import httpx
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from modelyard import ApiClient
 from modelyard_console.live.followers import Followers
 from modelyard_console.live.hub import MAX_PAGES, Hint, Hub, TooManyPages
+from modelyard_console.live.jobs import Jobs
 from modelyard_console.pages.live import wanted_by
 
 from .conftest import KEYS
@@ -77,3 +80,36 @@ async def test_a_service_that_is_away_is_named_and_its_return_makes_pages_read_a
                 assert "connection refused" in hub.away["deployer"]
         followers.stop()
     assert seen.index(Hint("away")) < seen.index(Hint("reset")) < seen.index(Hint("rollout", "churn"))
+
+
+def test_a_job_whose_result_can_be_read_is_free() -> None:
+    """Who reads the result of a job and starts it again at once is not refused."""
+    jobs, results, free = Jobs(), list[str](), list[bool]()
+    written, looked = threading.Event(), threading.Event()
+
+    def write() -> None:
+        results.append("failed")
+        written.set()
+        looked.wait(0.2)  # time for the reader to ask while the result is there, and the job is not yet over
+
+    jobs.start("upload", lambda: write)
+    assert written.wait(30)
+    free.append(not jobs.running("upload"))
+    looked.set()
+    assert (results, free) == (["failed"], [True])
+    assert jobs.start("upload", lambda: None)
+    jobs.close()
+
+
+def test_a_job_whose_result_cannot_be_written_does_not_keep_its_name() -> None:
+    jobs = Jobs()
+
+    def fail() -> None:
+        raise OSError("no space left on device")
+
+    jobs.start("upload", lambda: fail)
+    deadline = time.monotonic() + 30
+    while jobs.running("upload") and time.monotonic() < deadline:
+        time.sleep(0.01)  # sleep: polls a thread
+    assert jobs.start("upload", lambda: None)
+    jobs.close()

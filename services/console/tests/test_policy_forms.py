@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from modelyard_console.domain.policy_forms import filled, settings_of
+from modelyard_console.domain.policy_sections import OTHER, sections_of
 from modelyard_contracts.policies import POLICIES, RetrainPolicy, RolloutPolicy
 
 
@@ -59,3 +60,27 @@ def test_a_setting_of_a_newer_release_is_named_instead_of_lost() -> None:
     assert found.policy is None
     assert found.errors is not None
     assert list(found.errors) == ["colour"]
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_every_setting_is_under_one_heading(kind: str) -> None:
+    settings = settings_of(kind, {})
+    sections = sections_of(kind, settings)
+    placed = [one.path for section in sections for one in section.settings]
+    assert sorted(placed) == sorted(one.path for one in settings)
+    assert OTHER not in [section.title for section in sections], "give the new setting a heading in SECTIONS"
+
+
+def test_sections_with_changes_or_mistakes_are_open_and_the_rest_is_folded() -> None:
+    settings = settings_of("gate", {"min_rows": 400})
+    found = {one.title: one for one in sections_of("gate", settings, {"max_open_s"})}
+    assert [title for title, one in found.items() if one.open] == [
+        *("Who decides", "Rows and certainty", "While the comparison is open"),
+    ]
+    assert found["Rows and certainty"].changed == ["min rows"]
+
+
+def test_labels_name_their_unit() -> None:
+    labels = {one.path: one.label for one in settings_of("rollout", {})}
+    assert (labels["timeout_ms"], labels["min_step_s"]) == ("timeout (milliseconds)", "min step (seconds)")
+    assert labels["steps_percent"] == "steps (percent)"

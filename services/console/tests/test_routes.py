@@ -439,9 +439,91 @@ def test_a_new_route_needs_a_name_that_is_free(routed: World) -> None:
     made = routed.browser.post(
         "/routes-new", data={"csrf": routed.csrf(), "name": "churn-safe", "spec": spec}, follow_redirects=False
     )
-    assert (nameless.status_code, taken.status_code, made.status_code) == (422, 409, 303)
+    assert (nameless.status_code, taken.status_code, made.status_code) == (422, 422, 303)
     assert "a route of this name exists" in taken.text
     assert made.headers["location"] == "/routes/churn-safe"
+
+
+CHURN = {"kind": "model", "model": "churn"}
+THIRD = {"kind": "version", "model": "churn", "version": 3}
+
+
+@pytest.mark.parametrize(
+    ("plan", "fields", "root"),
+    [
+        ("version", {"model-1": "churn", "version-1": "3"}, THIRD),
+        ("version", {"model-1": "churn"}, CHURN),
+        (
+            "split",
+            {"model-1": "churn", "version-1": "3", "weight-1": "20", "model-2": "churn", "weight-2": "80"},
+            {
+                "kind": "split",
+                "unit": "entity",
+                "arms": [
+                    {"name": "churn-v3", "weight": 0.2, "node": THIRD},
+                    {"name": "churn", "weight": 0.8, "node": CHURN},
+                ],
+            },
+        ),
+        (
+            "shadow",
+            {"model-1": "churn", "model-2": "churn", "version-2": "3", "weight-2": "10"},
+            {"kind": "shadow", "main": CHURN, "copies": [{"name": "churn-v3", "percent": 10.0, "node": THIRD}]},
+        ),
+        (
+            "fallback",
+            {"model-1": "churn", "version-1": "3", "model-2": "churn"},
+            {"kind": "fallback", "nodes": [THIRD, CHURN], "max_attempts": 2},
+        ),
+    ],
+)
+def test_the_common_plans_are_made_by_a_form(
+    routed: World, plan: str, fields: dict[str, str], root: dict[str, Any]
+) -> None:
+    routed.answers.add("/v1/routes/churn-safe", route(route="churn-safe"), "PUT")
+    assert "Create the route" in routed.browser.get(f"/routes-new?plan={plan}").text
+    form = {"csrf": routed.csrf(), "plan": plan, "name": "churn-safe", **fields}
+    made = routed.browser.post("/routes-new", data=form, follow_redirects=False)
+    assert made.headers["location"] == "/routes/churn-safe"
+    assert sent(routed, "PUT", "/v1/routes/churn-safe") == {"schema_version": 1, "root": root}
+    as_json = routed.browser.post("/routes-new", data={**form, "as_json": "yes"}).text
+    assert "Specification as JSON" in as_json and html.escape('"kind": "', quote=False).replace('"', "&#34;") in as_json
+
+
+@pytest.mark.parametrize(
+    ("plan", "fields", "field", "problem"),
+    [
+        ("version", {}, "model-1", "name a model"),
+        ("version", {"model-1": "churn", "version-1": "two"}, "version-1", "give the number of a version"),
+        ("version", {"model-1": "Not a model!"}, "model-1", ""),
+        ("split", {"model-1": "churn", "weight-1": "20", "model-2": "churn", "weight-2": "x"}, "weight-2", "0 to 100"),
+        ("split", {"model-1": "a", "weight-1": "20", "model-2": "b", "weight-2": "70"}, "weight-2", "add up to 90"),
+        ("split", {"model-1": "a", "weight-1": "20", "model-2": "b", "weight-2": "80", "weight-3": "0"}, "model-3", ""),
+        ("shadow", {"model-1": "a", "model-2": "b", "weight-2": "150"}, "weight-2", "from 0 to 100"),
+        ("fallback", {"model-1": "a"}, "model-2", "name a model"),
+    ],
+)
+def test_a_mistake_in_the_form_of_a_plan_stands_at_its_field(
+    routed: World, plan: str, fields: dict[str, str], field: str, problem: str
+) -> None:
+    form = {"csrf": routed.csrf(), "plan": plan, "name": "churn-safe", **fields}
+    page = routed.browser.post("/routes-new", data=form)
+    assert page.status_code == 422
+    found = page.text.partition(f'<p class="error" id="e-{field}">')[2].partition("</p>")[0]
+    assert found and problem in found
+    assert all(f'value="{html.escape(text)}"' in page.text for text in fields.values()), "what was typed is lost"
+    assert not any(request.method == "PUT" for request in routed.answers.asked)
+
+
+def test_a_refusal_of_the_deployer_stands_at_the_field_that_it_is_about(routed: World) -> None:
+    problem = {"title": "Unprocessable Entity", "code": "invalid", "field": "root.arms[1].node.version"}
+    refused = httpx.Response(422, json={**problem, "detail": "churn has no version 9"})
+    routed.answers.add("/v1/routes/churn-safe", refused, "PUT")
+    fields = {"model-1": "churn", "weight-1": "50", "model-2": "churn", "version-2": "9", "weight-2": "50"}
+    form = {"csrf": routed.csrf(), "plan": "split", "name": "churn-safe", **fields}
+    page = routed.browser.post("/routes-new", data=form)
+    assert page.status_code == 422
+    assert '<p class="error" id="e-version-2">churn has no version 9' in page.text
 
 
 def test_only_a_route_that_is_not_a_models_own_can_be_deleted(routed: World) -> None:

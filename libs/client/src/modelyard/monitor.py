@@ -1,5 +1,6 @@
 """The monitor's API."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -74,9 +75,12 @@ class MonitorClient(ApiClient):
         asked = {"feature": feature, "version": version, "variant": variant, "kind": kind, "window_s": window_s}
         return tuple(map(Histogram.model_validate, self.items(path, **asked)))
 
-    def traffic(self, *, since: datetime | None = None, limit: int | None = None) -> tuple[ModelTraffic, ...]:
-        """Models with traffic since a moment (default: the last hour), busiest first."""
-        return tuple(map(ModelTraffic.model_validate, self.items("/v1/traffic", since=_moment(since), limit=limit)))
+    def traffic(
+        self, *, since: datetime | None = None, limit: int | None = None, models: Sequence[str] = ()
+    ) -> tuple[ModelTraffic, ...]:
+        """Models with traffic since a moment (default: the last hour), busiest first. models: only these."""
+        asked = {"since": _moment(since), "limit": limit, "model": list(models) or None}
+        return tuple(map(ModelTraffic.model_validate, self.items("/v1/traffic", **asked)))
 
     def traffic_over_time(
         self, model: str, *, since: datetime | None = None, bucket_s: int | None = None, route: str | None = None

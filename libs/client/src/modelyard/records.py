@@ -359,6 +359,14 @@ class ExperimentRun(Record):
     version: int | None = None
 
 
+class ExperimentPage(Record):
+    """One page of a list of experiments."""
+
+    items: tuple[ExperimentInfo, ...]
+    next_after: str | None = None
+    """Pass it as `after` for the next page; None on the last one."""
+
+
 class ExperimentRunPage(Record):
     items: tuple[ExperimentRun, ...]
     next_after: str | None = None

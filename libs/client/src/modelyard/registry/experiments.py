@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from modelyard.records import ArtifactInfo, ExperimentInfo, ExperimentRunPage, MetricValue, RunDetail
+from modelyard.records import ArtifactInfo, ExperimentInfo, ExperimentPage, ExperimentRunPage, MetricValue, RunDetail
 from modelyard.registry.paths import PagedClient
 from modelyard.transport import part
 
@@ -14,6 +14,13 @@ class ExperimentsClient(PagedClient):
         """Experiments that the key may read, newest first. q: part of the name, in any case."""
         given = {name: value for name, value in (("workspace", workspace), ("q", q)) if value}
         return tuple(map(ExperimentInfo.model_validate, self.pages("/v1/experiments", **given)))
+
+    def experiments_page(
+        self, *, workspace: str | None = None, q: str | None = None, after: str | None = None, limit: int = 100
+    ) -> ExperimentPage:
+        """One page of experiments, newest first."""
+        asked = {"workspace": workspace, "q": q, "after": after, "limit": limit}
+        return ExperimentPage.model_validate(self.get("/v1/experiments", **asked))
 
     def experiment(self, experiment_id: int) -> ExperimentInfo:
         return ExperimentInfo.model_validate(self.get(f"/v1/experiments/{experiment_id}"))

@@ -123,6 +123,10 @@ def admin() -> str:
     return "/admin"
 
 
+def services() -> str:
+    return "/admin/services"
+
+
 def workspaces() -> str:
     return "/admin/workspaces"
 

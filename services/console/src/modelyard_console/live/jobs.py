@@ -18,8 +18,12 @@ class Jobs:
         self._lock = threading.Lock()
         self._names: set[str] = set()
 
-    def start(self, name: str, work: Callable[[], None]) -> bool:
-        """Start a job; False if one of this name waits or runs."""
+    def start(self, name: str, work: Callable[[], Callable[[], None] | None]) -> bool:
+        """Start a job; False if one of this name waits or runs.
+
+        work: may return what writes its result, which is called as the name becomes free: who reads that the job has
+        ended may start it again at once.
+        """
         with self._lock:
             if name in self._names:
                 return False
@@ -36,11 +40,17 @@ class Jobs:
         """Drop the jobs that wait; those that run end when their connections are closed."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, name: str, work: Callable[[], None]) -> None:
+    def _run(self, name: str, work: Callable[[], Callable[[], None] | None]) -> None:
+        report = None
         try:
-            work()
+            report = work()
         except Exception:
             log.exception("the job %s failed", name)
-        finally:
-            with self._lock:
+        with self._lock:
+            try:
+                if report is not None:
+                    report()
+            except Exception:
+                log.exception("the result of the job %s was lost", name)
+            finally:
                 self._names.discard(name)

@@ -1,4 +1,4 @@
-"""`/admin`: services and ingest, workspaces, what roles allow, and the audit log."""
+"""`/admin/workspaces`, `/admin/roles`, `/admin/audit`: workspaces, what roles allow, and every change."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -8,9 +8,8 @@ from fastapi.responses import HTMLResponse, Response
 
 from modelyard_console.domain import links
 from modelyard_console.domain.roles import explained_roles, explained_scopes
+from modelyard_console.pages.services import everywhere
 from modelyard_console.pages.view import Console, Form, View
-from modelyard_runtime.access import Target, may
-from modelyard_runtime.access.principals import ALL_WORKSPACES
 from modelyard_runtime.errors import Invalid
 
 ROWS: Final = 50
@@ -24,37 +23,9 @@ ACTIONS: Final = (
 
 
 def add_admin(app: FastAPI, console: Console) -> None:
-    _add_services(app, console)
     _add_workspaces(app, console)
     _add_roles(app, console)
     _add_audit(app, console)
-
-
-def everywhere(view: View, action: str, kind: str) -> bool:
-    """Whether a person may do something in all workspaces."""
-    return may(view.me, action, Target(ALL_WORKSPACES, kind)).allowed
-
-
-def _add_services(app: FastAPI, console: Console) -> None:
-    @app.get("/admin", response_class=HTMLResponse)
-    def services(view: Annotated[View, Depends(console.view("read", "model"))]) -> Response:
-        """Show each service with its address, release and checks; and how far the monitor is behind."""
-        io = view.io
-        asked = [
-            ("registry", io.registry(lambda client: client.state())),
-            ("trainer", io.trainer(lambda client: client.state())),
-            ("evaluator", io.evaluator(lambda client: client.state())),
-            ("deployer", io.deployer(lambda client: client.state())),
-            ("router", io.router(lambda client: client.state())),
-            ("monitor", io.monitor(lambda client: client.state())),
-        ]
-        may_read = everywhere(view, "read", "service")
-        ingest = io.monitor(lambda monitor: monitor.ingest()) if may_read else None
-        return view.page(
-            "admin.html",
-            services=[(name, console.platform.urls[name], pending.part) for name, pending in asked],
-            ingest=ingest.part if ingest else None,
-        )
 
 
 def _add_workspaces(app: FastAPI, console: Console) -> None:

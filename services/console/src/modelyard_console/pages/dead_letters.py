@@ -23,7 +23,7 @@ def add_dead_letters(app: FastAPI, console: Console) -> None:
         view: Annotated[View, Depends(console.view("read-dead-letters", "service", "all-workspaces"))],
     ) -> Response:
         """Show the number of letters by service, and the newest ones."""
-        pending = {name: _asked(view.io, name) for name in SERVICES}
+        pending = {name: asked(view.io, name) for name in SERVICES}
         resends = view.may("resend", "service")
         return view.page("dead_letters.html", boxes={name: one.part for name, one in pending.items()}, resends=resends)
 
@@ -41,7 +41,8 @@ def add_dead_letters(app: FastAPI, console: Console) -> None:
         return form.finish(f"The {service} handled {done} dead letters again.", links.DEAD_LETTERS)
 
 
-def _asked(io: Services, service: str) -> Pending[DeadLetters]:
+def asked(io: Services, service: str) -> Pending[DeadLetters]:
+    """The newest letters of a service, and their number."""
     return io.named(service)(lambda client: client.dead_letters(limit=LETTERS))
 
 

@@ -35,10 +35,11 @@ def _add_list(app: FastAPI, console: Console) -> None:
     def experiments(
         view: Annotated[View, Depends(console.view("read", KIND))],
         q: Annotated[str, Query(max_length=200)] = "",
+        after: Annotated[str | None, Query(max_length=8_000)] = None,
     ) -> Response:
         """List experiments, newest first."""
-        found = view.io.registry(lambda registry: registry.experiments(q=q or None))
-        return view.page("experiments.html", experiments=found.part, q=q)
+        found = view.io.registry(lambda registry: registry.experiments_page(q=q or None, after=after, limit=PAGE))
+        return view.page("experiments.html", page=found.part, q=q)
 
 
 def _add_runs(app: FastAPI, console: Console) -> None:

@@ -36,8 +36,9 @@ def _add_catalogue(app: FastAPI, console: Console) -> None:
         """List models: search, facets, keyset pages."""
         page = view.io.registry(lambda registry: registry.search_models(**asked.parameters, limit=PAGE))
         facets = view.io.registry(lambda registry: registry.model_facets(asked.q or None))
-        traffic = view.io.monitor(lambda monitor: monitor.traffic(limit=1_000))
-        served = {one.model: one for one in traffic.part.or_else(())}
+        names = [one.name for one in page.part.found.items] if page.part.found else []
+        traffic = view.io.monitor(lambda monitor: monitor.traffic(models=names)) if names else None
+        served = {one.model: one for one in traffic.part.or_else(())} if traffic else {}
         context = {"asked": asked, "page": page.part, "facets": facets.part, "served": served}
         context |= {"names": FACETS, "codes": CODES, "metric_problem": _metric_problem(view, asked, page.part)}
         return view.page("models.html", **context)

@@ -9,6 +9,7 @@ from modelyard import ApiError
 from modelyard_console.clients.platform import explained
 from modelyard_console.domain import links
 from modelyard_console.domain.policy_forms import filled, settings_of
+from modelyard_console.domain.policy_sections import sections_of
 from modelyard_console.pages.view import Console, Form, View
 from modelyard_contracts.policies import POLICIES
 from modelyard_runtime.errors import NotFound
@@ -54,5 +55,6 @@ def _form(view: View, model: str, kind: str, values: Any = None, errors: Any = N
     history = view.io.registry(lambda registry: registry.policy_history(model, kind))
     found = info.needed()
     context = {"model": model, "kind": kind, "kinds": list(POLICIES), "info": found, "history": history.part}
-    context |= {"settings": settings_of(kind, found.document), "values": values, "errors": errors or {}}
+    sections = sections_of(kind, settings_of(kind, found.document), errors or ())
+    context |= {"sections": sections, "values": values, "errors": errors or {}}
     return view.page("policies.html", 422 if errors else 200, **context)

@@ -45,11 +45,14 @@ def start(view: View, upload: ModelUpload, plan: Plan) -> None:
     console.jobs.start(upload.id, lambda: context.run(_register, console, client, upload, plan))
 
 
-def _register(console: Console, client: RegistryClient, upload: ModelUpload, plan: Plan) -> None:
+def _register(console: Console, client: RegistryClient, upload: ModelUpload, plan: Plan) -> Callable[[], None] | None:
+    """Return what shows a failure, which then may be corrected at once; a success is shown here, and is final."""
     ended = _outcome(lambda: register_plan(client, plan, upload.model, _reporter(console, upload)))
+    if ended.state is not State.REGISTERED:
+        return lambda: _keep(console, upload, ended)
     _keep(console, upload, ended)
-    if ended.state is State.REGISTERED:
-        console.models.clear(upload)
+    console.models.clear(upload)
+    return None
 
 
 def _outcome(call: Callable[[], Registered]) -> Registration:

@@ -1,28 +1,24 @@
 """`/routes`: the plan of each route as a picture, the routers that applied it, and the specification as JSON."""
 
 import json
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Depends, FastAPI
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from modelyard import ApiError, PublishedRoute
 from modelyard_console.clients.platform import explained
-from modelyard_console.domain import links
 from modelyard_console.domain.plan_picture import draw
 from modelyard_console.domain.plan_tree import plan_summary, read_plan
 from modelyard_console.domain.specifications import Written, digest_of_spec, read_specification, shown
-from modelyard_console.pages.flash import with_flash
+from modelyard_console.pages.route_new import add_route_new, saved
 from modelyard_console.pages.trying import add_trying
 from modelyard_console.pages.view import Console, Form, View
-
-START: Final = {"schema_version": 1, "root": {"kind": "model", "model": "MODEL"}}
-"""Specification in the form of a new route."""
 
 
 def add_routes(app: FastAPI, console: Console) -> None:
     _add_list(app, console)
-    _add_creating(app, console)
+    add_route_new(app, console)
     add_trying(app, console)
     _add_editing(app, console)
     _add_route(app, console)
@@ -57,24 +53,6 @@ def _add_route(app: FastAPI, console: Console) -> None:
         )
 
 
-def _add_creating(app: FastAPI, console: Console) -> None:
-    @app.get("/routes-new", response_class=HTMLResponse)
-    def new(view: Annotated[View, Depends(console.view("create", "route"))]) -> Response:
-        """A form for a new route."""
-        return view.page("route_new.html", name="", written=Written(shown(START)))
-
-    @app.post("/routes-new", response_class=HTMLResponse)
-    def create(form: Annotated[Form, Depends(console.form("create", "route", over="any-workspace"))]) -> Response:
-        """Create a route; errors are shown in the form."""
-        name, written = form.text("name"), read_specification(form.values.get("spec", ""))
-        if not name:
-            return form.view.page("route_new.html", 422, name="", name_error="give a name", written=written)
-        if _exists(form.view, name):
-            problem = "a route of this name exists; open it to change it"
-            return form.view.page("route_new.html", 409, name=name, name_error=problem, written=written)
-        return _saved(form, name, written, "route_new.html", name=name)
-
-
 def _add_editing(app: FastAPI, console: Console) -> None:
     @app.get("/routes/{route}/edit", response_class=HTMLResponse)
     def edit(route: str, view: Annotated[View, Depends(console.view("update", "route", over="resource"))]) -> Response:
@@ -107,18 +85,7 @@ def _saved(form: Form, target: str, written: Written, template: str, **context: 
         problem = explained(error)
         refused = Written(written.text, ((str(problem["field"] or ""), str(problem["detail"])),))
         return form.view.page(template, error.status or 503, **context, written=refused)
-    done = f"Route {target} is saved. Routers get it once every version that it names has a ready replica."
-    return with_flash(RedirectResponse(links.route(target), 303), done)
-
-
-def _exists(view: View, name: str) -> bool:
-    try:
-        view.io.deployer.client.route(name)
-    except ApiError as error:
-        if error.status == 404:
-            return False
-        raise
-    return True
+    return saved(target)
 
 
 def _root(route: PublishedRoute) -> object:

@@ -23,7 +23,9 @@ POINTS: Final = 288
 REPORTS: Final = 50
 WINDOW: Final = "7d"
 MIN_BUCKET_S: Final = 60
-RUNS: Final = 1_000
+ROWS: Final = 100
+"""Models in the table, the busiest ones."""
+RUNS: Final = 500
 """Newest runs and rollouts that are counted."""
 
 
@@ -103,13 +105,14 @@ def _document(content: bytes) -> dict[str, Any] | None:
 
 def _all(view: View, since: datetime) -> dict[str, Any]:
     io = view.io
-    traffic = io.monitor(lambda monitor: monitor.traffic(since=since))
+    traffic = io.monitor(lambda monitor: monitor.traffic(since=since, limit=ROWS))
     runs = io.trainer(lambda trainer: trainer.runs(limit=RUNS))
     rollouts = io.deployer(lambda deployer: deployer.rollouts(limit=RUNS))
     lists = traffic.part.or_else(()), runs.part.or_else(()), rollouts.part.or_else(())
     away = [part for part in (traffic.part, runs.part, rollouts.part) if part.away]
     full = max(len(lists[1]), len(lists[2])) >= RUNS
-    return {"values": values_of(*lists, since), "away": away, "full": full, "counted": RUNS}
+    values = values_of(*lists, since)
+    return {"values": values[:ROWS], "more": len(values) > ROWS, "away": away, "full": full, "counted": RUNS}
 
 
 def _one(view: View, model: str, since: datetime, now: datetime) -> dict[str, Any]:

@@ -152,6 +152,12 @@
   });
 
   function ready(root) { times(root); restore(root); globalThis.drawCharts?.(root); }
-  document.addEventListener("DOMContentLoaded", () => { all("[data-live]").forEach(remember); ready(document); follow(); });
+  // On a narrow screen the navigation is a row that scrolls: show where one is.
+  function showCurrent() {
+    const row = document.querySelector(".side"), current = row?.querySelector("[aria-current]");
+    if (current && row.scrollWidth > row.clientWidth) row.scrollLeft = current.offsetLeft - (row.clientWidth - current.offsetWidth) / 2;
+  }
+  addEventListener("resize", showCurrent);
+  document.addEventListener("DOMContentLoaded", () => { all("[data-live]").forEach(remember); ready(document); follow(); showCurrent(); });
   document.addEventListener("htmx:afterSettle", (event) => ready(event.detail.elt));
 })();

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query
+from pydantic import StringConstraints
 
 from modelyard_contracts import DriftKind, Severity
 from modelyard_contracts.references import REFERENCE_PATTERN
@@ -33,6 +34,10 @@ MAX_VERSION: Final = 2**31 - 1
 
 Model = Annotated[str, Path(max_length=256, description="Reference of the model: `name` or `workspace:name`.")]
 ModelFilter = Annotated[str | None, Query(pattern=REFERENCE_PATTERN, description="Only this model.")]
+ModelNames = Annotated[
+    tuple[Annotated[str, StringConstraints(max_length=256)], ...],
+    Query(max_length=1_000, description="Only these models; may be repeated."),
+]
 Version = Annotated[int | None, Query(ge=1, le=MAX_VERSION, description="Only this version.")]
 Feature = Annotated[
     str | None, Query(max_length=1_000, description="Only this feature; empty for the score and the classes.")
@@ -68,11 +73,12 @@ def _lists(lookups: Lookups) -> APIRouter:
         caller: Annotated[Principal, Depends(allow("read", "model", over="any-workspace"))],
         since: Since = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 1_000,
+        model: ModelNames = (),
     ) -> TrafficList:
         """Return the models with traffic since a moment (default: the last hour), busiest first."""
         start = read_since(since, lookups.clock() - HOUR)
         workspaces = allowed_workspaces(caller, "read", "model")
-        found = await asyncio.to_thread(lookups.traffic.models, start, workspaces, limit)
+        found = await asyncio.to_thread(lookups.traffic.models, start, workspaces, limit, model)
         return TrafficList(since=start, items=tuple(found))
 
     @router.get("/alerts")

@@ -16,7 +16,7 @@ SELECT model, uniqExact(prediction_id) AS predictions,
     sumIf(cost_usd, isFinite(cost_usd)) AS cost_usd,
     max(occurred_at) AS last_at, arraySort(groupUniqArray(model_version)) AS versions
 FROM {{db}}.predictions
-WHERE occurred_at >= {{since:DateTime64(6)}} AND variant != 'shadow' AND {IN_WORKSPACES}
+WHERE {{which}} AND occurred_at >= {{since:DateTime64(6)}} AND variant != 'shadow' AND {IN_WORKSPACES}
 GROUP BY model ORDER BY predictions DESC, model LIMIT {{limit:UInt32}}"""  # noqa: S608  constants only
 
 BUCKETS_SQL: Final = """
@@ -43,9 +43,10 @@ GROUP BY {columns}, workspace, prediction_id"""
 LABEL_COUNTS: Final = """countIf(is_wrong IS NOT NULL) AS labelled, countIf(is_wrong = 1) AS wrong,
     avg(error) AS mean_absolute_error"""
 
+_OF_MODELS: Final = f"model IN {{models:Array(String)}} AND variant != 'shadow' AND {IN_WORKSPACES}"
 LABELLED_SQL: Final = (
     f"SELECT model, {LABEL_COUNTS} FROM ("  # noqa: S608  constants only
-    + LATEST_LABELS.replace("{columns}", "model").replace("{where}", f"variant != 'shadow' AND {IN_WORKSPACES}")
+    + LATEST_LABELS.replace("{columns}", "model").replace("{where}", _OF_MODELS)
     + ") GROUP BY model"
 )
 
@@ -68,14 +69,19 @@ class TrafficQueries:
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
-    def models(self, since: datetime, workspaces: Collection[str] | None, limit: int) -> list[Row]:
-        """Return requests, latencies and versions per model, busiest first."""
+    def models(
+        self, since: datetime, workspaces: Collection[str] | None, limit: int, names: Collection[str] = ()
+    ) -> list[Row]:
+        """Return requests, latencies and versions per model, busiest first. names: only these; empty for all."""
         parameters = {"since": moment(since), "limit": limit, **workspaces_given(workspaces)}
-        return self._clickhouse.rows(TRAFFIC_SQL, parameters)
+        # A condition on the first column of the key, so that the rows of other models are not read.
+        which = "model IN {models:Array(String)}" if names else "1 = 1"
+        return self._clickhouse.rows(TRAFFIC_SQL.replace("{which}", which), {**parameters, "models": sorted(names)})
 
-    def labels(self, since: datetime, workspaces: Collection[str] | None) -> list[Row]:
-        """Return labelled and wrong predictions per model."""
-        return self._clickhouse.rows(LABELLED_SQL, {"since": moment(since), **workspaces_given(workspaces)})
+    def labels(self, since: datetime, workspaces: Collection[str] | None, names: Collection[str]) -> list[Row]:
+        """Return labelled and wrong predictions of these models."""
+        parameters = {"since": moment(since), "models": sorted(names), **workspaces_given(workspaces)}
+        return self._clickhouse.rows(LABELLED_SQL, parameters)
 
     def buckets(self, model: str, since: datetime, bucket_s: int, route: str) -> list[Row]:
         """Return requests, latencies and cost per interval, version and variant; `at_s` is in Unix seconds."""

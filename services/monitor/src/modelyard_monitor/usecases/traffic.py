@@ -18,10 +18,13 @@ class Traffic:
         self._rows = rows
         self._clock = clock
 
-    def models(self, since: datetime, workspaces: Collection[str] | None, limit: int) -> list[ModelTraffic]:
-        """Return the models with traffic since a moment, busiest first. workspaces: None for all."""
-        found = self._rows.models(since, workspaces, limit)
-        labels = {row["model"]: row for row in self._rows.labels(since, workspaces)} if found else {}
+    def models(
+        self, since: datetime, workspaces: Collection[str] | None, limit: int, names: Collection[str] = ()
+    ) -> list[ModelTraffic]:
+        """Return the models with traffic since a moment, busiest first. workspaces: None for all; names: () for all."""
+        found = self._rows.models(since, workspaces, limit, names)
+        served = [row["model"] for row in found]
+        labels = {row["model"]: row for row in self._rows.labels(since, workspaces, served)} if served else {}
         return [ModelTraffic(**{**row, **UNLABELLED, **labels.get(row["model"], {})}) for row in found]
 
     def over_time(self, model: str, since: datetime, bucket_s: int, route: str) -> TrafficOverTime:

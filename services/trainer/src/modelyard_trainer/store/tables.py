@@ -21,6 +21,7 @@ runs = Table(
     Column("ended_at", UtcDateTime),
     Column("document", JSON, nullable=False, comment="domain.run.Run"),
     Index("runs_of_model", "model", "created_at"),
+    Index("runs_newest", text("created_at DESC"), "id"),
     Index("one_open_run", "model", unique=True, sqlite_where=OPEN, postgresql_where=OPEN),
 )
 
