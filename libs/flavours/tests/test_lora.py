@@ -164,3 +164,13 @@ def test_pickled_tensors_are_refused_without_loading_anything(build: Build) -> N
     manifest = foreign_manifest(folder, "transformers", TEXT, text=True, output=REPLY)
     with pytest.raises(Inadmissible, match=r"adapter_model\.safetensors: is missing"):
         check_admissible(manifest, folder)
+
+
+def test_an_adapter_on_quantised_weights_is_refused_before_they_are_loaded(build: Build) -> None:
+    folder = build(pair(QUERY, 32, 32))
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    manifest = foreign_manifest(folder, "transformers", TEXT, text=True, output=REPLY)
+    with pytest.raises(Inadmissible, match=r"config\.json: has a quantization_config: .*register the unquantised base"):
+        check_admissible(manifest, folder)

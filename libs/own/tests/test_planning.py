@@ -166,3 +166,22 @@ def test_an_encoder_is_planned_with_its_recorded_vectors(tmp_path: Path) -> None
 def test_a_model_that_is_no_encoder_is_refused_as_one(rules: Path) -> None:
     with pytest.raises(UnfitModel, match="--task embedding: the size of the model's vectors is not known"):
         plan(rules, code=True, reason="ours", task=Task.EMBEDDING)
+
+
+def test_a_state_dict_needs_its_class_and_the_permission(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    folder = tmp_path / "net"
+    folder.mkdir()
+    torch.save(torch.nn.Linear(1, 1).state_dict(), folder / "weights.pt")
+    (folder / "net.py").write_text("import torch\n")
+    rows = write(tmp_path / "rows.csv", "x,target", "1,2.5", "2,3.5")
+    with pytest.raises(UnfitModel, match="State the class of the network"):
+        plan(folder, rows)
+    with pytest.raises(UnfitModel, match="set --class to the network's class"):
+        plan(folder, rows, flavour="torch-state", code=True, reason="ours")
+    stated = {"flavour": "torch-state", "options": {"class": "net:Net"}}
+    with pytest.raises(UnfitModel, match="the class of the network is Python code"):
+        plan(folder, rows, **stated)
+    found = plan(folder, rows, **stated, code=True, reason="ours")
+    assert found.options == {"model": "weights.pt", "class": "net:Net"}
+    assert [file.path for file in found.files] == ["net.py", "weights.pt"]

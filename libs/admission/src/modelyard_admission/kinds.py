@@ -100,14 +100,18 @@ def _torch(data: Data, budget: Budget) -> Kind:
 def _torch_kind(root: Value) -> Kind:
     if isinstance(root, Made) and isinstance(root.callee, Name) and not root.is_of("collections.OrderedDict"):
         reason = f"it is a pickled torch module ({root.callee.full}), which needs its source code to load"
-    else:
-        reason = "it is a state dict of torch: weights without the network that they belong to"
-    return Kind("torch", reason=reason, remedy=_TORCH_REMEDY)
+        return Kind("torch", reason=reason, remedy=_TORCH_REMEDY)
+    reason = "it is a state dict of torch: weights without the network that they belong to"
+    return Kind("torch", reason=reason, remedy=_STATE_REMEDY)
 
 
 _TORCH_REMEDY: Final = (
     "Export the network with its weights: torch.export.save(torch.export.export(module.eval(), example), 'model.pt2'); "
     "or add a predict.py that builds the network and loads the weights (from safetensors)."
+)
+_STATE_REMEDY: Final = (
+    "State the class of the network, in a file beside the weights: --class module:Class --allow-code. Or export the "
+    "network with its weights: torch.export.save(torch.export.export(module.eval(), example), 'model.pt2')."
 )
 _PICKLE_REMEDIES: Final = {
     "scikit-learn": "Save it with skops.io.dump(model, 'model.skops'), or convert it with skl2onnx.",
@@ -161,7 +165,8 @@ MODEL_FORMATS: Final[dict[str, Callable[[Data, Budget], Kind]]] = {
     "safetensors": _no_flavour(
         None,
         "safetensors hold weights without the network that they belong to",
-        "Add config.json and the tokenizer of a transformers model, use torch.export, or add a predict.py.",
+        "Add config.json and the tokenizer of a transformers model, state the class of a torch network by --class "
+        "module:Class, use torch.export, or add a predict.py.",
     ),
     "keras": _no_flavour("keras", "no flavour serves .keras files", _KERAS_REMEDY),
     "hdf5": _no_flavour("keras", "no flavour serves HDF5 files (.h5)", _KERAS_REMEDY),

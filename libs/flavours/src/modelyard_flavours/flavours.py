@@ -15,6 +15,7 @@ from modelyard_flavours.foreign import (
     python_flavour,
     skops_flavour,
     torch_export,
+    torch_state,
     transformers_flavour,
     xgboost_flavour,
 )
@@ -33,6 +34,7 @@ _FOREIGN: Final = (
     skops_flavour,
     transformers_flavour,
     torch_export,
+    torch_state,
     python_flavour,
 )
 """Flavours of models that others made: a variable list of files, opened by path."""

@@ -24,10 +24,14 @@ from modelyard_own.rows import example_of, reference_of
 from modelyard_own.sample import Sample, facts_about, sample_of
 from modelyard_own.signature import signature_of
 
+STATE: Final = "torch-state"
+"""Flavour of a state dict of torch with a declared class."""
+CLASS: Final = "class"
 PYTHON: Final = "python"
 """Flavour of a folder with its own `predict.py`."""
 CODE: Final = {
     PYTHON: "predict.py is Python code, which runs only with a permission",
+    STATE: "the class of the network is Python code, which runs only with a permission",
     CONTAINER: "a container image is code that is not scanned here, which needs a permission",
 }
 """Flavours that need the permission for code, and why."""
@@ -79,7 +83,7 @@ def plan_of(request: Request, now: datetime | None = None) -> Plan:
         signature=signature,
         source=_source(request, model, stated),
         permissions=_permissions(request, flavour),
-        options=_options(model, flavour, files, request.base) | stated.options,
+        options=_options(model, flavour, files, request.base, stated) | stated.options,
         environment=_environment(model.recognised),
         price=stated.price or Price(),
         reference=reference_of(sample, signature),
@@ -153,8 +157,14 @@ def _rows(request: Request, path: Path | None) -> Table:
     )
 
 
-def _options(model: _Model, flavour: str, files: tuple[ModelFile, ...], base: Base | None) -> dict[str, str]:
+def _options(
+    model: _Model, flavour: str, files: tuple[ModelFile, ...], base: Base | None, stated: Description
+) -> dict[str, str]:
     """The model file by its name in the manifest, as it was recognised by content; the options of the base."""
+    if flavour == STATE and CLASS not in stated.options:
+        raise UnfitModel(
+            f"{model.path}: set --class to the network's class, such as net:Net for the file net.py beside its weights"
+        )
     if flavour in FOLDERS:
         return dict(base.manifest.options) if base else {}
     main = files[0].path if model.path.is_file() else model.recognised.path

@@ -28,6 +28,11 @@ Base = Annotated[
     typer.Option(help="Registered version that a PEFT adapter was trained on: MODEL (its champion) or MODEL@VERSION."),
 ]
 Flavour = Annotated[str | None, typer.Option(help="Flavour that serves the model, if its content does not tell.")]
+ClassName = Annotated[
+    str | None,
+    typer.Option("--class", help="Class of the network of a state dict of torch: module:Class. Needs --allow-code."),
+]
+Arguments = Annotated[str | None, typer.Option(help="Arguments of --class as JSON: '{\"hidden\": 64}'.")]
 FlavourOptions = Annotated[
     list[str] | None, typer.Option("--option", help="NAME=VALUE: how the flavour reads the files; repeatable.")
 ]
@@ -90,6 +95,18 @@ def described(
         "tags": _pairs("--tag", tags),
     }
     return Description(**{name: value for name, value in given.items() if value is not None}), choices.dialect
+
+
+def with_class(stated: "Description", class_: str | None, arguments: str | None) -> "Description":
+    """The facts of a state dict of torch; StackError if the options contradict each other."""
+    if class_ is None and arguments is None:
+        return stated
+    if class_ is None:
+        raise StackError("--arguments: set --class as well, the class that they are for")
+    if stated.flavour not in (None, "torch-state"):
+        raise StackError(f"--class: is for the flavour torch-state, not {stated.flavour}; leave --flavour out")
+    given = {"class": class_} | ({} if arguments is None else {"arguments": arguments})
+    return stated.model_copy(update={"flavour": "torch-state", "options": {**stated.options, **given}})
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str] | None:

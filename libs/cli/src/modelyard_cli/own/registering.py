@@ -25,8 +25,10 @@ from modelyard_cli.own.options import (
     AllowCode,
     Answers,
     Api,
+    Arguments,
     Base,
     Classes,
+    ClassName,
     DryRun,
     Flavour,
     FlavourOptions,
@@ -38,6 +40,7 @@ from modelyard_cli.own.options import (
     Semver,
     Tags,
     described,
+    with_class,
 )
 from modelyard_cli.own.scanning import PASSING, finding_lines, report_lines, scanned
 from modelyard_cli.stack.commands import DataDir
@@ -82,6 +85,8 @@ def register(
     base: Base = None,
     flavour: Flavour = None,
     option: FlavourOptions = None,
+    class_: ClassName = None,
+    arguments: Arguments = None,
     license: License = None,
     owner: Owner = None,
     semver: Semver = None,
@@ -121,6 +126,7 @@ def register(
         (column, option, tag),
         (separator, decimal, encoding),
     )
+    stated = with_class(stated, class_, arguments)
     if image is not None or api is not None:
         model = _only_model(path, model, image, api)
         folder = data_dir / "cache" / "references" / model.replace(":", "--")

@@ -7,8 +7,10 @@ in their order. A LoRA adapter in `adapter/` is merged into the weights; a token
 tokenizer of the base.
 """
 
+import json
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -80,11 +82,24 @@ def check(version: Version) -> None:
     if [column.type for column in version.signature.columns] != [ColumnType.TEXT]:
         raise Inadmissible(CONFIG, "takes one text; give the signature one column of the type text")
     lora = lora_of(version)
+    if lora is not None and _quantised(version):
+        raise Inadmissible(
+            CONFIG,
+            "has a quantization_config: an adapter is not added to quantised weights; register the unquantised base, "
+            f"or {MERGE}",
+        )
     if version.signature.task is not Task.EMBEDDING:
         return
     if lora is not None:
         raise Inadmissible(ADAPTER, f"an adapter of an encoder that embeds is not supported; {MERGE}")
     steps_of(version)
+
+
+def _quantised(version: Version) -> bool:
+    with suppress(ValueError, RecursionError):
+        config = json.loads((version.folder / CONFIG).read_bytes())
+        return isinstance(config, dict) and bool(config.get("quantization_config"))
+    return False
 
 
 def load(version: Version) -> TextClassifier | TextEncoder:

@@ -10,6 +10,7 @@ from tempfile import NamedTemporaryFile
 
 from modelyard_registry.domain.errors import WrongDigest
 from modelyard_registry.store.sealing import MasterKeys, Sealing
+from modelyard_registry.store.writing import Writer, unchanged
 from modelyard_runtime.errors import Invalid, Unavailable
 
 
@@ -32,7 +33,8 @@ class StorageFull(Unavailable):
 class PartFile:
     """Bytes that are being received into a file below `parts`, hashed on their way; encrypted under `keys`, if any.
 
-    binding: what the encryption is bound to: the digest, where it is known.
+    They are written in another thread than the caller's, which hashes. binding: what the encryption is bound to: the
+    digest, where it is known.
     """
 
     def __init__(self, binding: str, parts: Path, max_bytes: int, keys: MasterKeys | None) -> None:
@@ -45,6 +47,7 @@ class PartFile:
             self._file = NamedTemporaryFile(dir=parts, prefix="upload-", delete=False)  # noqa: SIM115
             if self._sealing is not None:
                 self._file.write(self._sealing.header)
+        self._writer = Writer(self._file, unchanged if self._sealing is None else self._sealing.add)
 
     @property
     def path(self) -> Path:
@@ -65,13 +68,14 @@ class PartFile:
         self._size += len(chunk)
         if self._size > self._max_bytes:
             raise BlobTooLarge(self._max_bytes)
-        self._hash.update(chunk)
         with disk(self._parts):
-            self._file.write(chunk if self._sealing is None else self._sealing.add(chunk))
+            self._writer.add(chunk)
+        self._hash.update(chunk)
 
     def close(self) -> None:
         """Everything was received: on the disk when this returns."""
         with disk(self._parts):
+            self._writer.wait()
             if self._sealing is not None:
                 self._file.write(self._sealing.last())
             self._file.flush()
@@ -80,6 +84,8 @@ class PartFile:
 
     def abandon(self) -> None:
         """Remove what was written; does nothing once the file was moved away."""
+        with suppress(OSError):
+            self._writer.wait()
         with suppress(OSError):  # closing flushes, and on a full disk fails again
             self._file.close()
         self.path.unlink(missing_ok=True)
