@@ -25,6 +25,8 @@ CALLS: Final = 32
 """Calls to services at a time, over all pages."""
 CONNECTIONS: Final = 64
 """Open connections per service."""
+SERVICE: Final = "called_service"
+"""Field of an error's body: the service that was called."""
 
 T = TypeVar("T")
 ClientT = TypeVar("ClientT", bound=ApiClient)
@@ -67,8 +69,12 @@ class Pending(Generic[T]):
             return Part(away=Away(self._service, error.detail or error.title, refused=not error.retryable))
 
     def needed(self) -> T:
-        """The result. ApiError if there is none: the whole page then shows the error."""
-        return self._future.result()
+        """The result. ApiError if there is none: the whole page then shows the error, with the name of the service."""
+        try:
+            return self._future.result()
+        except ApiError as error:
+            error.body[SERVICE] = self._service
+            raise
 
 
 class Service(Generic[ClientT]):
@@ -183,8 +189,9 @@ class _Shared(httpx.BaseTransport):
 
 def explained(error: ApiError) -> dict[str, Any]:
     """What a page shows about a refused call: sentence, field and remedy."""
+    detail, service = error.detail or error.title, error.body.get(SERVICE)
     return {
-        "detail": error.detail or error.title,
+        "detail": f"The {service} is away: {detail}" if service and error.retryable else detail,
         "field": error.field,
         "remedy": error.body.get("remedy"),
         "status": error.status,

@@ -121,7 +121,7 @@
   function follow() {
     if (!document.querySelector("[data-live]")) return;
     const source = new EventSource("/live");
-    source.addEventListener("hello", (event) => { serverAhead = JSON.parse(event.data).now - Date.now() / 1000; shown("on", "live"); if (follow.broken) changed([{ type: "reset" }]); follow.broken = false; });
+    source.addEventListener("hello", (event) => { serverAhead = JSON.parse(event.data).now - Date.now() / 1000; times(); shown("on", "live"); if (follow.broken) changed([{ type: "reset" }]); follow.broken = false; });
     source.addEventListener("changes", (event) => changed(JSON.parse(event.data)));
     source.onerror = () => { follow.broken = true; shown("off", "reconnecting"); if (source.readyState === EventSource.CLOSED) setTimeout(follow, 5000); };
     addEventListener("pagehide", () => source.close());
