@@ -98,8 +98,8 @@ def test_an_unknown_schema_is_asked_for_once() -> None:
 
 def test_a_schema_nobody_knows_is_refused() -> None:
     for codec in (Codec(), Codec(Registry(schema_text(FeedbackReceived.TOPIC)))):
-        with pytest.raises(UnknownSchemaId, match="schema id 77"):
-            codec.decode(b"\x00\x00\x00\x00\x4d" + b"x", FeedbackReceived)
+        with pytest.raises(UnknownSchemaId, match="schema id 9999"):
+            codec.decode(b"\x00" + (9_999).to_bytes(4, "big") + b"x", FeedbackReceived)
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:

@@ -192,6 +192,9 @@ class Rules:
         self.tensors_of: dict[bytes, Sequence[TensorDigest]] = {}
         self.scans = 0
 
+    def current_rules(self) -> tuple[str, ...]:
+        return (self.rules_version,)
+
     def scan(self, folder: Path) -> ScanReport:
         self.scans += 1
         files = tuple(self._file(path, folder) for path in sorted(folder.rglob("*")) if path.is_file())

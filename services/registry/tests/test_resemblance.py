@@ -4,6 +4,7 @@ import pytest
 
 from modelyard import ApiError
 from modelyard_contracts import VersionStage
+from modelyard_contracts.example import EXAMPLE_FILE
 
 from .conftest import World, manifest_of
 from .test_diff import register, tensor
@@ -67,3 +68,17 @@ def test_the_refusal_does_not_name_models_of_other_workspaces(on_sqlite: World) 
     with pytest.raises(ApiError, match="a version of a model in another workspace") as refused:
         register(on_sqlite, manifest_of("acme:copy", m=b"base"), m=b"base")
     assert "elec" not in refused.value.detail
+
+
+def test_the_example_that_a_registration_makes_is_no_resemblance(world: World) -> None:
+    """Equal samples give equal examples; equal models stay identical when their samples differ."""
+    for model, data, example in (("a", b"one", b"e" * 99), ("b", b"two", b"e" * 99), ("c", b"one", b"f" * 99)):
+        world.client.create_model(model)
+        files = {"m": data, EXAMPLE_FILE: example}
+        for content in files.values():
+            world.client.put_blob(content)
+        made = world.client.create_version(manifest_of(model, **files), idempotency_key=model)
+        world.client.finalize_version(model, made.version)
+    assert world.client.resemblance("b", 1) == ()
+    [same] = world.client.resemblance("a", 1)
+    assert (same.model, same.identical) == ("c", True)

@@ -6,6 +6,7 @@ Format of the records: https://ossf.github.io/osv-schema/ (1.6). Versions are co
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,7 +68,10 @@ def check(texts: Iterable[tuple[str, str]], snapshot: Path | None) -> Dependenci
     unchecked = tuple(line for path, number, line in lines if _pin(path, number, line) is None)
     if snapshot is None:
         return Dependencies(None, 0, unchecked, ())
-    raw = list(_relevant(snapshot, {pin.package for pin in pins}))
+    try:
+        raw = list(_relevant(snapshot, {pin.package for pin in pins}))
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
+        return Dependencies(None, 0, unchecked, ())  # a damaged snapshot says nothing about the files of a model
     hits = [hit for record in _parsed(raw) for pin in pins for hit in _hits(record, pin)]
     newest = max((stamp for stamp, _ in raw if stamp), default=None)
     return Dependencies(newest, len(pins), unchecked, tuple(dict.fromkeys(hits)))

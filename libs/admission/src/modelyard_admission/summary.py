@@ -7,7 +7,7 @@ from typing import Any, Final
 from modelyard_admission.dependencies import Dependencies
 from modelyard_admission.notes import FileResult, Note, Verdict, worst
 
-RULES_VERSION: Final = "2026.11.2"
+RULES_VERSION: Final = "2026.11.3"
 """Changes with every change of rules or lists; a version that an older one admitted is scanned again."""
 
 

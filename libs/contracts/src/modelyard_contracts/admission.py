@@ -1,8 +1,9 @@
 """The result of checking the files of a version before it may be loaded: findings, and one verdict."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Final, Literal, Self
 
 from modelyard_contracts.messages.base import Part, UtcDatetime
 from modelyard_contracts.numbers import Amount, Count
@@ -23,6 +24,11 @@ class ScanVerdict(StrEnum):
     """It names code that models do not need, or is built to deceive a reader."""
 
     @property
+    def words(self) -> str:
+        """What the verdict means, for people: a format that names known code only passes as well."""
+        return _WORDS[self.value]
+
+    @property
     def rank(self) -> int:
         """0 is best."""
         return list(ScanVerdict).index(self)
@@ -31,6 +37,15 @@ class ScanVerdict(StrEnum):
     def worst(cls, verdicts: Iterable[Self]) -> Self:
         """The worst of several; SAFE_FORMAT of none."""
         return max(verdicts, key=lambda verdict: verdict.rank, default=cls("safe_format"))
+
+
+_WORDS: Final = {
+    "safe_format": "safe: its format cannot hold code",
+    "allow_listed": "passed: its format can name code, and all that it names is known and allowed",
+    "suspicious": "suspicious: it holds or names unknown code, so a person decides",
+    "incomplete": "incomplete: it could not be checked to its end",
+    "malicious": "malicious",
+}
 
 
 class Finding(Part):
@@ -74,6 +89,25 @@ class DependencyScan(Part):
     unchecked: tuple[str, ...] = ()
     """Lines of requirement files that name no exact version."""
     vulnerabilities: tuple[Vulnerability, ...] = ()
+
+    @property
+    def state(self) -> Literal["vulnerable", "incomplete", "clean"]:
+        """`clean` only if every dependency has an exact version and was compared with a snapshot."""
+        if self.vulnerabilities:
+            return "vulnerable"
+        return "incomplete" if self.snapshot_at is None or self.unchecked else "clean"
+
+    def sentence(self, now: datetime | None = None) -> str:
+        """The result for people. now: to state the age of the snapshot."""
+        if self.snapshot_at is None:
+            return "incomplete: not compared with known vulnerabilities, as there is no usable snapshot of them"
+        age = "" if now is None else f", {max(0, (now - self.snapshot_at).days)} days old"
+        found = len(self.vulnerabilities)
+        parts = [f"{found} known vulnerabilit{'y' if found == 1 else 'ies'}" if found else "no known vulnerability"]
+        if self.unchecked:
+            parts.append(f"{len(self.unchecked)} without an exact version were not compared")
+        snapshot = f"{self.checked} compared with the snapshot of {self.snapshot_at:%Y-%m-%d}{age}"
+        return f"{self.state}: {snapshot}: {'; '.join(parts)}"
 
 
 class ScanReport(Part):

@@ -59,6 +59,8 @@ class CardScan(Part):
     verdict: str
     rules_version: str
     scanned_at: UtcDatetime
+    dependencies: str = ""
+    """Result of comparing the dependencies with known vulnerabilities; empty if the version lists none."""
 
 
 class ModelCard(Part):

@@ -49,6 +49,19 @@ class ApiReference(Document):
     """Environment variable that holds the key of the provider, where the provider is called."""
 
 
+class ConnectedModel(Document):
+    """A model of a provider that is called through a connection, which the option `connection` of the manifest names.
+
+    Address, key, prices and limits are those of the connection, so they change without a new version.
+    """
+
+    DOCUMENT: ClassVar[str] = "api model"
+
+    kind: Literal["api-model"] = "api-model"
+    model: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", max_length=200)
+    """Id of the model at the provider."""
+
+
 def not_served(flavour: str) -> str | None:
     """Why a version of a flavour cannot be served here; None if it can."""
     return NOT_SERVED.get(flavour)

@@ -6,7 +6,7 @@ from modelyard_own.errors import UnfitModel
 from modelyard_own.manifest import Plan
 from modelyard_own.origin import Origin
 from modelyard_own.planning import Request, plan_of, stated_in
-from modelyard_own.references import api_reference, image_reference
+from modelyard_own.references import api_reference, connected_reference, connection_in, facts_in, image_reference
 from modelyard_own.registration import Registered, register_plan
 
 __all__ = [
@@ -19,6 +19,9 @@ __all__ = [
     "Request",
     "UnfitModel",
     "api_reference",
+    "connected_reference",
+    "connection_in",
+    "facts_in",
     "find_base",
     "image_reference",
     "plan_of",

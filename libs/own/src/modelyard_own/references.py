@@ -7,8 +7,10 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
+from modelyard_contracts.connections import CONNECTION, Connection
 from modelyard_contracts.documents import write
-from modelyard_contracts.external import IMAGE, ApiReference, ImageReference
+from modelyard_contracts.external import IMAGE, ApiReference, ConnectedModel, ImageReference
+from modelyard_contracts.inference.errors import shown
 from modelyard_contracts.manifest import Price
 from modelyard_contracts.sentences import explain
 from modelyard_own.errors import UnfitModel
@@ -18,6 +20,8 @@ IMAGE_FILE: Final = "container.json"
 API_FILE: Final = "api.json"
 PRICE: Final = "price"
 MAX_BYTES: Final = 100_000
+MAX_NAMED: Final = 20
+"""Models of a connection that an error names."""
 
 
 def image_reference(image: str, folder: Path) -> tuple[Path, Origin]:
@@ -33,7 +37,7 @@ def image_reference(image: str, folder: Path) -> tuple[Path, Origin]:
 
 def api_reference(file: Path, folder: Path) -> tuple[Path, Origin, Price]:
     """Write the document of a model behind an API, from a YAML file with its facts and prices."""
-    facts = _facts(file)
+    facts = facts_in(file)
     try:
         price = Price.model_validate(facts.pop(PRICE, None) or {})
         reference = ApiReference.model_validate({**facts, "kind": "api-model"})
@@ -43,6 +47,37 @@ def api_reference(file: Path, folder: Path) -> tuple[Path, Origin, Price]:
     return _written(folder / API_FILE, reference), origin, price
 
 
+def connected_reference(
+    name: str, model: str, connection: Connection | None, folder: Path
+) -> tuple[Path, Origin, Price | None]:
+    """Write the document of a model behind a connection, which must list it if it lists models.
+
+    connection: None if it was not looked up; then nothing is known about the model. The price is None in currencies
+    other than US dollars: those of the connection hold.
+    """
+    try:
+        reference = ConnectedModel(model=model)
+    except ValidationError as error:
+        raise UnfitModel(f"--api: {_problem(error)}") from error
+    if connection is not None and connection.models and model not in connection.models:
+        known = ", ".join(sorted(connection.models)[:MAX_NAMED])
+        raise UnfitModel(f"--api: the connection {shown(name)} has no model {shown(model)}; it has {known}")
+    price = connection.price_of(model) if connection else None
+    return _written(folder / API_FILE, reference), Origin(f"connection:{name}", model, kind="api"), price
+
+
+def connection_in(file: Path) -> tuple[str, str] | None:
+    """Connection and model that a YAML file names; None for a file that states the endpoint itself."""
+    facts = facts_in(file)
+    if CONNECTION not in facts:
+        return None
+    if more := sorted(facts.keys() - {CONNECTION, "model"}):
+        raise UnfitModel(f"{file}: {more[0]}: is a fact of the connection; leave it out, or leave out `connection`")
+    if missing := [field for field in (CONNECTION, "model") if not isinstance(facts.get(field), str)]:
+        raise UnfitModel(f"{file}: {missing[0]}: is missing; write `{missing[0]}: NAME`")
+    return facts[CONNECTION], facts["model"]
+
+
 def _problem(error: ValidationError) -> str:
     """The field and what is wrong with it; never the value, which might be a secret."""
     if (field := ".".join(map(str, error.errors()[0]["loc"]))) == "secret":
@@ -50,19 +85,20 @@ def _problem(error: ValidationError) -> str:
     return f"{field}: {explain(error).problem}"
 
 
-def _facts(file: Path) -> dict[str, Any]:
+def facts_in(file: Path) -> dict[str, Any]:
+    """The fields of a YAML or JSON file; UnfitModel if it has none. Values are not repeated: one may be a secret."""
     try:
         if file.stat().st_size > MAX_BYTES:
             raise UnfitModel(f"{file}: has more than {MAX_BYTES:,} bytes")
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise UnfitModel(f"--api {file}: cannot be read as YAML ({error.__class__.__name__})") from error
+        raise UnfitModel(f"{file}: cannot be read as YAML ({error.__class__.__name__})") from error
     if not isinstance(found, dict):
         raise UnfitModel(f"{file}: write fields such as `endpoint: https://...`, one per line")
     return {str(name): value for name, value in found.items()}
 
 
-def _written(path: Path, reference: ImageReference | ApiReference) -> Path:
+def _written(path: Path, reference: ImageReference | ApiReference | ConnectedModel) -> Path:
     """Write the document once: its time of change is part of the manifest, so a repetition is the same version."""
     data = write(reference)
     if not path.is_file() or path.read_bytes() != data:

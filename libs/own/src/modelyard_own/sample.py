@@ -1,7 +1,7 @@
 """A table of example rows: which columns are features, which holds the truth, which the recorded answers."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from modelyard_contracts.inference.errors import shown
@@ -16,6 +16,8 @@ from modelyard_own.facts import Facts
 ANSWERS: Final = frozenset({"answer", "answers", "prediction", "predictions"})
 """Names of a column with recorded answers."""
 NONE: Final = "none"
+BOOLEANS: Final = frozenset({"true", "false"})
+"""Classes of a model whose classes are booleans, as signatures spell them."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,27 @@ def sample_of(table: Table, stated: Description, facts: Facts) -> Sample:
         raise UnfitModel(f"{table.path}: has no rows; give at least one")
     answers = _answers(table, stated, facts)
     target = _target(table, stated, facts, answers)
+    table = _with_booleans(table, {answers, target}, stated.classes or facts.classes)
     names = _features(table, facts, {answers, target})
     types = {name: stated.columns.get(name) or _type(table, name, facts) for name in names}
     _check_columns(table, stated)
     return Sample(table, types, target, answers)
+
+
+def _with_booleans(table: Table, columns: set[str | None], classes: Sequence[str]) -> Table:
+    """The table with `True` and `False` in these columns as the classes of a model of booleans, `true` and `false`.
+
+    pandas and other writers of CSV files spell them that way; other classes are left as they are.
+    """
+    if set(classes) != BOOLEANS:
+        return table
+    places = [place for place, name in enumerate(table.header) if name in columns]
+    rows = [list(row) for row in table.rows]
+    for row in rows:
+        for place in places:
+            if row[place].lower() in BOOLEANS:
+                row[place] = row[place].lower()
+    return replace(table, rows=rows)
 
 
 def _check_columns(table: Table, stated: Description) -> None:

@@ -13,6 +13,7 @@ from modelyard_registry.api import cards as cards_api
 from modelyard_registry.api import changes as changes_api
 from modelyard_registry.api import collection as collection_api
 from modelyard_registry.api import comparison as comparison_api
+from modelyard_registry.api import connections as connections_api
 from modelyard_registry.api import datasets as datasets_api
 from modelyard_registry.api import experiments as experiments_api
 from modelyard_registry.api import keys as keys_api
@@ -29,7 +30,7 @@ from modelyard_registry.domain.key_hashes import HashSecrets, derived_from
 from modelyard_registry.domain.kinds import KINDS
 from modelyard_registry.domain.ports import Deps, Scanner
 from modelyard_registry.events import handlers
-from modelyard_registry.scanning import IsolatedDescriber, IsolatedScanner
+from modelyard_registry.scanning import IsolatedDescriber, IsolatedScanner, OsvSnapshot
 from modelyard_registry.settings import Settings
 from modelyard_registry.store.artifacts import open_blobs
 from modelyard_registry.store.blobs import StoredBlobs
@@ -97,6 +98,7 @@ class Registry:
         self._assembly = Assembly(NAME, settings, clock)
         self.database = self._assembly.database
         self._changes = ChangeLog(self.database)
+        self._snapshot = OsvSnapshot(settings.osv_snapshot)
         secrets = _hash_secrets(settings)
         fingerprint = keys.fingerprint(settings.admin_key)
         self.deps = Deps(
@@ -105,7 +107,7 @@ class Registry:
             clock,
             secrets,
             fingerprint,
-            scanner or IsolatedScanner(),
+            scanner or IsolatedScanner(self._snapshot),
             IsolatedDescriber(),
         )
         own = Authenticator(settings.admin_key, self._introspect, clock)
@@ -145,6 +147,7 @@ class Registry:
     def _add_routes(self, app: FastAPI) -> None:
         for routes in (workspaces_api, collection_api, blobs_api, datasets_api, keys_api, overview_api, operations_api):
             app.include_router(routes.routes(self.deps))
+        app.include_router(connections_api.routes(self.deps))
         for routes_of_models in (scans_api, comparison_api, cards_api):
             app.include_router(routes_of_models.routes(self.deps))
         for kind in KINDS:
@@ -188,6 +191,7 @@ class Registry:
             log.info("stored the hashes of %d new service keys", new)
 
     def _scan_outdated(self) -> None:
+        self._assembly.readiness.set("known vulnerabilities", True, self._snapshot.described(self.deps.clock()))
         if done := scan_outdated(self.deps, budget_s=RESCAN_BUDGET_S, actor=NAME):
             log.info("scanned %d versions by the rules %s", done, self.deps.scanner.rules_version)
 

@@ -24,6 +24,9 @@ class Settings(StatefulSettings):
     """Key ring with master keys, the current one first: blobs are stored encrypted. None: as they are."""
     max_blob_bytes: int = Field(4 * 1024**3, ge=1)
     """Largest file of a version or dataset. Uploads are streamed, so memory does not limit it."""
+    osv_snapshot: Path | None = None
+    """Folder or zip file of OSV records, with which dependencies of versions are compared. It may be replaced while the
+    registry runs. None: nothing is known about dependencies, which is shown as incomplete."""
     key_hash_secret_file: Path | None = None
     """File with lines `id:secret`, the current one first: API keys are hashed with it. None derives a secret from the
     admin key, so that a new admin key ends every API key."""

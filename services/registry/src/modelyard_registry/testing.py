@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -57,6 +57,7 @@ from modelyard_runtime.clock import Clock, FakeClock
 from modelyard_runtime.http.problems import problem
 from modelyard_runtime.kafka.letter_box import Waiting
 
+MessageT = TypeVar("MessageT", bound=Message)
 ADMIN_KEY: Final = "an-admin-key-for-tests"
 SERVE_TIMEOUT_S: Final = 30.0
 _OUTBOX: Final = METADATA.tables["outbox"]
@@ -154,10 +155,14 @@ class InProcessRegistry:
         set_policy(deps, key, "gate", document, expected_revision=None, origin=origin_of(deps, "test"))
 
     def messages(self) -> list[ResourceChanged]:
-        """All events queued for Kafka so far, oldest first."""
+        """Events about resources that were queued for Kafka so far, oldest first."""
+        return self.messages_of(ResourceChanged)
+
+    def messages_of(self, kind: type[MessageT]) -> list[MessageT]:
+        """Events of one topic that were queued for Kafka so far, oldest first."""
         with self.registry.database.read() as connection:
-            rows = connection.execute(select(_OUTBOX).order_by(_OUTBOX.c.position))
-            return [decode(row.body, ResourceChanged) for row in rows]
+            query = select(_OUTBOX).where(_OUTBOX.c.topic == kind.TOPIC).order_by(_OUTBOX.c.position)
+            return [decode(row.body, kind) for row in connection.execute(query)]
 
 
 class NoLetters:
@@ -176,6 +181,9 @@ class TrustingScanner:
     """Finds every file safe: tests register bytes that are no model."""
 
     rules_version = "test-1"
+
+    def current_rules(self) -> tuple[str, ...]:
+        return (self.rules_version,)
 
     def scan(self, folder: Path) -> ScanReport:
         files = tuple(

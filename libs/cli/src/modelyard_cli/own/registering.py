@@ -58,7 +58,8 @@ from modelyard_contracts.admission import Finding, ScanReport, ScanVerdict
 from modelyard_contracts.documents import read
 
 if TYPE_CHECKING:
-    from modelyard_own import Plan, Registered, Request
+    from modelyard_contracts.manifest import Price
+    from modelyard_own import Description, Plan, Registered, Request
 
 UPLOAD_TIMEOUT_S: Final = 600.0
 """For one call: at the end of a large upload the registry reads the file again, and finalizing scans it."""
@@ -130,7 +131,8 @@ def register(
     if image is not None or api is not None:
         model = _only_model(path, model, image, api)
         folder = data_dir / "cache" / "references" / model.replace(":", "--")
-        request, follow = _referred(image, api, folder, Request(folder, stated, dialect, allow_code, reason)), False
+        request = Request(folder, stated, dialect, allow_code, reason)
+        request, follow = _referred(image, api, request, model, data_dir), False
     elif model:
         request = Request(path, stated, dialect, code=allow_code, reason=reason)
     else:
@@ -145,16 +147,37 @@ def _only_model(path: Path, model: str, image: str | None, api: Path | None) -> 
     return str(path)
 
 
-def _referred(image: str | None, api: Path | None, folder: Path, request: "Request") -> "Request":
-    """The request with the document of an image, or of a model behind an API."""
-    from modelyard_own import api_reference, image_reference
+def _referred(image: str | None, api: Path | None, request: "Request", model: str, data_dir: Path) -> "Request":
+    """The request with the document of an image, or of a model behind an API; `path` is the folder of documents."""
+    from modelyard_own import api_reference, connection_in, image_reference
 
+    folder = request.path
     if image is not None:
         path, origin = image_reference(image, folder)
         return replace(request, path=path, origin=origin)
+    if (named := connection_in(api or Path())) is not None:
+        return _connected(*named, request, model, data_dir)
     path, origin, price = api_reference(api or Path(), folder)
-    stated = request.stated if request.stated.price else request.stated.model_copy(update={"price": price})
+    return replace(request, path=path, origin=origin, network=True, stated=_priced(request.stated, price))
+
+
+def _connected(name: str, provider_model: str, request: "Request", model: str, data_dir: Path) -> "Request":
+    """The request for a model that is called through a connection of the workspace of `model`."""
+    from modelyard_contracts.connections import CONNECTION
+    from modelyard_contracts.references import Reference, workspace_of
+    from modelyard_own import connected_reference
+
+    reference = name if ":" in name else str(Reference(workspace_of(model), name))
+    known = Platform.find(data_dir).registry.connection(reference).document
+    path, origin, price = connected_reference(reference, provider_model, known, request.path)
+    stated = _priced(request.stated, price)
+    stated = stated.model_copy(update={"options": {**stated.options, CONNECTION: reference}})
     return replace(request, path=path, origin=origin, network=True, stated=stated)
+
+
+def _priced(stated: "Description", price: "Price | None") -> "Description":
+    """What is stated, with a price if none is."""
+    return stated if stated.price or price is None else stated.model_copy(update={"price": price})
 
 
 def register_request(
@@ -183,7 +206,7 @@ def _with_base(request: "Request", data_dir: Path) -> "Request":
 
 def _check_scan(report: ScanReport, *, allow_code: bool) -> None:
     """Show the findings; exit where the registry would refuse the files, before they are uploaded."""
-    lines = report_lines(report) if report.verdict not in PASSING else iter([f"scan: {_words(report.verdict)}"])
+    lines = report_lines(report) if report.verdict not in PASSING else iter([f"scan: {report.verdict.words}"])
     for line in lines:
         complain_plainly(line)
     if report.verdict in PASSING or (allow_code and report.verdict is ScanVerdict.SUSPICIOUS):
@@ -193,12 +216,8 @@ def _check_scan(report: ScanReport, *, allow_code: bool) -> None:
         if report.verdict is ScanVerdict.SUSPICIOUS
         else "nothing was loaded or uploaded"
     )
-    complain(f"the scan does not accept it ({_words(report.verdict)}); {way_out}")
+    complain(f"the scan does not accept it ({report.verdict.words}); {way_out}")
     raise typer.Exit(Exit.NOT_ACCEPTED)
-
-
-def _words(verdict: ScanVerdict) -> str:
-    return verdict.replace("_", " ")
 
 
 def complain_plainly(line: str) -> None:

@@ -1,6 +1,7 @@
 """modelyard scan: check files before anything loads them, without a platform and without a network."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -32,7 +33,7 @@ def scan(
     report = scanned(path, osv_snapshot)
     show(output, report.model_dump(mode="json"), lambda: "\n".join(report_lines(report)))
     if report.verdict not in PASSING:
-        complain(f"{path}: {report.verdict.replace('_', ' ')}")
+        complain(f"{path}: {report.verdict.words}")
         raise typer.Exit(Exit.NOT_ACCEPTED)
 
 
@@ -47,10 +48,12 @@ def scanned(path: Path, osv_snapshot: Path | None = None) -> ScanReport:
 
 def report_lines(report: ScanReport) -> Iterator[str]:
     """The verdict of each file and its findings, the worst first, for people."""
-    yield f"scan: {report.verdict.replace('_', ' ')} ({len(report.files)} files, rules {report.rules_version})"
+    yield f"scan: {report.verdict.words} ({len(report.files)} files, rules {report.rules_version})"
     for file in sorted(report.files, key=lambda file: -file.verdict.rank):
         if len(report.files) <= SHOWN_FINDINGS or file.verdict not in PASSING:
-            yield f"  {file.path}: {file.format}, {file.verdict.replace('_', ' ')}"
+            yield f"  {file.path}: {file.format}, {file.verdict.words}"
+    if report.dependencies is not None:
+        yield f"  dependencies {report.dependencies.sentence(datetime.now(UTC))}"
     yield from finding_lines(report.findings)
 
 

@@ -4,7 +4,18 @@ from collections.abc import Callable
 
 import typer
 
-from modelyard_cli.verbs import dead_letters, kafka, keys, policies, reports, resources, routes, secrets, storage
+from modelyard_cli.verbs import (
+    connections,
+    dead_letters,
+    kafka,
+    keys,
+    policies,
+    reports,
+    resources,
+    routes,
+    secrets,
+    storage,
+)
 from modelyard_cli.verbs.bom import bom
 from modelyard_cli.verbs.calls import feedback, predict
 from modelyard_cli.verbs.comparison import diff
@@ -44,6 +55,7 @@ def add_to(app: typer.Typer) -> None:
         "datasets": resources.datasets,
         "blobs": storage.app,
         "reports": reports.app,
+        "connections": connections.app,
         "keys": keys.app,
         "secrets": secrets.app,
         "dead-letters": dead_letters.app,

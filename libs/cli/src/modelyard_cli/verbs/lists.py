@@ -14,16 +14,30 @@ from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
 from modelyard_cli.verbs.options import Limit, ModelArgument, OptionalModel
 
+Dataset = Annotated[str | None, typer.Option(help="Only what was made from data with this digest, sha256:...")]
+BaseModel = Annotated[
+    str | None, typer.Option(help="Only what was fine-tuned from this model: ORG/NAME, MODEL, MODEL@3.")
+]
+Run = Annotated[str | None, typer.Option(help="Only what the training run with this id made.")]
+
 
 @reports_errors
-def models(model: OptionalModel = None, data_dir: DataDir = DEFAULT_DATA_DIR, output: FormOption = Form.TABLE) -> None:
-    """List the models, or the versions of one."""
+def models(
+    model: OptionalModel = None,
+    dataset: Dataset = None,
+    base_model: BaseModel = None,
+    run: Run = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    output: FormOption = Form.TABLE,
+) -> None:
+    """List the models, or the versions of one; all of them, or those that were made from something."""
     registry = Platform.find(data_dir).registry
+    lineage = {"dataset": dataset, "base_model": base_model, "run": run}
     if model is None:
-        found = [it.model_dump(mode="json") for it in registry.models()]
+        found = [it.model_dump(mode="json") for it in registry.models(**lineage)]
         show(output, found, lambda: rows("models", ("name", "owner", "aliases", "created_at", "description"), found))
         return
-    versions = [version.model_dump(mode="json") for version in registry.versions(model)]
+    versions = [version.model_dump(mode="json") for version in registry.versions(model, **lineage)]
     columns = ("version", "stage", "digest", "created_at", "created_by")
     show(output, versions, lambda: rows(f"versions of {model}", columns, versions))
 

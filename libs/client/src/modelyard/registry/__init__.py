@@ -2,6 +2,7 @@
 
 from modelyard.registry.admission import AdmissionClient
 from modelyard.registry.cards import CardsClient
+from modelyard.registry.connections import ConnectionsClient
 from modelyard.registry.experiments import ExperimentsClient
 from modelyard.registry.keys import KeysClient
 from modelyard.registry.models import ModelsClient
@@ -23,6 +24,7 @@ class RegistryClient(
     ResourcesClient,
     KeysClient,
     ExperimentsClient,
+    ConnectionsClient,
     OverviewClient,
 ):
     """The whole API of the registry. `cache_dir` keeps downloaded blobs between downloads; None keeps none."""

@@ -32,8 +32,12 @@ class ModelsClient(PagedClient):
     def model(self, name: str) -> ModelInfo:
         return ModelInfo.model_validate(self.get(model_path(name)))
 
-    def models(self) -> tuple[ModelInfo, ...]:
-        return tuple(ModelInfo.model_validate(item) for item in self.pages("/v1/models"))
+    def models(
+        self, *, dataset: str | None = None, base_model: str | None = None, run: str | None = None
+    ) -> tuple[ModelInfo, ...]:
+        """All models, or those with a version that was made from a data set, a base model or a run."""
+        found = self.pages("/v1/models", dataset=dataset, base_model=base_model, run=run)
+        return tuple(ModelInfo.model_validate(item) for item in found)
 
     def search_models(
         self,
@@ -51,6 +55,9 @@ class ModelsClient(PagedClient):
         source: SourceKind | Literal["trained"] | None = None,
         scan_verdict: ScanVerdict | str | None = None,
         metric: str | None = None,
+        dataset: str | None = None,
+        base_model: str | None = None,
+        run: str | None = None,
         sort: Literal["name", "newest", "versions"] = "name",
         limit: int = 100,
         after: str | None = None,
@@ -58,12 +65,14 @@ class ModelsClient(PagedClient):
         """One page of the models that fit every condition.
 
         q: part of name, description, owner, labels, card or tags. label: `name=value`. metric: `name>=value` or
-        `name<=value`. From `flavour` on: of the champion, or of the newest version when there is none.
+        `name<=value`. From `flavour` on: of the champion, or of the newest version when there is none. dataset: digest
+        of data that a version was made from; base_model: model that it was fine-tuned from; run: id of its run.
         """
         asked = {"q": q, "workspace": workspace, "owner": owner, "label": label, "stage": stage, "alias": alias}
         page = {"flavour": flavour, "task": task, "sort": sort, "limit": limit, "after": after}
         shown = {"framework": framework, "license": license, "source": source, "metric": metric}
-        return ModelPage.model_validate(self.get("/v1/models", **asked, **page, **shown, scan_verdict=scan_verdict))
+        lineage = {"dataset": dataset, "base_model": base_model, "run": run, "scan_verdict": scan_verdict}
+        return ModelPage.model_validate(self.get("/v1/models", **asked, **page, **shown, **lineage))
 
     def model_facets(self, q: str | None = None, *, workspace: str | None = None) -> ModelFacets:
         """Numbers of models by owner, workspace, stage, flavour and task."""

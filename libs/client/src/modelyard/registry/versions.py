@@ -105,9 +105,18 @@ class VersionsClient(BlobsClient):
     def version(self, model: str, version: int) -> VersionInfo:
         return VersionInfo.model_validate(self.get(version_path(model, version)))
 
-    def versions(self, model: str, *, stage: VersionStage | None = None) -> tuple[VersionInfo, ...]:
-        """All of them, or those at one stage, oldest first."""
-        asked = {} if stage is None else {"stage": stage.value}
+    def versions(
+        self,
+        model: str,
+        *,
+        stage: VersionStage | None = None,
+        dataset: str | None = None,
+        base_model: str | None = None,
+        run: str | None = None,
+    ) -> tuple[VersionInfo, ...]:
+        """All of them, or those at one stage or made from a data set, a base model or a run, oldest first."""
+        lineage = {"dataset": dataset, "base_model": base_model, "run": run}
+        asked = {**lineage, "stage": None if stage is None else stage.value}
         return tuple(VersionInfo.model_validate(item) for item in self.pages(f"{model_path(model)}/versions", **asked))
 
     def manifest(self, model: str, version: int) -> ModelManifest:

@@ -51,6 +51,7 @@ from modelyard.results.monitor import (
     TrafficOverTime,
     VersionHealth,
 )
+from modelyard.results.registry import ConnectionInfo
 from modelyard.results.router import FeedbackReceipt, LoadedRoute
 from modelyard.results.trainer import OnlineLearner, Recipe, RunPage, TrainingRun
 
@@ -59,6 +60,7 @@ __all__ = [
     "AlertPage",
     "ClassResult",
     "ComparisonResult",
+    "ConnectionInfo",
     "CostResult",
     "CurrentResult",
     "DeadLetter",

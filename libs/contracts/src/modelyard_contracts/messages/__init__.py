@@ -23,7 +23,13 @@ from modelyard_contracts.messages.monitoring import (
     SliceSource,
     SliceSummarised,
 )
-from modelyard_contracts.messages.registry import ResourceChange, ResourceChanged, VersionStage
+from modelyard_contracts.messages.registry import (
+    ConnectionChange,
+    ConnectionChanged,
+    ResourceChange,
+    ResourceChanged,
+    VersionStage,
+)
 from modelyard_contracts.messages.serving import (
     Attempt,
     FeedbackReceived,
@@ -49,6 +55,7 @@ MESSAGES: Final[dict[str, type[Message]]] = {
         TrainingRunRequested,
         TrainingRunChanged,
         ResourceChanged,
+        ConnectionChanged,
         EvaluationRequested,
         EvaluationFinished,
         RolloutRequested,
@@ -64,6 +71,8 @@ __all__ = [
     "AlertRaised",
     "Attempt",
     "ComparedVersion",
+    "ConnectionChange",
+    "ConnectionChanged",
     "ControlMessage",
     "DriftDetected",
     "DriftKind",

@@ -31,6 +31,30 @@ class ResourceChange(StrEnum):
     TAGS_CHANGED = "tags_changed"
 
 
+class ConnectionChange(StrEnum):
+    """Kind of a change of a connection."""
+
+    CREATED = "created"
+    REPLACED = "replaced"
+    DELETED = "deleted"
+
+
+class ConnectionChanged(ControlMessage):
+    """A connection to a provider changed; readers that keep one read it again.
+
+    It names the connection and nothing of its content: endpoints and names of secrets stay in the registry. `model`
+    is the key, `connection/<reference>`; `connection` is the reference.
+    """
+
+    TOPIC: ClassVar[str] = "registry.connection.changed.v1"
+
+    connection: str
+    revision: Count
+    change: ConnectionChange
+    actor: str
+    reason: str = ""
+
+
 class ResourceChanged(ControlMessage):
     """One fact about one resource, in total order by a gapless `revision`; `aliases` is a snapshot after the change.
 

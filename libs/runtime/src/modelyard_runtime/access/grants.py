@@ -16,7 +16,7 @@ ACTIONS: Final = frozenset(
 KINDS: Final = frozenset(
     {
         *("model", "dataset", "prompt", "workspace", "policy", "run", "evaluation", "rollout", "route", "prediction"),
-        *("drift", "alert", "key", "schema", "blob", "service", "experiment"),
+        *("drift", "alert", "key", "schema", "blob", "service", "experiment", "connection"),
     }
 )
 
@@ -57,6 +57,7 @@ ROLES: Final[Mapping[str, frozenset[Grant]]] = {
         | _on("retire", *_VERSIONED, "route")
         | _on("move-alias", *_VERSIONED)
         | _on("set-policy", "policy")
+        | _on("update", "connection")
         | _on("start", "rollout")
         | _on("abort", "rollout")
         | _on("roll-back", "route", "rollout")

@@ -52,6 +52,9 @@ class Search(BaseModel):
     source: str = Field("", max_length=64)
     scan_verdict: str = Field("", max_length=64)
     alias: str = Field("", max_length=64)
+    dataset: str = Field("", max_length=200)
+    base_model: str = Field("", max_length=512)
+    run: str = Field("", max_length=200)
     metric_name: str = Field("", max_length=100)
     metric_sign: Literal[">=", "<="] = ">="
     metric_value: str = Field("", max_length=30)

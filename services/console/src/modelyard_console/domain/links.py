@@ -139,6 +139,13 @@ def audit(**filters: str) -> str:
     return "/admin/audit" + ("?" + urlencode(filters) if filters else "")
 
 
+CONNECTIONS = "/admin/connections"
+
+
+def connection(name: str) -> str:
+    return f"{CONNECTIONS}/{part(name)}"
+
+
 DEAD_LETTERS = "/admin/dead-letters"
 
 

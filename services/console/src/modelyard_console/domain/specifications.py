@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from modelyard_contracts.documents import canonical_json, digest_of
+from modelyard_contracts.documents import Document, canonical_json, digest_of
 from modelyard_contracts.routes import RouteSpec
 from modelyard_contracts.sentences import plain, problem_of
 
@@ -40,6 +40,11 @@ def digest_of_spec(spec: Mapping[str, Any]) -> str:
 
 def read_specification(text: str) -> Written:
     """Check a specification; all its problems at once."""
+    return read_text(text, RouteSpec, '{"root": {"kind": "model", "model": "churn"}}')
+
+
+def read_text(text: str, document_type: type[Document], example: str) -> Written:
+    """Check a document as a person wrote it; all its problems at once, without the values at fault."""
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
@@ -47,9 +52,9 @@ def read_specification(text: str) -> Written:
     except RecursionError:
         return Written(text, (("", "is nested too deeply"),))
     if not isinstance(document, dict):
-        return Written(text, (("", 'must be a JSON object such as {"root": {"kind": "model", "model": "churn"}}'),))
+        return Written(text, (("", f"must be a JSON object such as {example}"),))
     try:
-        RouteSpec.model_validate(document)
+        document_type.model_validate(document)
     except ValidationError as error:
         return Written(text, tuple(_problems(error)))
     return Written(text, (), document)

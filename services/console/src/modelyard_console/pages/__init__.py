@@ -4,6 +4,7 @@ from modelyard_console.pages.admin import add_admin
 from modelyard_console.pages.alarms import add_alarms
 from modelyard_console.pages.approvals import add_approvals
 from modelyard_console.pages.components import add_components
+from modelyard_console.pages.connections import add_connections
 from modelyard_console.pages.dead_letters import add_dead_letters
 from modelyard_console.pages.drift import add_drift
 from modelyard_console.pages.evaluations import add_evaluations
@@ -39,6 +40,7 @@ PAGES = (
     add_services,
     add_admin,
     add_keys,
+    add_connections,
     add_dead_letters,
     add_training_new,
     add_training,

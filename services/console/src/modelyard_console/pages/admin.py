@@ -15,7 +15,7 @@ from modelyard_runtime.errors import Invalid
 ROWS: Final = 50
 ACTIONS: Final = (
     *("created", "version_registered", "version_moved", "alias_moved", "policy_changed", "tags_changed"),
-    *("owner_changed", "described"),
+    *("owner_changed", "described", "connection_created", "connection_replaced", "connection_deleted"),
     *("training_run_changed", "evaluation_finished", "rollout_changed"),
     *("key_created", "key_rotated", "key_revoked"),
 )

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import Path, Query
+from fastapi import Depends, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from modelyard_contracts.card import Prose
@@ -14,6 +14,7 @@ from modelyard_contracts.sentences import describe_form
 from modelyard_registry.domain.errors import UnknownCursor
 from modelyard_registry.domain.names import DIGEST, SEMVER
 from modelyard_registry.domain.tracking import Point
+from modelyard_registry.domain.values import LineageFilter
 from modelyard_runtime.errors import Invalid
 
 MAX_INT: Final = 2**53
@@ -80,6 +81,21 @@ PageCursor = Annotated[str, Query(max_length=200, description="`next_after` of t
 Moment = Annotated[str | None, Query(max_length=64, description="moment with a zone, ISO 8601")]
 Limit = Annotated[int, Query(ge=1, le=1_000)]
 After = Annotated[int, Query(ge=0, le=MAX_INT)]
+
+
+def lineage_filter(
+    dataset: Annotated[CleanText | None, Query(max_length=200, description="made from data with this digest")] = None,
+    base_model: Annotated[
+        CleanText | None,
+        Query(max_length=512, description="fine-tuned from it: as the manifest states it, `model` or `model@3`"),
+    ] = None,
+    run: Annotated[CleanText | None, Query(max_length=200, description="made by the training run with this id")] = None,
+) -> LineageFilter:
+    """What a version was made from; an empty text filters nothing."""
+    return LineageFilter(dataset or None, base_model or None, run or None)
+
+
+Lineage = Annotated[LineageFilter, Depends(lineage_filter)]
 
 
 def name_and_value(text: str | None, field: str) -> tuple[str, str] | None:

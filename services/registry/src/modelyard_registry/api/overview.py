@@ -18,7 +18,7 @@ from modelyard_registry.api.fields import (
 from modelyard_registry.api.key_responses import MeOut
 from modelyard_registry.api.responses import AuditOut, DigestMatchOut, NeglectedOut, Page, StagedVersionOut
 from modelyard_registry.domain.kinds import KINDS
-from modelyard_registry.domain.names import WORKSPACE, key_of
+from modelyard_registry.domain.names import CONNECTION, WORKSPACE, key_of
 from modelyard_registry.domain.ports import Deps
 from modelyard_registry.domain.values import AuditScope
 from modelyard_registry.usecases import keys
@@ -111,7 +111,7 @@ def _audit(router: APIRouter, deps: Deps) -> None:
         With `q` a page covers the next 20,000 changes: it may be short or empty and still have a `next_after`.
         """
         scope = AuditScope(
-            {kind: allowed_workspaces(principal, "read", kind) for kind in (*KINDS, WORKSPACE)},
+            {kind: allowed_workspaces(principal, "read", kind) for kind in (*KINDS, WORKSPACE, CONNECTION)},
             allowed_workspaces(principal, "manage-keys", "key"),
             key_of(Kind.MODEL, model, field="model") if model else None,
             *(actor, action, q),

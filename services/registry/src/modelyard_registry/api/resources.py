@@ -10,7 +10,7 @@ from modelyard_contracts import VersionStage
 from modelyard_contracts.admission import ScanVerdict
 from modelyard_contracts.manifest import SourceKind
 from modelyard_registry.api.callers import actor_of, cursor
-from modelyard_registry.api.fields import After, CleanText, Limit, ReferencePath, name_and_value
+from modelyard_registry.api.fields import After, CleanText, Limit, Lineage, ReferencePath, name_and_value
 from modelyard_registry.api.requests import NewResourceBody, OwnerBody
 from modelyard_registry.api.responses import EntryOut, FacetsOut, ListedResourceOut, Page, ResourceOut
 from modelyard_registry.domain.names import key_of
@@ -89,6 +89,7 @@ def _lists(router: APIRouter, deps: Deps, kind: str) -> None:
 
 
 def _filter(
+    lineage: Lineage,
     workspace: Annotated[CleanText | None, Query(max_length=63)] = None,
     q: Annotated[
         CleanText | None,
@@ -116,6 +117,7 @@ def _filter(
         q=q,
         owner=owner or None,
         label=labelled,
+        lineage=lineage,
         stage=stage,
         alias=alias or None,
         flavour=flavour or None,

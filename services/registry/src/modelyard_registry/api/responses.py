@@ -1,6 +1,6 @@
 """Response bodies."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -255,15 +255,15 @@ class VersionDetailOut(VersionOut):
 
 
 class ScanOut(BaseModel):
-    """current: the rules of the scan are those of today."""
+    """current: the rules of the scan, and for dependencies the snapshot, are those of today."""
 
     report: ScanReport
     scanned_at: datetime
     current: bool
 
     @classmethod
-    def of(cls, scan: Scan, rules_version: str) -> "ScanOut":
-        return cls(report=scan.report, scanned_at=scan.scanned_at, current=scan.report.rules_version == rules_version)
+    def of(cls, scan: Scan, current_rules: Collection[str]) -> "ScanOut":
+        return cls(report=scan.report, scanned_at=scan.scanned_at, current=scan.report.rules_version in current_rules)
 
 
 class AliasOut(BaseModel):

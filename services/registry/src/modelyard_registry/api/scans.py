@@ -36,7 +36,7 @@ def routes(deps: Deps) -> APIRouter:
             scan = records.scans.get(resource, version)
         if scan is None:
             raise NotScanned(version)
-        return ScanOut.of(scan, deps.scanner.rules_version)
+        return ScanOut.of(scan, deps.scanner.current_rules())
 
     @router.get("/bom")
     def show_bom(reference: ReferencePath, version: VersionNumber, _: Principal = reader) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def routes(deps: Deps) -> APIRouter:
     def scan_now(reference: ReferencePath, version: VersionNumber, principal: Principal = updater) -> ScanOut:
         """Scan the files by the rules of today. A malicious version is rejected, or marked while it serves."""
         scan = scan_again(deps, model_key(reference), version, actor=principal.identity)
-        return ScanOut.of(scan, deps.scanner.rules_version)
+        return ScanOut.of(scan, deps.scanner.current_rules())
 
     @router.post("/allow-code")
     def allow_code(

@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse
 
 from modelyard_contracts import VersionStage
 from modelyard_registry.api.callers import actor_of
-from modelyard_registry.api.fields import After, Limit, ReferencePath, VersionNumber, name_and_value
+from modelyard_registry.api.fields import After, Limit, Lineage, ReferencePath, VersionNumber, name_and_value
 from modelyard_registry.api.requests import DecisionBody, LabelsBody, NewVersionBody
 from modelyard_registry.api.responses import Page, VersionDetailOut, VersionOut
 from modelyard_registry.domain.kinds import CARDS
@@ -107,6 +107,7 @@ def _read(router: APIRouter, deps: Deps, kind: str) -> None:
     @router.get("")
     def list_all(
         reference: ReferencePath,
+        lineage: Lineage,
         after: After = 0,
         limit: Limit = 100,
         stage: VersionStage | None = None,
@@ -116,7 +117,7 @@ def _read(router: APIRouter, deps: Deps, kind: str) -> None:
         _: Principal = reader,
     ) -> Page[VersionOut]:
         """Versions that fit every condition, oldest first."""
-        where = VersionFilter(stage, task, semver, name_and_value(tag, "tag"))
+        where = VersionFilter(stage, task, semver, name_and_value(tag, "tag"), lineage)
         key = key_of(kind, reference)
         with deps.storage.read() as records:
             resource = records.resources.get(key)

@@ -120,7 +120,12 @@ def _scan(scan: Scan | None) -> CardScan | None:
     if scan is None:
         return None
     report = scan.report
-    return CardScan(verdict=report.verdict.value, rules_version=report.rules_version, scanned_at=scan.scanned_at)
+    return CardScan(
+        verdict=report.verdict.value,
+        rules_version=report.rules_version,
+        scanned_at=scan.scanned_at,
+        dependencies=report.dependencies.sentence(scan.scanned_at) if report.dependencies else "",
+    )
 
 
 def _index(card: ModelCard) -> dict[str, Any]:
@@ -217,6 +222,7 @@ def _origin(card: ModelCard) -> dict[str, str]:
         "base model": source.base_model if source else "",
         "permissions": f"{', '.join(asked)} ({card.permissions.reason})" if asked else "none",
         "scan": f"{scan.verdict} by rules {scan.rules_version}" if scan else "not scanned",
+        "dependencies": scan.dependencies if scan else "",
         "packages": ", ".join(f"{name} {version}" for name, version in sorted(card.environment.items())),
     }
 

@@ -28,6 +28,10 @@ class PromptNotFound(ResourceNotFound):
     code = "prompt_not_found"
 
 
+class ConnectionNotFound(ResourceNotFound):
+    code = "connection_not_found"
+
+
 class WorkspaceNotFound(NotFound):
     code = "workspace_not_found"
 
@@ -35,11 +39,19 @@ class WorkspaceNotFound(NotFound):
         super().__init__(f"there is no workspace {workspace!r}; create it first", field="workspace")
 
 
+NOT_FOUND: Final = {
+    "model": ModelNotFound,
+    "dataset": DatasetNotFound,
+    "prompt": PromptNotFound,
+    "connection": ConnectionNotFound,
+}
+
+
 def resource_not_found(key: ResourceKey) -> NotFound:
     """The error of a resource that does not exist."""
     if key.kind == "workspace":
         return WorkspaceNotFound(key.name)
-    return {"model": ModelNotFound, "dataset": DatasetNotFound, "prompt": PromptNotFound}[key.kind](key)
+    return NOT_FOUND[key.kind](key)
 
 
 class VersionNotFound(NotFound):

@@ -14,7 +14,9 @@ from modelyard_contracts.card import CardRelease, CardRevision
 from modelyard_contracts.manifest import FileEntry
 from modelyard_registry.domain.avro import AvroSchema
 from modelyard_registry.domain.conditions import Comparison, Order
+from modelyard_registry.domain.connections import Connections
 from modelyard_registry.domain.key_hashes import HashSecrets
+from modelyard_registry.domain.lineage import Lineage
 from modelyard_registry.domain.tracking_ports import Experiments, LoggedModels, RunArtifacts, Runs
 from modelyard_registry.domain.values import (
     Alias,
@@ -81,7 +83,9 @@ class Scans(Protocol):
 
     def get(self, resource: Resource, version: int) -> Scan | None: ...
     def save(self, resource: Resource, version: int, scan: Scan) -> None: ...
-    def outdated(self, rules_version: str, limit: int) -> Sequence[tuple[ResourceKey, int]]: ...  # live ones first
+    def outdated(
+        self, current_rules: Collection[str], limit: int
+    ) -> Sequence[tuple[ResourceKey, int]]: ...  # live ones first
 
 
 class Tensors(Protocol):
@@ -263,6 +267,10 @@ class Records(Protocol):
     @property
     def history(self) -> History: ...
     @property
+    def lineage(self) -> Lineage: ...
+    @property
+    def connections(self) -> Connections: ...
+    @property
     def rollouts(self) -> Rollouts: ...
     @property
     def keys(self) -> Keys: ...
@@ -342,6 +350,7 @@ class Scanner(Protocol):
 
     @property
     def rules_version(self) -> str: ...
+    def current_rules(self) -> Collection[str]: ...  # that reports have today, with and without dependencies
     def scan(self, folder: Path) -> ScanReport: ...  # a crash or a limit is the verdict `incomplete`
     def tensors(self, folder: Path) -> Sequence[TensorDigest]: ...  # of a folder that passed; empty when unreadable
 

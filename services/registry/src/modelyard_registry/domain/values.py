@@ -117,6 +117,22 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class LineageFilter:
+    """What a version was made from; None does not filter.
+
+    dataset: digest of its data. base_model: as its manifest states it, or a model that is registered here as `model`,
+    `model@3` or by digest. run: id of the training run.
+    """
+
+    dataset: str | None = None
+    base_model: str | None = None
+    run: str | None = None
+
+
+NO_LINEAGE: Final = LineageFilter()
+
+
+@dataclass(frozen=True)
 class VersionFilter:
     """Conditions of a search; None does not filter. tag: a name and the value it must have."""
 
@@ -124,6 +140,7 @@ class VersionFilter:
     task: str | None = None
     semver: str | None = None
     tag: tuple[str, str] | None = None
+    lineage: LineageFilter = NO_LINEAGE
 
 
 TRAINED: Final = "trained"
@@ -145,14 +162,15 @@ class ResourceFilter:
     """Conditions of a search over resources of one kind; None does not filter.
 
     q: part of the name, the description, the owner, the labels, the prose of a card, or the tags of the champion, in
-    any case. stage: at least one version has it. label: a name and its value. From `flavour` on: of the champion, or of
-    the newest version when there is none.
+    any case. stage, lineage: at least one version has it. label: a name and its value. From `flavour` on: of the
+    champion, or of the newest version when there is none.
     """
 
     workspaces: Collection[str] | None = None
     q: str | None = None
     owner: str | None = None
     label: tuple[str, str] | None = None
+    lineage: LineageFilter = NO_LINEAGE
     stage: VersionStage | None = None
     alias: str | None = None
     flavour: str | None = None

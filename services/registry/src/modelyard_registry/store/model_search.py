@@ -11,10 +11,11 @@ from modelyard_registry.domain.names import MODEL
 from modelyard_registry.domain.values import Resource, ResourceKey, Version
 from modelyard_registry.store.conditions import Condition, attribute, compare
 from modelyard_registry.store.keyset import Sorted, page
+from modelyard_registry.store.lineage import forms_of_run
 from modelyard_registry.store.resources import resource_of
 from modelyard_registry.store.tables import resources as r
 from modelyard_registry.store.tables import versions as v
-from modelyard_registry.store.versions import forms_of_run, version_of
+from modelyard_registry.store.versions import version_of
 
 Columns = Mapping[str, ColumnElement[Any]]
 PROMPT: Final = "mlflow.prompt.is_prompt"

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, Subquery, Table, func, not_, select
+from sqlalchemy import Connection, Select, Subquery, Table, func, not_, select, true
 
+from modelyard_contracts.example import EXAMPLE_FILE
 from modelyard_registry.domain.names import MODEL
 from modelyard_registry.domain.values import Resource, ResourceKey, Shared
 from modelyard_registry.store.tables import resources, version_files, version_tensors, versions
@@ -55,6 +56,12 @@ def _holders(table: Table, resource: Resource, version: int) -> Subquery:
     """Rows of other versions with one of the largest digests of this version."""
     t = table.c
     own = (t.resource_id == resource.id) & (t.version == version)
-    largest: Select[Any] = select(t.digest).where(own).order_by(t.size_bytes.desc(), t.digest).limit(MAX_LOOKED_UP)
-    others = select(t.resource_id, t.version, t.size_bytes).where(t.digest.in_(largest.scalar_subquery()), not_(own))
+    # The example is made at the registration, from a sample: it tells nothing about the model.
+    made_elsewhere = t.path != EXAMPLE_FILE if table is version_files else true()
+    largest: Select[Any] = (
+        select(t.digest).where(own, made_elsewhere).order_by(t.size_bytes.desc(), t.digest).limit(MAX_LOOKED_UP)
+    )
+    others = select(t.resource_id, t.version, t.size_bytes).where(
+        t.digest.in_(largest.scalar_subquery()), not_(own), made_elsewhere
+    )
     return others.limit(MAX_ROWS).subquery()

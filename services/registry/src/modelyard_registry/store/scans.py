@@ -1,6 +1,7 @@
 """Scans of versions in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from sqlalchemy import Connection, case, or_, select, update
 
@@ -39,11 +40,13 @@ class SqlScans:
         shown = {"scan_verdict": report.verdict.value, "scan_rules": report.rules_version}
         self._db.execute(update(versions).where(*own).values(**shown))
 
-    def outdated(self, rules_version: str, limit: int) -> Sequence[tuple[ResourceKey, int]]:
+    def outdated(self, current_rules: Collection[str], limit: int) -> Sequence[tuple[ResourceKey, int]]:
         v, r = versions.c, resources.c
         kinds = [name for name, kind in KINDS.items() if kind.scanned]
-        # Two ranges instead of one inequality, so that the index over the rules is read.
-        other = or_(v.scan_rules.is_(None), v.scan_rules < rules_version, v.scan_rules > rules_version)
+        # Ranges between the current rules instead of inequalities, so that the index over the rules is read.
+        rules = sorted(current_rules)
+        between = [(v.scan_rules > low) & (v.scan_rules < high) for low, high in pairwise(rules)]
+        other = or_(v.scan_rules.is_(None), v.scan_rules < rules[0], *between, v.scan_rules > rules[-1])
         live_first = case((v.stage == VersionStage.LIVE.value, 0), else_=1)
         query = (
             select(r.workspace, r.kind, r.name, v.version)

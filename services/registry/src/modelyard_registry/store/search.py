@@ -40,6 +40,7 @@ from modelyard_registry.domain.values import (
     VersionSummary,
 )
 from modelyard_registry.store.audit import audit
+from modelyard_registry.store.lineage import of_resource
 from modelyard_registry.store.matching import matches
 from modelyard_registry.store.resources import resource_of
 from modelyard_registry.store.rows import fields
@@ -221,7 +222,7 @@ def _conditions(where: ResourceFilter) -> list[Condition]:
     if where.alias is not None:
         held = (aliases.c.resource_id == r.id, aliases.c.alias == where.alias, aliases.c.version.is_not(None))
         found.append(select(aliases.c.alias).where(*held).correlate(resources).exists())
-    return found + _conditions_on_shown(where)
+    return [*found, *of_resource(where.lineage), *_conditions_on_shown(where)]
 
 
 def _conditions_on_shown(where: ResourceFilter) -> list[Condition]:

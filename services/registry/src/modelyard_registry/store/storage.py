@@ -13,9 +13,11 @@ from modelyard_registry.domain.values import ResourceKey
 from modelyard_registry.store.aliases import SqlAliases
 from modelyard_registry.store.cards import SqlCards
 from modelyard_registry.store.catalogue import SqlCatalogue
+from modelyard_registry.store.connections import SqlConnections
 from modelyard_registry.store.experiments import SqlExperiments
 from modelyard_registry.store.history import SqlHistory, SqlPolicies, SqlRollouts
 from modelyard_registry.store.keys import SqlKeys
+from modelyard_registry.store.lineage import SqlLineage
 from modelyard_registry.store.logged_models import SqlLoggedModels
 from modelyard_registry.store.model_search import SqlModelSearch
 from modelyard_registry.store.resemblance import SqlResemblances
@@ -50,6 +52,8 @@ class SqlRecords:
         self.aliases = SqlAliases(connection)
         self.policies = SqlPolicies(connection)
         self.history = SqlHistory(connection)
+        self.lineage = SqlLineage(connection)
+        self.connections = SqlConnections(connection)
         self.rollouts = SqlRollouts(connection)
         self.keys = SqlKeys(connection)
         self.schemas = SqlSchemas(connection)

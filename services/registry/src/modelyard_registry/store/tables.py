@@ -167,6 +167,29 @@ card_releases = Table(
     ),
 )
 
+version_lineage = Table(
+    "version_lineage",
+    METADATA,
+    Column("resource_id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("relation", Text, primary_key=True, comment="dataset, base_model or connection"),
+    Column("target", Text, primary_key=True),
+    ForeignKeyConstraint(
+        ["resource_id", "version"], ["versions.resource_id", "versions.version"], name="version_lineage_version"
+    ),
+    Index("version_lineage_by_target", "relation", "target", "resource_id", "version"),
+)
+
+connections = Table(
+    "connections",
+    METADATA,
+    Column("resource_id", Integer, ForeignKey("resources.id"), primary_key=True, autoincrement=False),
+    Column("revision", Integer, nullable=False),
+    Column("document", JSON(none_as_null=True), comment="NULL: deleted; the revision continues"),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+
 signatures = Table(
     "signatures",
     METADATA,

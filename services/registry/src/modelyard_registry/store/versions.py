@@ -11,6 +11,7 @@ from modelyard_contracts import VersionStage
 from modelyard_contracts.manifest import FileEntry
 from modelyard_registry.domain.errors import VersionNotFound
 from modelyard_registry.domain.values import Resource, ResourceKey, Version, VersionFilter
+from modelyard_registry.store.lineage import forms_of_run, of_version
 from modelyard_registry.store.rows import fields, insert_once
 from modelyard_registry.store.tables import resources, signatures, version_files
 from modelyard_registry.store.tables import versions as t
@@ -129,19 +130,11 @@ def _filtered(query: Select[Any], where: VersionFilter) -> Select[Any]:
     if where.tag is not None:
         name, value = where.tag
         query = query.where(t.c.tags[name].as_string() == value)
-    return query
+    return query.where(*of_version(where.lineage))
 
 
 def _file_of_version() -> Any:
     return (version_files.c.resource_id == t.c.resource_id) & (version_files.c.version == t.c.version)
-
-
-def forms_of_run(run_id: str) -> tuple[str, ...]:
-    """An id of a run as MLflow writes it, and as the trainer does."""
-    try:
-        return (run_id, str(UUID(run_id)))
-    except ValueError:
-        return (run_id,)
 
 
 def version_of(row: Row[Any]) -> Version:

@@ -137,7 +137,7 @@ def scan_outdated(deps: Deps, *, budget_s: float, actor: str) -> int:
     """
     end = time.monotonic() + budget_s
     with deps.storage.read() as records:
-        waiting = records.scans.outdated(deps.scanner.rules_version, RESCANS_AT_ONCE)
+        waiting = records.scans.outdated(deps.scanner.current_rules(), RESCANS_AT_ONCE)
     done = 0
     for key, number in waiting:
         if time.monotonic() >= end:

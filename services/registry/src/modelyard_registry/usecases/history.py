@@ -86,8 +86,9 @@ def note(
     detail: Mapping[str, Any],
     *,
     version: int | None = None,
+    event_id: UUID | None = None,
 ) -> None:
-    """Record a change without an event, such as a new key. The caller holds the lock."""
+    """Record a change without an event, such as a new key, or with an event of its own. The caller holds the lock."""
     position, _ = unit.history.next_entry(resource, published=False)
     entry = Entry(
         position=position,
@@ -95,7 +96,7 @@ def note(
         change=change,
         actor=origin.actor,
         reason=origin.reason,
-        event_id=uuid4(),
+        event_id=event_id or uuid4(),
         correlation_id=origin.correlation_id,
         cause_id=origin.cause_id,
         occurred_at=origin.at,

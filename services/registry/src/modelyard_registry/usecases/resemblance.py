@@ -6,6 +6,7 @@ from typing import Final
 from modelyard_contracts import VersionStage
 from modelyard_contracts.admission import TensorDigest
 from modelyard_contracts.comparison import Resemblance
+from modelyard_contracts.example import EXAMPLE_FILE
 from modelyard_contracts.manifest import FileEntry
 from modelyard_registry.domain.errors import ResemblesAnother
 from modelyard_registry.domain.names import MODEL
@@ -83,11 +84,12 @@ def _named(shared: Shared, own: ResourceKey) -> str:
 
 
 def _contents(files: Sequence[FileEntry]) -> frozenset[tuple[str, str]]:
-    return frozenset((entry.path, entry.digest) for entry in files)
+    """Path and digest of each file of the model itself; without the example, which is made at the registration."""
+    return frozenset((entry.path, entry.digest) for entry in files if entry.path != EXAMPLE_FILE)
 
 
 def _tells(one: Resemblance, files: Sequence[FileEntry]) -> bool:
-    size = sum(entry.size_bytes for entry in files)
+    size = sum(entry.size_bytes for entry in files if entry.path != EXAMPLE_FILE)
     share = one.tensors.identical_share if one.tensors else 0.0
     return one.identical or share >= LEAST_SHARE or one.shared_file_bytes >= LEAST_SHARE * max(size, 1)
 

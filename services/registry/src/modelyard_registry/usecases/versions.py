@@ -16,6 +16,7 @@ from modelyard_registry.domain.errors import (
     StaleLabels,
 )
 from modelyard_registry.domain.kinds import KINDS, Content, ManifestSource
+from modelyard_registry.domain.names import CONNECTION, key_of
 from modelyard_registry.domain.ports import Blobs, Deps, Records, Unit
 from modelyard_registry.domain.stages import Signal
 from modelyard_registry.domain.values import Origin, Resource, ResourceKey, Version, VersionFilter
@@ -23,7 +24,9 @@ from modelyard_registry.usecases.admission import Inspection, admit, check_permi
 from modelyard_registry.usecases.history import move, origin_of, save_labels
 from modelyard_registry.usecases.policies import gate_of
 from modelyard_registry.usecases.resemblance import refuse_copies
-from modelyard_runtime.errors import Invalid
+from modelyard_runtime.errors import Invalid, NotFound
+
+CONNECTION_FIELD = "manifest.options.connection"
 
 
 def create_version(
@@ -48,9 +51,11 @@ def create_version(
             return known, False
         _claim_signature(unit, resource, content)
         _check_semver(unit, resource, semver)
+        _claim_connection(unit, resource, content)
         version = _pending(unit.versions.next_number(resource), content, idempotency_key, origin)
         version = replace(version, semver=semver, tags=dict(tags or {}))
         unit.versions.add(resource, version, content.files)
+        unit.lineage.add(resource, version.version, content.links)
         return version, True
 
 
@@ -80,6 +85,27 @@ def _claim_signature(unit: Unit, resource: Resource, content: Content) -> None:
     first = unit.signatures.claim(resource.key.workspace, content.feature_schema_id, content.signature_digest)
     if first != content.signature_digest:
         raise SignatureConflict(content.feature_schema_id)
+
+
+def _claim_connection(unit: Unit, resource: Resource, content: Content) -> None:
+    """Keep the connection that the version names from being deleted before the version is stored."""
+    if content.connection is None:
+        return
+    key = key_of(CONNECTION, content.connection, field=CONNECTION_FIELD)
+    if key.workspace != resource.key.workspace:
+        raise Invalid(
+            f"{CONNECTION_FIELD}: {key.reference!r} is in another workspace; create one in {resource.key.workspace!r}",
+            field=CONNECTION_FIELD,
+        )
+    try:
+        stored = unit.connections.get(unit.resources.lock(key))
+    except NotFound:
+        stored = None
+    if stored is None or stored.document is None:
+        raise Invalid(
+            f"{CONNECTION_FIELD}: there is no connection {key.reference!r}; create it with `modelyard connections set`",
+            field=CONNECTION_FIELD,
+        )
 
 
 def _check_semver(records: Records, resource: Resource, semver: str | None) -> None:

@@ -12,6 +12,7 @@ from modelyard_contracts.manifest import FileEntry, Permissions, Source
 from modelyard_contracts.messages.base import Part
 from modelyard_contracts.policies import GatePolicy
 from modelyard_contracts.sentences import explain
+from modelyard_registry.domain.lineage import Link
 from modelyard_registry.domain.stages import Signal
 from modelyard_registry.domain.values import Version
 from modelyard_runtime.errors import Invalid
@@ -38,6 +39,10 @@ class Content:
     metrics: Mapping[str, float] = field(default_factory=dict)
     source: Source | None = None
     permissions: Permissions = field(default_factory=Permissions)
+    links: frozenset[Link] = frozenset()
+    """What the version was made from."""
+    connection: str | None = None
+    """Reference of the connection that it is called through."""
 
     @property
     def framework(self) -> str | None:

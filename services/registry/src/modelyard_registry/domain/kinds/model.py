@@ -11,6 +11,7 @@ from modelyard_contracts.messages.base import Part
 from modelyard_contracts.policies import POLICIES, GatePolicy
 from modelyard_registry.domain.files import check_files
 from modelyard_registry.domain.kinds.base import Content, ManifestSource, check_document
+from modelyard_registry.domain.lineage import connection_of, links_of
 from modelyard_registry.domain.stages import Signal
 from modelyard_runtime.errors import Invalid
 
@@ -46,6 +47,8 @@ class ModelKind:
             metrics=dict(document.training.metrics),
             source=document.source,
             permissions=document.permissions,
+            links=links_of(document),
+            connection=connection_of(document),
         )
 
     def admit(self, content: Content) -> None:
