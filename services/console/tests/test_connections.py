@@ -31,7 +31,7 @@ def connections(world: World) -> World:
     return world
 
 
-def sent(world: World, path: str, **form: str) -> httpx.Response:
+def sent(world: World, path: str, **form: str) -> Any:
     data = {"csrf": world.csrf(), **form}
     return world.browser.post(path, data=data, follow_redirects=False)
 

@@ -32,12 +32,14 @@ def models(
 ) -> None:
     """List the models, or the versions of one; all of them, or those that were made from something."""
     registry = Platform.find(data_dir).registry
-    lineage = {"dataset": dataset, "base_model": base_model, "run": run}
     if model is None:
-        found = [it.model_dump(mode="json") for it in registry.models(**lineage)]
+        found = [it.model_dump(mode="json") for it in registry.models(dataset=dataset, base_model=base_model, run=run)]
         show(output, found, lambda: rows("models", ("name", "owner", "aliases", "created_at", "description"), found))
         return
-    versions = [version.model_dump(mode="json") for version in registry.versions(model, **lineage)]
+    versions = [
+        version.model_dump(mode="json")
+        for version in registry.versions(model, dataset=dataset, base_model=base_model, run=run)
+    ]
     columns = ("version", "stage", "digest", "created_at", "created_by")
     show(output, versions, lambda: rows(f"versions of {model}", columns, versions))
 
