@@ -88,12 +88,13 @@ def test_a_version_without_a_scan_says_so_and_a_registry_that_is_old_breaks_noth
 
 def test_known_vulnerabilities_are_listed_and_a_missing_snapshot_is_no_clean_bill(given: World) -> None:
     given.answers.add(f"{BASE}/scan", scan(verdict="safe_format", dependencies={"checked": 0}))
-    assert "the operator gave no snapshot" in given.browser.get(PAGE).text
+    page = given.browser.get(PAGE).text
+    assert "has no usable snapshot of them" in page and ">incomplete<" in page and ">clean<" not in page
     hole = {"package": "pyyaml", "version": "5.3", "id": "PYSEC-2021-142", "fixed_in": ["5.4"]}
     found = {"snapshot_at": NOW, "checked": 7, "vulnerabilities": [hole]}
     given.answers.add(f"{BASE}/scan", scan(verdict="safe_format", dependencies=found))
     page = given.browser.get(PAGE).text
-    assert "PYSEC-2021-142" in page
+    assert "PYSEC-2021-142" in page and ">vulnerable<" in page and "0 days ago" in page
     assert "5.4" in page
 
 
