@@ -66,3 +66,11 @@ def test_an_answer_that_breaks_off_is_an_error(monkeypatch: pytest.MonkeyPatch, 
     assert shown.exit_code != 0
     assert "to be" in shown.output
     assert "the answer broke off" in shown.output
+
+
+def test_control_characters_of_an_answer_do_not_reach_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = serve(monkeypatch, b'data: {"text": "a\\u001b[2Jb\\n"}\n\n' + END)
+    shown = CliRunner().invoke(app, ["chat", "poet"], input="first\nsecond\n")
+    assert "\x1b" not in shown.output
+    assert "a\\x1b[2Jb\n" in shown.output
+    assert asked[1]["messages"][1]["content"] == "a\x1b[2Jb\n", "the conversation keeps the answer as it was"

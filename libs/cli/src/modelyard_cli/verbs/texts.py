@@ -7,7 +7,7 @@ import typer
 
 from modelyard.router import BrokenStream, Message, RouterClient
 from modelyard_cli.context import Platform
-from modelyard_cli.output import Form, FormOption, reports_errors, show
+from modelyard_cli.output import Form, FormOption, printable, reports_errors, show
 from modelyard_cli.stack.commands import DataDir
 from modelyard_cli.stack.layout import DEFAULT_DATA_DIR, StackError
 from modelyard_cli.verbs.calls import feature
@@ -75,7 +75,7 @@ def _print(pieces: Iterable[str]) -> str:
     found = []
     try:
         for piece in pieces:
-            typer.echo(piece, nl=False)
+            typer.echo(printable(piece), nl=False)  # a model may write what moves the cursor
             found.append(piece)
     except BrokenStream as error:
         raise StackError(f"the answer broke off: {error}") from error
