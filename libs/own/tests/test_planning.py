@@ -179,9 +179,9 @@ def test_a_state_dict_needs_its_class_and_the_permission(tmp_path: Path) -> None
         plan(folder, rows)
     with pytest.raises(UnfitModel, match="set --class to the network's class"):
         plan(folder, rows, flavour="torch-state", code=True, reason="ours")
-    stated = {"flavour": "torch-state", "options": {"class": "net:Net"}}
+    options = {"class": "net:Net"}
     with pytest.raises(UnfitModel, match="the class of the network is Python code"):
-        plan(folder, rows, **stated)
-    found = plan(folder, rows, **stated, code=True, reason="ours")
+        plan(folder, rows, flavour="torch-state", options=options)
+    found = plan(folder, rows, flavour="torch-state", options=options, code=True, reason="ours")
     assert found.options == {"model": "weights.pt", "class": "net:Net"}
     assert [file.path for file in found.files] == ["net.py", "weights.pt"]
