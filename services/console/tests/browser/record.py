@@ -1,8 +1,8 @@
 """Record answers of a running stack for the browser tests.
 
 Usage, in the repository's root: `.venv/bin/python -m services.console.tests.browser.record DEMO_FOLDER`. Its stack
-should hold the data of `modelyard demo --keep`. One prediction is sent, two runs of an experiment are recorded and the
-report of the demo published, then every page of `site_map.pages` is opened once.
+should hold the data of `modelyard demo --keep`. One prediction is sent, two runs of an experiment are recorded, the
+report of the demo is published and a connection made, then every page of `site_map.pages` is opened once.
 """
 
 import contextlib
@@ -20,10 +20,11 @@ from fastapi.testclient import TestClient
 from modelyard import ApiError, EvaluatorClient, MonitorClient, RegistryClient, RouterClient
 from modelyard_console.app import build
 from modelyard_console.settings import Settings
+from modelyard_contracts.connections import Connection
 from modelyard_runtime.access import BOOTSTRAP, Authenticator, Principal
 
 from .replay import SERVICES, Recorder, Recording
-from .site_map import MODEL, PREDICTION, pages
+from .site_map import CONNECTION, MODEL, PREDICTION, pages
 
 STORED_TIMEOUT_S: Final = 60
 EXPERIMENT: Final = "tumours"
@@ -42,6 +43,20 @@ def give(urls: dict[str, str], key: str, report: Path) -> None:
     router.feedback(PREDICTION, label=found.class_)
     EvaluatorClient(urls["evaluator"], key).publish_report(MODEL, json.loads(report.read_text()))
     _until_stored(MonitorClient(urls["monitor"], key))
+
+
+def give_connection(registry: RegistryClient) -> None:
+    """A connection to a provider with two models."""
+    small = {"context_tokens": 8_192, "input_per_million_tokens": 0.15, "output_per_million_tokens": 0.6}
+    large = {"context_tokens": 128_000, "input_per_million_tokens": 2.5, "output_per_million_tokens": 10.0}
+    document = {
+        "endpoint": "https://api.example.com/v1",
+        "secret": "PROVIDER_API_KEY",
+        "currency": "EUR",
+        "models": {"small-1": small, "large-1": large},
+    }
+    connection = Connection.model_validate(document)
+    registry.set_connection(CONNECTION, connection, expected_revision=0, reason="contract 7")
 
 
 def give_runs(registry_url: str, key: str, at: datetime) -> None:
@@ -83,6 +98,7 @@ def record(demo: Path) -> Recording:
     key = Path(state["admin_key_file"]).read_text().strip()
     urls = {name: state["services"][name]["url"] for name in SERVICES}
     give(urls, key, demo / "report.json")
+    give_connection(RegistryClient(urls["registry"], key))
     recording = Recording(datetime.now(UTC).replace(microsecond=0))
     give_runs(urls["registry"], key, recording.at)
 

@@ -10,6 +10,7 @@ from modelyard_console.domain import links
 from .replay import Recording
 
 MODEL = "electricity"
+CONNECTION = "texts"
 PREDICTION = "pages/1"
 """Id of a prediction that record.py sends; with a slash, as ids of callers may have."""
 
@@ -62,6 +63,8 @@ LISTS = (
     "/admin",
     "/admin/services",
     "/admin/workspaces",
+    "/admin/connections",
+    f"/admin/connections/{CONNECTION}",
     "/admin/keys",
     "/admin/dead-letters",
     "/admin/roles",
