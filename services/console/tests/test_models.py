@@ -129,3 +129,23 @@ def test_retraining_without_any_labelled_row_says_why_it_fails(served: World) ->
 
 def test_the_buttons_follow_the_state_of_the_model(served: World) -> None:
     assert re.search(r'id="actions"[^>]*data-live="model rollout" data-model="churn"', page_of(served))
+
+
+def test_labels_that_do_not_match_are_shown_with_the_remedy(served: World) -> None:
+    path = "/v1/models/churn/labels/rejected"
+    assert "do not match" not in page_of(served), "the monitor has no answer"
+    none = {"model": "churn", "since": AT, "labels": 0, "reasons": {}, "texts": [], "remedy": ""}
+    served.answers.add(path, none)
+    assert "do not match" not in page_of(served)
+    texts = [{"text": HOSTILE, "reason": "unknown_class", "labels": 7}]
+    reasons = {"unknown_class": 7, "wrong_kind": 2}
+    remedy = "send one of the classes 'no', 'yes'"
+    served.answers.add(path, {**none, "labels": 9, "reasons": reasons, "texts": texts, "remedy": remedy})
+    page = page_of(served)
+    shown = html.unescape(page)
+    assert (
+        "do not match the model and are not counted: 9, of which with a class that the model does not know: 7" in shown
+    )
+    assert f"Remedy: {remedy}." in shown
+    assert 'href="/alarms?model=churn&kind=labels_do_not_match"' in shown
+    assert HOSTILE not in page

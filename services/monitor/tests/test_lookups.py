@@ -21,6 +21,7 @@ from modelyard_monitor.domain.traffic import MAX_BUCKETS, bucket_length_s
 from modelyard_monitor.ingest.control_events import ControlEventIngest
 from modelyard_monitor.store.alert_queries import AlertQueries
 from modelyard_monitor.store.bin_queries import BinQueries
+from modelyard_monitor.store.label_queries import LabelQueries
 from modelyard_monitor.store.prediction_queries import PredictionQueries
 from modelyard_monitor.store.queries import ReportQueries
 from modelyard_monitor.store.timeline_queries import TimelineQueries
@@ -29,6 +30,7 @@ from modelyard_monitor.testing.samples import START, label, prediction, records
 from modelyard_monitor.usecases.alerts import Alerts
 from modelyard_monitor.usecases.bins import Bins
 from modelyard_monitor.usecases.predictions import Predictions
+from modelyard_monitor.usecases.rejected_labels import LabelsThatDoNotMatch
 from modelyard_monitor.usecases.reports import Reports
 from modelyard_monitor.usecases.timelines import Timelines
 from modelyard_monitor.usecases.traffic import Traffic
@@ -49,6 +51,7 @@ def app_of(world: World, keys: Authenticator) -> FastAPI:
         Predictions(PredictionQueries(world.clickhouse), world.manifests),
         Bins(BinQueries(world.clickhouse), world.clock),
         Timelines(TimelineQueries(world.clickhouse), Reports(ReportQueries(world.clickhouse), world.unwatched)),
+        LabelsThatDoNotMatch(LabelQueries(world.clickhouse), world.manifests),
         world.clock,
     )
     add_lookups(app, lookups)
@@ -313,6 +316,37 @@ def test_bins_are_labelled_from_their_edges() -> None:
 async def test_bad_parameters_are_refused_with_the_name_of_the_field(world: World, path: str, field: str) -> None:
     answer = await ask(world, path)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+async def test_rejected_labels_are_counted_by_reason_with_the_remedy(world: World) -> None:
+    texts = ["YES", "YES", "may\x1bbe", "0", None]
+    await world.predictions.store(records([prediction(number) for number in range(len(texts))]))
+    await world.labels.store(
+        records([label(number, text, value=None if text else 1.0) for number, text in enumerate(texts)])
+    )
+    found = (await ask(world, "/v1/models/m/labels/rejected", since=START.isoformat())).json()
+    assert (found["labels"], found["reasons"]) == (4, {"unknown_class": 3, "wrong_kind": 1})
+    assert found["texts"][0] == {"text": "YES", "reason": "unknown_class", "labels": 2}
+    assert "may�be" in [one["text"] for one in found["texts"]]
+    assert found["remedy"] == "send one of the classes '0', '1', or train a version that has this class"
+
+    later = (START + timedelta(hours=1)).isoformat()
+    none = (await ask(world, "/v1/models/m/labels/rejected", since=later)).json()
+    assert (none["labels"], none["texts"], none["remedy"]) == (0, [], "")
+
+
+async def test_rejected_labels_are_shown_without_a_remedy_while_the_classes_are_not_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.predictions.store(records([prediction(0)]))
+    await world.labels.store(records([label(0, "maybe")]))
+
+    def away(_: object) -> None:
+        raise RegistryAway("connection refused")
+
+    monkeypatch.setattr(world.manifests, "find", away)
+    found = (await ask(world, "/v1/models/m/labels/rejected", since=START.isoformat())).json()
+    assert (found["labels"], found["remedy"]) == (1, "")
 
 
 async def test_every_lookup_holds_the_grants(world: World) -> None:

@@ -13,6 +13,7 @@ from modelyard.results import (
     ModelTraffic,
     PerformanceAlarm,
     RecordedEvent,
+    RejectedLabels,
     StabilityOverTime,
     StoredPrediction,
     TimelinePage,
@@ -88,6 +89,11 @@ class MonitorClient(ApiClient):
         """Traffic by interval, version and variant; by default minutes of the last hour."""
         path = f"/v1/models/{part(model)}/traffic"
         return TrafficOverTime.model_validate(self.get(path, since=_moment(since), bucket_s=bucket_s, route=route))
+
+    def rejected_labels(self, model: str, *, since: datetime | None = None) -> RejectedLabels:
+        """Labels that do not match the model, of predictions since a moment (default: the last hour)."""
+        path = f"/v1/models/{part(model)}/labels/rejected"
+        return RejectedLabels.model_validate(self.get(path, since=_moment(since)))
 
     def members_over_time(
         self, model: str, *, since: datetime | None = None, bucket_s: int | None = None

@@ -24,6 +24,7 @@ from modelyard_monitor.store.alert_queries import AlertQueries
 from modelyard_monitor.store.bin_queries import BinQueries
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.connection import LazyClient
+from modelyard_monitor.store.label_queries import LabelQueries
 from modelyard_monitor.store.prediction_queries import PredictionQueries
 from modelyard_monitor.store.queries import ReportQueries
 from modelyard_monitor.store.startup import migrate_when_available
@@ -34,6 +35,7 @@ from modelyard_monitor.usecases.alarms import Alarms
 from modelyard_monitor.usecases.alerts import Alerts
 from modelyard_monitor.usecases.bins import Bins
 from modelyard_monitor.usecases.predictions import Predictions
+from modelyard_monitor.usecases.rejected_labels import LabelsThatDoNotMatch
 from modelyard_monitor.usecases.reports import Reports
 from modelyard_monitor.usecases.timelines import Timelines
 from modelyard_monitor.usecases.traffic import Traffic
@@ -117,6 +119,7 @@ class _Monitor:
             Predictions(PredictionQueries(self.clickhouse), self.registry),
             Bins(BinQueries(self.clickhouse), system_clock),
             Timelines(TimelineQueries(self.clickhouse), self.reports),
+            LabelsThatDoNotMatch(LabelQueries(self.clickhouse), self.registry),
             system_clock,
         )
 

@@ -154,6 +154,28 @@ class TrafficOverTime(Result):
     items: tuple[TrafficBucket, ...]
 
 
+class RejectedText(Result):
+    """A label that does not match."""
+
+    text: str
+    reason: str
+    labels: int
+    """How often it was received."""
+
+
+class RejectedLabels(Result):
+    """Labels that were received, but do not match the model: they are counted nowhere else."""
+
+    model: str
+    labels: int = 0
+    reasons: dict[str, int] = Field(default_factory=dict)
+    """Labels by reason, such as `unknown_class`."""
+    texts: tuple[RejectedText, ...] = ()
+    """The most frequent ones."""
+    remedy: str = ""
+    """What to change so that labels match; empty while it is not known."""
+
+
 class Alert(Result):
     """A drift or an alert."""
 

@@ -76,6 +76,7 @@ def _add_model(app: FastAPI, console: Console) -> None:
         versions = io.registry(lambda registry: registry.versions(model))
         aliases = io.registry(lambda registry: registry.aliases(model))
         traffic = io.monitor(lambda monitor: monitor.traffic_over_time(model, since=since, bucket_s=bucket_s))
+        rejected = io.monitor(lambda monitor: monitor.rejected_labels(model, since=since))
         alerts = io.monitor(lambda monitor: monitor.alerts(model, limit=20))
         rollouts = io.deployer(lambda deployer: deployer.rollouts(model, limit=20))
         runs = io.trainer(lambda trainer: trainer.runs(model, limit=100))
@@ -97,6 +98,7 @@ def _add_model(app: FastAPI, console: Console) -> None:
             served=versions_now(over_time),
             requests_chart=requests_chart(over_time),
             quality_chart=quality_chart(over_time, *marks),
+            rejected=rejected.part.found,
             alerts=alerts.part,
             rollouts=rollouts.part,
             runs=runs.part,

@@ -12,6 +12,7 @@ from modelyard_contracts import DriftKind, Severity
 from modelyard_contracts.references import REFERENCE_PATTERN
 from modelyard_monitor.api.models import TrafficList
 from modelyard_monitor.api.moments import Since, read_since
+from modelyard_monitor.api.rejected_labels import add_rejected_labels
 from modelyard_monitor.api.timelines import add_timelines
 from modelyard_monitor.domain.alert_list import AlertList, AlertScope
 from modelyard_monitor.domain.bins import Histograms, StabilityOverTime
@@ -20,6 +21,7 @@ from modelyard_monitor.domain.traffic import TrafficOverTime
 from modelyard_monitor.usecases.alerts import Alerts
 from modelyard_monitor.usecases.bins import Bins
 from modelyard_monitor.usecases.predictions import Predictions
+from modelyard_monitor.usecases.rejected_labels import LabelsThatDoNotMatch
 from modelyard_monitor.usecases.timelines import Timelines
 from modelyard_monitor.usecases.traffic import Traffic
 from modelyard_runtime.access import Principal
@@ -54,6 +56,7 @@ class Lookups:
     predictions: Predictions
     bins: Bins
     timelines: Timelines
+    rejected_labels: LabelsThatDoNotMatch
     clock: Clock
 
 
@@ -62,6 +65,7 @@ def add_lookups(app: FastAPI, lookups: Lookups) -> None:
     app.include_router(_lists(lookups))
     app.include_router(_over_time(lookups))
     app.include_router(_bins(lookups))
+    add_rejected_labels(app, lookups.rejected_labels, lookups.clock)
     add_timelines(app, lookups.timelines, lookups.clock)
 
 

@@ -98,6 +98,14 @@ class PredictionRows(Protocol):
     def labels(self, prediction_id: str) -> list[Row]: ...
 
 
+class RejectedRows(Protocol):
+    """Stored labels that do not match; every call blocks, and raises Retryable while the database is away."""
+
+    def reasons(self, model: str, since: datetime) -> list[Row]: ...
+
+    def texts(self, model: str, since: datetime, limit: int) -> list[Row]: ...
+
+
 class BinRows(Protocol):
     """Counts over the bins of reference profiles; blocks, and raises Retryable while the database is away."""
 
