@@ -67,6 +67,23 @@ def test_the_evidence_stands_beside_the_buttons(inbox: World) -> None:
     assert len(asked) <= 10, "the number of calls must not grow with the number of versions"
 
 
+def test_evidence_is_asked_for_the_versions_that_are_shown_alone(inbox: World) -> None:
+    inbox.sign_in()
+    inbox.browser.get("/approvals")
+    asked = {one.url.path: one.url.params.get_list("version") for one in inbox.answers.asked}
+    assert asked["/v1/evaluations"] == asked["/v1/runs"] == ["elec@3", "elec@3"]  # waits at both stages here
+    assert asked["/v1/rollouts"] == ["elec@2"]
+
+
+def test_without_a_version_or_a_decision_no_evidence_is_asked_for(inbox: World) -> None:
+    inbox.answers.add("/v1/versions", {"items": []})
+    inbox.answers.add("/v1/audit", {"items": []})
+    inbox.sign_in()
+    inbox.answers.asked.clear()
+    inbox.browser.get("/approvals")
+    assert not {"/v1/evaluations", "/v1/runs", "/v1/rollouts"} & {one.url.path for one in inbox.answers.asked}
+
+
 def test_a_comparison_with_a_version_that_no_longer_serves_is_marked(inbox: World) -> None:
     inbox.answers.add("/v1/evaluations", {"items": [evaluation(champion=1)]})
     inbox.sign_in()

@@ -73,6 +73,19 @@ def test_the_limit_of_the_list_counts_rollouts_that_the_caller_may_read(world: W
     assert [rollout["model"] for rollout in found] == ["acme:churn"]
 
 
+def test_rollouts_to_several_versions_are_read_in_one_call(world: World) -> None:
+    for model, version in (("churn", 1), ("churn", 2), ("fraud", 2), ("acme:churn", 2)):
+        new = RolloutRequest(uuid4(), model, RolloutAction.START, uuid4(), "anna", version=version)
+        request_rollout(world.deps, new)
+        world.clock.advance(1.0)
+    asked = {"version": ["churn@2", "fraud@2", "fraud@1", "acme:churn@2"]}
+    with TestClient(build(world, role_keys()), headers={"Authorization": "Bearer viewer@default"}) as client:
+        found = client.get("/v1/rollouts", params=asked).json()["items"]
+        refused = client.get("/v1/rollouts", params={"version": "fraud@x"})
+    assert [(one["model"], one["to_version"]) for one in found] == [("fraud", 2), ("churn", 2)]
+    assert (refused.status_code, refused.json()["field"]) == (422, "version.0")
+
+
 @pytest.mark.slow
 def test_the_api_keeps_to_its_document(world: World) -> None:
     world.given_canary()

@@ -40,9 +40,9 @@ def post(http: TestClient, **fields: Any) -> Any:
     return http.post("/v1/evaluations", json=body)
 
 
-def given_evaluation(world: World, model: str) -> UUID:
+def given_evaluation(world: World, model: str, version: int = 1) -> UUID:
     """An evaluation of `model`, which need not exist."""
-    request = Request(model, 1, uuid4(), requested_by="test", cause=str(uuid4()))
+    request = Request(model, version, uuid4(), requested_by="test", cause=str(uuid4()))
     with world.deps.storage.transaction() as tx:
         return request_evaluation(tx, request, world.clock()).id
 
@@ -95,6 +95,20 @@ def test_a_list_shows_only_workspaces_that_the_caller_may_read(world: World, htt
     given_evaluation(world, "acme:sample")
     listed = http.get("/v1/evaluations", params={"limit": 1}).json()["items"]
     assert [item["model"] for item in listed] == ["churn"]
+
+
+def test_evaluations_of_several_versions_are_read_in_one_call(world: World, http: TestClient) -> None:
+    made = {(model, v): given_evaluation(world, model, v) for model in ("churn", "fraud", "acme:churn") for v in (1, 2)}
+    given_evaluation(world, "churn", 3)
+    asked = ["churn@1", "churn@2", "fraud@2", "acme:churn@2"]
+    found = http.get("/v1/evaluations", params={"version": asked}).json()["items"]
+    wanted = [("churn", 1), ("churn", 2), ("fraud", 2)]  # acme's are not readable
+    assert {one["evaluation_id"] for one in found} == {str(made[pair]) for pair in wanted}
+    [one] = http.get("/v1/evaluations", params={"version": asked, "model": "fraud"}).json()["items"]
+    assert one["challenger_version"] == 2
+    assert http.get("/v1/evaluations", params={"version": "churn@7"}).json()["items"] == []
+    refused = http.get("/v1/evaluations", params={"version": ["churn@1", "churn"]})
+    assert (refused.status_code, refused.json()["field"]) == (422, "version.1")
 
 
 def test_an_unknown_version_is_refused_in_the_answer(world: World, http: TestClient) -> None:

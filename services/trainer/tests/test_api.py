@@ -81,6 +81,21 @@ def test_runs_are_listed_in_pages_and_by_state(http: TestClient, world: World) -
     assert http.get("/v1/runs", params={"after": "00000000-0000-0000-0000-000000000000"}).status_code == 404
 
 
+def test_runs_are_found_by_the_versions_that_they_registered(http: TestClient, world: World) -> None:
+    for version in (1, 2, 3):
+        run = world.begin(model="shifts")
+        http.post(f"/v1/runs/{run.id}/cancel")
+        world.supervisor.tick()
+        with world.deps.runs.session() as session:
+            ended = session.get(run.id)
+            assert ended is not None
+            changed = {"version": version, "revision": ended.revision + 1}
+            session.save(ended.model_copy(update=changed), world.clock())
+    found = http.get("/v1/runs", params={"version": ["shifts@1", "shifts@3", "other@2"]}).json()["items"]
+    assert sorted(one["version"] for one in found) == [1, 3]
+    assert http.get("/v1/runs", params={"version": "shifts@0"}).json()["field"] == "version.0"
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "field"),
     [

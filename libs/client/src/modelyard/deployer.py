@@ -1,6 +1,6 @@
 """The deployer's API."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -64,10 +64,19 @@ class DeployerClient(ApiClient):
         return RolloutRun.model_validate(self.get(f"/v1/rollouts/{rollout_id}"))
 
     def rollouts(
-        self, model: str | None = None, *, limit: int = 100, unfinished: bool = False
+        self,
+        model: str | None = None,
+        *,
+        versions: Sequence[tuple[str, int]] = (),
+        limit: int = 100,
+        unfinished: bool = False,
     ) -> tuple[RolloutRun, ...]:
-        """Newest first, at most `limit`; of all models without one. unfinished: only those that have not ended."""
-        asked = {"model": model, "limit": limit, "open": True if unfinished else None}
+        """Newest first, at most `limit`; of all models without one. unfinished: only those that have not ended.
+
+        versions: only rollouts to one of these, at most 100.
+        """
+        named = [f"{name}@{number}" for name, number in versions] or None
+        asked = {"model": model, "version": named, "limit": limit, "open": True if unfinished else None}
         return tuple(map(RolloutRun.model_validate, self.items("/v1/rollouts", **asked)))
 
     def votes(self, model: str) -> Votes:

@@ -1,6 +1,6 @@
 """The evaluator's API."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -38,9 +38,13 @@ class EvaluatorClient(ApiClient):
         found = self.items(f"/v1/evaluations/{evaluation_id}/rows", only=only, limit=limit)
         return tuple(map(Disagreement.model_validate, found))
 
-    def evaluations(self, model: str | None = None, *, limit: int = 100) -> tuple[EvaluationRun, ...]:
-        """Newest first, at most `limit`; of all models without one."""
-        return tuple(map(EvaluationRun.model_validate, self.items("/v1/evaluations", model=model, limit=limit)))
+    def evaluations(
+        self, model: str | None = None, *, versions: Sequence[tuple[str, int]] = (), limit: int = 100
+    ) -> tuple[EvaluationRun, ...]:
+        """Newest first, at most `limit`; of all models without one. versions: of these challengers, at most 100."""
+        asked = [f"{name}@{number}" for name, number in versions] or None
+        found = self.items("/v1/evaluations", model=model, version=asked, limit=limit)
+        return tuple(map(EvaluationRun.model_validate, found))
 
     def publish_report(self, model: str, report: Mapping[str, Any]) -> PublishedReport:
         """Store the content of a report.json of `modelyard demo` or `modelyard backtest`; the same one once."""

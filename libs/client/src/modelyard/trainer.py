@@ -59,9 +59,13 @@ class TrainerClient(ApiClient):
     def run(self, run_id: UUID | str) -> TrainingRun:
         return TrainingRun.model_validate(self.get(f"/v1/runs/{run_id}"))
 
-    def runs(self, model: str | None = None, *, limit: int = 100) -> tuple[TrainingRun, ...]:
-        """Newest first, at most `limit`; of all models without one."""
-        return tuple(map(TrainingRun.model_validate, self.items("/v1/runs", model=model, limit=limit)))
+    def runs(
+        self, model: str | None = None, *, versions: Sequence[tuple[str, int]] = (), limit: int = 100
+    ) -> tuple[TrainingRun, ...]:
+        """Newest first, at most `limit`; of all models without one. versions: runs that registered one of these."""
+        asked = [f"{name}@{number}" for name, number in versions] or None
+        found = self.items("/v1/runs", model=model, version=asked, limit=limit)
+        return tuple(map(TrainingRun.model_validate, found))
 
     def run_page(
         self, model: str | None = None, *, states: Sequence[str] = (), limit: int = 100, after: str | None = None

@@ -13,6 +13,8 @@ DEFAULT_WORKSPACE: Final = "default"
 NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,127}"
 WORKSPACE_PATTERN: Final = r"[a-z0-9][a-z0-9-]{0,62}"
 REFERENCE_PATTERN: Final = rf"^(?:{WORKSPACE_PATTERN}:)?{NAME_PATTERN}$"
+VERSION_PATTERN: Final = rf"^(?:{WORKSPACE_PATTERN}:)?{NAME_PATTERN}@[1-9][0-9]{{0,8}}$"
+"""`MODEL@VERSION`, such as `acme:churn@3`."""
 _REFERENCE: Final = re.compile(rf"(?:({WORKSPACE_PATTERN}):)?({NAME_PATTERN})")
 
 
@@ -64,3 +66,9 @@ def workspace_of(reference: str) -> str:
     """The workspace of a reference; cheap, for references that were validated before."""
     workspace, found, _ = reference.rpartition(":")
     return workspace if found else DEFAULT_WORKSPACE
+
+
+def read_version(text: str) -> tuple[str, int]:
+    """Model and version of `MODEL@VERSION`; for texts that match VERSION_PATTERN."""
+    model, _, version = text.rpartition("@")
+    return model, int(version)

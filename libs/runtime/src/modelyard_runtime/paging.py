@@ -13,11 +13,12 @@ def first_readable(page: Callable[[int, int], Sequence[Row]], readable: Callable
     page: (rows, offset) to a page of the list; one shorter than asked for is the last.
     """
     found: list[Row] = []
-    offset = 0
+    offset, asked = 0, min(limit, PAGE_ROWS)  # most callers may read everything: no row is read in vain
     while len(found) < limit:
-        rows = page(PAGE_ROWS, offset)
+        rows = page(asked, offset)
         found += [row for row in rows if readable(row)]
-        offset += PAGE_ROWS
-        if len(rows) < PAGE_ROWS:
+        offset += asked
+        if len(rows) < asked:
             break
+        asked = PAGE_ROWS
     return found[:limit]

@@ -1,11 +1,13 @@
 """The tables that every service with a database has, and the type of a moment in them."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
@@ -17,6 +19,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    and_,
+    or_,
     text,
 )
 
@@ -36,6 +40,20 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def is_one_of(
+    versions: Collection[tuple[str, int]], model: ColumnElement[str], version: ColumnElement[int]
+) -> ColumnElement[bool]:
+    """Whether a row is of one of these versions of models.
+
+    model: has an index, so `version` may be a field of a JSON document: it is read of the rows of these models only.
+    """
+    numbers: dict[str, list[int]] = {}
+    for name, number in versions:
+        numbers.setdefault(name, []).append(number)
+    pairs = (and_(model == name, version.in_(some)) for name, some in numbers.items())
+    return and_(model.in_(numbers), or_(*pairs))
 
 
 def metadata_tables(metadata: MetaData) -> None:

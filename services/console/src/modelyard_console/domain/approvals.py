@@ -80,12 +80,17 @@ class Decision:
     rollout: RolloutRun | None
 
 
+def decided(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
+    """Approvals and rejections among these entries."""
+    return [entry for entry in entries if _decides(entry)]
+
+
 def decisions(entries: Iterable[AuditEntry], rollouts: Iterable[RolloutRun]) -> list[Decision]:
-    """Approvals and rejections, newest first, each with the newest rollout of its version since then."""
+    """Approvals and rejections, each with the newest rollout of its version since then. rollouts: newest first."""
     newest: dict[tuple[str, int | None], RolloutRun] = {}
     for rollout in rollouts:
         newest.setdefault((rollout.model, rollout.to_version), rollout)
-    return [Decision(entry, _followed(entry, newest)) for entry in entries if _decides(entry)]
+    return [Decision(entry, _followed(entry, newest)) for entry in entries]
 
 
 def _decides(entry: AuditEntry) -> bool:

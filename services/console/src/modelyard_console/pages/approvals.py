@@ -8,15 +8,15 @@ from fastapi.responses import HTMLResponse, Response
 from modelyard import ApiError
 from modelyard_console.clients.platform import Pending, explained
 from modelyard_console.domain import links
-from modelyard_console.domain.approvals import decisions, last_move, waiting, without_verdict
+from modelyard_console.domain.approvals import decided, decisions, last_move, waiting, without_verdict
 from modelyard_console.domain.comparison import scale_of
 from modelyard_console.domain.evaluations import ends_of
 from modelyard_console.pages.view import Console, Form, View
 from modelyard_contracts import VersionStage
 
 PAGE: Final = 50
-LOOKED_AT: Final = 500
-"""Newest evaluations, runs and rollouts among which the evidence is looked up."""
+EVIDENCE: Final = 300
+"""Newest evaluations, runs and rollouts of the versions that are shown: each may have several."""
 PAST: Final = {"approve": "approved", "reject": "rejected"}
 TAKEN: Final = ("stale_stage", "illegal_move")
 """Codes of refusals because the version has moved meanwhile."""
@@ -44,21 +44,24 @@ def _inbox(view: View, after: str | None) -> dict[str, Any]:
         io.registry(lambda registry: registry.search_models(stage=VersionStage.REGISTERED, limit=500)),
     ]
     moves = io.registry(lambda registry: registry.audit(action="version_moved", limit=200))
-    evaluations = io.evaluator(lambda evaluator: evaluator.evaluations(limit=LOOKED_AT))
-    runs = io.trainer(lambda trainer: trainer.runs(limit=LOOKED_AT))
-    rollouts = io.deployer(lambda deployer: deployer.rollouts(limit=LOOKED_AT))
+    pages = staged.part.found, unsure.part.found
+    shown = [(one.model, one.version) for page in pages if page for one in page.items]
+    evaluations = io.evaluator(lambda one: one.evaluations(versions=shown, limit=EVIDENCE) if shown else ())
+    runs = io.trainer(lambda one: one.runs(versions=shown, limit=EVIDENCE) if shown else ())
+    entries = decided(moves.part.found.items if moves.part.found else ())[:PAGE]
+    moved = [(one.resource, one.version) for one in entries if one.version is not None]
+    rollouts = io.deployer(lambda one: one.rollouts(versions=moved, limit=EVIDENCE) if moved else ())
     listed = [model for page in models if page.part.found for model in page.part.found.items]
     evidence = evaluations.part.or_else(()), runs.part.or_else(()), listed
     found = waiting(staged.part.found.items if staged.part.found else (), *evidence)
     open_ = without_verdict(waiting(unsure.part.found.items if unsure.part.found else (), *evidence))
-    decided = decisions(moves.part.found.items if moves.part.found else (), rollouts.part.or_else(()))
     return {
         "staged": staged.part,
         "waiting": found,
         "without_verdict": open_,
         "scale": scale_of(ends_of([one.evaluation for one in found + open_ if one.evaluation])),
         "moves": moves.part,
-        "decided": decided[:PAGE],
+        "decided": decisions(entries, rollouts.part.or_else(())),
         "away": _away(evaluations, runs, rollouts),
     }
 

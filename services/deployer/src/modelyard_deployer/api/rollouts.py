@@ -6,10 +6,10 @@ from typing import Annotated, Final
 from uuid import UUID, uuid4
 
 from fastapi import Depends, FastAPI, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_contracts import RolloutAction, RolloutStrategy
-from modelyard_contracts.references import REFERENCE_PATTERN
+from modelyard_contracts.references import REFERENCE_PATTERN, VERSION_PATTERN, read_version
 from modelyard_deployer.api.views import RolloutList, RolloutView
 from modelyard_deployer.domain.actions import StepAction
 from modelyard_deployer.domain.ports import Deps
@@ -112,11 +112,16 @@ def add_rollouts(app: FastAPI, deps: Deps) -> None:
     def list_rollouts(
         caller: Annotated[Principal, Depends(allow("read", "rollout", over="any-workspace"))],
         model: Annotated[str | None, Query(pattern=REFERENCE_PATTERN)] = None,
+        version: Annotated[
+            list[Annotated[str, StringConstraints(pattern=VERSION_PATTERN)]] | None,
+            Query(max_length=100, description="Only rollouts to one of these, each `MODEL@VERSION`."),
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
         open: Annotated[bool, Query(description="Only rollouts that have not ended.")] = False,
     ) -> RolloutList:
         """List rollouts, newest first."""
-        found = newest_readable(deps, model, limit, visible(caller, "read", "rollout"), unfinished=open)
+        readable, versions = visible(caller, "read", "rollout"), [read_version(one) for one in version or ()]
+        found = newest_readable(deps, model, limit, readable, unfinished=open, versions=versions)
         return RolloutList(items=[shown(deps, rollout) for rollout in found])
 
     async def target(request: Request) -> Target:

@@ -31,9 +31,18 @@ class Rollouts(Protocol):
         """Rollouts that have not ended, oldest first."""
 
     def recent(
-        self, model: str | None = None, limit: int = 100, offset: int = 0, *, unfinished: bool = False
+        self,
+        model: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        *,
+        unfinished: bool = False,
+        versions: Collection[tuple[str, int]] = (),
     ) -> list[Rollout]:
-        """Newest first, without the first `offset`; unfinished: only those that have not ended."""
+        """Newest first, without the first `offset`; unfinished: only those that have not ended.
+
+        versions: only those that bring one of these (model, version) to traffic; all without one.
+        """
 
     def newest_started(self, model: str) -> int:
         """Highest version for which a rollout of this model started or is pending; 0 if there is none.

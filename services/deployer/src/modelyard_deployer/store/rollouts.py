@@ -1,6 +1,6 @@
 """Rollouts in SQL."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
@@ -14,6 +14,7 @@ from modelyard_deployer.domain.rollouts import ACTIVE_STATES, Rollout
 from modelyard_deployer.store.documents import Documents
 from modelyard_deployer.store.tables import ROLLOUTS
 from modelyard_runtime.database import Transaction
+from modelyard_runtime.tables import is_one_of
 
 OPEN_STATES: Final = (RolloutState.PENDING, *ACTIVE_STATES)
 MAX_ROLLOUTS: Final = 10_000
@@ -33,12 +34,20 @@ class SqlRollouts:
         return _all(self._db.execute(query.order_by(ROLLOUTS.c.created_at)))
 
     def recent(
-        self, model: str | None = None, limit: int = 100, offset: int = 0, *, unfinished: bool = False
+        self,
+        model: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        *,
+        unfinished: bool = False,
+        versions: Collection[tuple[str, int]] = (),
     ) -> list[Rollout]:
         newest_first = (ROLLOUTS.c.created_at.desc(), ROLLOUTS.c.id)
         query = select(ROLLOUTS).order_by(*newest_first).limit(limit).offset(offset)
         if unfinished:
             query = query.where(ROLLOUTS.c.state.in_(OPEN_STATES))
+        if versions:
+            query = query.where(is_one_of(versions, ROLLOUTS.c.model, ROLLOUTS.c.document["to_version"].as_integer()))
         if model is not None:
             query = query.where(ROLLOUTS.c.model == model)
         return _all(self._db.execute(query))

@@ -1,6 +1,6 @@
 """Synchronous lookups, with errors that the API returns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 from uuid import UUID
 
@@ -28,12 +28,18 @@ def find_version(deps: Deps, model: str, version: int, *, field: str = "version"
 
 
 def newest_readable(
-    deps: Deps, model: str | None, limit: int, readable: Callable[[str], bool], *, unfinished: bool
+    deps: Deps,
+    model: str | None,
+    limit: int,
+    readable: Callable[[str], bool],
+    *,
+    unfinished: bool,
+    versions: Collection[tuple[str, int]] = (),
 ) -> list[Rollout]:
     """At most `limit` rollouts, newest first; of all models if `model` is None. readable: filters by model."""
     with deps.store.read() as records:
         return first_readable(
-            lambda rows, offset: records.rollouts.recent(model, rows, offset, unfinished=unfinished),
+            lambda rows, offset: records.rollouts.recent(model, rows, offset, unfinished=unfinished, versions=versions),
             lambda one: readable(one.model),
             limit,
         )

@@ -6,8 +6,9 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import Depends, FastAPI, Query, Request
+from pydantic import StringConstraints
 
-from modelyard_contracts.references import REFERENCE_PATTERN
+from modelyard_contracts.references import REFERENCE_PATTERN, VERSION_PATTERN, read_version
 from modelyard_evaluator.api.models import (
     DisagreementList,
     EvaluationInfo,
@@ -50,10 +51,15 @@ def add_routes(app: FastAPI, deps: Deps, changes: ChangeSource, notify: Callable
     def list_evaluations(
         principal: Annotated[Principal, Depends(allow("read", KIND, over="any-workspace"))],
         model: Annotated[str | None, Query(pattern=REFERENCE_PATTERN, max_length=192)] = None,
+        version: Annotated[
+            list[Annotated[str, StringConstraints(pattern=VERSION_PATTERN)]] | None,
+            Query(max_length=100, description="Only of these challengers, each `MODEL@VERSION`."),
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     ) -> EvaluationList:
         """List evaluations, newest first."""
-        found = newest_readable(deps, model, limit, visible(principal, "read", KIND))
+        versions = [read_version(one) for one in version or ()]
+        found = newest_readable(deps, model, limit, visible(principal, "read", KIND), versions=versions)
         return EvaluationList(items=[EvaluationInfo.of(evaluation) for evaluation in found])
 
     @app.get("/v1/evaluations/{evaluation_id}", tags=["evaluations"])

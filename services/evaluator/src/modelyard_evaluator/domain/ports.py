@@ -29,8 +29,13 @@ class Evaluations(Protocol):
 
     def get(self, evaluation_id: UUID) -> Evaluation | None: ...
 
-    def newest(self, model: str | None, limit: int, offset: int = 0) -> Sequence[Evaluation]:
-        """Newest first, without the first `offset`; of all models if `model` is None."""
+    def newest(
+        self, model: str | None, limit: int, offset: int = 0, *, versions: Collection[tuple[str, int]] = ()
+    ) -> Sequence[Evaluation]:
+        """Newest first, without the first `offset`; of all models if `model` is None.
+
+        versions: only evaluations of these challengers (model, version); of all without one.
+        """
 
     def due(self, now: datetime) -> Sequence[Evaluation]:
         """Unfinished evaluations whose next attempt is due, longest waiting first."""

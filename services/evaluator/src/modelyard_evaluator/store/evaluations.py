@@ -1,6 +1,6 @@
 """The table of evaluations. All statements run in the caller's transaction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +16,7 @@ from modelyard_evaluator.domain.evaluation import Evaluation, Stage
 from modelyard_evaluator.domain.ports import Evaluations, UnitOfWork
 from modelyard_runtime.changes import Changes
 from modelyard_runtime.database import Database, Transaction
-from modelyard_runtime.tables import UtcDateTime
+from modelyard_runtime.tables import UtcDateTime, is_one_of
 
 CONSUMER: Final = "evaluator"
 """Name under which events are claimed in the inbox."""
@@ -62,9 +62,14 @@ class SqlEvaluations:
         document = self._connection.execute(query).scalar_one_or_none()
         return None if document is None else _DOCUMENT.validate_python(document)
 
-    def newest(self, model: str | None, limit: int, offset: int = 0) -> Sequence[Evaluation]:
+    def newest(
+        self, model: str | None, limit: int, offset: int = 0, *, versions: Collection[tuple[str, int]] = ()
+    ) -> Sequence[Evaluation]:
         newest_first = (EVALUATIONS.c.created_at.desc(), EVALUATIONS.c.id)
         query = select(EVALUATIONS.c.document).order_by(*newest_first).limit(limit).offset(offset)
+        if versions:
+            challenger = EVALUATIONS.c.document["challenger_version"].as_integer()
+            query = query.where(is_one_of(versions, EVALUATIONS.c.model, challenger))
         return self._all(query if model is None else query.where(EVALUATIONS.c.model == model))
 
     def due(self, now: datetime) -> Sequence[Evaluation]:

@@ -5,9 +5,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, Query, Request
+from pydantic import StringConstraints
 
 from modelyard_contracts import RunState
-from modelyard_contracts.references import REFERENCE_PATTERN
+from modelyard_contracts.references import REFERENCE_PATTERN, VERSION_PATTERN, read_version
 from modelyard_runtime.access import Principal, Target
 from modelyard_runtime.changes import ChangeSource
 from modelyard_runtime.http import allow, target_of, visible
@@ -40,12 +41,17 @@ def add_routes(app: FastAPI, deps: Deps, changes: ChangeSource) -> None:
         principal: Annotated[Principal, Depends(allow("read", KIND, over="any-workspace"))],
         model: Annotated[str | None, Query(pattern=REFERENCE_PATTERN, max_length=192)] = None,
         state: Annotated[list[RunState] | None, Query(description="only these states", max_length=8)] = None,
+        version: Annotated[
+            list[Annotated[str, StringConstraints(pattern=VERSION_PATTERN)]] | None,
+            Query(max_length=100, description="only runs that registered one of these, each `MODEL@VERSION`"),
+        ] = None,
         after: Annotated[UUID | None, Query(description="`next_after` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     ) -> RunList:
         """List runs, newest first."""
         readable = visible(principal, "read", KIND)
-        found = deps.runs.list(model, limit + 1, readable, states=state or (), after=after)
+        versions = [read_version(one) for one in version or ()]
+        found = deps.runs.list(model, limit + 1, readable, states=state or (), versions=versions, after=after)
         page = found[:limit]
         return RunList(items=[RunInfo.of(run) for run in page], next_after=page[-1].id if len(found) > limit else None)
 

@@ -68,11 +68,13 @@ class Runs(Protocol):
         readable: Callable[[str], bool] = ...,
         *,
         states: Collection[RunState] = (),
+        versions: Collection[tuple[str, int]] = (),
         after: UUID | None = None,
     ) -> Sequence[Run]:
         """At most `limit` runs of models that are `readable`, newest first; those older than the run `after`.
 
-        states: only runs in one of them; in any without one.
+        states: only runs in one of them; in any without one. versions: only runs that registered one of these
+        (model, version); of all without one.
         """
 
     def open_runs(self) -> Sequence[Run]: ...

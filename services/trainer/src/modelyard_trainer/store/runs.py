@@ -15,6 +15,7 @@ from modelyard_contracts import RunState
 from modelyard_contracts.messages.training import FINAL_RUN_STATES
 from modelyard_runtime.database import Database, Transaction
 from modelyard_runtime.errors import Retryable
+from modelyard_runtime.tables import is_one_of
 from modelyard_trainer.domain.errors import OpenRun, UnknownRun
 from modelyard_trainer.domain.policy import Facts
 from modelyard_trainer.domain.ports import Session
@@ -116,12 +117,15 @@ class RunStore:
         readable: Callable[[str], bool] = lambda reference: True,
         *,
         states: Collection[RunState] = (),
+        versions: Collection[tuple[str, int]] = (),
         after: UUID | None = None,
     ) -> Sequence[Run]:
         """At most `limit` runs of models that are `readable`, newest first; those older than the run `after`."""
         query = select(runs.c.model, runs.c.document).order_by(runs.c.created_at.desc(), runs.c.id)
         query = query if model is None else query.where(runs.c.model == model)
         query = query.where(runs.c.state.in_([state.value for state in states])) if states else query
+        if versions:
+            query = query.where(is_one_of(versions, runs.c.model, runs.c.document["version"].as_integer()))
         query = query if after is None else query.where(_older(self.get(after)))
         with self._database.read() as connection:
             rows = connection.execute(query.execution_options(yield_per=LIST_ROWS))
