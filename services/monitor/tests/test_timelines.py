@@ -110,6 +110,18 @@ async def test_pages_of_timelines_follow_one_another_and_filters_hold(world: Wor
     assert (await ask(world, "/v1/timelines", after="x")).json()["field"] == "after"
 
 
+async def test_a_timeline_of_two_workspaces_has_only_the_events_that_may_be_read(world: World) -> None:
+    shared = uuid4()
+    here, there = drift(correlation_id=shared), drift(model="acme:m", correlation_id=shared)
+    await given(world, there, here, drift(correlation_id=shared))
+    [every] = await items(world, "/v1/timelines")
+    assert (every["events"], every["model"]) == (3, "acme:m")
+    [read] = await items(world, "/v1/timelines", "viewer@default")
+    assert (read["events"], read["model"], read["first_event_id"]) == (2, "m", str(here.event_id))
+    [one] = await items(world, "/v1/timelines", model="m")
+    assert (one["events"], one["first_event_id"]) == (2, str(here.event_id))
+
+
 async def test_timelines_of_refused_runs_are_left_out_where_only_started_ones_are_asked_for(world: World) -> None:
     refused, began = uuid4(), uuid4()
     steps = [run(began, RunState.REQUESTED), run(began, RunState.SNAPSHOTTING)]

@@ -21,18 +21,25 @@ STARTED: Final = (
 )
 """A run that the policy refused has one event, one that began has more."""
 
+_SCOPE: Final = f"({{model:String}} = '' OR model = {{model:String}}) AND {IN_WORKSPACES}"
+
+_NEWEST: Final = f"""SELECT correlation_id FROM {{db}}.events WHERE {_SCOPE}
+    GROUP BY correlation_id
+    HAVING ({{started:UInt8}} = 0 OR {STARTED}) AND min(occurred_at) >= {{since:DateTime64(6)}}
+        AND (min(occurred_at) < {{until:DateTime64(6)}}
+            OR min(occurred_at) = {{until:DateTime64(6)}} AND correlation_id < {{id:String}})
+    ORDER BY min(occurred_at) DESC, correlation_id DESC LIMIT {{limit:UInt32}}"""  # noqa: S608  constants only
+"""The page's timelines. Reads every event of the scope, so it has no more columns than the choice needs."""
+
 TIMELINES_SQL: Final = f"""
 SELECT correlation_id, min(occurred_at) AS started_at, max(occurred_at) AS last_at, uniqExact(event_id) AS events,
     argMin(event_id, (occurred_at, recorded_at, _offset)) AS first_event_id,
     argMin(topic, (occurred_at, recorded_at, _offset)) AS first_topic,
     argMin(about, (occurred_at, recorded_at, _offset)) AS model
 FROM (SELECT correlation_id, occurred_at, recorded_at, event_id, topic, model AS about, _offset FROM {{db}}.events
-    WHERE ({{model:String}} = '' OR model = {{model:String}}) AND {IN_WORKSPACES})
+    WHERE correlation_id IN ({_NEWEST}) AND {_SCOPE})
 GROUP BY correlation_id
-HAVING ({{started:UInt8}} = 0 OR {STARTED}) AND started_at >= {{since:DateTime64(6)}}
-    AND (started_at < {{until:DateTime64(6)}}
-        OR started_at = {{until:DateTime64(6)}} AND correlation_id < {{id:String}})
-ORDER BY started_at DESC, correlation_id DESC LIMIT {{limit:UInt32}}"""  # noqa: S608  constants only
+ORDER BY started_at DESC, correlation_id DESC"""  # noqa: S608  constants only
 
 STEPS_SQL: Final = f"""
 SELECT {EVENT_COLUMNS} FROM {{db}}.events
