@@ -16,6 +16,7 @@ from modelyard import (
     ApiError,
     ApiKeyInfo,
     EvaluationRun,
+    EventRecord,
     HistoryEntry,
     PerformanceAlarm,
     PolicyInfo,
@@ -183,6 +184,18 @@ def test_a_timeline_without_events_is_an_error(asked: Asked) -> None:
     result = asked("timeline", ID, "-o", "json", monitor={"timeline": ()})
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"no event has the correlation id {ID}" in result.stderr
+
+
+def test_a_timeline_shows_the_values_behind_an_alarm_about_unseen_ones(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = {"alert": "unseen_values_high", "subject": "plan", "reason": "40% of plan are unseen, 0% in training"}
+    event = {"event_id": ID, "occurred_at": "2026-11-21T21:08:29.1Z", "correlation_id": ID, "payload": payload}
+    whole = EventRecord.model_validate({**event, "unseen": [{"value": "gold", "rows": 9}, {"value": "", "rows": 2}]})
+    monkeypatch.setattr(output.console, "width", 200)
+    result = asked("timeline", ID, monitor={"timeline": [RecordedEvent.model_validate(event)], "event": whole})
+    shown = " ".join(result.stdout.split())
+    assert "40% of plan are unseen, 0% in training; most frequent: 'gold' 9 times, '' 2 times" in shown
 
 
 # ---- verbs that move a version

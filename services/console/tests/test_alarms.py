@@ -149,6 +149,18 @@ def test_an_alarm_shows_evidence_sql_and_what_was_done(alarmed: World) -> None:
     assert f'href="/training/{UUID(int=9)}"' in page.text
 
 
+def test_an_alarm_shows_the_values_that_the_training_data_did_not_have(alarmed: World) -> None:
+    title = "Values that the training data did not have"
+    assert title not in alarmed.browser.get(f"/alarms/{ID}").text
+    unseen = [{"value": "gold", "rows": 1200}, {"value": HOSTILE, "rows": 3}, {"value": "", "rows": 2}]
+    alarmed.answers.add(f"/v1/events/{ID}", {**record(kind="unseen_values_high"), "unseen": unseen})
+    page = alarmed.browser.get(f"/alarms/{ID}")
+    text = text_of(page)
+    assert title in text
+    assert "gold 1,200" in text and f"{HOSTILE} 3" in text and "(empty) 2" in text
+    assert HOSTILE not in page.text
+
+
 def test_an_alarm_without_consequence_leads_to_the_policy(alarmed: World) -> None:
     alarmed.answers.add(f"/v1/timelines/{CORRELATION}", {"correlation_id": CORRELATION, "events": []})
     text = text_of(alarmed.browser.get(f"/alarms/{ID}"))

@@ -17,7 +17,9 @@ from modelyard_devstack.testing.openapi import check_api
 from modelyard_monitor.api.lookups import Lookups, add_lookups
 from modelyard_monitor.clients.registry import RegistryAway
 from modelyard_monitor.domain.bins import histogram_bins
+from modelyard_monitor.domain.reports import RecordedEvent
 from modelyard_monitor.domain.traffic import MAX_BUCKETS, bucket_length_s
+from modelyard_monitor.domain.unseen_values import UnseenValue
 from modelyard_monitor.ingest.control_events import ControlEventIngest
 from modelyard_monitor.store.alert_queries import AlertQueries
 from modelyard_monitor.store.bin_queries import BinQueries
@@ -26,7 +28,8 @@ from modelyard_monitor.store.prediction_queries import PredictionQueries
 from modelyard_monitor.store.queries import ReportQueries
 from modelyard_monitor.store.timeline_queries import TimelineQueries
 from modelyard_monitor.store.traffic_queries import TrafficQueries
-from modelyard_monitor.testing.samples import START, label, prediction, records
+from modelyard_monitor.store.unseen_queries import UnseenQueries
+from modelyard_monitor.testing.samples import START, digest_of_manifest, label, make_manifest, prediction, records
 from modelyard_monitor.usecases.alerts import Alerts
 from modelyard_monitor.usecases.bins import Bins
 from modelyard_monitor.usecases.predictions import Predictions
@@ -34,6 +37,7 @@ from modelyard_monitor.usecases.rejected_labels import LabelsThatDoNotMatch
 from modelyard_monitor.usecases.reports import Reports
 from modelyard_monitor.usecases.timelines import Timelines
 from modelyard_monitor.usecases.traffic import Traffic
+from modelyard_monitor.usecases.unseen_values import UnseenValues
 from modelyard_runtime.access import Authenticator
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
@@ -50,7 +54,11 @@ def app_of(world: World, keys: Authenticator) -> FastAPI:
         Alerts(AlertQueries(world.clickhouse)),
         Predictions(PredictionQueries(world.clickhouse), world.manifests),
         Bins(BinQueries(world.clickhouse), world.clock),
-        Timelines(TimelineQueries(world.clickhouse), Reports(ReportQueries(world.clickhouse), world.unwatched)),
+        Timelines(
+            TimelineQueries(world.clickhouse),
+            Reports(ReportQueries(world.clickhouse), world.unwatched),
+            UnseenValues(UnseenQueries(world.clickhouse), world.manifests),
+        ),
         LabelsThatDoNotMatch(LabelQueries(world.clickhouse), world.manifests),
         world.clock,
     )
@@ -196,6 +204,102 @@ async def test_a_drift_is_returned_with_its_whole_event_and_as_it_is_listed(worl
     assert (await ask(world, f"/v1/events/{there.event_id}", "viewer@acme")).json()["alert"]["type"] == "alert"
     assert (await ask(world, f"/v1/events/{here.event_id}", "viewer@acme")).status_code == 404
     assert (await ask(world, f"/v1/events/{uuid4()}")).status_code == 404
+
+
+def unseen_alert(values: int, **fields: object) -> AlertRaised:
+    given = {"alert": "unseen_values_high", "subject": "c", "window_end": START + timedelta(seconds=values - 1)}
+    return alert(**{"model_digest": digest_of_manifest(make_manifest()), **given, **fields})
+
+
+async def test_an_alarm_about_unseen_values_shows_the_most_frequent_ones(world: World) -> None:
+    values = [
+        "x",
+        "y",
+        None,
+        *["gold"] * 4,
+        *["it's"] * 3,
+        *["a\\b"] * 3,
+        *["re\x1b[31md"] * 2,
+        "",
+        "",
+        "l" * 300,
+        "rare",
+    ]
+    rows: list[Any] = [prediction(number, cat_features=(value, "t")) for number, value in enumerate(values)]
+    others = [
+        prediction(1, cat_features=("another variant", "t"), variant="canary"),
+        prediction(2, cat_features=("failed", "t"), status="timeout"),
+        prediction(3, cat_features=(), sampled=False),
+        prediction(600, cat_features=("later", "t")),
+    ]
+    await world.predictions.store(records([*rows, *others]))
+    broken = unseen_alert(len(values))
+    classes = unseen_alert(len(values), alert="missing_values_high")
+    await store(events_of(world), broken, classes)
+
+    found = (await ask(world, f"/v1/events/{broken.event_id}")).json()
+    assert [(one["value"], one["rows"]) for one in found["unseen"]] == [
+        ("gold", 4),
+        ("a\\b", 3),
+        ("it's", 3),
+        ("", 2),
+        ("re�[31md", 2),
+    ]
+    assert (await ask(world, f"/v1/events/{classes.event_id}")).json()["unseen"] == [], "not about unseen values"
+
+
+async def test_a_drift_shows_values_only_if_unseen_ones_contributed(world: World) -> None:
+    await world.predictions.store(records([prediction(0, cat_features=("l" * 300, "t"))]))
+    of: dict[str, Any] = {"model_digest": digest_of_manifest(make_manifest()), "kind": "feature", "subject": "c"}
+    moved = drift(**of, reference_counts=(0, 0, 0, 5, 5), current_counts=(0, 0, 1, 4, 0))
+    usual = drift(**of, reference_counts=(0, 0, 0, 5, 5), current_counts=(0, 0, 0, 5, 0))
+    await store(events_of(world), moved, usual)
+    [value] = (await ask(world, f"/v1/events/{moved.event_id}")).json()["unseen"]
+    assert (value["rows"], len(value["value"]) <= 80, value["value"][:5]) == (1, True, "lllll")
+    assert (await ask(world, f"/v1/events/{usual.event_id}")).json()["unseen"] == []
+
+
+async def test_an_alarm_is_shown_without_values_while_the_registry_is_away_or_of_a_feature_that_is_gone(
+    world: World,
+) -> None:
+    await world.predictions.store(records([prediction(0, cat_features=("gold", "t"))]))
+    known, gone, numeric = unseen_alert(1), unseen_alert(1, subject="gone"), unseen_alert(1, subject="a")
+    await store(events_of(world), known, gone, numeric)
+    for event in (gone, numeric):
+        assert (await ask(world, f"/v1/events/{event.event_id}")).json()["unseen"] == []
+    world.manifests.error = RegistryAway("away")
+    found = await ask(world, f"/v1/events/{known.event_id}")
+    assert (found.status_code, found.json()["unseen"]) == (200, [])
+
+
+def test_values_of_features_need_the_right_to_read_predictions() -> None:
+    stored = RecordedEvent(
+        event_id="e",
+        topic="t",
+        type="T",
+        occurred_at=START,
+        recorded_at=START,
+        correlation_id="c",
+        cause_id=None,
+        model="m",
+        payload={},
+    )
+    read: list[RecordedEvent] = []
+
+    class Unseen:
+        def of(self, event: RecordedEvent) -> tuple[UnseenValue, ...]:
+            read.append(event)
+            return (UnseenValue(value="gold", rows=1),)
+
+    class Stored:
+        def event(self, _: str) -> RecordedEvent:
+            return stored
+
+    lists: Any = (None, Stored(), Unseen())
+    timelines = Timelines(*lists)
+    assert timelines.event("e", lambda _: True, lambda _: False).unseen == ()
+    assert read == []
+    assert timelines.event("e", lambda _: True, lambda _: True).unseen[0].value == "gold"
 
 
 async def test_a_prediction_is_shown_with_its_features_by_name_its_calls_and_its_labels(world: World) -> None:

@@ -30,6 +30,7 @@ from modelyard_monitor.store.queries import ReportQueries
 from modelyard_monitor.store.startup import migrate_when_available
 from modelyard_monitor.store.timeline_queries import TimelineQueries
 from modelyard_monitor.store.traffic_queries import TrafficQueries
+from modelyard_monitor.store.unseen_queries import UnseenQueries
 from modelyard_monitor.store.vote_queries import VoteQueries
 from modelyard_monitor.usecases.alarms import Alarms
 from modelyard_monitor.usecases.alerts import Alerts
@@ -39,6 +40,7 @@ from modelyard_monitor.usecases.rejected_labels import LabelsThatDoNotMatch
 from modelyard_monitor.usecases.reports import Reports
 from modelyard_monitor.usecases.timelines import Timelines
 from modelyard_monitor.usecases.traffic import Traffic
+from modelyard_monitor.usecases.unseen_values import UnseenValues
 from modelyard_monitor.usecases.votes import Votes
 from modelyard_runtime.assembly import authenticator_of, record_of
 from modelyard_runtime.changes import MemoryChanges
@@ -118,7 +120,11 @@ class _Monitor:
             Alerts(AlertQueries(self.clickhouse)),
             Predictions(PredictionQueries(self.clickhouse), self.registry),
             Bins(BinQueries(self.clickhouse), system_clock),
-            Timelines(TimelineQueries(self.clickhouse), self.reports),
+            Timelines(
+                TimelineQueries(self.clickhouse),
+                self.reports,
+                UnseenValues(UnseenQueries(self.clickhouse), self.registry),
+            ),
             LabelsThatDoNotMatch(LabelQueries(self.clickhouse), self.registry),
             system_clock,
         )

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import typer
 
+from modelyard import MonitorClient
 from modelyard.results import Result
 from modelyard_cli.context import Platform
 from modelyard_cli.output import Form, FormOption, cell, reports_errors, rows, show
@@ -129,10 +130,11 @@ def timeline(
     output: FormOption = Form.TABLE,
 ) -> None:
     """List every event with one correlation id, from the first to the last."""
-    events = [event.model_dump(mode="json") for event in Platform.find(data_dir).monitor.timeline(correlation_id)]
+    monitor = Platform.find(data_dir).monitor
+    events = [event.model_dump(mode="json") for event in monitor.timeline(correlation_id)]
     if not events:
         raise StackError(f"no event has the correlation id {correlation_id}; `modelyard runs` and `drift` list them")
-    people = [{**event, "what": summary(event)} for event in events]
+    people = [{**event, "what": summary(event) + unseen_values(monitor, event)} for event in events]
     show(output, events, lambda: rows(f"timeline {correlation_id}", ("occurred_at", "type", "what"), people))
 
 
@@ -180,6 +182,14 @@ def summary(event: dict[str, Any]) -> str:
     ]
     reason = _why(payload) or " ".join(payload.get("reasons") or ())
     return ", ".join(parts) + (f": {reason}" if reason else "")
+
+
+def unseen_values(monitor: MonitorClient, event: dict[str, Any]) -> str:
+    """The values behind an alarm about unseen values, as an addition to its summary; empty for any other event."""
+    if event["payload"].get("alert") != "unseen_values_high":
+        return ""
+    found = ", ".join(f"{one.value!r} {one.rows} times" for one in monitor.event(event["event_id"]).unseen)
+    return found and f"; most frequent: {found}"
 
 
 def _why(payload: dict[str, Any]) -> str:

@@ -211,11 +211,21 @@ class AlertPage(Result):
     """Pass it as `after` for the next page; None on the last one."""
 
 
+class UnseenValue(Result):
+    """A value that the training data did not have."""
+
+    value: str
+    rows: int
+    """Predictions of the alarm's window with this value."""
+
+
 class EventRecord(RecordedEvent):
     """One control event."""
 
     alert: Alert | None = None
     """The event as it is listed among the drifts and alerts; None for any other event."""
+    unseen: tuple[UnseenValue, ...] = ()
+    """The most frequent values that the training data did not have, of an alarm to which they contributed."""
 
 
 class StabilityBucket(Result):

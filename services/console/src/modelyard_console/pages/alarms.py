@@ -67,6 +67,7 @@ def add_alarms(app: FastAPI, console: Console) -> None:
             alarm=found,
             measures=measures(payload),
             measured=measured,
+            unseen=record.unseen,
             bars=compared(payload, manifest.part.found),
             timeline=timeline.part,
             done=timeline_of(later).steps,

@@ -41,7 +41,11 @@ def add_timelines(app: FastAPI, timelines: Timelines, clock: Clock) -> None:
 
     @router.get("/events/{event_id}")
     async def event(event_id: UUID, caller: Reader) -> EventRecord:
-        """Return one control event; a drift or an alert also as it is listed in `/v1/alerts`."""
-        return await asyncio.to_thread(timelines.event, str(event_id), visible(caller, "read", "drift"))
+        """Return one control event; a drift or an alert also as it is listed in `/v1/alerts`.
+
+        The values of features in `unseen` need the right to read predictions.
+        """
+        readable, values_readable = visible(caller, "read", "drift"), visible(caller, "read", "prediction")
+        return await asyncio.to_thread(timelines.event, str(event_id), readable, values_readable)
 
     app.include_router(router)

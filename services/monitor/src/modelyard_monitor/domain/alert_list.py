@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, Self
 
 from modelyard_contracts import AlertRaised, DriftDetected
 from modelyard_monitor.domain.reports import RecordedEvent, Report
+from modelyard_monitor.domain.unseen_values import UnseenValue
 
 ALARM_TOPICS: Final = (DriftDetected.TOPIC, AlertRaised.TOPIC)
 
@@ -85,10 +86,13 @@ class EventRecord(RecordedEvent):
 
     alert: Alert | None
     """The event as it is listed among the drifts and alerts; None for any other event."""
+    unseen: tuple[UnseenValue, ...]
+    """The most frequent values that the training data did not have, of an alarm to which they contributed; they are
+    read from the stored predictions of its window."""
 
     @classmethod
-    def of(cls, event: RecordedEvent) -> Self:
-        return cls(**dict(event), alert=Alert.of(event) if event.topic in ALARM_TOPICS else None)
+    def of(cls, event: RecordedEvent, unseen: tuple[UnseenValue, ...]) -> Self:
+        return cls(**dict(event), alert=Alert.of(event) if event.topic in ALARM_TOPICS else None, unseen=unseen)
 
 
 class AlertList(Report):

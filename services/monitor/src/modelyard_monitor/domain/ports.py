@@ -106,6 +106,13 @@ class RejectedRows(Protocol):
     def texts(self, model: str, since: datetime, limit: int) -> list[Row]: ...
 
 
+class UnseenRows(Protocol):
+    """Values of stored predictions; blocks, and raises Retryable while the database is away."""
+
+    def values(self, sql: str) -> list[Row]:
+        """Return `value` and `rows` of a query from UnseenScope."""
+
+
 class BinRows(Protocol):
     """Counts over the bins of reference profiles; blocks, and raises Retryable while the database is away."""
 

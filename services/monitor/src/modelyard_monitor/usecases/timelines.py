@@ -15,22 +15,26 @@ from modelyard_monitor.domain.timelines import (
     summary_of,
 )
 from modelyard_monitor.usecases.reports import Reports
+from modelyard_monitor.usecases.unseen_values import UnseenValues
 from modelyard_runtime.errors import NotFound
 
 
 class Timelines:
     """Every method blocks; Retryable while the database is away."""
 
-    def __init__(self, rows: TimelineRows, reports: Reports) -> None:
+    def __init__(self, rows: TimelineRows, reports: Reports, unseen: UnseenValues) -> None:
         self._rows = rows
         self._reports = reports
+        self._unseen = unseen
 
-    def event(self, event_id: str, readable: Callable[[str], bool]) -> EventRecord:
-        """Return one event of a model that is readable; NotFound otherwise."""
+    def event(
+        self, event_id: str, readable: Callable[[str], bool], values_readable: Callable[[str], bool]
+    ) -> EventRecord:
+        """Return one event of a model that is readable, NotFound otherwise; values of features only if they are too."""
         found = self._reports.event(event_id)
         if found is None or not readable(found.model):
             raise NotFound(f"no event {event_id} is stored of models that you may read", field="event_id")
-        return EventRecord.of(found)
+        return EventRecord.of(found, self._unseen.of(found) if values_readable(found.model) else ())
 
     def page(self, scope: TimelineScope, after: str, limit: int) -> TimelineList:
         """Return timelines after a cursor ('' for the first page), newest first."""
