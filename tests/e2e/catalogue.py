@@ -312,6 +312,8 @@ def _monitor(layout: Layout, platform: Platform) -> None:
         f"concat(toString(n), '-', toString(r)) AS prediction_id, {shifted} AS predicted_at, {shifted} AS received_at, "
         f"toUInt64(1000000000 + n * {REQUESTS} + r) AS _offset) FROM {one % 'labels'} AS p, {served}, {requests}",
         "INSERT INTO {db}.events SELECT e.* REPLACE (concat('model-', toString(n)) AS model, "
+        # A timeline of its own for each model, as a loop has: the last 12 digits of a correlation id are the model's.
+        "concat(substring(correlation_id, 1, 24), leftPad(lower(hex(n)), 12, '0')) AS correlation_id, "
         "toString(generateUUIDv4()) AS event_id, occurred_at - toIntervalSecond(n * 60) AS occurred_at, "
         "toUInt64(1000000000 + n * 100 + rowNumberInAllBlocks()) AS _offset) "
         f"FROM (SELECT * FROM {{db}}.events WHERE model = '{BASE}') AS e, "
