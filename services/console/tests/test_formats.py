@@ -74,3 +74,21 @@ def test_only_a_text_with_a_time_of_day_is_a_moment() -> None:
         2026, 11, 29, 15, 30, 51, 680627, tzinfo=UTC
     )
     assert [formats.as_moment(text) for text in ("20240101", "Titanic", "4031", "")] == [None] * 4
+
+
+def test_what_a_training_run_recorded_reads_as_people_write_it() -> None:
+    assert formats.recorded("('logistic', 'boosting')") == "logistic, boosting"
+    assert formats.recorded("('logistic',)") == "logistic"
+    assert formats.recorded("2026-11-29T16:52:20.206254+00:00") == "2026-11-29 16:52:20 UTC"
+    assert (
+        formats.recorded({"window_time_s": 300.0, "metric": "accuracy"})
+        == "window time (seconds): 300, metric: accuracy"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("max_open_s", "max open (seconds)"), ("row_ms", "row (milliseconds)"), ("penalty_per_ms", "penalty per ms")],
+)
+def test_names_of_settings_carry_their_unit(name: str, shown: str) -> None:
+    assert formats.setting_name(name) == shown

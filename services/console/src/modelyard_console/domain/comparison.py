@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard import EvaluationRun, VersionInfo
-from modelyard_console.domain.formats import plain_value, short_digest, words
+from modelyard_console.domain.formats import recorded, short_digest, words
 from modelyard_contracts.manifest import ModelManifest
 
 
@@ -46,7 +46,7 @@ def compare(versions: Sequence[VersionInfo], manifests: Sequence[ModelManifest |
 
 def _rows(sides: Sequence[Mapping[str, Any]]) -> tuple[Row, ...]:
     names = list(dict.fromkeys(name for side in sides for name in side))
-    rows = [Row(name, tuple(plain_value(side.get(name)) for side in sides)) for name in names]
+    rows = [Row(name, tuple(recorded(side.get(name)) for side in sides)) for name in names]
     return tuple(sorted(rows, key=lambda row: not row.changed))
 
 

@@ -10,6 +10,8 @@ from modelyard_contracts.policies import CLASS_METRICS, VALUE_METRICS
 DASH: Final = "\N{EN DASH}"
 MINUS: Final = "\N{MINUS SIGN}"
 MAIN_METRICS: Final = (*CLASS_METRICS, *VALUE_METRICS)
+SETTING_UNITS: Final = {"_s": "seconds", "_ms": "milliseconds", "_percent": "percent"}
+"""End of a setting's name to its unit."""
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -116,6 +118,14 @@ def words(value: object) -> str:
     return str(getattr(value, "value", value)).replace("_", " ").replace("-", " ")
 
 
+def setting_name(name: str) -> str:
+    """The name of a setting as words, with its unit in brackets: `max_open_s` is "max open (seconds)"."""
+    for suffix, unit in SETTING_UNITS.items():
+        if name.endswith(suffix) and not name.endswith(f"_per{suffix}"):
+            return f"{name.removesuffix(suffix).replace('_', ' ')} ({unit})"
+    return name.replace("_", " ")
+
+
 def short_digest(value: str | None) -> str:
     """The start of a digest, enough to tell versions apart."""
     return DASH if not value else value.removeprefix("sha256:")[:12]
@@ -150,3 +160,14 @@ def plain_value(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {plain_value(item)}" for name, item in value.items()) or DASH
     return str(getattr(value, "value", value)) or DASH
+
+
+def recorded(value: object) -> str:
+    """A value that a training run recorded as text: a moment as people read it, a tuple as a list."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{setting_name(name)}: {recorded(item)}" for name, item in value.items()) or DASH
+    if isinstance(value, str) and (at := as_moment(value)):
+        return f"{moment(at)} UTC"
+    if isinstance(value, str) and value.startswith("(") and value.endswith(")"):
+        return value[1:-1].replace("'", "").rstrip(",")
+    return plain_value(value)

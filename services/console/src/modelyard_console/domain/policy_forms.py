@@ -10,12 +10,11 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from modelyard_console.domain.formats import setting_name
 from modelyard_contracts.policies import POLICIES
 from modelyard_contracts.sentences import explain
 
 HIDDEN: Final = frozenset({"schema_version", "min_release"})
-UNITS: Final = {"_s": "seconds", "_ms": "milliseconds", "_percent": "percent"}
-"""End of a setting's name to its unit."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +53,9 @@ def _settings(cls: type[BaseModel], document: Mapping[str, Any], prefix: str) ->
 
 def _setting(path: str, info: FieldInfo, value: Any, default: Any) -> Setting:
     kind, options = _widget(info.annotation)
-    label = _label(path.rpartition(".")[2])
+    label = setting_name(path.rpartition(".")[2])
     note = " ".join((info.description or "").split()).replace("`", "")
     return Setting(path, label, _shown(value), kind, options, note, _shown(default))
-
-
-def _label(name: str) -> str:
-    """The name as words, with its unit in brackets: `max_open_s` is "max open (seconds)"."""
-    for suffix, unit in UNITS.items():
-        if name.endswith(suffix):
-            return f"{name.removesuffix(suffix).replace('_', ' ')} ({unit})"
-    return name.replace("_", " ")
 
 
 def _widget(annotation: Any) -> tuple[Any, tuple[tuple[str, str], ...] | None]:

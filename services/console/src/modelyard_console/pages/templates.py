@@ -25,6 +25,8 @@ FILTERS: Final = {
     "short_digest": formats.short_digest,
     "plain_value": formats.plain_value,
     "main_metrics": formats.main_metrics,
+    "recorded": formats.recorded,
+    "setting_name": formats.setting_name,
 }
 
 

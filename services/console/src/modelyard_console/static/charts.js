@@ -6,8 +6,22 @@
   const plots = new Map();
   const short = (value) => value == null ? "\u2013" : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString() : String(+value.toPrecision(4));
 
+  // Times as in the tables: 24 hours, and a date that reads the same everywhere.
+  const two = (value) => String(value).padStart(2, "0");
+  const day = (at) => `${at.getDate()} ${at.toLocaleString("en", { month: "short" })}`;
+  const clock = (at, step) => `${two(at.getHours())}:${two(at.getMinutes())}${step < 60 ? ":" + two(at.getSeconds()) : ""}`;
+  function times(plot, ticks, _axis, _space, step) {
+    let shown = "";
+    return ticks.map((tick) => {
+      const at = new Date(tick * 1000), today = day(at), first = today !== shown;
+      shown = today;
+      return step >= 86400 ? today : clock(at, step) + (first ? "\n" + today : "");
+    });
+  }
+  const moment = (at) => at == null ? "\u2013" : `${day(new Date(at * 1000))}, ${clock(new Date(at * 1000), 1)}`;
+
   function lines(spec) {
-    const series = [spec.xLabel ? { label: spec.xLabel } : {}], data = [spec.x], bands = [];
+    const series = [spec.time ? { label: "Time", value: (_, at) => moment(at) } : { label: spec.xLabel || "x", value: (_, v) => short(v) }], data = [spec.x], bands = [];
     spec.lines.forEach((line, place) => {
       const stroke = colour(COLOURS[place % COLOURS.length]);
       series.push({ label: line.label, stroke, width: place ? 1.5 : 2, dash: line.dashed ? [5, 4] : undefined, spanGaps: true, points: { show: spec.x.length < 40 }, value: (_, v) => short(v) + (spec.unit ? " " + spec.unit : "") });
@@ -25,19 +39,25 @@
     return (plot) => {
       const { ctx, bbox } = plot;
       ctx.save();
-      ctx.strokeStyle = ctx.fillStyle = colour("--soft");
+      const paper = colour("--paper"), soft = colour("--soft");
+      ctx.strokeStyle = soft; ctx.textAlign = "left";
       ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
       ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+      const ends = [-Infinity, -Infinity, -Infinity]; // of the labels in each row: none is written over another
       let labelled = -Infinity; // marks that are close together share the label of the first
-      spec.marks.forEach((mark, place) => {
+      spec.marks.forEach((mark) => {
         const x = plot.valToPos(mark.at, "x", true);
         if (x < bbox.left || x > bbox.left + bbox.width) return;
         ctx.beginPath(); ctx.moveTo(x, bbox.top); ctx.lineTo(x, bbox.top + bbox.height); ctx.stroke();
         if (x - labelled < 70 * devicePixelRatio) return;
-        labelled = x;
-        const right = x > bbox.left + 0.85 * bbox.width;
-        ctx.textAlign = right ? "right" : "left";
-        ctx.fillText(mark.label.slice(0, 24), x + (right ? -4 : 4) * devicePixelRatio, bbox.top + (12 + 13 * (place % 3)) * devicePixelRatio);
+        const text = mark.label.slice(0, 24), width = ctx.measureText(text).width, gap = 4 * devicePixelRatio;
+        const start = x + gap + width > bbox.left + bbox.width ? x - gap - width : x + gap;
+        const row = ends.findIndex((end) => end + gap < start);
+        if (row < 0) return;
+        labelled = x; ends[row] = start + width;
+        const y = bbox.top + (12 + 13 * row) * devicePixelRatio;
+        ctx.fillStyle = paper; ctx.fillRect(start - gap / 2, y - 10 * devicePixelRatio, width + gap, 13 * devicePixelRatio);
+        ctx.fillStyle = soft; ctx.fillText(text, start, y);
       });
       if (spec.limit !== null) {
         const y = plot.valToPos(spec.limit, "y", true);
@@ -62,7 +82,7 @@
     plots.set(node, new uPlot({
       width: node.clientWidth || 600, height: 220, series, bands,
       scales: { x: { time: spec.time, ...(spec.x.length === 1 && { range: [spec.x[0] - 60, spec.x[0] + 60] }) }, y: { range } },
-      axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map(short) }],
+      axes: [spec.time ? { ...axis, values: times } : axis, { ...axis, size: 56, values: (_, ticks) => ticks.map(short) }],
       legend: { live: true }, cursor: { drag: { x: true, y: false } }, hooks: { draw: [overlay(spec)] },
     }, data, node));
   }
