@@ -212,25 +212,14 @@ def unseen_alert(values: int, **fields: object) -> AlertRaised:
 
 
 async def test_an_alarm_about_unseen_values_shows_the_most_frequent_ones(world: World) -> None:
-    values = [
-        "x",
-        "y",
-        None,
-        *["gold"] * 4,
-        *["it's"] * 3,
-        *["a\\b"] * 3,
-        *["re\x1b[31md"] * 2,
-        "",
-        "",
-        "l" * 300,
-        "rare",
-    ]
+    frequent = {"gold": 4, "it's": 3, "a\\b": 3, "re\x1b[31md": 2, "": 2, "l" * 300: 1, "rare": 1}
+    values = [*["x", "y", None] * 9, *(value for value, times in frequent.items() for _ in range(times))]
     rows: list[Any] = [prediction(number, cat_features=(value, "t")) for number, value in enumerate(values)]
     others = [
-        prediction(1, cat_features=("another variant", "t"), variant="canary"),
-        prediction(2, cat_features=("failed", "t"), status="timeout"),
+        *(prediction(number, cat_features=("another variant", "t"), variant="canary") for number in range(9)),
+        *(prediction(number, cat_features=("failed", "t"), status="timeout") for number in range(9)),
+        *(prediction(600 + number, cat_features=("later", "t")) for number in range(9)),
         prediction(3, cat_features=(), sampled=False),
-        prediction(600, cat_features=("later", "t")),
     ]
     await world.predictions.store(records([*rows, *others]))
     broken = unseen_alert(len(values))
