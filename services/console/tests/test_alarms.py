@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from modelyard import Alert, RolloutRun, StabilityOverTime
-from modelyard_console.domain.alarms import bin_labels, compared, measured
+from modelyard_console.domain.alarms import bin_labels, compared, measured, recommended
 from modelyard_console.domain.drift import Subject, marks_of, psi_chart, ranked, watched
 from modelyard_runtime.access import Principal
 
@@ -211,7 +211,7 @@ def test_the_recommended_action_is_offered_to_who_may_do_it(alarmed: World) -> N
     ("kind", "subject", "detector", "value", "text"),
     [
         ("feature", "amount", "psi", 0.31, "PSI 0.310"),
-        ("feature", "amount", "adwin", 0.42, "0.42 standard deviations"),
+        ("feature", "amount", "adwin", 0.42, "0.42 SD"),
         ("performance", "error_rate", "window", 0.104, "+10.4 points"),
         ("error_rate_high", "requests", "", 0.9, "90 %"),
         ("labels_missing", "labels", "", 5000.0, "5,000 predictions"),
@@ -417,3 +417,10 @@ def test_a_ranking_has_the_newest_alarm_of_its_own_version() -> None:
     [amount] = ranked([psi("amount", 0.5)], 3, "stable", [newest, other, old])
     assert amount.alarm is not None
     assert amount.alarm.event_id == str(UUID(int=6))
+
+
+@pytest.mark.parametrize(
+    ("given", "text"), [("nothing", "no action"), ("wait_for_labels", "wait for labels"), ("", "–")]
+)
+def test_a_recommendation_is_in_words(given: str, text: str) -> None:
+    assert recommended(given) == text

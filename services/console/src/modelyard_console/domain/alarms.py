@@ -29,7 +29,10 @@ KINDS: Final = (
 
 
 def measured(kind: str, subject: str, detector: str, value: float) -> str:
-    """An observed value or its threshold, with its unit; of performance by how much the errors rose."""
+    """An observed value or its threshold in its unit; of performance by how much the errors rose.
+
+    SD are standard deviations.
+    """
     if kind == "performance" and subject == "error_rate":
         return f"{signed(100 * value, 1)} points"
     if kind in SHARES:
@@ -37,8 +40,13 @@ def measured(kind: str, subject: str, detector: str, value: float) -> str:
     if kind == "labels_missing":
         return f"{number(value)} predictions"
     if detector == "adwin" and kind != "performance":
-        return f"{number(value, 2)} standard deviations"
+        return f"{number(value, 2)} SD"
     return f"PSI {number(value)}" if detector == "psi" else number(value)
+
+
+def recommended(recommendation: str) -> str:
+    """A recommendation in words; a dash without one."""
+    return "no action" if recommendation == "nothing" else words(recommendation) or "–"
 
 
 def measures(payload: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_console.domain import links
-from modelyard_console.domain.alarms import KINDS, compared, measured, measures
+from modelyard_console.domain.alarms import KINDS, compared, measured, measures, recommended
 from modelyard_console.domain.formats import instant
 from modelyard_console.domain.timelines import timeline_of
 from modelyard_console.pages.view import Console, View
@@ -48,7 +48,7 @@ def add_alarms(app: FastAPI, console: Console) -> None:
             )
         )
         context = {"asked": asked, "page": page.part, "kinds": KINDS, "severities": SEVERITIES}
-        return view.page("alarms.html", **context, measured=measured)
+        return view.page("alarms.html", **context, measured=measured, recommended=recommended)
 
     @app.get("/alarms/{event_id}", response_class=HTMLResponse)
     def alarm(event_id: str, view: Annotated[View, Depends(console.view("read", "alert"))]) -> Response:
@@ -67,6 +67,7 @@ def add_alarms(app: FastAPI, console: Console) -> None:
             alarm=found,
             measures=measures(payload),
             measured=measured,
+            recommended=recommended,
             unseen=record.unseen,
             bars=compared(payload, manifest.part.found),
             timeline=timeline.part,

@@ -101,6 +101,7 @@ def _pages(view: View) -> list[tuple[str, str, str]]:
         (links.services(), "Services", "State, release, address and checks of each service; lag of the monitor.", True),
         (links.workspaces(), "Workspaces", "What separates models and people.", view.may("read", "workspace")),
         (links.keys(), "API keys", "Create, rotate and revoke keys.", view.may("manage-keys", "key")),
+        (links.CONNECTIONS, "Connections", "Providers of models: prices and limits.", view.may("read", "connection")),
         (links.DEAD_LETTERS, "Dead letters", "Records set aside.", everywhere(view, "read-dead-letters", "service")),
         ("/admin/roles", "Roles", "What each role and scope may do.", True),
         (links.audit(), "Audit log", "Every change: who, what, on what, why, when.", True),
