@@ -1,6 +1,7 @@
 """The same broker through librdkafka."""
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def test_a_transaction_with_offsets_and_the_member_that_read_them(kit: Kit) -> N
 def test_list_offsets_and_groups(kit: Kit) -> None:
     topic, group = make(kit), kit.unique("group")
     producer = Producer({"bootstrap.servers": kit.bootstrap})
-    producer.produce(topic, b"x", timestamp=1_700_000_000_000)
+    producer.produce(topic, b"x", timestamp=int(time.time() * 1_000))  # an old record would be deleted by retention
     producer.flush(30)
     admin, tp = AdminClient({"bootstrap.servers": kit.bootstrap}), TopicPartition(topic, 0)
     specs: Any = OffsetSpec

@@ -208,6 +208,7 @@ def test_a_run_that_exceeds_its_time_limit_fails(world: World) -> None:
 def test_runs_of_several_models_wait_for_a_free_slot(world: World) -> None:
     world.given_model("other")
     first = world.begin(seconds="1")
+    world.clock.advance(1)
     second = request_run(world.deps, RunRequest("other", "a test", "test", dataset_digest=world.dataset))
     world.supervisor.tick()
     assert world.runs.get(first.id).state is RunState.SNAPSHOTTING
