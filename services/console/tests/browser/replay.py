@@ -51,10 +51,13 @@ CODES: Final = frozenset(
             "answer",
             "dtype",
             "media_type",
+            "endpoint",
+            "secret",
+            "currency",
         ),
     }
 )
-"""Fields that hold constants, not texts of people."""
+"""Fields that hold constants or have a fixed form; all others may be any text of a person."""
 
 
 def key_of(service: str, request: httpx.Request) -> str:
