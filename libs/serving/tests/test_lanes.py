@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -120,6 +121,24 @@ async def test_a_removed_version_is_gone_once_no_thread_is_in_its_prediction() -
     stuck.gate.set()
     assert await waiting == {"a": [2], "bad": [1]}, "a request that was sent before the removal is answered"
     await eventually(lambda: batches.gone("bad"), 30)
+    await asyncio.to_thread(batches.close)
+
+
+async def test_a_version_that_hangs_after_its_removal_costs_the_last_one_nothing_after_a_moment() -> None:
+    """It is asked shortly before the first look for slow predictions, and removed before it."""
+    stuck, slow_s = Stuck(), 0.5
+
+    def late(numeric: Any, categorical: Any) -> Any:
+        time.sleep(0.8 * slow_s)  # sleep: the version before takes most of the time up to the first look
+        return numeric
+
+    batches = batcher(slow_s, late=late, bad=stuck)
+    waiting = asyncio.create_task(scores(batches, rows(1.0), ["late", "bad"]))
+    await asyncio.to_thread(stuck.started.wait, 30)
+    batches.remove("bad")
+    assert await scores(batches, rows(2.0), ["late"]) == {"late": [2]}
+    stuck.gate.set()
+    await waiting
     await asyncio.to_thread(batches.close)
 
 

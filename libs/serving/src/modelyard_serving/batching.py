@@ -108,8 +108,11 @@ class Batcher:
             lane.put(waiting, members)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look for slow predictions as long as requests wait; a single version has nothing to be kept apart from."""
-        if self._watching is None and len(self._members) > 1:
+        """Look for slow predictions as long as requests wait.
+
+        A single version has nothing to be kept apart from, but a removed one that may still be in the thread.
+        """
+        if self._watching is None and len(self._members) + len(self._leaving) > 1:
             self._watching = loop.call_later(self._slow_s, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
