@@ -15,6 +15,7 @@ from modelyard_devkafka.errors import Code
 from modelyard_devkafka.testing import RawClient
 from modelyard_devkafka.wire.admin_apis import CREATE_PARTITIONS, CREATE_TOPICS, INCREMENTAL_ALTER_CONFIGS
 from modelyard_devkafka.wire.data_apis import METADATA
+from modelyard_devstack.testing import eventually
 
 from .kit import Kit, read_to_end
 
@@ -103,8 +104,13 @@ async def test_partitions_can_be_added_and_only_added(kit: Kit) -> None:
     [before] = await admin.describe_topics([name])
     assert len(before["partitions"]) == 2
     await admin.create_partitions({name: NewPartitions(4)})
-    [after] = await admin.describe_topics([name])
-    assert len(after["partitions"]) == 4
+
+    async def partitions() -> bool:
+        """Whether there are 4: the controller answers before every broker has the new metadata."""
+        [after] = await admin.describe_topics([name])
+        return len(after["partitions"]) == 4
+
+    await eventually(partitions, 10, what="4 partitions")
 
 
 async def test_configuration_is_described_and_altered(kit: Kit) -> None:
