@@ -33,17 +33,20 @@ class EvaluationWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            if not await self._move_one(stop):
+            if not await self._move(stop):
                 await self._wakeup.pause(stop, IDLE_S)
 
-    async def _move_one(self, stop: asyncio.Event) -> bool:
-        """Advance what is due until one evaluation has moved: a more urgent one may have come meanwhile."""
+    async def _move(self, stop: asyncio.Event) -> bool:
+        """Advance new evaluations and then, until one has moved, the others: a more urgent one may have come meanwhile.
+
+        Returns whether any has moved.
+        """
+        moved = False
         for evaluation in await asyncio.to_thread(self._due):
-            if stop.is_set():
+            if stop.is_set() or (moved and evaluation.stage is not Stage.PENDING):
                 break
-            if await asyncio.to_thread(self._advance, evaluation):
-                return True
-        return False
+            moved |= await asyncio.to_thread(self._advance, evaluation)
+        return moved
 
     def _due(self) -> list[Evaluation]:
         now = self._deps.clock()
