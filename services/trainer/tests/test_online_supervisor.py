@@ -135,6 +135,8 @@ def test_a_service_that_was_killed_finds_the_living_process(online: Online) -> N
     again = Online(online.world)
     again.tick()
     assert again.pid() == before
+    again.workers.kill_all()
+    assert not again.alive, "it ends with the service, whichever process started it"
 
 
 @pytest.mark.process

@@ -108,9 +108,15 @@ class Workers:
         empty_trash(self._folder)
 
     def kill_all(self) -> None:
-        """Kill all workers when the service stops; an open run restarts with the next start."""
+        """Kill all workers when the service stops; an open run restarts with the next start.
+
+        Those that an earlier service process started are among them: it may have been killed.
+        """
         for run_id in list(self._children):
             self.kill(run_id)
+        for run_dir in self.folders():
+            if run_dir.holder is not None:
+                self.kill_at(run_dir)
         if self._zygote is not None:
             self._zygote.close()
 
