@@ -1,11 +1,11 @@
 """Queries to ClickHouse, repeated while it is unavailable."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+
+from modelyard_runtime.clickhouse import ClickHouseConnection
 
 TIMEOUT_S: Final = 120
 PATIENCE_S: Final = 600.0
@@ -40,7 +40,10 @@ def retrying(query: Query, report: Callable[[str], None], pause: Callable[[float
 
 def clickhouse(settings: Mapping[str, Any], password: str | None = None) -> Query:
     """Query the server of the request. password: None takes that of the environment; it is never in a file."""
-    connection = _Connection(settings, password)
+    secret = os.environ.get("CLICKHOUSE_PASSWORD", "") if password is None else password
+    connection = ClickHouseConnection(
+        settings["url"], settings["user"], secret, settings["database"], send_receive_timeout=TIMEOUT_S
+    )
 
     def query(sql: str, parameters: dict[str, Any]) -> Any:
         from clickhouse_connect.driver.exceptions import OperationalError
@@ -52,41 +55,3 @@ def clickhouse(settings: Mapping[str, Any], password: str | None = None) -> Quer
             raise ClickHouseUnavailable(f"{settings['url']}: {error}") from error
 
     return query
-
-
-class _Connection:
-    """One client for all queries: making one takes three queries, of all settings among them. Safe to share."""
-
-    def __init__(self, settings: Mapping[str, Any], password: str | None) -> None:
-        self._settings, self._password = settings, password
-        self._client: Any = None
-        self._lock = threading.Lock()
-
-    def client(self) -> Any:
-        """The client; connects if there is none."""
-        with self._lock:
-            if self._client is None:
-                self._client = self._connect()
-            return self._client
-
-    def forget(self) -> None:
-        """After an error the next query connects again: the server may have moved or changed."""
-        with self._lock:
-            self._client = None
-
-    def _connect(self) -> Any:
-        import clickhouse_connect
-
-        from modelyard_runtime.tls import clickhouse_tls
-
-        url = urlsplit(self._settings["url"])
-        return clickhouse_connect.get_client(
-            host=url.hostname or "127.0.0.1",
-            port=url.port or (8443 if url.scheme == "https" else 8123),
-            username=self._settings["user"],
-            password=os.environ.get("CLICKHOUSE_PASSWORD", "") if self._password is None else self._password,
-            database=self._settings["database"],
-            autogenerate_session_id=False,  # so that threads may share it
-            send_receive_timeout=TIMEOUT_S,
-            **clickhouse_tls(self._settings["url"]),
-        )
