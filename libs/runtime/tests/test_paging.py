@@ -16,7 +16,7 @@ from modelyard_runtime.paging import PAGE_ROWS, first_readable
     ],
 )
 def test_no_more_rows_are_read_than_may_be_needed(every: int, limit: int, pages: list[int]) -> None:
-    """every: one row of so many is readable."""
+    """every: distance between two readable rows."""
     stored, asked = list(range(2_000)), []
 
     def page(rows: int, offset: int) -> list[int]:

@@ -115,7 +115,7 @@ def test_a_developer_asks_for_a_permission_and_a_reviewer_grants_it(world: World
     world.rules.verdicts[b"code"] = V.SUSPICIOUS if asks.code else V.SAFE_FORMAT
     developer = world.client_with(world.key("developer", name="dev"))
     version = pending(world, b"code", client=developer, permissions=asks)
-    with pytest.raises(ApiError, match="nobody who may allow it") as refused:
+    with pytest.raises(ApiError, match="no role that may allow it has done so") as refused:
         developer.finalize_version("elec", version.version)
     assert (refused.value.status, refused.value.code) == (422, "permission_not_granted")
     with pytest.raises(ApiError) as forbidden:

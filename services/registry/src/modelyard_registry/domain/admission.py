@@ -33,7 +33,7 @@ class PermissionNotGranted(Invalid):
 
     def __init__(self, permissions: Permissions) -> None:
         super().__init__(
-            f"manifest.permissions asks for {', '.join(asked(permissions))}, and nobody who may allow it has done so",
+            f"manifest.permissions asks for {', '.join(asked(permissions))}, and no role that may allow it has done so",
             field="manifest.permissions",
             remedy="ask a reviewer or an admin to call .../allow-code with a reason, then finalize again",
         )

@@ -306,8 +306,8 @@ class StaleOwner(Conflict):
 
     def __init__(self, key: ResourceKey, owner: str) -> None:
         super().__init__(
-            f"the owner of the {key.kind} {key.reference} is {owner or 'nobody'!r}, not the expected one; read it "
-            "again, then decide again",
+            f"the owner of the {key.kind} {key.reference} is {repr(owner) if owner else 'not set'}, not the expected "
+            "one; read it again, then decide again",
             field="expected_owner",
         )
         self.owner = owner

@@ -56,7 +56,7 @@ def _holders(table: Table, resource: Resource, version: int) -> Subquery:
     """Rows of other versions with one of the largest digests of this version."""
     t = table.c
     own = (t.resource_id == resource.id) & (t.version == version)
-    # The example is made at the registration, from a sample: it tells nothing about the model.
+    # The example is generated at registration from a sample and is no evidence about the model.
     made_elsewhere = t.path != EXAMPLE_FILE if table is version_files else true()
     largest: Select[Any] = (
         select(t.digest).where(own, made_elsewhere).order_by(t.size_bytes.desc(), t.digest).limit(MAX_LOOKED_UP)

@@ -146,7 +146,7 @@ class RegistryGateway:
         return version.version
 
     def waits_for_verdict(self, model: str, version: int) -> bool:
-        """Whether nobody has judged the version yet; False if it is gone."""
+        """Return whether the version has no verdict yet; False if it does not exist any more."""
         try:
             return self._client.version(model, version).stage in (VersionStage.PENDING, VersionStage.REGISTERED)
         except ApiError as error:

@@ -43,7 +43,7 @@ class Scheduler:
                 self._start(turn, labels)
 
     def _count(self, turns: list[Turn], now: datetime) -> Mapping[str, int]:
-        """Labels of the models whose turn it is to be counted; none while they are away."""
+        """Count the labels of the models that are due; empty while ClickHouse does not answer."""
         counting = {turn.schedule.model: turn.since for turn in turns if self._counted.may(turn, now)}
         try:
             return self._labels.since(counting)
