@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -97,11 +98,9 @@ async def test_what_is_waited_for_and_the_lag_can_be_read_also_while_nothing_mov
         checks: Any = readiness.as_dict()["checks"]
         return str(checks.get(f"consumer {toys.group}", {}).get("detail", ""))
 
-    async def records_unread() -> int:
-        return sum(lag.records or 0 for lag in (await consumer.batches.lag()).values())
-
     await toys.send("a", range(3))
     async with toys.consuming(handler, readiness=readiness) as consumer:
+        records_unread = _records_unread(consumer)
         await eventually(lambda: "the database is away" in detail())
         assert readiness.ready
         await toys.send("a", range(3, 8))  # not fetched by the client: only the broker knows of them
@@ -119,12 +118,32 @@ async def test_what_is_waited_for_and_the_lag_can_be_read_also_while_nothing_mov
         assert {(lag.records, lag.oldest_ms) for lag in (await consumer.batches.lag()).values()} == {(0, None)}
 
 
+async def test_the_lag_does_not_wait_for_the_open_fetch(toys: Any) -> None:
+    """A fetch without records is answered after half a second: on its connection, four questions take two seconds."""
+    seen = Seen()
+    await toys.send("a", range(3))
+    async with toys.consuming(seen) as consumer:
+        await eventually(lambda: seen.count == 3)
+        await eventually(async_not(_records_unread(consumer)))
+        begun = time.monotonic()
+        for _ in range(4):
+            assert await _records_unread(consumer)() == 0
+        assert time.monotonic() - begun < 1.5
+
+
 async def _end_a_transaction(toys: Any) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=toys.bootstrap, transactional_id=toys.name)
     await producer.start()
     async with producer.transaction():
         await producer.send(toys.name, toys.codec.encode(toys.make("a", 8)), key=b"a")
     await producer.stop()
+
+
+def _records_unread(consumer: Any) -> Callable[[], Awaitable[int]]:
+    async def records() -> int:
+        return sum(lag.records or 0 for lag in (await consumer.batches.lag()).values())
+
+    return records
 
 
 def async_not(asked: Any) -> Any:

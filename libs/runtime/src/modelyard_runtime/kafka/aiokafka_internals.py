@@ -6,6 +6,7 @@ that the private paths are checked against the new version.
 """
 
 import asyncio
+import copy
 import dis
 import logging
 from collections import OrderedDict
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 @cache
 def layout_problems() -> tuple[str, ...]:
     """What of the private layout is not as expected; empty when all of it is."""
-    from aiokafka import conn
+    from aiokafka import client, conn
     from aiokafka.consumer import fetcher, group_coordinator
 
     problems = [] if aiokafka.__version__ in VERSIONS else [f"version {aiokafka.__version__} is not in {VERSIONS}"]
@@ -41,7 +42,7 @@ def layout_problems() -> tuple[str, ...]:
         AIOKafkaConsumer: ("_coordinator", "_fetcher"),
         AIOKafkaProducer: ("_closed",),
         AIOKafkaAdminClient: ("_send_request",),
-        fetcher.Fetcher: ("_records",),
+        fetcher.Fetcher: ("_client", "_records", "end_offsets"),
         fetcher.FetchResult: ("_partition_records",),
         fetcher.PartitionRecords: ("_records", "_consumer_record", "next_fetch_offset"),
         group_coordinator.GroupCoordinator: (
@@ -53,6 +54,8 @@ def layout_problems() -> tuple[str, ...]:
     }
     for owner, names in uses.items():
         problems += [f"{owner.__name__}.{name} is missing" for name in names if not _has(owner, name)]
+    if not hasattr(client, "ConnectionGroup"):
+        problems.append("aiokafka.client.ConnectionGroup is missing")
     problems += [
         f"aiokafka.conn.{name} is missing" for name in ("collect_hosts", "create_conn") if not hasattr(conn, name)
     ]
@@ -189,6 +192,36 @@ async def committed_offset(client: Any, bootstrap: Bootstrap, group: str, partit
         await admin.close()
     offset = found.get(partition)
     return None if offset is None or offset.offset < 0 else offset
+
+
+async def end_offsets(client: Any, partitions: Sequence[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]:
+    """The ends of partitions, from the broker; TimeoutError or KafkaError without an answer.
+
+    Reason: a broker answers the requests of one connection in order, so on the connection of fetches the question waits
+    until an open fetch ends, half a second when there are no records. Here it goes by the connection of the group.
+    Public path: `AIOKafkaConsumer.end_offsets`, which waits.
+    """
+    if layout_problems():
+        return await asyncio.wait_for(client.end_offsets(partitions), timeout_s)
+    fetcher = copy.copy(client._fetcher)
+    fetcher._client = _BesideFetches(fetcher._client)
+    found: dict[TopicPartition, int] = await fetcher.end_offsets(partitions, int(timeout_s * 1000))
+    return found
+
+
+class _BesideFetches:
+    """aiokafka's client, sending on the connection of the group."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def send(self, node_id: int, request: Any) -> Any:
+        from aiokafka.client import ConnectionGroup
+
+        return await self._client.send(node_id, request, group=ConnectionGroup.COORDINATION)
 
 
 def group_error(client: Any) -> Exception | None:

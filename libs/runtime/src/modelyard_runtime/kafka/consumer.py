@@ -21,6 +21,7 @@ from modelyard_runtime.kafka.access_errors import denied, explain, start_client
 from modelyard_runtime.kafka.aiokafka_internals import (
     commit_as_member_only,
     committed_offset,
+    end_offsets,
     group_error,
     read_in_bulk,
 )
@@ -164,7 +165,7 @@ class BatchConsumer:
         ends: dict[TopicPartition, int] = {}
         if partitions:
             try:
-                ends = await asyncio.wait_for(self._client.end_offsets(partitions), LAG_TIMEOUT_S)
+                ends = await end_offsets(self._client, partitions, LAG_TIMEOUT_S)
             except (TimeoutError, KafkaError) as error:
                 log.warning("consumer %s: the ends of its partitions are not known: %r", self.group, error)
         return {(tp.topic, tp.partition): await pump.lag(ends.get(tp)) for tp, pump in list(self._pumps.items())}
