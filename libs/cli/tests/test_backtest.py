@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelyard_cli.backtest.journal import Journal
+from modelyard_cli.backtest.journal import Journal, sole_run
 from modelyard_cli.backtest.named import adaptive, policies_of
 from modelyard_cli.backtest.policies import Policies, duration_s, trained_before
 from modelyard_cli.backtest.report import as_table, page
@@ -157,6 +157,13 @@ def test_the_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     Journal(tmp_path, {"data": "x"})
     with pytest.raises(StackError, match="another backtest"):
         Journal(tmp_path, {"data": "y"})
+
+
+def test_two_backtests_do_not_share_a_folder(tmp_path: Path) -> None:
+    with sole_run(tmp_path / "report"), pytest.raises(StackError, match="a backtest already runs in"):
+        sole_run(tmp_path / "report").__enter__()
+    with sole_run(tmp_path / "report"):
+        pass
 
 
 def test_rows_below_the_frozen_version_are_counted_by_rolling_means() -> None:

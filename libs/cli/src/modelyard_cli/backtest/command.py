@@ -18,7 +18,7 @@ from rich.text import Text
 from modelyard_cli.backtest.baselines import oracle
 from modelyard_cli.backtest.beside import Beside
 from modelyard_cli.backtest.isolation import isolated
-from modelyard_cli.backtest.journal import Journal
+from modelyard_cli.backtest.journal import Journal, sole_run
 from modelyard_cli.backtest.learners import Outputs
 from modelyard_cli.backtest.lockstep import BLOCK_ROWS, MONITOR, Lockstep, Replay, data_s, later_s
 from modelyard_cli.backtest.policies import Policies, trained_before
@@ -56,11 +56,16 @@ def run_backtest(
 ) -> Report:
     """Run all policies one after another and write report.json and report.html; return the report.
 
-    A run that was stopped goes on, and one that is finished is not run again.
+    A run that was stopped goes on, and one that is finished is not run again. StackError while another one runs there.
     """
-    first = first_rows(stream.rows)
     for note in stream.notes:
         complaints.print(f"note: {note}", soft_wrap=True)
+    with sole_run(folder):
+        return _report(stream, policies, timing, folder, keep=keep)
+
+
+def _report(stream: Stream, policies: Sequence[Policies], timing: Timing, folder: Path, *, keep: bool) -> Report:
+    first = first_rows(stream.rows)
     journal = Journal(folder, facts_of(stream, policies, timing))
     if journal.finished and (folder / REPORT).exists():
         done: Report = json.loads((folder / REPORT).read_text())

@@ -1,6 +1,9 @@
 """What a backtest has done so far, on disk: a run that was stopped goes on where it was."""
 
+import contextlib
+import fcntl
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -8,6 +11,7 @@ from typing import Any, Final
 from modelyard_cli.stack.layout import StackError
 
 FILE: Final = "journal.jsonl"
+LOCK: Final = "lock"
 
 
 @dataclass
@@ -81,6 +85,20 @@ class Journal:
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
+
+
+@contextlib.contextmanager
+def sole_run(folder: Path) -> Iterator[None]:
+    """Hold the folder; StackError while another backtest runs in it, whose stack this one would take for a dead one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StackError(
+                f"a backtest already runs in {folder}; wait for it, stop it by Ctrl-C, or use another --report folder"
+            ) from error
+        yield
 
 
 def _lines(text: str) -> Any:
