@@ -11,8 +11,8 @@ from modelyard_contracts.manifest import FileEntry, digest_of
 from modelyard_registry.domain.errors import BlobNotFound, WrongDigest
 from modelyard_registry.store.blobs import StoredBlobs
 from modelyard_registry.store.folder import FolderObjects
-from modelyard_registry.store.objects import Objects
-from modelyard_registry.store.s3 import S3Objects, StoreUnavailable
+from modelyard_registry.store.objects import Objects, StoreUnavailable
+from modelyard_registry.store.s3 import S3Objects
 from modelyard_registry.store.sealing import CHUNK_BYTES, HEADER_BYTES, RingMasterKeys, Unsealable
 from modelyard_runtime.errors import StartupError
 

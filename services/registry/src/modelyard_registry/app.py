@@ -24,6 +24,7 @@ from modelyard_registry.api import policies as policies_api
 from modelyard_registry.api import resources as resources_api
 from modelyard_registry.api import scans as scans_api
 from modelyard_registry.api import schemas as schemas_api
+from modelyard_registry.api import uploads as uploads_api
 from modelyard_registry.api import versions as versions_api
 from modelyard_registry.api import workspaces as workspaces_api
 from modelyard_registry.domain.key_hashes import HashSecrets, derived_from
@@ -32,8 +33,7 @@ from modelyard_registry.domain.ports import Deps, Scanner
 from modelyard_registry.events import handlers
 from modelyard_registry.scanning import IsolatedDescriber, IsolatedScanner, OsvSnapshot
 from modelyard_registry.settings import Settings
-from modelyard_registry.store.artifacts import open_blobs
-from modelyard_registry.store.blobs import StoredBlobs
+from modelyard_registry.store.artifacts import Place, open_blobs
 from modelyard_registry.store.service_keys import read_service_keys
 from modelyard_registry.store.storage import SqlStorage
 from modelyard_registry.store.stored_schemas import StoredSchemas
@@ -94,7 +94,8 @@ class Registry:
         """authenticator, scanner, letters: for tests; None takes the registry's own keys, real files, and Kafka."""
         self._settings = settings
         self._service_keys: dict[str, bytes] = {}
-        self.blobs = _open_blobs(settings)  # first, because its error explains a wrong data folder best
+        # first, because its error explains a wrong data folder best
+        self.blobs, self.uploads = open_blobs(_place(settings), settings.max_blob_bytes)
         self._assembly = Assembly(NAME, settings, clock)
         self.database = self._assembly.database
         self._changes = ChangeLog(self.database)
@@ -116,6 +117,7 @@ class Registry:
             self._add_routes,
             background=(
                 Periodic("scanning versions again", self._scan_outdated, every_s=RESCAN_EVERY_S).run,
+                Periodic("removing abandoned uploads", self._remove_abandoned).run,
                 self._create_topics,
                 self._watch_database,
                 self._watch_service_keys,
@@ -147,6 +149,7 @@ class Registry:
     def _add_routes(self, app: FastAPI) -> None:
         for routes in (workspaces_api, collection_api, blobs_api, datasets_api, keys_api, overview_api, operations_api):
             app.include_router(routes.routes(self.deps))
+        app.include_router(uploads_api.routes(self.uploads))
         app.include_router(connections_api.routes(self.deps))
         for routes_of_models in (scans_api, comparison_api, cards_api):
             app.include_router(routes_of_models.routes(self.deps))
@@ -175,6 +178,11 @@ class Registry:
         schemas.seed(self.deps)
         self._read_service_keys()
         if removed := self.blobs.remove_abandoned():
+            log.info("removed %d interrupted uploads", removed)
+
+    def _remove_abandoned(self) -> None:
+        """Every hour, as a bucket is shared by processes that may run for months."""
+        if removed := self.blobs.remove_abandoned() + self.uploads.remove_abandoned():
             log.info("removed %d interrupted uploads", removed)
 
     def _read_service_keys(self) -> None:
@@ -237,11 +245,13 @@ def _hash_secrets(settings: Settings) -> HashSecrets:
     return lambda: file.ring
 
 
-def _open_blobs(settings: Settings) -> StoredBlobs:
-    return open_blobs(
+def _place(settings: Settings) -> Place:
+    return Place(
         settings.data_dir / "blobs",
-        max_bytes=settings.max_blob_bytes,
         url=settings.artifact_url,
         endpoint=settings.artifact_endpoint_url,
+        public_endpoint=settings.artifact_public_endpoint_url,
+        direct=settings.artifact_direct_uploads,
+        url_expiry_s=settings.artifact_url_expiry_s,
         key_file=settings.artifact_key_file,
     )

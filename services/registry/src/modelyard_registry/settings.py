@@ -20,6 +20,12 @@ class Settings(StatefulSettings):
     """`s3://bucket/prefix`: blobs lie there instead of in `blobs/`. Credentials and region: the AWS_* variables."""
     artifact_endpoint_url: str | None = Field(None, alias="ARTIFACT_ENDPOINT_URL", pattern=r"^https?://")
     """A store other than AWS that speaks its protocol."""
+    artifact_public_endpoint_url: str | None = Field(None, alias="ARTIFACT_PUBLIC_ENDPOINT_URL", pattern=r"^https?://")
+    """The store's address as clients see it, for direct uploads; None: they use the same as the registry."""
+    artifact_direct_uploads: bool = Field(True, alias="ARTIFACT_DIRECT_UPLOADS")
+    """Offer clients to send large files to the bucket themselves, by presigned URLs."""
+    artifact_url_expiry_s: int = Field(3_600, alias="ARTIFACT_URL_EXPIRY_S", ge=60, le=604_800)
+    """Seconds for which a presigned URL takes its part."""
     artifact_key_file: Path | None = Field(None, alias="ARTIFACT_KEY_FILE")
     """Key ring with master keys, the current one first: blobs are stored encrypted. None: as they are."""
     max_blob_bytes: int = Field(4 * 1024**3, ge=1)

@@ -10,6 +10,7 @@ import httpx
 from modelyard.blobs import BlobCache, file_digest, place, write_verified
 from modelyard.errors import ApiError, DigestMismatch
 from modelyard.records import BlobCheck, BlobCollection
+from modelyard.registry.direct import DirectUploader
 from modelyard.registry.paths import PagedClient
 from modelyard_contracts.manifest import digest_of
 
@@ -43,6 +44,11 @@ class BlobsClient(PagedClient):
     ) -> None:
         super().__init__(base_url, token, timeout_s, transport=transport, context=context)
         self._cache = BlobCache(cache_dir) if cache_dir else None
+        self._direct = DirectUploader(self)
+
+    def close(self) -> None:
+        self._direct.close()
+        super().close()
 
     def put_blob(self, source: Path | bytes) -> str:
         """Upload unless it is there; returns its digest. The server verifies what arrives."""
@@ -74,9 +80,14 @@ class BlobsClient(PagedClient):
         return data
 
     def upload(self, digest: str, source: Path | bytes, progress: Callable[[int], None] = lambda _: None) -> None:
-        """Upload without asking whether it is there; a file is read in pieces. progress: called with the bytes read."""
+        """Upload without asking whether it is there; a file is read in pieces. progress: called with the bytes sent.
+
+        A large file goes to the registry's bucket directly where the registry offers it and the bucket can be reached.
+        """
         if isinstance(source, bytes):
             self.request("PUT", f"/v1/blobs/{digest}", content=source)
+            return
+        if self._direct.send(digest, source, source.stat().st_size, progress):
             return
         with CountedFile(source, progress) as file:
             self.request("PUT", f"/v1/blobs/{digest}", content=file)

@@ -6,7 +6,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+from modelyard_runtime.errors import Unavailable
+
 CHUNK_BYTES: Final = 1 << 20
+
+
+class StoreUnavailable(Unavailable):
+    """url: of the store. problem: an exception, or a clause."""
+
+    code = "artifact_store_unavailable"
+
+    def __init__(self, url: str, problem: object) -> None:
+        first = str(problem).splitlines()[0][:300]
+        super().__init__(f"the artifact store {url} refused or did not answer; nothing was lost, try again: {first}")
 
 
 @dataclass(frozen=True)

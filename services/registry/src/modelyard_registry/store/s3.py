@@ -7,33 +7,29 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from modelyard_registry.store.objects import CHUNK_BYTES, StoredObject
-from modelyard_runtime.errors import StartupError, Unavailable
+from modelyard_registry.store.multipart import MAX_COPY_BYTES, Multipart
+from modelyard_registry.store.objects import CHUNK_BYTES, StoredObject, StoreUnavailable
+from modelyard_runtime.errors import StartupError
 
 PART_BYTES: Final = 16 * 1024 * 1024
 """Of a multipart upload: S3 takes 10,000 parts, so objects of up to 160 GiB."""
 TIMEOUT_S: Final = 30
 CONNECT_TIMEOUT_S: Final = 5
 MAX_RETRIES: Final = 4
-
-
-class StoreUnavailable(Unavailable):
-    code = "artifact_store_unavailable"
-
-    def __init__(self, url: str, error: Exception) -> None:
-        first = str(error).splitlines()[0][:300]
-        super().__init__(f"the artifact store {url} refused or did not answer; nothing was lost, try again: {first}")
+PARALLEL_PARTS: Final = 2
+"""Parts of one object that are sent at once; each is in memory."""
 
 
 class S3Objects:
     """`s3://bucket/prefix`. Credentials and region come from the standard AWS_* variables.
 
-    endpoint: URL of another store than AWS, addressed by path (`endpoint/bucket/key`); None for AWS.
+    endpoint: URL of another store than AWS, addressed by path (`endpoint/bucket/key`); None for AWS. multipart: its
+    own calls; None without static credentials, and then objects above 5 GiB cannot be moved.
     """
 
-    def __init__(self, url: str, endpoint: str | None) -> None:
+    def __init__(self, url: str, endpoint: str | None, multipart: Multipart | None = None) -> None:
         """StartupError when the URL or the credentials cannot be used, or the extra is not installed."""
-        self._url = url
+        self._url, self._multipart = url, multipart
         try:
             import obstore
             from obstore.exceptions import BaseError
@@ -64,7 +60,7 @@ class S3Objects:
 
     def put(self, key: str, part: Path) -> None:
         with self._reaching(), part.open("rb") as file:
-            self._obstore.put(self._store, key, file, chunk_size=PART_BYTES)
+            self._obstore.put(self._store, key, file, chunk_size=PART_BYTES, max_concurrency=PARALLEL_PARTS)
         part.unlink()
 
     def size(self, key: str) -> int | None:
@@ -76,6 +72,10 @@ class S3Objects:
     def mark(self, key: str) -> Hashable:
         found = self._head(key)
         return found["e_tag"], found["size"], found["last_modified"]
+
+    def etag(self, key: str) -> str:
+        """The store's mark of the bytes. FileNotFoundError without the object."""
+        return str(self._head(key)["e_tag"])
 
     def read(self, key: str, start: int, stop: int) -> Iterator[bytes]:
         if start >= stop:
@@ -93,6 +93,11 @@ class S3Objects:
         return None
 
     def move(self, key: str, to: str) -> None:
+        found = self._head(key) if self._multipart is not None else None
+        if self._multipart is not None and found is not None and found["size"] > MAX_COPY_BYTES:
+            self._multipart.copy(key, to, found["size"], found["e_tag"])
+            self.remove(key)
+            return
         with self._reaching():
             self._obstore.rename(self._store, key, to)
 
