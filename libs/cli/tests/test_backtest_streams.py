@@ -90,7 +90,7 @@ def made_report(name: str) -> dict[str, Any]:
         "name": name,
         "task": "binary",
         "metric": "accuracy",
-        "policies": [{"name": "adaptive", "metric_overall": 0.75, "trainings": 3}],
+        "policies": [{"name": "adaptive", "metric_overall": 0.75, "trainings": 3, "scheduled_as_often": 0.7123}],
         "baselines": {baseline: {"metric_overall": 0.7} for baseline in baselines},
     }
 
@@ -107,7 +107,7 @@ def test_a_suite_runs_each_stream_in_its_folder_and_prints_one_table(
     run_suite(["sea", "rbf"], tmp_path, run, output=Form.TABLE)
     assert asked == [("sea", tmp_path / "sea"), ("rbf", tmp_path / "rbf")]
     printed = capsys.readouterr().out
-    assert "0.7500 (3)" in printed and "rbf" in printed
+    assert "0.7500 (3)" in printed and "0.7123" in printed and "rbf" in printed
     assert [one["name"] for one in json.loads((tmp_path / "suite.json").read_text())["streams"]] == ["sea", "rbf"]
 
 

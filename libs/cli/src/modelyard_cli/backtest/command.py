@@ -12,33 +12,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.text import Text
 
-from modelyard_cli.backtest.baselines import oracle
 from modelyard_cli.backtest.beside import Beside
+from modelyard_cli.backtest.compare import Done, compare
 from modelyard_cli.backtest.isolation import isolated
 from modelyard_cli.backtest.journal import Journal, sole_run
-from modelyard_cli.backtest.learners import Outputs
 from modelyard_cli.backtest.lockstep import BLOCK_ROWS, MONITOR, Lockstep, Replay, data_s, later_s
 from modelyard_cli.backtest.policies import Policies, trained_before
 from modelyard_cli.backtest.report import Report, as_table, page
-from modelyard_cli.backtest.results import Result, curves_of, platform_facts, result, version_starts
+from modelyard_cli.backtest.results import platform_facts
 from modelyard_cli.backtest.timing import Timing, first_rows
 from modelyard_cli.context import Platform
 from modelyard_cli.demo import first as first_version
 from modelyard_cli.demo.data import Stream
-from modelyard_cli.demo.measure import frozen_outputs, row_scores
 from modelyard_cli.output import Form, complaints, console, show
 from modelyard_cli.stack.commands import start_stack, stop_stack
 
-EVERY_ROWS: Final = 1_000
 REPORT: Final = "report.json"
 REPLAY: Final = "replay"
-NOTE: Final = (
-    "The policies ran on the real platform in lockstep: the next rows waited while a run, an evaluation or a start of "
-    "replicas was open. Durations of the policies are those of the data. The other lines are computed offline."
-)
 
 
 def show_backtest(
@@ -89,7 +81,7 @@ def _report(stream: Stream, policies: Sequence[Policies], timing: Timing, folder
             ).result()
             for place, policy in enumerate(policies)
         ]
-        report = _compare(platform, stream, timing, first, runs, beside)
+        report = compare(platform, stream, timing, first, runs, beside)
     (folder / "report.html").write_text(page(report))
     (folder / REPORT).write_text(json.dumps(report, indent=2))
     journal.close()
@@ -146,7 +138,7 @@ class _Run:
         """The stream under the name of this policy's model."""
         return replace(self.stream, name=f"{self.stream.name}-{self.policies.name}")
 
-    def result(self) -> "_Done":
+    def result(self) -> Done:
         """Train version 1, send the rows, and read what happened."""
         own, began = self.own, time.monotonic()
         name = self.policies.name
@@ -159,7 +151,7 @@ class _Run:
             self.journal.finish(own.name, facts)
         progress = self.journal.progress(own.name, self.first)
         outputs = np.array([progress.outputs[row] for row in range(self.first, own.rows)], dtype=object)
-        return _Done(self.policies, own, outputs, self.journal.result(own.name) or {})
+        return Done(self.policies, own, outputs, self.journal.result(own.name) or {})
 
     def _prepare(self, own: Stream, tell: Any) -> None:
         """Create model, policies and version 1, unless they exist from an earlier part of this run."""
@@ -177,14 +169,6 @@ class _Run:
         first_version.train_first(self.platform, own, digest, tell)
 
 
-@dataclass(frozen=True)
-class _Done:
-    policies: Policies
-    stream: Stream
-    outputs: Outputs
-    facts: Result
-
-
 def _left(text: str, began: float) -> str:
     """How much longer, at the pace so far; empty before it is known."""
     done, _, total = text.removesuffix(" rows").replace(",", "").partition(" of ")
@@ -192,51 +176,3 @@ def _left(text: str, began: float) -> str:
         return ""
     seconds = (time.monotonic() - began) / int(done) * (int(total) - int(done))
     return f", about {seconds / 60:.0f} min left"
-
-
-def _compare(
-    platform: Platform, stream: Stream, timing: Timing, first: int, runs: Sequence[_Done], beside: Beside
-) -> Report:
-    truth = stream.labels[first:]
-
-    def scored(outputs: Outputs) -> NDArray[np.float64]:
-        return row_scores(outputs, truth, stream)
-
-    lead = runs[0]
-    window_rows, trainings = lead.policies.retrain.window_rows, int(lead.facts["trainings"])
-    frozen_outputs_ = frozen_outputs(platform, lead.stream, first)
-    frozen = scored(frozen_outputs_)
-    every = (stream.rows - first) // EVERY_ROWS
-    with complaints.status("computing the baselines"):
-        found = {
-            "frozen": (frozen, 0),
-            "scheduled": (scored(beside.scheduled(frozen_outputs_, trainings, window_rows)), trainings),
-            "scheduled_every": (scored(beside.scheduled(frozen_outputs_, every, window_rows)), every),
-            "online": (scored(beside.online()), 0),
-            "oracle": (_best_versions(platform, lead.stream, first, scored), trainings),
-        }
-    own = {one.policies.name: scored(one.outputs) for one in runs}
-    return {
-        "name": stream.name,
-        "rows": stream.rows - first,
-        "label_delay_rows": timing.delay_rows,
-        "task": str(stream.task),
-        "metric": "accuracy" if stream.classes else "mean absolute error",
-        "note": NOTE,
-        "data_notes": list(stream.notes),
-        "policies": [
-            result(one.policies.name, own[one.policies.name], frozen, stream, timing, **one.facts) for one in runs
-        ],
-        "baselines": {
-            name: result(name, scores, frozen, stream, timing, trainings=count)
-            for name, (scores, count) in found.items()
-        },
-        "curve": curves_of(own, {name: scores for name, (scores, _) in found.items()}),
-    }
-
-
-def _best_versions(platform: Platform, stream: Stream, first: int, scored: Any) -> NDArray[np.float64]:
-    starts = version_starts(platform, stream.name)
-    scores = np.array([scored(frozen_outputs(platform, stream, first, version)) for version in starts])
-    since = [row - first for row in starts.values()]
-    return oracle(scores, since, lower_is_better=not stream.classes)

@@ -13,6 +13,8 @@ NewPolicies = Callable[[float], Policies]
 COOL_DOWN_ROWS: Final = 500
 LEARNERS_COOL_DOWN_ROWS: Final = 2_000
 MEMBERS: Final = 9
+LEARNING_RATE: Final = 0.05
+"""With nine members; chosen on the first third of Elec2."""
 
 
 def canary(row_s: float) -> Policies:
@@ -41,7 +43,7 @@ def learners(row_s: float) -> Policies:
         "learners",
         GatePolicy(),
         RetrainPolicy(cool_down_s=LEARNERS_COOL_DOWN_ROWS * row_s, online=("forest", "linear")),
-        RolloutPolicy(strategy="adaptive", adaptive=AdaptivePolicy(members=MEMBERS)),
+        RolloutPolicy(strategy="adaptive", adaptive=AdaptivePolicy(members=MEMBERS, learning_rate=LEARNING_RATE)),
     )
 
 

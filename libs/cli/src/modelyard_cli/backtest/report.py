@@ -7,7 +7,16 @@ from typing import Any, Final
 from modelyard_cli.demo.drawing import chart, document, table
 from modelyard_cli.output import Listing, rows
 
-COLUMNS: Final = ("way to work", "metric", "trainings", "cost USD", "alarms", "roll-backs", "days below frozen")
+COLUMNS: Final = (
+    "way to work",
+    "metric",
+    "scheduled as often",
+    "trainings",
+    "cost USD",
+    "alarms",
+    "roll-backs",
+    "days below frozen",
+)
 DAY_S: Final = 86_400
 MOST_LINES: Final = 6
 """Lines that have a colour of their own in the style sheet."""
@@ -37,8 +46,15 @@ def _lines(report: Report) -> Iterator[dict[str, str]]:
         platform = (f"{one['train_cost_usd']:.4f}", str(one["alarms"]), str(one["rollbacks"]))
         cost, alarms, rollbacks = platform if place < len(report["policies"]) else ("-", "-", "-")
         below = f"{one['seconds_below_frozen'] / DAY_S:,.1f}"
-        values = (title, f"{one['metric_overall']:.4f}", str(one["trainings"]), cost, alarms, rollbacks, below)
+        overall, blind = f"{one['metric_overall']:.4f}", as_often(one)
+        values = (title, overall, blind, str(one["trainings"]), cost, alarms, rollbacks, below)
         yield dict(zip(COLUMNS, values, strict=True))
+
+
+def as_often(way: dict[str, Any]) -> str:
+    """Metric of blind retraining with as many trainings as a policy, for people."""
+    found = way.get("scheduled_as_often")  # reports of before have none
+    return "-" if found is None else f"{found:.4f}"
 
 
 def _notes(report: Report) -> str:

@@ -36,6 +36,7 @@ def result(
         "metric_overall": round(float(scores.mean()), 4),
         "metric": mean_by_part(scores),
         "trainings": 0,
+        "scheduled_as_often": None,
         "train_cost_usd": 0.0,
         "alarms": 0,
         "rollbacks": 0,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from modelyard_cli.backtest.report import BASELINES, Report
+from modelyard_cli.backtest.report import BASELINES, Report, as_often
 from modelyard_cli.output import Form, Listing, complaints, console, rows, show
 from modelyard_cli.stack.layout import StackError
 
@@ -45,7 +45,7 @@ def _print(reports: Sequence[Report], failed: Mapping[str, str], folder: Path, o
 
 
 def suite_table(reports: Iterable[Report]) -> Listing:
-    """One line per stream: each policy with its trainings, then the baselines."""
+    """One line per stream: each policy with its trainings beside blind retraining as often, then the baselines."""
     lines = [dict(_line(report)) for report in reports]
     return rows("policies by streams", tuple(lines[0]), lines)
 
@@ -55,5 +55,6 @@ def _line(report: Report) -> Iterator[tuple[str, Any]]:
     yield "metric", "error" if report["task"] == "regression" else report["metric"]
     for one in report["policies"]:
         yield one["name"], f"{one['metric_overall']:.4f} ({one['trainings']})"
-    for name in BASELINES:
+        yield f"scheduled as {one['name']}", as_often(one)
+    for name in (one for one in BASELINES if one != "scheduled"):
         yield name.replace("_", " "), f"{report['baselines'][name]['metric_overall']:.4f}"
