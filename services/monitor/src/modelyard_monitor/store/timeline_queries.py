@@ -15,11 +15,12 @@ STEPS: Final = ", ".join(
 )
 """Topics whose newest event decides how far a timeline has come."""
 
+_RUN: Final = f"topic = '{TrainingRunChanged.TOPIC}'"
 STARTED: Final = (
     f"countIf(topic IN ('{EvaluationFinished.TOPIC}', '{RolloutChanged.TOPIC}')) > 0 "
-    f"OR uniqExactIf(event_id, topic = '{TrainingRunChanged.TOPIC}') > 1"
+    f"OR minIf(occurred_at, {_RUN}) < maxIf(occurred_at, {_RUN})"
 )
-"""A run that the policy refused has one event, one that began has more."""
+"""A run that the policy refused has one event, one that began has later ones. Times are read, as ids are far longer."""
 
 _SCOPE: Final = f"({{model:String}} = '' OR model = {{model:String}}) AND {IN_WORKSPACES}"
 
@@ -43,10 +44,11 @@ ORDER BY started_at DESC, correlation_id DESC"""  # noqa: S608  constants only
 
 STEPS_SQL: Final = f"""
 SELECT {EVENT_COLUMNS} FROM {{db}}.events
-WHERE correlation_id IN {{ids:Array(String)}} AND {IN_WORKSPACES}
-    AND topic IN ({STEPS})
+PREWHERE correlation_id IN {{ids:Array(String)}} AND topic IN ({STEPS})
+WHERE {IN_WORKSPACES}
     AND (topic != '{ResourceChanged.TOPIC}' OR JSONExtractString(payload, 'change') = 'version_moved')
 ORDER BY occurred_at DESC, recorded_at DESC, _offset DESC LIMIT 1 BY correlation_id, topic"""  # noqa: S608  constants only
+"""Payloads are read of these timelines' rows only (PREWHERE)."""
 
 FIRST_SQL: Final = """
 SELECT event_id, JSONExtractString(payload, 'reason') AS summary FROM {db}.events
