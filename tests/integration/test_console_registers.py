@@ -1,4 +1,4 @@
-"""A model is registered by upload in the console, over a real registry that scans and with processes that read it."""
+"""A model is registered in the console, by upload or from a hub, over a real registry that scans and real processes."""
 
 import pickle
 import time
@@ -15,6 +15,7 @@ from modelyard import RegistryClient
 from modelyard_console.app import build
 from modelyard_console.settings import Settings
 from modelyard_contracts import VersionStage
+from modelyard_devstack.testing.hub import COMMIT, FakeHub, Repo, fake_hub
 from modelyard_registry.scanning.isolated import IsolatedScanner
 from modelyard_registry.testing import InProcessRegistry
 from modelyard_runtime.access import Authenticator, Principal
@@ -23,6 +24,21 @@ RULES = b"def predict(rows):\n    return ['high' if row['n'] > 2 else 'low' for 
 ROWS = "".join(f"{n},{'high' if n > 2 else 'low'},{'high' if n > 1 else 'low'}\n" for n in range(9))
 SAMPLE = f"n,answer,label\n{ROWS}".encode()
 FILES = [("folder", ("rules/predict.py", RULES)), ("folder", ("rules/sample.csv", SAMPLE))]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub with a scikit-learn model; its address is a setting of the console."""
+    import numpy as np
+    import skops.io
+    from sklearn.linear_model import LogisticRegression
+
+    rows = np.arange(40.0).reshape(-1, 1)
+    skops.io.dump(LogisticRegression().fit(rows, np.where(rows[:, 0] > 20, "old", "young")), tmp_path / "model.skops")
+    files = {"model.skops": (tmp_path / "model.skops").read_bytes(), "README.md": b"# text"}
+    with fake_hub(org__model=Repo(files, {"license": "mit", "base_model": "org/encoder"})) as opened:
+        monkeypatch.setenv("HF_ENDPOINT", opened.url)
+        yield opened
 
 
 def away(_: httpx.Request) -> httpx.Response:
@@ -112,3 +128,26 @@ def test_a_pickle_is_never_loaded_and_its_findings_are_shown(consoles: Consoles,
     assert consoles.post(f"{shown.url.path}/start", shown.url.path).status_code == 422
     assert consoles.registry.search_models().items == ()
     assert not loaded.exists()
+
+
+@pytest.mark.timeout(240)
+def test_a_model_of_a_hub_is_downloaded_read_and_registered_as_the_person(hub: FakeHub, consoles: Consoles) -> None:
+    hub.cuts = 1
+    consoles.sign_in("developer")
+    rows = "age,label\n" + "".join(f"{age},{'old' if age > 20 else 'young'}\n" for age in range(40))
+    sample = [("sample", ("rows.csv", rows.encode()))]
+    page = consoles.post("/models-import/list", "/models-import", sample, hub="hf", repo="org/model").url.path
+    assert consoles.post(f"{page}/start", page).url.path == page
+    deadline = time.monotonic() + 60
+    while "Check how it is understood" not in (text := consoles.browser.get(page).text):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.1)  # sleep: it runs in a thread of the console
+    preview = page.replace("models-import/repositories", "models-register/files")
+    text = consoles.registered(preview)
+    assert "rules version 1" in text and "allow listed" in text, text
+    version, manifest = consoles.registry.version("rules", 1), consoles.registry.manifest("rules", 1)
+    assert (version.stage, version.created_by) == (VersionStage.REGISTERED, "developer")
+    source = manifest.source
+    assert source is not None
+    assert (source.kind, source.uri, source.revision) == ("hub", f"{hub.url}/org/model", COMMIT)
+    assert (source.license, source.base_model, source.gated) == ("mit", "org/encoder", False)

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from modelyard import ApiError
 from modelyard.errors import DigestMismatch
 from modelyard_devstack.testing.hub import COMMIT, COMMITTED_S, FakeHub, Repo, fake_hub
 from modelyard_own import UnfitModel
-from modelyard_own.hubs import SITES, Connection, HubName, RemoteFile, choose, download, hub_of
+from modelyard_own.hubs import SITES, Connection, HubName, RemoteFile, check_repo, choose, download, hub_of
 from modelyard_own.remote.connection import ATTEMPTS
 
 MIB = 1 << 20
@@ -167,6 +168,27 @@ def test_the_cookie_of_modelscope_stays_with_its_host(importer: Importer) -> Non
     }
 
 
+def test_a_redirect_of_an_https_hub_leads_to_https_only() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"location": "http://169.254.169.254/latest"})
+
+    access = SITES[HubName.HF].access("https://hub.example", {})
+    with Connection(access, httpx.MockTransport(answer)) as hub, pytest.raises(ApiError, match="without https"):
+        hub.json("https://hub.example/api", "org/model")
+    assert asked == ["https://hub.example/api"]
+
+
+@pytest.mark.parametrize(
+    "repo", ["../etc", "org/..", "a/b/c", "http://host/x", "host:80/x", "org/n\x00", "", "a" * 200]
+)
+def test_a_name_that_no_repository_has_is_refused_before_a_hub_is_asked(repo: str) -> None:
+    with pytest.raises(UnfitModel, match="is no repository; write ORG/NAME"):
+        check_repo(repo)
+
+
 @pytest.mark.parametrize(
     ("repo", "token", "remedy"),
     [
@@ -281,6 +303,12 @@ def test_a_file_without_a_stated_digest_is_refused(importer: Importer, monkeypat
     monkeypatch.setattr(huggingface, "_file", lambda entry: RemoteFile(entry["path"], entry["size"], "git:"))
     with pytest.raises(UnfitModel, match="states no digest"):
         importer.run()
+
+
+def test_a_time_that_no_calendar_has_is_no_time(importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelyard_devstack.testing.hub.COMMITTED_S", 10**30)
+    importer.run(name=HubName.MODELSCOPE)
+    assert importer.snapshot.made_at is None
 
 
 def test_a_commit_is_a_folder_of_its_own(importer: Importer) -> None:

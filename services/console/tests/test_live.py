@@ -11,7 +11,7 @@ import pytest
 from modelyard import ApiClient
 from modelyard_console.live.followers import Followers
 from modelyard_console.live.hub import MAX_PAGES, Hint, Hub, TooManyPages
-from modelyard_console.live.jobs import Jobs
+from modelyard_console.live.jobs import AT_ONCE, Jobs, Work
 from modelyard_console.pages.live import wanted_by
 
 from .conftest import KEYS
@@ -92,12 +92,12 @@ def test_a_job_whose_result_can_be_read_is_free() -> None:
         written.set()
         looked.wait(0.2)  # time for the reader to ask while the result is there, and the job is not yet over
 
-    jobs.start("upload", lambda: write)
+    jobs.start("upload", lambda _: write)
     assert written.wait(30)
     free.append(not jobs.running("upload"))
     looked.set()
     assert (results, free) == (["failed"], [True])
-    assert jobs.start("upload", lambda: None)
+    assert jobs.start("upload", lambda _: None)
     jobs.close()
 
 
@@ -107,9 +107,38 @@ def test_a_job_whose_result_cannot_be_written_does_not_keep_its_name() -> None:
     def fail() -> None:
         raise OSError("no space left on device")
 
-    jobs.start("upload", lambda: fail)
+    jobs.start("upload", lambda _: fail)
     deadline = time.monotonic() + 30
     while jobs.running("upload") and time.monotonic() < deadline:
         time.sleep(0.01)  # sleep: polls a thread
-    assert jobs.start("upload", lambda: None)
+    assert jobs.start("upload", lambda _: None)
     jobs.close()
+
+
+def test_a_job_is_stopped_while_it_runs_and_while_it_waits() -> None:
+    jobs, began, ended = Jobs(), threading.Semaphore(0), list[str]()
+
+    def wait(name: str) -> Work:
+        def run(stop: threading.Event) -> None:
+            began.release()
+            assert stop.wait(30)
+            ended.append(name)
+
+        return run
+
+    names = [f"job {number}" for number in range(AT_ONCE + 1)]
+    for name in names:
+        assert jobs.start(name, wait(name))
+    for _ in range(AT_ONCE):
+        assert began.acquire(timeout=30)
+    jobs.stop(names[-1])
+    assert not jobs.running(names[-1]), "one that waits ends at once"
+    jobs.stop(names[0])
+    deadline = time.monotonic() + 30
+    while jobs.running(names[0]) and time.monotonic() < deadline:
+        time.sleep(0.01)  # sleep: polls a thread
+    assert ended == [names[0]] and jobs.running(names[1]) and not jobs.stopping(names[1])
+    jobs.close()
+    while jobs.running(names[1]) and time.monotonic() < deadline:
+        time.sleep(0.01)  # sleep: polls a thread
+    assert ended == names[:2]

@@ -15,6 +15,7 @@ from modelyard_own.errors import UnfitModel
 from modelyard_own.files import ModelFile
 from modelyard_own.labelled import LabelledFile, LabelledTable
 from modelyard_own.manifest import Plan
+from modelyard_own.origin import Origin
 from modelyard_own.planning import Request, plan_of
 from modelyard_own.unpacking import unpacked
 
@@ -47,6 +48,8 @@ class Task(Part):
     reason: str = ""
     base: Base | None = None
     """Version that `stated.base` names; this process has no network to look it up."""
+    origin: Origin | None = None
+    """Of files that were downloaded from a hub."""
     memory_bytes: int
     seconds: int
     max_bytes: int
@@ -96,12 +99,17 @@ def answer(task: Task) -> Answer:
         model = _model(model, task.max_bytes)
         dialect = Dialect.of(task.separator, task.decimal, task.encoding)
         header = tuple(_header(task, dialect))
-        plan = plan_of(Request(model, _stated(task), dialect, code=task.code, reason=task.reason, base=task.base))
+        plan = plan_of(_request(task, model, dialect))
         return Answer(model=str(model), plan=plan, labelled=_labelled(plan), header=header)
     except UnfitFile as error:
         return Answer(model=str(model), header=header, problem=_named(str(error)))
     except MemoryError:
         return Answer(model=str(model), problem="the model or its sample needs more memory than one upload may take")
+
+
+def _request(task: Task, model: Path, dialect: Dialect) -> Request:
+    stated = _stated(task)
+    return Request(model, stated, dialect, code=task.code, reason=task.reason, origin=task.origin, base=task.base)
 
 
 def _model(sent: Path, max_bytes: int) -> Path:

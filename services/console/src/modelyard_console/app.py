@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 from modelyard import ApiClient
 from modelyard_console.clients.file_reader import FileReader
+from modelyard_console.clients.hubs import Hubs
 from modelyard_console.clients.model_reader import ModelReader
 from modelyard_console.clients.platform import Platform
 from modelyard_console.domain import links
@@ -29,10 +30,12 @@ from modelyard_console.settings import Settings
 from modelyard_console.store.model_uploads import ModelUploads
 from modelyard_console.store.sessions import Sessions
 from modelyard_console.store.uploads import Uploads
+from modelyard_own import UnfitModel
 from modelyard_runtime.access import Authenticator
 from modelyard_runtime.assembly import authenticator_of
 from modelyard_runtime.clock import Clock, system_clock
 from modelyard_runtime.database import Database, migrate, open_engine
+from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.http import create_app
 from modelyard_runtime.metrics import Metrics
@@ -71,6 +74,8 @@ def build(
         models=models,
         model_reader=_model_reader(settings),
         jobs=Jobs(),
+        hubs=_hubs(settings),
+        imports=Jobs(),
         max_model_upload_bytes=settings.max_model_upload_bytes,
         registering_timeout_s=settings.registering_timeout_s,
         secure_cookies=settings.secure_cookies,
@@ -85,6 +90,7 @@ def build(
     async def stop() -> None:
         followers.stop()
         console.jobs.close()
+        console.imports.close()
         platform.close()
         database.close()
 
@@ -107,13 +113,30 @@ def _model_reader(settings: Settings) -> ModelReader:
     return ModelReader(settings.max_model_upload_bytes, settings.reading_memory_bytes, settings.reading_timeout_s)
 
 
+def _hubs(settings: Settings) -> Hubs:
+    try:
+        return Hubs(
+            settings.hub_variables,
+            enabled=settings.imports,
+            max_bytes=settings.max_import_bytes,
+            timeout_s=min(settings.import_timeout_s, settings.upload_keep_h * 3600),
+            listing_timeout_s=settings.call_timeout_s,
+        )
+    except UnfitModel as error:
+        raise StartupError(str(error)) from error
+
+
 def _app(console: Console, readiness: Readiness, metrics: Metrics) -> FastAPI:
     app = create_app(
         service=NAME,
         authenticator=console.authenticator,
         readiness=readiness,
         metrics=metrics,
-        large_paths={UPLOADS: console.max_upload_bytes, links.MODEL_UPLOAD: console.max_model_upload_bytes},
+        large_paths={
+            UPLOADS: console.max_upload_bytes,
+            links.MODEL_UPLOAD: console.max_model_upload_bytes,
+            links.IMPORT_LISTING: console.max_upload_bytes,
+        },
         edge=session_edge(console.sessions, SignInAgain(console.templates), _unavailable(console.templates)),
         openapi_url=None,
     )

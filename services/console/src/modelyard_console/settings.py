@@ -3,13 +3,14 @@
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from modelyard_runtime.settings import DatabaseSettings, ServiceSettings
 from modelyard_runtime.tls import check_ca_file
 
 URL = r"^https?://"
+URL_OR_NONE = r"^(https?://.*)?$"
 
 
 class Settings(ServiceSettings, DatabaseSettings):
@@ -42,6 +43,18 @@ class Settings(ServiceSettings, DatabaseSettings):
     """All uploaded models that wait for their registration, together."""
     registering_timeout_s: float = Field(600.0, gt=0)
     """For one call of a registration: finalizing scans all files of the version."""
+    imports: bool = True
+    """Whether people may import models of the hubs that have an address here. False: of none."""
+    hf_endpoint: str = Field("", alias="HF_ENDPOINT", pattern=URL_OR_NONE)
+    """Address of Hugging Face or a mirror; without it, nothing is imported from there."""
+    hf_token: SecretStr = Field(SecretStr(""), alias="HF_TOKEN")
+    modelscope_endpoint: str = Field("", alias="MODELSCOPE_ENDPOINT", pattern=URL_OR_NONE)
+    """Address of ModelScope or a mirror; without it, nothing is imported from there."""
+    modelscope_api_token: SecretStr = Field(SecretStr(""), alias="MODELSCOPE_API_TOKEN")
+    max_import_bytes: int = Field(4 << 30, gt=0)
+    """Files of one import, together."""
+    import_timeout_s: float = Field(21_600.0, gt=0)
+    """For one download, after which it can be continued; at most the time for which uploads are kept."""
     upload_keep_h: float = Field(24.0, gt=0)
     """Hours after which an uploaded file is deleted."""
     max_upload_cells: int = Field(10_000_000, gt=0)
@@ -56,6 +69,16 @@ class Settings(ServiceSettings, DatabaseSettings):
         """Address by service."""
         names = ("registry", "trainer", "evaluator", "deployer", "router", "monitor")
         return {name: getattr(self, f"{name}_url") for name in names}
+
+    @property
+    def hub_variables(self) -> dict[str, str]:
+        """Addresses and tokens of hubs by the variables of the command line; empty where there is none."""
+        return {
+            "HF_ENDPOINT": self.hf_endpoint,
+            "HF_TOKEN": self.hf_token.get_secret_value(),
+            "MODELSCOPE_ENDPOINT": self.modelscope_endpoint,
+            "MODELSCOPE_API_TOKEN": self.modelscope_api_token.get_secret_value(),
+        }
 
     @property
     def session_idle(self) -> timedelta:

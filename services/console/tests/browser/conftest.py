@@ -66,10 +66,10 @@ def recording() -> Recording:
 
 
 @contextmanager
-def served(folder: Path, replay: Replay) -> Iterator[Site]:
-    """Run a console over replayed services, at the moment of the recording."""
+def served(folder: Path, replay: Replay, hub: str = "https://huggingface.co") -> Iterator[Site]:
+    """Run a console over replayed services, at the moment of the recording. hub: address of a model hub."""
     (folder / "console.key").write_text("console-key-of-enough-letters")
-    settings = Settings(data_dir=folder, service_key_file=folder / "console.key", call_timeout_s=5)
+    settings = Settings(data_dir=folder, service_key_file=folder / "console.key", call_timeout_s=5, hf_endpoint=hub)
 
     async def introspect(key: str) -> Principal | None:
         return ROLES.get(key)

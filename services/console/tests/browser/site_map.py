@@ -28,6 +28,7 @@ LISTS = (
     "/",
     "/models",
     "/models-register",
+    "/models-import",
     "/models-problems",
     f"/models/{MODEL}",
     f"/models/{MODEL}?window=24h",

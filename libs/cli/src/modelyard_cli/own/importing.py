@@ -1,7 +1,6 @@
 """modelyard import: a model of a hub, at one commit, is downloaded, verified, and registered like a model of yours."""
 
 import os
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -48,7 +47,6 @@ from modelyard_cli.verbs.options import (
 if TYPE_CHECKING:
     from modelyard_own.hubs import Choice, Snapshot
 
-REPO: Final = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
 MIB: Final = 1 << 20
 
 
@@ -106,7 +104,7 @@ def import_model(
     Exit codes: as of `register`; 1 also if the hub refused or did not answer.
     """
     from modelyard_own import Request
-    from modelyard_own.hubs import SITES, Connection, HubName, choose, download, hub_of
+    from modelyard_own.hubs import SITES, Connection, HubName, check_repo, choose, download, hub_of
 
     stated, dialect = described(
         {
@@ -122,7 +120,8 @@ def import_model(
         (column, option, tag),
         (separator, decimal, encoding),
     )
-    _check_arguments(repo, sample)
+    check_repo(repo)
+    _check_sample(sample)
     name, limit = HubName(hub), bytes_of("--max-size", max_size)
     with Connection(SITES[name].access(endpoint, os.environ)) as connection:
         site = hub_of(name, connection)
@@ -140,10 +139,8 @@ def import_model(
     register_request(request, model, dry_run=False, follow=follow, data_dir=data_dir, output=output)
 
 
-def _check_arguments(repo: str, sample: Path | None) -> None:
+def _check_sample(sample: Path | None) -> None:
     """Before gigabytes are downloaded."""
-    if not re.fullmatch(REPO, repo):
-        raise StackError(f"{repo!a}: is no repository; write ORG/NAME, as in its address")
     if sample is not None and not sample.is_file():
         raise StackError(f"--sample {sample}: no such file")
 

@@ -1,8 +1,8 @@
 """Model hubs: list a repository at a commit, choose its files, download and verify them."""
 
 from modelyard_own.hubs.choosing import Choice, choose
-from modelyard_own.hubs.download import download
-from modelyard_own.hubs.sites import SITES, Hub, HubName, hub_of
+from modelyard_own.hubs.download import download, fetch, require_digests
+from modelyard_own.hubs.sites import SITES, Hub, HubName, check_repo, hub_of
 from modelyard_own.hubs.snapshot import Snapshot
 from modelyard_own.remote import Connection, RemoteFile
 
@@ -14,7 +14,10 @@ __all__ = [
     "HubName",
     "RemoteFile",
     "Snapshot",
+    "check_repo",
     "choose",
     "download",
+    "fetch",
     "hub_of",
+    "require_digests",
 ]

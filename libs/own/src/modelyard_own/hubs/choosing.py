@@ -44,15 +44,16 @@ def choose(files: Sequence[RemoteFile], include: Sequence[str] = (), exclude: Se
     this platform.
     """
     names = {file.path for file in files}
-    reasons = {file: _reason(file.path, names, include, exclude) for file in files}
+    safe = any("/" not in name and name.endswith(SAFETENSORS) for name in names)
+    reasons = {file: _reason(file.path, names, include, exclude, safe=safe) for file in files}
     taken = tuple(sorted((file for file, why in reasons.items() if why is None), key=lambda file: file.path))
     left_out = tuple((file, why) for file, why in reasons.items() if why is not None)
     _require_weights(taken, names)
     return Choice(taken, left_out)
 
 
-def _reason(name: str, names: set[str], include: Sequence[str], exclude: Sequence[str]) -> str | None:
-    """Why a file is left out; None to take it."""
+def _reason(name: str, names: set[str], include: Sequence[str], exclude: Sequence[str], *, safe: bool) -> str | None:
+    """Why a file is left out; None to take it. safe: whether the repository has weights in safetensors at its root."""
     if any(part.startswith(".") for part in name.split("/")) or name == DESCRIPTION_FILE:
         return "not of the model"
     if not re.fullmatch(FILE_PATH, name) or "" in name.split("/"):
@@ -61,10 +62,10 @@ def _reason(name: str, names: set[str], include: Sequence[str], exclude: Sequenc
         return "excluded"
     if any(fnmatchcase(name, pattern) for pattern in include):
         return None
-    return _by_default(name, names)
+    return _by_default(name, names, safe=safe)
 
 
-def _by_default(name: str, names: set[str]) -> str | None:
+def _by_default(name: str, names: set[str], *, safe: bool) -> str | None:
     suffix = _suffix(name)
     if suffix in DOCUMENTS:
         return "documentation"
@@ -72,9 +73,7 @@ def _by_default(name: str, names: set[str]) -> str | None:
         return "code, which is not run"
     if suffix in PICKLES:
         return "a pickle, which is never loaded"
-    if any("/" not in other and other.endswith(SAFETENSORS) for other in names):
-        return _beside_safetensors(name, suffix, names)
-    return None
+    return _beside_safetensors(name, suffix, names) if safe else None
 
 
 def _beside_safetensors(name: str, suffix: str, names: set[str]) -> str | None:
@@ -93,7 +92,7 @@ def _beside_safetensors(name: str, suffix: str, names: set[str]) -> str | None:
 
 def _require_weights(taken: Sequence[RemoteFile], names: set[str]) -> None:
     if not taken:
-        raise UnfitModel("no file is left to import; see --dry-run, --include and --exclude")
+        raise UnfitModel("no file is left to import; see --include and --exclude")
     pickles = sorted(name for name in names if _suffix(name) in PICKLES)
     if pickles and not any(_suffix(name) in {SAFETENSORS, ".skops", ".ubj", *OTHER_WEIGHTS} for name in names):
         raise UnfitModel(

@@ -27,27 +27,34 @@ def download(hub: Hub, snapshot: Snapshot, choice: Choice, cache: Path, report: 
     Repeating it after a crash continues: complete files stay, and a partial one is resumed. The files have the time of
     the commit, so that the same commit gives the same manifest on every machine. One process at a time per commit.
     """
-    _require_digests(choice)
+    require_digests(choice)
     place = cache / httpx.URL(hub.connection.endpoint).host / snapshot.repo / snapshot.commit
     folder, parts = place / "files", place / "parts"
     with _alone(place):
-        _remove_others(folder, choice)
-        _check_space(place, folder, parts, choice)
-        for number, file in enumerate(choice.taken, start=1):
-            label = f"downloading {file.path} ({number} of {len(choice.taken)})"
-            url, target = hub.url_of(snapshot, file), folder / file.path
-            if not file.matches(target):
-                transfer = Transfer(hub.connection, snapshot.repo, url, file, parts / file.path, label, report)
-                transfer.run()
-                target.parent.mkdir(parents=True, exist_ok=True)
-                transfer.part.replace(target)
-            if snapshot.made_at is not None:
-                os.utime(target, (snapshot.made_at.timestamp(),) * 2)
-        shutil.rmtree(parts, ignore_errors=True)
+        fetch(hub, snapshot, choice, folder, parts, report)
     return folder
 
 
-def _require_digests(choice: Choice) -> None:
+def fetch(hub: Hub, snapshot: Snapshot, choice: Choice, folder: Path, parts: Path, report: Report) -> None:
+    """Download into a folder of the caller, who lets one run at a time; as `download`. parts: for files that arrive."""
+    require_digests(choice)
+    _remove_others(folder, choice)
+    _check_space(folder, parts, choice)
+    for number, file in enumerate(choice.taken, start=1):
+        label = f"downloading {file.path} ({number} of {len(choice.taken)})"
+        url, target = hub.url_of(snapshot, file), folder / file.path
+        if not file.matches(target):
+            transfer = Transfer(hub.connection, snapshot.repo, url, file, parts / file.path, label, report)
+            transfer.run()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            transfer.part.replace(target)
+        if snapshot.made_at is not None:
+            os.utime(target, (snapshot.made_at.timestamp(),) * 2)
+    shutil.rmtree(parts, ignore_errors=True)
+
+
+def require_digests(choice: Choice) -> None:
+    """UnfitModel for a file whose bytes could not be verified."""
     unstated = [file.path for file in choice.taken if not re.fullmatch(DIGEST, file.digest)]
     if unstated:
         raise UnfitModel(f"{unstated[0]}: the hub states no digest, so its bytes cannot be verified; use --exclude")
@@ -76,9 +83,10 @@ def _remove_others(folder: Path, choice: Choice) -> None:
             path.unlink()
 
 
-def _check_space(place: Path, folder: Path, parts: Path, choice: Choice) -> None:
+def _check_space(folder: Path, parts: Path, choice: Choice) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     there = sum(path.stat().st_size for path in (*folder.rglob("*"), *parts.rglob("*")) if path.is_file())
-    needed, free = choice.size_bytes - there, shutil.disk_usage(place).free
+    needed, free = choice.size_bytes - there, shutil.disk_usage(folder).free
     if needed > free:
         amounts = f"{needed / MIB:,.0f} MiB more, and {free / MIB:,.0f} MiB are free"
-        raise UnfitModel(f"{place}: the files need {amounts}; free some, or set --cache")
+        raise UnfitModel(f"{folder}: the files need {amounts}; free some on that disk")

@@ -36,8 +36,7 @@ class ModelScope:
             base_model=joined(info, "BaseModel"),
             gated=bool(info.get("ApprovalMode")),
         )
-        made_at = datetime.fromtimestamp(changed_s, UTC) if changed_s else None
-        return Snapshot(repo, origin, tuple(map(_file, entries)), made_at)
+        return Snapshot(repo, origin, tuple(map(_file, entries)), _moment(changed_s))
 
     def url_of(self, snapshot: Snapshot, file: RemoteFile) -> str:
         """Address of a file at that commit."""
@@ -55,6 +54,14 @@ class ModelScope:
             raise ApiError(0, "refused", f"{repo}: refused", said or "no such repository or revision; check the name")
         data: Mapping[str, Any] = found["Data"]
         return data
+
+
+def _moment(seconds: int) -> datetime | None:
+    """A time of the hub; None if it states none, or one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def _file(entry: Mapping[str, Any]) -> RemoteFile:

@@ -1,14 +1,18 @@
 """The hubs that are known, their addresses and settings."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from modelyard_own.errors import UnfitModel
 from modelyard_own.hubs.huggingface import HuggingFace
 from modelyard_own.hubs.modelscope import ModelScope
 from modelyard_own.hubs.snapshot import Snapshot
 from modelyard_own.remote import Access, Connection, RemoteFile
+
+REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,95})?")
 
 
 class HubName(StrEnum):
@@ -44,7 +48,9 @@ class Site:
     def access(self, endpoint: str | None, environ: Mapping[str, str]) -> Access:
         """The address and token to use. endpoint: stated by the caller; else the environment, else the public hub."""
         address = endpoint or environ.get(self.endpoint_variable) or self.endpoint
-        return Access(address, environ.get(self.token_variable, "").strip(), self.token_variable, self.cookie)
+        token = environ.get(self.token_variable, "").strip()
+        option = "--endpoint" if endpoint else self.endpoint_variable
+        return Access(address, token, self.token_variable, self.cookie, option=option)
 
 
 SITES: Final[Mapping[HubName, Site]] = {
@@ -58,6 +64,12 @@ SITES: Final[Mapping[HubName, Site]] = {
         "m_session_id",
     ),
 }
+
+
+def check_repo(repo: str) -> None:
+    """UnfitModel for what cannot be the name of a repository, before any hub is asked."""
+    if not REPO.fullmatch(repo):
+        raise UnfitModel(f"{repo[:200]!a}: is no repository; write ORG/NAME, as in its address")
 
 
 def hub_of(name: HubName, connection: Connection) -> Hub:

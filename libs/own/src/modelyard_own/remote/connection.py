@@ -17,6 +17,7 @@ from modelyard_own.errors import UnfitModel
 
 ATTEMPTS: Final = 5
 """Failures in a row before a call is given up, with pauses of 1, 2, 4 and 8 s."""
+FIRST_PAUSE_S: Final = 1.0
 TIMEOUT_S: Final = 30.0
 """For connecting and for each read, not for a whole file."""
 MAX_ANSWER_BYTES: Final = 64 << 20
@@ -52,17 +53,28 @@ class Access:
 class Connection:
     """Calls to one server. Close it, or use it in a `with`.
 
-    transport: an httpx transport, for tests. pause: waits between attempts.
+    transport: an httpx transport, for tests. pause: waits between attempts, of which there are `attempts` in a row.
+    timeout_s: for connecting and for each read.
     The token goes to the host of the endpoint only: redirects to another host, such as that of the files, carry none.
+    Redirects of an https server lead to https only.
     """
 
     def __init__(
-        self, access: Access, transport: httpx.BaseTransport | None = None, pause: Pause | None = None
+        self,
+        access: Access,
+        transport: httpx.BaseTransport | None = None,
+        pause: Pause | None = None,
+        timeout_s: float = TIMEOUT_S,
+        attempts: int = ATTEMPTS,
     ) -> None:
-        self.access, self.pause = access, pause or time.sleep
+        self.access, self._pause, self._attempts = access, pause or time.sleep, attempts
         self._host = _checked(access)
         self._http = httpx.Client(
-            timeout=TIMEOUT_S, transport=transport, follow_redirects=True, headers={"accept-encoding": "identity"}
+            timeout=timeout_s,
+            transport=transport,
+            follow_redirects=True,
+            headers={"accept-encoding": "identity"},
+            event_hooks={"request": [self._check_scheme]},
         )
 
     def __enter__(self) -> Self:
@@ -71,15 +83,23 @@ class Connection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connections."""
         self._http.close()
 
     @property
     def endpoint(self) -> str:
         return self.access.endpoint.rstrip("/")
 
+    def patience(self) -> "Patience":
+        """A new count of failures in a row."""
+        return Patience(self._pause, self._attempts)
+
     def json(self, url: str, repo: str, parameters: Mapping[str, str] | None = None) -> tuple[Any, httpx.Headers]:
         """Return an answer and its headers. url: an address of this server; another host is refused."""
-        patience = Patience(self.pause)
+        patience = self.patience()
         while True:
             try:
                 with self.stream(url, repo, parameters=parameters) as response:
@@ -103,6 +123,10 @@ class Connection:
         except httpx.HTTPError as error:
             raise ApiError.unreachable(self.endpoint, error) from error
 
+    def _check_scheme(self, request: httpx.Request) -> None:
+        if self._host.scheme == "https" and request.url.scheme != "https":
+            raise ApiError(0, "no_https", f"{self.endpoint} redirects to an address without https", request.url.host)
+
     def _refused(self, response: httpx.Response, repo: str) -> ApiError:
         status = response.status_code
         cls = ApiUnavailable if status in RETRYABLE_STATUS else ApiError
@@ -125,8 +149,8 @@ class Connection:
 class Patience:
     """Counts failures in a row, and pauses after each; progress starts the count again."""
 
-    def __init__(self, pause: Pause) -> None:
-        self._pause, self._failures = pause, 0
+    def __init__(self, pause: Pause, attempts: int = ATTEMPTS) -> None:
+        self._pause, self._attempts, self._failures = pause, attempts, 0
 
     def progressed(self) -> None:
         """Bytes have arrived since the last failure."""
@@ -135,9 +159,9 @@ class Patience:
     def failed(self, error: ApiError) -> None:
         """Pause, or raise the error after the last attempt."""
         self._failures += 1
-        if self._failures >= ATTEMPTS:
+        if self._failures >= self._attempts:
             raise error
-        self._pause(2.0 ** (self._failures - 1))
+        self._pause(FIRST_PAUSE_S * 2.0 ** (self._failures - 1))
 
 
 def _checked(access: Access) -> httpx.URL:

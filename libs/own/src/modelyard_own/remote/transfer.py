@@ -9,7 +9,7 @@ from typing import Final
 import httpx
 
 from modelyard.errors import ApiError, ApiUnavailable, DigestMismatch
-from modelyard_own.remote.connection import Connection, Patience
+from modelyard_own.remote.connection import Connection
 from modelyard_own.remote.files import RemoteFile
 
 MIB: Final = 1 << 20
@@ -48,7 +48,7 @@ class Transfer:
 
     def _complete(self) -> None:
         """Append until the file has its size; a cut connection is opened again where it ended."""
-        patience = Patience(self.connection.pause)
+        patience = self.connection.patience()
         while (start := self._have) != self.file.size_bytes:
             cut = self._cut()
             if self._have - start >= MIB:

@@ -9,7 +9,7 @@ from modelyard_admission import Limits, scan_isolated
 from modelyard_console.clients.programs import Program, TookTooLong
 from modelyard_console.domain.own_models import reading_of
 from modelyard_contracts.admission import ScanReport
-from modelyard_own import Base
+from modelyard_own import Base, Origin
 from modelyard_own.work import Answer, Task
 
 
@@ -21,11 +21,17 @@ class ModelReader:
         self._program = Program("modelyard_own", timeout_s)
 
     def read(
-        self, folder: Path, name: str, sample: str | None, values: Mapping[str, str], base: Base | None = None
+        self,
+        folder: Path,
+        name: str,
+        sample: str | None,
+        values: Mapping[str, str],
+        base: Base | None = None,
+        origin: Origin | None = None,
     ) -> Answer:
         """Read a model; one that cannot be used is an answer with a problem. WrongFields for facts that cannot be used.
 
-        base: the version that an adapter was trained on. Unavailable while others are read.
+        base: the version that an adapter was trained on. origin: of files of a hub. Unavailable while others are read.
         """
         task = reading_of(
             values,
@@ -33,6 +39,7 @@ class ModelReader:
             name=name,
             sample=sample,
             base=base,
+            origin=origin,
             memory_bytes=self._memory_bytes,
             seconds=int(self._timeout_s) + 1,
             max_bytes=self._max_bytes,

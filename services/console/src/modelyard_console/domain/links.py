@@ -163,6 +163,14 @@ REGISTER_MODEL = "/models-register"
 MODEL_UPLOAD = f"{REGISTER_MODEL}/upload"
 
 
+IMPORT_MODEL = "/models-import"
+IMPORT_LISTING = f"{IMPORT_MODEL}/list"
+
+
+def model_import(import_id: str) -> str:
+    return f"{IMPORT_MODEL}/repositories/{part(import_id)}"
+
+
 def model_upload(upload_id: str) -> str:
     return f"{REGISTER_MODEL}/files/{part(upload_id)}"
 

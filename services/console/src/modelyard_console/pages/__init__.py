@@ -13,6 +13,7 @@ from modelyard_console.pages.experiments import add_experiments
 from modelyard_console.pages.find import add_find
 from modelyard_console.pages.keys import add_keys
 from modelyard_console.pages.models import add_models
+from modelyard_console.pages.models_import import add_models_import
 from modelyard_console.pages.models_register import add_models_register
 from modelyard_console.pages.overview import add_overview
 from modelyard_console.pages.policies import add_policies
@@ -30,6 +31,7 @@ PAGES = (
     add_overview,
     add_models,
     add_models_register,
+    add_models_import,
     add_versions,
     add_evidence,
     add_policies,

@@ -13,7 +13,7 @@ from modelyard_console.domain.names import name_problem
 from modelyard_console.domain.own_models import LABELS, TASKS, WrongFields, kept, problem_field, problem_words
 from modelyard_console.domain.prospects import prospects
 from modelyard_console.domain.uploads import KINDS
-from modelyard_console.pages.registering import closed, progress_page, start
+from modelyard_console.pages.registering import elsewhere, progress_page, start
 from modelyard_console.pages.view import MAX_FILES, Console, Form, View
 from modelyard_console.store.model_uploads import ModelUpload, Sent
 from modelyard_contracts.admission import ScanReport, ScanVerdict
@@ -82,8 +82,8 @@ def _stored(console: Console, form: Form) -> ModelUpload:
 def _replaced(console: Console, form: Form) -> Response:
     """Replace the files that were sent, unless the registration has started; the others and all fields stay."""
     upload = console.models.find(form.text("upload_id"), form.view.me.identity)
-    if closed(console, upload):
-        return RedirectResponse(links.registration(upload.id), 303)
+    if page := elsewhere(console, upload):
+        return RedirectResponse(page, 303)
     try:
         upload = console.models.replace(upload, *_model_and_sample(form))
     except Invalid as error:
@@ -108,8 +108,8 @@ def _add_files(app: FastAPI, console: Console) -> None:
     def preview(upload_id: str, view: Annotated[View, Depends(console.view("register", "model"))]) -> Response:
         """Show how an uploaded model is understood, with what can be corrected."""
         upload = console.models.find(upload_id, view.me.identity)
-        if closed(console, upload):
-            return RedirectResponse(links.registration(upload_id), 303)
+        if page := elsewhere(console, upload):
+            return RedirectResponse(page, 303)
         return _files_page(view, upload)
 
     @app.post("/models-register/files/{upload_id}", response_class=HTMLResponse)
@@ -126,8 +126,8 @@ def _add_files(app: FastAPI, console: Console) -> None:
     ) -> Response:
         """Start the registration."""
         upload = console.models.find(upload_id, form.view.me.identity)
-        if closed(console, upload):
-            return RedirectResponse(links.registration(upload.id), 303)
+        if page := elsewhere(console, upload):
+            return RedirectResponse(page, 303)
         upload = _corrected(console, upload, form)
         if problem := name_problem(upload.model) if upload.model else "Model: fill in this field":
             return _files_page(form.view, upload, {"model": problem}, 422)
@@ -143,7 +143,7 @@ def _add_files(app: FastAPI, console: Console) -> None:
 
 def _corrected(console: Console, upload: ModelUpload, form: Form) -> ModelUpload:
     """The upload with the fields of the form, unless its registration has started."""
-    if closed(console, upload):
+    if elsewhere(console, upload):
         return upload
     upload = upload.model_copy(update={"model": form.text("model"), "values": kept(form.values)})
     console.models.save(upload)
@@ -168,7 +168,9 @@ def _read(view: View, upload: ModelUpload) -> Answer:
     if answer is None:
         base, problem = _base(view, upload)
         folder = console.models.folder(upload)
-        answer = console.model_reader.read(folder, upload.name, upload.sample, upload.values, base)
+        answer = console.model_reader.read(
+            folder, upload.name, upload.sample, upload.values, base=base, origin=upload.origin
+        )
         if problem:
             return answer.model_copy(update={"plan": None, "problem": problem})
         console.models.keep_answer(upload, answer)

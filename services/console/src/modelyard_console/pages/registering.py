@@ -10,6 +10,8 @@ from fastapi.responses import Response
 
 from modelyard import ApiError, RegistryClient
 from modelyard_console.clients.platform import explained
+from modelyard_console.domain import links
+from modelyard_console.domain.imports import DownloadState
 from modelyard_console.domain.registration import FileFinding, Progress, Registration, State, steps
 from modelyard_console.live.hub import Hint
 from modelyard_console.pages.live import REGISTRATION
@@ -28,12 +30,16 @@ REPORTED_S: Final = 0.5
 log = logging.getLogger(__name__)
 
 
-def closed(console: Console, upload: ModelUpload) -> bool:
-    """Whether the registration runs or has a final result, so that nothing can be corrected any more."""
+def elsewhere(console: Console, upload: ModelUpload) -> str:
+    """The page of an upload that cannot be corrected: its registration runs or has a final result, or files of a hub
+    have not arrived. Empty if it can be corrected."""
     if console.jobs.running(upload.id):
-        return True
+        return links.registration(upload.id)
     found = console.models.registration(upload)
-    return found is not None and found.state in (State.REGISTERED, State.REFUSED)
+    if found is not None and found.state in (State.REGISTERED, State.REFUSED):
+        return links.registration(upload.id)
+    download = console.models.download(upload)
+    return "" if download is None or download.state is DownloadState.COMPLETE else links.model_import(upload.id)
 
 
 def start(view: View, upload: ModelUpload, plan: Plan) -> None:
@@ -42,7 +48,7 @@ def start(view: View, upload: ModelUpload, plan: Plan) -> None:
     client = console.platform.client("registry", RegistryClient, view.session.api_key, console.registering_timeout_s)
     console.models.keep_registration(upload, Registration(text="It starts."))
     context = copy_context()  # with the correlation id of the request
-    console.jobs.start(upload.id, lambda: context.run(_register, console, client, upload, plan))
+    console.jobs.start(upload.id, lambda _: context.run(_register, console, client, upload, plan))
 
 
 def _register(console: Console, client: RegistryClient, upload: ModelUpload, plan: Plan) -> Callable[[], None] | None:

@@ -11,6 +11,7 @@ from starlette.datastructures import UploadFile
 
 from modelyard import ApiError
 from modelyard_console.clients.file_reader import FileReader
+from modelyard_console.clients.hubs import Hubs
 from modelyard_console.clients.model_reader import ModelReader
 from modelyard_console.clients.platform import Platform, Services, explained
 from modelyard_console.domain.links import safe_next
@@ -67,6 +68,8 @@ class Console:
     models: ModelUploads
     model_reader: ModelReader
     jobs: Jobs
+    hubs: Hubs
+    imports: Jobs
     max_model_upload_bytes: int
     registering_timeout_s: float
 

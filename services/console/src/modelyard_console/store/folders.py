@@ -105,7 +105,7 @@ class UploadFolders(Generic[NoteT]):
     def write(self, content: BinaryIO, path: Path, field: str = "file") -> int:
         """Write a file chunk by chunk; returns its bytes. Invalid if all uploads would take too much room."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        room, size = self._room(), 0
+        room, size = self.room_bytes(), 0
         with path.open("xb") as target:
             while chunk := content.read(CHUNK_BYTES):
                 size += len(chunk)
@@ -114,7 +114,8 @@ class UploadFolders(Generic[NoteT]):
                 target.write(chunk)
         return size
 
-    def _room(self) -> int:
+    def room_bytes(self) -> int:
+        """Bytes that uploads may still take."""
         files = (file for one in self._paths() for file in one.rglob("*"))
         return self._max_total - sum(file.lstat().st_size for file in files if file.is_file())
 

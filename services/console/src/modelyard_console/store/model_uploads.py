@@ -3,15 +3,18 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from pydantic import Field
 
+from modelyard_console.domain.imports import Download, Listing
 from modelyard_console.domain.registration import Registration
 from modelyard_console.store.folders import Note, UploadFolders, safe_name
 from modelyard_contracts.admission import ScanReport
+from modelyard_own import Origin
 from modelyard_own.work import FILES, OUT, SAMPLE, Answer
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import Invalid
@@ -19,6 +22,10 @@ from modelyard_runtime.errors import Invalid
 ANSWER: Final = "answer.json"
 SCAN: Final = "scan.json"
 REGISTRATION: Final = "registration.json"
+LISTING: Final = "listing.json"
+DOWNLOAD: Final = "download.json"
+PARTS: Final = "parts"
+"""Folder of files that arrive from a hub."""
 ROOT: Final = "model"
 """Folder of files that were sent without one."""
 ADVICE: Final = "register them or wait for them to be deleted, or use `modelyard register`"
@@ -37,6 +44,8 @@ class ModelUpload(Note):
     model: str = ""
     values: dict[str, str] = Field(default_factory=dict)
     """Fields of the form, as they were sent."""
+    origin: Origin | None = None
+    """Of files that are downloaded from a hub."""
 
 
 class ModelUploads(UploadFolders[ModelUpload]):
@@ -63,6 +72,42 @@ class ModelUploads(UploadFolders[ModelUpload]):
             self.save(upload)
             return upload
 
+    def add_import(
+        self, listing: Listing, sample: Sent | None, owner: str, model: str, values: Mapping[str, str]
+    ) -> ModelUpload:
+        """Store what a repository has, and the sample; the files come later, with `download`. Invalid as of `add`."""
+        with self.new_folder() as (upload_id, now, folder):
+            upload = ModelUpload(
+                id=upload_id,
+                owner=owner,
+                uploaded_at=now,
+                name=safe_name(listing.snapshot.repo),
+                files=len(listing.choice.taken),
+                size_bytes=listing.choice.size_bytes,
+                sample=self._sample(sample, folder),
+                model=model,
+                values=dict(values),
+                origin=listing.snapshot.origin,
+            )
+            self.save(upload)
+            self.keep(upload, LISTING, None, listing)
+            self.keep(upload, DOWNLOAD, None, Download())
+            return upload
+
+    def places(self, upload: ModelUpload) -> tuple[Path, Path]:
+        """Folders of a downloaded model: of its files, and of those that arrive."""
+        return self.folder(upload) / FILES / upload.name, self.folder(upload) / PARTS
+
+    def have_bytes(self, upload: ModelUpload) -> int:
+        """Bytes of an import that have arrived."""
+        return sum(_size(path) for place in self.places(upload) for path in place.rglob("*"))
+
+    def again(self, upload: ModelUpload) -> ModelUpload:
+        """Keep an upload for the whole time from now on."""
+        renewed = upload.model_copy(update={"uploaded_at": self._clock()})
+        self.save(renewed)
+        return renewed
+
     def replace(self, upload: ModelUpload, files: Sequence[Sent], sample: Sent | None) -> ModelUpload:
         """The upload, under a new id, with other files, another sample or both; what is not sent stays.
 
@@ -73,7 +118,7 @@ class ModelUploads(UploadFolders[ModelUpload]):
         with self.new_folder() as (upload_id, now, folder):
             changes: dict[str, Any] = {"id": upload_id, "uploaded_at": now}
             if files:
-                changes |= self._files(files, folder)
+                changes |= {**self._files(files, folder), "origin": None}
             else:
                 _link(self.folder(upload) / FILES, folder / FILES)
             if sample is not None:
@@ -122,10 +167,28 @@ class ModelUploads(UploadFolders[ModelUpload]):
     def keep_registration(self, upload: ModelUpload, found: Registration) -> None:
         self.keep(upload, REGISTRATION, None, found)
 
+    def listing(self, upload: ModelUpload) -> Listing | None:
+        """What the repository has; None for an upload that is no import."""
+        return self.kept(upload, LISTING, None, Listing)
+
+    def download(self, upload: ModelUpload) -> Download | None:
+        """How far the download is; None for an upload that is no import."""
+        return self.kept(upload, DOWNLOAD, None, Download)
+
+    def keep_download(self, upload: ModelUpload, found: Download) -> None:
+        self.keep(upload, DOWNLOAD, None, found)
+
     def clear(self, upload: ModelUpload) -> None:
         """Delete the files of a registered model; the note stays, so that its page does."""
         for name in (FILES, SAMPLE, OUT):
             shutil.rmtree(self.folder(upload) / name, ignore_errors=True)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 of a folder, or of a file that was moved just now."""
+    with suppress(OSError):
+        return path.stat().st_size if path.is_file() else 0
+    return 0
 
 
 def _link(source: Path, target: Path) -> None:
