@@ -36,6 +36,7 @@ from modelyard_registry.testing import ADMIN_KEY, InProcessRegistry, settings_in
 from modelyard_runtime.clock import FakeClock
 
 from .buckets import bucket as bucket  # fixtures
+from .buckets import disk_s3 as disk_s3
 from .buckets import s3_endpoint as s3_endpoint
 
 

@@ -28,7 +28,7 @@ class Settings(StatefulSettings):
     """Seconds for which a presigned URL takes its part."""
     artifact_key_file: Path | None = Field(None, alias="ARTIFACT_KEY_FILE")
     """Key ring with master keys, the current one first: blobs are stored encrypted. None: as they are."""
-    max_blob_bytes: int = Field(4 * 1024**3, ge=1)
+    max_blob_bytes: int = Field(16 * 1024**3, ge=1)
     """Largest file of a version or dataset. Uploads are streamed, so memory does not limit it."""
     osv_snapshot: Path | None = None
     """Folder or zip file of OSV records, with which dependencies of versions are compared. It may be replaced while the

@@ -11,8 +11,9 @@ from modelyard_registry.store.multipart import MAX_COPY_BYTES, Multipart
 from modelyard_registry.store.objects import CHUNK_BYTES, StoredObject, StoreUnavailable
 from modelyard_runtime.errors import StartupError
 
-PART_BYTES: Final = 16 * 1024 * 1024
-"""Of a multipart upload: S3 takes 10,000 parts, so objects of up to 160 GiB."""
+PART_BYTES: Final = 8 * 1024 * 1024
+"""Of a multipart upload; more for objects above 80 GiB. Memory holds about five parts."""
+MAX_PARTS: Final = 10_000
 TIMEOUT_S: Final = 30
 CONNECT_TIMEOUT_S: Final = 5
 MAX_RETRIES: Final = 4
@@ -59,8 +60,9 @@ class S3Objects:
             raise StartupError(f"ARTIFACT_URL: {self._url}: {str(error).splitlines()[0]}") from error
 
     def put(self, key: str, part: Path) -> None:
+        part_bytes = max(PART_BYTES, -(-part.stat().st_size // MAX_PARTS))
         with self._reaching(), part.open("rb") as file:
-            self._obstore.put(self._store, key, file, chunk_size=PART_BYTES, max_concurrency=PARALLEL_PARTS)
+            self._obstore.put(self._store, key, file, chunk_size=part_bytes, max_concurrency=PARALLEL_PARTS)
         part.unlink()
 
     def size(self, key: str) -> int | None:
