@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelyard import ApiUnavailable
+from modelyard import ApiError, ApiUnavailable, RegistryClient
 from modelyard.registry import direct
 from modelyard_contracts.manifest import digest_of
 from modelyard_registry.domain.direct import MIB
@@ -16,6 +16,7 @@ from modelyard_registry.store.multipart import Bucket, Multipart
 from modelyard_registry.store.objects import StoreUnavailable
 from modelyard_registry.store.s3 import S3Objects
 from modelyard_registry.store.signing import Credentials
+from modelyard_registry.testing import InProcessRegistry
 
 from .test_process import NO_BROKER, Service
 
@@ -71,6 +72,22 @@ def test_a_kill_of_the_registry_costs_no_part_that_arrived(
         again = Killing(service, 0)
         assert direct.DirectUploader(client, again).send(digest, file, len(data), lambda _: None)
         assert (again.count, client.get_blob(digest)) == (0, data)
+
+
+@pytest.mark.server
+def test_a_store_that_refuses_multipart_uploads_gets_the_files_from_the_registry(
+    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with credentials that lack these rights: here their signature is wrong."""
+    monkeypatch.setattr(direct, "DIRECT_BYTES", 1)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    (file := tmp_path / "weights.bin").write_bytes(b"weights")
+    with InProcessRegistry(tmp_path / "r", artifact_url=URL, artifact_endpoint_url=endpoint) as registry:
+        client = RegistryClient("http://registry", registry.admin_key, transport=registry.transport)
+        with pytest.raises(ApiError, match="403") as refused:
+            client.post(f"/v1/blobs/{digest_of(b'weights')}/uploads", {"size_bytes": 7})
+        assert refused.value.code == "direct_upload_unavailable"
+        assert client.get_blob(client.put_blob(file)) == b"weights"
 
 
 @pytest.fixture

@@ -307,8 +307,10 @@ def test_abandoned_uploads_are_removed(store: Direct) -> None:
     """The local store dates every open upload to 2010."""
     for content in (b"a", b"b"):
         store.post(f"{digest_of(content)}/uploads", {"size_bytes": 1})
-    assert store.opened.registry.uploads.remove_abandoned() == 2
-    assert store.open_uploads() == []
+    for key in ("artifacts/sha256/ab/ab", "elsewhere/key"):
+        store.s3.create_multipart_upload(Bucket=store.name, Key=key)
+    assert store.opened.registry.uploads.remove_abandoned() == 3
+    assert [one["Key"] for one in store.open_uploads()] == ["elsewhere/key"]
 
 
 @pytest.mark.parametrize("token", ["%00", "x" * 4000, "MX4", "fn4", "LTF-eA", "MX4AAA", "ä"])

@@ -17,6 +17,7 @@ from typing import Final
 
 from modelyard_registry.domain.direct import (
     DirectUpload,
+    DirectUploadUnavailable,
     PartPlan,
     PartUrl,
     PartUrls,
@@ -26,13 +27,16 @@ from modelyard_registry.domain.direct import (
     UploadState,
 )
 from modelyard_registry.domain.names import check_digest
-from modelyard_registry.store.blobs import ABANDONED_S, StoredBlobs
+from modelyard_registry.store.blobs import ABANDONED_S, PLAIN, SEALED, TRASH, StoredBlobs
 from modelyard_registry.store.multipart import Multipart, Part
+from modelyard_registry.store.objects import StoreRefused
 from modelyard_registry.store.s3 import S3Objects
 from modelyard_registry.store.uploads import BlobTooLarge
 from modelyard_registry.store.verification import Verification
 
 INCOMING: Final = "incoming"
+UPLOADED: Final = (INCOMING, PLAIN, SEALED, TRASH)
+"""Prefixes with uploads of clients, and with uploads and copies of a registry that was killed."""
 WAIT_S: Final = 3.0
 """How long a caller waits for the end of a verification before it is asked to come back."""
 _TOKEN: Final = re.compile(r"([1-9][0-9]{0,15})~([0-9a-f]{64})~([!-~]{0,2048})")
@@ -55,12 +59,14 @@ class BucketUploads:
         if self._blobs.size(digest) is not None:
             return DirectUpload(UploadState.STORED, plan)
         self._forget(key)
-        store_id = self._multipart.find(key)
-        if store_id is None and self._objects.size(key) is not None:  # all parts arrived, then a process ended
-            return DirectUpload(UploadState.VERIFYING, plan, self._token(key, size_bytes, ""))
-        return DirectUpload(
-            UploadState.OPEN, plan, self._token(key, size_bytes, store_id or self._multipart.begin(key))
-        )
+        try:
+            store_id = self._multipart.find(key)
+            if store_id is None and self._objects.size(key) is not None:  # all parts arrived, then a process ended
+                return DirectUpload(UploadState.VERIFYING, plan, self._token(key, size_bytes, ""))
+            store_id = store_id or self._multipart.begin(key)
+        except StoreRefused as error:  # such as credentials without the rights of multipart uploads
+            raise DirectUploadUnavailable(str(error)) from error
+        return DirectUpload(UploadState.OPEN, plan, self._token(key, size_bytes, store_id))
 
     def parts(self, digest: str, token: str, identity: str, after: int, limit: int) -> Sequence[StoredPart]:
         plan, key, store_id = self._open(digest, token, identity)
@@ -98,11 +104,12 @@ class BucketUploads:
         self._clear(key, store_id)
 
     def remove_abandoned(self) -> int:
-        """Remove uploads that were begun, and unverified objects that arrived, long ago."""
+        """Remove uploads that were begun, also by this process, and unverified objects that arrived, long ago."""
         for key in list(self._running):
             self._forget(key)
         before = datetime.now(UTC) - timedelta(seconds=ABANDONED_S)
-        old = [one for one in self._multipart.open_uploads(f"{INCOMING}/") if one.initiated_at < before]
+        uploads = (one for prefix in UPLOADED for one in self._multipart.open_uploads(f"{prefix}/"))
+        old = [one for one in uploads if one.initiated_at < before]
         for one in old:
             with suppress(FileNotFoundError):
                 self._multipart.abort(one.key, one.upload_id)

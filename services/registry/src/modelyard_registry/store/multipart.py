@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, ParseError, fromstring, tostring
 
 import httpx
 
-from modelyard_registry.store.objects import StoreUnavailable
+from modelyard_registry.store.objects import StoreRefused, StoreUnavailable
 from modelyard_registry.store.signing import Credentials, Signer
 
 OWN_EXPIRY_S: Final = 300
@@ -23,6 +23,7 @@ MAX_COPY_BYTES: Final = 5 * 1024**3
 COPY_PART_BYTES: Final = 512 * 1024**2
 """Larger objects are copied in parts of this size, so that no call takes minutes."""
 PAGE: Final = 1_000
+REFUSED: Final = frozenset({400, 401, 403, 405, 501})
 ABSENT: Final = frozenset({"NoSuchUpload", "NoSuchKey"})
 
 
@@ -178,7 +179,10 @@ class Multipart:
         code = document.findtext("Code") or ""
         if code in ABSENT:
             raise FileNotFoundError(code)
-        raise StoreUnavailable(self._name, f"{answer.status_code} {code} {document.findtext('Message') or ''}".strip())
+        refused = answer.status_code in REFUSED
+        raise (StoreRefused if refused else StoreUnavailable)(
+            self._name, f"{answer.status_code} {code} {document.findtext('Message') or ''}".strip()
+        )
 
     @property
     def _name(self) -> str:

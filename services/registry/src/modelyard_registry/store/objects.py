@@ -21,6 +21,10 @@ class StoreUnavailable(Unavailable):
         super().__init__(f"the artifact store {url} refused or did not answer; nothing was lost, try again: {first}")
 
 
+class StoreRefused(StoreUnavailable):
+    """The store understood the call and does not allow or support it."""
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """One object as a listing shows it."""
