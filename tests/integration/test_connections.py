@@ -44,7 +44,7 @@ def written(tmp_path: Path, text: str, name: str = "connection.yaml") -> str:
 def register(tmp_path: Path, text: str) -> Result:
     sample = ["--sample", str(tmp_path / "prompts.csv"), "--task", "text", "--reason", "contract 7"]
     file = written(tmp_path, text, "provider.yaml")
-    return run("register", "--api", file, "help", *sample, "--data-dir", str(tmp_path))
+    return run("register", "--api", file, "help", *sample, "--no-follow", "--data-dir", str(tmp_path))
 
 
 def test_a_connection_is_set_shown_and_deleted(registry: RegistryClient, tmp_path: Path) -> None:
@@ -99,4 +99,47 @@ def test_a_reference_that_does_not_fit_names_the_remedy(
     assert run("connections", "set", "provider", written(tmp_path, FILE)).exit_code == 0
     result = register(tmp_path, text)
     assert (result.exit_code, problem in " ".join(result.output.split())) == (code, True), result.output
+    assert registry.models() == ()
+
+
+def bought(tmp_path: Path, *arguments: str) -> Result:
+    sample = ["--sample", str(tmp_path / "prompts.csv"), "--reason", "contract 7", "--no-follow"]
+    return run("register", *arguments, *sample, "--data-dir", str(tmp_path))
+
+
+def test_a_bought_model_is_registered_without_a_file(registry: RegistryClient, tmp_path: Path) -> None:
+    assert run("connections", "set", "provider", written(tmp_path, FILE)).exit_code == 0
+    result = bought(tmp_path, "--connection", "provider", "--provider-model", "small-1", "help")
+    assert result.exit_code == 0, result.output
+    manifest = registry.manifest("help", 1)
+    assert (manifest.task, manifest.options["connection"], manifest.permissions.network) == ("text", "provider", True)
+    assert "not served" not in result.stderr
+    size = ["--task", "embedding", "--dimension", "3", "--answers", "none"]
+    result = bought(tmp_path, "--connection", "provider", "--provider-model", "small-1", "search", *size)
+    assert result.exit_code == 2 and "takes one text, but the sample has the columns text" in result.output
+    (tmp_path / "prompts.csv").write_text("text\nhello\nbye\n")
+    result = bought(tmp_path, "--connection", "provider", "--provider-model", "small-1", "search", *size[:-2])
+    assert result.exit_code == 0, result.output
+    assert registry.manifest("search", 1).signature.width == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--connection", "provider"], "set --provider-model as well"),
+        (["--provider-model", "small-1"], "set --connection as well"),
+        (["--connection", "provider", "--provider-model", "large-9"], "has no model large-9; it has small-1"),
+        (["--connection", "provider", "--provider-model", "a b"], "--provider-model: model: "),
+        (["--connection", "provider", "--provider-model", "small-1", "--task", "embedding"], "set --dimension"),
+        (["--connection", "provider", "--provider-model", "small-1", "--dimension", "3"], "is for --task embedding"),
+        (["--connection", "provider", "--provider-model", "small-1", "--task", "regression"], "text or embedding"),
+        (["--connection", "provider", "--image", "a@sha256:1"], "give one of PATH, --connection"),
+    ],
+)
+def test_what_a_bought_model_lacks_is_named(
+    registry: RegistryClient, tmp_path: Path, arguments: list[str], problem: str
+) -> None:
+    assert run("connections", "set", "provider", written(tmp_path, FILE)).exit_code == 0
+    result = bought(tmp_path, *arguments, "help")
+    assert (result.exit_code, problem in " ".join(result.output.split())) == (2, True), result.output
     assert registry.models() == ()

@@ -83,8 +83,8 @@ def test_a_model_that_generates_text_takes_prompts_as_its_sample(registry: Regis
     [
         (["--image", "churn:latest", "churn", *ALLOWED], 2, "a tag may name another image tomorrow"),
         (["--image", IMAGE, "churn"], 4, "set --allow-code"),
-        (["--image", IMAGE, "model.skops", "churn", *ALLOWED], 2, "give one of PATH, --image and --api"),
-        (["--image", IMAGE, "--api", "api.yaml", "churn"], 2, "give one of PATH, --image and --api"),
+        (["--image", IMAGE, "model.skops", "churn", *ALLOWED], 2, "give one of PATH, --connection, --image and --api"),
+        (["--image", IMAGE, "--api", "api.yaml", "churn"], 2, "give one of PATH, --connection, --image and --api"),
         (["--api", "none.yaml", "churn", "--reason", "r"], 2, "cannot be read"),
         (["model.skops"], 2, "give PATH and MODEL"),
         ([], 2, "Missing argument"),

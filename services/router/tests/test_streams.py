@@ -271,6 +271,39 @@ async def test_messages_that_are_no_chat_are_refused_before_a_version_is_asked(
     assert (status, problem["field"], server.behaviour.requests) == (422, field, []), problem
 
 
+REFUSED = b'{"error": "connection openai: the provider answered %d", "code": "provider_x", "retry_after_s": 7}'
+
+
+async def test_a_provider_that_asks_to_wait_is_503_with_its_pause_and_costs_nothing(world: World, serve: Serve) -> None:
+    server = await serve(status=429, refusal=REFUSED % 429)
+    publish(world, text_leaf(server))
+    status, headers, [problem] = await generated(world)
+    assert (status, headers["retry-after"], problem["code"]) == (503, "7", "provider_busy")
+    assert "connection openai: the provider answered 429" in problem["detail"]
+    record = await logged(world)
+    assert (record.status, record.cost_usd) == (GenerationStatus.UNAVAILABLE, 0.0)
+
+
+async def test_another_version_answers_while_a_provider_asks_to_wait(world: World, serve: Serve) -> None:
+    busy, other = await serve(status=429, refusal=REFUSED % 429), await serve(digest=DIGEST_2)
+    publish(world, fallback(text_leaf(busy), text_leaf(other, **OTHER)))
+    status, headers, _ = await generated(world)
+    assert (status, headers["x-modelyard-attempts"]) == (200, "2")
+
+
+async def test_an_error_of_a_provider_is_shown_in_its_own_words(world: World, serve: Serve) -> None:
+    publish(world, text_leaf(await serve(status=502, refusal=REFUSED % 401)))
+    status, _, [problem] = await generated(world)
+    assert (status, problem["code"]) == (502, "upstream_error")
+    assert problem["detail"].endswith("answered 502: connection openai: the provider answered 401")
+
+
+async def test_an_error_within_a_stream_is_shown_in_its_own_words(world: World, serve: Serve) -> None:
+    publish(world, text_leaf(await serve(end="error")))
+    _, _, events = await generated(world)
+    assert events[-1]["error"] == {"code": "upstream_error", "detail": "connection openai: it broke"}
+
+
 async def test_a_route_without_text_output_says_which_endpoint_to_use(world: World) -> None:
     await world.serve()
     status, _, [problem] = await generated(world)

@@ -15,11 +15,15 @@ from .replica import DIGEST_1
 
 @dataclass
 class TextBehaviour:
-    """end: `whole`; `cut` closes in the middle; `stall` sends nothing more; `silent` ends without a finish reason."""
+    """end: `whole`; `cut` closes in the middle; `error` reports one; `stall` sends nothing more; `silent` ends without
+    a finish reason.
+    """
 
     pieces: Sequence[str] = ("Hello", ", ", "world")
     end: str = "whole"
     status: int = 200
+    refusal: bytes = b"no"
+    """Body of an answer with another status."""
     digest: str = DIGEST_1
     delay_s: float = 0.0
     """Before the first piece."""
@@ -62,7 +66,7 @@ class TextServer:
         given = self.behaviour
         head = f"HTTP/1.1 {given.status} X\r\nx-modelyard-digest: {given.digest}\r\n"
         if given.status != 200:
-            writer.write(f"{head}content-length: 2\r\n\r\nno".encode())
+            writer.write(f"{head}content-length: {len(given.refusal)}\r\n\r\n".encode() + given.refusal)
             await writer.drain()
             return
         await asyncio.sleep(given.delay_s)  # sleep: the pace of the answer
@@ -72,6 +76,10 @@ class TextServer:
             await asyncio.sleep(given.pause_s)  # sleep: the pace of the answer
         if given.end == "cut":
             writer.transport.abort()
+        elif given.end == "error":
+            data = b'data: {"error": "connection openai: it broke", "code": "provider_failed"}\n\n'
+            writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+            await writer.drain()
         elif given.end == "stall":
             await reader.read()  # until the router gives up
             given.aborted += 1

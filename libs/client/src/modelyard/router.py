@@ -62,7 +62,8 @@ class Generation(Record):
     text: str
     finish_reason: str | None = None
     """`stop`, or `length` if `max_tokens` was reached."""
-    usage: dict[str, int] = Field(default_factory=dict)
+    usage: dict[str, int] | None = Field(default_factory=dict)
+    """Tokens; None for a model of a provider that reports none."""
     """Tokens: `input_tokens`, `output_tokens`."""
     route: str
     variant: str

@@ -15,6 +15,19 @@ _SYSTEM: Final = (
 """Not /proc/self itself: `environ` there holds the variables that the process started with."""
 
 
+_NETWORK: Final = (
+    "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf", "/etc/services",
+    "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/usr/share/ca-certificates", "/etc/pki/ca-trust",
+    "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem",
+)  # fmt: skip
+
+
+def network_paths() -> tuple[Path, ...]:
+    """Return existing paths that calls over the network read: name resolution, and certificate authorities."""
+    found = [Path(path) for path in (*_NETWORK, os.environ.get("SSL_CERT_FILE", "")) if path]
+    return tuple(path for path in found if path.exists())
+
+
 def interpreter_paths() -> tuple[Path, ...]:
     """Return existing paths: the standard library, everything on sys.path, shared libraries, facts about the machine.
 

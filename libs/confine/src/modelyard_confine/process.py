@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelyard_confine.amounts import Amounts, limit_amounts
 from modelyard_confine.environment import forget_environment
-from modelyard_confine.interpreter import interpreter_paths
+from modelyard_confine.interpreter import interpreter_paths, network_paths
 from modelyard_confine.kernel import NotRestricted, drop_capabilities
 from modelyard_confine.landlock import landlock_version, restrict_files
 from modelyard_confine.seccomp import refuse_calls
@@ -70,7 +70,7 @@ def confine(wanted: Confinement) -> Walls:
     limit_amounts(wanted.amounts)
     names = restrict(
         writable=(*scratch, *wanted.writable, *_NULL),
-        readable=(*wanted.readable, *interpreter_paths()),
+        readable=(*wanted.readable, *interpreter_paths(), *(network_paths() if wanted.network else ())),
         network=wanted.network,
         processes=False,
     )

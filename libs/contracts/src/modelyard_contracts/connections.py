@@ -94,7 +94,24 @@ class Connection(Document):
         )
 
 
+class ConnectionAccess(Part):
+    """A connection as the process that calls the provider gets it: the only document with the value of a key.
+
+    It is written to a file that only this process reads, and never sent, stored elsewhere or logged.
+    """
+
+    name: str
+    """Reference of the connection, for errors."""
+    revision: Count = 0
+    connection: Connection | None = None
+    """None: it was deleted."""
+    key: str = Field(default="", repr=False)
+    """Value of the secret; empty if none is needed or `problem` says why there is none."""
+    problem: str = ""
+    """Why the provider cannot be called."""
+
+
 describe_form(
     r"^([A-Z][A-Z0-9_]{0,127})?$", "the NAME of an environment variable such as PROVIDER_API_KEY, never the key itself"
 )
-__all__ = ["CONNECTION", "TOKENS_PER_PRICE", "Connection", "ModelTerms", "RateLimits"]
+__all__ = ["CONNECTION", "TOKENS_PER_PRICE", "Connection", "ConnectionAccess", "ModelTerms", "RateLimits"]

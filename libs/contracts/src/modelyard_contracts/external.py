@@ -8,8 +8,11 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
+from modelyard_contracts.connections import CONNECTION
 from modelyard_contracts.documents import Document
+from modelyard_contracts.manifest import ModelManifest
 from modelyard_contracts.numbers import Count
+from modelyard_contracts.references import InvalidReference, Reference, workspace_of
 
 CONTAINER: Final = "container"
 """Flavour of a container image."""
@@ -17,11 +20,10 @@ EXTERNAL_API: Final = "external-api"
 """Flavour of a model behind an API."""
 IMAGE_DIGEST: Final = r"sha256:[0-9a-f]{64}"
 IMAGE: Final = rf"^[a-z0-9][a-z0-9._/:-]{{0,400}}@{IMAGE_DIGEST}$"
-NOT_SERVED: Final[Mapping[str, str]] = {
-    CONTAINER: "it is a container image, and this platform has no container runtime yet",
-    EXTERNAL_API: "it is a model behind the API of a provider, and the router does not call providers yet",
-}
-"""Why versions of a flavour are registered, but neither tried nor served."""
+NO_RUNTIME: Final = "it is a container image, and this platform has no container runtime yet"
+NO_CONNECTION: Final = (
+    "it states endpoint and secret itself; register it through a connection, which decides who gets a key"
+)
 
 
 class ImageReference(Document):
@@ -62,6 +64,22 @@ class ConnectedModel(Document):
     """Id of the model at the provider."""
 
 
-def not_served(flavour: str) -> str | None:
-    """Why a version of a flavour cannot be served here; None if it can."""
-    return NOT_SERVED.get(flavour)
+def not_served(flavour: str, options: Mapping[str, str]) -> str | None:
+    """Why a version is registered, but neither tried nor served; None if it can be.
+
+    options: of its manifest.
+    """
+    if flavour == EXTERNAL_API:
+        return None if options.get(CONNECTION) else NO_CONNECTION
+    return NO_RUNTIME if flavour == CONTAINER else None
+
+
+def connection_of(manifest: ModelManifest) -> str | None:
+    """Reference of the connection that a model of a provider is called through; a bare name is in its own workspace."""
+    name = manifest.options.get(CONNECTION) if manifest.flavour == EXTERNAL_API else None
+    if not name:
+        return None
+    try:
+        return str(Reference.parse(name if ":" in name else f"{workspace_of(manifest.model)}:{name}"))
+    except InvalidReference:
+        return name  # refused when the version is created

@@ -2,7 +2,14 @@
 
 from modelyard_flavours.echo_flavour import Echo
 from modelyard_flavours.encoding import Encoding
-from modelyard_flavours.errors import FlavourError, Inadmissible, MissingExtra, UnknownFlavour, Unloadable
+from modelyard_flavours.errors import (
+    FlavourError,
+    Inadmissible,
+    MissingExtra,
+    ProviderError,
+    UnknownFlavour,
+    Unloadable,
+)
 from modelyard_flavours.flavours import (
     FLAVOURS,
     FOREIGN_FLAVOURS,
@@ -36,6 +43,7 @@ __all__ = [
     "Inadmissible",
     "MissingExtra",
     "Predictor",
+    "ProviderError",
     "TermVectors",
     "UnknownFlavour",
     "Unloadable",

@@ -51,3 +51,16 @@ class Unloadable(FlavourError):
         super().__init__(
             f"{manifest.model} ({manifest.flavour}): {type(error).__name__}: {error}; saved with {', '.join(pairs)}"
         )
+
+
+class ProviderError(FlavourError):
+    """The provider of a model gave no answer; the text names the connection and never holds the key.
+
+    code: `provider_unauthorized`, `provider_rate_limited`, `provider_timeout`, `provider_failed` (it broke off, or has
+    an error of its own), `provider_refused` (it does not take the request), `provider_bad_answer`, or
+    `connection_unusable`. retry_after_s: pause that it asks for.
+    """
+
+    def __init__(self, connection: str, problem: str, *, code: str, retry_after_s: int | None = None) -> None:
+        super().__init__(f"connection {connection}: {problem}")
+        self.code, self.retry_after_s = code, retry_after_s

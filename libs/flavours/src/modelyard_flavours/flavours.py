@@ -21,6 +21,7 @@ from modelyard_flavours.foreign import (
 )
 from modelyard_flavours.lean import without_unneeded
 from modelyard_flavours.predictor import Generator, Predictor
+from modelyard_flavours.providers import flavour as provider_flavour
 from modelyard_flavours.version import Version
 
 MANIFEST: Final = "manifest.json"
@@ -36,6 +37,7 @@ _FOREIGN: Final = (
     torch_export,
     torch_state,
     python_flavour,
+    provider_flavour,
 )
 """Flavours of models that others made: a variable list of files, opened by path."""
 _FLAVOURS: Final[dict[str, ModuleType]] = {module.NAME: module for module in (*_OWN, *_FOREIGN)}
@@ -66,35 +68,37 @@ def check_admissible(manifest: ModelManifest, folder: Path) -> None:
         module.check(_opened(module, manifest, folder))
 
 
-def load_model(manifest: ModelManifest, folder: Path) -> Predictor:
+def load_model(manifest: ModelManifest, folder: Path, connection: Path | None = None) -> Predictor:
     """Verify digests, check, load. Reads each file once: the bytes that were checked are the bytes that are built.
 
-    Inadmissible for a flavour that generates text.
+    connection: file with the ConnectionAccess of a model of a provider. Inadmissible for a flavour that generates text.
     """
-    predictor: Predictor = _load_by(manifest, folder, "load")
+    predictor: Predictor = _load_by(manifest, folder, "load", connection)
     return predictor
 
 
-def load_generator(manifest: ModelManifest, folder: Path) -> Generator:
+def load_generator(manifest: ModelManifest, folder: Path, connection: Path | None = None) -> Generator:
     """The same for a version whose task is `text`; Inadmissible for a flavour that answers rows."""
-    generator: Generator = _load_by(manifest, folder, "load_generator")
+    generator: Generator = _load_by(manifest, folder, "load_generator", connection)
     return generator
 
 
-def _load_by(manifest: ModelManifest, folder: Path, function: str) -> Any:
+def _load_by(manifest: ModelManifest, folder: Path, function: str, connection: Path | None) -> Any:
     module = _module(manifest.flavour)
     if not hasattr(module, function):
         answers = "rows, not a text" if function == "load_generator" else "a text, not rows"
         raise Inadmissible(MANIFEST, f"flavour {manifest.flavour} answers {answers}")
-    model = _load(getattr(module, function), manifest, _opened(module, manifest, folder))
+    model = _load(getattr(module, function), manifest, _opened(module, manifest, folder, connection))
     _check_signature(manifest, model, getattr(module, "ENCODING", MANIFEST))
     return model
 
 
-def _opened(module: ModuleType, manifest: ModelManifest, folder: Path) -> Version | Mapping[str, bytes]:
+def _opened(
+    module: ModuleType, manifest: ModelManifest, folder: Path, connection: Path | None = None
+) -> Version | Mapping[str, bytes]:
     """Verified files, in the form that the flavour takes."""
     if module in _FOREIGN:
-        return Version.verified(manifest, folder)
+        return Version.verified(manifest, folder, connection)
     return read_verified(manifest, folder, module.FILES)
 
 

@@ -1,17 +1,27 @@
 """The interface of every loaded model."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelyard_contracts.inference.generate import Prompt
+from modelyard_contracts.inference.generate import Prompt, Usage
 
 FloatArray = NDArray[np.float64]
 ObjectArray = NDArray[np.object_]
 LENGTH: Final = "length"
 """Reason of an answer that ends because a number of tokens was reached."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """End of an answer as a provider reports it, returned by a generator that counts by itself."""
+
+    finish_reason: str
+    usage: Usage | None
+    """None if the provider reports none."""
 
 
 class Predictor(Protocol):
@@ -48,8 +58,8 @@ class Generator(Protocol):
     def generate(self, prompt: Prompt, parameters: Mapping[str, Any]) -> Iterator[str]:
         """Pieces of the answer, one per token. The caller closes the iterator when it needs no more.
 
-        A generator returns LENGTH if a limit of its own ended the answer. BadParameter names `messages` if the model
-        takes no chat.
+        A generator returns LENGTH if a limit of its own ended the answer, or Ended. BadParameter names `messages` if
+        the model takes no chat.
         """
 
     def count_tokens(self, prompt: Prompt) -> int:

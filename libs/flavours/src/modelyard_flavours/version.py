@@ -24,13 +24,15 @@ class Version:
 
     manifest: ModelManifest
     folder: Path
+    connection: Path | None = None
+    """File with the connection of a model of a provider, which is no part of the version; it may be replaced."""
 
     @classmethod
-    def verified(cls, manifest: ModelManifest, folder: Path) -> Self:
+    def verified(cls, manifest: ModelManifest, folder: Path, connection: Path | None = None) -> Self:
         """Check size and digest of every file; Inadmissible names the first that differs."""
         for entry in manifest.files:
             verify_entry(entry, folder)
-        return cls(manifest, folder)
+        return cls(manifest, folder, connection)
 
     @property
     def signature(self) -> Signature:

@@ -1,13 +1,14 @@
 """From a path to a plan: recognise the model, read its sample, describe both. Loads and runs no model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from modelyard_admission import AdmissionError, Recognised, recognise
-from modelyard_contracts.external import CONTAINER, not_served
+from modelyard_contracts.connections import CONNECTION
+from modelyard_contracts.external import CONTAINER, EXTERNAL_API, not_served
 from modelyard_contracts.manifest import Permissions, Price, Source
 from modelyard_contracts.tables.table import Dialect, Table, read_table
 from modelyard_own import mlflow
@@ -20,6 +21,7 @@ from modelyard_own.files import ModelFile, model_files
 from modelyard_own.labelled import labelled_of
 from modelyard_own.manifest import Plan, latest_change
 from modelyard_own.origin import Origin
+from modelyard_own.references import bought_facts
 from modelyard_own.rows import example_of, reference_of
 from modelyard_own.sample import Sample, facts_about, sample_of
 from modelyard_own.signature import signature_of
@@ -70,6 +72,8 @@ def plan_of(request: Request, now: datetime | None = None) -> Plan:
     sample_path = _sample_path(request.path, stated)
     files = model_files(model.path, but=sample_path)
     facts = adapter.facts(stated) if adapter else facts_of(flavour, files)
+    if flavour == EXTERNAL_API and stated.options.get(CONNECTION):
+        facts = bought_facts(stated)
     if stated.task is not None and not stated.task.labelled:
         facts = replace(facts, takes_text=True)
     sample = sample_of(_rows(request, sample_path), stated, facts)
@@ -92,7 +96,7 @@ def plan_of(request: Request, now: datetime | None = None) -> Plan:
         labelled=labelled_of(sample, signature),
         made_at=min(latest_change(files), now or datetime.now(UTC)),
         stated=stated,
-        notes=tuple(_notes(sample, facts, flavour)),
+        notes=tuple(_notes(sample, facts, flavour, stated.options)),
     )
 
 
@@ -180,7 +184,7 @@ def _permissions(request: Request, flavour: str) -> Permissions:
         )
     if wanted and not request.reason.strip():
         raise UnfitModel(
-            f"{'--allow-code' if request.code else '--api'}: set --reason as well; it is kept in the history"
+            f"{'--allow-code' if request.code else '--connection'}: set --reason as well; it is kept in the history"
         )
     return Permissions(code=request.code, network=request.network, reason=request.reason) if wanted else Permissions()
 
@@ -209,8 +213,8 @@ def _environment(found: Recognised) -> dict[str, str]:
     return {found.framework: found.framework_version}
 
 
-def _notes(sample: Sample, facts: Facts, flavour: str) -> Iterator[str]:
-    if (why := not_served(flavour)) is not None:
+def _notes(sample: Sample, facts: Facts, flavour: str, options: Mapping[str, str]) -> Iterator[str]:
+    if (why := not_served(flavour, options)) is not None:
         yield f"it is registered, but not tried and not served: {why}"
     rows = len(sample.table.rows)
     if rows < FEW_ROWS:

@@ -13,12 +13,17 @@ from modelyard_contracts.external import IMAGE, ApiReference, ConnectedModel, Im
 from modelyard_contracts.inference.errors import shown
 from modelyard_contracts.manifest import Price
 from modelyard_contracts.sentences import explain
+from modelyard_contracts.signature import Task
+from modelyard_own.description import Description
 from modelyard_own.errors import UnfitModel
+from modelyard_own.facts import Facts
 from modelyard_own.origin import Origin
 
 IMAGE_FILE: Final = "container.json"
 API_FILE: Final = "api.json"
 PRICE: Final = "price"
+DIMENSION: Final = "dimension"
+"""Option of a version that embeds: numbers of a vector."""
 MAX_BYTES: Final = 100_000
 MAX_NAMED: Final = 20
 """Models of a connection that an error names."""
@@ -58,12 +63,24 @@ def connected_reference(
     try:
         reference = ConnectedModel(model=model)
     except ValidationError as error:
-        raise UnfitModel(f"--api: {_problem(error)}") from error
+        raise UnfitModel(f"--provider-model: {_problem(error)}") from error
     if connection is not None and connection.models and model not in connection.models:
         known = ", ".join(sorted(connection.models)[:MAX_NAMED])
-        raise UnfitModel(f"--api: the connection {shown(name)} has no model {shown(model)}; it has {known}")
+        raise UnfitModel(f"--provider-model: the connection {shown(name)} has no model {shown(model)}; it has {known}")
     price = connection.price_of(model) if connection else None
     return _written(folder / API_FILE, reference), Origin(f"connection:{name}", model, kind="api"), price
+
+
+def bought_facts(stated: Description) -> Facts:
+    """Facts of a model of a provider: the owner states them. UnfitModel for a task that such a model does not have."""
+    if stated.task not in (None, Task.TEXT, Task.EMBEDDING):
+        raise UnfitModel(f"--task {stated.task}: a model of a provider answers with text or embedding")
+    dimension = stated.options.get(DIMENSION, "")
+    if stated.task is not Task.EMBEDDING:
+        return Facts(takes_text=True)
+    if not dimension.isdecimal() or not int(dimension):
+        raise UnfitModel("--task embedding: set --dimension to the size of the model's vectors, such as 1536")
+    return Facts(takes_text=True, dimension=int(dimension))
 
 
 def connection_in(file: Path) -> tuple[str, str] | None:

@@ -19,7 +19,13 @@ def signature_of(sample: Sample, stated: Description, facts: Facts) -> Signature
     classes = _classes(task, sample, stated, facts) if task.classifies else ()
     _check_count(task, classes, facts)
     dimension = _dimension(facts) if task is Task.EMBEDDING else None
-    text = list(sample.types.values()) == [ColumnType.TEXT] or not task.labelled
+    text = list(sample.types.values()) == [ColumnType.TEXT]
+    if not task.labelled and not text:
+        columns = listed(f"{name} ({type_})" for name, type_ in sample.types.items())
+        raise UnfitModel(
+            f"{sample.table.path}: a model with the task {task} takes one text, but the sample has the columns "
+            f"{columns}; leave the others out"
+        )
     return Signature(
         input="text" if text else "columns",
         columns=tuple(Column(name=name, type=type_) for name, type_ in sample.types.items()),

@@ -15,6 +15,7 @@ from modelyard_contracts.sentences import problem_of
 from modelyard_runtime.errors import StartupError
 from modelyard_runtime.health import Readiness
 from modelyard_runtime.kafka_settings import KafkaSettings
+from modelyard_runtime.provider_keys import ProviderKeys
 from modelyard_runtime.signing import EventSigner, Gate, TrustFile
 from modelyard_runtime.signing.files import open_signer, open_trust
 from modelyard_runtime.tls import check_ca_file
@@ -146,6 +147,22 @@ class StatefulSettings(ServiceSettings, DatabaseSettings):
 
     replay_file: Path | None = Field(None, alias="MODELYARD_REPLAY_FILE")
     """Written by a backtest: policies count in the time of its data; see policy_time. Never set in production."""
+
+
+class ProviderSettings(BaseSettings):
+    """Mixin of a service that starts processes which call providers of models."""
+
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    provider_keys_dir: Path | None = Field(None, alias="PROVIDER_KEYS_DIR")
+    """Folder with the keys of providers, one file each, named like the secret of a connection; read at every use."""
+    provider_key_names: str = Field("", alias="PROVIDER_KEYS", pattern=r"^[A-Z0-9_, ]*$")
+    """Environment variables, separated by commas, that may be used as keys of providers; no other is handed out."""
+
+    @property
+    def provider_keys(self) -> ProviderKeys:
+        names = frozenset(name.strip() for name in self.provider_key_names.split(",") if name.strip())
+        return ProviderKeys(self.provider_keys_dir, names)
 
 
 class ClickHouseSettings(BaseSettings):

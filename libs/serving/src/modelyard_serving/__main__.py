@@ -42,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--members", type=Path, help="file that lists versions of one model, which may change")
     parser.add_argument("--model-version", default="0", help="the version's number, as answers name it")
     parser.add_argument("--digest", help="refuse to serve unless manifest.json has this digest (sha256:...)")
+    parser.add_argument(
+        "--connection", type=Path, help="file with the connection of a model of a provider; read again when it changes"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
     parser.add_argument("--scratch", type=Path, help="the only folder that the version may write to; without it, none")
@@ -71,6 +74,7 @@ def _tokens() -> Tokens:
 def _serve(given: argparse.Namespace, tokens: Tokens) -> int:
     import uvloop
 
+    from modelyard_serving.loading import through
     from modelyard_serving.server import Options, bind, serve
 
     try:
@@ -84,7 +88,7 @@ def _serve(given: argparse.Namespace, tokens: Tokens) -> int:
         return 2
     options = Options(given.model_dir, tokens, given.model_version, given.digest, given.drain_s, members=given.members)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(options, sock))
+        return runner.run(serve(options, sock, through(given.connection)))
 
 
 def _confine(given: argparse.Namespace) -> None:
@@ -92,7 +96,7 @@ def _confine(given: argparse.Namespace) -> None:
     from modelyard_serving.confinement import Sandbox, confine_host, confine_version
 
     file = os.environ.get(FILE_VARIABLE)
-    sandbox = Sandbox(given.scratch, Path(file) if file else None, given.allow_unconfined)
+    sandbox = Sandbox(given.scratch, Path(file) if file else None, given.allow_unconfined, given.connection)
     walls = confine_host(sandbox) if given.members else confine_version(given.model_dir, sandbox)
     logging.getLogger(__name__).info("%s", walls.described)
 

@@ -8,7 +8,7 @@ import msgspec
 from modelyard_contracts.inference.members import SEPARATOR
 from modelyard_contracts.signature import Task
 from modelyard_serving.batching import Batcher
-from modelyard_serving.errors import BadRequest, NotFound, Overloaded, WrongMethod, refusal
+from modelyard_serving.errors import BadRequest, NotFound, Overloaded, WrongMethod, pause_of, refusal
 from modelyard_serving.generation import Generation
 from modelyard_serving.inference import Inference, Served
 from modelyard_serving.loading import Load, LoadedModel
@@ -44,7 +44,8 @@ class ModelApp:
         """Start answering with a loaded model; `close` ends its threads."""
         limits = self.limits
         if model.signature.task is Task.TEXT:
-            self._generation = Generation(model.generator, max_waiting=limits.max_waiting_generations)
+            waiting = limits.max_waiting_generations
+            self._generation = Generation(model.generator, max_waiting=waiting, remote=model.remote)
             self._text = TextEndpoint(model, self._generation)
         else:
             self._batches().add(model.version, model.predictor.predict)
@@ -205,12 +206,12 @@ class ModelApp:
 
     async def _refuse(self, error: Exception, send: Send) -> None:
         status, body = refusal(error)
-        await self._send(send, status, body)
+        await self._send(send, status, body, pause_of(error))
 
-    async def _send(self, send: Send, status: int, body: bytes) -> None:
+    async def _send(self, send: Send, status: int, body: bytes, pause_s: int | None = None) -> None:
         headers = [*self._headers(JSON), (b"content-length", b"%d" % len(body))]
-        if status == 503:
-            headers.append((b"retry-after", b"1"))
+        if status in (429, 503):
+            headers.append((b"retry-after", b"%d" % (pause_s or 1)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

@@ -18,12 +18,14 @@ class Sandbox:
     """Parameters of the confinement.
 
     scratch: the only writable folder; None for no writable folder. token_file: key ring that must stay readable.
+    connection: file with the connection of a model of a provider, which must stay readable too.
     allow_unconfined: serve versions that others made even where the machine cannot confine a process.
     """
 
     scratch: Path | None = None
     token_file: Path | None = None
     allow_unconfined: bool = False
+    connection: Path | None = None
 
 
 def confine_version(folder: Path, sandbox: Sandbox) -> Walls:
@@ -46,7 +48,7 @@ def confine_host(sandbox: Sandbox) -> Walls:
 def _confined(readable: tuple[Path, ...], sandbox: Sandbox, *, network: bool) -> Walls:
     wanted = Confinement(
         scratch=sandbox.scratch,
-        readable=(*(path.resolve() for path in readable), *_token_paths(sandbox.token_file)),
+        readable=(*(path.resolve() for path in readable), *_paths(sandbox.token_file), *_paths(sandbox.connection)),
         network=network,
         amounts=Amounts(file_mib=MAX_FILE_MIB),
     )
@@ -56,8 +58,8 @@ def _confined(readable: tuple[Path, ...], sandbox: Sandbox, *, network: bool) ->
         return Walls((), str(error))
 
 
-def _token_paths(file: Path | None) -> tuple[Path, ...]:
-    """The key ring's folder if it holds nothing else, so that a replaced file is found; else the file alone."""
+def _paths(file: Path | None) -> tuple[Path, ...]:
+    """The file's folder if it holds nothing else, so that a replaced file is found; else the file alone."""
     if file is None:
         return ()
     folder = file.resolve().parent

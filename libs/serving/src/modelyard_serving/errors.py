@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from modelyard_contracts.sentences import exact, one_line, plain
+from modelyard_flavours.errors import BadParameter, ProviderError
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -94,12 +95,40 @@ class Unloadable(ServingError):
     code = "unloadable"
 
 
+class ProviderFailed(ServingError):
+    """The provider of the version gave no answer; `code` is that of ProviderError."""
+
+    status, code = 502, "provider_failed"
+    _STATUS: ClassVar = {"provider_rate_limited": 429, "provider_timeout": 504}
+
+    def __init__(self, error: ProviderError) -> None:
+        super().__init__(str(error))
+        self.code, self.retry_after_s = error.code, error.retry_after_s  # type: ignore[misc]
+        self.status = self._STATUS.get(error.code, ProviderFailed.status)  # type: ignore[misc]
+
+
+def serving_error(error: Exception) -> ServingError:
+    """An error of a model as one of ours."""
+    if isinstance(error, ServingError):
+        return error
+    if isinstance(error, BadParameter):
+        return RefusedParameter(str(error), field=error.field)
+    if isinstance(error, ProviderError):
+        return ProviderFailed(error)
+    return ServingError(f"the model failed: {type(error).__name__}: {plain(str(error), 300)}")
+
+
 def refusal(error: Exception) -> tuple[int, bytes]:
     """Status and body: the protocol's error object with our code and the input at fault."""
-    if isinstance(error, ServingError):
-        status, code, message, field = error.status, error.code, str(error), error.field
-    else:
-        message = f"the model failed: {type(error).__name__}: {plain(str(error), 300)}"
-        status, code, field = ServingError.status, ServingError.code, None
-    body = {"error": one_line(message), "code": code, **({"field": exact(field)} if field else {})}
-    return status, _ENCODE(body)
+    known = serving_error(error)
+    body: dict[str, object] = {"error": one_line(str(known)), "code": known.code}
+    if known.field:
+        body["field"] = exact(known.field)
+    if (pause_s := pause_of(known)) is not None:
+        body["retry_after_s"] = pause_s
+    return known.status, _ENCODE(body)
+
+
+def pause_of(error: Exception) -> int | None:
+    """Seconds that the provider of the version asks to wait."""
+    return error.retry_after_s if isinstance(error, ProviderFailed | ProviderError) else None

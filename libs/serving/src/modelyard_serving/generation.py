@@ -1,4 +1,5 @@
-"""Text generation: one thread generates, pieces travel to the event loop as they are made.
+"""Text generation: a thread generates, pieces travel to the event loop as they are made. Models of providers, which
+compute elsewhere, have several threads.
 
 A slow reader holds the thread back (at most BUFFER pieces are waiting); a reader that leaves ends its generation before
 the next piece.
@@ -10,24 +11,26 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import BoundedSemaphore, Event, Thread
-from typing import Any, Final, Literal
+from time import monotonic
+from typing import Any, Final
 
 from modelyard_contracts.inference.generate import GenerateRequest, Prompt, Usage
-from modelyard_flavours.errors import BadParameter
-from modelyard_flavours.predictor import LENGTH
-from modelyard_serving.errors import DeadlinePassed, Overloaded, RefusedParameter, ServingError
+from modelyard_flavours.predictor import LENGTH, Ended
+from modelyard_serving.errors import DeadlinePassed, Overloaded, RefusedParameter, serving_error
 from modelyard_serving.loading import Generator
 
 BUFFER: Final = 64
 CANCEL_POLL_S: Final = 0.1
+REMOTE_THREADS: Final = 32
+"""Generations at one time of a model of a provider; its connection may limit them further."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a generation. `length`: the limit `max_tokens` was reached."""
+    """The end of a generation. `length`: the limit `max_tokens` was reached. usage: None if a provider reports none."""
 
-    finish_reason: Literal["stop", "length"]
-    usage: Usage
+    finish_reason: str
+    usage: Usage | None
 
 
 Piece = str | Finished
@@ -55,15 +58,20 @@ class _Job:
 
 
 class Generation:
-    """Generates in one thread, one request after another."""
+    """Generates in one thread, one request after another; in several for a model of a provider.
 
-    def __init__(self, generator: Generator, *, max_waiting: int) -> None:
-        self._generator, self._max_waiting = generator, max_waiting
+    remote: the model is one of a provider, which applies the limit of tokens itself.
+    """
+
+    def __init__(self, generator: Generator, *, max_waiting: int, remote: bool = False) -> None:
+        self._generator, self._max_waiting, self._remote = generator, max_waiting, remote
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._open = 0
-        self._thread = Thread(target=self._work, name="generator", daemon=True)
         self.generations = self.tokens = 0
-        self._thread.start()
+        count = REMOTE_THREADS if remote else 1
+        self._threads = [Thread(target=self._work, name="generator", daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
 
     async def stream(self, request: GenerateRequest, timeout_s: float) -> AsyncGenerator[Piece]:
         """Pieces of the answer, Finished last. Overloaded, RefusedParameter, DeadlinePassed, or the model's error."""
@@ -89,29 +97,34 @@ class Generation:
             self._open -= 1
 
     def close(self, timeout_s: float | None = None) -> None:
-        """Finish the queue, then end the thread; after `timeout_s` it is left to the end of the process."""
-        self._jobs.put(None)
-        self._thread.join(timeout_s)
+        """Finish the queue, then end the threads; after `timeout_s` they are left to the end of the process."""
+        until = None if timeout_s is None else monotonic() + timeout_s
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join(None if until is None else max(until - monotonic(), 0.0))
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             if not job.cancelled.is_set():
                 try:
                     self._generate(job)
-                except BadParameter as error:
-                    job.put(RefusedParameter(str(error), field=error.field))
                 except Exception as error:
-                    job.put(ServingError(f"the model failed: {type(error).__name__}: {error}"))
+                    job.put(serving_error(error))
 
     def _generate(self, job: _Job) -> None:
         pieces = self._generator.generate(job.prompt, job.parameters)
         self.generations += 1
-        count, reason = self._send(job, pieces)
+        count, end = self._send(job, pieces)
         self.tokens += count
-        job.put(Finished(reason, Usage(self._generator.count_tokens(job.prompt), count)))
+        if isinstance(end, Ended):
+            job.put(Finished(end.finish_reason, end.usage))
+        else:
+            job.put(Finished(end, Usage(self._generator.count_tokens(job.prompt), count)))
 
-    def _send(self, job: _Job, pieces: Iterator[str]) -> tuple[int, Literal["stop", "length"]]:
+    def _send(self, job: _Job, pieces: Iterator[str]) -> tuple[int, str | Ended]:
         """Send pieces until they end, the limit is reached or the reader leaves."""
+        limit = None if self._remote else job.max_tokens
         count = 0
         with contextlib.closing(pieces):  # type: ignore[type-var]  # generators have close()
             while not job.cancelled.is_set():
@@ -121,7 +134,7 @@ class Generation:
                     return count, ended.value or "stop"
                 job.put(piece)
                 count += 1
-                if count == job.max_tokens:
+                if count == limit:
                     return count, LENGTH
         return count, "stop"
 

@@ -4,6 +4,7 @@ import hashlib
 import resource
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -62,6 +63,11 @@ class LoadedModel:
     @property
     def signature(self) -> Signature:
         return self.manifest.signature
+
+    @property
+    def remote(self) -> bool:
+        """Whether each answer is a call of a provider, which costs money and may fail for reasons of its own."""
+        return bool(getattr(self.model_object, "remote", False))
 
     @property
     def predictor(self) -> Predictor:
@@ -135,7 +141,9 @@ def first_row(manifest: ModelManifest, folder: Path) -> Inputs:
 
 
 def warm_up(model: LoadedModel, row: Inputs) -> None:
-    """Answer one request, so that the first caller does not pay for lazy initialization."""
+    """Answer one request, so that the first caller does not pay for lazy initialization; a provider is not called."""
+    if model.remote:
+        return
     try:
         if model.signature.task is Task.TEXT:
             next(iter(model.generator.generate("warm up", {"max_tokens": 1})), None)
@@ -156,11 +164,16 @@ def codec_of(model: LoadedModel) -> InferenceCodec:
     return InferenceCodec(model.signature)
 
 
-def _flavour_load(manifest: ModelManifest, folder: Path) -> Any:
+def through(connection: Path | None) -> Load | None:
+    """The load of a model of a provider, with the file of its connection; None without one."""
+    return None if connection is None else partial(_flavour_load, connection=connection)
+
+
+def _flavour_load(manifest: ModelManifest, folder: Path, connection: Path | None = None) -> Any:
     from modelyard_flavours import load_generator, load_model
 
     try:
-        return (load_generator if manifest.task is Task.TEXT else load_model)(manifest, folder)
+        return (load_generator if manifest.task is Task.TEXT else load_model)(manifest, folder, connection)
     except ImportError as error:
         raise Unloadable(
             f"flavour {manifest.flavour} needs {error.name}; install modelyard-flavours with it"

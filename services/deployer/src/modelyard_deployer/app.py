@@ -25,6 +25,7 @@ from modelyard_deployer.reconcile.upcoming import Upcoming
 from modelyard_deployer.reconcile.weights import Weights, WeightUpdates
 from modelyard_deployer.settings import Settings, serving_tokens
 from modelyard_deployer.store.records import SqlStore
+from modelyard_deployer.workloads.connections import REFRESH_S, ConnectionFiles
 from modelyard_deployer.workloads.downloads import Downloads
 from modelyard_deployer.workloads.housekeeping import Housekeeping
 from modelyard_deployer.workloads.lifecycle import Lifecycle
@@ -35,7 +36,7 @@ from modelyard_runtime.assembly import Assembly
 from modelyard_runtime.changes import ChangeLog
 from modelyard_runtime.metrics import Metrics
 from modelyard_runtime.retention import Periodic
-from modelyard_runtime.service import Service
+from modelyard_runtime.service import Background, Service
 from modelyard_runtime.tracing import outgoing_headers
 
 STOP_REPLICAS_WITHIN_S: Final = 15.0
@@ -48,7 +49,9 @@ def build(settings: Settings) -> Service:
     assembly = Assembly("deployer", settings)
     store, clock = SqlStore(assembly.database), assembly.clock
     client = RegistryClient(settings.registry_url, key, cache_dir=data / "blobs", context=outgoing_headers)
-    registry, monitor, processes = HttpRegistry(client), HttpMonitor(settings.monitor_url, key), _processes(settings)
+    registry, monitor = HttpRegistry(client), HttpMonitor(settings.monitor_url, key)
+    connections = ConnectionFiles(data / "replicas", registry.connection, settings.provider_keys)
+    processes = _processes(settings, connections)
 
     def wake(model: str) -> None:
         scheduler.notify(model)
@@ -92,13 +95,18 @@ def build(settings: Settings) -> Service:
     return assembly.service(
         events.handlers(deps),
         lambda app: api.add_routes(app, deps, ChangeLog(assembly.database)),
-        background=[scheduler.run, updates.run, Periodic("housekeeping", housekeeping.tidy).run],
+        background=[scheduler.run, updates.run, *_periodic(housekeeping, connections)],
         on_start=adopt,
         on_stop=close,
     )
 
 
-def _processes(settings: Settings) -> LocalProcesses:
+def _periodic(housekeeping: Housekeeping, connections: ConnectionFiles) -> list[Background]:
+    refresh = Periodic("reading connections", connections.refresh, every_s=REFRESH_S, first_s=REFRESH_S)
+    return [Periodic("housekeeping", housekeeping.tidy).run, refresh.run]
+
+
+def _processes(settings: Settings, connections: ConnectionFiles) -> LocalProcesses:
     return LocalProcesses(
         settings.data_dir / "replicas",
         serving_tokens(settings),
@@ -106,6 +114,7 @@ def _processes(settings: Settings) -> LocalProcesses:
         advertised_host=settings.replica_advertised_host,
         zygote_idle_s=settings.zygote_idle_s,
         allow_unconfined=settings.allow_unconfined,
+        connections=connections,
     )
 
 

@@ -7,10 +7,10 @@ from pydantic_settings import SettingsConfigDict
 
 from modelyard_contracts.tokens import serving_token
 from modelyard_deployer.workloads.tokens import ServingTokens
-from modelyard_runtime.settings import StatefulSettings, open_key_ring
+from modelyard_runtime.settings import ProviderSettings, StatefulSettings, open_key_ring
 
 
-class Settings(StatefulSettings):
+class Settings(StatefulSettings, ProviderSettings):
     """Variables are DEPLOYER_<FIELD>, except those shared by all services."""
 
     model_config = SettingsConfigDict(env_prefix="DEPLOYER_", frozen=True, populate_by_name=True, extra="ignore")

@@ -48,13 +48,14 @@ def build(settings: Settings) -> Service:
         settings.monitor_url, settings.service_key, timeout_s=settings.monitor_timeout_s, context=outgoing_headers
     )
     zygote = scorer_zygote(settings.zygote_idle_s)
+    registry = HttpRegistry(client)
     deps = Deps(
         storage=SqlStorage(assembly.database),
-        registry=HttpRegistry(client),
+        registry=registry,
         labels=labels,
         alarms=HttpAlarms(monitor),
         scorer=_scorer(settings, zygote),
-        trials=ConfinedTrials(_trial_limits(settings)),
+        trials=ConfinedTrials(_trial_limits(settings), registry.connection, settings.provider_keys),
         clock=assembly.clock,
         work_dir=data / "work",
         max_wait_s=settings.max_wait_s,

@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from modelyard_runtime.settings import ClickHouseSettings, StatefulSettings
+from modelyard_runtime.settings import ClickHouseSettings, ProviderSettings, StatefulSettings
 
 
-class Settings(StatefulSettings, ClickHouseSettings):
+class Settings(StatefulSettings, ClickHouseSettings, ProviderSettings):
     """Variables are named EVALUATOR_<FIELD>, except those shared by all services."""
 
     model_config = SettingsConfigDict(env_prefix="EVALUATOR_", frozen=True, populate_by_name=True, extra="ignore")

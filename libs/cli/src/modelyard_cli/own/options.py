@@ -43,7 +43,9 @@ Tags = Annotated[list[str] | None, typer.Option("--tag", help="NAME=VALUE: a tag
 AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="Run Python code of the model, confined; needs a role that may allow it.")
 ]
-ReasonForCode = Annotated[str, typer.Option("--reason", help="Reason for --allow-code; it is kept in the history.")]
+ReasonForCode = Annotated[
+    str, typer.Option("--reason", help="Reason for --allow-code or --connection; kept in the history.")
+]
 Image = Annotated[
     str | None, typer.Option(help="Container image instead of PATH: registry/name@sha256:DIGEST. Needs --allow-code.")
 ]
@@ -51,6 +53,14 @@ Api = Annotated[
     Path | None,
     typer.Option(help="YAML file with endpoint and prices of a model of a provider, instead of PATH."),
 ]
+ConnectionName = Annotated[
+    str | None,
+    typer.Option("--connection", help="Connection to the provider of the model, instead of PATH. Needs --reason."),
+]
+ProviderModel = Annotated[
+    str | None, typer.Option(help="Id of the model at the provider of --connection, such as gpt-4.1-mini.")
+]
+Dimension = Annotated[int | None, typer.Option(min=1, help="Numbers of a vector, with --task embedding.")]
 Includes = Annotated[
     list[str] | None,
     typer.Option("--include", help="Files to take as well, such as `onnx/*`; repeatable."),

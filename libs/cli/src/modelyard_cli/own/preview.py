@@ -16,7 +16,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     """Lines for people."""
     size = sum(file.source.stat().st_size for file in plan.files)
     made = f", made by {plan.source.framework}" if plan.source.framework else ""
-    served = "flavour" if not_served(plan.flavour) else "served by the flavour"
+    served = "flavour" if not_served(plan.flavour, plan.options) else "served by the flavour"
     yield f"model: {plan.source.format}{made}, {served} {plan.flavour}"
     yield f"files: {listed(file.path for file in plan.files)} ({size / MIB:.1f} MiB)"
     if plan.stored:

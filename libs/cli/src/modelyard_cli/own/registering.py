@@ -29,12 +29,15 @@ from modelyard_cli.own.options import (
     Base,
     Classes,
     ClassName,
+    ConnectionName,
+    Dimension,
     DryRun,
     Flavour,
     FlavourOptions,
     Image,
     License,
     Owner,
+    ProviderModel,
     ReasonForCode,
     SampleFile,
     Semver,
@@ -70,10 +73,15 @@ INADMISSIBLE: Final = "inadmissible"
 
 @reports_errors
 def register(
-    path: Annotated[Path, typer.Argument(help="File or folder; left out with --image and --api.", metavar="PATH")],
+    path: Annotated[
+        Path, typer.Argument(help="File or folder; left out with --connection and --image.", metavar="PATH")
+    ],
     model: Annotated[str, typer.Argument(help="Model: NAME or WORKSPACE:NAME.", metavar="MODEL")] = "",
     image: Image = None,
     api: Api = None,
+    connection: ConnectionName = None,
+    provider_model: ProviderModel = None,
+    dimension: Dimension = None,
     sample: SampleFile = None,
     task: TaskName = None,
     target: TargetColumn = None,
@@ -101,8 +109,8 @@ def register(
 ) -> None:
     """Register a model that you have as a file or folder: it is recognised, scanned, uploaded, tried, and can serve.
 
-    With --image or --api, a container image or a model of a provider is registered, with its card and permissions; it
-    is not served yet.
+    With --connection and --provider-model, a model of a provider is registered; the trial calls it once. With --image,
+    a container image is registered with its card and permissions; it is not served yet.
 
     Rows of --sample give columns, types and the reference for drift, and are replayed in a confined process before the
     version may serve. `modelyard.yaml` in the folder states the same facts as the options; options win.
@@ -128,35 +136,60 @@ def register(
         (separator, decimal, encoding),
     )
     stated = with_class(stated, class_, arguments)
-    if image is not None or api is not None:
-        model = _only_model(path, model, image, api)
+    given = [one for one in (image, api, connection) if one is not None]
+    if provider_model is not None and connection is None:
+        raise StackError("--provider-model: set --connection as well, the connection to its provider")
+    if given:
+        model = _only_model(path, model, len(given))
         folder = data_dir / "cache" / "references" / model.replace(":", "--")
-        request = Request(folder, stated, dialect, allow_code, reason)
-        request, follow = _referred(image, api, request, model, data_dir), False
+        request = Request(folder, _sized(stated, dimension), dialect, allow_code, reason)
+        bought = _bought(connection, provider_model, api)
+        request = _connected(*bought, request, model, data_dir) if bought else _referred(image, api, request)
+        follow = follow and bought is not None
     elif model:
         request = Request(path, stated, dialect, code=allow_code, reason=reason)
     else:
-        raise StackError("give PATH and MODEL, or MODEL with --image or --api")
+        raise StackError("give PATH and MODEL, or MODEL with --connection, --image or --api")
     register_request(request, model, dry_run=dry_run, follow=follow, data_dir=data_dir, output=output)
 
 
-def _only_model(path: Path, model: str, image: str | None, api: Path | None) -> str:
-    """The only argument, which is the model."""
-    if model or (image is not None and api is not None):
-        raise StackError("give one of PATH, --image and --api, and MODEL")
+def _only_model(path: Path, model: str, given: int) -> str:
+    """The only argument, which is the model. given: options that take the place of PATH."""
+    if model or given > 1:
+        raise StackError("give one of PATH, --connection, --image and --api, and MODEL")
     return str(path)
 
 
-def _referred(image: str | None, api: Path | None, request: "Request", model: str, data_dir: Path) -> "Request":
+def _sized(stated: "Description", dimension: int | None) -> "Description":
+    """What is stated, with the size of the vectors of a model that embeds."""
+    from modelyard_contracts.signature import Task
+
+    if dimension is None:
+        return stated
+    if stated.task is not Task.EMBEDDING:
+        raise StackError("--dimension: is for --task embedding")
+    return stated.model_copy(update={"options": {**stated.options, "dimension": str(dimension)}})
+
+
+def _bought(connection: str | None, provider_model: str | None, api: Path | None) -> tuple[str, str] | None:
+    """Connection and model of a provider; None for an image, and for a file that states the endpoint itself."""
+    from modelyard_own import connection_in
+
+    if connection is None:
+        return connection_in(api) if api is not None else None
+    if provider_model is None:
+        raise StackError("--connection: set --provider-model as well, the id of the model at the provider")
+    return connection, provider_model
+
+
+def _referred(image: str | None, api: Path | None, request: "Request") -> "Request":
     """The request with the document of an image, or of a model behind an API; `path` is the folder of documents."""
-    from modelyard_own import api_reference, connection_in, image_reference
+    from modelyard_own import api_reference, image_reference
 
     folder = request.path
     if image is not None:
         path, origin = image_reference(image, folder)
         return replace(request, path=path, origin=origin)
-    if (named := connection_in(api or Path())) is not None:
-        return _connected(*named, request, model, data_dir)
     path, origin, price = api_reference(api or Path(), folder)
     return replace(request, path=path, origin=origin, network=True, stated=_priced(request.stated, price))
 
@@ -165,13 +198,15 @@ def _connected(name: str, provider_model: str, request: "Request", model: str, d
     """The request for a model that is called through a connection of the workspace of `model`."""
     from modelyard_contracts.connections import CONNECTION
     from modelyard_contracts.references import Reference, workspace_of
+    from modelyard_contracts.signature import Task
     from modelyard_own import connected_reference
 
     reference = name if ":" in name else str(Reference(workspace_of(model), name))
     known = Platform.find(data_dir).registry.connection(reference).document
     path, origin, price = connected_reference(reference, provider_model, known, request.path)
     stated = _priced(request.stated, price)
-    stated = stated.model_copy(update={"options": {**stated.options, CONNECTION: reference}})
+    options, task = {**stated.options, CONNECTION: reference}, stated.task or Task.TEXT
+    stated = stated.model_copy(update={"options": options, "task": task})
     return replace(request, path=path, origin=origin, network=True, stated=stated)
 
 

@@ -74,6 +74,11 @@ class Layout:
     def logs(self) -> Path:
         return self.root / "logs"
 
+    @property
+    def provider_keys(self) -> Path:
+        """Folder with keys of providers of models, one file each, which the user puts there."""
+        return self.root / "provider-keys"
+
     def data(self, name: str) -> Path:
         """The folder of one process."""
         return self.root / "data" / name
@@ -84,6 +89,7 @@ class Layout:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds predictions, labels and keys
             for folder in (self.logs, self.root / "data"):
                 folder.mkdir(exist_ok=True)
+            self.provider_keys.mkdir(mode=0o700, exist_ok=True)
             self._check_format()
             self.credentials.create(
                 tuple(spec.name for spec in PROCESSES), signers=tuple(spec.name for spec in SERVICES)
@@ -150,6 +156,7 @@ def service_environment(layout: Layout, addresses: Addresses, name: str) -> dict
         "CLICKHOUSE_PASSWORD": credentials.password,
         f"{name.upper()}_PORT": str(addresses.ports[name]),
         f"{name.upper()}_DATA_DIR": str(layout.data(name).resolve()),
+        "PROVIDER_KEYS_DIR": str(layout.provider_keys.resolve()),
         "DEPLOYER_STOP_REPLICAS_ON_EXIT": "true",
         # Two cores are shared by ten processes: no library may spin on both of them.
         "OMP_NUM_THREADS": "1",

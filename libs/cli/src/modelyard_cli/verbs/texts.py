@@ -41,8 +41,9 @@ def generate(
         _print(router.generate_stream(route, prompt, parameters=parameters, entity_key=entity_key))
         return
     found = router.generate(route, prompt, parameters=parameters, entity_key=entity_key)
-    tokens = found.usage.get("output_tokens")
-    line = f"{found.text}\n({tokens} tokens by {found.model} version {found.version}, {found.generation_id})"
+    tokens = (found.usage or {}).get("output_tokens")
+    counted = "" if tokens is None else f"{tokens} tokens by "
+    line = f"{found.text}\n({counted}{found.model} version {found.version}, {found.generation_id})"
     show(output, found.model_dump(mode="json"), lambda: line)
 
 

@@ -81,11 +81,11 @@ SERVICE_ROLES: Final[Mapping[str, frozenset[Grant]]] = {
     "service-evaluator": frozenset(
         _SERVICE
         | _RECORD
-        | _on("read", "blob", "dataset", "drift")
+        | _on("read", "blob", "dataset", "drift", "connection")
         | _on("create", "dataset")
         | _on("register", "dataset", "blob")
     ),
-    "service-deployer": frozenset(_SERVICE | _RECORD | _on("read", "blob", "alert", "drift")),
+    "service-deployer": frozenset(_SERVICE | _RECORD | _on("read", "blob", "alert", "drift", "connection")),
     "service-router": frozenset(_on("introspect", "key") | _on("read", "schema")),
     "service-monitor": frozenset(_SERVICE | _RECORD),
     "service-console": frozenset(_READ_ALL | _on("introspect", "key")),

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from modelyard_contracts.connections import ConnectionAccess
 from modelyard_serving.trial.confined import attempt_confined
 from modelyard_serving.trial.report import TrialLimits, TrialReport
 from modelyard_serving.trial.run import run_trial
@@ -18,11 +19,12 @@ def main() -> int:
     given = _parser().parse_args()
     limits = TrialLimits(given.seconds, given.memory_mib, given.scratch_mib, given.measure_s, given.allow_unconfined)
     if given.report_fd is not None:
-        report = attempt_confined(given.model_dir, given.scratch, limits)
+        report = attempt_confined(given.model_dir, given.scratch, limits, given.connection)
         with os.fdopen(given.report_fd, "wb") as file:
             file.write(report.model_dump_json().encode())
         return 0
-    report = run_trial(given.model_dir, limits)
+    access = ConnectionAccess.model_validate_json(given.connection.read_bytes()) if given.connection else None
+    report = run_trial(given.model_dir, limits, access)
     print(report.model_dump_json(indent=2) if given.json else _sentence(report))
     return 0 if report.passed else 1
 
@@ -37,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scratch-mib", type=int, default=usual.scratch_mib)
     parser.add_argument("--measure-s", type=float, default=usual.measure_s)
     parser.add_argument("--allow-unconfined", action="store_true")
+    parser.add_argument("--connection", type=Path, help="file with the connection of a model of a provider")
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
     return parser

@@ -11,11 +11,11 @@ import numpy as np
 
 from modelyard_contracts.example import ExampleAnswer
 from modelyard_contracts.signature import Task
-from modelyard_flavours import MissingExtra
+from modelyard_flavours import MissingExtra, ProviderError
 from modelyard_serving.errors import Unloadable
 from modelyard_serving.examples import inputs_of, read_example
 from modelyard_serving.lanes import Floats, Inputs
-from modelyard_serving.loading import LoadedModel, load
+from modelyard_serving.loading import LoadedModel, load, through
 from modelyard_serving.trial.answers import answers_of, first_difference, unusable
 from modelyard_serving.trial.report import TrialOutcome, TrialReport
 
@@ -24,6 +24,10 @@ MAX_TOKENS: Final = 32
 """Length of a generated text."""
 MAX_TEXTS: Final = 3
 """Texts of the example that a generator answers, and repeats: one takes seconds."""
+
+
+ABOUT_THE_MODEL: Final = frozenset({"provider_refused", "provider_bad_answer"})
+"""Codes of a provider's errors that another try would not change."""
 
 
 class _Stopped(Exception):
@@ -40,11 +44,11 @@ class _Latency:
     p95_ms: float
 
 
-def attempt(folder: Path, measure_s: float) -> TrialReport:
-    """Try the version in `folder`. Every failure is a report; MemoryError too."""
+def attempt(folder: Path, measure_s: float, connection: Path | None = None) -> TrialReport:
+    """Try the version in `folder`. Every failure is a report; MemoryError too. connection: see run_trial."""
     started = time.perf_counter()
     try:
-        model = _loaded(folder)
+        model = _loaded(folder, connection)
         load_s = time.perf_counter() - started
         return _answered(model, folder, measure_s).model_copy(update={"load_s": load_s, "peak_rss_mib": peak_rss_mib()})
     except _Stopped as stopped:
@@ -64,9 +68,9 @@ def peak_rss_mib() -> float:
     return int(peak_kib[1]) / 1024 if peak_kib else 0.0
 
 
-def _loaded(folder: Path) -> LoadedModel:
+def _loaded(folder: Path, connection: Path | None) -> LoadedModel:
     try:
-        return load(folder, "0")
+        return load(folder, "0", through(connection))
     except Unloadable as error:
         raise _Stopped(_outcome(error), str(error)) from error
 
@@ -83,6 +87,8 @@ def _answered(model: LoadedModel, folder: Path, measure_s: float) -> TrialReport
     if example is None:
         return TrialReport(outcome=TrialOutcome.ANSWERED)
     inputs = inputs_of(model.manifest, example)
+    if model.remote:
+        return _called_once(model, Inputs(inputs.numeric[:1], inputs.categorical[:1]))
     if model.signature.task is Task.TEXT:
         inputs = Inputs(inputs.numeric[:MAX_TEXTS], inputs.categorical[:MAX_TEXTS])
     answers = _texts(model, inputs) if model.signature.task is Task.TEXT else _scored(model, inputs)
@@ -99,6 +105,15 @@ def _answered(model: LoadedModel, folder: Path, measure_s: float) -> TrialReport
     )
 
 
+def _called_once(model: LoadedModel, row: Inputs) -> TrialReport:
+    """One call of a provider: it costs money, and its answers are not the same every time."""
+    started = time.perf_counter()
+    answers = _texts(model, row) if model.signature.task is Task.TEXT else _scored(model, row)
+    taken_ms = (time.perf_counter() - started) * 1000
+    shown = answers if model.signature.task is Task.TEXT else ()
+    return TrialReport(outcome=TrialOutcome.ANSWERED, p50_ms=taken_ms, p95_ms=taken_ms, rows=1, answers=shown)
+
+
 def _scored(model: LoadedModel, inputs: Inputs) -> tuple[ExampleAnswer, ...]:
     scores = _predict(model, inputs)
     if reason := unusable(scores, inputs.rows, model.signature.width):
@@ -112,7 +127,7 @@ def _predict(model: LoadedModel, inputs: Inputs) -> Floats:
     except MemoryError as error:
         raise _Stopped(TrialOutcome.OVER_LIMIT, "the version needs more memory than the trial allows") from error
     except Exception as error:
-        raise _Stopped(TrialOutcome.FAILED, f"{type(error).__name__}: {error}") from error
+        raise _stopped(error) from error
     return scores[:, None] if scores.ndim == 1 else scores
 
 
@@ -124,7 +139,15 @@ def _generated(model: LoadedModel, text: Any) -> str:
     try:
         return "".join(model.generator.generate(text or "", {"max_tokens": MAX_TOKENS}))
     except Exception as error:
-        raise _Stopped(TrialOutcome.FAILED, f"{type(error).__name__}: {error}") from error
+        raise _stopped(error) from error
+
+
+def _stopped(error: Exception) -> _Stopped:
+    """A provider that is down, busy or does not accept the key is no evidence about the version."""
+    if isinstance(error, ProviderError):
+        outcome = TrialOutcome.FAILED if error.code in ABOUT_THE_MODEL else TrialOutcome.NOT_RUN
+        return _Stopped(outcome, str(error))
+    return _Stopped(TrialOutcome.FAILED, f"{type(error).__name__}: {error}")
 
 
 def _latency(model: LoadedModel, inputs: Inputs, measure_s: float) -> _Latency:

@@ -11,11 +11,12 @@ from modelyard_serving.trial.report import TrialLimits, TrialOutcome, TrialRepor
 from modelyard_serving.trial.watch import Watch
 
 
-def attempt_confined(folder: Path, scratch: Path, limits: TrialLimits) -> TrialReport:
-    """Never raises because of the version."""
+def attempt_confined(folder: Path, scratch: Path, limits: TrialLimits, connection: Path | None = None) -> TrialReport:
+    """Never raises because of the version. connection: see run_trial."""
     try:
         manifest = read_manifest(folder).manifest
-        walls = _confine(manifest, folder, scratch, limits)
+        readable = (folder,) if connection is None else (folder, connection)
+        walls = _confine(manifest, readable, scratch, limits)
     except Unloadable as error:
         return TrialReport(outcome=TrialOutcome.FAILED, reason=str(error))
     except NotRestricted as error:
@@ -23,15 +24,15 @@ def attempt_confined(folder: Path, scratch: Path, limits: TrialLimits) -> TrialR
     if not walls.complete and not limits.allow_unconfined:
         return TrialReport(outcome=TrialOutcome.NOT_RUN, reason=walls.described, confined_by=walls.names)
     watch = Watch(folder)
-    report = attempt(folder, limits.measure_s)
+    report = attempt(folder, limits.measure_s, connection)
     return report.model_copy(update={"confined_by": walls.names, "refused": tuple(watch.refused)})
 
 
-def _confine(manifest: ModelManifest, folder: Path, scratch: Path, limits: TrialLimits) -> Walls:
+def _confine(manifest: ModelManifest, readable: tuple[Path, ...], scratch: Path, limits: TrialLimits) -> Walls:
     return confine(
         Confinement(
             scratch=scratch,
-            readable=(folder,),
+            readable=readable,
             network=manifest.permissions.network,
             amounts=Amounts(memory_mib=limits.memory_mib, file_mib=limits.scratch_mib, cpu_s=int(limits.seconds) + 1),
         )

@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from modelyard_confine import allowed_environment
+from modelyard_contracts.connections import ConnectionAccess
 from modelyard_serving.trial.report import TrialLimits, TrialOutcome, TrialReport
 
 POLL_S: Final = 0.05
@@ -22,27 +23,45 @@ MIB: Final = 1 << 20
 LOG_TAIL_BYTES: Final = 2_000
 
 
-def run_trial(folder: Path, limits: TrialLimits | None = None) -> TrialReport:
+def run_trial(folder: Path, limits: TrialLimits | None = None, access: ConnectionAccess | None = None) -> TrialReport:
     """Try the version in `folder`, which holds manifest.json and its files. Blocks for `limits.seconds` at most.
 
-    Whatever the version does is a report. OSError if this machine cannot start a process.
+    access: connection of a model of a provider; a file holds it for as long as the trial runs. Whatever the version
+    does is a report. OSError if this machine cannot start a process.
     """
     limits = limits or TrialLimits()
     with tempfile.TemporaryDirectory(prefix="modelyard-trial-") as name:
         home = Path(name)
         (home / "scratch").mkdir()
         with (home / "report").open("w+b") as report, (home / "log").open("w+b") as log:
-            process = _start(folder.resolve(), home / "scratch", limits, report.fileno(), log.fileno())
+            connection = _written(home / "connection", access)
+            command = _command(folder.resolve(), home / "scratch", limits, connection)
+            process = _start(command, home / "scratch", report.fileno(), log.fileno())
             stopped = _watch(process, home / "scratch", limits)
             report.seek(0)
             return stopped or _read(report.read(), process.returncode, _tail(home / "log"))
 
 
-def _start(folder: Path, scratch: Path, limits: TrialLimits, report: int, log: int) -> subprocess.Popen[bytes]:
+def _written(folder: Path, access: ConnectionAccess | None) -> Path | None:
+    """The connection in a file that only this user reads."""
+    if access is None:
+        return None
+    folder.mkdir(mode=0o700)
+    file = folder / "access.json"
+    file.touch(mode=0o600)
+    file.write_text(access.model_dump_json(), encoding="utf-8")
+    return file
+
+
+def _command(folder: Path, scratch: Path, limits: TrialLimits, connection: Path | None) -> list[str]:
     command = [sys.executable, "-m", "modelyard_serving.trial", "--model-dir", str(folder), "--scratch", str(scratch)]
     command += ["--seconds", str(limits.seconds), "--memory-mib", str(limits.memory_mib)]
     command += ["--scratch-mib", str(limits.scratch_mib), "--measure-s", str(limits.measure_s)]
     command += ["--allow-unconfined"] if limits.allow_unconfined else []
+    return command + (["--connection", str(connection)] if connection else [])
+
+
+def _start(command: list[str], scratch: Path, report: int, log: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603  our own interpreter and module
         [*command, "--report-fd", str(report)],
         stdin=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from modelyard import ApiError, RegistryClient
+from modelyard_contracts.connections import Connection
 from modelyard_contracts.documents import DocumentError
 from modelyard_contracts.manifest import ManifestFile
 from modelyard_contracts.policies import GatePolicy, RolloutPolicy
@@ -38,6 +39,16 @@ class HttpRegistry:
     def gate(self, model: str) -> GatePolicy:
         with _errors_mapped():
             return self._client.policy(model, "gate")
+
+    def connection(self, reference: str) -> tuple[int, Connection | None]:
+        """Revision and content of a connection; None if there is none any more."""
+        try:
+            found = self._client.connection(reference)
+        except ApiError as error:
+            if error.status == 404:
+                return 0, None
+            raise RegistryUnavailable(str(error)) from error
+        return found.revision, found.document
 
     def download(self, file: ManifestFile, folder: Path) -> None:
         with _errors_mapped():

@@ -84,7 +84,8 @@ class Admission:
         undecided = rollout.live_share and version.stage == VersionStage.REGISTERED
         if version.stage not in SERVABLE and not undecided:
             raise VersionUnusable(f"version {rollout.to_version} is {version.stage}; approve it first")
-        if (why := not_served(version.file.manifest.flavour)) is not None:
+        manifest = version.file.manifest
+        if (why := not_served(manifest.flavour, manifest.options)) is not None:
             raise VersionUnusable(f"version {rollout.to_version} cannot be served: {why}")
         return version, self.registry.policy(rollout.model)
 

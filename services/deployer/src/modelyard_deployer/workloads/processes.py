@@ -16,8 +16,11 @@ import httpx
 import psutil
 
 from modelyard_confine import allowed_environment
+from modelyard_contracts.external import connection_of
 from modelyard_deployer.domain.routes import Version
 from modelyard_deployer.domain.workloads import Resources, VersionKey
+from modelyard_deployer.workloads.connections import SUFFIX as CONNECTION
+from modelyard_deployer.workloads.connections import ConnectionFiles
 from modelyard_deployer.workloads.members import SUFFIX, MembersFiles
 from modelyard_deployer.workloads.probes import PATH, Probes, readiness_path
 from modelyard_deployer.workloads.replica import Process
@@ -55,6 +58,7 @@ class LocalProcesses:
     """Starts and stops processes. `home` holds `<replica>.out` (its address) and `<replica>.log`, bounded by `tidy`.
 
     host: listen address of replicas; advertised_host: host name that routers connect to, by default `host`.
+    connections: of models of providers; None if none is served.
     zygote_idle_s: idle time after which the parent process that replicas are forked from exits; 0 disables it.
     """
 
@@ -69,9 +73,10 @@ class LocalProcesses:
         grace_s: float = 10.0,
         zygote_idle_s: float = 120.0,
         allow_unconfined: bool = False,
+        connections: ConnectionFiles | None = None,
     ) -> None:
         self._home, self._tokens, self._grace_s = home, tokens, grace_s
-        self._allow_unconfined = allow_unconfined
+        self._allow_unconfined, self._connections = allow_unconfined, connections
         self._host, self._advertised_host = host, advertised_host or host
         self._home.mkdir(parents=True, exist_ok=True)
         # Without our secrets: a fork inherits the parent's memory.
@@ -96,7 +101,9 @@ class LocalProcesses:
         self._zygote.warm()
 
     def start(self, replica_id: UUID, folder: Path, version: Version, resources: Resources) -> Process:
-        return self._start(replica_id, ["--model-dir", str(folder), "--model-version", str(version.version)], resources)
+        serves = ["--model-dir", str(folder), "--model-version", str(version.version)]
+        connection = self._connections.file(replica_id, version.file.manifest) if self._connections else None
+        return self._start(replica_id, [*serves, *(["--connection", str(connection)] if connection else [])], resources)
 
     def start_host(self, host_id: UUID, resources: Resources) -> Process:
         return self._start(host_id, ["--members", str(self._members.file(host_id))], resources)
@@ -166,6 +173,8 @@ class LocalProcesses:
             return None
 
     def warm_up(self, url: str, version: Version) -> str | None:
+        if connection_of(version.file.manifest) is not None:
+            return None  # a start neither costs money nor depends on a provider
         action, body = warm_up_request(version.file.manifest)
         try:
             path = f"/v2/models/{quote(version.model, safe=':')}/versions/{version.version}/{action}"
@@ -206,7 +215,7 @@ class LocalProcesses:
         self._probes.tidy()
         known = {str(replica_id) for replica_id in replica_ids}
         for file in self._home.glob("*.*"):
-            if file.suffix not in {".out", ".log", ".old", SCRATCH, SUFFIX}:
+            if file.suffix not in {".out", ".log", ".old", SCRATCH, SUFFIX, CONNECTION}:
                 continue
             if file.stem not in known:
                 _remove(file)

@@ -7,6 +7,7 @@ from typing import Any
 
 from modelyard import ApiError, RegistryClient
 from modelyard_contracts import VersionStage
+from modelyard_contracts.connections import Connection
 from modelyard_contracts.documents import DocumentError
 from modelyard_contracts.policies import GatePolicy
 from modelyard_evaluator.domain.errors import NotMeasurable, Unreachable, UnreadableVersion
@@ -50,6 +51,16 @@ class HttpRegistry:
     def is_adaptive(self, model: str) -> bool:
         with _translated():
             return self._client.policy(model, "rollout").strategy == "adaptive"
+
+    def connection(self, reference: str) -> tuple[int, Connection | None]:
+        """Revision and content of a connection; None if there is none any more."""
+        try:
+            found = self._client.connection(reference)
+        except ApiError as error:
+            if error.status == 404:
+                return 0, None
+            raise Unreachable(str(error)) from error
+        return found.revision, found.document
 
     def download(self, version: RegisteredVersion, folder: Path) -> None:
         with _translated():

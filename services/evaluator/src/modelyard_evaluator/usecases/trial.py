@@ -21,7 +21,7 @@ def resolve_or_try(deps: Deps, evaluation: Evaluation) -> Evaluation:
     if resolved.done or resolved.trial is not None:
         return resolved
     manifest = deps.registry.version(resolved.model, resolved.challenger_version).manifest
-    if (why := not_served(manifest.flavour)) is not None:
+    if (why := not_served(manifest.flavour, manifest.options)) is not None:
         tried = replace(resolved, trial=Trial(TrialOutcome.NOT_RUN, why), task=manifest.task)
         return conclude(tried, deps.clock(), judge_trial(Trial(TrialOutcome.NOT_RUN, why)))
     return replace(resolved, stage=Stage.TRIAL) if needs_trial(manifest) else resolved

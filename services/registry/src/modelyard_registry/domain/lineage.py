@@ -5,10 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
-from modelyard_contracts.connections import CONNECTION
-from modelyard_contracts.external import EXTERNAL_API
+from modelyard_contracts.external import connection_of
 from modelyard_contracts.manifest import ModelManifest
-from modelyard_contracts.references import InvalidReference, Reference, workspace_of
 from modelyard_registry.domain.values import Resource
 
 _REGISTERED: Final = re.compile(
@@ -44,17 +42,6 @@ def links_of(manifest: ModelManifest) -> frozenset[Link]:
     return frozenset(
         (relation, target) for relation, target in _links(manifest) if target and len(target) <= MAX_TARGET
     )
-
-
-def connection_of(manifest: ModelManifest) -> str | None:
-    """Reference of the connection that a model of a provider is called through; a bare name is in its own workspace."""
-    name = manifest.options.get(CONNECTION) if manifest.flavour == EXTERNAL_API else None
-    if not name:
-        return None
-    try:
-        return str(Reference.parse(name if ":" in name else f"{workspace_of(manifest.model)}:{name}"))
-    except InvalidReference:
-        return name  # refused when the version is created
 
 
 def _links(manifest: ModelManifest) -> Iterator[Link]:

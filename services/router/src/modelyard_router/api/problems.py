@@ -16,6 +16,7 @@ from modelyard_router.domain.errors import (
     NotFoundHere,
     NotGenerating,
     OutOfRange,
+    ProviderBusy,
     RefusedParameter,
     SpoolFull,
     SpoolUnwritable,
@@ -67,6 +68,7 @@ KINDS: Final = {
     SpoolUnwritable.code: Kind(503, "The log spool cannot be written", 5),
     UpstreamFailed.code: Kind(502, "The model failed"),
     UpstreamUnavailable.code: Kind(503, "No replica answers", 1),
+    ProviderBusy.code: Kind(503, "The provider asks to wait", 1),
     UpstreamTimeout.code: Kind(504, "The model took too long"),
 }
 
@@ -93,13 +95,17 @@ def problem(error: ModelyardError, path: str, headers: list[Header]) -> Reply:
         document["errors"] = list(violations)
     if path.startswith("/v2"):
         document["error"] = detail
-    return kind.status, [*headers, *_headers(kind)], msgspec.json.encode(document)
+    return (
+        kind.status,
+        [*headers, *_headers(kind, getattr(error, "retry_after_s", None))],
+        msgspec.json.encode(document),
+    )
 
 
-def _headers(kind: Kind) -> list[Header]:
+def _headers(kind: Kind, retry_after_s: int | None = None) -> list[Header]:
     headers = [PROBLEM]
     if kind.status == 503:
-        headers.append((b"retry-after", b"%d" % (kind.retry_after_s or 1)))
+        headers.append((b"retry-after", b"%d" % (retry_after_s or kind.retry_after_s or 1)))
     if kind.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if kind.status in (408, 413):

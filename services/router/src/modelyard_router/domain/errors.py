@@ -94,6 +94,16 @@ class UpstreamUnavailable(RouterError):
     code, retryable = "upstream_unavailable", True
 
 
+class ProviderBusy(RouterError):
+    """The provider of the version accepts no more requests for a while; nothing was predicted."""
+
+    code, retryable = "provider_busy", True
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class UpstreamTimeout(RouterError):
     """No answer came before the deadline."""
 

@@ -93,7 +93,21 @@ def _event(data: bytes) -> GenerateEvent:
     try:
         return decode_event(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise BadAnswer(f"not an event of a generation: {error}") from error
+        raise BadAnswer(_reported(data) or f"not an event of a generation: {error}") from error
+
+
+class _Broken(msgspec.Struct):
+    """The last event of a version that failed within its answer."""
+
+    error: str
+
+
+def _reported(data: bytes) -> str:
+    """What the model server reports as the reason; empty if the event is none of its errors."""
+    try:
+        return msgspec.json.decode(data, type=_Broken).error
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ""
 
 
 def text_event(text: str) -> bytes:

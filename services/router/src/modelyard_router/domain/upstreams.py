@@ -11,6 +11,7 @@ from modelyard_contracts import PredictionStatus
 from modelyard_router.domain.errors import (
     AnswersTexts,
     OutOfRange,
+    ProviderBusy,
     RefusedParameter,
     RouterError,
     UpstreamFailed,
@@ -31,6 +32,7 @@ STATUS_OF: Final = {
     UpstreamFailed.code: PredictionStatus.UPSTREAM_ERROR,
     UpstreamTimeout.code: PredictionStatus.TIMEOUT,
     UpstreamUnavailable.code: PredictionStatus.UNAVAILABLE,
+    ProviderBusy.code: PredictionStatus.UNAVAILABLE,
 }
 
 
@@ -122,6 +124,8 @@ class UpstreamError(Exception):
         self.error, self.reason, self.sent = error, reason, sent
         self.kind = STATUS_OF[error.code]
         """How the attempt is logged, and which fallbacks may follow."""
+        self.replaceable = self.kind is PredictionStatus.UNAVAILABLE and not isinstance(error, ProviderBusy)
+        """Whether another replica of the version may answer."""
         self.leaf: Leaf | None = None
         """Of an ensemble: the member that failed."""
 

@@ -12,6 +12,7 @@ from modelyard_router.domain.answers import BadAnswer, WrongReplica
 from modelyard_router.domain.errors import (
     AnswersTexts,
     OutOfRange,
+    ProviderBusy,
     RefusedParameter,
     RouterError,
     UpstreamFailed,
@@ -38,6 +39,8 @@ MAX_REPLICAS_TRIED: Final = 4
 REPLACEABLE: Final = (401, 403, 404, 503)
 """Statuses that another replica may not answer; all others are the version's own."""
 NO_SUCH_CALL: Final = 404
+BUSY: Final = 429
+"""Of a model server whose provider accepts no more requests for a while."""
 A = TypeVar("A")
 
 
@@ -84,7 +87,7 @@ class Replicas:
                 answered = await self._attempt(leaf, place, tail, self._share(times, most - tried), read, given)
             except UpstreamError as error:
                 _log(attempts, leaf, error.kind, started, given)
-                if error.kind is not PredictionStatus.UNAVAILABLE:
+                if not error.replaceable:
                     raise
                 reason = error.reason
                 if tried + 1 == MAX_REPLICAS_TRIED:
@@ -160,7 +163,7 @@ class Replicas:
                 if refused is None:
                     return found
                 await found.close()
-                if refused.kind is not PredictionStatus.UNAVAILABLE:
+                if not refused.replaceable:
                     raise refused
                 reason = refused.reason
             if tried + 1 == MAX_REPLICAS_TRIED:
@@ -223,14 +226,18 @@ class _Refusal(msgspec.Struct):
     error: str
     code: str = ""
     field: str | None = None
+    retry_after_s: int | None = None
 
 
-def _callers_error(body: bytes) -> RouterError | None:
-    """An error of the request: the router has checked what it knows, so that any other 400 is the version's error."""
+def _read(body: bytes) -> _Refusal | None:
     try:
-        refusal = msgspec.json.decode(body, type=_Refusal)
+        return msgspec.json.decode(body, type=_Refusal)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
+
+
+def _callers_error(refusal: _Refusal) -> RouterError | None:
+    """An error of the request: the router has checked what it knows, so that any other 400 is the version's error."""
     kind = {OutOfRange.code: OutOfRange, RefusedParameter.code: RefusedParameter}.get(refusal.code)
     return kind(refusal.error, field=refusal.field) if kind else None
 
@@ -239,9 +246,13 @@ def _refused(leaf: Leaf, reply: Whole) -> UpstreamError:
     """The error for an answer whose status is not 200."""
     if reply.status in REPLACEABLE:
         return _error(UpstreamUnavailable, f"{_version(leaf)} answered {reply.status}", f"status_{reply.status}")
-    if reply.status == 400 and (error := _callers_error(reply.body)):
+    refusal = _read(reply.body)
+    if refusal and reply.status == 400 and (error := _callers_error(refusal)):
         return UpstreamError(error, error.code)
-    text = reply.body[:300].decode("utf-8", "replace")
+    if refusal and reply.status == BUSY:
+        busy = ProviderBusy(f"{_version(leaf)}: {refusal.error}", retry_after_s=refusal.retry_after_s)
+        return UpstreamError(busy, f"status_{BUSY}")
+    text = refusal.error if refusal else reply.body[:300].decode("utf-8", "replace")
     return _error(UpstreamFailed, f"{_version(leaf)} answered {reply.status}: {text}", f"status_{reply.status}")
 
 

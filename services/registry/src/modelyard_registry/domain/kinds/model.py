@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from modelyard_contracts.documents import canonical_json, digest_of
-from modelyard_contracts.external import CONTAINER, EXTERNAL_API
+from modelyard_contracts.external import CONTAINER, EXTERNAL_API, connection_of
 from modelyard_contracts.manifest import ModelManifest
 from modelyard_contracts.messages.base import Part
 from modelyard_contracts.policies import POLICIES, GatePolicy
 from modelyard_registry.domain.files import check_files
 from modelyard_registry.domain.kinds.base import Content, ManifestSource, check_document
-from modelyard_registry.domain.lineage import connection_of, links_of
+from modelyard_registry.domain.lineage import links_of
 from modelyard_registry.domain.stages import Signal
 from modelyard_runtime.errors import Invalid
 
