@@ -21,9 +21,7 @@ EXTERNAL_API: Final = "external-api"
 IMAGE_DIGEST: Final = r"sha256:[0-9a-f]{64}"
 IMAGE: Final = rf"^[a-z0-9][a-z0-9._/:-]{{0,400}}@{IMAGE_DIGEST}$"
 NO_RUNTIME: Final = "it is a container image, and this platform has no container runtime yet"
-NO_CONNECTION: Final = (
-    "it states endpoint and secret itself; register it through a connection, which decides who gets a key"
-)
+NO_CONNECTION: Final = "it is a model that states endpoint and secret itself; register it through a connection"
 
 
 class ImageReference(Document):
