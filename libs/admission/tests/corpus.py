@@ -167,11 +167,28 @@ LAMBDA: Final[dict[str, object]] = {"class_name": "Lambda", "config": {"function
 
 
 def gguf(template: str = "", *, tensors: int = 0) -> bytes:
-    def text(value: str) -> bytes:
-        return struct.pack("<Q", len(value)) + value.encode()
-
-    entry = text("tokenizer.chat_template") + struct.pack("<I", 8) + text(template)
+    entry = _gguf_text("tokenizer.chat_template") + struct.pack("<I", 8) + _gguf_text(template)
     return b"GGUF" + struct.pack("<IQQ", 3, tensors, 1) + entry + bytes(64)
+
+
+def _gguf_text(value: str) -> bytes:
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def gguf_model(
+    *, shape: int = 8, offset: int = 0, tokens: int | None = 1, kind: int = 0, parts: int = 1, type_: str = "model"
+) -> bytes:
+    """A file with one tensor of `shape` numbers, which has the room of 8. tokens: as stated; None for no tokenizer."""
+    entries = [
+        _gguf_text("general.architecture") + struct.pack("<I", 8) + _gguf_text("llama"),
+        _gguf_text("general.type") + struct.pack("<I", 8) + _gguf_text(type_),
+        _gguf_text("split.count") + struct.pack("<IH", 2, parts),
+    ]
+    if tokens is not None:
+        entries.append(_gguf_text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, tokens) + _gguf_text("a"))
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(entries)) + b"".join(entries)
+    head += _gguf_text("token_embd.weight") + struct.pack("<IQIQ", 1, shape, kind, offset)
+    return head + bytes(-len(head) % 32) + bytes(32)
 
 
 def skops(node: dict[str, object]) -> bytes:
@@ -320,6 +337,14 @@ NOT_CLEAN: Final[dict[str, Maker]] = {
     "onnx with foreign operators": lambda: onnx(domain=b"evil.ops"),
     "onnx truncated": lambda: onnx()[:-2],
     "gguf with too many tensors": lambda: gguf(tensors=2**40),
+    "gguf with too many tokens": lambda: gguf_model(tokens=2**60),
+    "gguf with more tokens than bytes": lambda: gguf_model(tokens=1_000),
+    "gguf with a tensor past the end": lambda: gguf_model(shape=9),
+    "gguf with a tensor of an absurd shape": lambda: gguf_model(shape=2**63),
+    "gguf with a tensor far outside": lambda: gguf_model(offset=2**40),
+    "gguf with a tensor out of line": lambda: gguf_model(offset=1, shape=1),
+    "gguf with an unknown type": lambda: gguf_model(kind=99),
+    "gguf truncated": lambda: gguf_model()[:-1],
     "hdf5 without a configuration": lambda: b"\x89HDF\r\n\x1a\n" + bytes(64),
     "skops with an unlisted type": lambda: skops({"__class__": "M", "__module__": "m", "__loader__": "ObjectNode"}),
     "skops with a method": lambda: skops({"__class__": "set", "__module__": "builtins", "__loader__": "MethodNode"}),

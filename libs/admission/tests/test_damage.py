@@ -48,6 +48,7 @@ FILES: dict[str, bytes] = {
     "keras": corpus.keras({"class_name": "Dense", "config": {}}),
     "hdf5": corpus.hdf5({"class_name": "Dense", "config": {}}),
     "gguf": corpus.gguf("{{ messages }}"),
+    "gguf of a model": corpus.gguf_model(),
     "tar": corpus.tarred(TarInfo("a.pkl"), pickle.dumps([1])),
     "xgboost": b"{L\0\0\0\0\0\0\0\x07learner{L\0\0\0\0\0\0\0\x01a[$d#L\0\0\0\0\0\0\0\x01\0\0\0\0}}",
     "hostile": corpus.SYSTEM,
@@ -63,6 +64,7 @@ CUT_FILES_NEVER_PASS = (
     "safetensors",
     "onnx",
     "xgboost",
+    "gguf of a model",
     "hostile",
 )
 

@@ -94,6 +94,17 @@ MODELS: dict[str, tuple[dict[str, bytes | str], str, str | None, str | None]] = 
     "keras": ({"a.keras": CONTENTS["keras"]}, "keras", "keras", None),
     "state dict": ({"a.pt": CONTENTS["torch"]}, "torch", "torch", None),
     "weights": ({"a.safetensors": CONTENTS["safetensors"]}, "safetensors", None, None),
+    "gguf": ({"a.bin": corpus.gguf_model(), "README.md": "# Card\n"}, "gguf", "gguf", "transformers"),
+    "gguf with config.json": (
+        {"a.gguf": corpus.gguf_model(), "config.json": TRANSFORMERS["config.json"]}, "gguf", "gguf", "transformers"
+    ),
+    "gguf beside safetensors": (
+        TRANSFORMERS | {"a.gguf": corpus.gguf_model()}, "transformers", "transformers", "transformers"
+    ),
+    "part of a gguf": ({"a.gguf": corpus.gguf_model(parts=2)}, "gguf", "gguf", None),
+    "gguf adapter": ({"a.gguf": corpus.gguf_model(type_="adapter")}, "gguf", "gguf", None),
+    "gguf without tokenizer": ({"a.gguf": corpus.gguf_model(tokens=None)}, "gguf", "gguf", None),
+    "damaged gguf": ({"a.gguf": corpus.gguf_model()[:-1]}, "gguf", None, None),
     "packed pickle": ({"a.joblib": gzip.compress(CONTENTS["pickle"])}, "pickle+gzip", None, None),
 }  # fmt: skip
 

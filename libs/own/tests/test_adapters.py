@@ -1,6 +1,7 @@
 """PEFT adapters: files and task of a version come from the registered base and from the adapter."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def base(
         example="example.json",
     )
     return Base("smollm", 3, DIGEST, manifest)
+
+
+def gguf_base() -> Base:
+    found = base()
+    return replace(found, manifest=found.manifest.model_copy(update={"options": {"model": "m.gguf"}}))
 
 
 @pytest.fixture
@@ -102,6 +108,7 @@ def test_a_base_in_modelyard_yaml_that_was_not_looked_up_is_refused(adapter: Pat
 @pytest.mark.parametrize(
     ("below", "changes", "problem"),
     [
+        (gguf_base(), {}, "is the GGUF file m.gguf; register the folder"),
         (base(flavour="onnx"), {}, "served by the flavour onnx; give a version of transformers"),
         (
             base("adapter/adapter_config.json", base_model="smollm@1"),
@@ -113,7 +120,7 @@ def test_a_base_in_modelyard_yaml_that_was_not_looked_up_is_refused(adapter: Pat
         (base(), {"use_dora": True}, r"adapter_config\.json: use_dora: is not supported; merge it"),
         (base(), {"r": "many"}, r"adapter_config\.json: r: must be"),
     ],
-    ids=["flavour", "adapter", "task", "task_type", "dora", "rank"],
+    ids=["gguf", "flavour", "adapter", "task", "task_type", "dora", "rank"],
 )
 def test_a_base_or_adapter_that_does_not_fit_is_refused(
     tmp_path: Path, below: Base, changes: dict[str, Any], problem: str

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from libs.admission.tests import corpus
 
 from modelyard_contracts.manifest import FileEntry
 from modelyard_contracts.signature import ColumnType, Output, Task
@@ -185,3 +186,16 @@ def test_a_state_dict_needs_its_class_and_the_permission(tmp_path: Path) -> None
     found = plan(folder, rows, flavour="torch-state", options=options, code=True, reason="ours")
     assert found.options == {"model": "weights.pt", "class": "net:Net"}
     assert [file.path for file in found.files] == ["net.py", "weights.pt"]
+
+
+def test_a_gguf_file_is_a_language_model_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "Smol Q4.gguf").write_bytes(corpus.gguf_model())
+    rows = write(tmp_path / "rows.csv", "prompt", "what is it", "why")
+    found = plan(tmp_path / "Smol Q4.gguf", rows)
+    assert (found.flavour, found.signature.task, found.signature.input) == ("transformers", Task.TEXT, "text")
+    assert found.options == {"model": "Smol_Q4.gguf"}
+    assert [file.path for file in found.files] == ["Smol_Q4.gguf"]
+    assert found.source.format == "gguf"
+    (tmp_path / "Smol Q4.gguf").write_bytes(corpus.gguf_model()[:-1])
+    with pytest.raises(UnfitModel, match=r"the file is damaged: places 'token_embd\.weight' past the end"):
+        plan(tmp_path / "Smol Q4.gguf", rows)

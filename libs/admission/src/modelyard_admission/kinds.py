@@ -12,6 +12,7 @@ from modelyard_admission.limits import Budget
 from modelyard_admission.pickles.streams import walk
 from modelyard_admission.pickles.values import Made, Name, Table, Value
 from modelyard_admission.readers.compressed import decompress
+from modelyard_admission.readers.gguf import read_gguf
 from modelyard_admission.readers.onnx import read_model
 from modelyard_admission.readers.zips import read_zip, unpack
 
@@ -81,6 +82,21 @@ def _first(schema: Any, key: str) -> str | None:
 
 def _torch_export(data: Data, budget: Budget) -> Kind:
     return Kind("torch", None, "torch-export")
+
+
+def _gguf(data: Data, budget: Budget) -> Kind:
+    """A whole language model with its tokenizer; other GGUF files hold a part of one."""
+    file = read_gguf(data)
+    stated, parts = file.metadata, file.metadata.get("split.count")
+    if isinstance(parts, int) and parts > 1:
+        return Kind("gguf", reason=f"it is one of {parts} parts", remedy="Merge them: llama-gguf-split --merge.")
+    if stated.get("general.type", "model") != "model" or not file.tensors or "general.architecture" not in stated:
+        remedy = "Register the GGUF file of the whole model."
+        return Kind("gguf", reason="it is no whole model, such as an adapter or a vocabulary", remedy=remedy)
+    if "tokenizer.ggml.tokens" not in stated:
+        remedy = "Convert the model once more, with its tokenizer beside it (convert_hf_to_gguf.py of llama.cpp)."
+        return Kind("gguf", reason="its tokenizer is missing", remedy=remedy)
+    return Kind("gguf", flavour="transformers")
 
 
 def _torchscript(data: Data, budget: Budget) -> Kind:
@@ -170,11 +186,7 @@ MODEL_FORMATS: Final[dict[str, Callable[[Data, Budget], Kind]]] = {
     ),
     "keras": _no_flavour("keras", "no flavour serves .keras files", _KERAS_REMEDY),
     "hdf5": _no_flavour("keras", "no flavour serves HDF5 files (.h5)", _KERAS_REMEDY),
-    "gguf": _no_flavour(
-        "gguf",
-        "no flavour serves GGUF files",
-        "Load it with transformers (gguf_file=...), save it with save_pretrained, and register that folder.",
-    ),
+    "gguf": _gguf,
     "npz": _no_flavour("numpy", "arrays of numpy are weights without a model", "Add a predict.py that uses them."),
     "npy": _no_flavour("numpy", "an array of numpy is no model", "Add a predict.py that uses it."),
     "native-code": _no_flavour(

@@ -37,9 +37,14 @@ def layout_of(root: Path, formats: Mapping[str, str]) -> Layout | None:
         return _mlflow(root, formats)
     if "adapter_config.json" in formats:
         return _adapter(root)
-    if "config.json" in formats:
+    if "config.json" in formats and not _only_gguf(formats):
         return _transformers(root, formats)
     return None
+
+
+def _only_gguf(formats: Mapping[str, str]) -> bool:
+    """Whether the weights are in GGUF, which is a model by itself: it brings its configuration along."""
+    return "gguf" in formats.values() and "safetensors" not in formats.values()
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -75,6 +75,8 @@ def _check_base(base: Base) -> None:
             f"--base: {base} is served by the flavour {base.manifest.flavour}; give a version of {FLAVOUR}, registered "
             "from the folder that the adapter was trained on"
         )
+    if (file := base.manifest.options.get("model")) is not None:
+        raise UnfitModel(f"--base: {base} is the GGUF file {file}; register the folder that the adapter was trained on")
     if any(entry.path.startswith(f"{ADAPTER}/") for entry in base.files):
         own = base.manifest.source.base_model if base.manifest.source else ""
         raise UnfitModel(f"--base: {base} has an adapter already; give its base {own}, or register both merged")

@@ -17,6 +17,7 @@ from modelyard_own.base import Base
 from modelyard_own.description import Description, described_in
 from modelyard_own.errors import UnfitModel
 from modelyard_own.facts import Facts, facts_of
+from modelyard_own.facts.transformers import GGUF
 from modelyard_own.files import ModelFile, model_files
 from modelyard_own.labelled import labelled_of
 from modelyard_own.manifest import Plan, latest_change
@@ -38,7 +39,7 @@ CODE: Final = {
 }
 """Flavours that need the permission for code, and why."""
 FOLDERS: Final = frozenset({PYTHON, "transformers"})
-"""Flavours whose files together are the model; the others have one model file."""
+"""Flavours whose files together are the model; the others have one model file, as GGUF has."""
 SAMPLES: Final = ("sample.csv", "sample.parquet")
 """Names of a sample in the folder of a model, if none is stated."""
 FEW_ROWS: Final = 500
@@ -169,7 +170,7 @@ def _options(
         raise UnfitModel(
             f"{model.path}: set --class to the network's class, such as net:Net for the file net.py beside its weights"
         )
-    if flavour in FOLDERS:
+    if flavour in FOLDERS and model.recognised.format != GGUF:
         return dict(base.manifest.options) if base else {}
     main = files[0].path if model.path.is_file() else model.recognised.path
     return {"model": main}

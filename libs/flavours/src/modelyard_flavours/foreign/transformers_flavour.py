@@ -4,7 +4,7 @@ It classifies the text or gives it a value, answers with a text (task `text`, a 
 vector (task `embedding`). Weights are mapped from the file. Code of the folder is never run and nothing is downloaded.
 Labels are `id2label` of the configuration; a configuration without names (LABEL_0, ...) takes the signature's classes
 in their order. A LoRA adapter in `adapter/` is merged into the weights; a tokenizer beside it is used instead of the
-tokenizer of the base.
+tokenizer of the base. The option `model` names a GGUF file, which is a language model by itself.
 """
 
 import json
@@ -18,12 +18,13 @@ import numpy as np
 from modelyard_contracts.lora import ADAPTER, MERGE, LoraConfig
 from modelyard_contracts.signature import ColumnType, Task
 from modelyard_flavours.errors import Inadmissible
+from modelyard_flavours.foreign import gguf
 from modelyard_flavours.foreign.lora import Adapter, lora_of
 from modelyard_flavours.foreign.outputs import LOGITS, Outputs, class_order
 from modelyard_flavours.foreign.transformers_encoder import TextEncoder, steps_of
 from modelyard_flavours.foreign.transformers_generator import TextGenerator
 from modelyard_flavours.predictor import FloatArray, ObjectArray
-from modelyard_flavours.version import Version, imported, versions_of
+from modelyard_flavours.version import MODEL_OPTION, Version, imported, versions_of
 
 NAME: Final = "transformers"
 CONFIG: Final = "config.json"
@@ -34,6 +35,7 @@ BATCH_ROWS: Final = 16
 """Texts in one forward pass: bounds the memory, and the padding of short texts beside long ones.
 One text if model and tokenizer do not have the same padding token, as with many language models."""
 OPTIONS: Final[Mapping[str, str]] = {
+    MODEL_OPTION: "the GGUF file of a language model; without it, the folder has config.json and safetensors",
     "max_tokens": f"texts are cut after this many tokens; {MAX_TOKENS} by default, and never more than the model takes",
     "pooling": "of an embedding: how the vectors of the tokens become one, such as mean, cls or lasttoken; by default "
     "as the folder says, else mean",
@@ -76,11 +78,16 @@ class TextClassifier:
 def check(version: Version) -> None:
     """Inadmissible unless the files and the signature are those of a model that takes one text."""
     version.require_options(OPTIONS)
+    if [column.type for column in version.signature.columns] != [ColumnType.TEXT]:
+        raise Inadmissible("signature", "has other columns than one text, which is what the model takes")
+    if gguf.gguf_of(version) is None:
+        _check_folder(version)
+
+
+def _check_folder(version: Version) -> None:
     version.require(CONFIG)
     if not any(path.endswith(".safetensors") and not path.startswith(f"{ADAPTER}/") for path in version.paths):
         raise Inadmissible("model.safetensors", "is missing; save the weights with safe_serialization=True")
-    if [column.type for column in version.signature.columns] != [ColumnType.TEXT]:
-        raise Inadmissible(CONFIG, "takes one text; give the signature one column of the type text")
     lora = lora_of(version)
     if lora is not None and _quantised(version):
         raise Inadmissible(
@@ -111,7 +118,7 @@ def load(version: Version) -> TextClassifier | TextEncoder:
 
 
 def load_generator(version: Version) -> TextGenerator:
-    """Build the generator of a version that answers with a text. Weights keep the type that they are saved in."""
+    """Build the generator of a version that answers with a text. Weights of a folder keep the type of their file."""
     model, tokenizer = _opened(version, "AutoModelForCausalLM", "auto")
     return TextGenerator(model, tokenizer)
 
@@ -123,12 +130,13 @@ def _opened(version: Version, architecture: str, dtype: str) -> tuple[Any, Any]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     library = imported(NAME, "transformers")
     imported(NAME, "torch").set_num_threads(1)
-    loader, lora = getattr(library, architecture), lora_of(version)
+    loader, lora, file = getattr(library, architecture), lora_of(version), gguf.gguf_of(version)
     if lora is not None:
         return _adapted(library, loader, dtype, version, lora)
-    model, missing = _weights(loader, version, dtype)
+    more = gguf.loading(NAME, file) if file else {}
+    model, missing = _weights(loader, version, gguf.DTYPE if file else dtype, **more)
     _require_none({name for name in missing if architecture != "AutoModel" or not name.startswith(POOLER)}, model)
-    return model.eval(), library.AutoTokenizer.from_pretrained(version.folder, **WHERE)
+    return model.eval(), library.AutoTokenizer.from_pretrained(version.folder, **WHERE, **more)
 
 
 def _adapted(library: Any, loader: Any, dtype: str, version: Version, lora: LoraConfig) -> tuple[Any, Any]:

@@ -1,15 +1,18 @@
-"""Facts of a folder as transformers or sentence-transformers saves it: `config.json`, `modules.json`."""
+"""Facts of a GGUF file, or of a folder as transformers or sentence-transformers saves it."""
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from modelyard_contracts.embeddings import CONFIG, Steps, UnusableSteps, embeds, read_steps
 from modelyard_contracts.signature import Task
 from modelyard_own.errors import UnfitModel
 from modelyard_own.facts.known import Facts, task_of_classes
 from modelyard_own.files import ModelFile
+
+GGUF: Final = "gguf"
+"""Format of a language model in one file, as it is recognised."""
 
 
 def facts_of(files: Sequence[ModelFile]) -> Facts:
@@ -28,10 +31,18 @@ def facts_of(files: Sequence[ModelFile]) -> Facts:
         except UnusableSteps as error:
             raise UnfitModel(str(error)) from error
         return Facts(task=Task.EMBEDDING, takes_text=True, dimension=steps.dimension, evidence=steps.evidence)
+    if not any(path.endswith(".safetensors") for path in sources) and any(map(_is_gguf, files)):
+        return Facts(task=Task.TEXT, takes_text=True, evidence="a GGUF file holds a language model")
     if (config := read(CONFIG)) is not None:
         with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return _facts(json.loads(config), _plain_steps(read))
     return Facts()
+
+
+def _is_gguf(file: ModelFile) -> bool:
+    with suppress(OSError), file.source.open("rb") as opened:
+        return opened.read(4) == b"GGUF"
+    return False
 
 
 def _plain_steps(read: Any) -> Steps | None:
