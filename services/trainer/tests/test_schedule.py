@@ -15,7 +15,7 @@ from modelyard_contracts.policies import RetrainPolicy
 from modelyard_runtime.kafka import EventContext, Received
 from modelyard_trainer.clients.label_counts import LabelsAway, StoredLabels
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.domain.schedule import SCHEDULE_TRIGGER
+from modelyard_trainer.domain.schedule import SCHEDULE_TRIGGER, Turn
 from modelyard_trainer.domain.states import Signal
 from modelyard_trainer.events.handlers import handlers
 from modelyard_trainer.runs.scheduler import Scheduler
@@ -102,6 +102,49 @@ def test_a_run_starts_after_the_time_that_the_policy_names(scheduled: Scheduled)
     [run] = scheduled.runs()
     assert run.why == "3600 s have passed since the schedule began; the schedule is every 3600 s"
     assert not scheduled.labels.counts, "labels are not counted for a schedule of a time"
+
+
+def test_a_run_starts_when_a_short_history_has_grown(scheduled: Scheduled) -> None:
+    scheduled.policy(RetrainPolicy(recipe="fake", cool_down_s=60, growth=2, window_rows=1_500))
+    scheduled.arrive(1_000)
+    assert not scheduled.runs(), "without a run, nothing says how many rows were learned from"
+    first = retrain_on_drift(scheduled.world.deps, drift(scheduled.world))
+    assert first is not None
+    _learned(scheduled, first, rows=800)
+    scheduled.arrive(700, over_s=100)
+    assert not scheduled.runs()
+    scheduled.arrive(100)
+    scheduled.arrive(0)
+    [run] = scheduled.runs()
+    assert run.why.startswith(f"800 labels have arrived since run {first.id} was created; that is enough more rows")
+    _learned(scheduled, run, rows=1_500)
+    scheduled.arrive(9_000, over_s=1_000)
+    assert len(scheduled.runs()) == 1, "it has the most rows that a run learns from"
+
+
+def _learned(scheduled: Scheduled, run: Run, *, rows: int) -> None:
+    with scheduled.world.runs.session() as session:
+        found = session.get(run.id)
+        assert found is not None
+        session.save(found.moved(Signal.FAILED, at=scheduled.world.clock(), rows=rows), scheduled.world.clock())
+
+
+@pytest.mark.parametrize(
+    ("windows", "learned", "grown_at"),
+    [(("recent",), 1_000, 500), (("recent",), 1_500, None), (("recent", "all"), 1_500, 750), (("all",), None, None)],
+)
+def test_growth_ends_where_a_run_learns_from_no_more_rows(
+    scheduled: Scheduled, windows: tuple[Any, ...], learned: int | None, grown_at: int | None
+) -> None:
+    scheduled.policy(RetrainPolicy(recipe="fake", growth=1.5, window_rows=1_500, history_rows=5_000, windows=windows))
+    run = retrain_on_drift(scheduled.world.deps, drift(scheduled.world))
+    assert run is not None
+    [schedule] = scheduled.schedules.all()
+    turn = Turn(schedule, run.model_copy(update={"rows": learned}))
+    now = scheduled.world.clock()
+    assert turn.counts_labels == (grown_at is not None)
+    assert turn.due(now, (grown_at or 1) - 1, lambda at: at) == ""
+    assert bool(turn.due(now, grown_at or 99_999, lambda at: at)) == (grown_at is not None)
 
 
 def test_any_run_begins_the_count_anew(scheduled: Scheduled) -> None:

@@ -120,6 +120,10 @@ class RetrainPolicy(Policy):
     """Labels after which a run starts also without a drift; None: never. Any run begins the count anew."""
     every_s: Annotated[float, Field(ge=1, le=CENTURY_S, allow_inf_nan=False)] | None = None
     """Time after which a run starts also without a drift; None: never. Any run begins it anew."""
+    growth: Annotated[float, Field(ge=1.1, le=100, allow_inf_nan=False)] | None = None
+    """A run starts also without a drift once there are this many times the rows that the newest run learned from, as
+    long as these were fewer than `window_rows` (`history_rows` with other windows); None: never. A model that began
+    with few rows improves by more of them although nothing drifts."""
     cool_down_s: Seconds = 300.0
     max_runs_per_day: int = Field(default=24, ge=0, le=86_400)
     windows: tuple[Window, ...] = ("recent",)

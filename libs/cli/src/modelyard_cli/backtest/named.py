@@ -12,6 +12,7 @@ NewPolicies = Callable[[float], Policies]
 """Mean seconds of the data between two rows -> policies."""
 COOL_DOWN_ROWS: Final = 500
 LEARNERS_COOL_DOWN_ROWS: Final = 2_000
+GROWTH: Final = 2.0
 MEMBERS: Final = 9
 LEARNING_RATE: Final = 0.05
 """With nine members; chosen on the first third of Elec2."""
@@ -28,11 +29,11 @@ def canary(row_s: float) -> Policies:
 
 
 def adaptive(row_s: float) -> Policies:
-    """Up to five versions vote; a retraining follows each drift."""
+    """Up to five versions vote; a retraining follows each drift, and when a short history has doubled."""
     return Policies(
         "adaptive",
         GatePolicy(),
-        RetrainPolicy(cool_down_s=COOL_DOWN_ROWS * row_s),
+        RetrainPolicy(cool_down_s=COOL_DOWN_ROWS * row_s, growth=GROWTH),
         RolloutPolicy(strategy="adaptive"),
     )
 
@@ -42,7 +43,7 @@ def learners(row_s: float) -> Policies:
     return Policies(
         "learners",
         GatePolicy(),
-        RetrainPolicy(cool_down_s=LEARNERS_COOL_DOWN_ROWS * row_s, online=("forest", "linear")),
+        RetrainPolicy(cool_down_s=LEARNERS_COOL_DOWN_ROWS * row_s, growth=GROWTH, online=("forest", "linear")),
         RolloutPolicy(strategy="adaptive", adaptive=AdaptivePolicy(members=MEMBERS, learning_rate=LEARNING_RATE)),
     )
 

@@ -62,8 +62,12 @@ class Policies:
         )
 
     def trains_first_like(self, other: "Policies") -> bool:
-        """Whether both train the same version 1 from the same rows."""
-        return all(getattr(self.retrain, name) == getattr(other.retrain, name) for name in TRAINING_FIELDS)
+        """Whether the other one may take this version 1: trained from the same rows, and its run is not needed.
+
+        Growth counts from the run of the other policy's own model.
+        """
+        same = all(getattr(self.retrain, name) == getattr(other.retrain, name) for name in TRAINING_FIELDS)
+        return same and other.retrain.growth is None
 
     def in_backtest(self) -> "Policies":
         """The policies as the platform gets them. Durations stay: they count in the time of the data.

@@ -18,7 +18,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
     },
     "retrain": {
-        "What starts a run": ("enabled", "kinds", "react_to", "min_severity", "every_rows", "every_s"),
+        "What starts a run": ("enabled", "kinds", "react_to", "min_severity", "every_rows", "every_s", "growth"),
         "How often at most": ("cool_down_s", "max_runs_per_day"),
         "Rows to learn from": (
             *("windows", "window_rows", "history_rows", "half_life_rows", "holdout_rows", "learn_holdout"),

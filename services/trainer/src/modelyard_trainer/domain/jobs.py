@@ -31,6 +31,8 @@ class Job:
     """None before the first report."""
     note: str = ""
     dataset_digest: str | None = None
+    rows: int | None = None
+    """Rows of the dataset, known with its digest."""
     recipe: str | None = None
     result: Mapping[str, Any] | None = None
     """dataset_digest, recipe, metrics and summary; its files are in `Jobs.output`."""

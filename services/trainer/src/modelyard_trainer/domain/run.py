@@ -54,6 +54,8 @@ class Run(Part):
     """Code of the rule that refused it."""
     progress: float = Field(default=0.0, ge=0.0, le=1.0)
     dataset_digest: str | None = None
+    rows: int | None = None
+    """Rows of the dataset; None before they are read, and for runs of before."""
     version: int | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     cost_usd: float = 0.0

@@ -1,5 +1,6 @@
-"""When a model is retrained without a drift: every N labels, or after a time."""
+"""When a model is retrained without a drift: every N labels, after a time, or as its labelled rows have grown."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,16 +25,22 @@ class Schedule(Part):
     model: str
     every_rows: int | None = None
     every_s: float | None = None
+    growth: float | None = None
+    most_rows: int = 0
+    """Rows that a run learns from at most: beyond them, growth asks for nothing."""
     cool_down_s: float = 0.0
     since: UtcDatetime
     """Moment of the first policy with a schedule: without a run, labels and time count from it."""
 
     def following(self, policy: RetrainPolicy) -> Self | None:
         """The schedule under a policy; None if the policy has none."""
-        if not policy.enabled or (policy.every_rows is None and policy.every_s is None):
+        names = ("every_rows", "every_s", "growth")
+        if not policy.enabled or all(getattr(policy, name) is None for name in names):
             return None
-        names = ("every_rows", "every_s", "cool_down_s")
-        return self.model_copy(update={name: getattr(policy, name) for name in names})
+        found = {name: getattr(policy, name) for name in (*names, "cool_down_s")}
+        only_recent = policy.windows == ("recent",)
+        most = policy.window_rows if only_recent else max(policy.window_rows, policy.history_rows)
+        return self.model_copy(update={**found, "most_rows": most})
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,19 @@ class Turn:
         after = self.schedule.since.isoformat() if self.newest is None else self.newest.id
         return derived_id("scheduled-run", self.schedule.model, after)
 
+    @property
+    def counts_labels(self) -> bool:
+        """Whether the number of labels can end this wait."""
+        return self.schedule.every_rows is not None or self._grown_at is not None
+
+    @property
+    def _grown_at(self) -> int | None:
+        """Labels after which the rows have grown enough; None where growth asks for nothing."""
+        growth, learned = self.schedule.growth, None if self.newest is None else self.newest.rows
+        if growth is None or not learned or learned >= self.schedule.most_rows:
+            return None
+        return math.ceil(learned * (growth - 1))
+
     def next_attempt(self, attempted_at: datetime) -> datetime:
         """Moment of the next attempt after one that started no run: the longer the wait, the rarer."""
         return attempted_at + (attempted_at - self.since) / CHECKS
@@ -75,6 +95,9 @@ class Turn:
         every_rows, every_s = self.schedule.every_rows, self.schedule.every_s
         if every_rows is not None and labels >= every_rows:
             return f"{labels} labels have arrived since {self._start}; the schedule is every {every_rows}"
+        grown_at = self._grown_at
+        if grown_at is not None and labels >= grown_at:
+            return f"{labels} labels have arrived since {self._start}; that is enough more rows to learn from"
         waited_s = (time(now) - time(self.since)).total_seconds()
         if every_s is not None and waited_s >= every_s:
             return f"{waited_s:.0f} s have passed since {self._start}; the schedule is every {every_s:.0f} s"

@@ -47,6 +47,7 @@ class LocalJobs:
             progress=lines[-1]["progress"] if lines else None,
             note=lines[-1]["note"] if lines else "",
             dataset_digest=next((line["dataset_digest"] for line in reversed(lines) if "dataset_digest" in line), None),
+            rows=next((line["rows"] for line in reversed(lines) if "rows" in line), None),
             recipe=next((line["recipe"] for line in reversed(lines) if "recipe" in line), None),
             result=run_dir.result,
             failure=run_dir.failure,

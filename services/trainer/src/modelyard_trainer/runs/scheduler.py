@@ -37,7 +37,7 @@ class Scheduler:
         now = self._deps.clock()
         turns = [Turn(one, self._deps.runs.newest(one.model)) for one in self._schedules.all()]
         waiting = [turn for turn in turns if not turn.rests(now, self._deps.policy_time)]
-        labels = self._count([turn for turn in waiting if turn.schedule.every_rows is not None], now)
+        labels = self._count([turn for turn in waiting if turn.counts_labels], now)
         for turn in waiting:
             if turn.due(now, labels.get(turn.schedule.model, 0), self._deps.policy_time) and self._asked.may(turn, now):
                 self._start(turn, labels)

@@ -107,7 +107,8 @@ class Steps:
             return
         changes = {"progress": job.progress, "reason": job.note, "recipe": job.recipe or run.recipe}
         if run.state is RunState.SNAPSHOTTING and job.dataset_digest is not None:
-            self._save(run.moved(Signal.DATA_READY, at=self._clock(), dataset_digest=job.dataset_digest, **changes))
+            changes |= {"dataset_digest": job.dataset_digest, "rows": job.rows}
+            self._save(run.moved(Signal.DATA_READY, at=self._clock(), **changes))
         elif job.progress - run.progress >= MIN_PROGRESS_STEP:
             self._save(run.changed(**changes))
 
@@ -115,7 +116,7 @@ class Steps:
         result = job.result or {}
         now = self._clock()
         if run.state is RunState.SNAPSHOTTING:
-            run = run.moved(Signal.DATA_READY, at=now, dataset_digest=result["dataset_digest"])
+            run = run.moved(Signal.DATA_READY, at=now, dataset_digest=result["dataset_digest"], rows=job.rows)
             self._save(run)
         taken = {name: result[name] for name in ("dataset_digest", "metrics", "recipe")}
         reason = "registering the version"

@@ -99,7 +99,7 @@ def _work(run_dir: RunDir, request: dict[str, Any], recipe: Recipe, data: Datase
     older = f", {split.first} older ones for other windows" if split.first else ""
     used = split.used - split.first
     counts = f"{used} rows to learn from and to choose by{older}, {split.rows - split.used} held out"
-    run_dir.report(progress=DATA_DONE, note=counts, dataset_digest=digest, recipe=recipe.name)
+    run_dir.report(progress=DATA_DONE, note=counts, dataset_digest=digest, rows=split.rows, recipe=recipe.name)
     run_dir.work.mkdir(exist_ok=True)
     return Work(
         rows=rows,
