@@ -8,6 +8,7 @@ on PostgreSQL where that is installed. CPU is that of all processes of the stack
 import json
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -43,7 +44,9 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
             binaries = postgres_binaries()
             if binaries is None:
                 pytest.skip("no PostgreSQL")
-            server = Postgres(binaries, _reachable(tmp_path / "postgres"))
+            # Beside the folders of pytest, which another session of pytest closes to the user of PostgreSQL.
+            home = after.enter_context(tempfile.TemporaryDirectory(prefix="pages-", ignore_cleanup_errors=True))
+            server = Postgres(binaries, _reachable(Path(home) / "postgres"))
             server.start()
             after.callback(server.stop)
             url = environ["REGISTRY_DATABASE_URL"] = server.url

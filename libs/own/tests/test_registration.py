@@ -64,6 +64,8 @@ class Registry(httpx.BaseTransport):
     def _blob(self, request: httpx.Request, digest: str) -> httpx.Response:
         if request.method == "HEAD":
             return httpx.Response(200 if digest in self.blobs else 404)
+        if digest == "uploads":
+            return httpx.Response(409, json={"code": "direct_upload_unavailable"})
         self.uploads += 1
         if self.uploads <= self.cuts:
             raise httpx.WriteError("connection reset", request=request)
