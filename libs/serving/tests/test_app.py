@@ -10,6 +10,7 @@ import pytest
 from modelyard_contracts.keyring import KeyRing, KeyRingFile
 from modelyard_contracts.signature import Signature
 from modelyard_serving.app import ModelApp
+from modelyard_serving.requests import Head, Limits
 from modelyard_serving.tokens import Tokens
 
 from .conftest import THREE, TOKEN, VALUE, VECTOR, Caller, World, cat, num, world_of
@@ -205,6 +206,12 @@ async def test_numbers_no_model_computes_with_are_the_requests_fault(world: Worl
 async def test_a_score_that_is_not_finite_is_an_error_of_the_model(world: World) -> None:
     status, body = await world.call("POST", INFER, {"inputs": [num([-777.0, 1.0]), cat("a")]})
     assert (status, body["code"]) == (500, "model_failed")
+
+
+@pytest.mark.parametrize(("stated", "seconds"), [(b"600000", 600.0), (b"1e12", 3_600.0), (None, 30.0)])
+def test_a_caller_that_waits_long_is_worked_for_as_long(stated: bytes | None, seconds: float) -> None:
+    headers = [] if stated is None else [(b"x-modelyard-timeout-ms", stated)]
+    assert Head({"path": "/", "method": "POST", "headers": headers}).timeout_s(Limits()) == seconds
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "0", "nan"])

@@ -28,7 +28,9 @@ class Limits(msgspec.Struct, frozen=True):
     max_waiting_rows: int = 50_000
     max_waiting_generations: int = 64
     timeout_ms: int = 30_000
-    """Upper bound, and default, of the caller's deadline."""
+    """Deadline of a caller that states none."""
+    max_timeout_ms: int = 3_600_000
+    """Upper bound of a stated deadline, that of routes: a long text takes minutes."""
     read_timeout_ms: int = 10_000
     """For the whole body."""
 
@@ -65,7 +67,7 @@ class Head:
             timeout_ms = math.nan
         if not 0 < timeout_ms < math.inf:
             raise BadRequest(f"{DEADLINE_HEADER.decode()}: not a positive number of milliseconds")
-        return min(timeout_ms, limits.timeout_ms) / 1000
+        return min(timeout_ms, limits.max_timeout_ms) / 1000
 
     async def body(self, receive: Receive, limits: Limits) -> bytes:
         """The whole body; raises TooLarge, BodyTooSlow or UnsupportedEncoding."""
