@@ -1,8 +1,11 @@
-"""Flavours of models that others made: CPU time of a row beside that of the bare library, and of a confined start.
+"""Flavours of models that others made: CPU time of a row beside that of the bare library, of a request over HTTP to a
+confined model server, and of a confined start.
 
 Run: pytest -m bench -s libs/serving/tests/test_bench_foreign.py
 """
 
+import http.client
+import json
 import os
 import resource
 import subprocess
@@ -14,12 +17,16 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import psutil
 import pytest
 
 from modelyard_contracts.manifest import ManifestFile, ModelManifest, Permissions, TrainingLineage, signed
 from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task
+from modelyard_devstack.testing import Process
 from modelyard_flavours import load_model
 from modelyard_flavours.files import entry_of
+
+from .conftest import TOKEN
 
 pytestmark = [pytest.mark.bench, pytest.mark.slow, pytest.mark.timeout(1_200)]
 COLUMNS: Final = 10
@@ -41,6 +48,9 @@ VECTOR: Final = Signature(
 RNG: Final = np.random.default_rng(0)
 FEATURES: Final = RNG.normal(size=(ROWS, COLUMNS))
 LABELS: Final = (FEATURES[:, 0] + FEATURES[:, 1] > 0).astype(int)
+REQUESTS: Final = 300
+LARGEST_REQUEST_MS: Final = 2.0
+"""CPU time that the model server may add to the library's own, for a request of one row."""
 LARGEST_OVERHEAD_MS: Final = 0.2
 """CPU time that a flavour may add to the library's own, for one row."""
 
@@ -216,6 +226,51 @@ def cpu_ms(call: Callable[[], Any], seconds: float = 0.3) -> float:
     return best * 1000
 
 
+class Requests(NamedTuple):
+    """Requests of one row, one after the other on one connection: CPU of the server, and wall times at the caller."""
+
+    cpu_ms: float
+    p50_ms: float
+    p95_ms: float
+
+
+def over_http(folder: Path, body: bytes) -> Requests:
+    """REQUESTS requests to a model server of its own process, after as many to warm it."""
+    command = [sys.executable, "-m", "modelyard_serving", "--model-dir", str(folder), "--port", "0"]
+    process = Process(command, {"MODELYARD_SERVING_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}).start()
+    try:
+        connection = http.client.HTTPConnection(str(process.address), timeout=30)
+        for count in (REQUESTS, REQUESTS):
+            used, walls = _used_s(process.pid), []
+            for _ in range(count):
+                begun = time.perf_counter()
+                connection.request("POST", "/v2/models/theirs/infer", body, {"authorization": f"Bearer {TOKEN}"})
+                answer = connection.getresponse()
+                text = answer.read()
+                walls.append((time.perf_counter() - begun) * 1_000)
+                assert answer.status == 200, text
+            spent = (_used_s(process.pid) - used) * 1_000 / count
+        walls.sort()
+        return Requests(spent, walls[len(walls) // 2], walls[len(walls) * 95 // 100])
+    finally:
+        process.stop()
+
+
+def _used_s(pid: int) -> float:
+    """User and system time of a process and of those that it started."""
+    one = psutil.Process(pid)
+    return sum(sum(part.cpu_times()[:2]) for part in (one, *one.children(recursive=True)))
+
+
+def body_of(signature: Signature) -> bytes:
+    """A request of one row."""
+    if signature is NUMBERS:
+        row = {"name": "num", "shape": [1, COLUMNS], "datatype": "FP64", "data": FEATURES[0].tolist()}
+    else:
+        row = {"name": "cat", "shape": [1, 1], "datatype": "BYTES", "data": ["a fine film"]}
+    return json.dumps({"inputs": [row]}).encode()
+
+
 def start_cpu_s(folder: Path) -> float:
     """CPU time of a whole trial process without repeats: start of Python, confinement, libraries, load, one row."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -237,7 +292,10 @@ def test_the_overhead_of_a_flavour_and_its_cold_start(tmp_path: Path, flavour: s
         numeric, texts = np.zeros((1, 0)), np.array([["a fine film"]], dtype=object)
 
     bare, ours = cpu_ms(case.bare), cpu_ms(lambda: predictor.predict(numeric, texts))
+    served = over_http(tmp_path, body_of(case.signature))
     started = start_cpu_s(tmp_path)
 
-    print(f"\n| `{flavour}` | {bare:.3f} | {ours:.3f} | {started:.1f} |")
+    times = f"{served.cpu_ms:.2f} | {served.p50_ms:.2f} | {served.p95_ms:.2f}"
+    print(f"\n| `{flavour}` | {bare:.3f} | {ours:.3f} | {times} | {started:.1f} |")
+    assert served.cpu_ms < bare + LARGEST_REQUEST_MS + 0.5 * bare
     assert ours < bare + max(LARGEST_OVERHEAD_MS, 0.1 * bare)
