@@ -89,12 +89,16 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load_settings(compose: Compose, service: str, monkeypatch: pytest.MonkeyPatch, deployment: Path) -> ServiceSettings:
-    """The service's settings from its environment in the compose file, with the script's secrets."""
+    """The service's settings from its environment in the compose file, with the script's secrets.
+
+    A variable that compose takes from the operator has its default, or `secret` without one.
+    """
     definition = compose["services"][service]
     files = {secret["target"]: compose["secrets"][secret["source"]]["file"] for secret in secrets_of(definition)}
     for name, value in definition["environment"].items():
         target = str(value).removeprefix("/run/secrets/")
-        text = str(deployment / files[target]) if target in files else re.sub(r"\$\{[^}]*\}", "secret", str(value))
+        text = re.sub(r"\$\{\w+(:-)?([^}]*)\}", lambda found: found[2] if found[1] else "secret", str(value))
+        text = str(deployment / files[target]) if target in files else text
         monkeypatch.setenv(name, text)
     settings = settings_class(service)()
     settings.check_files()
