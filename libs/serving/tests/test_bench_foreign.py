@@ -234,9 +234,10 @@ class Requests(NamedTuple):
     p95_ms: float
 
 
-def over_http(folder: Path, body: bytes) -> Requests:
+def over_http(folder: Path, scratch: Path, body: bytes) -> Requests:
     """REQUESTS requests to a model server of its own process, after as many to warm it."""
-    command = [sys.executable, "-m", "modelyard_serving", "--model-dir", str(folder), "--port", "0"]
+    program = [sys.executable, "-m", "modelyard_serving"]
+    command = [*program, "--model-dir", str(folder), "--scratch", str(scratch), "--port", "0"]
     process = Process(command, {"MODELYARD_SERVING_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}).start()
     try:
         connection = http.client.HTTPConnection(str(process.address), timeout=30)
@@ -282,7 +283,10 @@ def start_cpu_s(folder: Path) -> float:
 
 
 @pytest.mark.parametrize("flavour", BUILDERS)
-def test_the_overhead_of_a_flavour_and_its_cold_start(tmp_path: Path, flavour: str) -> None:
+def test_the_overhead_of_a_flavour_and_its_cold_start(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, flavour: str
+) -> None:
+    scratch = tmp_path_factory.mktemp("scratch")
     case = BUILDERS[flavour](tmp_path)
     manifest = manifest_of(tmp_path, case.flavour or flavour, case)
     (tmp_path / "manifest.json").write_bytes(ManifestFile.write(manifest).data)
@@ -292,7 +296,7 @@ def test_the_overhead_of_a_flavour_and_its_cold_start(tmp_path: Path, flavour: s
         numeric, texts = np.zeros((1, 0)), np.array([["a fine film"]], dtype=object)
 
     bare, ours = cpu_ms(case.bare), cpu_ms(lambda: predictor.predict(numeric, texts))
-    served = over_http(tmp_path, body_of(case.signature))
+    served = over_http(tmp_path, scratch, body_of(case.signature))
     started = start_cpu_s(tmp_path)
 
     times = f"{served.cpu_ms:.2f} | {served.p50_ms:.2f} | {served.p95_ms:.2f}"
