@@ -1,7 +1,6 @@
 """What a backtest has done so far, on disk: a run that was stopped goes on where it was."""
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelyard_cli.stack.layout import StackError
+from modelyard_cli.stack.locks import sole_holder
 
 FILE: Final = "journal.jsonl"
 LOCK: Final = "lock"
@@ -89,15 +89,10 @@ class Journal:
 
 @contextlib.contextmanager
 def sole_run(folder: Path) -> Iterator[None]:
-    """Hold the folder; StackError while another backtest runs in it, whose stack this one would take for a dead one."""
+    """Hold the folder; StackError while another backtest runs there, whose stack this one would stop as a left one."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StackError(
-                f"a backtest already runs in {folder}; wait for it, stop it by Ctrl-C, or use another --report folder"
-            ) from error
+    busy = f"a backtest already runs in {folder}; wait for it, stop it by Ctrl-C, or use another --report folder"
+    with sole_holder(folder / LOCK, busy):
         yield
 
 

@@ -7,7 +7,6 @@ in the same folder finds them in the state file and ends them first.
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -15,12 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from modelyard_cli.context import kafka_of_environment
 from modelyard_cli.stack.child import Child, complain
 from modelyard_cli.stack.layout import PROCESSES, Addresses, Layout, StackError
+from modelyard_cli.stack.locks import sole_holder
 from modelyard_cli.stack.state import State, end_orphans, end_processes, find, identify, write_state
 from modelyard_devstack.providers import ProviderError
 from modelyard_devstack.providers.clickhouse import RunningClickHouse, start_clickhouse
@@ -185,17 +186,10 @@ def _describe_clickhouse(server: RunningClickHouse) -> State:
     }
 
 
-@contextlib.contextmanager
-def sole_owner(layout: Layout) -> Iterator[None]:
+def sole_owner(layout: Layout) -> AbstractContextManager[None]:
     """Hold the folder's lock; StackError when another supervisor has it."""
-    with layout.lock_file.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StackError(
-                f"a stack already runs in {layout.root}; see `modelyard status`, end it by `modelyard down`"
-            ) from error
-        yield
+    busy = f"a stack already runs in {layout.root}; see `modelyard status`, end it by `modelyard down`"
+    return sole_holder(layout.lock_file, busy)
 
 
 def main() -> int:
