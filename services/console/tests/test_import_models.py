@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from safetensors.numpy import save
 
 from modelyard_console.app import build
-from modelyard_console.clients.model_reader import ModelReader
 from modelyard_console.domain.imports import MAX_PATTERNS, patterns, problem_field, problem_words
 from modelyard_console.pages.components import HOSTILE
 from modelyard_console.settings import Settings
@@ -22,7 +21,7 @@ from modelyard_runtime.access import Principal
 from modelyard_runtime.errors import StartupError
 
 from .conftest import World
-from .test_register_models import INFO, VERSION, ended, in_process, scanned, sent_to
+from .test_register_models import accept_models, ended, scanned, sent_to
 
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 8}
 WEIGHTS = save({"w": np.arange(20_000, dtype=np.float32)})
@@ -52,16 +51,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 
 @pytest.fixture
 def ready(hub: FakeHub, world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A registry that takes everything, readings without processes, and a person who may register."""
-    monkeypatch.setattr(ModelReader, "_run", in_process)
-    monkeypatch.setattr(ModelReader, "scan", scanned("safe_format"))
-    world.answers.add("/v1/models", {"items": [INFO]})
-    world.answers.add("/v1/models", INFO, "POST")
-    world.answers.add("/v1/models/rules/versions", {**VERSION, "missing_blobs": []}, "POST")
-    world.answers.add("/v1/models/rules/versions/1/finalize", VERSION, "POST")
-    world.answers.add("/v1/models/rules/versions/1", VERSION)
-    world.answers.any_blob = True
-    world.sign_in()
+    accept_models(world, monkeypatch, scanned("safe_format"))
     return world
 
 

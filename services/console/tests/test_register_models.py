@@ -87,11 +87,10 @@ def scanned(verdict: str = "suspicious") -> Any:
     return lambda *_: ScanReport.model_validate({"rules_version": "1", "verdict": verdict, "files": files})
 
 
-@pytest.fixture
-def ready(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A registry that takes everything, and readings without processes."""
+def accept_models(world: World, monkeypatch: pytest.MonkeyPatch, scan: Any) -> None:
+    """A registry that takes everything, readings without processes, and a person who may register."""
     monkeypatch.setattr(ModelReader, "_run", in_process)
-    monkeypatch.setattr(ModelReader, "scan", scanned())
+    monkeypatch.setattr(ModelReader, "scan", scan)
     world.answers.add("/v1/models", {"items": [INFO]})
     world.answers.add("/v1/models", INFO, "POST")
     world.answers.add("/v1/models/rules/versions", {**VERSION, "missing_blobs": []}, "POST")
@@ -99,6 +98,11 @@ def ready(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     world.answers.add("/v1/models/rules/versions/1", VERSION)
     world.answers.any_blob = True
     world.sign_in()
+
+
+@pytest.fixture
+def ready(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    accept_models(world, monkeypatch, scanned())
     return world
 
 

@@ -1,5 +1,6 @@
 """Connections to providers of models."""
 
+from modelyard.errors import ApiError
 from modelyard.records import HistoryEntry
 from modelyard.registry.paths import PagedClient
 from modelyard.results.registry import ConnectionInfo
@@ -17,6 +18,16 @@ class ConnectionsClient(PagedClient):
     def connection(self, name: str) -> ConnectionInfo:
         """One connection, with the versions that name it; connection_not_found (404) otherwise."""
         return ConnectionInfo.model_validate(self.get(_path(name)))
+
+    def current_connection(self, name: str) -> tuple[int, Connection | None]:
+        """Revision and content as a process that calls the provider needs them; (0, None) without the connection."""
+        try:
+            found = self.connection(name)
+        except ApiError as error:
+            if error.status == 404:
+                return 0, None
+            raise
+        return found.revision, found.document
 
     def set_connection(
         self, name: str, connection: Connection, *, expected_revision: int, reason: str = "", actor: str | None = None

@@ -7,12 +7,12 @@ A chat goes through the tokenizer's chat template; so does a text, as one messag
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from modelyard_contracts.inference.generate import USER, ChatMessage, Prompt
 from modelyard_contracts.messages import Part
-from modelyard_contracts.sentences import explain
 from modelyard_flavours.errors import BadParameter, Inadmissible
+from modelyard_flavours.parameters import parsed
 from modelyard_flavours.predictor import LENGTH
 
 MAX_NEW_TOKENS: Final = 256
@@ -52,7 +52,7 @@ class TextGenerator:
         BadParameter names a parameter that is unknown or out of range, the input if it fills the context, or `messages`
         if the model has no chat template or its template refuses them.
         """
-        wanted = _parsed(parameters)
+        wanted = parsed(Parameters, parameters)
         tokens = self._tokens(prompt)
         room = self._context_tokens - tokens.shape[1]
         if room < MIN_ROOM_TOKENS:
@@ -147,15 +147,6 @@ class _Decoded:
     def _text(self, tokens: list[int]) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
-
-
-def _parsed(parameters: Mapping[str, Any]) -> Parameters:
-    try:
-        return Parameters.model_validate(dict(parameters))
-    except ValidationError as error:
-        explained = explain(error)
-        known = ", ".join(Parameters.model_fields)
-        raise BadParameter(explained.field or "parameters", f"{explained.problem}; known are {known}") from error
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

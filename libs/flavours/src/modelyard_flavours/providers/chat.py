@@ -3,12 +3,12 @@
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from modelyard_contracts.inference.generate import USER, ChatMessage, Prompt, Usage
 from modelyard_contracts.messages import Part
-from modelyard_contracts.sentences import explain
 from modelyard_flavours.errors import BadParameter, ProviderError
+from modelyard_flavours.parameters import parsed
 from modelyard_flavours.predictor import Ended
 from modelyard_flavours.providers.access import Access, Terms
 from modelyard_flavours.providers.call import BAD_ANSWER, TOO_LONG, Answer, called
@@ -54,7 +54,7 @@ class ChatGenerator:
 
         BadParameter names a parameter that is unknown or out of range, or the input if it exceeds the context.
         """
-        wanted = _parsed(parameters)
+        wanted = parsed(Parameters, parameters)
         terms = self._access.terms()
         self._check_context(prompt, wanted.max_tokens, terms)
         return self._pieces(prompt, wanted, terms)
@@ -101,15 +101,6 @@ def _chat(prompt: Prompt) -> Sequence[ChatMessage]:
 
 def _field(prompt: Prompt) -> str:
     return "text_input" if isinstance(prompt, str) else "messages"
-
-
-def _parsed(parameters: Mapping[str, Any]) -> Parameters:
-    try:
-        return Parameters.model_validate(dict(parameters))
-    except ValidationError as error:
-        explained = explain(error)
-        known = ", ".join(Parameters.model_fields)
-        raise BadParameter(explained.field or "parameters", f"{explained.problem}; known are {known}") from error
 
 
 def _answered(answer: Answer, terms: Terms) -> Generator[str, None, Ended]:

@@ -41,14 +41,11 @@ class HttpRegistry:
             return self._client.policy(model, "gate")
 
     def connection(self, reference: str) -> tuple[int, Connection | None]:
-        """Revision and content of a connection; None if there is none any more."""
+        """Revision and content of a connection; (0, None) without it."""
         try:
-            found = self._client.connection(reference)
+            return self._client.current_connection(reference)
         except ApiError as error:
-            if error.status == 404:
-                return 0, None
             raise RegistryUnavailable(str(error)) from error
-        return found.revision, found.document
 
     def download(self, file: ManifestFile, folder: Path) -> None:
         with _errors_mapped():

@@ -53,14 +53,11 @@ class HttpRegistry:
             return self._client.policy(model, "rollout").strategy == "adaptive"
 
     def connection(self, reference: str) -> tuple[int, Connection | None]:
-        """Revision and content of a connection; None if there is none any more."""
+        """Revision and content of a connection; (0, None) without it."""
         try:
-            found = self._client.connection(reference)
+            return self._client.current_connection(reference)
         except ApiError as error:
-            if error.status == 404:
-                return 0, None
             raise Unreachable(str(error)) from error
-        return found.revision, found.document
 
     def download(self, version: RegisteredVersion, folder: Path) -> None:
         with _translated():
