@@ -1,4 +1,4 @@
-"""Keys of providers: only what the operator put there or listed is handed out."""
+"""Keys of providers: only those in the operator's folder or list are available."""
 
 import os
 from pathlib import Path

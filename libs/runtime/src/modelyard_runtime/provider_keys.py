@@ -1,7 +1,7 @@
 """Keys of providers of models, for the processes that call them: found by the name that a connection states.
 
-Only what the operator put into the folder, or listed by name, is handed out. Otherwise whoever may change a connection
-could have any variable of this service sent to an address of his choice.
+Only keys in the operator's folder, or variables that the operator listed, are available. Otherwise a caller who may
+change a connection could have any environment variable of this service sent to an address of their choice.
 """
 
 import os
@@ -20,7 +20,7 @@ class KeyMissing(Exception):
 
 @dataclass(frozen=True)
 class ProviderKeys:
-    """folder: one file per key, named like it. listed: environment variables that may be handed out."""
+    """folder: one file per key, named like it. listed: environment variables that are available as keys."""
 
     folder: Path | None = None
     listed: Collection[str] = ()

@@ -157,7 +157,7 @@ class ProviderSettings(BaseSettings):
     provider_keys_dir: Path | None = Field(None, alias="PROVIDER_KEYS_DIR")
     """Folder with the keys of providers, one file each, named like the secret of a connection; read at every use."""
     provider_key_names: str = Field("", alias="PROVIDER_KEYS", pattern=r"^[A-Z0-9_, ]*$")
-    """Environment variables, separated by commas, that may be used as keys of providers; no other is handed out."""
+    """Environment variables, separated by commas, that are available as keys of providers; no other is."""
 
     @property
     def provider_keys(self) -> ProviderKeys:

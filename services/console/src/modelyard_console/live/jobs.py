@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Job:
-    """A job that waits or runs. stop: set when it shall end."""
+    """A job that waits or runs. stop: set to end it early."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     future: "Future[None] | None" = None
@@ -31,8 +31,8 @@ class Jobs:
     def start(self, name: str, work: Work) -> bool:
         """Start a job; False if one of this name waits or runs.
 
-        work: gets an event that is set when it shall end early. It may return what writes its result, which is called
-        as the name becomes free: who reads that the job has ended may start it again at once.
+        work: takes an event that is set to end it early. It may return a function that writes its result, which runs
+        as the name becomes free: a reader of the result can start the job again at once.
         """
         with self._lock:
             if name in self._jobs:

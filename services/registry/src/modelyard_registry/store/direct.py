@@ -173,7 +173,7 @@ class BucketUploads:
         return PartPlan(int(found[1])), key, found[3]
 
     def _forget(self, key: str) -> None:
-        """Drop a verification that has ended and whose result nobody fetched."""
+        """Drop verifications that ended without a request for their result."""
         running = self._running.get(key)
         if running is not None and running.wait(0):
             self._running.pop(key, None)

@@ -27,7 +27,7 @@ class Schedule(Part):
     every_s: float | None = None
     growth: float | None = None
     most_rows: int = 0
-    """Rows that a run learns from at most: beyond them, growth asks for nothing."""
+    """Most rows that a run learns from; growth has no effect beyond them."""
     cool_down_s: float = 0.0
     since: UtcDatetime
     """Moment of the first policy with a schedule: without a run, labels and time count from it."""
@@ -70,7 +70,7 @@ class Turn:
 
     @property
     def _grown_at(self) -> int | None:
-        """Labels after which the rows have grown enough; None where growth asks for nothing."""
+        """Labels after which the rows have grown enough; None if growth starts no run."""
         growth, learned = self.schedule.growth, None if self.newest is None else self.newest.rows
         if growth is None or not learned or learned >= self.schedule.most_rows:
             return None
