@@ -28,10 +28,10 @@ from .test_lookups import ask, items
 from .world import World
 
 
-async def given(world: World, *events: ControlMessage) -> None:
+async def given(world: World, *events: ControlMessage, apart: timedelta = timedelta(seconds=1)) -> None:
     """Store events a second apart, in this order."""
     for place, event in enumerate(events):
-        at = event.model_copy(update={"occurred_at": START + timedelta(seconds=place)})
+        at = event.model_copy(update={"occurred_at": START + place * apart})
         body = encode(at)
         await events_of(world).store([Received(at.TOPIC, 0, place, at.key, body, (), int(START.timestamp() * 1000))])
 
@@ -108,6 +108,27 @@ async def test_pages_of_timelines_follow_one_another_and_filters_hold(world: Wor
     assert [one["model"] for one in await items(world, "/v1/timelines", "viewer@acme")] == ["acme:m"]
     assert (await ask(world, "/v1/timelines", "none")).status_code == 403
     assert (await ask(world, "/v1/timelines", after="x")).json()["field"] == "after"
+
+
+async def test_the_start_decides_the_order_also_of_timelines_with_new_events(world: World) -> None:
+    """The newest hour of events is read first; older timelines with events in it are not the newest."""
+    ids = [uuid4() for _ in range(4)]
+    newest, middle, long, oldest = map(str, ids)
+    places = (ids[0], ids[2], ids[3], ids[1], ids[2], ids[3])  # every 20 minutes, the newest first
+    await given(world, *(drift(correlation_id=one) for one in places), apart=timedelta(minutes=-20))
+
+    async def read(**query: str) -> list[str]:
+        return [one["correlation_id"] for one in await items(world, "/v1/timelines", **query)]
+
+    assert await read() == [newest, middle, long, oldest]
+    assert await read(since=(START - timedelta(minutes=90)).isoformat()) == [newest, middle, long]
+    assert await read(since=(START - timedelta(minutes=70)).isoformat(), limit="2") == [newest, middle]
+    pages, after = list[str](), ""
+    while after is not None:
+        page = (await ask(world, "/v1/timelines", limit=1, **({"after": after} if after else {}))).json()
+        pages, after = pages + [one["correlation_id"] for one in page["items"]], page["next_after"]
+    assert pages == [newest, middle, long, oldest]
+    assert [one["events"] for one in await items(world, "/v1/timelines")] == [1, 1, 2, 2]
 
 
 async def test_a_timeline_of_two_workspaces_has_only_the_events_that_may_be_read(world: World) -> None:

@@ -24,13 +24,19 @@ STARTED: Final = (
 
 _SCOPE: Final = f"({{model:String}} = '' OR model = {{model:String}}) AND {IN_WORKSPACES}"
 
-_NEWEST: Final = f"""SELECT correlation_id FROM {{db}}.events WHERE {_SCOPE}
+_FROM: Final = "least({until:DateTime64(6)}, now64(6)) - toIntervalSecond({window_s:UInt32})"
+"""Start of the window of events that are read."""
+WINDOWS_S: Final = (3_600, 86_400, 30 * 86_400, 40 * 365 * 86_400)
+"""Windows before the page's end, tried in turn until one has enough timelines. The last one has all events."""
+
+_NEWEST: Final = f"""SELECT correlation_id FROM {{db}}.events WHERE {_SCOPE} AND occurred_at >= {_FROM}
     GROUP BY correlation_id
     HAVING ({{started:UInt8}} = 0 OR {STARTED}) AND min(occurred_at) >= {{since:DateTime64(6)}}
         AND (min(occurred_at) < {{until:DateTime64(6)}}
             OR min(occurred_at) = {{until:DateTime64(6)}} AND correlation_id < {{id:String}})
     ORDER BY min(occurred_at) DESC, correlation_id DESC LIMIT {{limit:UInt32}}"""  # noqa: S608  constants only
-"""The page's timelines. Reads every event of the scope, so it has no more columns than the choice needs."""
+"""Candidates of a page. Some may have begun before the window, with later events in it: TIMELINES_SQL drops them, and
+the next window follows if too few are left."""
 
 TIMELINES_SQL: Final = f"""
 SELECT correlation_id, min(occurred_at) AS started_at, max(occurred_at) AS last_at, uniqExact(event_id) AS events,
@@ -39,7 +45,7 @@ SELECT correlation_id, min(occurred_at) AS started_at, max(occurred_at) AS last_
     argMin(about, (occurred_at, recorded_at, _offset)) AS model
 FROM (SELECT correlation_id, occurred_at, recorded_at, event_id, topic, model AS about, _offset FROM {{db}}.events
     WHERE correlation_id IN ({_NEWEST}) AND {_SCOPE})
-GROUP BY correlation_id
+GROUP BY correlation_id HAVING started_at >= {_FROM}
 ORDER BY started_at DESC, correlation_id DESC"""  # noqa: S608  constants only
 
 STEPS_SQL: Final = f"""
@@ -73,7 +79,12 @@ class TimelineQueries:
             "limit": limit,
             **workspaces_given(scope.workspaces),
         }
-        return self._clickhouse.rows(TIMELINES_SQL, parameters)
+        found: list[Row] = []
+        for window_s in WINDOWS_S:  # most pages need the newest hour of events, not all that are stored
+            found = self._clickhouse.rows(TIMELINES_SQL, {**parameters, "window_s": window_s})
+            if len(found) >= limit:
+                break
+        return found
 
     def steps(self, correlation_ids: Sequence[str], scope: TimelineScope) -> list[Row]:
         """Return the newest event of each step of these timelines."""
