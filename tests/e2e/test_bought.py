@@ -50,6 +50,19 @@ def test_a_bought_model_serves_like_any_language_model(stack_dir: Path, platform
         assert "how are you" in run("chat", "help", given="how are you\n").output
         assert [message["content"] for message in provider.calls[-1]["messages"]] == ["how are you"]
 
+        def cost_of_a_call() -> float:
+            call = json.loads(run("generate", "help", "to be or", "-o", "json").output)["generation_id"]
+            return float(wait_until(lambda: _cost(platform, call), 60, what=f"the record of {call}"))
+
+        first = answer["generation_id"]
+        assert cost_of_a_call() == pytest.approx(0.5 + 3 * 0.001 + 3 * 0.002)
+        (tmp_path / "openai.yaml").write_text(CONNECTION.format(url=provider.url).replace("0.5", "0.25"))
+        changed = run("connections", "set", "openai", str(tmp_path / "openai.yaml"), "--reason", "new contract")
+        assert changed.exit_code == 0, changed.output
+        wait_until(lambda: cost_of_a_call() == pytest.approx(0.25 + 3 * 0.001 + 3 * 0.002), 30, what="the new price")
+        assert _cost(platform, first) == pytest.approx(0.5 + 3 * 0.001 + 3 * 0.002)
+        assert platform.registry.version("help", 1).digest == version.digest
+
         provider.status, provider.headers = 429, {"retry-after": "2"}
         result = run("generate", "help", "hello")
         assert result.exit_code == 1 and "connection openai: the provider answered 429" in " ".join(
@@ -67,3 +80,10 @@ def _mentions(folder: Path, secret: str) -> list[str]:
     """Files of the stack that hold a secret."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [str(path) for path in files if secret.encode() in path.read_bytes()]
+
+
+def _cost(platform: Platform, generation: str) -> float | None:
+    """Recorded cost in US dollars; None while the generation is not stored."""
+    sql = "SELECT cost_usd FROM generations WHERE generation_id = {id:String}"
+    found = platform.query(sql, {"id": generation})
+    return float(found[0]["cost_usd"]) if found else None

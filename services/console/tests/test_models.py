@@ -3,13 +3,16 @@
 import html
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from modelyard_console.domain.examples import input_fields, predict_command
 from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest, TrainingLineage, signed
 from modelyard_contracts.signature import Column, ColumnType, Output, Signature, Task
+from modelyard_devstack.testing.openai import bought_manifest
 
 from .conftest import World
 from .test_routes import HOSTILE, leaf, manifest, route
@@ -97,6 +100,20 @@ def test_columns_of_a_hostile_name_are_shown_as_text(served: World) -> None:
     served.answers.add("/v1/models/churn/versions/1/manifest", manifest({"name": HOSTILE, "type": "number"}))
     page = page_of(served)
     assert HOSTILE not in page and html.escape("<script>") in page
+
+
+@pytest.mark.parametrize(("named", "linked"), [("provider", True), ("acme:provider", True), ("", False)])
+def test_the_page_of_a_bought_version_leads_to_its_connection(
+    world: World, tmp_path: Path, named: str, linked: bool
+) -> None:
+    bought = bought_manifest(tmp_path, named).model_copy(update={"model": "acme:help"})
+    file = ManifestFile.write(bought)
+    answer = httpx.Response(200, content=file.data, headers={"x-modelyard-digest": file.digest})
+    world.answers.add("/v1/models/acme:help/versions/1", version(1, "evaluated", model="acme:help"))
+    world.answers.add("/v1/models/acme:help/versions/1/manifest", answer)
+    world.sign_in()
+    page = world.browser.get("/models/acme:help/versions/1").text
+    assert ('href="/admin/connections/acme%3Aprovider"' in page) is linked
 
 
 def test_rolling_back_needs_an_earlier_version_that_may_serve_or_an_open_rollout(served: World) -> None:

@@ -134,6 +134,8 @@ class Price(Part):
     usd_per_1k_output_tokens: Usd = 0.0
 
 
+MODEL_OPTION: Final = "model"
+"""Option of every flavour whose model is a single file: its path, where several files could be it."""
 SourceKind = Literal["files", "mlflow", "hub", "sagemaker", "azureml", "image", "api"]
 """A file or folder, a registry of another product, a model hub, a container image, or the API of a provider."""
 

@@ -9,13 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
-from modelyard_contracts.manifest import ModelManifest
+from modelyard_contracts.manifest import MODEL_OPTION, ModelManifest
 from modelyard_contracts.signature import Signature
 from modelyard_flavours.errors import Inadmissible, MissingExtra
 from modelyard_flavours.files import verify_entry
-
-MODEL_OPTION = "model"
-"""Option of every flavour whose model is a single file: its path, where several files could be it."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Usage, in the repository's root: `.venv/bin/python -m services.console.tests.browser.record DEMO_FOLDER`. Its stack
 should hold the data of `modelyard demo --keep`. One prediction is sent, two runs of an experiment are recorded, the
-report of the demo is published and a connection made, then every page of `site_map.pages` is opened once.
+report of the demo is published, a connection made and a model registered that uses it, then every page of
+`site_map.pages` is opened once.
 """
 
 import contextlib
@@ -21,10 +22,11 @@ from modelyard import ApiError, EvaluatorClient, MonitorClient, RegistryClient, 
 from modelyard_console.app import build
 from modelyard_console.settings import Settings
 from modelyard_contracts.connections import Connection
+from modelyard_devstack.testing.openai import bought_manifest
 from modelyard_runtime.access import BOOTSTRAP, Authenticator, Principal
 
 from .replay import SERVICES, Recorder, Recording
-from .site_map import CONNECTION, MODEL, PREDICTION, pages
+from .site_map import BOUGHT, CONNECTION, MODEL, PREDICTION, pages
 
 STORED_TIMEOUT_S: Final = 60
 EXPERIMENT: Final = "tumours"
@@ -57,6 +59,14 @@ def give_connection(registry: RegistryClient) -> None:
     }
     connection = Connection.model_validate(document)
     registry.set_connection(CONNECTION, connection, expected_revision=0, reason="contract 7")
+
+
+def give_bought(registry: RegistryClient) -> None:
+    """A version of a model of the provider."""
+    registry.create_model(BOUGHT, description="Answers of a provider")
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = bought_manifest(Path(folder), CONNECTION).model_copy(update={"model": BOUGHT})
+        registry.register(manifest, {"api.json": Path(folder) / "api.json"}, idempotency_key="bought")
 
 
 def give_runs(registry_url: str, key: str, at: datetime) -> None:
@@ -99,6 +109,7 @@ def record(demo: Path) -> Recording:
     urls = {name: state["services"][name]["url"] for name in SERVICES}
     give(urls, key, demo / "report.json")
     give_connection(RegistryClient(urls["registry"], key))
+    give_bought(RegistryClient(urls["registry"], key))
     recording = Recording(datetime.now(UTC).replace(microsecond=0))
     give_runs(urls["registry"], key, recording.at)
 

@@ -11,6 +11,8 @@ from .replay import Recording
 
 MODEL = "electricity"
 CONNECTION = "texts"
+BOUGHT = "answers"
+"""A model whose version 1 uses the connection."""
 PREDICTION = "pages/1"
 """Id of a prediction that record.py sends; with a slash, as ids of callers may have."""
 
@@ -34,6 +36,7 @@ LISTS = (
     f"/models/{MODEL}?window=24h",
     f"/models/{MODEL}/versions/1",
     f"/models/{MODEL}/versions/1/card",
+    f"/models/{BOUGHT}/versions/1",
     f"/models/{MODEL}/compare",
     f"/models/{MODEL}/lineage",
     f"/models/{MODEL}/drift?window=24h",

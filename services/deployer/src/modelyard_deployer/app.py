@@ -30,6 +30,7 @@ from modelyard_deployer.workloads.downloads import Downloads
 from modelyard_deployer.workloads.housekeeping import Housekeeping
 from modelyard_deployer.workloads.lifecycle import Lifecycle
 from modelyard_deployer.workloads.local import LocalWorkloads
+from modelyard_deployer.workloads.prices import ConnectionPrices
 from modelyard_deployer.workloads.processes import LocalProcesses
 from modelyard_deployer.workloads.records import ReplicaRecords
 from modelyard_runtime.assembly import Assembly
@@ -39,6 +40,8 @@ from modelyard_runtime.retention import Periodic
 from modelyard_runtime.service import Background, Service
 from modelyard_runtime.tracing import outgoing_headers
 
+MODELS: Final = "models"
+"""Folder below the data folder with the files of versions."""
 STOP_REPLICAS_WITHIN_S: Final = 15.0
 
 
@@ -56,7 +59,8 @@ def build(settings: Settings) -> Service:
     def wake(model: str) -> None:
         scheduler.notify(model)
 
-    downloads = Downloads(registry, data / "models", clock, wake)
+    downloads = Downloads(registry, data / MODELS, clock, wake)
+    prices = ConnectionPrices(connections, data / MODELS, wake)
     evidence = Evidence(monitor, clock, settings.evidence_every_s, wake)
     upcoming = Upcoming(store, registry, clock, wake)
     replicas = ReplicaRecords(data / "replicas")
@@ -75,6 +79,7 @@ def build(settings: Settings) -> Service:
         _sizing(settings),
         _transition_counter(assembly.metrics),
         assembly.policy_time,
+        prices.of,
     )
     scheduler = Scheduler(reconciler, workloads, workloads.tidy)
     weights = Weights(store, monitor, registry, clock, wake, _weight_gauge(assembly.metrics))
@@ -95,14 +100,14 @@ def build(settings: Settings) -> Service:
     return assembly.service(
         events.handlers(deps),
         lambda app: api.add_routes(app, deps, ChangeLog(assembly.database)),
-        background=[scheduler.run, updates.run, *_periodic(housekeeping, connections)],
+        background=[scheduler.run, updates.run, *_periodic(housekeeping, prices)],
         on_start=adopt,
         on_stop=close,
     )
 
 
-def _periodic(housekeeping: Housekeeping, connections: ConnectionFiles) -> list[Background]:
-    refresh = Periodic("reading connections", connections.refresh, every_s=REFRESH_S, first_s=REFRESH_S)
+def _periodic(housekeeping: Housekeeping, prices: ConnectionPrices) -> list[Background]:
+    refresh = Periodic("reading connections", prices.refresh, every_s=REFRESH_S, first_s=REFRESH_S)
     return [Periodic("housekeeping", housekeeping.tidy).run, refresh.run]
 
 

@@ -5,10 +5,11 @@ Quantised weights become float32 at the load: the library has no kernels that us
 
 from typing import Any, Final
 
+from modelyard_contracts.manifest import MODEL_OPTION
 from modelyard_contracts.signature import Task
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.foreign.lora import CONFIG_PATH
-from modelyard_flavours.version import MODEL_OPTION, Version, imported
+from modelyard_flavours.version import Version, imported
 
 MAGIC: Final = b"GGUF"
 DTYPE: Final = "float32"

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from modelyard_contracts.manifest import MODEL_OPTION
 from modelyard_contracts.signature import Task
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.foreign.columns import Columns
 from modelyard_flavours.foreign.outputs import LABELS, PROBABILITIES, SCORES, Outputs
 from modelyard_flavours.foreign.tensors import SHAPE_MEANING, SHAPE_OPTION, Array, in_batches, require_fit, stated_shape
 from modelyard_flavours.predictor import FloatArray, ObjectArray
-from modelyard_flavours.version import MODEL_OPTION, Version, imported, versions_of
+from modelyard_flavours.version import Version, imported, versions_of
 
 NAME: Final = "onnx"
 SUFFIXES: Final = frozenset({".onnx"})

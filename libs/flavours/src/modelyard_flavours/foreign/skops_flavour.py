@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from modelyard_contracts.manifest import MODEL_OPTION
 from modelyard_contracts.signature import Task
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.foreign.columns import Columns
@@ -17,7 +18,7 @@ from modelyard_flavours.foreign.outputs import LABELS, PROBABILITIES, Outputs, c
 from modelyard_flavours.foreign.skops_types import trusted_nodes
 from modelyard_flavours.predictor import FloatArray, ObjectArray
 from modelyard_flavours.skops_check import check_skops
-from modelyard_flavours.version import MODEL_OPTION, Version, imported, versions_of
+from modelyard_flavours.version import Version, imported, versions_of
 
 NAME: Final = "skops"
 SUFFIXES: Final = frozenset({".skops"})

@@ -7,12 +7,13 @@ number of rows is called with that many at a time, which must be 1.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from modelyard_contracts.manifest import MODEL_OPTION
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.foreign.columns import Columns
 from modelyard_flavours.foreign.outputs import PROBABILITIES, SCORES, Outputs
 from modelyard_flavours.foreign.tensors import SHAPE_MEANING, SHAPE_OPTION, in_batches, require_fit, stated_shape
 from modelyard_flavours.predictor import FloatArray, ObjectArray
-from modelyard_flavours.version import MODEL_OPTION, Version, imported, versions_of
+from modelyard_flavours.version import Version, imported, versions_of
 
 NAME: Final = "torch-export"
 SUFFIXES: Final = frozenset({".pt2"})

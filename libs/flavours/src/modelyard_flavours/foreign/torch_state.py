@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from modelyard_contracts.manifest import MODEL_OPTION
 from modelyard_flavours.errors import FlavourError, Inadmissible
 from modelyard_flavours.foreign.columns import Columns
 from modelyard_flavours.foreign.outputs import PROBABILITIES, SCORES, Outputs
 from modelyard_flavours.foreign.tensors import SHAPE_MEANING, SHAPE_OPTION, in_batches, stated_shape
 from modelyard_flavours.predictor import FloatArray, ObjectArray
-from modelyard_flavours.version import MODEL_OPTION, Version, imported, versions_of
+from modelyard_flavours.version import Version, imported, versions_of
 
 NAME: Final = "torch-state"
 SUFFIXES: Final = frozenset({".pt", ".pth", ".bin", ".safetensors"})

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from modelyard_contracts.lora import ADAPTER, MERGE, LoraConfig
+from modelyard_contracts.manifest import MODEL_OPTION
 from modelyard_contracts.signature import ColumnType, Task
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.foreign import gguf
@@ -24,7 +25,7 @@ from modelyard_flavours.foreign.outputs import LOGITS, Outputs, class_order
 from modelyard_flavours.foreign.transformers_encoder import TextEncoder, steps_of
 from modelyard_flavours.foreign.transformers_generator import TextGenerator
 from modelyard_flavours.predictor import FloatArray, ObjectArray
-from modelyard_flavours.version import MODEL_OPTION, Version, imported, versions_of
+from modelyard_flavours.version import Version, imported, versions_of
 
 NAME: Final = "transformers"
 CONFIG: Final = "config.json"

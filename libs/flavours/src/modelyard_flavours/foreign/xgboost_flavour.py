@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
+from modelyard_contracts.manifest import MODEL_OPTION
 from modelyard_contracts.signature import Task
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.foreign.coded import CATEGORIES_MEANING, CATEGORIES_OPTION, CodedColumns, stated_categories
 from modelyard_flavours.foreign.outputs import LABELS, LOGITS, PROBABILITIES, Outputs
 from modelyard_flavours.predictor import FloatArray, ObjectArray
-from modelyard_flavours.version import MODEL_OPTION, Version, imported, versions_of
+from modelyard_flavours.version import Version, imported, versions_of
 
 NAME: Final = "xgboost"
 SUFFIXES: Final = frozenset({".json", ".ubj"})

@@ -10,12 +10,13 @@ from typing import Final
 from modelyard_contracts.connections import CONNECTION
 from modelyard_contracts.documents import DocumentError, read
 from modelyard_contracts.external import EXTERNAL_API, ConnectedModel
+from modelyard_contracts.manifest import MODEL_OPTION
 from modelyard_contracts.signature import ColumnType, Task
 from modelyard_flavours.errors import Inadmissible
 from modelyard_flavours.providers.access import Access
 from modelyard_flavours.providers.chat import ChatGenerator
 from modelyard_flavours.providers.embeddings import RemoteEncoder
-from modelyard_flavours.version import MODEL_OPTION, Version
+from modelyard_flavours.version import Version
 
 NAME: Final = EXTERNAL_API
 LIMIT: Final = "limit_name"

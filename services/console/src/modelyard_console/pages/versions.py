@@ -13,6 +13,7 @@ from modelyard_console.domain.evaluations import ends_of
 from modelyard_console.domain.lineage import lineage
 from modelyard_console.domain.traffic import versions_now
 from modelyard_console.pages.view import Console, Form, View
+from modelyard_contracts.external import connection_of
 from modelyard_contracts.manifest import ManifestFile
 from modelyard_runtime.errors import Invalid
 
@@ -42,9 +43,11 @@ def _add_version(app: FastAPI, console: Console) -> None:
         history = io.registry(lambda registry: registry.history(model))
         evaluations = io.evaluator(lambda evaluator: evaluator.evaluations(model, limit=50))
         rollouts = io.deployer(lambda deployer: deployer.rollouts(model, limit=50))
+        file = manifest.part.found
         return view.page(
             "version.html",
             version=info.needed(),
+            connection=connection_of(file.manifest) if file else None,
             manifest=manifest.part,
             card=card.part,
             scan=scan.part,

@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from modelyard_contracts import EvaluationFinished, Message, RouteApplied, RoutePublished
-from modelyard_contracts.manifest import ManifestFile
+from modelyard_contracts.manifest import ManifestFile, Price
 from modelyard_contracts.policies import GatePolicy, RolloutPolicy
 from modelyard_deployer.domain.counts import Stratum
 from modelyard_deployer.domain.harm import Calls
@@ -240,6 +240,15 @@ class Workloads(Protocol):
 
     def prepare(self) -> None:
         """Prepare for a start that is expected soon; returns immediately."""
+
+
+PriceOf = Callable[[Version], Price | None]
+"""What an answer of a version costs now, in US dollars; None while it is not known."""
+
+
+def registered_price(version: Version) -> Price:
+    """The price in the manifest."""
+    return version.file.manifest.price
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modelyard_contracts import documents
+from modelyard_contracts.manifest import Price
 from modelyard_contracts.routes import VersionLeaf
 from modelyard_deployer.domain.expansion import NotReady, expand
 from modelyard_deployer.domain.membership import lead
-from modelyard_deployer.domain.ports import Workloads
+from modelyard_deployer.domain.ports import PriceOf, Workloads
 from modelyard_deployer.domain.publication import leaves_of
 from modelyard_deployer.domain.routes import Route, Version
 from modelyard_deployer.domain.snapshot import ModelState
@@ -24,6 +25,7 @@ class Plans:
     versions: Mapping[VersionKey, Version]
     workloads: Workloads
     replicas: int
+    price_of: PriceOf
 
     def planned(self, route: Route) -> Route:
         """Return the route with its new plan; with the previous plan and a `problem` if a leaf is not ready.
@@ -83,8 +85,15 @@ class _Leaves:
             digest=known.digest,
             urls=urls,
             feature_schema_id=manifest.feature_schema_id,
-            price=manifest.price,
+            price=self._price(known, last),
         )
+
+    def _price(self, version: Version, last: VersionLeaf | None) -> Price:
+        """The price now; while it is not known, the one published last."""
+        found = self.plans.price_of(version)
+        if found is not None:
+            return found
+        return last.price if last else version.file.manifest.price
 
     def _ready(self, model: str, version: int) -> bool:
         return self._observe(model, version).ready

@@ -8,7 +8,7 @@ from typing import Final
 from modelyard_deployer.domain.acknowledgements import Applied, applied
 from modelyard_deployer.domain.decide import Facts, Limits, again, decide, needs_evidence
 from modelyard_deployer.domain.errors import StaleRollout
-from modelyard_deployer.domain.ports import Records, Store, Workloads
+from modelyard_deployer.domain.ports import PriceOf, Records, Store, Workloads, registered_price
 from modelyard_deployer.domain.publication import Cause, leaves_of, publication
 from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.domain.routes import Route, Serving
@@ -70,6 +70,7 @@ class Reconciler:
     on_moved: Callable[[Rollout], None] = _ignore
     """Called after the commit, for metrics."""
     policy_time: PolicyTime = field(default_factory=ClockTime)
+    price_of: PriceOf = registered_price
 
     def models(self) -> list[str]:
         """Models with a route, an open rollout or replicas."""
@@ -171,7 +172,7 @@ class Reconciler:
         active = rollout if rollout and rollout.active else None
         vote = self.members.settle(snapshot, serving, rollout, workloads) if serving else snapshot.vote
         states = {**snapshot.others, snapshot.model: ModelState(serving, active, vote)}
-        plans = Plans(states, snapshot.versions, self.workloads, self.sizing.replicas)
+        plans = Plans(states, snapshot.versions, self.workloads, self.sizing.replicas, self.price_of)
         return Outcome(rollout, serving, vote, tuple(plans.planned(state.route) for state in snapshot.routes))
 
     def _write(self, snapshot: Snapshot, outcome: Outcome) -> bool:

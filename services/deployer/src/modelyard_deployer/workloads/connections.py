@@ -6,7 +6,7 @@ connection, or a rotated key, reaches a running replica with the next `refresh`.
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -21,7 +21,7 @@ from modelyard_runtime.provider_keys import ProviderKeys
 
 SUFFIX: Final = ".connection"
 FILE: Final = "access.json"
-REFRESH_S: Final = 15.0
+REFRESH_S: Final = 5.0
 Read = Callable[[str], tuple[int, Connection | None]]
 """Revision and content of a connection by its reference, None if it was deleted; RegistryUnavailable."""
 log = logging.getLogger(__name__)
@@ -32,6 +32,12 @@ class ConnectionFiles:
 
     def __init__(self, home: Path, read: Read, keys: ProviderKeys) -> None:
         self._home, self._read, self._keys = home, read, keys
+        self._known: dict[str, Connection | None] = {}
+
+    @property
+    def known(self) -> Mapping[str, Connection | None]:
+        """Reference to the connection as it was read last, None if it was deleted; without those never read."""
+        return self._known
 
     def file(self, replica_id: UUID, manifest: ModelManifest) -> Path | None:
         """The file of a replica, written anew; None for a version without a connection. OSError if the disk refuses."""
@@ -63,6 +69,7 @@ class ConnectionFiles:
                 problem = "the registry does not answer, so its address is not known yet; try again"
                 return ConnectionAccess(name=reference, problem=problem)
             revision, connection = known.revision, known.connection
+        self._known[reference] = connection
         return self._keys.access(reference, revision, connection)
 
     def _existing(self) -> Iterator[tuple[Path, ConnectionAccess]]:
