@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError, ProgrammingError
 
+from modelyard_monitor.domain.timelines import TimelineScope, summary_of
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.connection import ClickHouseAway
 from modelyard_monitor.store.migrations import statements
+from modelyard_monitor.store.timeline_queries import TimelineQueries
 
 
 class Failing:
@@ -66,7 +68,7 @@ def test_every_view_is_defined_once_by_its_newest_migration() -> None:
     assert "rejected = ''" in labelled
 
 
-def test_tables_of_the_release_before_are_widened_and_keep_their_labels(engine: Any, clickhouse: ClickHouse) -> None:
+def test_tables_of_the_release_before_are_widened_and_keep_their_rows(engine: Any, clickhouse: ClickHouse) -> None:
     old = ClickHouse(engine, f"{clickhouse.database}_old")
     folder = files("modelyard_monitor.store.migrations")
     before = [folder.joinpath(name).read_text() for name in ("0001_tables.sql", "0002_views.sql")]
@@ -80,8 +82,14 @@ def test_tables_of_the_release_before_are_widened_and_keep_their_labels(engine: 
         "INSERT INTO labels (prediction_id, label, occurred_at, received_at, workspace, matched, model, predicted_at, "
         "wrong, _topic) SELECT 'p', '0', now(), now(), 'default', 1, 'm', occurred_at, 1, 'l' FROM predictions"
     )
+    engine.command(
+        "INSERT INTO events (event_id, topic, occurred_at, recorded_at, correlation_id, payload) "
+        "VALUES ('e', 'training.run.changed.v1', now(), now(), 'c', '{\"state\": \"training\", \"reason\": \"drift\"}')"
+    )
     for _ in range(2):
         old.migrate()
+        [timeline] = map(summary_of, TimelineQueries(old).newest(TimelineScope(), 2))
+        assert (timeline.first_summary, timeline.outcome, timeline.events) == ("drift", "training", 1)
         [row] = old.rows("SELECT label, wrong FROM {db}.v_labelled")
         assert row == {"label": "0", "wrong": 1}
         [row] = old.rows("SELECT named_model, rejected, pass FROM {db}.v_matched")

@@ -19,7 +19,10 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import encode
-from modelyard_monitor.domain.timelines import Outcome, outcome_of
+from modelyard_monitor.domain.timelines import Outcome, TimelineScope, outcome_of
+from modelyard_monitor.store.clickhouse import ClickHouse
+from modelyard_monitor.store.parameters import FIRST, LAST, workspaces_given
+from modelyard_monitor.store.timeline_queries import NEWEST_SQL, TIMELINES_SQL, WINDOWS_S, TimelineQueries
 from modelyard_monitor.testing.samples import START
 from modelyard_runtime.kafka import Received
 
@@ -129,6 +132,40 @@ async def test_the_start_decides_the_order_also_of_timelines_with_new_events(wor
         pages, after = pages + [one["correlation_id"] for one in page["items"]], page["next_after"]
     assert pages == [newest, middle, long, oldest]
     assert [one["events"] for one in await items(world, "/v1/timelines")] == [1, 1, 2, 2]
+
+
+def test_a_page_reads_the_rows_of_its_hour_and_of_its_timelines(clickhouse: ClickHouse) -> None:
+    """Not all that are stored: 100,000 events of as many timelines are 98 granules."""
+    clickhouse.rows(
+        "INSERT INTO {db}.events (event_id, topic, occurred_at, recorded_at, correlation_id, model, payload, _offset) "
+        "SELECT toString(generateUUIDv4()), 'monitoring.drift.detected.v1', now64(6) - toIntervalSecond(number * 10) "
+        "AS at, at, toString(generateUUIDv4()), concat('m', toString(number % 500)), '{}', number FROM numbers(100000)"
+    )
+    queries = TimelineQueries(clickhouse)
+    assert len(queries.newest(TimelineScope(), 51)) == 51
+    known = {"model": "", "since": FIRST, "until": LAST, "id": "", "started": 0, "limit": 51, "window_s": WINDOWS_S[0]}
+    for sql, projection, most in ((NEWEST_SQL, "by_time", 3), (TIMELINES_SQL, "by_correlation", 52)):
+        given = {**known, **workspaces_given(None)}
+        plan = [row["explain"] for row in clickhouse.rows(f"EXPLAIN indexes = 1 {sql}", given)]
+        assert any(f"ReadFromMergeTree ({projection})" in line for line in plan), plan
+        [read] = clickhouse.rows(f"EXPLAIN ESTIMATE {sql}", given)
+        assert read["marks"] <= most
+
+
+async def test_a_long_timeline_has_its_first_event_and_all_steps(world: World) -> None:
+    """Its first event is weeks older than the other timelines that its page and the pages before it show."""
+    loop = uuid4()
+    first = drift(reason="amount moved").model_copy(update={"correlation_id": loop})
+    alarms = [drift(correlation_id=uuid4()) for _ in range(3)]
+    steps = [run(loop, RunState.REQUESTED), rollout(loop, RolloutState.PROMOTED)]
+    await given(world, first, *alarms[:2], steps[0], alarms[2], steps[1], apart=timedelta(days=10))
+    page = (await ask(world, "/v1/timelines", limit=1)).json()
+    then = (await ask(world, "/v1/timelines", limit=2, after=page["next_after"])).json()
+    last = (await ask(world, "/v1/timelines", limit=2, after=then["next_after"])).json()
+    found = [*page["items"], *then["items"], *last["items"]]
+    assert [one["correlation_id"] for one in found] == [*(str(one.correlation_id) for one in alarms[::-1]), str(loop)]
+    assert (found[3]["first_event_id"], found[3]["first_summary"]) == (str(first.event_id), "amount moved")
+    assert (found[3]["events"], found[3]["run_state"], found[3]["outcome"]) == (3, "requested", "promoted")
 
 
 async def test_a_timeline_of_two_workspaces_has_only_the_events_that_may_be_read(world: World) -> None:

@@ -1,6 +1,6 @@
 """What the monitor needs from outside: manifests, a producer, and the stored rows that reports are made from."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -84,10 +84,6 @@ class TimelineRows(Protocol):
     """Stored timelines; every call blocks, and raises Retryable while the database is away."""
 
     def newest(self, scope: TimelineScope, limit: int) -> list[Row]: ...
-
-    def steps(self, correlation_ids: Sequence[str], scope: TimelineScope) -> list[Row]: ...
-
-    def reasons(self, event_ids: Sequence[str]) -> dict[str, str]: ...
 
 
 class PredictionRows(Protocol):

@@ -1,20 +1,14 @@
 """The values of the timeline list: one summary per correlation id, made from its newest events."""
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from modelyard_contracts import (
-    EvaluationFinished,
-    ResourceChanged,
-    RolloutChanged,
-    TrainingRunChanged,
-    Verdict,
-    VersionStage,
-)
-from modelyard_monitor.domain.reports import RecordedEvent, Report
+from modelyard_contracts import Verdict, VersionStage
+from modelyard_monitor.domain.reports import Report
 
 
 class Outcome(StrEnum):
@@ -109,17 +103,21 @@ VERDICT_OUTCOMES: Final[Mapping[str, Outcome]] = {
 }
 
 
-def summary_of(group: Mapping[str, Any], newest: Mapping[str, RecordedEvent]) -> TimelineSummary:
+STEPS: Final = ("run", "evaluation", "rollout", "moved")
+
+
+def summary_of(row: Mapping[str, Any]) -> TimelineSummary:
     """Summarise one timeline.
 
-    group: correlation_id, started_at, last_at, events and the columns `first_...` of the first event.
-    newest: the newest event by topic; of registry events the newest change of a stage.
+    row: correlation_id, started_at, last_at, events, first_event_id, first_topic, model, and the summary of an event
+    as JSON, or '' without such an event: `first`, and the newest `run`, `evaluation`, `rollout` and `moved` (the
+    newest change of a version's stage).
     """
-    run, evaluation, rollout = (
-        _body(newest, one.TOPIC) for one in (TrainingRunChanged, EvaluationFinished, RolloutChanged)
-    )
+    run, evaluation, rollout, moved = (_read(row[step]) for step in STEPS)
+    known = {name: value for name, value in row.items() if name not in (*STEPS, "first")}
     return TimelineSummary(
-        **group,
+        **known,
+        first_summary=_read(row["first"]).get("reason") or "",
         run_id=run.get("run_id"),
         run_state=run.get("state"),
         version=rollout.get("to_version") or run.get("version") or evaluation.get("challenger_version"),
@@ -127,12 +125,7 @@ def summary_of(group: Mapping[str, Any], newest: Mapping[str, RecordedEvent]) ->
         verdict=evaluation.get("verdict"),
         rollout_id=rollout.get("rollout_id"),
         rollout_state=rollout.get("state"),
-        outcome=outcome_of(
-            run.get("state"),
-            evaluation.get("verdict"),
-            _body(newest, ResourceChanged.TOPIC).get("stage"),
-            rollout.get("state"),
-        ),
+        outcome=outcome_of(run.get("state"), evaluation.get("verdict"), moved.get("stage"), rollout.get("state")),
     )
 
 
@@ -149,6 +142,5 @@ def outcome_of(run_state: str | None, verdict: str | None, stage: str | None, ro
     return Outcome.RECORDED
 
 
-def _body(newest: Mapping[str, RecordedEvent], topic: str) -> Mapping[str, Any]:
-    found = newest.get(topic)
-    return found.payload if found else {}
+def _read(summary: str) -> Mapping[str, Any]:
+    return json.loads(summary) if summary else {}

@@ -1,19 +1,12 @@
 """Timelines of all models, newest first, and single events."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
 from modelyard_monitor.domain.alert_list import EventRecord
 from modelyard_monitor.domain.cursors import cursor_of, read_cursor
-from modelyard_monitor.domain.ports import Row, TimelineRows
-from modelyard_monitor.domain.reports import RecordedEvent
-from modelyard_monitor.domain.timelines import (
-    TimelineList,
-    TimelineScope,
-    TimelineSummary,
-    summary_of,
-)
+from modelyard_monitor.domain.ports import TimelineRows
+from modelyard_monitor.domain.timelines import TimelineList, TimelineScope, summary_of
 from modelyard_monitor.usecases.reports import Reports
 from modelyard_monitor.usecases.unseen_values import UnseenValues
 from modelyard_runtime.errors import NotFound
@@ -39,23 +32,6 @@ class Timelines:
     def page(self, scope: TimelineScope, after: str, limit: int) -> TimelineList:
         """Return timelines after a cursor ('' for the first page), newest first."""
         found = self._rows.newest(replace(scope, before=read_cursor(after) if after else None), limit + 1)
-        items = tuple(self._summaries(found[:limit], scope)) if found else ()
+        items = tuple(map(summary_of, found[:limit]))
         following = cursor_of(items[-1].started_at, items[-1].correlation_id) if len(found) > limit else None
         return TimelineList(items=items, next_after=following)
-
-    def _summaries(self, groups: list[Row], scope: TimelineScope) -> list[TimelineSummary]:
-        newest: dict[str, dict[str, RecordedEvent]] = {}
-        for row in self._rows.steps([group["correlation_id"] for group in groups], scope):
-            newest.setdefault(row["correlation_id"], {})[row["topic"]] = _event(row)
-        reasons = self._rows.reasons([group["first_event_id"] for group in groups])
-        return [
-            summary_of(
-                {**group, "first_summary": reasons.get(group["first_event_id"], "")},
-                newest.get(group["correlation_id"], {}),
-            )
-            for group in groups
-        ]
-
-
-def _event(row: Row) -> RecordedEvent:
-    return RecordedEvent(**{**row, "payload": json.loads(row["payload"])})

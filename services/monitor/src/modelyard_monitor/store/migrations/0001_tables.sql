@@ -183,5 +183,5 @@ CREATE TABLE IF NOT EXISTS events (
 ) ENGINE = MergeTree
 ORDER BY (model, occurred_at)
 TTL toDateTime(recorded_at) + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024
 COMMENT 'Every control event, exactly once per Kafka record';
