@@ -11,6 +11,8 @@ from modelyard_contracts import RolloutAction, RolloutStrategy, RouteApplied, Ro
 from modelyard_contracts import RolloutState as State
 from modelyard_contracts.routes import RoutePlan, Split, VersionLeaf
 from modelyard_deployer.domain.counts import Arm
+from modelyard_deployer.usecases.snapshot import read_snapshot
+from modelyard_devstack.testing.statements import plans, statements
 from modelyard_runtime.access import Authenticator
 
 from .conftest import MODEL, World, a_version, register, targets_of
@@ -226,3 +228,40 @@ def test_a_canary_of_an_own_route_with_a_specification_still_aborts(world: World
     world.settle(1.0)
     assert world.rollout(rollout.id).state is State.ABORTED
     assert [leaf.version for leaf in root_of(tables(world, MODEL)[-1]).nodes] == [1, 3]
+
+
+def test_a_round_of_a_model_runs_as_many_statements_with_many_routes_as_with_one(
+    world: World, http: TestClient
+) -> None:
+    world.given_serving()
+
+    def read() -> int:
+        with statements(world.database.engine) as executed, world.store.read() as records:
+            snapshot = read_snapshot(records, MODEL, world.clock())
+        assert {state.route.name for state in snapshot.routes} == {MODEL, *names}
+        return len(executed)
+
+    names: list[str] = []
+    alone = read()
+    names = [f"route-{at}" for at in range(10)]
+    for name in names:
+        assert put(http, name, pinned(1)).status_code == 200
+    world.settle()
+    apply(world, *names)
+    assert read() == alone
+    with world.store.read() as records:
+        acks = records.acknowledgements.of_model(MODEL)
+        assert all(acks[name] == records.acknowledgements.of_route(name) != () for name in names)
+        assert records.routes.newest_before(MODEL, world.clock()) == {}
+    world.clock.advance(61)
+    with world.store.read() as records:
+        assert records.routes.newest_before(MODEL, world.clock()) == {MODEL: 1, **dict.fromkeys(names, 1)}
+
+
+def test_open_rollouts_are_found_by_an_index(world: World) -> None:
+    with statements(world.database.engine) as executed, world.store.read() as records:
+        records.models()
+        records.rollouts.recent(unfinished=True)
+    if world.database.engine.dialect.name != "sqlite":
+        pytest.skip("the plan of a small table on PostgreSQL is a scan")
+    assert plans(world.database.engine, executed).count("SCAN rollouts USING INDEX rollouts_open") == 2

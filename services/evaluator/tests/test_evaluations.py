@@ -10,8 +10,10 @@ from modelyard_contracts import EvaluationRequested, ResourceChange, RolloutActi
 from modelyard_contracts.manifest import HOLDOUT_FACT, LEARNED, LEARNER_FACT
 from modelyard_contracts.policies import RolloutPolicy
 from modelyard_contracts.signature import Column, Output, Signature, Task
+from modelyard_devstack.testing.statements import plans, statements
 from modelyard_evaluator.domain.errors import ChallengerBroken, NotMeasurable, Unreachable
 from modelyard_evaluator.domain.evaluation import Stage
+from modelyard_evaluator.store.evaluations import SqlEvaluations
 
 from .conftest import BINARY, DAY, MODEL, VALUE, World
 
@@ -529,3 +531,13 @@ def test_a_member_that_has_learned_from_every_row_is_judged_on_the_rows_that_exi
     assert verdict.verdict is Verdict.DEPLOY
     assert any("has learned from these rows" in reason for reason in verdict.reasons)
     assert world.labels.since == [datetime(1970, 1, 1, tzinfo=UTC)]
+
+
+def test_open_evaluations_are_found_by_an_index(world: World) -> None:
+    """The worker asks several times a second."""
+    with statements(world.database.engine) as executed, world.database.read() as connection:
+        SqlEvaluations(connection).due(world.clock())
+        SqlEvaluations(connection).open_ids()
+    if world.database.engine.dialect.name != "sqlite":
+        pytest.skip("the plan of a small table on PostgreSQL is a scan")
+    assert plans(world.database.engine, executed).count("SEARCH evaluations USING INDEX evaluations_") == 2

@@ -13,6 +13,7 @@ import pytest
 
 from modelyard_contracts import RunState
 from modelyard_devstack.testing import wait_until
+from modelyard_devstack.testing.statements import plans, statements
 from modelyard_trainer.domain.jobs import Output
 from modelyard_trainer.domain.limits import Limits
 from modelyard_trainer.domain.run import Run
@@ -290,3 +291,10 @@ def test_a_large_upload_delays_neither_cancellations_nor_other_runs(
 
     sent.set()
     assert world.drive(large.id).state is RunState.SUCCEEDED
+
+
+def test_open_runs_are_found_by_an_index(world: World) -> None:
+    """The supervisor asks several times a second."""
+    with statements(world.database.engine) as executed:
+        world.runs.open_runs()
+    assert plans(world.database.engine, executed) == "SCAN runs USING INDEX runs_open"

@@ -1,6 +1,6 @@
 """Interfaces of everything outside the deployer: its records, the registry, the monitor, the processes."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -82,14 +82,17 @@ class Routes(Protocol):
     def published(self, name: str) -> RoutePublished | None:
         """Newest table of a route."""
 
-    def newest_before(self, name: str, at: datetime) -> int:
-        """Sequence of the newest table published before `at`; 0 if there is none."""
+    def newest_before(self, model: str, at: datetime) -> Mapping[str, int]:
+        """Sequence of the newest table published before `at`, for each route of the model that has one."""
 
 
 class Acknowledgements(Protocol):
     """Router acknowledgements of route tables."""
 
     def of_route(self, name: str) -> tuple[RouterAck, ...]: ...
+
+    def of_model(self, model: str) -> Mapping[str, tuple[RouterAck, ...]]:
+        """Acknowledgements of the routes that carry the model, by route."""
 
     def add(self, event: RouteApplied, at: datetime) -> None:
         """Record a router's newest acknowledgement of a route; an older sequence is ignored."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from modelyard_contracts import RoutePublished, derived_id, documents
 from modelyard_contracts.routes import RoutePlan, VersionLeaf, walk
@@ -23,9 +24,14 @@ def leaves_of(plan: str) -> dict[VersionKey, VersionLeaf]:
     """Leaves of a published plan by version."""
     if not plan:
         return {}
+    return {VersionKey(leaf.model, leaf.version): leaf for leaf in _leaves(plan)}
+
+
+@lru_cache(maxsize=1_024)
+def _leaves(plan: str) -> tuple[VersionLeaf, ...]:
+    """Every round of the reconciler asks for the leaves of all routes of a model, most of which are unchanged."""
     root = documents.read(RoutePlan, plan).root
-    leaves = [node for _, node in walk(root) if isinstance(node, VersionLeaf)]
-    return {VersionKey(leaf.model, leaf.version): leaf for leaf in leaves}
+    return tuple(node for _, node in walk(root) if isinstance(node, VersionLeaf))
 
 
 def publication(route: Route, versions: Mapping[VersionKey, Version], cause: Cause, at: datetime) -> RoutePublished:

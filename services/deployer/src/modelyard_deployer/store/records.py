@@ -10,10 +10,10 @@ from modelyard_contracts import Message
 from modelyard_contracts.codec import Codec
 from modelyard_deployer.domain.ports import Records
 from modelyard_deployer.store.comparisons import SqlComparisons
-from modelyard_deployer.store.rollouts import OPEN_STATES, SqlRollouts
+from modelyard_deployer.store.rollouts import SqlRollouts
 from modelyard_deployer.store.routes import SqlAcknowledgements, SqlRoutes
 from modelyard_deployer.store.serving import SqlServing
-from modelyard_deployer.store.tables import ROLLOUTS, ROUTE_MODELS
+from modelyard_deployer.store.tables import OPEN, ROLLOUTS, ROUTE_MODELS
 from modelyard_deployer.store.versions import SqlVersions
 from modelyard_deployer.store.votes import SqlVotes
 from modelyard_runtime.database import Database, Transaction
@@ -31,7 +31,7 @@ class SqlRecords:
         self.comparisons, self.votes = SqlComparisons(tx), SqlVotes(tx)
 
     def models(self) -> list[str]:
-        started = select(ROLLOUTS.c.model).where(ROLLOUTS.c.state.in_(OPEN_STATES))
+        started = select(ROLLOUTS.c.model).where(OPEN)
         found = select(ROUTE_MODELS.c.model).union(started)
         return sorted(self._tx.connection.execute(found).scalars())
 

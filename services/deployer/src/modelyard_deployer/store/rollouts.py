@@ -7,16 +7,15 @@ from uuid import UUID
 
 from sqlalchemy import insert, select, update
 
-from modelyard_contracts import RolloutChanged, RolloutState, derived_id
+from modelyard_contracts import RolloutChanged, derived_id
 from modelyard_contracts.numbers import finite_only
 from modelyard_deployer.domain.errors import StaleRollout
-from modelyard_deployer.domain.rollouts import ACTIVE_STATES, Rollout
+from modelyard_deployer.domain.rollouts import Rollout
 from modelyard_deployer.store.documents import Documents
-from modelyard_deployer.store.tables import ROLLOUTS
+from modelyard_deployer.store.tables import OPEN, ROLLOUTS
 from modelyard_runtime.database import Transaction
 from modelyard_runtime.tables import is_one_of
 
-OPEN_STATES: Final = (RolloutState.PENDING, *ACTIVE_STATES)
 MAX_ROLLOUTS: Final = 10_000
 _DOCUMENTS: Final = Documents(Rollout)
 
@@ -30,7 +29,7 @@ class SqlRollouts:
         return None if row is None else _read(row)
 
     def open(self, model: str) -> list[Rollout]:
-        query = select(ROLLOUTS).where(ROLLOUTS.c.model == model, ROLLOUTS.c.state.in_(OPEN_STATES))
+        query = select(ROLLOUTS).where(ROLLOUTS.c.model == model, OPEN)
         return _all(self._db.execute(query.order_by(ROLLOUTS.c.created_at)))
 
     def recent(
@@ -45,7 +44,7 @@ class SqlRollouts:
         newest_first = (ROLLOUTS.c.created_at.desc(), ROLLOUTS.c.id)
         query = select(ROLLOUTS).order_by(*newest_first).limit(limit).offset(offset)
         if unfinished:
-            query = query.where(ROLLOUTS.c.state.in_(OPEN_STATES))
+            query = query.where(OPEN)
         if versions:
             query = query.where(is_one_of(versions, ROLLOUTS.c.model, ROLLOUTS.c.document["to_version"].as_integer()))
         if model is not None:

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select, update
 
 from modelyard_contracts import RouteApplied, RoutePublished
 from modelyard_deployer.domain.errors import StaleRollout
@@ -27,8 +29,7 @@ class SqlRoutes:
         return None if document is None else _DOCUMENTS.read(document)
 
     def of_model(self, model: str) -> list[Route]:
-        carried = select(ROUTE_MODELS.c.route).where(ROUTE_MODELS.c.model == model)
-        query = select(ROUTES.c.document).where(ROUTES.c.name.in_(carried)).order_by(ROUTES.c.name)
+        query = select(ROUTES.c.document).where(ROUTES.c.name.in_(_carrying(model))).order_by(ROUTES.c.name)
         return [_DOCUMENTS.read(document) for document in self._db.execute(query).scalars()]
 
     def all(self) -> list[Route]:
@@ -67,10 +68,10 @@ class SqlRoutes:
         found = self._db.execute(query.order_by(PUBLICATIONS.c.sequence.desc()).limit(1)).scalar_one_or_none()
         return None if found is None else RoutePublished.model_validate(found)
 
-    def newest_before(self, name: str, at: datetime) -> int:
-        older = (PUBLICATIONS.c.route == name, PUBLICATIONS.c.published_at < at)
-        found = self._db.execute(select(func.max(PUBLICATIONS.c.sequence)).where(*older)).scalar_one()
-        return found or 0
+    def newest_before(self, model: str, at: datetime) -> dict[str, int]:
+        older = (PUBLICATIONS.c.route.in_(_carrying(model)), PUBLICATIONS.c.published_at < at)
+        query = select(PUBLICATIONS.c.route, func.max(PUBLICATIONS.c.sequence).label("newest")).where(*older)
+        return {row.route: row.newest for row in self._db.execute(query.group_by(PUBLICATIONS.c.route))}
 
 
 class SqlAcknowledgements:
@@ -78,8 +79,12 @@ class SqlAcknowledgements:
         self._db = tx.connection
 
     def of_route(self, name: str) -> tuple[RouterAck, ...]:
-        rows = self._db.execute(select(ACKS).where(ACKS.c.route == name).order_by(ACKS.c.router_id))
-        return tuple(RouterAck(row.router_id, row.sequence, row.accepted, row.reason, row.seen_at) for row in rows)
+        return tuple(map(_ack, self._db.execute(select(ACKS).where(ACKS.c.route == name).order_by(ACKS.c.router_id))))
+
+    def of_model(self, model: str) -> dict[str, tuple[RouterAck, ...]]:
+        query = select(ACKS).where(ACKS.c.route.in_(_carrying(model))).order_by(ACKS.c.route, ACKS.c.router_id)
+        found = groupby(self._db.execute(query), key=attrgetter("route"))
+        return {route: tuple(map(_ack, rows)) for route, rows in found}
 
     def add(self, event: RouteApplied, at: datetime) -> None:
         key = (ACKS.c.route == event.route, ACKS.c.router_id == event.router_id)
@@ -96,3 +101,12 @@ class SqlAcknowledgements:
     def forget(self, before: datetime) -> int:
         newest = select(func.max(ROUTES.c.sequence)).where(ROUTES.c.name == ACKS.c.route).scalar_subquery()
         return self._db.execute(delete(ACKS).where(ACKS.c.seen_at < before, ACKS.c.sequence < newest)).rowcount
+
+
+def _carrying(model: str) -> "Select[tuple[str]]":
+    """Names of the routes that carry a model."""
+    return select(ROUTE_MODELS.c.route).where(ROUTE_MODELS.c.model == model)
+
+
+def _ack(row: Any) -> RouterAck:
+    return RouterAck(row.router_id, row.sequence, row.accepted, row.reason, row.seen_at)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text, Uuid, text
 
 from modelyard_runtime.tables import UtcDateTime
 
@@ -20,6 +20,8 @@ ROLLOUTS: Final = Table(
     Column("abort_against", Boolean),
     Column("document", JSON),
 )
+OPEN: Final = text("state IN ('pending', 'preparing', 'shifting', 'holding')")
+"""Open rollouts, word for word as in the index of these: a query with the states as parameters does not use it."""
 SERVING: Final = Table(
     "serving",
     METADATA,

@@ -16,16 +16,16 @@ from modelyard_deployer.domain.workloads import VersionKey
 def read_snapshot(records: Records, model: str, now: datetime) -> Snapshot:
     """Read the records of a model, and of all models that share a route with it, in one transaction.
 
-    Reads only the versions that may be needed, so the cost does not grow with the number of past versions.
+    Reads only the versions that may be needed, so the cost does not grow with the number of past versions. The number
+    of statements does not grow with the number of routes.
     """
     rollouts = records.rollouts.open(model)
     waiting = [rollout for rollout in rollouts if rollout.state is RolloutState.PENDING]
     state = ModelState(records.serving.get(model), _active(rollouts), records.votes.get(model))
     minute_ago = now - timedelta(seconds=ROUTER_MEMORY_S)
+    acks, settled = records.acknowledgements.of_model(model), records.routes.newest_before(model, minute_ago)
     routes = tuple(
-        RouteState(
-            route, records.acknowledgements.of_route(route.name), records.routes.newest_before(route.name, minute_ago)
-        )
+        RouteState(route, acks.get(route.name, ()), settled.get(route.name, 0))
         for route in records.routes.of_model(model)
     )
     names = {name for carried in routes for name in carried.route.models} - {model}

@@ -12,7 +12,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
 from modelyard_contracts import RunState
-from modelyard_contracts.messages.training import FINAL_RUN_STATES
 from modelyard_runtime.database import Database, Transaction
 from modelyard_runtime.errors import Retryable
 from modelyard_runtime.tables import is_one_of
@@ -20,12 +19,11 @@ from modelyard_trainer.domain.errors import OpenRun, UnknownRun
 from modelyard_trainer.domain.policy import Facts
 from modelyard_trainer.domain.ports import Session
 from modelyard_trainer.domain.run import Run
-from modelyard_trainer.store.tables import runs
+from modelyard_trainer.store.tables import OPEN, runs
 
 CONSUMER: Final = "trainer"
 LIST_ROWS: Final = 100
 """Rows fetched at a time for a list."""
-_OPEN: Final = tuple(state.value for state in RunState if state not in FINAL_RUN_STATES)
 
 
 class StaleRun(Retryable):
@@ -85,7 +83,7 @@ class RunSession:
         return self._db.execute(query).scalar_one_or_none()
 
     def _open_of(self, model: str) -> UUID | None:
-        query = select(runs.c.id).where(runs.c.model == model, runs.c.state.in_(_OPEN))
+        query = select(runs.c.id).where(runs.c.model == model, OPEN)
         return self._db.execute(query).scalar_one_or_none()
 
 
@@ -134,7 +132,7 @@ class RunStore:
 
     def open_runs(self) -> Sequence[Run]:
         """Oldest first."""
-        return self._read(select(runs.c.document).where(runs.c.state.in_(_OPEN)).order_by(runs.c.created_at))
+        return self._read(select(runs.c.document).where(OPEN).order_by(runs.c.created_at))
 
     def newest(self, model: str) -> Run | None:
         """The newest run that was not refused."""

@@ -8,6 +8,7 @@ metadata = MetaData()
 metadata_tables(metadata)
 
 OPEN = text("state IN ('requested', 'snapshotting', 'training', 'registering')")
+"""Open runs, word for word as in the indexes of these: a query with the states as parameters does not use one."""
 
 runs = Table(
     "runs",
@@ -22,6 +23,7 @@ runs = Table(
     Column("document", JSON, nullable=False, comment="domain.run.Run"),
     Index("runs_of_model", "model", "created_at"),
     Index("runs_newest", text("created_at DESC"), "id"),
+    Index("runs_open", "created_at", sqlite_where=OPEN, postgresql_where=OPEN),
     Index("one_open_run", "model", unique=True, sqlite_where=OPEN, postgresql_where=OPEN),
 )
 
