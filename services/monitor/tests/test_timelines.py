@@ -22,7 +22,8 @@ from modelyard_contracts.codec import encode
 from modelyard_monitor.domain.timelines import Outcome, TimelineScope, outcome_of
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.parameters import FIRST, LAST, workspaces_given
-from modelyard_monitor.store.timeline_queries import NEWEST_SQL, TIMELINES_SQL, WINDOWS_S, TimelineQueries
+from modelyard_monitor.store.timeline_queries import NEWEST_SQL, TIMELINES_SQL, TimelineQueries
+from modelyard_monitor.store.windows import WINDOWS_S
 from modelyard_monitor.testing.samples import START
 from modelyard_runtime.kafka import Received
 

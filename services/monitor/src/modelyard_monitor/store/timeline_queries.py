@@ -7,6 +7,7 @@ from modelyard_monitor.domain.ports import Row
 from modelyard_monitor.domain.timelines import TimelineScope
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.parameters import FIRST, IN_WORKSPACES, LAST, moment, workspaces_given
+from modelyard_monitor.store.windows import WINDOW_START, rows_in_windows
 
 _RUN: Final = f"topic = '{TrainingRunChanged.TOPIC}'"
 STARTED: Final = (
@@ -17,12 +18,7 @@ STARTED: Final = (
 
 _SCOPE: Final = f"({{model:String}} = '' OR model = {{model:String}}) AND {IN_WORKSPACES}"
 
-_FROM: Final = "least({until:DateTime64(6)}, now64(6)) - toIntervalSecond({window_s:UInt32})"
-"""Start of the window of events that are read."""
-WINDOWS_S: Final = (3_600, 6 * 3_600, 2 * 86_400, 30 * 86_400, 40 * 365 * 86_400)
-"""Windows before the page's end, tried in turn until one has enough timelines. The last one has all events."""
-
-NEWEST_SQL: Final = f"""SELECT correlation_id FROM {{db}}.events WHERE {_SCOPE} AND occurred_at >= {_FROM}
+NEWEST_SQL: Final = f"""SELECT correlation_id FROM {{db}}.events WHERE {_SCOPE} AND occurred_at >= {WINDOW_START}
     GROUP BY correlation_id
     HAVING ({{started:UInt8}} = 0 OR {STARTED}) AND min(occurred_at) >= {{since:DateTime64(6)}}
         AND (min(occurred_at) < {{until:DateTime64(6)}}
@@ -48,7 +44,7 @@ SELECT correlation_id, min(occurred_at) AS started_at, max(occurred_at) AS last_
     {_newest_of(ResourceChanged, " AND JSONExtractString(summary, 'change') = 'version_moved'")} AS moved
 FROM (SELECT correlation_id, occurred_at, recorded_at, event_id, topic, model AS about, summary, _offset
     FROM {{db}}.events WHERE correlation_id IN ({NEWEST_SQL}) AND {_SCOPE})
-GROUP BY correlation_id HAVING started_at >= {_FROM}
+GROUP BY correlation_id HAVING started_at >= {WINDOW_START}
 ORDER BY started_at DESC, correlation_id DESC"""  # noqa: S608  constants only
 
 
@@ -73,9 +69,4 @@ class TimelineQueries:
             "limit": limit,
             **workspaces_given(scope.workspaces),
         }
-        found: list[Row] = []
-        for window_s in WINDOWS_S:  # most pages need the newest hour of events, not all that are stored
-            found = self._clickhouse.rows(TIMELINES_SQL, {**parameters, "window_s": window_s})
-            if len(found) >= limit:
-                break
-        return found
+        return rows_in_windows(self._clickhouse, TIMELINES_SQL, parameters, limit)
