@@ -19,7 +19,10 @@ from modelyard_contracts import (
     VersionStage,
 )
 from modelyard_contracts.codec import encode
+from modelyard_monitor.domain.alert_list import AlertScope
 from modelyard_monitor.domain.timelines import Outcome, TimelineScope, outcome_of
+from modelyard_monitor.store.alert_queries import NEWEST_SQL as NEWEST_ALERTS_SQL
+from modelyard_monitor.store.alert_queries import AlertQueries
 from modelyard_monitor.store.clickhouse import ClickHouse
 from modelyard_monitor.store.parameters import FIRST, LAST, workspaces_given
 from modelyard_monitor.store.timeline_queries import NEWEST_SQL, TIMELINES_SQL, TimelineQueries
@@ -71,6 +74,7 @@ def rollout(timeline: UUID, state: RolloutState) -> RolloutChanged:
 
 
 RUN, EVALUATION, ROLLOUT = uuid4(), uuid4(), uuid4()
+OFFSETS = "SELECT _offset FROM {db}.events WHERE event_id IN {ids:Array(String)} ORDER BY _offset"
 
 
 async def test_a_timeline_is_one_row_with_its_first_event_and_how_far_it_has_come(world: World) -> None:
@@ -135,18 +139,26 @@ async def test_the_start_decides_the_order_also_of_timelines_with_new_events(wor
     assert [one["events"] for one in await items(world, "/v1/timelines")] == [1, 1, 2, 2]
 
 
-def test_a_page_reads_the_rows_of_its_hour_and_of_its_timelines(clickhouse: ClickHouse) -> None:
+def test_lists_of_timelines_and_alarms_read_the_rows_of_their_hour_and_of_their_page(clickhouse: ClickHouse) -> None:
     """Not all that are stored: 100,000 events of as many timelines are 98 granules."""
     clickhouse.rows(
         "INSERT INTO {db}.events (event_id, topic, occurred_at, recorded_at, correlation_id, model, payload, _offset) "
         "SELECT toString(generateUUIDv4()), 'monitoring.drift.detected.v1', now64(6) - toIntervalSecond(number * 10) "
         "AS at, at, toString(generateUUIDv4()), concat('m', toString(number % 500)), '{}', number FROM numbers(100000)"
     )
-    queries = TimelineQueries(clickhouse)
-    assert len(queries.newest(TimelineScope(), 51)) == 51
+    assert len(TimelineQueries(clickhouse).newest(TimelineScope(), 51)) == 51
+    alarms = AlertQueries(clickhouse).newest(AlertScope(), 51)
+    assert [row["_offset"] for row in clickhouse.rows(OFFSETS, {"ids": [row["event_id"] for row in alarms]})] == [
+        *range(51)
+    ]
     known = {"model": "", "since": FIRST, "until": LAST, "id": "", "started": 0, "limit": 51, "window_s": WINDOWS_S[0]}
-    for sql, projection, most in ((NEWEST_SQL, "by_time", 3), (TIMELINES_SQL, "by_correlation", 52)):
-        given = {**known, **workspaces_given(None)}
+    scopes = {"kind": "", "severity": "", **workspaces_given(None)}
+    for sql, projection, most in (
+        (NEWEST_SQL, "by_time", 3),
+        (TIMELINES_SQL, "by_correlation", 52),
+        (NEWEST_ALERTS_SQL, "by_time", 3),
+    ):
+        given = {**known, **scopes}
         plan = [row["explain"] for row in clickhouse.rows(f"EXPLAIN indexes = 1 {sql}", given)]
         assert any(f"ReadFromMergeTree ({projection})" in line for line in plan), plan
         [read] = clickhouse.rows(f"EXPLAIN ESTIMATE {sql}", given)
