@@ -26,7 +26,7 @@ START_S, BLOCK_S, END_S = 300.0, 300.0, 1_800.0
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
-    words = ("backtest", "--stream", "elec2", "--rows", str(ROWS), "--report", str(folder))
+    words = ("backtest", "--stream", "elec2", "--rows", str(ROWS), "--policy", "adaptive", "--report", str(folder))
     with folder.with_suffix(".log").open("wb") as log:
         return subprocess.Popen([sys.executable, "-m", "modelyard_cli", *words], stdout=log, stderr=log)
 

@@ -60,8 +60,8 @@ NAMED: Final[dict[str, NewPolicies]] = {
     "learners": learners,
     "learners-on-schedule": learners_on_schedule,
 }
-USUAL: Final = "adaptive"
-"""Of a backtest without a policy."""
+USUAL: Final = "learners-on-schedule"
+"""Of a backtest without a policy: the best one on most of the known streams (decision 0110)."""
 
 
 def policies_of(text: str) -> tuple[str, NewPolicies]:

@@ -15,8 +15,10 @@ TIMEOUT_S: Final = 600.0
 """For each step of the first version: seconds on a free machine, minutes on a busy one; a failed run ends by itself."""
 POLL_S: Final = 0.3
 
-MEMBERS: Final = 4
-"""At 170 requests a second on two cores, more members and online learners take their time from the trainer."""
+MEMBERS: Final = 9
+LEARNING_RATE: Final = 0.05
+"""At this pace versions come a thousand rows late. Many members, and weights that move slowly, help when the world of
+an older version returns meanwhile (decision 0110). Online learners would take their time from the trainer."""
 
 Tell = Callable[[str], None]
 
@@ -35,7 +37,7 @@ def rollout_policy(rate_per_s: float) -> RolloutPolicy:
     """A step ends with the answers that the first one, of five percent, gives in four seconds; 20 to 60 of them."""
     return RolloutPolicy(
         strategy="adaptive",
-        adaptive=AdaptivePolicy(members=MEMBERS, update_every_s=1),
+        adaptive=AdaptivePolicy(members=MEMBERS, learning_rate=LEARNING_RATE, update_every_s=1),
         min_samples=int(min(max(rate_per_s * 0.05 * 4, 20), 60)),
         min_step_s=1,
         max_hold_s=90,
