@@ -17,6 +17,7 @@ from modelyard_own.labelled import LabelledFile, LabelledTable
 from modelyard_own.manifest import Plan
 from modelyard_own.origin import Origin
 from modelyard_own.planning import Request, plan_of
+from modelyard_own.tarballs import SUFFIXES, unpacked_tar
 from modelyard_own.unpacking import unpacked
 
 FILES: Final = "files"
@@ -114,6 +115,8 @@ def _request(task: Task, model: Path, dialect: Dialect) -> Request:
 
 def _model(sent: Path, max_bytes: int) -> Path:
     """The model; that of an archive is unpacked once."""
+    if sent.name.endswith(SUFFIXES) and sent.is_file():
+        return unpacked_tar(sent, Path(OUT) / "model", max_bytes)
     if not sent.is_file() or not _is_archive(sent):
         return sent
     return unpacked(sent, Path(OUT) / "model", max_bytes)

@@ -22,12 +22,8 @@ from modelyard_cli.verbs.options import ColumnTypes, TargetColumn, TaskName
 from modelyard_contracts.references import InvalidReference, Reference
 
 if TYPE_CHECKING:
-    from modelyard_own.sync import Difference, ForeignModel, ForeignRegistry, Outcome
+    from modelyard_own.sync import Difference, ForeignModel, Outcome
 
-WORKSPACE: Final = (
-    "https://management.azure.com/subscriptions/ID/resourceGroups/GROUP/providers/"
-    "Microsoft.MachineLearningServices/workspaces/NAME"
-)
 COLUMNS: Final = ("version", "what", "name", "state", "here", "there", "note")
 
 
@@ -70,7 +66,7 @@ def sync(
     Exit codes: 0 listed, or taken over; 1 a service refused or did not answer; 2 an option cannot be used; 4 there are
     conflicts, or versions that could not be registered.
     """
-    from modelyard_own.sync import Sync
+    from modelyard_own.sync import Product, Sync, opened
 
     _check_options(model, name, sample)
     stated, dialect = described(
@@ -82,7 +78,7 @@ def sync(
     platform = Platform.find(data_dir)
     with ExitStack() as stack:
         registry = stack.enter_context(RegistryClient(platform.urls["registry"], platform.token, UPLOAD_TIMEOUT_S))
-        foreign = _opened(source, address, files_root, stack)
+        foreign = stack.enter_context(opened(Product(source), address, os.environ, files_root))
         report = stack.enter_context(progress(f"comparing with {foreign.uri}"))
         found = []
         for there in foreign.models(model):
@@ -100,26 +96,6 @@ def _check_options(model: str | None, name: str | None, sample: Path | None) -> 
         raise StackError("--as and --sample are about one model; set --model as well")
     if sample is not None and not sample.is_file():
         raise StackError(f"--sample {sample}: no such file")
-
-
-def _opened(source: Source, address: str, files_root: Path | None, stack: ExitStack) -> "ForeignRegistry":
-    from modelyard_own.remote import Connection
-    from modelyard_own.sync import (
-        AzureMlRegistry,
-        MlflowRegistry,
-        SageMakerRegistry,
-        azureml_access,
-        is_workspace,
-        mlflow_access,
-    )
-
-    if source is Source.SAGEMAKER:
-        return SageMakerRegistry(address)
-    if source is Source.MLFLOW:
-        return MlflowRegistry(stack.enter_context(Connection(mlflow_access(address, os.environ))), files_root)
-    if not is_workspace(address):
-        raise StackError(f"--from {address}: write the address of a workspace, {WORKSPACE}")
-    return AzureMlRegistry(stack.enter_context(Connection(azureml_access(address, os.environ))), files_root)
 
 
 def _compared(job: Any, there: "ForeignModel", *, apply: bool) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,21 +12,39 @@ from modelyard.errors import ApiUnavailable
 from modelyard_contracts.messages.registry import ResourceChange
 from modelyard_contracts.tables.table import Dialect, UnfitFile
 from modelyard_own.description import Description
+from modelyard_own.manifest import Plan
 from modelyard_own.origin import Origin
 from modelyard_own.planning import Request, plan_of
 from modelyard_own.registration import register_plan
 from modelyard_own.remote import Report
 from modelyard_own.sync.comparing import Difference, Here, HereVersion, State, What, differences
-from modelyard_own.sync.foreign import ForeignModel, ForeignRegistry, ForeignVersion
+from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignRegistry, ForeignVersion, anything
 from modelyard_own.sync.here import read_here, reason_of
+from modelyard_own.tarballs import SUFFIXES, unpacked_tar
+from modelyard_own.work import FILES
 
 STALE: Final = "stale_labels"
 """Code of the registry's refusal when the tags of a version changed after they were read."""
 
 
+Read = Callable[[Request], Plan]
+
+
+def plan_in(request: Request) -> Plan:
+    """Unpack an archive and read the model, in this process."""
+    if not request.path.name.endswith(SUFFIXES):
+        return plan_of(request)
+    return plan_of(replace(request, path=unpacked_tar(request.path, request.path.parent / "unpacked")))
+
+
 @dataclass(frozen=True)
 class Sync:
-    """A synchronisation of one model. model: its reference here. cache: folder for downloads, emptied afterwards."""
+    """A synchronisation of one model.
+
+    model: its reference here. cache: folder whose subfolder `files` takes downloads, and is emptied afterwards. read:
+    reads the files of a version, which are those of others. only: keys of the versions to take over, and "" for aliases
+    that are gone there; None for everything.
+    """
 
     registry: RegistryClient
     foreign: ForeignRegistry
@@ -35,6 +53,13 @@ class Sync:
     report: Report
     stated: Description = field(default_factory=Description)
     dialect: Dialect = field(default_factory=Dialect)
+    read: Read = plan_in
+    fits: Fits = anything
+    only: Collection[str] | None = None
+
+    def takes(self, found: Difference) -> bool:
+        """Whether a difference is among those that were asked for."""
+        return self.only is None or found.version in self.only
 
 
 @dataclass(frozen=True)
@@ -55,10 +80,10 @@ def synchronise(sync: Sync, there: ForeignModel) -> Iterator[Outcome]:
     here = read_here(sync.registry, sync.foreign, there.name, sync.model)
     versions = {version.key: version for version in there.versions}
     for found in differences(there, here):
-        if found.state is State.MISSING_HERE:
+        if found.state is State.MISSING_HERE and sync.takes(found):
             yield _registered(sync, there, versions[found.version], found)
     here = read_here(sync.registry, sync.foreign, there.name, sync.model)
-    changed = [found for found in differences(there, here) if found.state is State.CHANGED_THERE]
+    changed = [found for found in differences(there, here) if found.state is State.CHANGED_THERE and sync.takes(found)]
     for key, version in here.versions.items():
         yield from _tags(sync, version, [one for one in changed if one.what is What.TAG and one.version == key])
     for found in changed:
@@ -69,13 +94,13 @@ def synchronise(sync: Sync, there: ForeignModel) -> Iterator[Outcome]:
 
 
 def _registered(sync: Sync, there: ForeignModel, version: ForeignVersion, found: Difference) -> Outcome:
-    folder = sync.cache / "version"
+    folder = sync.cache / FILES / "version"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        path = sync.foreign.fetch(version, folder, sync.report)
+        path = sync.foreign.fetch(version, folder, sync.report, sync.fits)
         _date(folder, version)
-        done = register_plan(sync.registry, plan_of(_request(sync, there, version, path)), sync.model, sync.report)
+        done = register_plan(sync.registry, sync.read(_request(sync, there, version, path)), sync.model, sync.report)
     except ApiUnavailable:
         raise
     except (UnfitFile, ApiError) as error:

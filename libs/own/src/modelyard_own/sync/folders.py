@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 from modelyard_own.errors import UnfitModel
+from modelyard_own.sync.foreign import Fits
 
 
-def copied(source: Path, to: Path, root: Path | None) -> Path:
+def copied(source: Path, to: Path, root: Path | None, fits: Fits) -> Path:
     """Copy a folder below `root`; UnfitModel for any other: a registry could otherwise name every file."""
     if root is None or not source.resolve().is_relative_to(root.resolve()):
         raise UnfitModel(
@@ -15,5 +16,6 @@ def copied(source: Path, to: Path, root: Path | None) -> Path:
         )
     if not source.is_dir():
         raise UnfitModel(f"{source}: no such folder on this machine")
+    fits(sum(path.lstat().st_size for path in source.rglob("*") if path.is_file()))
     shutil.copytree(source, to, dirs_exist_ok=True, symlinks=True)
     return to

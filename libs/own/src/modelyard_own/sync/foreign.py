@@ -1,6 +1,6 @@
 """Another registry, as far as a synchronisation needs it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +8,13 @@ from typing import Protocol
 
 from modelyard_contracts.manifest import SourceKind
 from modelyard_own.remote import Report
+
+Fits = Callable[[int], None]
+"""Takes the bytes of all files of a version; UnfitModel if there is no room for them."""
+
+
+def anything(_: int) -> None:
+    """No limit."""
 
 
 @dataclass(frozen=True)
@@ -44,5 +51,8 @@ class ForeignRegistry(Protocol):
     def page_of(self, model: str) -> str:
         """Address of a model, which is the origin of its versions."""
 
-    def fetch(self, version: ForeignVersion, folder: Path, report: Report) -> Path:
-        """Download the files of a version into a folder that is empty; return the model's folder or file."""
+    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits = anything) -> Path:
+        """Download the files of a version into a folder that is empty; return the model's folder, file or archive.
+
+        Nothing of the model is read. fits: called with the bytes of all files before the first one is written.
+        """

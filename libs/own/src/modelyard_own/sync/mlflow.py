@@ -13,7 +13,7 @@ from modelyard_own.errors import UnfitModel
 from modelyard_own.files import MAX_FILES
 from modelyard_own.remote import Access, Connection, RemoteFile, Report, Transfer, count, records, text
 from modelyard_own.sync.folders import copied
-from modelyard_own.sync.foreign import ForeignModel, ForeignVersion
+from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignVersion, anything
 
 API: Final = "/api/2.0/mlflow"
 ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
@@ -78,22 +78,24 @@ class MlflowRegistry:
             raise ApiError(0, "unreadable", f"{self.uri}{path}: is no answer of MLflow", "check --from")
         return found
 
-    def fetch(self, version: ForeignVersion, folder: Path, report: Report) -> Path:
+    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits = anything) -> Path:
         """Download the folder of the model from the artifact proxy of the server, or copy it below `files_root`."""
         asked = {"name": version.model, "version": version.key}
         uri = text(self._json(f"{API}/model-versions/get-download-uri", asked), "artifact_uri") or version.artifacts
         parts = urlsplit(uri)
         if parts.scheme == "mlflow-artifacts":
-            return self._proxied(version, unquote(parts.path).strip("/"), folder, report)
+            return self._proxied(version, unquote(parts.path).strip("/"), folder, report, fits)
         if parts.scheme in ("", "file"):
-            return copied(Path(unquote(parts.path)), folder, self._files_root)
+            return copied(Path(unquote(parts.path)), folder, self._files_root, fits)
         raise UnfitModel(
             f"version {version.key}: its files are in {parts.scheme}:, which only the MLflow server can read; start it "
             "with --serve-artifacts, or download the folder and use modelyard register"
         )
 
-    def _proxied(self, version: ForeignVersion, root: str, folder: Path, report: Report) -> Path:
-        for number, file in enumerate(self._listed(root, version), start=1):
+    def _proxied(self, version: ForeignVersion, root: str, folder: Path, report: Report, fits: Fits) -> Path:
+        files = self._listed(root, version)
+        fits(sum(file.size_bytes for file in files))
+        for number, file in enumerate(files, start=1):
             url = f"{self.uri}{ARTIFACTS}/{quote(root)}/{quote(file.path)}"
             label = f"downloading {version.model} {version.key}: {file.path} ({number})"
             Transfer(self._connection, version.model, url, file, folder / file.path, label, report).run()

@@ -14,8 +14,7 @@ from modelyard.errors import ApiError
 from modelyard_contracts.manifest import SourceKind
 from modelyard_own.errors import UnfitModel
 from modelyard_own.remote import MIB, Report
-from modelyard_own.sync.archives import unpacked_tar
-from modelyard_own.sync.foreign import ForeignModel, ForeignVersion
+from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignVersion, anything
 
 APPROVAL: Final = "sagemaker.approval"
 STAGE: Final = "sagemaker.stage"
@@ -28,11 +27,13 @@ class SageMakerRegistry:
 
     kind: SourceKind = "sagemaker"
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, region: str, timeout_s: float | None = None) -> None:
+        """timeout_s: for connecting and each read, without repetitions; None is what boto3 does."""
         boto3 = _boto3()
         with _refusals():
-            self._client = boto3.client("sagemaker", region_name=region)
-            self._s3 = boto3.client("s3", region_name=region)
+            config = _config(timeout_s)
+            self._client = boto3.client("sagemaker", region_name=region, config=config)
+            self._s3 = boto3.client("s3", region_name=region, config=config)
         self.uri = f"sagemaker:{region}"
         self._groups: dict[str, str] = {}
         """Name to ARN, of the groups that were listed."""
@@ -72,14 +73,12 @@ class SageMakerRegistry:
             made_at=found["CreationTime"].replace(microsecond=0),
         )
 
-    def fetch(self, version: ForeignVersion, folder: Path, report: Report) -> Path:
-        """Download `model.tar.gz` from its bucket and unpack it."""
+    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits = anything) -> Path:
+        """Download `model.tar.gz` from its bucket."""
         parts = urlsplit(version.artifacts)
         if parts.scheme != "s3":
             raise UnfitModel(f"version {version.key}: has no model data in a bucket ({version.artifacts or 'none'})")
-        archive, inside = folder / "model.tar.gz", folder / "files"
-        inside.mkdir()
-        done = 0
+        archive, bucket, key, done = folder / "model.tar.gz", parts.netloc, parts.path.lstrip("/"), 0
 
         def progress(count: int) -> None:
             nonlocal done
@@ -87,13 +86,21 @@ class SageMakerRegistry:
             report(f"downloading {version.model} {version.key}: {done / MIB:.1f} MiB")
 
         with _refusals():
-            self._s3.download_file(parts.netloc, parts.path.lstrip("/"), str(archive), Callback=progress)
-        return unpacked_tar(archive, inside)
+            fits(int(self._s3.head_object(Bucket=bucket, Key=key)["ContentLength"]))
+            self._s3.download_file(bucket, key, str(archive), Callback=progress)
+        return archive
 
 
 def _data_url(found: Mapping[str, Any]) -> str:
     containers = (found.get("InferenceSpecification") or {}).get("Containers") or [{}]
     return str(containers[0].get("ModelDataUrl") or "")
+
+
+def _config(timeout_s: float | None) -> Any:
+    if timeout_s is None:
+        return None
+    limits = {"connect_timeout": timeout_s, "read_timeout": timeout_s, "retries": {"total_max_attempts": 1}}
+    return import_module("botocore.config").Config(**limits)
 
 
 def _boto3() -> Any:
