@@ -1,6 +1,7 @@
 """Importing a model from a hub: what would be downloaded, the download and its faults, then the steps of an upload."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ from pydantic import ValidationError
 from safetensors.numpy import save
 
 from modelyard_console.app import build
+from modelyard_console.clients.hubs import Hubs
 from modelyard_console.domain.imports import MAX_PATTERNS, patterns, problem_field, problem_words
+from modelyard_console.live.jobs import Jobs
 from modelyard_console.pages.components import HOSTILE
 from modelyard_console.settings import Settings
 from modelyard_devstack.testing.hub import COMMIT, FakeHub, Repo, fake_hub
@@ -47,6 +50,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
         yield hub
+
+
+@pytest.fixture
+def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting models may take as much as one import and a half."""
+    monkeypatch.setenv("CONSOLE_MAX_MODEL_UPLOADS_BYTES", "130000")
 
 
 @pytest.fixture
@@ -343,3 +352,28 @@ def test_messages_are_of_bounded_length_and_in_the_words_of_the_form() -> None:
     assert len(problem_words("x" * 100_000)) < 600
     assert problem_field("see --exclude") == "exclude" and problem_field("no such repository") == "repo"
     assert patterns("onnx/*, *.json") == ("onnx/*", "*.json")
+
+
+def test_two_downloads_that_start_together_do_not_take_more_room_than_there_is(
+    little_room: None, ready: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrives = threading.Event()
+    monkeypatch.setattr(Hubs, "fetch", lambda *_: arrives.wait(20))
+    first, second = listed(ready), listed(ready)
+    assert press(ready, first, "start").status_code == 303
+    refused = press(ready, second, "start")
+    assert (refused.status_code, "take too much room" in refused.text) == (422, True), refused.text
+    arrives.set()
+    waited(ready, first, "Check how it is understood")
+    assert press(ready, second, "start").status_code == 303
+
+
+def test_a_download_that_is_cancelled_before_its_turn_gives_its_room_back(
+    little_room: None, ready: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Jobs, "start", lambda *_: True)  # no thread is free
+    first, second = listed(ready), listed(ready)
+    assert press(ready, first, "start").status_code == 303
+    assert press(ready, second, "start").status_code == 422
+    assert press(ready, first, "cancel").status_code == 303
+    assert press(ready, second, "start").status_code == 303

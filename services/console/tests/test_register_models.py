@@ -17,6 +17,7 @@ from modelyard_console.domain.own_models import WrongFields, description_of, kep
 from modelyard_console.domain.prospects import prospects
 from modelyard_console.pages.components import HOSTILE
 from modelyard_console.store.model_uploads import ModelUploads
+from modelyard_console.store.room import Room
 from modelyard_contracts.admission import ScanReport
 from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest, TrainingLineage, signed
 from modelyard_contracts.policies import GatePolicy
@@ -397,7 +398,7 @@ def test_only_roles_that_may_register_see_the_pages(world: World) -> None:
 
 
 def test_a_real_process_reads_and_scans_a_model_and_may_not_lead_out_of_its_folder(tmp_path: Path) -> None:
-    uploads = ModelUploads(tmp_path, timedelta(hours=24), 1 << 30, Clock())
+    uploads = ModelUploads(tmp_path, timedelta(hours=24), Room(1 << 30, tmp_path), Clock())
     files = [("rules.zip", io.BytesIO(zipped(predict__py=RULES, sample__csv=SAMPLE)))]
     upload = uploads.add(files, None, "olga", "rules", CODE)
     reader, home = ModelReader(1 << 30, 4 << 30, 60), uploads.folder(upload)

@@ -15,6 +15,7 @@ from modelyard_console.clients.file_reader import FileReader
 from modelyard_console.domain.uploads import chosen, field_of, in_words, shares
 from modelyard_console.pages.components import HOSTILE
 from modelyard_console.store.folders import safe_name
+from modelyard_console.store.room import Room
 from modelyard_console.store.uploads import Uploads
 from modelyard_contracts import signature
 from modelyard_contracts.signature import Column, Output, Signature
@@ -289,7 +290,7 @@ def test_pages_work_while_the_trainer_is_away(ready: World) -> None:
 
 def test_uploads_are_private_deleted_in_time_and_bounded(tmp_path: Path) -> None:
     clock = Clock()
-    uploads = Uploads(tmp_path / "u", timedelta(hours=1), 10, clock)
+    uploads = Uploads(tmp_path / "u", timedelta(hours=1), Room(10, tmp_path / "u"), clock)
     kept = uploads.add(BytesIO(b"12345"), "a.csv", "anna", "")
     assert stat.S_IMODE(uploads.folder(kept).stat().st_mode) == 0o700
     with pytest.raises(Invalid, match="too much room"):
@@ -304,7 +305,7 @@ def test_uploads_are_private_deleted_in_time_and_bounded(tmp_path: Path) -> None
 
 
 def test_a_reading_is_kept_for_the_same_options_only(tmp_path: Path) -> None:
-    uploads = Uploads(tmp_path / "u", timedelta(hours=1), 100, Clock())
+    uploads = Uploads(tmp_path / "u", timedelta(hours=1), Room(100, tmp_path / "u"), Clock())
     upload = uploads.add(BytesIO(b"1"), "a.csv", "anna", "")
     uploads.keep_answer(upload, Answer.failed("no"))
     assert uploads.answer(upload) == Answer.failed("no")
@@ -340,3 +341,17 @@ def test_options_of_a_form() -> None:
     assert found.left_out == {"id"}
     assert (found.target, dict(found.types), found.shuffle, found.separator) == ("a", {"x": "text"}, True, ",")
     assert shares({"a": 1, "b": 3}) == [("b", 3, 0.75), ("a", 1, 0.25)]
+
+
+def test_what_a_download_has_not_written_yet_takes_room(tmp_path: Path) -> None:
+    room, have = Room(100, tmp_path), 0
+    assert room.reserve("first", 60, lambda: have)
+    assert room.free_bytes() == 40
+    assert not room.reserve("second", 41, lambda: 0)
+    assert room.reserve("first", 60, lambda: have), "it continues with its own room"
+    (tmp_path / "part").write_bytes(b"x" * 50)
+    have = 50
+    assert room.free_bytes() == 40
+    room.release("first")
+    assert room.free_bytes() == 50
+    assert room.reserve("second", 50, lambda: 0)

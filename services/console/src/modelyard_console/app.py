@@ -28,6 +28,7 @@ from modelyard_console.pages.templates import STATIC, Templates
 from modelyard_console.pages.view import Console
 from modelyard_console.settings import Settings
 from modelyard_console.store.model_uploads import ModelUploads
+from modelyard_console.store.room import Room
 from modelyard_console.store.sessions import Sessions
 from modelyard_console.store.uploads import Uploads
 from modelyard_own import UnfitModel
@@ -59,8 +60,10 @@ def build(
     database = Database(open_engine(settings.resolved_database_url), clock)
     platform = Platform(settings.urls, settings.call_timeout_s, transports)
     keep = timedelta(hours=settings.upload_keep_h)
-    uploads = Uploads(settings.data_dir / "uploads", keep, settings.max_uploads_bytes, clock)
-    models = ModelUploads(settings.data_dir / "models", keep, settings.max_model_uploads_bytes, clock)
+    folders = {name: settings.data_dir / name for name in ("uploads", "models", "syncs")}
+    uploads = Uploads(folders["uploads"], keep, Room(settings.max_uploads_bytes, folders["uploads"]), clock)
+    room = Room(settings.max_model_uploads_bytes, folders["models"], folders["syncs"])
+    models = ModelUploads(folders["models"], keep, room, clock)
     console = Console(
         platform=platform,
         sessions=Sessions(database, settings.session_idle, settings.session_max),

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Final
 
 from modelyard import ApiError
@@ -23,6 +24,9 @@ REPORTED_S: Final = 0.5
 REPEATED_S: Final = 2.0
 """Time between two reports while nothing arrives."""
 KEPT: Final = "What has arrived is kept; continue, and the rest is downloaded."
+NO_ROOM: Final = (
+    "models that wait for their registration, or are being downloaded, take too much room; register or discard them"
+)
 log = logging.getLogger(__name__)
 
 
@@ -35,6 +39,10 @@ def start(console: Console, upload: ModelUpload, listing: Listing) -> None:
     if console.imports.running(upload.id):
         return
     check_room(console, upload, listing)
+    if not console.models.room.reserve(
+        upload.id, listing.choice.size_bytes, partial(console.models.have_bytes, upload)
+    ):
+        raise Invalid(NO_ROOM)
     upload = console.models.again(upload)
     _keep(console, upload, Download(state=DownloadState.RUNNING, text="It waits for its turn."))
     context = copy_context()  # with the correlation id of the request
@@ -45,6 +53,7 @@ def cancel(console: Console, upload: ModelUpload) -> None:
     """End the download; what has arrived stays."""
     console.imports.stop(upload.id)
     if not console.imports.running(upload.id):  # it had waited, or was interrupted by a restart
+        console.models.room.release(upload.id)
         found = console.models.download(upload)
         if found is not None and found.state is DownloadState.RUNNING:
             _keep(console, upload, _stopped(console, upload, "It was stopped."))
@@ -75,8 +84,8 @@ def check_room(console: Console, upload: ModelUpload, listing: Listing) -> None:
             "`modelyard import`",
             field="exclude",
         )
-    if wanted - console.models.have_bytes(upload) > console.models.room_bytes():
-        raise Invalid("models that wait for their registration take too much room; register or discard them")
+    if wanted - console.models.have_bytes(upload) > console.models.room.free_bytes():
+        raise Invalid(NO_ROOM)
 
 
 def _download(
@@ -85,7 +94,10 @@ def _download(
     """Return what writes the end, which then may be continued at once."""
     origin = listing.snapshot.origin
     log.info("download of %s at %s for %s", origin.uri, origin.revision, upload.owner)
-    found = _end(console, upload, listing, _Progress(console, upload, stop))
+    try:
+        found = _end(console, upload, listing, _Progress(console, upload, stop))
+    finally:
+        console.models.room.release(upload.id)
     return lambda: _keep(console, upload, found)
 
 

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from modelyard_console.store.room import Room
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import Invalid, NotFound
 
@@ -39,11 +40,9 @@ KeptT = TypeVar("KeptT", bound=BaseModel)
 class UploadFolders(Generic[NoteT]):
     """The folders of one kind of upload. Blocks: call it off the event loop."""
 
-    def __init__(
-        self, note: type[NoteT], folder: Path, keep: timedelta, max_total_bytes: int, clock: Clock, advice: str
-    ) -> None:
+    def __init__(self, note: type[NoteT], folder: Path, keep: timedelta, room: Room, clock: Clock, advice: str) -> None:
         self._note, self._folder, self._keep = note, folder, keep
-        self._max_total, self._clock, self._advice = max_total_bytes, clock, advice
+        self.room, self._clock, self._advice = room, clock, advice
 
     @property
     def keep_h(self) -> float:
@@ -105,7 +104,7 @@ class UploadFolders(Generic[NoteT]):
     def write(self, content: BinaryIO, path: Path, field: str = "file") -> int:
         """Write a file chunk by chunk; returns its bytes. Invalid if all uploads would take too much room."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        room, size = self.room_bytes(), 0
+        room, size = self.room.free_bytes(), 0
         with path.open("xb") as target:
             while chunk := content.read(CHUNK_BYTES):
                 size += len(chunk)
@@ -113,11 +112,6 @@ class UploadFolders(Generic[NoteT]):
                     raise Invalid(f"uploaded files that wait take too much room; {self._advice}", field=field)
                 target.write(chunk)
         return size
-
-    def room_bytes(self) -> int:
-        """Bytes that uploads may still take."""
-        files = (file for one in self._paths() for file in one.rglob("*"))
-        return self._max_total - sum(file.lstat().st_size for file in files if file.is_file())
 
     def _paths(self) -> Iterator[Path]:
         with suppress(FileNotFoundError):

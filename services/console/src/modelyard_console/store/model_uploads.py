@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -13,6 +12,7 @@ from pydantic import Field
 from modelyard_console.domain.imports import Download, Listing
 from modelyard_console.domain.registration import Registration
 from modelyard_console.store.folders import Note, UploadFolders, safe_name
+from modelyard_console.store.room import Room, size_of
 from modelyard_contracts.admission import ScanReport
 from modelyard_own import Origin
 from modelyard_own.work import FILES, OUT, SAMPLE, Answer
@@ -51,8 +51,8 @@ class ModelUpload(Note):
 class ModelUploads(UploadFolders[ModelUpload]):
     """Models for registration."""
 
-    def __init__(self, folder: Path, keep: timedelta, max_total_bytes: int, clock: Clock) -> None:
-        super().__init__(ModelUpload, folder, keep, max_total_bytes, clock, ADVICE)
+    def __init__(self, folder: Path, keep: timedelta, room: Room, clock: Clock) -> None:
+        super().__init__(ModelUpload, folder, keep, room, clock, ADVICE)
 
     def add(
         self, files: Sequence[Sent], sample: Sent | None, owner: str, model: str, values: Mapping[str, str]
@@ -100,7 +100,7 @@ class ModelUploads(UploadFolders[ModelUpload]):
 
     def have_bytes(self, upload: ModelUpload) -> int:
         """Bytes of an import that have arrived."""
-        return sum(_size(path) for place in self.places(upload) for path in place.rglob("*"))
+        return sum(size_of(path) for place in self.places(upload) for path in place.rglob("*"))
 
     def again(self, upload: ModelUpload) -> ModelUpload:
         """Keep an upload for the whole time from now on."""
@@ -182,13 +182,6 @@ class ModelUploads(UploadFolders[ModelUpload]):
         """Delete the files of a registered model; the note stays, so that its page does."""
         for name in (FILES, SAMPLE, OUT):
             shutil.rmtree(self.folder(upload) / name, ignore_errors=True)
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file; 0 of a folder, or of a file that was moved just now."""
-    with suppress(OSError):
-        return path.stat().st_size if path.is_file() else 0
-    return 0
 
 
 def _link(source: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ from typing import BinaryIO, Final
 from pydantic import Field
 
 from modelyard_console.store.folders import NOTE, Note, UploadFolders, safe_name
+from modelyard_console.store.room import Room
 from modelyard_contracts.tables.work import Answer, ChosenOptions
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import Invalid
@@ -31,8 +32,8 @@ class Upload(Note):
 class Uploads(UploadFolders[Upload]):
     """Files for training."""
 
-    def __init__(self, folder: Path, keep: timedelta, max_total_bytes: int, clock: Clock) -> None:
-        super().__init__(Upload, folder, keep, max_total_bytes, clock, ADVICE)
+    def __init__(self, folder: Path, keep: timedelta, room: Room, clock: Clock) -> None:
+        super().__init__(Upload, folder, keep, room, clock, ADVICE)
 
     def add(self, content: BinaryIO, name: str, owner: str, model: str) -> Upload:
         """Store a file; Invalid if it is empty or all uploads together would take too much room."""
