@@ -5,9 +5,11 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from modelyard_contracts.documents import Document
+from modelyard_contracts.external import EXTERNAL_API
+from modelyard_contracts.manifest import ModelManifest
 from modelyard_contracts.messages.base import Part, Severity
 from modelyard_contracts.numbers import Finite, TimeoutMs
-from modelyard_contracts.routes import MAX_MEMBERS
+from modelyard_contracts.routes import MAX_MEMBERS, TIMEOUT_MS
 from modelyard_contracts.signature import Task
 
 CENTURY_S: Final = 36_525 * 86_400
@@ -20,6 +22,9 @@ Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "mae",
 CLASS_METRICS: Final[tuple[Metric, ...]] = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 VALUE_METRICS: Final[tuple[Metric, ...]] = ("mae", "rmse", "r2")
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "mae", "rmse"})
+
+TEXT_TIMEOUT_MS: Final = 30_000
+"""Time of a route for the first piece of a text, or for a provider, unless a policy or specification states one."""
 
 
 class Policy(Document):
@@ -217,7 +222,20 @@ class RolloutPolicy(Policy):
     alpha: Finite = Field(default=0.05, gt=0, lt=0.5)
     keep_warm_s: Seconds = 3600.0
     """How long the replaced version stays ready for a roll-back."""
-    timeout_ms: TimeoutMs = 2_000
+    timeout_ms: TimeoutMs = TIMEOUT_MS
+    """Time of the route for an answer, or for the first piece of a text. The default, 2,000, becomes 30,000 for
+    versions that answer texts and for models of providers."""
+
+    def waiting_ms(self, manifest: ModelManifest) -> int:
+        """The time of the route of a version: more than the default for texts and models of providers."""
+        if self.timeout_ms != TIMEOUT_MS:
+            return self.timeout_ms
+        return TEXT_TIMEOUT_MS if waits_for_others(manifest) else TIMEOUT_MS
+
+
+def waits_for_others(manifest: ModelManifest) -> bool:
+    """Whether a version answers texts, which are generated piece by piece, or is a model of a provider."""
+    return manifest.flavour == EXTERNAL_API or manifest.task is Task.TEXT
 
 
 POLICIES: Final[dict[str, type[Policy]]] = {"gate": GatePolicy, "retrain": RetrainPolicy, "rollout": RolloutPolicy}

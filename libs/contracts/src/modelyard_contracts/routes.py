@@ -26,6 +26,9 @@ StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """Name of an arm, rule or copy; part of an attempt's path."""
 Failure = Literal["timeout", "unavailable", "upstream_error"]
 
+TIMEOUT_MS: Final = 2_000
+"""Time of a route for an answer, unless stated."""
+
 
 class Comparison(Part):
     """A comparison of one fact of the request; false when the fact is missing, except for `exists`.
@@ -260,7 +263,8 @@ class RouteSpec(Document):
     DOCUMENT: ClassVar[str] = "route specification"
 
     root: Node
-    timeout_ms: TimeoutMs = 2_000
+    timeout_ms: TimeoutMs = TIMEOUT_MS
+    """For an answer, of a text for its first piece. Left out, it follows the versions that the route carries."""
 
     @model_validator(mode="after")
     def _has_no_addresses(self) -> Self:

@@ -98,12 +98,24 @@ def deploy(
         raise typer.BadParameter("use full or canary", param_hint="--strategy")
     platform = Platform.find(data_dir)
     rollout = platform.deployer.start_rollout(model, version, strategy=strategy, reason=reason)  # type: ignore[arg-type]  # checked above
+    _note_time(platform, model, version)
     if not follow:
         show(output, rollout.model_dump(mode="json"), lambda: f"rollout {rollout.rollout_id} started")
         return
     with progress(f"rollout {rollout.rollout_id}") as report:
         outcome = await_rollout(platform, rollout, report)
     end(output, platform.deployer.rollout(rollout.rollout_id).model_dump(mode="json"), outcome)
+
+
+def _note_time(platform: Platform, model: str, version: int) -> None:
+    """Say so where the route waits longer than the rollout policy states."""
+    policy = platform.registry.policy(model, "rollout")
+    waiting_ms = policy.waiting_ms(platform.registry.manifest(model, version))
+    if waiting_ms != policy.timeout_ms:
+        complain(
+            f"its route waits {waiting_ms / 1000:g} s for an answer, or for the first piece of a text; set timeout_ms "
+            "of the rollout policy for another time"
+        )
 
 
 @reports_errors

@@ -87,7 +87,8 @@ class Admission:
         manifest = version.file.manifest
         if (why := not_served(manifest.flavour, manifest.options)) is not None:
             raise VersionUnusable(f"version {rollout.to_version} cannot be served: {why}")
-        return version, self.registry.policy(rollout.model)
+        policy = self.registry.policy(rollout.model)
+        return version, policy.model_copy(update={"timeout_ms": policy.waiting_ms(manifest)})
 
     def _start(
         self, snapshot: Snapshot, rollout: Rollout, version: Version, policy: RolloutPolicy, gate: GatePolicy | None

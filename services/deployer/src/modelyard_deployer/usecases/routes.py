@@ -1,9 +1,11 @@
 """Set and delete the specification of a route."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import uuid4
 
 from modelyard_contracts import documents
+from modelyard_contracts.policies import TEXT_TIMEOUT_MS, waits_for_others
 from modelyard_contracts.routes import ModelLeaf, RouteSpec, VersionLeaf, walk
 from modelyard_deployer.domain.ports import Deps, Records
 from modelyard_deployer.domain.publication import Cause, publication
@@ -24,6 +26,7 @@ def set_route(deps: Deps, name: str, spec: RouteSpec) -> Route:
         before = records.routes.get(name)
         _check(records, name, spec, before)
     versions = _pinned_versions(deps, spec)
+    spec = _timed(deps, spec, versions)
     with deps.store.write() as records:
         before = records.routes.get(name)
         _check(records, name, spec, before)
@@ -79,6 +82,18 @@ def _pinned_versions(deps: Deps, spec: RouteSpec) -> list[Version]:
             key = VersionKey(node.model, node.version)
             found[key] = found.get(key) or find_version(deps, node.model, node.version, field=f"{place}.version")
     return list(found.values())
+
+
+def _timed(deps: Deps, spec: RouteSpec, pinned: Sequence[Version]) -> RouteSpec:
+    """Without a time of its own, a route that carries a version which answers texts waits longer."""
+    if "timeout_ms" in spec.model_fields_set:
+        return spec
+    with deps.store.read() as records:
+        serving = (records.serving.get(node.model) for _, node in walk(spec.root) if isinstance(node, ModelLeaf))
+        leading = [VersionKey(one.model, one.champion) for one in serving if one and one.champion]
+        carried = [*pinned, *(found for key in leading if (found := records.versions.get(key)) is not None)]
+    slow = any(waits_for_others(version.file.manifest) for version in carried)
+    return spec.model_copy(update={"timeout_ms": TEXT_TIMEOUT_MS}) if slow else spec
 
 
 def _with_spec(before: Route | None, name: str, spec: RouteSpec) -> Route:
