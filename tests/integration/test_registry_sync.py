@@ -15,36 +15,13 @@ from modelyard.errors import ApiUnavailable
 from modelyard_cli.__main__ import app
 from modelyard_cli.context import Platform
 from modelyard_contracts.card import CardProse
-from modelyard_devstack.testing.mlflow import FakeMlflow, FakeModel, FakeVersion, fake_mlflow
+from modelyard_devstack.testing.mlflow import MLMODEL, FakeMlflow, FakeModel, FakeVersion, fake_mlflow, logged_model
 from modelyard_registry.testing import InProcessRegistry
-
-MLMODEL = """flavors:
-  python_function:
-    loader_module: mlflow.sklearn
-    model_path: model.skops
-  sklearn:
-    pickled_model: model.skops
-    serialization_format: skops
-    sklearn_version: 1.9.1
-saved_input_example_info:
-  artifact_path: input_example.json
-  pandas_orient: split
-  type: dataframe
-"""
-EXAMPLE = {"columns": ["age", "income"], "data": [[float(age), age * 3.0] for age in range(40)]}
 
 
 @pytest.fixture(scope="module")
 def model_files() -> dict[str, bytes]:
-    """A folder as `mlflow.sklearn.log_model(..., serialization_format="skops")` writes it."""
-    import numpy as np
-    import skops.io
-    from sklearn.linear_model import LogisticRegression
-
-    rows = np.array(EXAMPLE["data"])
-    model = LogisticRegression().fit(rows, np.where(rows[:, 0] > 20, "old", "young"))
-    example = json.dumps(EXAMPLE).encode()
-    return {"MLmodel": MLMODEL.encode(), "model.skops": skops.io.dumps(model), "input_example.json": example}
+    return logged_model()
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """The process that reads uploaded models: its answers, and plans that pass through JSON unchanged."""
 
 import contextlib
+import os
+import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +70,19 @@ def test_a_path_that_leads_out_of_the_upload_is_refused(folder: Path, pipeline: 
         bent = found.plan.model_copy(update={"files": (ModelFile("m", path),)})
         with pytest.raises(UnfitModel, match="outside of the uploaded files"):
             found.model_copy(update={"plan": bent}).ready(folder)
+
+
+def test_a_tar_archive_is_unpacked_once_and_makes_the_same_model_every_time(folder: Path, pipeline: Path) -> None:
+    archive = folder / FILES / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(pipeline, pipeline.name)
+    os.utime(archive, (1_700_000_000, 1_700_000_000))
+    made = []
+    for _ in range(2):
+        found = read(folder, archive.name).ready(folder)
+        assert found is not None and [file.path for file in found.files] == [pipeline.name]
+        assert found.files[0].source.is_relative_to((folder / OUT).resolve())
+        made.append(found.made_at.timestamp())
+        shutil.rmtree(folder / OUT / "model")
+    assert made == [1_700_000_000] * 2
+    assert "unpacks to more than" in read(folder, archive.name, max_bytes=10).problem

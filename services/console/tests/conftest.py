@@ -88,7 +88,13 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def registry() -> httpx.BaseTransport | None:
+    """A registry in place of the stand-in; tests that need one override this."""
+    return None
+
+
+@pytest.fixture
+def world(tmp_path: Path, registry: httpx.BaseTransport | None) -> Iterator[World]:
     key_file = tmp_path / "console.key"
     key_file.write_text("console-key-of-enough-letters")
     answers, clock, principals = Answers(), Clock(), dict[str, Principal | None](KEYS)
@@ -101,7 +107,8 @@ def world(tmp_path: Path) -> Iterator[World]:
         return principals.get(key)
 
     settings = Settings(data_dir=tmp_path, service_key_file=key_file)
-    transports = {name: answers.transport(name) for name in SERVICES}
+    transports: dict[str, httpx.BaseTransport] = {name: answers.transport(name) for name in SERVICES}
+    transports |= {"registry": registry} if registry is not None else {}
     service = build(settings, clock, Authenticator(None, introspect, clock), transports)
     assert service.on_start and service.on_stop
     browser = TestClient(service.app, base_url="http://console")

@@ -15,7 +15,9 @@ from modelyard_console.clients.file_reader import FileReader
 from modelyard_console.clients.hubs import Hubs
 from modelyard_console.clients.model_reader import ModelReader
 from modelyard_console.clients.platform import Platform
+from modelyard_console.clients.sources import Sources
 from modelyard_console.domain import links
+from modelyard_console.domain.syncs import sync_words
 from modelyard_console.live.followers import Followers
 from modelyard_console.live.hub import Hub
 from modelyard_console.live.jobs import Jobs
@@ -30,6 +32,7 @@ from modelyard_console.settings import Settings
 from modelyard_console.store.model_uploads import ModelUploads
 from modelyard_console.store.room import Room
 from modelyard_console.store.sessions import Sessions
+from modelyard_console.store.sync_runs import SyncRuns
 from modelyard_console.store.uploads import Uploads
 from modelyard_own import UnfitModel
 from modelyard_runtime.access import Authenticator
@@ -64,6 +67,7 @@ def build(
     uploads = Uploads(folders["uploads"], keep, Room(settings.max_uploads_bytes, folders["uploads"]), clock)
     room = Room(settings.max_model_uploads_bytes, folders["models"], folders["syncs"])
     models = ModelUploads(folders["models"], keep, room, clock)
+    syncs = SyncRuns(folders["syncs"], keep, room, clock)
     console = Console(
         platform=platform,
         sessions=Sessions(database, settings.session_idle, settings.session_max),
@@ -79,6 +83,9 @@ def build(
         jobs=Jobs(),
         hubs=_hubs(settings),
         imports=Jobs(),
+        sources=_sources(settings),
+        syncs=syncs,
+        sync_jobs=Jobs(),
         max_model_upload_bytes=settings.max_model_upload_bytes,
         registering_timeout_s=settings.registering_timeout_s,
         secure_cookies=settings.secure_cookies,
@@ -94,6 +101,7 @@ def build(
         followers.stop()
         console.jobs.close()
         console.imports.close()
+        console.sync_jobs.close()
         platform.close()
         database.close()
 
@@ -105,6 +113,7 @@ def build(
             Periodic("deleting ended sessions", console.sessions.prune).run,
             Periodic("deleting old uploads", uploads.prune).run,
             Periodic("deleting old uploads of models", models.prune).run,
+            Periodic("deleting old synchronisations", syncs.prune).run,
         ],
         on_start=start,
         on_stop=stop,
@@ -129,6 +138,18 @@ def _hubs(settings: Settings) -> Hubs:
         raise StartupError(str(error)) from error
 
 
+def _sources(settings: Settings) -> Sources:
+    try:
+        return Sources(
+            settings.sync_addresses,
+            settings.sync_variables,
+            files_root=settings.sync_files_root,
+            timeout_s=settings.call_timeout_s,
+        )
+    except UnfitModel as error:
+        raise StartupError(sync_words(str(error))) from error
+
+
 def _app(console: Console, readiness: Readiness, metrics: Metrics) -> FastAPI:
     app = create_app(
         service=NAME,
@@ -139,6 +160,7 @@ def _app(console: Console, readiness: Readiness, metrics: Metrics) -> FastAPI:
             UPLOADS: console.max_upload_bytes,
             links.MODEL_UPLOAD: console.max_model_upload_bytes,
             links.IMPORT_LISTING: console.max_upload_bytes,
+            links.SYNC_START: console.max_upload_bytes,
         },
         edge=session_edge(console.sessions, SignInAgain(console.templates), _unavailable(console.templates)),
         openapi_url=None,

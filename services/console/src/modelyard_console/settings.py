@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from modelyard_own.sync import Product
 from modelyard_runtime.settings import DatabaseSettings, ServiceSettings
 from modelyard_runtime.tls import check_ca_file
 
@@ -55,6 +57,18 @@ class Settings(ServiceSettings, DatabaseSettings):
     """Files of one import, together."""
     import_timeout_s: float = Field(21_600.0, gt=0)
     """For one download, after which it can be continued; at most the time for which uploads are kept."""
+    sync_mlflow: str = ""
+    """Addresses of MLflow servers, separated by commas, whose models people may compare and take over."""
+    sync_sagemaker: str = ""
+    """Regions of SageMaker; credentials are those of boto3."""
+    sync_azureml: str = ""
+    """Addresses of workspaces and registries of Azure ML."""
+    sync_files_root: Annotated[Path | None, BeforeValidator(lambda text: text or None)] = None
+    """Folder whose files these registries may name, such as that of `az ml model download`."""
+    mlflow_tracking_token: SecretStr = Field(SecretStr(""), alias="MLFLOW_TRACKING_TOKEN")
+    mlflow_tracking_username: str = Field("", alias="MLFLOW_TRACKING_USERNAME")
+    mlflow_tracking_password: SecretStr = Field(SecretStr(""), alias="MLFLOW_TRACKING_PASSWORD")
+    azure_access_token: SecretStr = Field(SecretStr(""), alias="AZURE_ACCESS_TOKEN")
     upload_keep_h: float = Field(24.0, gt=0)
     """Hours after which an uploaded file is deleted."""
     max_upload_cells: int = Field(10_000_000, gt=0)
@@ -78,6 +92,26 @@ class Settings(ServiceSettings, DatabaseSettings):
             "HF_TOKEN": self.hf_token.get_secret_value(),
             "MODELSCOPE_ENDPOINT": self.modelscope_endpoint,
             "MODELSCOPE_API_TOKEN": self.modelscope_api_token.get_secret_value(),
+        }
+
+    @property
+    def sync_addresses(self) -> dict[Product, list[str]]:
+        """Addresses of registries of other products."""
+        given = {
+            Product.MLFLOW: self.sync_mlflow,
+            Product.SAGEMAKER: self.sync_sagemaker,
+            Product.AZUREML: self.sync_azureml,
+        }
+        return {product: [one.strip() for one in text.split(",") if one.strip()] for product, text in given.items()}
+
+    @property
+    def sync_variables(self) -> dict[str, str]:
+        """Credentials for these registries by the variables of the command line; empty where there is none."""
+        return {
+            "MLFLOW_TRACKING_TOKEN": self.mlflow_tracking_token.get_secret_value(),
+            "MLFLOW_TRACKING_USERNAME": self.mlflow_tracking_username,
+            "MLFLOW_TRACKING_PASSWORD": self.mlflow_tracking_password.get_secret_value(),
+            "AZURE_ACCESS_TOKEN": self.azure_access_token.get_secret_value(),
         }
 
     @property

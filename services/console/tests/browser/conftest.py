@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -66,10 +67,21 @@ def recording() -> Recording:
 
 
 @contextmanager
-def served(folder: Path, replay: Replay, hub: str = "https://huggingface.co") -> Iterator[Site]:
-    """Run a console over replayed services, at the moment of the recording. hub: address of a model hub."""
+def served(
+    folder: Path,
+    replay: Replay,
+    hub: str = "https://huggingface.co",
+    registry: httpx.BaseTransport | None = None,
+    **more: Any,
+) -> Iterator[Site]:
+    """Run a console over replayed services, at the moment of the recording.
+
+    hub: address of a model hub. registry: one in place of the recording. more: further settings.
+    """
     (folder / "console.key").write_text("console-key-of-enough-letters")
-    settings = Settings(data_dir=folder, service_key_file=folder / "console.key", call_timeout_s=5, hf_endpoint=hub)
+    settings = Settings(
+        data_dir=folder, service_key_file=folder / "console.key", call_timeout_s=5, hf_endpoint=hub, **more
+    )
 
     async def introspect(key: str) -> Principal | None:
         return ROLES.get(key)
@@ -77,9 +89,9 @@ def served(folder: Path, replay: Replay, hub: str = "https://huggingface.co") ->
     def clock() -> Any:
         return replay.recording.at
 
-    service = build(
-        settings, clock, Authenticator(None, introspect, clock), {one: replay.transport(one) for one in SERVICES}
-    )
+    transports: dict[str, httpx.BaseTransport] = {one: replay.transport(one) for one in SERVICES}
+    transports |= {"registry": registry} if registry is not None else {}
+    service = build(settings, clock, Authenticator(None, introspect, clock), transports)
     server = Server(uvicorn.Config(service.app, port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=lambda: _run(server, service), daemon=True)
     thread.start()

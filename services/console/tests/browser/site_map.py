@@ -31,6 +31,7 @@ LISTS = (
     "/models",
     "/models-register",
     "/models-import",
+    "/models-sync",
     "/models-problems",
     f"/models/{MODEL}",
     f"/models/{MODEL}?window=24h",

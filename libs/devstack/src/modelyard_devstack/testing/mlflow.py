@@ -1,9 +1,11 @@
 """An MLflow server's registry on loopback, with the answers of release 3.17."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -12,6 +14,34 @@ from modelyard_devstack.testing.emulators import JsonHandler, served
 API: Final = "/api/2.0/mlflow/"
 ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
 CREATED_MS: Final = 1_767_323_045_000
+
+MLMODEL: Final = """flavors:
+  python_function:
+    loader_module: mlflow.sklearn
+    model_path: model.skops
+  sklearn:
+    pickled_model: model.skops
+    serialization_format: skops
+    sklearn_version: 1.9.1
+saved_input_example_info:
+  artifact_path: input_example.json
+  pandas_orient: split
+  type: dataframe
+"""
+EXAMPLE: Final = {"columns": ["age", "income"], "data": [[float(age), age * 3.0] for age in range(40)]}
+
+
+@cache
+def logged_model() -> dict[str, bytes]:
+    """A folder as `mlflow.sklearn.log_model(..., serialization_format="skops")` writes it."""
+    import numpy as np
+    import skops.io
+    from sklearn.linear_model import LogisticRegression
+
+    rows = np.array(EXAMPLE["data"])
+    model = LogisticRegression().fit(rows, np.where(rows[:, 0] > 20, "old", "young"))
+    example = json.dumps(EXAMPLE).encode()
+    return {"MLmodel": MLMODEL.encode(), "model.skops": skops.io.dumps(model), "input_example.json": example}
 
 
 @dataclass

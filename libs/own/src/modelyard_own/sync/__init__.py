@@ -4,7 +4,7 @@ from modelyard_own.sync.applying import Outcome, Read, Sync, synchronise
 from modelyard_own.sync.comparing import Difference, State, What, differences
 from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignRegistry, ForeignVersion
 from modelyard_own.sync.here import read_here
-from modelyard_own.sync.sources import Product, opened
+from modelyard_own.sync.sources import Product, access_of, opened
 
 __all__ = [
     "Difference",
@@ -18,6 +18,7 @@ __all__ = [
     "State",
     "Sync",
     "What",
+    "access_of",
     "differences",
     "opened",
     "read_here",

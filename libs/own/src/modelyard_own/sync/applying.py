@@ -18,7 +18,7 @@ from modelyard_own.planning import Request, plan_of
 from modelyard_own.registration import register_plan
 from modelyard_own.remote import Report
 from modelyard_own.sync.comparing import Difference, Here, HereVersion, State, What, differences
-from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignRegistry, ForeignVersion, anything
+from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignRegistry, ForeignVersion
 from modelyard_own.sync.here import read_here, reason_of
 from modelyard_own.tarballs import SUFFIXES, unpacked_tar
 from modelyard_own.work import FILES
@@ -28,6 +28,10 @@ STALE: Final = "stale_labels"
 
 
 Read = Callable[[Request], Plan]
+
+
+def anything(_: int) -> None:
+    """No limit for the bytes of a version."""
 
 
 def plan_in(request: Request) -> Plan:

@@ -15,7 +15,7 @@ from modelyard_contracts.manifest import SourceKind
 from modelyard_own.errors import UnfitModel
 from modelyard_own.remote import Access, Connection, Report, records, text
 from modelyard_own.sync.folders import copied
-from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignVersion, anything
+from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignVersion
 
 API_VERSION: Final = "2024-04-01"
 TOKEN: Final = "AZURE_ACCESS_TOKEN"  # noqa: S105  name of a variable
@@ -64,7 +64,7 @@ class AzureMlRegistry:
             yield from records(found.get("value"))
             url, parameters = text(found, "nextLink"), None
 
-    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits = anything) -> Path:
+    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits) -> Path:
         """Copy the files from `files_root`; UnfitModel has the command that puts them there."""
         place = f"{version.model}/{version.key}"
         command = f"az ml model download --name {version.model} --version {version.key} --download-path"

@@ -13,10 +13,6 @@ Fits = Callable[[int], None]
 """Takes the bytes of all files of a version; UnfitModel if there is no room for them."""
 
 
-def anything(_: int) -> None:
-    """No limit."""
-
-
 @dataclass(frozen=True)
 class ForeignVersion:
     """A version there. key: its number or id. artifacts: where its files are, in the words of that registry."""
@@ -51,7 +47,7 @@ class ForeignRegistry(Protocol):
     def page_of(self, model: str) -> str:
         """Address of a model, which is the origin of its versions."""
 
-    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits = anything) -> Path:
+    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits) -> Path:
         """Download the files of a version into a folder that is empty; return the model's folder, file or archive.
 
         Nothing of the model is read. fits: called with the bytes of all files before the first one is written.

@@ -13,7 +13,7 @@ from modelyard_own.errors import UnfitModel
 from modelyard_own.files import MAX_FILES
 from modelyard_own.remote import Access, Connection, RemoteFile, Report, Transfer, count, records, text
 from modelyard_own.sync.folders import copied
-from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignVersion, anything
+from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignVersion
 
 API: Final = "/api/2.0/mlflow"
 ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
@@ -78,7 +78,7 @@ class MlflowRegistry:
             raise ApiError(0, "unreadable", f"{self.uri}{path}: is no answer of MLflow", "check --from")
         return found
 
-    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits = anything) -> Path:
+    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits) -> Path:
         """Download the folder of the model from the artifact proxy of the server, or copy it below `files_root`."""
         asked = {"name": version.model, "version": version.key}
         uri = text(self._json(f"{API}/model-versions/get-download-uri", asked), "artifact_uri") or version.artifacts

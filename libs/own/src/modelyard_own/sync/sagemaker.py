@@ -14,7 +14,7 @@ from modelyard.errors import ApiError
 from modelyard_contracts.manifest import SourceKind
 from modelyard_own.errors import UnfitModel
 from modelyard_own.remote import MIB, Report
-from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignVersion, anything
+from modelyard_own.sync.foreign import Fits, ForeignModel, ForeignVersion
 
 APPROVAL: Final = "sagemaker.approval"
 STAGE: Final = "sagemaker.stage"
@@ -73,7 +73,7 @@ class SageMakerRegistry:
             made_at=found["CreationTime"].replace(microsecond=0),
         )
 
-    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits = anything) -> Path:
+    def fetch(self, version: ForeignVersion, folder: Path, report: Report, fits: Fits) -> Path:
         """Download `model.tar.gz` from its bucket."""
         parts = urlsplit(version.artifacts)
         if parts.scheme != "s3":

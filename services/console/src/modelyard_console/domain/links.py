@@ -171,6 +171,25 @@ def model_import(import_id: str) -> str:
     return f"{IMPORT_MODEL}/repositories/{part(import_id)}"
 
 
+SYNC = "/models-sync"
+SYNC_SOURCE = f"{SYNC}/source"
+SYNC_MODEL = f"{SYNC}/model"
+SYNC_START = f"{SYNC}/start"
+
+
+def sync_source(source: str) -> str:
+    return f"{SYNC_SOURCE}?{urlencode({'source': source})}"
+
+
+def sync_model(source: str, there: str, model: str = "") -> str:
+    given = {"source": source, "there": there, "model": model}
+    return f"{SYNC_MODEL}?{urlencode({name: value for name, value in given.items() if value})}"
+
+
+def sync_run(run_id: str) -> str:
+    return f"{SYNC}/runs/{part(run_id)}"
+
+
 def model_upload(upload_id: str) -> str:
     return f"{REGISTER_MODEL}/files/{part(upload_id)}"
 

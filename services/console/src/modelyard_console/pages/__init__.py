@@ -15,6 +15,7 @@ from modelyard_console.pages.keys import add_keys
 from modelyard_console.pages.models import add_models
 from modelyard_console.pages.models_import import add_models_import
 from modelyard_console.pages.models_register import add_models_register
+from modelyard_console.pages.models_sync import add_models_sync
 from modelyard_console.pages.overview import add_overview
 from modelyard_console.pages.policies import add_policies
 from modelyard_console.pages.predictions import add_predictions
@@ -32,6 +33,7 @@ PAGES = (
     add_models,
     add_models_register,
     add_models_import,
+    add_models_sync,
     add_versions,
     add_evidence,
     add_policies,

@@ -14,6 +14,7 @@ from modelyard_console.clients.file_reader import FileReader
 from modelyard_console.clients.hubs import Hubs
 from modelyard_console.clients.model_reader import ModelReader
 from modelyard_console.clients.platform import Platform, Services, explained
+from modelyard_console.clients.sources import Sources
 from modelyard_console.domain.links import safe_next
 from modelyard_console.live.hub import Hub
 from modelyard_console.live.jobs import Jobs
@@ -23,6 +24,7 @@ from modelyard_console.pages.flash import flash_of, with_flash
 from modelyard_console.pages.templates import Templates
 from modelyard_console.store.model_uploads import ModelUploads
 from modelyard_console.store.sessions import Sessions
+from modelyard_console.store.sync_runs import SyncRuns
 from modelyard_console.store.uploads import Uploads
 from modelyard_runtime.access import Authenticator, Principal, may, may_anywhere
 from modelyard_runtime.clock import Clock
@@ -70,6 +72,9 @@ class Console:
     jobs: Jobs
     hubs: Hubs
     imports: Jobs
+    sources: Sources
+    syncs: SyncRuns
+    sync_jobs: Jobs
     max_model_upload_bytes: int
     registering_timeout_s: float
 

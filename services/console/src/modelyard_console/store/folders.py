@@ -71,6 +71,10 @@ class UploadFolders(Generic[NoteT]):
             )
         return upload
 
+    def all(self) -> list[NoteT]:
+        """The uploads of all people."""
+        return [found for path in self._paths() if (found := self._read(path)) is not None]
+
     def save(self, upload: NoteT) -> None:
         """Keep what was chosen."""
         _replace(self.folder(upload) / NOTE, upload.model_dump_json())
