@@ -97,6 +97,10 @@ def test_facets_count_what_the_caller_may_read(world: World) -> None:
     mine = world.client_with(world.key("viewer", workspace="acme")).model_facets()
     assert (mine.owner, mine.stage) == ({"grace": 1}, {})
     assert world.client.model_facets("b").owner == {"ada": 1}
+    some = world.client.model_facets(only=["workspace", "stage"])
+    assert (some.workspace, some.stage) == (found.workspace, found.stage)
+    assert some.owner == some.flavour == some.task == {}
+    assert world.client.model_facets("b", only=["owner"]).owner == {"ada": 1}
 
 
 def test_a_search_finds_only_models_that_the_caller_may_read(world: World) -> None:

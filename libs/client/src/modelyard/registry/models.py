@@ -1,6 +1,6 @@
 """Models, their history and aliases."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from modelyard.errors import ApiError
@@ -74,9 +74,12 @@ class ModelsClient(PagedClient):
         lineage = {"dataset": dataset, "base_model": base_model, "run": run, "scan_verdict": scan_verdict}
         return ModelPage.model_validate(self.get("/v1/models", **asked, **page, **shown, **lineage))
 
-    def model_facets(self, q: str | None = None, *, workspace: str | None = None) -> ModelFacets:
-        """Numbers of models by owner, workspace, stage, flavour and task."""
-        return ModelFacets.model_validate(self.get("/v1/models/facets", q=q, workspace=workspace))
+    def model_facets(
+        self, q: str | None = None, *, workspace: str | None = None, only: Sequence[str] = ()
+    ) -> ModelFacets:
+        """Numbers of models by owner, workspace, stage, flavour and task. only: count these; the others are empty."""
+        found = self.get("/v1/models/facets", q=q, workspace=workspace, facet=list(only) or None)
+        return ModelFacets.model_validate(found)
 
     def history(self, model: str, *, after: int = 0) -> tuple[HistoryEntry, ...]:
         """Changes of the model, oldest first, after the position `after`."""

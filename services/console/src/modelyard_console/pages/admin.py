@@ -33,7 +33,7 @@ def _add_workspaces(app: FastAPI, console: Console) -> None:
     def workspaces(view: Annotated[View, Depends(console.view("read", "workspace"))]) -> Response:
         """List workspaces, with the number of their models."""
         found = view.io.registry(lambda registry: registry.workspaces())
-        facets = view.io.registry(lambda registry: registry.model_facets())
+        facets = view.io.registry(lambda registry: registry.model_facets(only=["workspace"]))
         counts = facets.part.found.workspace if facets.part.found else {}
         creates = everywhere(view, "create", "workspace")
         return view.page("workspaces.html", found=found.part, counts=counts, creates=creates)

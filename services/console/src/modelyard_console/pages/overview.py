@@ -17,7 +17,7 @@ def add_overview(app: FastAPI, console: Console) -> None:
     def overview(view: Annotated[View, Depends(console.view("read", "model"))]) -> Response:
         """Show the platform at a glance."""
         io, since = view.io, console.clock() - WINDOW
-        models = io.registry(lambda registry: registry.model_facets())
+        models = io.registry(lambda registry: registry.model_facets(only=["workspace"]))
         traffic = io.monitor(lambda monitor: monitor.traffic(since=since, limit=ROWS))
         alerts = io.monitor(lambda monitor: monitor.alerts(limit=10))
         rollouts = io.deployer(lambda deployer: deployer.rollouts(unfinished=True, limit=50))

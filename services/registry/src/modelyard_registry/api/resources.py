@@ -59,6 +59,9 @@ def _write(router: APIRouter, deps: Deps, kind: str) -> None:
         return show_resource(deps, key)
 
 
+Facet = Literal["owner", "workspace", "stage", "flavour", "task", "framework", "license", "source", "scan_verdict"]
+
+
 def _lists(router: APIRouter, deps: Deps, kind: str) -> None:
     lister = Depends(allow("read", kind, over="any-workspace"))
 
@@ -82,10 +85,15 @@ def _lists(router: APIRouter, deps: Deps, kind: str) -> None:
         return Page(items=items, next_after=items[-1].name if len(found) > limit else None)
 
     @router.get("/facets")
-    def facets(where: Annotated[ResourceFilter, Depends(_filter)], principal: Principal = lister) -> FacetsOut:
+    def facets(
+        where: Annotated[ResourceFilter, Depends(_filter)],
+        facet: Annotated[list[Facet] | None, Query(description="count only these; the others are empty")] = None,
+        principal: Principal = lister,
+    ) -> FacetsOut:
         """Numbers of resources that fit every condition, by property of theirs or of the version that a list shows."""
         with deps.storage.read() as records:
-            return FacetsOut.model_validate(records.search.facets(kind, _readable(where, principal, kind)))
+            found = records.search.facets(kind, _readable(where, principal, kind), facet or ())
+        return FacetsOut.model_validate(found)
 
 
 def _filter(

@@ -126,7 +126,9 @@ class Search(Protocol):
         self, kind: str, where: ResourceFilter, sort: ResourceSort, after: ResourceKey | None, limit: int
     ) -> Sequence[Resource]: ...
     def summaries(self, resources: Sequence[Resource]) -> Mapping[int, VersionSummary]: ...  # by resource id
-    def facets(self, kind: str, where: ResourceFilter) -> Facets: ...
+    def facets(self, kind: str, where: ResourceFilter, only: Collection[str] = ()) -> Facets:
+        """Count by these facets, by all without one; the others are empty."""
+
     def versions_at(
         self,
         kind: str,

@@ -67,6 +67,8 @@ FACETS: Final[Mapping[str, ColumnElement[Any]]] = {
     "scan_verdict": versions.c.scan_verdict,
 }
 """Facets besides the stage; from `flavour` on, of the shown version."""
+OF_RESOURCE: Final = frozenset({"owner", "workspace"})
+STAGE: Final = "stage"
 
 champions = aliases.alias("champions")
 IS_CHAMPION: Final = and_(champions.c.resource_id == resources.c.id, champions.c.alias == CHAMPION)
@@ -102,9 +104,9 @@ class SqlSearch:
             for id_, champion, flavour, task in self._db.execute(query)
         }
 
-    def facets(self, kind: str, where: ResourceFilter) -> Facets:
-        found: dict[str, dict[str, int]] = {name: {} for name in (*FACETS, "stage")}
-        for name, value, count in self._db.execute(_facets(kind, where)):
+    def facets(self, kind: str, where: ResourceFilter, only: Collection[str] = ()) -> Facets:
+        found: dict[str, dict[str, int]] = {name: {} for name in (*FACETS, STAGE)}
+        for name, value, count in self._db.execute(_facets(kind, where, only or found)):
             found[name][value] = count
         return Facets(**{name: _most_frequent(counts) for name, counts in found.items()})
 
@@ -178,13 +180,17 @@ def with_shown(query: Select[Any]) -> Select[Any]:
     return query.select_from(resources.outerjoin(champions, IS_CHAMPION).outerjoin(versions, SHOWN))
 
 
-def _facets(kind: str, where: ResourceFilter) -> CompoundSelect[Any]:
+def _facets(kind: str, where: ResourceFilter, names: Collection[str]) -> CompoundSelect[Any]:
     """Select facet, value and number of resources; the resources are found once for all facets."""
-    c, s = FACETS, stage_counts.c
-    described = with_shown(select(resources.c.id, *(column.label(name) for name, column in c.items())))
-    found = _found(described, kind, where, joined=True).cte("found")
-    stages = select(literal("stage"), s.stage, func.count()).join(found, found.c.id == s.resource_id)
-    return union_all(*(_counted(name, found.c[name]) for name in c), stages.where(s.versions > 0).group_by(s.stage))
+    c, s = {name: column for name, column in FACETS.items() if name in names}, stage_counts.c
+    described = select(resources.c.id, *(column.label(name) for name, column in c.items()))
+    of_shown = not set(c) <= OF_RESOURCE
+    found = _found(with_shown(described) if of_shown else described, kind, where, joined=of_shown).cte("found")
+    counted = [_counted(name, found.c[name]) for name in c]
+    if STAGE in names:
+        stages = select(literal(STAGE), s.stage, func.count()).join(found, found.c.id == s.resource_id)
+        counted.append(stages.where(s.versions > 0).group_by(s.stage))
+    return union_all(*counted)
 
 
 def _counted(name: str, value: ColumnElement[Any]) -> Select[Any]:
