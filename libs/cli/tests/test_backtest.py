@@ -12,7 +12,7 @@ import pytest
 
 from modelyard_cli.backtest.journal import Journal, sole_run
 from modelyard_cli.backtest.named import adaptive, policies_of
-from modelyard_cli.backtest.policies import Policies, duration_s, trained_before
+from modelyard_cli.backtest.policies import Policies, trained_before
 from modelyard_cli.backtest.report import as_table, page
 from modelyard_cli.backtest.results import curves_of, platform_facts, result, rows_below
 from modelyard_cli.backtest.timing import Timing, first_rows, timing
@@ -20,7 +20,10 @@ from modelyard_cli.demo.data import Stream
 from modelyard_cli.demo.drawing import ticks
 from modelyard_cli.stack.layout import StackError
 from modelyard_contracts.policies import GatePolicy, RolloutPolicy
+from modelyard_contracts.policy_changes import checked
 
+ROOT = Path(__file__).parents[3]
+EXAMPLES = sorted((ROOT / "docs/examples/policies").glob("*.yaml"))
 DAY_S = 86_400
 HALF_HOUR_S = 1_800.0
 
@@ -76,19 +79,6 @@ def test_durations_of_policies_stay_as_they_count_in_the_time_of_the_data() -> N
 def test_a_version_that_waits_for_a_person_in_production_does_not_wait_in_a_backtest() -> None:
     careful = replace(adaptive(1.0), gate=GatePolicy(approval="manual"))
     assert careful.in_backtest().gate.approval == "automatic"
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("30d", 2_592_000), ("12h", 43_200), ("1.5m", 90), ("45s", 45), ("2w", 14 * DAY_S)]
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert duration_s(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1y", "1 h x"])
-def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="such as 30d"):
-        duration_s(text)
 
 
 def test_a_delay_in_time_counts_rows_of_that_time() -> None:
@@ -254,9 +244,25 @@ def test_trainings_are_counted_without_that_of_version_1_shared_or_not() -> None
     assert facts(run(2), run(1))["train_cost_usd"] == 0.5
 
 
-@pytest.mark.parametrize("path", sorted(Path("docs/examples/policies").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_a_policy_of_the_examples_is_read(path: Path) -> None:
     assert Policies.read(path).name == path.stem
+
+
+def test_there_are_examples_of_policies_and_the_guide_leads_to_each() -> None:
+    guide = (ROOT / "docs/guides/backtest.md").read_text()
+    assert [path.name for path in EXAMPLES if f"examples/policies/{path.name}" not in guide] == []
+    assert EXAMPLES
+
+
+def test_a_report_states_the_policies_of_production_and_not_those_that_ran() -> None:
+    given = replace(adaptive(1_800.0), gate=GatePolicy(approval="manual"))
+    stated = given.stated()
+    assert checked(stated) == given.by_kind()
+    assert stated["gate"]["approval"] == "manual"
+    assert stated["rollout"]["keep_warm_s"] == 3_600
+    assert stated["rollout"]["adaptive"]["update_every_s"] == 2
+    json.dumps(stated)
 
 
 def test_policies_by_name_count_their_waits_in_rows(tmp_path: Path) -> None:

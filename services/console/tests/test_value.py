@@ -1,5 +1,6 @@
 """The value of the loop: what callers got beside version 1, trainings and cost."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 from modelyard import LoopReport, MembersOverTime, ModelTraffic, RolloutRun, TrafficOverTime, TrainingRun
 from modelyard_console.domain.loop_reports import curves_of, gain_of
 from modelyard_console.domain.value import beside_first, quality_beside_first, values_of
+from modelyard_contracts.manifest import FileEntry, ManifestFile, ModelManifest, TrainingLineage, signed
+from modelyard_contracts.policies import GatePolicy, RetrainPolicy, RolloutPolicy
+from modelyard_contracts.signature import Column, Output, Signature, Task
 
 from .conftest import World
 
@@ -238,3 +242,198 @@ def test_a_hostile_report_is_shown_as_text(world: World) -> None:
     hostile["report"]["ways"][0]["title"] = HOSTILE
     world.answers.add(f"/v1/loop-reports/{REPORT}", hostile)
     assert HOSTILE not in world.browser.get(f"/value/reports/{REPORT}").text
+
+
+# ---- a policy of a report for a model
+
+SWITCH = f"/value/reports/{REPORT}/switch"
+SIGNED = Signature(columns=(Column(name="a"),), output=Output(task=Task.BINARY, classes=("no", "yes")))
+STATED = {
+    "gate": GatePolicy().model_dump(mode="json"),
+    "retrain": RetrainPolicy(cool_down_s=3_600).model_dump(mode="json"),
+    "rollout": RolloutPolicy(strategy="adaptive").model_dump(mode="json"),
+}
+
+
+def stated(world: World, documents: Any = STATED, row_interval_s: float | None = 1_800.0, **fields: Any) -> None:
+    """A report that states its policy, and a model `elec` with version 1 whose gate asks for a person."""
+    found = published(row_interval_s=row_interval_s, **fields)
+    found["report"]["ways"][0]["documents"] = documents
+    world.answers.add(f"/v1/loop-reports/{REPORT}", found)
+    gate = GatePolicy(approval="manual").model_dump(mode="json")
+    in_force(world, "gate", 4, gate)
+    in_force(world, "retrain", 0, RetrainPolicy().model_dump(mode="json"))
+    in_force(world, "rollout", 2, RolloutPolicy(timeout_ms=90).model_dump(mode="json"))
+    world.answers.add("/v1/models/elec/versions", {"items": []})
+    world.answers.add("/v1/models", {"items": []})
+    world.answers.add("/v1/traffic", {"items": [traffic(labelled=0)]})
+
+
+def in_force(world: World, kind: str, revision: int, document: dict[str, Any]) -> None:
+    info = {"kind": kind, "revision": revision, "document": document}
+    world.answers.add(f"/v1/models/elec/policies/{kind}", info)
+    world.answers.add(f"/v1/models/elec/policies/{kind}", {**info, "revision": revision + 1}, "PUT")
+
+
+def with_version(world: World, signature: Signature) -> None:
+    """Give `elec` a version of a signature."""
+    files = (FileEntry(path="m", digest=f"sha256:{'b' * 64}", size_bytes=1),)
+    training = TrainingLineage(recipe="elsewhere")
+    manifest = ModelManifest(model="elec", flavour="skops", files=files, **signed(signature), training=training)
+    file = ManifestFile.write(manifest)
+    version = {"model": "elec", "version": 1, "digest": file.digest, "stage": "live", "aliases": ["champion"]}
+    version |= {"created_at": NOW, "created_by": "anna", "correlation_id": "c"}
+    world.answers.add("/v1/models/elec/versions", {"items": [version]})
+    answer = httpx.Response(200, content=file.data, headers={"x-modelyard-digest": file.digest})
+    world.answers.add("/v1/models/elec/versions/1/manifest", answer)
+
+
+def changes(world: World) -> list[tuple[str, dict[str, Any]]]:
+    """Kind and body of each change that was sent."""
+    sent = [request for request in world.answers.asked if request.method == "PUT"]
+    return [(request.url.path.rpartition("/")[2], json.loads(request.content)) for request in sent]
+
+
+def test_a_report_leads_those_who_may_set_policies_to_using_one(world: World) -> None:
+    world.sign_in()
+    stated(world)
+    link = f'href="{SWITCH}?policy=policy+a"'
+    assert world.browser.get(f"/value/reports/{REPORT}").text.count(link) == 1
+    world.sign_in("viewer-key")
+    assert "Use for a model" not in world.browser.get(f"/value/reports/{REPORT}").text
+    assert world.browser.get(SWITCH).status_code == 403
+
+
+def test_the_page_shows_what_would_change_and_what_stays(world: World) -> None:
+    world.sign_in()
+    stated(world)
+    first = world.browser.get(f"{SWITCH}?policy=policy+a").text
+    assert "Switch it on" not in first
+    assert 'value="elec"' in first, "the model of the report is suggested"
+    page = world.browser.get(f"{SWITCH}?policy=policy+a&model=elec").text
+    for shown in ("cool down (seconds)", "<td>300</td><td>3600</td>", "<td>canary</td><td>adaptive</td>"):
+        assert shown in page, shown
+    assert "approval manual (not automatic), timeout (milliseconds) 90 (not 2,000)" in page
+    assert "min rows" not in page
+    assert "The model has no version yet" in page
+    assert changes(world) == []
+
+
+def test_a_policy_is_switched_on_over_the_revisions_that_were_seen(world: World) -> None:
+    world.sign_in()
+    stated(world)
+    form = {"csrf": world.csrf(f"{SWITCH}?policy=policy+a&model=elec"), "policy": "policy a", "model": "elec"}
+    seen = {"revision-retrain": "0", "revision-rollout": "2"}
+    done = world.browser.post(SWITCH, data={**form, **seen}, follow_redirects=False)
+    assert (done.status_code, done.headers["location"]) == (303, "/models/elec/policies")
+    (retrain, first), (rollout, second) = changes(world)
+    assert (retrain, first["expected_revision"], first["document"]["cool_down_s"]) == ("retrain", 0, 3_600)
+    assert (rollout, second["expected_revision"], second["document"]["timeout_ms"]) == ("rollout", 2, 90)
+    assert first["reason"] == "policy a of the backtest of loans"
+
+
+def test_a_policy_that_another_person_changed_is_shown_again(world: World) -> None:
+    world.sign_in()
+    stated(world)
+    form = {"csrf": world.csrf(f"{SWITCH}?policy=policy+a&model=elec"), "policy": "policy a", "model": "elec"}
+    seen = {"revision-retrain": "0", "revision-rollout": "1", "reason": "my <b>reason"}
+    again = world.browser.post(SWITCH, data={**form, **seen})
+    assert (again.status_code, changes(world)) == (409, [])
+    assert "Another person changed the policy rollout meanwhile" in again.text
+    assert "my &lt;b&gt;reason" in again.text
+
+
+def test_a_refusal_between_two_policies_shows_what_is_left(world: World) -> None:
+    world.sign_in()
+    stated(world)
+    problem = {"title": "Forbidden", "detail": "only a release manager", "code": "forbidden"}
+    world.answers.add("/v1/models/elec/policies/rollout", httpx.Response(403, json=problem), "PUT")
+    form = {"csrf": world.csrf(f"{SWITCH}?policy=policy+a&model=elec"), "policy": "policy a", "model": "elec"}
+    seen = {"revision-retrain": "0", "revision-rollout": "2"}
+    refused = world.browser.post(SWITCH, data={**form, **seen})
+    assert (refused.status_code, "only a release manager" in refused.text) == (403, True)
+    assert "What is listed below is not set" in refused.text
+
+
+def test_nothing_is_sent_twice_where_nothing_differs(world: World) -> None:
+    world.sign_in()
+    stated(world)
+    in_force(world, "retrain", 1, STATED["retrain"])
+    in_force(world, "rollout", 3, {**STATED["rollout"], "timeout_ms": 90})
+    page = world.browser.get(f"{SWITCH}?policy=policy+a&model=elec").text
+    assert "Nothing to change" in page
+    assert "Switch it on" not in page
+    form = {"csrf": world.csrf(f"{SWITCH}?policy=policy+a&model=elec"), "policy": "policy a", "model": "elec"}
+    assert world.browser.post(SWITCH, data=form, follow_redirects=False).status_code == 303
+    assert changes(world) == []
+
+
+def test_rows_without_times_ask_for_the_time_between_two_rows(world: World) -> None:
+    world.sign_in()
+    stated(world, row_interval_s=None)
+    page = world.browser.get(f"{SWITCH}?policy=policy+a&model=elec").text
+    assert "the rows of the report had no times" in page
+    assert "Switch it on" not in page
+    page = world.browser.get(f"{SWITCH}?policy=policy+a&model=elec&row_interval=2s").text
+    assert "<td>300</td><td>7200</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("policy=policy+z&model=elec", "Policy: choose one of this report"),
+        ("policy=frozen&model=elec", "Policy: choose one of this report"),
+        ("policy=policy+a&model=elec&row_interval=soon", "is no duration"),
+        ("policy=policy+a&model=elec&row_interval=0s", "must be longer than 0"),
+        ("policy=policy+a&model=A/../b", "Model: "),
+        ("policy=policy+a&model=nobody", "no answer for /v1/models/nobody/policies/gate"),
+    ],
+)
+def test_a_field_that_is_wrong_says_so_and_offers_no_button(world: World, query: str, problem: str) -> None:
+    world.sign_in()
+    stated(world)
+    page = world.browser.get(f"{SWITCH}?{query}")
+    assert (page.status_code, problem in page.text, "Switch it on" in page.text) == (200, True, False)
+
+
+def test_a_policy_that_cannot_fit_names_field_and_remedy(world: World) -> None:
+    world.sign_in()
+    stated(world)
+    with_version(world, SIGNED)
+    page = world.browser.get(f"{SWITCH}?policy=policy+a&model=elec").text
+    assert "Switch it on" in page
+    assert "No label of the last 30 days has come" in page
+    with_version(world, Signature(columns=SIGNED.columns, output=Output(task=Task.TEXT)))
+    page = world.browser.get(f"{SWITCH}?policy=policy+a&model=elec").text
+    assert "elec cannot have this policy: retrain.enabled: " in page
+    assert "Switch it on" not in page
+
+
+@pytest.mark.parametrize("documents", [{**STATED, "gate": {"metric": HOSTILE}}, {**STATED, "gate": {HOSTILE: 1}}])
+def test_hostile_policies_are_refused_and_shown_as_text(world: World, documents: Any) -> None:
+    world.sign_in()
+    stated(world, documents, name=HOSTILE)
+    page = world.browser.get(f"{SWITCH}?policy=policy+a&model=elec")
+    assert (page.status_code, HOSTILE in page.text, "Switch it on" in page.text) == (200, False, False)
+    assert "cannot have this policy: gate." in page.text
+    assert HOSTILE not in world.browser.get(SWITCH, params={"policy": HOSTILE, "model": HOSTILE}).text
+
+
+def test_a_report_of_an_older_release_says_what_to_do(world: World) -> None:
+    world.sign_in()
+    stated(world, None)
+    page = world.browser.get(f"/value/reports/{REPORT}").text
+    assert "Use for a model" not in page
+    assert "written by an older release" in page
+    assert "modelyard backtest --model elec" in world.browser.get(SWITCH).text
+
+
+def test_a_form_of_another_session_switches_nothing(world: World) -> None:
+    world.sign_in()
+    stated(world)
+    form = {"csrf": "forged", "policy": "policy a", "model": "elec", "revision-retrain": "0", "revision-rollout": "2"}
+    assert world.browser.post(SWITCH, data=form).status_code == 403
+    world.sign_in("viewer-key")
+    form["csrf"] = world.csrf("/value")
+    assert world.browser.post(SWITCH, data=form).status_code == 403
+    assert changes(world) == []

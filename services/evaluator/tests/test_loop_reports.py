@@ -109,9 +109,42 @@ def test_a_backtest_has_the_curves_of_policies_and_baselines_and_an_older_one_ha
     assert [way.curve for way in read_report(older).ways] == [(), (), ()]
 
 
+def stated(**gate: Any) -> dict[str, Any]:
+    return {"gate": gate, "retrain": {}, "rollout": {}}
+
+
+def test_the_policies_of_a_backtest_are_kept_and_left_out_of_lists(http: TestClient) -> None:
+    new = backtest(policies=[figures("adaptive", 0.77, documents=stated(min_rows=60))], row_interval_s=1_800.0)
+    body = {"model": "churn", "report": new}
+    first = http.post("/v1/loop-reports", json=body).json()
+    report = http.get(f"/v1/loop-reports/{first['report_id']}").json()["report"]
+    assert (report["ways"][0]["documents"], report["row_interval_s"]) == (stated(min_rows=60), 1_800)
+    assert "documents" not in report["ways"][1], "baselines have none"
+    [listed] = http.get("/v1/loop-reports").json()["items"]
+    assert "documents" not in listed["report"]["ways"][0]
+
+
+def test_a_report_that_does_not_state_its_policies_keeps_the_id_that_it_had() -> None:
+    dumped = read_report(backtest()).model_dump(mode="json")
+    assert "row_interval_s" not in dumped
+    assert not any("documents" in way for way in dumped["ways"])
+    assert str(id_of("churn", read_report(backtest()))) == "66a15f33-e0aa-5ecc-a2bb-8d0e56531edc"
+    untimed = backtest(row_interval_s=None)
+    assert id_of("churn", read_report(untimed)) == id_of("churn", read_report(backtest()))
+
+
 @pytest.mark.parametrize(
     "document",
     [
+        backtest(policies=[figures("x", 0.5, documents={"gate": {}})]),
+        backtest(policies=[figures("x", 0.5, documents={**stated(), "more": {}})]),
+        backtest(policies=[figures("x", 0.5, documents={**stated(), "gate": []})]),
+        backtest(policies=[figures("x", 0.5, documents=stated(metric="w" * 20_000))]),
+        backtest(policies=[figures("x", 0.5, documents=stated(min_gain=float("nan")))]),
+        backtest(policies=[figures("x", 0.5, documents=7)]),
+        backtest(row_interval_s=0),
+        backtest(row_interval_s=float("inf")),
+        backtest(row_interval_s="soon"),
         {},
         {"policies": [], "baselines": {}},
         backtest(policies=[{"name": "x"}]),

@@ -149,6 +149,15 @@ class Signature(Part):
         return self.output.name
 
 
+def online_obstacle(signature: Signature) -> str | None:
+    """Why there is no online learner for a signature; None if there is."""
+    if signature.input != "columns":
+        return f"online learners take columns, not {signature.input}"
+    if any(column.type is ColumnType.TEXT for column in signature.columns):
+        return "online learners take no text columns"
+    return None
+
+
 def new_schema_id(signature: Signature) -> str:
     """Id of a signature, made once by the writer of a manifest; readers use `manifest.feature_schema_id`."""
     return f"fs-{hashlib.sha256(canonical_json(signature.model_dump(mode='json'))).hexdigest()[:16]}"

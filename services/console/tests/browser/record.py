@@ -1,9 +1,9 @@
 """Record answers of a running stack for the browser tests.
 
-Usage, in the repository's root: `.venv/bin/python -m services.console.tests.browser.record DEMO_FOLDER`. Its stack
-should hold the data of `modelyard demo --keep`. One prediction is sent, two runs of an experiment are recorded, the
-report of the demo is published, a connection made and a model registered that uses it, then every page of
-`site_map.pages` is opened once.
+Usage, in the repository's root: `.venv/bin/python -m services.console.tests.browser.record DEMO BACKTEST`. DEMO is the
+folder of `modelyard demo --keep`, whose stack runs; BACKTEST the `--report` of a backtest. One prediction is sent, two
+runs of an experiment are recorded, both reports are published, a connection made and a model registered that uses it,
+then every page of `site_map.pages` is opened once.
 """
 
 import contextlib
@@ -36,14 +36,15 @@ def settings_of(urls: dict[str, str]) -> dict[str, Any]:
     return {f"{name}_url": url for name, url in urls.items()}
 
 
-def give(urls: dict[str, str], key: str, report: Path) -> None:
-    """Send a prediction under a known id with its label, and publish the report of the demo."""
+def give(urls: dict[str, str], key: str, *reports: Path) -> None:
+    """Send a prediction under a known id with its label, and publish the reports."""
     registry, router = RegistryClient(urls["registry"], key), RouterClient(urls["router"], key)
     champion = registry.model(MODEL).aliases["champion"]
     signature = registry.manifest(MODEL, champion).signature
     found = router.predict(MODEL, dict.fromkeys(signature.numeric, 0.5), prediction_id=PREDICTION)
     router.feedback(PREDICTION, label=found.class_)
-    EvaluatorClient(urls["evaluator"], key).publish_report(MODEL, json.loads(report.read_text()))
+    for report in reports:
+        EvaluatorClient(urls["evaluator"], key).publish_report(MODEL, json.loads(report.read_text()))
     _until_stored(MonitorClient(urls["monitor"], key))
 
 
@@ -101,13 +102,13 @@ def _until_stored(monitor: MonitorClient) -> None:
     raise TimeoutError(f"the monitor has not stored prediction {PREDICTION} within {STORED_TIMEOUT_S} s")
 
 
-def record(demo: Path) -> Recording:
+def record(demo: Path, backtest: Path) -> Recording:
     """Open every page over recording transports, at one fixed moment."""
     stack = demo / "stack"
     state = json.loads((stack / "state.json").read_text())
     key = Path(state["admin_key_file"]).read_text().strip()
     urls = {name: state["services"][name]["url"] for name in SERVICES}
-    give(urls, key, demo / "report.json")
+    give(urls, key, backtest / "report.json", demo / "report.json")
     give_connection(RegistryClient(urls["registry"], key))
     give_bought(RegistryClient(urls["registry"], key))
     recording = Recording(datetime.now(UTC).replace(microsecond=0))
@@ -140,4 +141,4 @@ def record(demo: Path) -> Recording:
 
 
 if __name__ == "__main__":
-    record(Path(sys.argv[1])).save()
+    record(Path(sys.argv[1]), Path(sys.argv[2])).save()

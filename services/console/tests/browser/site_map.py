@@ -24,6 +24,7 @@ def pages(recording: Recording) -> Iterator[str]:
         if found := _first(recording, service, listed, field):
             yield path.format(id=found)
     yield from _experiments(recording)
+    yield from _backtest(recording)
 
 
 LISTS = (
@@ -85,6 +86,17 @@ DETAILS: tuple[tuple[str, str, str, str], ...] = (
     ("/timelines/{id}", "deployer", "/v1/rollouts", "correlation_id"),
 )
 """(path with {id}, service, start of the key of a recorded list, field of its items)."""
+
+
+def _backtest(recording: Recording) -> Iterator[str]:
+    """The newest backtest, and its first policy for a model."""
+    reports = _items(recording, "evaluator", "/v1/loop-reports")
+    found = next((one for one in reports if one["report"]["kind"] == "backtest"), None)
+    if found is not None:
+        yield links.report(found["report_id"])
+        policy = found["report"]["ways"][0]["name"]
+        yield links.switch(found["report_id"], policy)
+        yield f"{links.switch(found['report_id'], policy)}&model={MODEL}"
 
 
 def _experiments(recording: Recording) -> Iterator[str]:

@@ -118,6 +118,29 @@ def test_a_policy_is_changed_with_the_revision_that_the_person_saw(other_site: M
     assert (sent["document"]["min_rows"], sent["expected_revision"], sent["reason"]) == (400, 1, "more evidence")
 
 
+def test_a_policy_of_a_backtest_is_switched_on_for_a_model(other_site: MakeSite, visit: Visit) -> None:
+    def saved(request: httpx.Request) -> httpx.Response:
+        document = json.loads(request.content)["document"]
+        kind = request.url.path.rpartition("/")[2]
+        return httpx.Response(200, json={"kind": kind, "revision": 2, "document": document})
+
+    site = other_site(on_action=saved)
+    report = next(one.partition("/switch")[0] for one in PAGES if "/switch" in one)
+    page = visit(site).open(report)
+    page.click("main table#ways a:text-is('Use for a model')")
+    expect(page.locator("[name=model]").first).to_have_value("electricity")
+    page.click("main form button:text-is('Show what would change')")
+    expect(page.locator("#changes")).to_contain_text("every rows")
+    assert site.replay.sent == []
+    page.fill("[name=reason]", "proved on the weather")
+    page.click("main form button:text-is('Switch it on')")
+    expect(page.locator(".flash")).to_contain_text("electricity now works by policy learners-on-schedule")
+    sent = {one.url.path.rpartition("/")[2]: json.loads(one.content) for one in site.replay.sent}
+    assert sent["retrain"]["document"]["every_rows"] == 2_000
+    assert sent["rollout"]["document"]["adaptive"]["members"] == 9
+    assert {one["reason"] for one in sent.values()} == {"proved on the weather"}
+
+
 def test_a_change_refreshes_its_part_and_leaves_an_open_form_alone(other_site: MakeSite, visit: Visit) -> None:
     site = other_site()
     page = visit(site).open(MODEL)

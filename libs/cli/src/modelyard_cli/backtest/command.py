@@ -41,6 +41,8 @@ def show_backtest(
     show(output, report, lambda: as_table(report))
     if output is Form.TABLE:
         console.print(Text(f"page: {folder / 'report.html'}   data: {folder / 'report.json'}"), soft_wrap=True)
+        switch_on = f"modelyard policies apply MODEL {policies[0].name} --report {folder}"
+        console.print(Text(f"switch one on: {switch_on} --dry-run"), soft_wrap=True)
 
 
 def run_backtest(

@@ -70,6 +70,7 @@ def compare(
         "name": stream.name,
         "rows": stream.rows - first,
         "label_delay_rows": timing.delay_rows,
+        "row_interval_s": None if stream.times is None else timing.row_s,
         "task": str(stream.task),
         "metric": "accuracy" if stream.classes else "mean absolute error",
         "note": NOTE,
@@ -81,7 +82,11 @@ def compare(
                 frozen,
                 stream,
                 timing,
-                **{**one.facts, "scheduled_as_often": round(float(blind.mean()), 4)},
+                **{
+                    **one.facts,
+                    "scheduled_as_often": round(float(blind.mean()), 4),
+                    "documents": one.policies.stated(),
+                },
             )
             for one, blind in zip(runs, as_often, strict=True)
         ],

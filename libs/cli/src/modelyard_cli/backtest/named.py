@@ -70,6 +70,6 @@ def policies_of(text: str) -> tuple[str, NewPolicies]:
         return text, NAMED[text]
     path = Path(text)
     if not path.exists():
-        raise StackError(f"--policy {text}: no such file, and none of {', '.join(NAMED)}")
+        raise StackError(f"policy {text}: no such file, and none of {', '.join(NAMED)}")
     policies = Policies.read(path)
     return policies.name, lambda _: policies

@@ -11,10 +11,9 @@ from pydantic import ValidationError
 
 from modelyard import RegistryClient
 from modelyard_cli.stack.layout import StackError
-from modelyard_contracts.policies import GatePolicy, RetrainPolicy, RolloutPolicy
+from modelyard_contracts.policies import POLICIES, GatePolicy, Policy, RetrainPolicy, RolloutPolicy
 from modelyard_contracts.sentences import explain
 
-UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 UPDATE_EVERY_S: Final = 0.1
 """The least that a policy may have: weights follow the labels of a block once, when the data move on."""
 CURRENT_NAME: Final = "current"
@@ -41,9 +40,9 @@ class Policies:
         try:
             found = yaml.safe_load(path.read_text()) or {}
         except (OSError, UnicodeError, yaml.YAMLError) as error:
-            raise StackError(f"--policy {path}: cannot be read: {error}") from error
+            raise StackError(f"policy {path}: cannot be read: {error}") from error
         if not isinstance(found, dict) or set(found) - {"gate", "retrain", "rollout"}:
-            raise StackError(f"--policy {path}: write the sections gate, retrain and rollout, and no others")
+            raise StackError(f"policy {path}: write the sections gate, retrain and rollout, and no others")
         return cls(
             _name(path.stem),
             _parsed(path, "gate", GatePolicy, found),
@@ -79,6 +78,14 @@ class Policies:
         rollout = self.rollout.model_copy(update={"keep_warm_s": 0.0, "adaptive": adaptive})
         return Policies(self.name, gate, self.retrain, rollout)
 
+    def by_kind(self) -> dict[str, Policy]:
+        """All three by the name of their kind."""
+        return dict(zip(POLICIES, self.documents(), strict=True))
+
+    def stated(self) -> dict[str, dict[str, Any]]:
+        """The documents by kind as production would have them, for reports; see `in_backtest` for what ran."""
+        return {kind: policy.model_dump(mode="json") for kind, policy in self.by_kind().items()}
+
     def documents(self) -> tuple[GatePolicy, RetrainPolicy, RolloutPolicy]:
         """All three, in the order in which they are set."""
         return self.gate, self.retrain, self.rollout
@@ -95,17 +102,9 @@ def _parsed(path: Path, kind: str, of: Any, found: Mapping[str, Any]) -> Any:
         return of.model_validate(found.get(kind) or {})
     except ValidationError as error:
         explained = explain(error)
-        raise StackError(f"--policy {path}: {kind}.{explained.field or ''}: {explained.problem}") from error
+        raise StackError(f"policy {path}: {kind}.{explained.field or ''}: {explained.problem}") from error
 
 
 def _name(text: str) -> str:
     """Part of a model's name."""
     return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "policy"
-
-
-def duration_s(text: str) -> float:
-    """Seconds of a duration such as 30d, 12h, 90m or 45s; ValueError otherwise."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
-    if found is None:
-        raise ValueError(f"{text!r} is no duration; write a number and s, m, h, d or w, such as 30d")
-    return float(found[1]) * UNITS_S[found[2]]

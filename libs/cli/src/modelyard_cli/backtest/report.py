@@ -1,11 +1,14 @@
 """The report of a backtest: as data, as a table, as a page."""
 
+import json
 from collections.abc import Iterator
 from html import escape
+from pathlib import Path
 from typing import Any, Final
 
 from modelyard_cli.demo.drawing import chart, document, table
 from modelyard_cli.output import Listing, rows
+from modelyard_cli.stack.layout import StackError
 
 COLUMNS: Final = (
     "way to work",
@@ -28,6 +31,17 @@ BASELINES: Final = {
     "oracle": "best version in hindsight",
 }
 Report = dict[str, Any]
+
+
+def read_report(file: Path) -> Report:
+    """Read a report of a backtest or a demo; StackError if it is none."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise StackError(f"{file}: cannot be read as a report: {error}") from error
+    if not isinstance(found, dict):
+        raise StackError(f"{file}: is no report; give the report.json of a backtest or a demo")
+    return found
 
 
 def as_table(report: Report) -> Listing:

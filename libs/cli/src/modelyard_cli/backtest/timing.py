@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 
 from modelyard_cli.demo.data import Stream
 from modelyard_cli.stack.layout import StackError
-
-ROW_S: Final = 1.0
-"""Rows without a time column are one second apart, as in training sets without one."""
+from modelyard_contracts.policy_changes import UNTIMED_ROW_S
 
 TRAIN_SHARE: Final = 0.1
 MIN_TRAIN_ROWS: Final = 1_000
@@ -75,5 +73,5 @@ def _known(stream: Stream, first: int, delay_s: float | None, delay_rows: int | 
 
 def _row_s(stream: Stream) -> float:
     if stream.times is None:
-        return ROW_S
-    return float(stream.times[-1] - stream.times[0]) / (stream.rows - 1) or ROW_S
+        return UNTIMED_ROW_S
+    return float(stream.times[-1] - stream.times[0]) / (stream.rows - 1) or UNTIMED_ROW_S

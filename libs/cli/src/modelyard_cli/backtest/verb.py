@@ -109,7 +109,7 @@ def _policies(given: list[str]) -> list["NewPolicies"]:
 
 
 def _delay(duration: str | None, rows: int | None) -> tuple[float | None, int | None]:
-    from modelyard_cli.backtest.policies import duration_s
+    from modelyard_contracts.durations import duration_s
 
     if duration is not None and rows is not None:
         raise typer.BadParameter("give --label-delay or --label-delay-rows", param_hint="--label-delay")

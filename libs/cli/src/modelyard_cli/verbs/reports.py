@@ -1,12 +1,12 @@
 """modelyard reports: publish the report of a backtest or a demo, to be seen in the console."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from modelyard import PublishedReport
+from modelyard_cli.backtest.report import read_report
 from modelyard_cli.context import Platform
 from modelyard_cli.output import Form, FormOption, reports_errors, rows, show
 from modelyard_cli.stack.commands import DataDir
@@ -27,7 +27,7 @@ def publish(
     output: FormOption = Form.TABLE,
 ) -> None:
     """Publish a report to the platform. The same report of the same model is stored once."""
-    report = _read(file)
+    report = read_report(file)
     about = model or report.get("model") or report.get("name")
     if not isinstance(about, str):
         raise StackError(f"{file}: has no name; give the model with --model")
@@ -48,16 +48,6 @@ def list_reports(
     found = Platform.find(data_dir).evaluator.loop_reports(model)
     items = [one.model_dump(mode="json") for one in found]
     show(output, items, lambda: rows("published reports", COLUMNS, [_line(one) for one in found]))
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StackError(f"{file}: cannot be read as a report: {error}") from error
-    if not isinstance(found, dict):
-        raise StackError(f"{file}: is no report; give the report.json of a backtest or a demo")
-    return found
 
 
 def _line(one: PublishedReport) -> dict[str, Any]:

@@ -210,6 +210,8 @@ class LoopWay(Result):
     alarms: int | None = None
     rollbacks: int | None = None
     seconds_below_frozen: float | None = None
+    documents: dict[str, Any] | None = None
+    """The policies by kind, as production would have them; None in lists, and where the report does not state them."""
     curve: tuple[tuple[int, float], ...] = ()
     """(row, rolling metric), in order; empty in lists."""
 
@@ -230,6 +232,8 @@ class LoopReport(Result):
     metric: str
     lower_is_better: bool = False
     rows: int
+    row_interval_s: float | None = None
+    """Mean time between two rows; None where the rows had no times, or where it is unknown."""
     note: str = ""
     ways: tuple[LoopWay, ...]
     marks: tuple[LoopMark, ...] = ()

@@ -119,6 +119,10 @@ def report(report_id: object) -> str:
     return f"/value/reports/{part(report_id)}"
 
 
+def switch(report_id: object, policy: str = "") -> str:
+    return f"{report(report_id)}/switch" + ("?" + urlencode({"policy": policy}) if policy else "")
+
+
 def admin() -> str:
     return "/admin"
 

@@ -22,6 +22,7 @@ from modelyard_console.pages.predictions import add_predictions
 from modelyard_console.pages.rollouts import add_rollouts
 from modelyard_console.pages.routes import add_routes
 from modelyard_console.pages.services import add_services
+from modelyard_console.pages.switching import add_switching
 from modelyard_console.pages.timelines import add_timelines
 from modelyard_console.pages.training import add_training
 from modelyard_console.pages.training_new import add_training_new
@@ -41,6 +42,7 @@ PAGES = (
     add_predictions,
     add_find,
     add_value,
+    add_switching,
     add_services,
     add_admin,
     add_keys,

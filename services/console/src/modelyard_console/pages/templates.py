@@ -10,6 +10,7 @@ from typing import Any, Final
 import jinja2
 
 from modelyard_console.domain import formats, links, names
+from modelyard_contracts.policy_changes import exact
 
 STATIC: Final = files("modelyard_console") / "static"
 FILTERS: Final = {
@@ -27,6 +28,7 @@ FILTERS: Final = {
     "main_metrics": formats.main_metrics,
     "recorded": formats.recorded,
     "setting_name": formats.setting_name,
+    "exact": exact,
 }
 
 

@@ -12,6 +12,7 @@ from modelyard import ApiError, LoopWay, MembersOverTime, PublishedReport, Traff
 from modelyard_console.clients.platform import Part, explained
 from modelyard_console.domain import links
 from modelyard_console.domain.loop_reports import best_of, curves_of, gain_of
+from modelyard_console.domain.switching import usable
 from modelyard_console.domain.value import beside_first, quality_beside_first, values_of
 from modelyard_console.pages.view import Console, Form, View
 from modelyard_console.pages.windows import CHOICES, start_of
@@ -64,6 +65,7 @@ def _add_reports(app: FastAPI, console: Console) -> None:
         count = max(len(way.parts) for way in found.report.ways)
         head = [("way to work", ""), *((str(place), "num") for place in range(1, count + 1))]
         shown = {"report": found.report, "gains": gains, "chart": curves_of(found.report), "count": count, "head": head}
+        shown["usable"] = [way.name for way in usable(found.report)]
         return view.page("loop_report.html", found=found, **shown)
 
     @app.post("/value/reports", response_class=HTMLResponse)

@@ -53,7 +53,7 @@ class LoopReportInfo(BaseModel):
 
 
 class LoopReportList(BaseModel):
-    """Reports, newest first; without their curves."""
+    """Reports, newest first; without their curves and policies."""
 
     items: list[LoopReportInfo]
 
@@ -80,13 +80,13 @@ def add_loop_reports(app: FastAPI, reports: LoopReports, clock: Clock) -> None:
         model: Annotated[str | None, Query(pattern=REFERENCE_PATTERN, max_length=192)] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> LoopReportList:
-        """List reports without their curves, newest first."""
+        """List reports without their curves and policies, newest first."""
         found = reports.newest(model, allowed_workspaces(principal, "read", KIND), limit)
-        return LoopReportList(items=[LoopReportInfo.of(_without_curves(one)) for one in found])
+        return LoopReportList(items=[LoopReportInfo.of(_short(one)) for one in found])
 
     @app.get("/v1/loop-reports/{report_id}", tags=["loop reports"])
     def show(report_id: UUID, _: Annotated[Principal, Depends(allow("read", KIND, find=by_id))]) -> LoopReportInfo:
-        """Return a report with its curves."""
+        """Return a report with its curves and policies."""
         return LoopReportInfo.of(_get(reports, report_id))
 
 
@@ -100,7 +100,7 @@ def _get(reports: LoopReports, report_id: str | UUID) -> StoredReport:
     return found
 
 
-def _without_curves(stored: StoredReport) -> StoredReport:
-    ways = tuple(way.model_copy(update={"curve": ()}) for way in stored.report.ways)
+def _short(stored: StoredReport) -> StoredReport:
+    ways = tuple(way.model_copy(update={"curve": (), "documents": None}) for way in stored.report.ways)
     report = stored.report.model_copy(update={"ways": ways, "marks": ()})
     return StoredReport(stored.id, stored.model, report, stored.created_at, stored.created_by)

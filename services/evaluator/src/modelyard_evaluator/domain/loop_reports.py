@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from modelyard_contracts.documents import canonical_json
+from modelyard_contracts.policies import POLICIES
 from modelyard_contracts.sentences import explain
 from modelyard_runtime.errors import Invalid
 
 MAX_POINTS: Final = 2_000
 MAX_WAYS: Final = 50
+MAX_DOCUMENTS_BYTES: Final = 20_000
 PARTS: Final = 8
 """Parts of the stream that figures are given for."""
 TITLES: Final[Mapping[str, str]] = {
@@ -28,6 +31,20 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=2_000)]
 Line = Annotated[str, Field(max_length=200)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+def _bounded(documents: dict[str, dict[str, Any]] | None) -> dict[str, dict[str, Any]] | None:
+    if documents is None:
+        return None
+    if set(documents) != set(POLICIES):
+        raise ValueError(f"documents: must be those of {', '.join(POLICIES)}")
+    if len(canonical_json(documents)) > MAX_DOCUMENTS_BYTES:
+        raise ValueError(f"documents: must have at most {MAX_DOCUMENTS_BYTES} bytes as JSON")
+    return documents
+
+
+Documents = Annotated[dict[str, dict[str, Any]] | None, AfterValidator(_bounded)]
+"""By kind of policy; None: the report does not state them. What is in them is checked when they are applied."""
 
 
 class Part(BaseModel):
@@ -51,6 +68,8 @@ class Way(Part):
     alarms: Count | None = None
     rollbacks: Count | None = None
     seconds_below_frozen: Number | None = None
+    documents: Documents = Field(default=None, exclude_if=lambda value: value is None)
+    """The policies of the platform as production would have them. Left out where unknown: ids must not change."""
     curve: Annotated[tuple[tuple[Count, Number], ...], Field(max_length=MAX_POINTS)] = ()
     """(row, rolling metric), in order."""
 
@@ -71,6 +90,10 @@ class LoopReport(Part):
     metric: Line
     lower_is_better: bool
     rows: Count
+    row_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """Mean time between two rows; None where the rows had no times, or where it is unknown."""
     note: Text = ""
     ways: Annotated[tuple[Way, ...], Field(min_length=1, max_length=MAX_WAYS)]
     marks: Annotated[tuple[Event, ...], Field(max_length=MAX_POINTS)] = ()
@@ -117,6 +140,7 @@ def _of_backtest(found: Mapping[str, Any]) -> LoopReport:
         {
             **_shared("backtest", found["name"], found),
             "rows": found["rows"],
+            "row_interval_s": found.get("row_interval_s"),
             "note": " ".join(filter(None, notes)),
             "ways": policies + baselines,
         }
@@ -130,6 +154,7 @@ def _way(name: str, one: Mapping[str, Any], curves: Mapping[str, Any], *, is_pla
             "cost_usd": one.get("train_cost_usd"),
             "alarms": one.get("alarms"),
             "rollbacks": one.get("rollbacks"),
+            "documents": one.get("documents"),
         }
     return {
         "name": name,

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from modelyard_contracts import Part, UtcDatetime, derived_id
 from modelyard_contracts.policies import RetrainPolicy
-from modelyard_contracts.signature import ColumnType, Signature
 
 FIRST_RETRY_S: Final = 1.0
 MAX_RETRY_S: Final = 300.0
@@ -89,12 +88,3 @@ class LearnerStatus(Part):
     lag_s: float | None = None
     """Age of the newest label that it read while more are waiting; 0 if none is waiting."""
     memory_mib: float = 0.0
-
-
-def cannot_learn(signature: Signature) -> str | None:
-    """Why there is no online learner for a signature; None if there is."""
-    if signature.input != "columns":
-        return f"online learners take columns, not {signature.input}"
-    if any(column.type is ColumnType.TEXT for column in signature.columns):
-        return "online learners take no text columns"
-    return None

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from modelyard_contracts.signature import online_obstacle
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import ModelyardError, Retryable
 from modelyard_trainer.domain.errors import BadRequest
-from modelyard_trainer.domain.learners import Learner, LearnerStatus, cannot_learn
+from modelyard_trainer.domain.learners import Learner, LearnerStatus
 from modelyard_trainer.domain.ports import Learners, Served
 from modelyard_trainer.jobs.processes import Workers
 from modelyard_trainer.jobs.rundir import RunDir, read_json
@@ -88,7 +89,7 @@ class LearnerSupervisor:
             return
         learner = self._publish(learner)
         served = self._served(learner)
-        if served is None or (why := cannot_learn(served.signature)):
+        if served is None or (why := online_obstacle(served.signature)):
             reason = why if served is not None else "waits for the model's first version"
             self._change(learner, lambda one: one.waits(reason))
             return
