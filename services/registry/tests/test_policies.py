@@ -1,6 +1,10 @@
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from modelyard import ApiError
+from modelyard.switching import set_switched, switch_of
 from modelyard_contracts import ResourceChange
 from modelyard_contracts.policies import GatePolicy, RetrainPolicy, RolloutPolicy
 
@@ -41,6 +45,33 @@ def test_a_change_from_an_old_revision_is_refused_naming_the_current_one(world: 
     with pytest.raises(ApiError, match="revision 1, not 0") as refused:
         world.client.set_policy("elec", GatePolicy(min_rows=500), expected_revision=0)
     assert (refused.value.status, refused.value.code) == (409, "stale_revision")
+
+
+def test_a_switch_sets_what_differs_over_the_revisions_that_were_seen_and_goes_on_after_a_stop(world: World) -> None:
+    no_monitor: Any = None  # it is asked about models with a version only
+    world.client.create_model("elec")
+    world.client.set_policy("elec", GatePolicy(approval="manual", min_rows=400))
+    wanted = {
+        "gate": GatePolicy(),
+        "retrain": RetrainPolicy(growth=2),
+        "rollout": RolloutPolicy(strategy="adaptive"),
+    }
+
+    def seen() -> Any:
+        return switch_of(world.client, no_monitor, "elec", wanted, datetime.now(UTC))
+
+    first = seen()
+    assert [(one.kind, one.revision) for one in first.changed] == [("gate", 1), ("retrain", 0), ("rollout", 0)]
+    world.client.set_policy("elec", RetrainPolicy(cool_down_s=7), expected_revision=0)
+    with pytest.raises(ApiError, match="retrain policy is at revision 1, not 0"):
+        set_switched(world.client, first, "proved")
+    second = seen()
+    assert [one.kind for one in second.changed] == ["retrain", "rollout"], "the gate was set before the conflict"
+    assert [one.revision for one in set_switched(world.client, second, "proved")] == [2, 1]
+    assert seen().changed == ()
+    assert world.client.policy("elec", "gate") == GatePolicy(approval="manual")
+    assert world.client.policy("elec", "rollout").strategy == "adaptive"
+    assert [one.reason for one in world.client.policy_history("elec", "retrain")] == ["proved", ""]
 
 
 @pytest.mark.parametrize(
