@@ -264,7 +264,7 @@ def stated(world: World, documents: Any = STATED, row_interval_s: float | None =
     in_force(world, "gate", 4, gate)
     in_force(world, "retrain", 0, RetrainPolicy().model_dump(mode="json"))
     in_force(world, "rollout", 2, RolloutPolicy(timeout_ms=90).model_dump(mode="json"))
-    world.answers.add("/v1/models/elec/versions", {"items": []})
+    world.answers.add("/v1/models/elec/versions", {"items": [], "next_after": None})
     world.answers.add("/v1/models", {"items": []})
     world.answers.add("/v1/traffic", {"items": [traffic(labelled=0)]})
 
@@ -283,7 +283,7 @@ def with_version(world: World, signature: Signature) -> None:
     file = ManifestFile.write(manifest)
     version = {"model": "elec", "version": 1, "digest": file.digest, "stage": "live", "aliases": ["champion"]}
     version |= {"created_at": NOW, "created_by": "anna", "correlation_id": "c"}
-    world.answers.add("/v1/models/elec/versions", {"items": [version]})
+    world.answers.add("/v1/models/elec/versions", {"items": [version], "next_after": None})
     answer = httpx.Response(200, content=file.data, headers={"x-modelyard-digest": file.digest})
     world.answers.add("/v1/models/elec/versions/1/manifest", answer)
 

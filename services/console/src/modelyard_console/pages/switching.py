@@ -52,10 +52,11 @@ def add_switching(app: FastAPI, console: Console) -> None:
         if stale := [one.kind for one in switch.changed if form.text(SEEN + one.kind) != str(one.revision)]:
             problem = f"Another person changed the policy {', '.join(stale)} meanwhile. Look at what changes now."
             return _page(view, report, asked, switch, {"": problem}, 409)
-        return _use(view, report, asked, switch)
+        return _use(form, report, asked, switch)
 
 
-def _use(view: View, report: PublishedReport, asked: Asked, switch: Switch) -> Response:
+def _use(form: Form, report: PublishedReport, asked: Asked, switch: Switch) -> Response:
+    view = form.view
     reason = asked.reason or usual_reason(asked, report.report)
     try:
         set_switched(view.io.registry.client, switch, one_line(reason))
@@ -65,7 +66,7 @@ def _use(view: View, report: PublishedReport, asked: Asked, switch: Switch) -> R
         return _page(view, report, asked, left, problems, error.status or 503)
     kinds = ", ".join(one.kind for one in switch.changed)
     done = f"{asked.model} now works by {asked.policy}; changed: {kinds}." if kinds else "There was nothing to change."
-    return view.finish(done, links.policies(asked.model))
+    return form.finish(done, links.policies(asked.model))
 
 
 def _report(view: View, report_id: str) -> PublishedReport:
