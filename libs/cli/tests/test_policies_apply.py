@@ -16,7 +16,7 @@ from modelyard_cli.__main__ import app
 from modelyard_cli.backtest.chosen import pace_of
 from modelyard_cli.backtest.named import NAMED
 from modelyard_cli.context import Platform
-from modelyard_contracts.policies import POLICIES
+from modelyard_contracts.policies import POLICIES, GatePolicy
 from modelyard_contracts.signature import Column, Output, Signature, Task
 
 NUMBERS = Signature(columns=(Column(name="a"),), output=Output(task=Task.BINARY, classes=("no", "yes")))
@@ -44,7 +44,7 @@ class Registry:
         kind = next(kind for kind, of in POLICIES.items() if isinstance(policy, of))
         if kind == self.fails_at:
             self.fails_at = ""
-            raise ApiError(409, "Conflict", {"detail": f"the {kind} policy is at revision 9"})
+            raise ApiError(409, "Conflict", f"the {kind} policy is at revision 9")
         assert expected_revision == self.policy_info(model, kind).revision
         self.documents[kind] = expected_revision + 1, policy.model_dump(mode="json")
         self.reasons.append(reason)
@@ -161,7 +161,7 @@ def test_a_dry_run_prints_the_same_and_sets_nothing(apply: Apply, registry: Regi
 
 
 def test_who_decides_and_where_it_is_served_stays_and_is_said(apply: Apply, registry: Registry, tmp_path: Path) -> None:
-    registry.documents["gate"] = 3, POLICIES["gate"](approval="manual").model_dump(mode="json")
+    registry.documents["gate"] = 3, GatePolicy(approval="manual").model_dump(mode="json")
     registry.documents["rollout"] = (
         2,
         POLICIES["rollout"].model_validate({"route": "shop", "timeout_ms": 90}).model_dump(),
@@ -175,7 +175,7 @@ def test_who_decides_and_where_it_is_served_stays_and_is_said(apply: Apply, regi
 
 
 def test_a_file_changes_what_it_names_and_lists_it(apply: Apply, registry: Registry, tmp_path: Path) -> None:
-    registry.documents["gate"] = 3, POLICIES["gate"](approval="manual").model_dump(mode="json")
+    registry.documents["gate"] = 3, GatePolicy(approval="manual").model_dump(mode="json")
     registry.documents["rollout"] = 2, POLICIES["rollout"].model_validate({"timeout_ms": 90}).model_dump()
     file = tmp_path / "fast.yaml"
     file.write_text("gate: {approval: automatic}\nretrain: {cool_down_s: 60}")

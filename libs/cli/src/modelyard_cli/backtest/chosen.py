@@ -103,7 +103,7 @@ def _policy_of(report: Mapping[str, Any], name: str, file: Path) -> Mapping[str,
     listed = report.get("policies")
     if not isinstance(listed, list) or not all(isinstance(one, dict) and "name" in one for one in listed):
         raise StackError(f"{file}: is no report of a backtest: it has no policies")
-    found = next((one for one in listed if one["name"] == name), None)
+    found: dict[str, Any] | None = next((one for one in listed if one["name"] == name), None)
     if found is None:
         raise StackError(f"{file}: has no policy {name!r}; it has {', '.join(str(one['name']) for one in listed)}")
     return found
