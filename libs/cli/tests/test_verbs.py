@@ -48,6 +48,8 @@ from modelyard_contracts.comparison import (
 )
 from modelyard_contracts.documents import read
 from modelyard_contracts.keyring import KeyRing
+from modelyard_contracts.policies import RolloutPolicy
+from modelyard_contracts.signature import Task
 from modelyard_contracts.trust import TrustDocument
 from modelyard_runtime import kafka
 from modelyard_runtime.errors import BrokerAway
@@ -239,6 +241,23 @@ PROMOTED = ROLLED_BACK.model_copy(
 )
 
 
+AWAY = ApiError(0, "unreachable", "Not reachable", "the registry does not answer")
+TABULAR: dict[str, Any] = {
+    "policy": RolloutPolicy(),
+    "manifest": SimpleNamespace(flavour="sklearn", task=Task.BINARY),
+}
+"""Answers of a registry that has a tabular model without a time of its own."""
+TEXTS = TABULAR | {"manifest": SimpleNamespace(flavour="transformers", task=Task.TEXT)}
+
+
+@pytest.mark.parametrize(("registry", "noted"), [(TABULAR, False), (TEXTS, True), ({"policy": AWAY}, False)])
+def test_a_route_that_waits_longer_is_noted_and_a_registry_away_stops_no_rollout(
+    asked: Asked, registry: dict[str, Any], noted: bool
+) -> None:
+    result = asked("deploy", "m", "3", deployer={"start_rollout": PROMOTED, "rollout": PROMOTED}, registry=registry)
+    assert (result.exit_code, "waits 30 s" in result.stderr) == (0, noted)
+
+
 @pytest.mark.parametrize(
     ("state", "code", "line"),
     [
@@ -249,7 +268,7 @@ PROMOTED = ROLLED_BACK.model_copy(
 )
 def test_the_exit_code_of_deploy_is_the_outcome(asked: Asked, state: RolloutState, code: Exit, line: str) -> None:
     ended = PROMOTED.model_copy(update={"state": state})
-    result = asked("deploy", "m", "3", deployer={"start_rollout": PROMOTED, "rollout": ended})
+    result = asked("deploy", "m", "3", deployer={"start_rollout": PROMOTED, "rollout": ended}, registry=TABULAR)
     assert result.exit_code == code
     assert line in (result.stdout if code is Exit.DONE else result.stderr)
 
@@ -384,7 +403,8 @@ def test_control_characters_in_reasons_are_shown_and_not_executed(asked: Asked) 
     evil = "\x1b[31mred\x1b]0;title\x07 \u202egnp.exe\u2028next"
     failed = PROMOTED.model_copy(update={"state": RolloutState.FAILED, "reason": evil})
     listed = asked("rollouts", "m", deployer={"rollouts": (failed,)})
-    ended = asked("deploy", "m", "3", deployer={"start_rollout": PROMOTED, "rollout": failed})
+    calls = {"start_rollout": PROMOTED, "rollout": failed}
+    ended = asked("deploy", "m", "3", deployer=calls, registry=TABULAR)
     for text in (listed.stdout, ended.stderr):
         assert "\\x1b[31mred" in text
         assert not {"\x1b", "\x07", "\u202e", "\u2028"} & set(text)

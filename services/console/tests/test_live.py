@@ -10,7 +10,7 @@ import pytest
 
 from modelyard import ApiClient
 from modelyard_console.live.followers import Followers
-from modelyard_console.live.hub import MAX_PAGES, Hint, Hub, TooManyPages
+from modelyard_console.live.hub import KEPT, MAX_PAGES, Hint, Hub, TooManyPages
 from modelyard_console.live.jobs import AT_ONCE, Jobs, Work
 from modelyard_console.pages.live import wanted_by
 
@@ -37,6 +37,28 @@ async def test_changes_within_the_gathering_time_arrive_together() -> None:
         hub.publish(Hint("run", "a"))
         asyncio.get_running_loop().call_later(0.02, hub.publish, Hint("run", "b"))
         assert await inbox.read(1.0, gather_s=0.1) == [Hint("run", "a"), Hint("run", "b")]
+
+
+async def test_a_page_hears_what_changed_between_its_reading_and_its_stream() -> None:
+    hub = Hub()
+    hub.publish(Hint("run", "before"))
+    position = hub.position
+    hub.publish(Hint("run", "churn"))
+    hub.publish(Hint("rollout", "churn"))
+    with hub.subscribed(everything, position) as inbox:
+        assert await inbox.read(0.01) == [Hint("run", "churn"), Hint("rollout", "churn")]
+    with hub.subscribed(everything, hub.position) as inbox:
+        assert await inbox.read(0.01) == []
+
+
+@pytest.mark.parametrize("position", ["old", "other-1", "x", "-", "other-" + "9" * 30])
+async def test_a_position_that_is_not_known_makes_the_page_read_itself_again(position: str) -> None:
+    hub = Hub()
+    since = hub.position if position == "old" else position
+    for _ in range(KEPT + 1):
+        hub.publish(Hint("run", "churn"))
+    with hub.subscribed(everything, since) as inbox:
+        assert await inbox.read(0.01) == [Hint("reset")]
 
 
 def test_a_person_hears_only_of_models_that_the_person_may_read() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from modelyard import DeployerClient, RolloutRun
+from modelyard import ApiError, DeployerClient, RolloutRun
 from modelyard_cli.context import Platform
 from modelyard_cli.outcomes import Exit, Outcome, await_rollout, await_verdict, verdict_outcome
 from modelyard_cli.output import Form, FormOption, cell, complain, console, printable, progress, reports_errors, show
@@ -108,9 +108,12 @@ def deploy(
 
 
 def _note_time(platform: Platform, model: str, version: int) -> None:
-    """Say so where the route waits longer than the rollout policy states."""
-    policy = platform.registry.policy(model, "rollout")
-    waiting_ms = policy.waiting_ms(platform.registry.manifest(model, version))
+    """Say so where the route waits longer than the rollout policy states. A registry that is away stops no rollout."""
+    try:
+        policy = platform.registry.policy(model, "rollout")
+        waiting_ms = policy.waiting_ms(platform.registry.manifest(model, version))
+    except ApiError:
+        return
     if waiting_ms != policy.timeout_ms:
         complain(
             f"its route waits {waiting_ms / 1000:g} s for an answer, or for the first piece of a text; set timeout_ms "

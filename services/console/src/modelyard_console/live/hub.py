@@ -1,6 +1,8 @@
 """What changed, for all open pages: each page learns types and models, and reads the rest with its own key."""
 
 import asyncio
+import secrets
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +10,8 @@ from typing import Final
 
 MAX_PAGES: Final = 2_000
 """Open pages; further ones stay without live updates."""
+KEPT: Final = 1_000
+"""Newest hints, for pages whose stream begins after they were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class Hub:
     def __init__(self) -> None:
         self._inboxes: set[Inbox] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._start, self._count = secrets.token_hex(4), 0
+        self._newest: deque[Hint] = deque(maxlen=KEPT)
         self.away: dict[str, str] = {}
         """Service whose changes cannot be followed to the reason."""
 
@@ -69,24 +75,42 @@ class Hub:
         """Number of open pages."""
         return len(self._inboxes)
 
+    @property
+    def position(self) -> str:
+        """Where the hints are now. A page remembers it before it reads anything, and follows from there."""
+        return f"{self._start}-{self._count}"
+
     def start(self) -> None:
         """Remember the event loop of the pages."""
         self._loop = asyncio.get_running_loop()
 
     @contextmanager
-    def subscribed(self, wanted: Wanted) -> Iterator[Inbox]:
-        """An inbox for one page; TooManyPages when there is no room."""
+    def subscribed(self, wanted: Wanted, since: str = "") -> Iterator[Inbox]:
+        """An inbox for one page; TooManyPages when there is no room.
+
+        since: a position, after which the inbox has all hints; empty for none of the past. After a position that is
+        too old, or of another start of the console, it has one hint of the type `reset`.
+        """
         if len(self._inboxes) >= MAX_PAGES:
             raise TooManyPages
         inbox = Inbox(wanted)
+        for hint in self._since(since) if since else ():
+            inbox.put(hint)
         self._inboxes.add(inbox)
         try:
             yield inbox
         finally:
             self._inboxes.discard(inbox)
 
+    def _since(self, position: str) -> list[Hint]:
+        start, _, count = position.partition("-")
+        missed = self._count - int(count) if start == self._start and count.isdecimal() else -1
+        return list(self._newest)[len(self._newest) - missed :] if 0 <= missed <= len(self._newest) else [Hint("reset")]
+
     def publish(self, hint: Hint) -> None:
         """Pass a hint on to all pages that want it."""
+        self._newest.append(hint)
+        self._count += 1
         for inbox in self._inboxes:
             inbox.put(hint)
 

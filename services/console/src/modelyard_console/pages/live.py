@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Final
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from modelyard_console.live.hub import Hint, Hub, TooManyPages, Wanted
@@ -29,10 +29,14 @@ KINDS: Final = (
 
 def add_live(app: FastAPI, console: Console) -> None:
     @app.get("/live", include_in_schema=False)
-    async def live(request: Request, view: Annotated[View, Depends(console.view("read", "model"))]) -> Response:
-        """Follow what changed. A page reads the changed parts again with its own session."""
+    async def live(
+        request: Request,
+        view: Annotated[View, Depends(console.view("read", "model"))],
+        since: Annotated[str, Query(max_length=40)] = "",
+    ) -> Response:
+        """Follow what changed since the page was read. A page reads the changed parts again with its own session."""
         readiness = request.app.state.readiness
-        stream = _events(console.hub, wanted_by(view.me), lambda: readiness.stopping, console.clock)
+        stream = _events(console.hub, wanted_by(view.me), since, lambda: readiness.stopping, console.clock)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
@@ -46,9 +50,11 @@ def wanted_by(me: Principal) -> Wanted:
     return wanted
 
 
-async def _events(hub: Hub, wanted: Wanted, stopping: Callable[[], bool], clock: Clock) -> AsyncIterator[str]:
+async def _events(
+    hub: Hub, wanted: Wanted, since: str, stopping: Callable[[], bool], clock: Clock
+) -> AsyncIterator[str]:
     try:
-        with hub.subscribed(wanted) as inbox:
+        with hub.subscribed(wanted, since) as inbox:
             yield _event("hello", {"now": clock().timestamp()})
             while not stopping():
                 hints = await inbox.read(TRAFFIC_S, GATHER_S) or [Hint("traffic")]

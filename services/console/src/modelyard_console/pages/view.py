@@ -102,6 +102,7 @@ class View:
 
     def __init__(self, console: Console, request: Request, me: Principal) -> None:
         self.console, self.request, self.me = console, request, me
+        self.position = console.hub.position
         self.session = session_of(request.scope)
         self.io: Services = console.platform.using(self.session.api_key)
 
@@ -126,6 +127,7 @@ class View:
             "me": self.me,
             "may": self.may,
             "csrf": self.session.csrf,
+            "position": self.position,
             "path": path,
             "here": path + (f"?{self.request.url.query}" if self.request.url.query else ""),
             "navigation": NAVIGATION,

@@ -120,7 +120,7 @@
   }
   function follow() {
     if (!document.querySelector("[data-live]")) return;
-    const source = new EventSource("/live");
+    const source = new EventSource("/live?since=" + encodeURIComponent(document.body.dataset.position)); // nothing between the page and its stream is missed
     source.addEventListener("hello", (event) => { serverAhead = JSON.parse(event.data).now - Date.now() / 1000; times(); shown("on", "live"); if (follow.broken) changed([{ type: "reset" }]); follow.broken = false; });
     source.addEventListener("changes", (event) => changed(JSON.parse(event.data)));
     source.onerror = () => { follow.broken = true; shown("off", "reconnecting"); if (source.readyState === EventSource.CLOSED) setTimeout(follow, 5000); };
