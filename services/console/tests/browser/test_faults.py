@@ -60,10 +60,10 @@ def test_every_page_names_a_service_that_fails_and_shows_the_rest(
 def test_a_stream_that_breaks_is_shown_and_opens_again(site: Site, visit: Callable[..., Visitor]) -> None:
     visitor = visit(site)
     page = visitor.page
-    page.route("**/live", lambda route: route.abort())
+    page.route("**/live?since=*", lambda route: route.abort())
     visitor.open("/")
     expect(page.locator("[data-live-state=off]")).to_have_text("reconnecting", timeout=30_000)
-    page.unroute("**/live")
+    page.unroute("**/live?since=*")
     expect(page.locator("[data-live-state=on]")).to_have_text("live", timeout=60_000)
 
 
