@@ -1,6 +1,7 @@
 """A console over services that are stand-ins: canned answers by method and path."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -118,3 +119,19 @@ def world(tmp_path: Path, registry: httpx.BaseTransport | None) -> Iterator[Worl
         worlds.append(World(answers, clock, browser, principals, tmp_path))
         yield worlds[0]
         browser.portal.call(service.on_stop)
+
+
+def press(world: World, page: str, action: str) -> Any:
+    """Press a button of a page that has a form without fields."""
+    return world.browser.post(f"{page}/{action}", data={"csrf": world.csrf()}, follow_redirects=False)
+
+
+def waited_within(seconds: float, world: World, page: str, *shown: str) -> str:
+    """The page, once it shows one of the texts."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        text = world.browser.get(page).text
+        if any(one in text for one in shown):
+            return text
+        time.sleep(0.05)  # sleep: a job runs in a thread
+    raise AssertionError(f"the page shows none of {shown}: {text}")

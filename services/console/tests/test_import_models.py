@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from modelyard_own.remote import connection
 from modelyard_runtime.access import Principal
 from modelyard_runtime.errors import StartupError
 
-from .conftest import World
+from .conftest import World, press, waited_within
 from .test_register_models import accept_models, ended, scanned, sent_to
 
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 8}
@@ -77,19 +76,8 @@ def listed(world: World, **form: str) -> str:
     return str(found.headers["location"])
 
 
-def press(world: World, page: str, action: str) -> Any:
-    return world.browser.post(f"{page}/{action}", data={"csrf": world.csrf()}, follow_redirects=False)
-
-
 def waited(world: World, page: str, *shown: str) -> str:
-    """The page of an import, once it shows one of the texts."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        text = world.browser.get(page).text
-        if any(one in text for one in shown):
-            return text
-        time.sleep(0.05)  # sleep: a download runs in a thread
-    raise AssertionError(f"the page shows none of {shown}: {text}")
+    return waited_within(20, world, page, *shown)
 
 
 def imported(world: World, **form: str) -> str:

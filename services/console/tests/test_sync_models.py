@@ -2,7 +2,6 @@
 
 import io
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from modelyard_registry.testing import ADMIN_KEY, InProcessRegistry
 from modelyard_runtime.access import Principal
 from modelyard_runtime.errors import StartupError
 
-from .conftest import World
+from .conftest import World, press, waited_within
 from .test_register_models import in_process
 
 REGION = "eu-west-1"
@@ -82,19 +81,8 @@ def started(world: World, *keys: str, **more: Any) -> str:
     return str(found.headers["location"])
 
 
-def press(world: World, page: str, action: str) -> Any:
-    return world.browser.post(f"{page}/{action}", data={"csrf": world.csrf()}, follow_redirects=False)
-
-
 def waited(world: World, page: str, *shown: str) -> str:
-    """The page of a run, once it shows one of the texts."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        text = world.browser.get(page).text
-        if any(one in text for one in shown):
-            return text
-        time.sleep(0.05)  # sleep: a run is in a thread
-    raise AssertionError(f"the page shows none of {shown}: {text}")
+    return waited_within(60, world, page, *shown)
 
 
 ENDED = "has the versions."

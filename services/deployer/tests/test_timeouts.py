@@ -1,4 +1,4 @@
-"""How long routes wait: longer where a version answers texts, unless somebody states a time."""
+"""How long routes wait: longer where a version answers texts, unless a time is stated."""
 
 from pathlib import Path
 

@@ -1,7 +1,8 @@
 """The tables that every service with a database has, and the type of a moment in them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import (
@@ -17,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TextClause,
     TypeDecorator,
     Uuid,
     and_,
@@ -54,6 +56,14 @@ def is_one_of(
         numbers.setdefault(name, []).append(number)
     pairs = (and_(model == name, version.in_(some)) for name, some in numbers.items())
     return and_(model.in_(numbers), or_(*pairs))
+
+
+def literally_in(column: str, values: Iterable[StrEnum]) -> TextClause:
+    """Condition of a partial index and of the queries that use it, with the values as literals.
+
+    A database uses such an index only for a query whose condition is the same text; with parameters it does not.
+    """
+    return text(f"{column} IN ({', '.join(repr(value.value) for value in values)})")
 
 
 def metadata_tables(metadata: MetaData) -> None:

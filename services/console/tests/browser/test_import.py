@@ -14,7 +14,7 @@ from modelyard_own.remote import connection
 
 from .conftest import Visitor, served
 from .replay import Recording, Replay
-from .test_pages import NARROW, picture, violations
+from .test_pages import looks_right, violations
 
 FILES = {
     "config.json": b'{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 8}',
@@ -44,27 +44,13 @@ def test_a_model_of_a_hub_is_imported(
         page.click("text=Show its files")
         expect(page.locator("#taken")).to_contain_text("model.safetensors")
         expect(page.locator("#left-out")).to_contain_text("a pickle, which is never loaded")
-        assert violations(page) == []
-        _pictures(visitor)
+        looks_right(page, "/models-import/repository")
         _cut_and_continued(visitor, hub, monkeypatch)
         page.click("text=Check how it is understood")
         expect(page.locator("h1")).to_contain_text("Register parcels")
         expect(page.locator("dl.figures")).to_contain_text("apache-2.0")
         expect(page.locator("button.primary")).to_have_text("Register")
         assert visitor.complaints == []
-
-
-def _pictures(visitor: Visitor) -> None:
-    page = visitor.page
-    picture(page, "/models-import/repository", "light")
-    page.emulate_media(color_scheme="dark")
-    assert violations(page, {"runOnly": ["color-contrast"]}) == []
-    picture(page, "/models-import/repository", "dark")
-    page.emulate_media(color_scheme="light")
-    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
-    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
-    picture(page, "/models-import/repository", "narrow")
-    page.set_viewport_size({"width": 1_280, "height": 900})
 
 
 def _cut_and_continued(visitor: Visitor, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

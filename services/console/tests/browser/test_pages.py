@@ -31,6 +31,14 @@ def test_a_page_is_complete_accessible_and_fits(site: Site, visit: Callable[...,
     missing = page.locator(".notice.away.bad").all_inner_texts()
     assert missing == [] or path == "/components"
     assert page.evaluate("document.documentElement.scrollWidth") <= 1_280
+    looks_right(page, path)
+    assert visitor.complaints == []
+
+
+def looks_right(page: Page, path: str) -> None:
+    """Check accessibility, dark colours and the width of a phone, with a picture of each; then restore the size."""
+    size = page.viewport_size
+    assert size
     assert violations(page) == []
     picture(page, path, "light")
     page.emulate_media(color_scheme="dark")
@@ -40,7 +48,7 @@ def test_a_page_is_complete_accessible_and_fits(site: Site, visit: Callable[...,
     page.set_viewport_size(NARROW)  # type: ignore[arg-type]
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
     picture(page, path, "narrow")
-    assert visitor.complaints == []
+    page.set_viewport_size(size)
 
 
 def violations(page: Page, options: dict[str, Any] | None = None) -> list[tuple[str, str]]:

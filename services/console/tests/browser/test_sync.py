@@ -13,7 +13,7 @@ from modelyard_runtime.access import Authenticator, Principal
 
 from .conftest import ROLES, Visitor, served
 from .replay import Recording, Replay
-from .test_pages import NARROW, picture, violations
+from .test_pages import looks_right
 
 
 async def introspect(key: str) -> Principal | None:
@@ -36,7 +36,7 @@ def test_models_of_another_registry_are_compared_and_taken_over(
         page.click("#sources a")
         page.click("text=churn")
         expect(page.locator("#differences")).to_contain_text("only there")
-        _looks_right(visitor, "/models-sync/model")
+        looks_right(page, "/models-sync/model")
         page.check("[name='take:1']")
         mlflow.cuts = 1_000
         with monkeypatch.context() as patched:
@@ -48,19 +48,5 @@ def test_models_of_another_registry_are_compared_and_taken_over(
         mlflow.cuts = 0
         page.click("#progress button:text-is('Continue')")
         expect(page.locator("#progress")).to_contain_text("Everything that you chose was taken over", timeout=120_000)
-        _looks_right(visitor, "/models-sync/run")
+        looks_right(page, "/models-sync/run")
         assert visitor.complaints == []
-
-
-def _looks_right(visitor: Visitor, name: str) -> None:
-    page = visitor.page
-    assert violations(page) == []
-    picture(page, name, "light")
-    page.emulate_media(color_scheme="dark")
-    assert violations(page, {"runOnly": ["color-contrast"]}) == []
-    picture(page, name, "dark")
-    page.emulate_media(color_scheme="light")
-    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
-    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
-    picture(page, name, "narrow")
-    page.set_viewport_size({"width": 1_280, "height": 900})

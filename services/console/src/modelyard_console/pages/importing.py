@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
@@ -13,25 +12,18 @@ from modelyard.errors import DigestMismatch
 from modelyard_console.domain.formats import size
 from modelyard_console.domain.imports import Download, DownloadState, Listing, problem_words
 from modelyard_console.live.hub import Hint
+from modelyard_console.live.progress import Ended, Progress
 from modelyard_console.pages.live import REGISTRATION
 from modelyard_console.pages.view import Console
 from modelyard_console.store.model_uploads import ModelUpload
 from modelyard_own import UnfitModel
 from modelyard_runtime.errors import Invalid
 
-REPORTED_S: Final = 0.5
-"""Least time between two reports of progress."""
-REPEATED_S: Final = 2.0
-"""Time between two reports while nothing arrives."""
 KEPT: Final = "What has arrived is kept; continue, and the rest is downloaded."
 NO_ROOM: Final = (
     "models that wait for their registration, or are being downloaded, take too much room; register or discard them"
 )
 log = logging.getLogger(__name__)
-
-
-class _Ended(Exception):
-    """The download ends before it is complete; the text says why."""
 
 
 def start(console: Console, upload: ModelUpload, listing: Listing) -> None:
@@ -108,7 +100,7 @@ def _end(console: Console, upload: ModelUpload, listing: Listing, progress: "_Pr
     try:
         console.hubs.fetch(listing, folder, parts, progress.report, progress.pause)
         state = DownloadState.COMPLETE
-    except _Ended as error:
+    except Ended as error:
         state, text = DownloadState.STOPPED, f"{error} {KEPT}"
     except DigestMismatch as error:
         text = f"The hub sent other bytes than it states: {error.detail}. Nothing of that file was kept."
@@ -122,43 +114,14 @@ def _end(console: Console, upload: ModelUpload, listing: Listing, progress: "_Pr
     return Download(state=state, text=text, have_bytes=console.models.have_bytes(upload))
 
 
-class _Progress:
-    """Keeps the last report for the page, and ends a download that was stopped or takes too long."""
-
+class _Progress(Progress):
     def __init__(self, console: Console, upload: ModelUpload, stop: threading.Event) -> None:
-        self._console, self._upload, self._stop = console, upload, stop
-        self._ends_at, self._last, self._text = time.monotonic() + console.hubs.timeout_s, 0.0, ""
+        super().__init__(stop, console.hubs.timeout_s)
+        self._console, self._upload = console, upload
 
-    def report(self, text: str) -> None:
-        """Called for every piece that arrives."""
-        self._check()
-        self._text = text
-        if time.monotonic() - self._last >= REPORTED_S:
-            self._write()
-
-    def pause(self, seconds: float) -> None:
-        """Wait between two attempts. Pages that were opened in between learn why."""
-        until = time.monotonic() + seconds
-        while True:
-            self._write()
-            self._check()
-            left = until - time.monotonic()
-            if left <= 0:
-                return
-            self._stop.wait(min(left, REPEATED_S))
-
-    def _write(self) -> None:
-        self._last = time.monotonic()
+    def keep(self) -> None:
         have = self._console.models.have_bytes(self._upload)
-        _keep(
-            self._console, self._upload, Download(state=DownloadState.RUNNING, text=f"{self._text}.", have_bytes=have)
-        )
-
-    def _check(self) -> None:
-        if self._stop.is_set():
-            raise _Ended("It was stopped.")
-        if time.monotonic() > self._ends_at:
-            raise _Ended(f"It took more than {self._console.hubs.timeout_s / 3600:g} hours.")
+        _keep(self._console, self._upload, Download(state=DownloadState.RUNNING, text=self.text, have_bytes=have))
 
 
 def _keep(console: Console, upload: ModelUpload, found: Download) -> None:

@@ -15,7 +15,8 @@ from modelyard_console.domain.prospects import prospects
 from modelyard_console.domain.uploads import KINDS
 from modelyard_console.pages.registering import elsewhere, progress_page, start
 from modelyard_console.pages.view import MAX_FILES, Console, Form, View
-from modelyard_console.store.model_uploads import ModelUpload, Sent
+from modelyard_console.store.folders import Sent
+from modelyard_console.store.model_uploads import ModelUpload
 from modelyard_contracts.admission import ScanReport, ScanVerdict
 from modelyard_contracts.policies import GatePolicy
 from modelyard_own import Base, Plan, UnfitModel, find_base

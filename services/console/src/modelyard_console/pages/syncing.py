@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
@@ -14,7 +13,7 @@ from modelyard_console.domain.formats import size
 from modelyard_console.domain.own_models import WrongFields
 from modelyard_console.domain.syncs import RunState, SyncProgress, Taken, sync_words
 from modelyard_console.live.hub import Hint
-from modelyard_console.pages.importing import REPEATED_S, REPORTED_S
+from modelyard_console.live.progress import Ended, Progress
 from modelyard_console.pages.live import REGISTRATION
 from modelyard_console.pages.view import Console, View
 from modelyard_console.store.sync_runs import SyncRun
@@ -25,10 +24,6 @@ from modelyard_runtime.errors import Invalid, Unavailable
 
 KEPT: Final = "What was taken over stays; continue, and the rest follows."
 log = logging.getLogger(__name__)
-
-
-class _Ended(Exception):
-    """The run ends before it is complete; the text says why."""
 
 
 def start(view: View, run: SyncRun, source: Source) -> None:
@@ -44,8 +39,11 @@ def start(view: View, run: SyncRun, source: Source) -> None:
     waiting = SyncProgress(text="It waits for its turn.", taken=tuple(one for one in before.taken if one.done))
     _keep(console, run, waiting)
     context = copy_context()  # with the correlation id of the request
-    progress = _Progress(console, run, waiting)
-    console.sync_jobs.start(run.id, lambda stop: context.run(_work, console, client, run, source, progress, stop))
+
+    def work(stop: threading.Event) -> Callable[[], None]:
+        return context.run(_work, console, client, run, source, _Progress(console, run, waiting, stop))
+
+    console.sync_jobs.start(run.id, work)
 
 
 def cancel(console: Console, run: SyncRun) -> None:
@@ -73,16 +71,10 @@ def _stopped(found: SyncProgress, why: str) -> SyncProgress:
 
 
 def _work(
-    console: Console,
-    client: RegistryClient,
-    run: SyncRun,
-    source: Source,
-    progress: "_Progress",
-    stop: threading.Event,
+    console: Console, client: RegistryClient, run: SyncRun, source: Source, progress: "_Progress"
 ) -> Callable[[], None]:
     """Return what writes the end, which then may be continued at once."""
     log.info("synchronisation of %s with %s for %s", run.model, source.title, run.owner)
-    progress.stop = stop
     try:
         found = _end(console, client, run, source, progress)
     finally:
@@ -110,7 +102,7 @@ def _end(console: Console, client: RegistryClient, run: SyncRun, source: Source,
             for outcome in synchronise(sync, there):
                 progress.add(Taken.of(outcome))
         state, text = RunState.COMPLETE, ""
-    except _Ended as error:
+    except Ended as error:
         state, text = RunState.STOPPED, f"{error} {KEPT}"
     except ApiError as error:
         text = f"{sync_words(f'{error.title}: {error.detail}')} {KEPT}"
@@ -152,47 +144,25 @@ def _fits(console: Console, run: SyncRun, size_bytes: int) -> None:
         raise UnfitModel("models that wait for their registration take too much room; register or discard them")
 
 
-class _Progress:
-    """Keeps the last report for the page, and ends a run that was stopped or takes too long."""
+class _Progress(Progress):
+    def __init__(self, console: Console, run: SyncRun, before: SyncProgress, stop: threading.Event) -> None:
+        super().__init__(stop, console.hubs.timeout_s)
+        self._console, self._run, self._before = console, run, before
+        self._taken = before.taken
 
-    def __init__(self, console: Console, run: SyncRun, found: SyncProgress) -> None:
-        self._console, self._run, self.found = console, run, found
-        self.stop = threading.Event()
-        self._ends_at, self._last = time.monotonic() + console.hubs.timeout_s, 0.0
+    @property
+    def found(self) -> SyncProgress:
+        """The progress so far."""
+        return self._before.model_copy(update={"text": self.text or self._before.text, "taken": self._taken})
 
-    def report(self, text: str) -> None:
-        """Called for every piece that arrives."""
-        self._check()
-        self.found = self.found.model_copy(update={"text": f"{text}."})
-        if time.monotonic() - self._last >= REPORTED_S:
-            self._write()
-
-    def add(self, taken: Taken) -> None:
-        """One difference is done with."""
-        self.found = self.found.model_copy(update={"taken": (*self.found.taken, taken)})
-        self._write()
-        self._check()
-
-    def pause(self, seconds: float) -> None:
-        """Wait between two attempts. Pages that were opened in between learn why."""
-        until = time.monotonic() + seconds
-        while True:
-            self._write()
-            self._check()
-            left = until - time.monotonic()
-            if left <= 0:
-                return
-            self.stop.wait(min(left, REPEATED_S))
-
-    def _write(self) -> None:
-        self._last = time.monotonic()
+    def keep(self) -> None:
         _keep(self._console, self._run, self.found)
 
-    def _check(self) -> None:
-        if self.stop.is_set():
-            raise _Ended("It was stopped.")
-        if time.monotonic() > self._ends_at:
-            raise _Ended(f"It took more than {self._console.hubs.timeout_s / 3600:g} hours.")
+    def add(self, taken: Taken) -> None:
+        """Note the result of one difference."""
+        self._taken = (*self._taken, taken)
+        self.write()
+        self.check()
 
 
 def _keep(console: Console, run: SyncRun, found: SyncProgress) -> None:

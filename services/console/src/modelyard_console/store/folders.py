@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from modelyard_console.store.room import Room
+from modelyard_own.work import SAMPLE
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import Invalid, NotFound
 
@@ -33,6 +34,8 @@ class Note(BaseModel):
     size_bytes: int = 0
 
 
+Sent = tuple[str, BinaryIO]
+"""Name, with the path below a chosen folder, and content of an uploaded file."""
 NoteT = TypeVar("NoteT", bound=Note)
 KeptT = TypeVar("KeptT", bound=BaseModel)
 
@@ -116,6 +119,15 @@ class UploadFolders(Generic[NoteT]):
                     raise Invalid(f"uploaded files that wait take too much room; {self._advice}", field=field)
                 target.write(chunk)
         return size
+
+    def write_sample(self, sample: Sent | None, folder: Path) -> str | None:
+        """Write the sample of a model; returns its name. Invalid if it is empty, or as of `write`."""
+        if sample is None:
+            return None
+        name = safe_name(sample[0])
+        if not self.write(sample[1], folder / SAMPLE / name, "sample"):
+            raise Invalid("Sample: the file is empty; choose a CSV or Parquet file", field="sample")
+        return name
 
     def _paths(self) -> Iterator[Path]:
         with suppress(FileNotFoundError):

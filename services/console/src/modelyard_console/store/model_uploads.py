@@ -5,13 +5,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from pydantic import Field
 
 from modelyard_console.domain.imports import Download, Listing
 from modelyard_console.domain.registration import Registration
-from modelyard_console.store.folders import Note, UploadFolders, safe_name
+from modelyard_console.store.folders import Note, Sent, UploadFolders, safe_name
 from modelyard_console.store.room import Room, size_of
 from modelyard_contracts.admission import ScanReport
 from modelyard_own import Origin
@@ -30,8 +30,6 @@ ROOT: Final = "model"
 """Folder of files that were sent without one."""
 ADVICE: Final = "register them or wait for them to be deleted, or use `modelyard register`"
 NOT_KEPT: Final = frozenset({"__pycache__"})
-Sent = tuple[str, BinaryIO]
-"""Name with the path below the chosen folder, and content."""
 
 
 class ModelUpload(Note):
@@ -65,7 +63,7 @@ class ModelUploads(UploadFolders[ModelUpload]):
                 owner=owner,
                 uploaded_at=now,
                 **stored,
-                sample=self._sample(sample, folder),
+                sample=self.write_sample(sample, folder),
                 model=model,
                 values=dict(values),
             )
@@ -84,7 +82,7 @@ class ModelUploads(UploadFolders[ModelUpload]):
                 name=safe_name(listing.snapshot.repo),
                 files=len(listing.choice.taken),
                 size_bytes=listing.choice.size_bytes,
-                sample=self._sample(sample, folder),
+                sample=self.write_sample(sample, folder),
                 model=model,
                 values=dict(values),
                 origin=listing.snapshot.origin,
@@ -122,7 +120,7 @@ class ModelUploads(UploadFolders[ModelUpload]):
             else:
                 _link(self.folder(upload) / FILES, folder / FILES)
             if sample is not None:
-                changes["sample"] = self._sample(sample, folder)
+                changes["sample"] = self.write_sample(sample, folder)
             elif upload.sample is not None:
                 _link(self.folder(upload) / SAMPLE, folder / SAMPLE)
             replaced = upload.model_copy(update=changes)
@@ -138,14 +136,6 @@ class ModelUploads(UploadFolders[ModelUpload]):
         if not size:
             raise Invalid("Files: the files are empty; choose a model", field="files")
         return {"name": name, "files": sum(path is not None for path in paths), "size_bytes": size}
-
-    def _sample(self, sample: Sent | None, folder: Path) -> str | None:
-        if sample is None:
-            return None
-        name = safe_name(sample[0])
-        if not self.write(sample[1], folder / SAMPLE / name, "sample"):
-            raise Invalid("Sample: the file is empty; choose a CSV or Parquet file", field="sample")
-        return name
 
     def answer(self, upload: ModelUpload) -> Answer | None:
         """The reading with the values of the upload; None if it was not read with them."""

@@ -4,16 +4,15 @@ import shutil
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from pydantic import Field
 
 from modelyard_console.domain.syncs import SyncProgress
-from modelyard_console.store.folders import Note, UploadFolders, safe_name
+from modelyard_console.store.folders import Note, Sent, UploadFolders
 from modelyard_console.store.room import Room, size_of
-from modelyard_own.work import FILES, OUT, SAMPLE
+from modelyard_own.work import FILES, OUT
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.errors import Invalid
 
 PROGRESS: Final = "progress.json"
 ADVICE: Final = "wait for them to be deleted, or use `modelyard sync`"
@@ -43,16 +42,12 @@ class SyncRuns(UploadFolders[SyncRun]):
         owner: str,
         names: tuple[str, str, str],
         only: tuple[str, ...],
-        sample: tuple[str, BinaryIO] | None,
+        sample: Sent | None,
         values: Mapping[str, str],
     ) -> SyncRun:
         """Store what was chosen. names: of the source, the model there and here. Invalid for an empty sample."""
         with self.new_folder() as (run_id, now, folder):
-            name = None
-            if sample is not None:
-                name = safe_name(sample[0])
-                if not self.write(sample[1], folder / SAMPLE / name, "sample"):
-                    raise Invalid("Sample: the file is empty; choose a CSV or Parquet file", field="sample")
+            name = self.write_sample(sample, folder)
             source, there, model = names
             given = {"source": source, "there": there, "model": model, "only": only, "values": dict(values)}
             run = SyncRun.model_validate({**given, "id": run_id, "owner": owner, "uploaded_at": now, "sample": name})

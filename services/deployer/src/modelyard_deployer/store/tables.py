@@ -2,9 +2,11 @@
 
 from typing import Final
 
-from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text, Uuid, text
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text, Uuid
 
-from modelyard_runtime.tables import UtcDateTime
+from modelyard_contracts import RolloutState
+from modelyard_deployer.domain.rollouts import ACTIVE_STATES
+from modelyard_runtime.tables import UtcDateTime, literally_in
 
 METADATA: Final = MetaData()
 
@@ -20,8 +22,8 @@ ROLLOUTS: Final = Table(
     Column("abort_against", Boolean),
     Column("document", JSON),
 )
-OPEN: Final = text("state IN ('pending', 'preparing', 'shifting', 'holding')")
-"""Open rollouts, word for word as in the index of these: a query with the states as parameters does not use it."""
+OPEN: Final = literally_in("state", (RolloutState.PENDING, *ACTIVE_STATES))
+"""Open rollouts, as in their index: a new open state needs a migration of it."""
 SERVING: Final = Table(
     "serving",
     METADATA,

@@ -8,15 +8,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, Column, Connection, Integer, MetaData, Table, Text, Uuid, insert, select, text, update
+from sqlalchemy import JSON, Column, Connection, Integer, MetaData, Table, Text, Uuid, insert, select, update
 
 from modelyard_contracts import Message
 from modelyard_evaluator.domain.errors import StaleEvaluation
-from modelyard_evaluator.domain.evaluation import Evaluation
+from modelyard_evaluator.domain.evaluation import Evaluation, Stage
 from modelyard_evaluator.domain.ports import Evaluations, UnitOfWork
 from modelyard_runtime.changes import Changes
 from modelyard_runtime.database import Database, Transaction
-from modelyard_runtime.tables import UtcDateTime, is_one_of
+from modelyard_runtime.tables import UtcDateTime, is_one_of, literally_in
 
 CONSUMER: Final = "evaluator"
 """Name under which events are claimed in the inbox."""
@@ -32,8 +32,8 @@ EVALUATIONS: Final = Table(
     Column("document", JSON),
 )
 _DOCUMENT: Final = TypeAdapter(Evaluation)
-OPEN: Final = text("stage IN ('pending', 'trial', 'waiting', 'scoring')")
-"""Not finished, word for word as in the index of these: a query with the stages as parameters does not use it."""
+OPEN: Final = literally_in("stage", (stage for stage in Stage if stage is not Stage.FINISHED))
+"""Open evaluations, as in their index: a new open stage needs a migration of it."""
 
 
 class SqlEvaluations:

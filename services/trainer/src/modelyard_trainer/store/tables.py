@@ -2,13 +2,14 @@
 
 from sqlalchemy import JSON, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint, Uuid, text
 
-from modelyard_runtime.tables import UtcDateTime, metadata_tables
+from modelyard_contracts import RunState
+from modelyard_runtime.tables import UtcDateTime, literally_in, metadata_tables
 
 metadata = MetaData()
 metadata_tables(metadata)
 
-OPEN = text("state IN ('requested', 'snapshotting', 'training', 'registering')")
-"""Open runs, word for word as in the indexes of these: a query with the states as parameters does not use one."""
+OPEN = literally_in("state", (state for state in RunState if not state.final))
+"""Open runs, as in their indexes: a new open state needs a migration of these."""
 
 runs = Table(
     "runs",
